@@ -1,0 +1,1 @@
+//! The swarm and the judge.

@@ -1,0 +1,369 @@
+//! The log. This page is the contract that every broker keeps; one suite (`contract.rs`) checks them all.
+//!
+//! - **Append** is one atomic step: de-duplicate by message id, number the entry, keep it, put it into the mailbox if
+//!   it asks for that. When [`Broker::append`] returns, the log has the event: kept in memory by `memory:`, written to
+//!   the operating system by `file:` (survives the death of the process), or on the disk with `--durability fsync`.
+//!   Positions strictly increase, also when the clock goes backwards, and none is given out twice.
+//! - **Idempotency**: the same message id within the window gives the first position again and adds nothing.
+//! - **Read after a cursor** is the only way to read: live, replay, and a follower that was away. An answer that
+//!   cannot be complete says so ([`Page::gap`]), and why: *trimmed* (what came next is no longer kept), *epoch* (the
+//!   cursor belongs to another history), *rollback* (the cursor's own entry is not in the log although its
+//!   neighbours are, or lies beyond the newest: the log lost its tail). A cursor is sound when it is the start of the
+//!   history, the last trimmed entry, or an entry that is kept.
+//! - **Trim** by count, bytes and age, oldest first. What a cursor then misses is *trimmed*, never silence.
+//! - **Epoch**: `memory:` has a new one in every process; `file:` keeps it in the directory.
+//! - **Mailbox** of a user or client: the undelivered `qos: 1` messages, oldest first, in log order, bounded by count
+//!   and age. Overflow drops the oldest and counts them until a confirmation reaches beyond them.
+//!
+//! A broker knows nothing of connections. Read [`Broker`] first.
+
+pub mod embedded;
+pub mod url;
+
+#[cfg(test)]
+mod contract;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::protocol::api::GapReason;
+use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId, Position};
+
+pub use embedded::Embedded;
+pub use url::{BrokerUrl, InvalidBrokerUrl};
+
+/// An event on its way into the log.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// Identity of the message; a repeated one is answered with the first position.
+    pub message_id: MessageId,
+    /// Whom it is for.
+    pub address: Address,
+    /// The `event:` on the wire.
+    pub event_type: EventType,
+    /// The envelope as JSON: what stands in `data:`.
+    pub envelope: Arc<str>,
+    /// Keep it in the mailbox of its address too, until confirmed (`qos: 1`). Only for addresses that have one.
+    pub mailbox: bool,
+}
+
+/// An event in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it stands.
+    pub cursor: Cursor,
+    /// Identity of the message.
+    pub message_id: MessageId,
+    /// Whom it is for.
+    pub address: Address,
+    /// The `event:` on the wire.
+    pub event_type: EventType,
+    /// The envelope as JSON.
+    pub envelope: Arc<str>,
+}
+
+/// The log has the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Where it stands.
+    pub cursor: Cursor,
+    /// It was there already, under the same message id.
+    pub duplicate: bool,
+}
+
+/// What a reader is told instead of silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missing {
+    /// Why the answer is not complete.
+    pub reason: GapReason,
+    /// Reading went on after this position.
+    pub resumed_after: Cursor,
+    /// How many events are missing, where that is known.
+    pub missed: Option<u64>,
+}
+
+/// Entries after a cursor, oldest first.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// Set when entries after the cursor are missing; they would come before `entries`.
+    pub gap: Option<Missing>,
+    /// At most as many as were asked for. Empty at the end of the log.
+    pub entries: Vec<Entry>,
+}
+
+/// What the log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The history.
+    pub epoch: Epoch,
+    /// Everything after this position is kept: the last trimmed entry, or [`Position::ZERO`].
+    pub start: Position,
+    /// Position of the newest entry ever appended in this history, or [`Position::ZERO`].
+    pub newest: Position,
+    /// Entries kept.
+    pub length: u64,
+    /// Bytes kept: envelopes, message ids, addresses and types, without the store's own overhead.
+    pub bytes: u64,
+    /// Mailboxes that hold at least one message.
+    pub mailboxes: u64,
+    /// Messages in all mailboxes.
+    pub mailbox_messages: u64,
+}
+
+impl Bounds {
+    /// The cursor after which everything is kept.
+    #[must_use]
+    pub fn start_cursor(&self) -> Cursor {
+        Cursor::new(self.epoch, self.start)
+    }
+
+    /// The cursor of the newest entry: nothing comes after it yet.
+    #[must_use]
+    pub fn newest_cursor(&self) -> Cursor {
+        Cursor::new(self.epoch, self.newest)
+    }
+}
+
+/// A mailbox's content.
+#[derive(Debug, Clone, Default)]
+pub struct Mailbox {
+    /// Unconfirmed messages in log order.
+    pub entries: Vec<Entry>,
+    /// Messages dropped because the mailbox was full or they were too old, not yet confirmed as told.
+    pub overflowed: u64,
+}
+
+/// What an acknowledged publish survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Durability {
+    /// In the log. `memory:`: the life of the process; `file:`: written to the operating system, so the death of the
+    /// process loses nothing and a power failure at most the last second.
+    #[default]
+    Accepted,
+    /// On the disk (`file:` only): one fsync for all publishes that wait at that moment.
+    Fsync,
+}
+
+/// Limits of a log.
+#[derive(Debug, Clone)]
+pub struct LogLimits {
+    /// Entries kept.
+    pub max_events: u64,
+    /// Bytes kept, counted as [`Bounds::bytes`].
+    pub max_bytes: u64,
+    /// Entries older than this are trimmed.
+    pub max_age: Duration,
+    /// How long a message id is remembered.
+    pub idempotency_window: Duration,
+    /// Messages in one mailbox.
+    pub mailbox_max_messages: u64,
+    /// Messages in a mailbox older than this are dropped, and counted as overflow.
+    pub mailbox_max_age: Duration,
+    /// Publishes that may wait for the writer; the next one is refused with [`AppendError::Busy`].
+    pub append_queue: usize,
+}
+
+impl Default for LogLimits {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Self {
+            max_events: 1_000_000,
+            max_bytes: 1 << 30,
+            max_age: DAY,
+            idempotency_window: Duration::from_secs(10 * 60),
+            mailbox_max_messages: 1_000,
+            mailbox_max_age: 7 * DAY,
+            append_queue: 4_096,
+        }
+    }
+}
+
+/// Why an event is not in the log, or may not be.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Too many publishes wait already; nothing was written.
+    #[error("the log is busy: {waiting} publishes wait already")]
+    Busy {
+        /// The limit that was reached.
+        waiting: usize,
+    },
+    /// The broker is closing; nothing was written.
+    #[error("the log is closed")]
+    Closed,
+    /// The store failed; the event may or may not be in the log. Publish again with the same message id.
+    #[error("the log could not be written")]
+    Store(#[source] StoreError),
+}
+
+/// The store behind a log failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{operation} failed in {place}: {cause}")]
+pub struct StoreError {
+    /// What was tried.
+    pub operation: &'static str,
+    /// Where: a directory or an address.
+    pub place: String,
+    /// What the store said.
+    pub cause: String,
+}
+
+/// Why a broker cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory cannot be made or is not one.
+    #[error("cannot use {path} as the directory of a log")]
+    Directory {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// Another process has the log open.
+    #[error("the log in {path} is in use by another process")]
+    InUse {
+        /// The directory.
+        path: std::path::PathBuf,
+    },
+    /// The store failed.
+    #[error("cannot open the log")]
+    Store(#[source] StoreError),
+}
+
+/// The log, whoever keeps it. Cheap to clone; clones share the log.
+#[derive(Debug, Clone)]
+pub enum Broker {
+    /// In this process: `memory:` and `file:DIR`.
+    Embedded(Embedded),
+}
+
+/// Follows a log: every entry after a cursor, as it comes.
+#[derive(Debug)]
+pub enum Follower {
+    /// Of an embedded log.
+    Embedded(embedded::Follower),
+}
+
+impl Broker {
+    /// Opens the log that a URL names, and starts its tasks on `tasks`. They end with the group's token, after
+    /// everything that was accepted has been written.
+    ///
+    /// # Errors
+    /// [`OpenError`] names the directory or address.
+    pub async fn open(
+        url: &BrokerUrl,
+        limits: LogLimits,
+        durability: Durability,
+        tasks: &crate::runtime::Tasks,
+    ) -> Result<Self, OpenError> {
+        Ok(Self::Embedded(Embedded::open(url, limits, durability, tasks).await?))
+    }
+
+    /// `memory`, `file`, …: for people and metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Embedded(log) => log.kind(),
+        }
+    }
+
+    /// Whether several nodes share this log.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Embedded(_) => false,
+        }
+    }
+
+    /// Puts an event into the log. Cancelling the future does not take the event back.
+    ///
+    /// # Errors
+    /// See [`AppendError`]; only `Store` leaves open whether the event is in the log.
+    pub async fn append(&self, event: NewEvent) -> Result<Appended, AppendError> {
+        match self {
+            Self::Embedded(log) => log.append(event).await,
+        }
+    }
+
+    /// At most `limit` entries after a cursor.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn read_after(&self, after: Cursor, limit: usize) -> Result<Page, StoreError> {
+        match self {
+            Self::Embedded(log) => log.read_after(after, limit).await,
+        }
+    }
+
+    /// The newest entries, oldest of them first: at most `limit` of them and about `max_bytes`.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn read_newest(&self, limit: usize, max_bytes: u64) -> Result<Vec<Entry>, StoreError> {
+        match self {
+            Self::Embedded(log) => log.read_newest(limit, max_bytes).await,
+        }
+    }
+
+    /// The entry at exactly this position, if it is kept.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn get(&self, at: Cursor) -> Result<Option<Entry>, StoreError> {
+        match self {
+            Self::Embedded(log) => log.get(at).await,
+        }
+    }
+
+    /// Follows the log from a cursor on.
+    #[must_use]
+    pub fn follow(&self, after: Cursor) -> Follower {
+        match self {
+            Self::Embedded(log) => Follower::Embedded(log.follow(after)),
+        }
+    }
+
+    /// What the log holds.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn bounds(&self) -> Result<Bounds, StoreError> {
+        match self {
+            Self::Embedded(log) => log.bounds().await,
+        }
+    }
+
+    /// The mailbox of a user or client. Empty for other addresses.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn mailbox(&self, owner: &Address) -> Result<Mailbox, StoreError> {
+        match self {
+            Self::Embedded(log) => log.mailbox(owner).await,
+        }
+    }
+
+    /// Takes everything up to a position out of a mailbox; returns how many messages that were. An overflow that
+    /// happened up to there counts as told.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn confirm(&self, owner: &Address, up_to: Position) -> Result<u64, StoreError> {
+        match self {
+            Self::Embedded(log) => log.confirm(owner, up_to).await,
+        }
+    }
+}
+
+impl Follower {
+    /// Waits for the next entries: at least one entry or a gap, at most `limit` entries. Cancel-safe: a cancelled
+    /// call loses nothing.
+    ///
+    /// # Errors
+    /// The store failed; the next call tries again from the same cursor.
+    pub async fn next(&mut self, limit: usize) -> Result<Page, StoreError> {
+        match self {
+            Self::Embedded(follower) => follower.next(limit).await,
+        }
+    }
+}

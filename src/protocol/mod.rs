@@ -1,0 +1,18 @@
+//! Words on the wire: what an event is, whom it is for, where it stands in the log, and how it is written and read
+//! as `text/event-stream`. Pure: never awaits, never reads a clock, never touches a socket.
+//! Read [`Cursor`] first, then [`Envelope`], then [`encode`].
+
+pub mod address;
+pub mod api;
+pub mod cursor;
+pub mod decode;
+pub mod encode;
+pub mod event;
+pub mod name;
+
+pub use address::Address;
+pub use cursor::{Cursor, Epoch, EventId, Position, Resume};
+pub use decode::{Decoder, Item};
+pub use encode::{Frame, RetryMs};
+pub use event::{Envelope, EventType, MessageId};
+pub use name::{ClientId, ConnectionId, InvalidName, NodeId, Topic, UserId};

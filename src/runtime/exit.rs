@@ -1,0 +1,81 @@
+//! The end of a process: what went wrong on stderr, and the exit code. The only place that writes to stderr
+//! without tracing.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+/// An error that a user caused or can mend, with the process's exit code.
+#[derive(Debug)]
+pub struct Failure {
+    /// Exit code of the process.
+    pub code: u8,
+    /// What went wrong; its sources are printed below it.
+    pub error: Box<dyn Error + Send + Sync>,
+    /// What the user can do.
+    pub tip: Option<String>,
+}
+
+impl Failure {
+    /// A failure with this exit code.
+    pub fn new(code: u8, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { code, error: error.into(), tip: None }
+    }
+
+    /// Adds what the user can do.
+    #[must_use]
+    pub fn tip(mut self, tip: impl Into<String>) -> Self {
+        self.tip = Some(tip.into());
+        self
+    }
+}
+
+/// Ends `main`: prints a failure and gives its code.
+pub fn report(result: Result<u8, Failure>) -> std::process::ExitCode {
+    match result {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            print(&failure);
+            failure.code.into()
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place that reports the end of a process")]
+fn print(failure: &Failure) {
+    eprint!("{}", render(failure));
+}
+
+/// `error:`, a `caused by:` for every source, `tip:`.
+#[must_use]
+pub fn render(failure: &Failure) -> String {
+    let mut text = format!("error: {}\n", failure.error);
+    let mut source = failure.error.source();
+    while let Some(cause) = source {
+        // Writing to a String cannot fail.
+        let _ok = writeln!(text, "  caused by: {cause}");
+        source = cause.source();
+    }
+    if let Some(tip) = &failure.tip {
+        let _ok = writeln!(text, "  tip: {tip}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot open the log in /tmp/x")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn a_failure_tells_what_why_and_what_to_do() {
+        let cause = std::io::Error::other("disk on fire");
+        let failure = Failure::new(1, Outer(cause)).tip("put it out");
+        assert_eq!(
+            render(&failure),
+            "error: cannot open the log in /tmp/x\n  caused by: disk on fire\n  tip: put it out\n"
+        );
+    }
+}

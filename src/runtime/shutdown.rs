@@ -1,0 +1,140 @@
+//! The owner of tasks, and the reasons to end. Every task of a process is spawned on a [`Tasks`] and awaited by
+//! whoever holds it. A task that panics ends the process loudly: the token is cancelled, the panic is remembered.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A group of tasks with one token. Clones share the group.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    token: CancellationToken,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl Tasks {
+    /// An empty group.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cancelled when the group is asked to end.
+    #[must_use]
+    pub fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+
+    /// Runs a task of this group. `name` appears in the message if it panics.
+    pub fn spawn<F>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let group = self.clone();
+        self.tracker.spawn(async move {
+            if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
+                group.fail(format!("task {name} panicked: {}", panic_text(panic.as_ref())));
+            }
+        });
+    }
+
+    /// Ends the group because of something that must not pass silently. The first reason is kept.
+    pub fn fail(&self, reason: String) {
+        tracing::error!("{reason}");
+        // Poison means that a holder panicked; the text behind the lock is whole all the same.
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+        self.token.cancel();
+    }
+
+    /// Why the group failed, if it did.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tasks that have not ended.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tracker.len()
+    }
+
+    /// Whether all have ended.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tracker.is_empty()
+    }
+
+    /// Waits until every task has ended, at most this long.
+    ///
+    /// # Errors
+    /// The number of tasks that were still running.
+    pub async fn join(&self, grace: Duration) -> Result<(), usize> {
+        self.tracker.close();
+        match tokio::time::timeout(grace, self.tracker.wait()).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.tracker.len()),
+        }
+    }
+}
+
+/// What a panic said.
+#[must_use]
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+/// SIGINT and SIGTERM as one stream of wishes to end.
+#[derive(Debug)]
+pub struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    /// Starts to listen; from here on neither signal ends the process by itself.
+    ///
+    /// # Errors
+    /// The system refused a handler.
+    pub fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// The next wish to end, by its name. Cancel-safe.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_task_ends_the_group_and_is_remembered() {
+        let tasks = Tasks::new();
+        tasks.spawn("demo", async { panic!("on purpose") });
+        tasks.token().cancelled().await;
+        assert_eq!(tasks.join(Duration::from_secs(5)).await, Ok(()));
+        let failure = tasks.failure().unwrap();
+        assert!(failure.contains("demo") && failure.contains("on purpose"), "{failure}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn join_says_how_many_are_left() {
+        let tasks = Tasks::new();
+        tasks.spawn("stuck", std::future::pending());
+        tasks.spawn("done", async {});
+        assert_eq!(tasks.join(Duration::from_secs(1)).await, Err(1));
+    }
+}
