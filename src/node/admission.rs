@@ -1,0 +1,204 @@
+//! Who may open a stream: limits per node, per user and per address, and a rate. A refusal is cheap and comes before
+//! anything is built. Read [`Admission::admit`] first.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+use super::close::CloseCode;
+use crate::protocol::UserId;
+
+/// Limits on open streams; 0 means no limit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AdmissionLimits {
+    /// Of the node.
+    pub(crate) connections: usize,
+    /// Of one user.
+    pub(crate) per_user: usize,
+    /// Of one peer address.
+    pub(crate) per_address: usize,
+    /// Streams opened in a second.
+    pub(crate) per_second: u32,
+}
+
+/// Why a stream is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The node is full.
+    #[error("the node has its full number of {0} streams")]
+    Node(usize),
+    /// The user has too many.
+    #[error("this user has its full number of {0} streams")]
+    User(usize),
+    /// The address has too many.
+    #[error("this address has its full number of {0} streams")]
+    Address(usize),
+    /// Too fast.
+    #[error("more than {0} streams were opened in a second")]
+    Rate(u32),
+}
+
+impl Refusal {
+    /// What a client is told.
+    pub(crate) fn code(self) -> CloseCode {
+        match self {
+            Self::Node(_) | Self::User(_) | Self::Address(_) => CloseCode::ConnectionLimit,
+            Self::Rate(_) => CloseCode::TooManyRequests,
+        }
+    }
+}
+
+/// Counts open streams. Clones share the counts.
+#[derive(Debug, Clone)]
+pub(crate) struct Admission {
+    limits: AdmissionLimits,
+    counts: Arc<Mutex<Counts>>,
+}
+
+#[derive(Debug)]
+struct Counts {
+    open: usize,
+    users: HashMap<UserId, usize>,
+    addresses: HashMap<IpAddr, usize>,
+    /// Token bucket of one second's worth.
+    tokens: f64,
+    refilled: Instant,
+}
+
+/// Permission for one stream; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    admission: Admission,
+    user: Option<UserId>,
+    address: IpAddr,
+}
+
+impl Admission {
+    /// Nothing is open.
+    pub(crate) fn new(limits: AdmissionLimits, now: Instant) -> Self {
+        let counts = Counts {
+            open: 0,
+            users: HashMap::new(),
+            addresses: HashMap::new(),
+            tokens: f64::from(limits.per_second),
+            refilled: now,
+        };
+        Self { limits, counts: Arc::new(Mutex::new(counts)) }
+    }
+
+    /// Takes a place for one stream.
+    ///
+    /// # Errors
+    /// [`Refusal`] names the limit.
+    pub(crate) fn admit(
+        &self,
+        user: Option<&UserId>,
+        address: IpAddr,
+        now: Instant,
+    ) -> Result<Admitted, Refusal> {
+        let limits = self.limits;
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = |count: usize, limit: usize| limit > 0 && count >= limit;
+        if full(counts.open, limits.connections) {
+            return Err(Refusal::Node(limits.connections));
+        }
+        if user.is_some_and(|user| full(counts.users.get(user).copied().unwrap_or(0), limits.per_user)) {
+            return Err(Refusal::User(limits.per_user));
+        }
+        if full(counts.addresses.get(&address).copied().unwrap_or(0), limits.per_address) {
+            return Err(Refusal::Address(limits.per_address));
+        }
+        if !counts.take_token(limits.per_second, now) {
+            return Err(Refusal::Rate(limits.per_second));
+        }
+        counts.open += 1;
+        *counts.addresses.entry(address).or_default() += 1;
+        if let Some(user) = user {
+            *counts.users.entry(user.clone()).or_default() += 1;
+        }
+        Ok(Admitted { admission: self.clone(), user: user.cloned(), address })
+    }
+}
+
+impl Counts {
+    fn take_token(&mut self, per_second: u32, now: Instant) -> bool {
+        if per_second == 0 {
+            return true;
+        }
+        let rate = f64::from(per_second);
+        let elapsed = now.saturating_duration_since(self.refilled).as_secs_f64();
+        self.tokens = (self.tokens + elapsed * rate).min(rate);
+        self.refilled = now;
+        let taken = self.tokens >= 1.0;
+        if taken {
+            self.tokens -= 1.0;
+        }
+        taken
+    }
+}
+
+fn release<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.open -= 1;
+        release(&mut counts.addresses, &self.address);
+        if let Some(user) = &self.user {
+            release(&mut counts.users, user);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn limits(connections: usize, per_user: usize, per_address: usize, per_second: u32) -> AdmissionLimits {
+        AdmissionLimits { connections, per_user, per_address, per_second }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_limit_refuses_by_its_name_and_a_dropped_place_is_free_again() {
+        let user = UserId::parse("u").unwrap();
+        let now = Instant::now();
+        let check = |limits, expected: Refusal| {
+            let admission = Admission::new(limits, now);
+            let held = admission.admit(Some(&user), HOME, now).unwrap();
+            assert_eq!(admission.admit(Some(&user), HOME, now).unwrap_err(), expected);
+            drop(held);
+            if limits.per_second == 0 {
+                assert!(admission.admit(Some(&user), HOME, now).is_ok());
+            }
+        };
+        check(limits(1, 0, 0, 0), Refusal::Node(1));
+        check(limits(9, 1, 0, 0), Refusal::User(1));
+        check(limits(9, 9, 1, 0), Refusal::Address(1));
+        check(limits(9, 9, 9, 1), Refusal::Rate(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rate_recovers_with_time() {
+        let admission = Admission::new(limits(0, 0, 0, 10), Instant::now());
+        let mut open = Vec::new();
+        while let Ok(place) = admission.admit(None, HOME, Instant::now()) {
+            open.push(place);
+        }
+        assert_eq!(open.len(), 10);
+        tokio::time::advance(Duration::from_millis(250)).await;
+        assert!(admission.admit(None, HOME, Instant::now()).is_ok());
+    }
+}

@@ -1,0 +1,104 @@
+//! Why a node ends a stream, and what the client is told: codes numbered as Centrifugo numbers its disconnects.
+
+use rand::{Rng, RngExt as _};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::protocol::api::CloseEvent;
+use crate::protocol::event::control;
+use crate::protocol::{Frame, RetryMs};
+
+/// Why a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CloseCode {
+    /// The client went away.
+    ClientGone,
+    /// The node is leaving.
+    Shutdown,
+    /// The client reads too slowly and is too far behind.
+    Slow,
+    /// A write made no progress.
+    Stalled,
+    /// The log could not be read for this stream.
+    LogUnavailable,
+    /// An operator ended it.
+    Forced,
+    /// The node, user or address has its full number of streams.
+    ConnectionLimit,
+    /// Streams were opened too fast.
+    TooManyRequests,
+}
+
+impl CloseCode {
+    /// All of them, for metrics.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::ClientGone,
+        Self::Shutdown,
+        Self::Slow,
+        Self::Stalled,
+        Self::LogUnavailable,
+        Self::Forced,
+        Self::ConnectionLimit,
+        Self::TooManyRequests,
+    ];
+
+    /// The number on the wire.
+    pub(crate) fn number(self) -> u16 {
+        match self {
+            Self::ClientGone => 3000,
+            Self::Shutdown => 3001,
+            Self::LogUnavailable => 3004,
+            Self::Slow => 3008,
+            Self::Stalled => 3009,
+            Self::TooManyRequests => 3013,
+            Self::Forced => 3503,
+            Self::ConnectionLimit => 3504,
+        }
+    }
+
+    /// The word for metrics and people.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::ClientGone => "client_gone",
+            Self::Shutdown => "shutdown",
+            Self::Slow => "slow",
+            Self::Stalled => "stalled",
+            Self::LogUnavailable => "log_unavailable",
+            Self::Forced => "forced",
+            Self::ConnectionLimit => "connection_limit",
+            Self::TooManyRequests => "too_many_requests",
+        }
+    }
+}
+
+/// What a client is told with `retry:`: a base and, on top, a random part of its own, so that clients that were sent
+/// away together do not come back together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RetryPolicy {
+    /// The least.
+    pub(crate) base: Duration,
+    /// At most so much more.
+    pub(crate) jitter: Duration,
+}
+
+impl RetryPolicy {
+    /// The base, for the start of a stream.
+    pub(crate) fn base(&self) -> RetryMs {
+        RetryMs::clamped(u64::try_from(self.base.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Base and jitter, for the end of a stream.
+    pub(crate) fn jittered(&self, rng: &mut impl Rng) -> RetryMs {
+        let wait = self.base + rng.random_range(Duration::ZERO..=self.jitter);
+        RetryMs::clamped(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// A `CLOSE` event with its `retry:`.
+pub(crate) fn close_frame(code: CloseCode, reason: &str, retry: RetryMs) -> Bytes {
+    let event =
+        CloseEvent { code: code.number(), reason: reason.to_owned(), reconnect: true, retry_ms: retry.get() };
+    let data = serde_json::to_string(&event).expect("a struct of numbers and text always becomes JSON");
+    Frame { retry: Some(retry), id: None, event: control::CLOSE, data: &data }.encode()
+}

@@ -1,0 +1,236 @@
+//! The open streams of a node: who they are, what they were sent, and how to reach one from outside (to end it).
+//! Read [`Connection`] first.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tokio::time::Instant;
+
+use super::close::CloseCode;
+use super::window::Wake;
+use crate::protocol::api::ConnectionRow;
+use crate::protocol::{Address, ClientId, ConnectionId, Cursor, NodeId, Topic, UserId};
+
+/// When a message of a mailbox counts as confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum AckMode {
+    /// By a later `Last-Event-ID` of the client, or by `POST ack`.
+    #[default]
+    Cursor,
+    /// By `POST ack` alone.
+    Explicit,
+    /// When it was written to the socket: no more than that.
+    Written,
+}
+
+/// Who a stream is for.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    /// This stream.
+    pub(crate) id: ConnectionId,
+    /// The client.
+    pub(crate) client_id: ClientId,
+    /// The user.
+    pub(crate) user_id: Option<UserId>,
+    /// Topics.
+    pub(crate) topics: Vec<Topic>,
+    /// Peer address.
+    pub(crate) remote: IpAddr,
+    /// Milliseconds since 1970.
+    pub(crate) connected_at: u64,
+}
+
+impl Identity {
+    /// Whom the stream reads for, beside everyone.
+    pub(crate) fn addresses(&self, node: &NodeId) -> Vec<Address> {
+        let mut addresses = vec![
+            Address::Client(self.client_id.clone()),
+            Address::Node(node.clone()),
+            Address::NodeClient(node.clone(), self.client_id.clone()),
+        ];
+        addresses.extend(self.user_id.clone().map(Address::User));
+        addresses.extend(self.topics.iter().cloned().map(Address::Topic));
+        addresses
+    }
+
+    /// The mailboxes whose owner this stream is.
+    pub(crate) fn mailboxes(&self) -> Vec<Address> {
+        let user = self.user_id.clone().map(Address::User);
+        user.into_iter().chain([Address::Client(self.client_id.clone())]).collect()
+    }
+}
+
+/// An order to end a stream.
+#[derive(Debug, Clone)]
+pub(crate) struct CloseOrder {
+    /// Not before.
+    pub(crate) at: Instant,
+    /// Why.
+    pub(crate) code: CloseCode,
+    /// In words, for the client.
+    pub(crate) reason: Arc<str>,
+}
+
+/// An open stream, as others see it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Who.
+    pub(crate) identity: Identity,
+    /// Events written.
+    pub(crate) sent: AtomicU64,
+    /// Bytes written.
+    pub(crate) bytes: AtomicU64,
+    /// Events of the log behind the newest.
+    pub(crate) lag: AtomicU64,
+    /// Reads the log instead of the window.
+    pub(crate) replaying: AtomicBool,
+    /// A write waits for the client.
+    pub(crate) blocked: AtomicBool,
+    cursor: Mutex<Cursor>,
+    order: Mutex<Option<CloseOrder>>,
+    wake: Arc<Wake>,
+}
+
+impl Connection {
+    /// A stream that starts at a cursor and is woken by `wake`.
+    pub(crate) fn new(identity: Identity, cursor: Cursor, wake: Arc<Wake>) -> Self {
+        Self {
+            identity,
+            sent: AtomicU64::default(),
+            bytes: AtomicU64::default(),
+            lag: AtomicU64::default(),
+            replaying: AtomicBool::default(),
+            blocked: AtomicBool::default(),
+            cursor: Mutex::new(cursor),
+            order: Mutex::new(None),
+            wake,
+        }
+    }
+
+    /// How it is woken.
+    pub(crate) fn wake(&self) -> &Wake {
+        &self.wake
+    }
+
+    /// Orders the stream to end. The earlier of two orders holds.
+    pub(crate) fn close(&self, order: CloseOrder) {
+        let mut current = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_none_or(|known| known.at > order.at) {
+            *current = Some(order);
+        }
+        drop(current);
+        self.wake.wake();
+    }
+
+    /// Takes an order of this kind back.
+    pub(crate) fn cancel_close(&self, code: CloseCode) {
+        let mut current = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|order| order.code == code) {
+            *current = None;
+        }
+    }
+
+    /// The order to end, if there is one.
+    pub(crate) fn close_order(&self) -> Option<CloseOrder> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where the stream stands in the log.
+    pub(crate) fn cursor(&self) -> Cursor {
+        *self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stream has everything up to here.
+    pub(crate) fn set_cursor(&self, cursor: Cursor) {
+        *self.cursor.lock().unwrap_or_else(PoisonError::into_inner) = cursor;
+    }
+
+    fn state(&self) -> &'static str {
+        if self.close_order().is_some() {
+            "closing"
+        } else if self.blocked.load(Ordering::Relaxed) {
+            "slow"
+        } else if self.replaying.load(Ordering::Relaxed) {
+            "replaying"
+        } else {
+            "live"
+        }
+    }
+
+    /// The stream as JSON shows it.
+    pub(crate) fn row(&self, node: &NodeId) -> ConnectionRow {
+        ConnectionRow {
+            connection_id: self.identity.id.clone(),
+            client_id: self.identity.client_id.clone(),
+            user_id: self.identity.user_id.clone(),
+            topics: self.identity.topics.clone(),
+            instance_id: node.clone(),
+            remote: self.identity.remote.to_string(),
+            connected_at: self.identity.connected_at,
+            last_event_id: self.cursor().to_event_id(),
+            sent: self.sent.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            lag: self.lag.load(Ordering::Relaxed),
+            state: self.state().to_owned(),
+        }
+    }
+}
+
+/// All open streams of a node. Clones share the list.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Connections {
+    open: Arc<RwLock<HashMap<ConnectionId, Arc<Connection>>>>,
+}
+
+/// A stream's place in the list; leaves it when dropped, so a stream cannot be forgotten there.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    connections: Connections,
+    connection: Arc<Connection>,
+}
+
+impl Registered {
+    /// The stream.
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut open = self.connections.open.write().unwrap_or_else(PoisonError::into_inner);
+        open.remove(&self.connection.identity.id);
+    }
+}
+
+impl Connections {
+    /// Adds a stream.
+    pub(crate) fn register(&self, connection: Connection) -> Registered {
+        let connection = Arc::new(connection);
+        let id = connection.identity.id.clone();
+        self.open.write().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&connection));
+        Registered { connections: self.clone(), connection }
+    }
+
+    /// How many are open.
+    pub(crate) fn len(&self) -> usize {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether none is open.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One stream.
+    pub(crate) fn get(&self, id: &ConnectionId) -> Option<Arc<Connection>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// All streams at this moment.
+    pub(crate) fn all(&self) -> Vec<Arc<Connection>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}

@@ -1,0 +1,145 @@
+//! The only place where a status is chosen for an error. Errors are problem details (RFC 9457) with a stable code.
+//! Read [`ApiError`] first.
+
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::broker::{AppendError, StoreError};
+use crate::protocol::api::Problem;
+
+/// What a request is told when it fails.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// A path, query or header that can never succeed.
+    Invalid(String),
+    /// The body is not JSON.
+    NotJson(String),
+    /// The body is JSON, but not what this call takes.
+    Body(String),
+    /// The body, or the payload in it, is too large.
+    TooLarge(String),
+    /// There is no such thing.
+    NotFound(String),
+    /// The path exists, with other methods.
+    Method,
+    /// The node is full; only with `--reject status`.
+    Full(String),
+    /// The log has too much to do.
+    Busy(String),
+    /// The log cannot be used now; nothing was published.
+    Unavailable(String),
+    /// The log failed in the middle: the event may or may not be in it.
+    Unknown(String),
+}
+
+impl ApiError {
+    fn parts(self) -> (StatusCode, &'static str, &'static str, String) {
+        match self {
+            Self::Invalid(detail) => {
+                (StatusCode::BAD_REQUEST, "invalid_request", "The request is not valid", detail)
+            }
+            Self::NotJson(detail) => {
+                (StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON", detail)
+            }
+            Self::Body(detail) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid_event", "The body cannot be an event", detail)
+            }
+            Self::TooLarge(detail) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large", detail)
+            }
+            Self::NotFound(detail) => (StatusCode::NOT_FOUND, "not_found", "There is no such thing", detail),
+            Self::Method => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "This path takes another method",
+                "see /openapi.json for the methods of every path".to_owned(),
+            ),
+            Self::Full(detail) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "full", "No stream can be opened now", detail)
+            }
+            Self::Busy(detail) => {
+                (StatusCode::TOO_MANY_REQUESTS, "busy", "The log has too much to do", detail)
+            }
+            Self::Unavailable(detail) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The log cannot be used now", detail)
+            }
+            Self::Unknown(detail) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "outcome_unknown",
+                "The event may or may not be in the log; publish again with the same id",
+                detail,
+            ),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code, title, detail) = self.parts();
+        let problem = Problem {
+            kind: "about:blank".to_owned(),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail,
+            code: code.to_owned(),
+        };
+        let mut response = (status, axum::Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<AppendError> for ApiError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Busy { .. } => Self::Busy(error.to_string()),
+            AppendError::Closed => Self::Unavailable(error.to_string()),
+            AppendError::Store(cause) => Self::Unknown(cause.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<JsonRejection> for ApiError {
+    fn from(rejection: JsonRejection) -> Self {
+        let detail = rejection.body_text();
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge(detail),
+            StatusCode::UNPROCESSABLE_ENTITY => Self::Body(detail),
+            _ => Self::NotJson(detail),
+        }
+    }
+}
+
+impl From<BytesRejection> for ApiError {
+    fn from(rejection: BytesRejection) -> Self {
+        let detail = rejection.body_text();
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Self::TooLarge(detail)
+        } else {
+            Self::Invalid(detail)
+        }
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::Invalid(rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for ApiError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::Invalid(rejection.body_text())
+    }
+}

@@ -1,0 +1,118 @@
+//! The log and the mailboxes as JSON: pages of history, the ledger of one event, what a user has not confirmed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use serde::Deserialize;
+
+use super::AppState;
+use super::error::ApiError;
+use super::path::Named;
+use crate::broker::{Entry, Page};
+use crate::protocol::api::{EventLedger, GapEvent, History, LogEvent, Pending, WrittenBy};
+use crate::protocol::{Address, Cursor, Resume, Topic, UserId};
+
+/// Events of a page unless the request says otherwise.
+const PAGE_EVENTS: usize = 100;
+/// Most events of a page.
+const PAGE_EVENTS_MAX: usize = 1_000;
+
+/// The query of a history.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct HistoryQuery {
+    after: Option<String>,
+    limit: Option<usize>,
+    topic: Option<Topic>,
+}
+
+/// `GET /api/sse/history`
+pub(crate) async fn history(
+    State(app): State<Arc<AppState>>,
+    query: Result<Query<HistoryQuery>, QueryRejection>,
+) -> Result<Json<History>, ApiError> {
+    let Query(query) = query?;
+    let limit = query.limit.unwrap_or(PAGE_EVENTS);
+    if !(1..=PAGE_EVENTS_MAX).contains(&limit) {
+        let detail = format!("limit={limit} is not possible; allowed are 1 to {PAGE_EVENTS_MAX}");
+        return Err(ApiError::Invalid(detail));
+    }
+    let bounds = app.broker.bounds().await?;
+    let after = match Resume::parse(query.after.as_deref().unwrap_or_default()) {
+        Resume::Live | Resume::Earliest => bounds.start_cursor(),
+        Resume::After(cursor) => cursor,
+        Resume::Malformed(text) => {
+            return Err(ApiError::Invalid(format!(
+                "after={text:?} is not an event id; allowed are ids and earliest"
+            )));
+        }
+    };
+    let page = app.broker.read_after(after, limit).await?;
+    // A page of a topic is a page of the log with the others left out, so it may be short, or empty, with a `next`.
+    let next = (page.entries.len() == limit)
+        .then(|| page.entries.last().map(|last| last.cursor.to_event_id()))
+        .flatten();
+    let of_topic = |entry: &&Entry| {
+        query.topic.as_ref().is_none_or(|topic| entry.address == Address::Topic(topic.clone()))
+    };
+    Ok(Json(History {
+        epoch: bounds.epoch.to_string(),
+        oldest: bounds.start_cursor().to_event_id(),
+        newest: bounds.newest_cursor().to_event_id(),
+        gap: gap(&page, after),
+        events: page.entries.iter().filter(of_topic).map(log_event).collect::<Result<_, _>>()?,
+        next,
+    }))
+}
+
+fn gap(page: &Page, after: Cursor) -> Option<GapEvent> {
+    page.gap.map(|missing| GapEvent {
+        reason: missing.reason,
+        requested: Some(after.to_string()),
+        oldest: Some(missing.resumed_after.to_event_id()),
+        newest: None,
+        missed: missing.missed,
+    })
+}
+
+fn log_event(entry: &Entry) -> Result<LogEvent, ApiError> {
+    let envelope = serde_json::from_str(&entry.envelope)
+        .map_err(|error| ApiError::Unavailable(format!("the entry {} is damaged: {error}", entry.cursor)))?;
+    Ok(LogEvent { id: entry.cursor.to_event_id(), address: entry.address.clone(), envelope })
+}
+
+/// `GET /api/sse/events/{id}`
+pub(crate) async fn event(
+    State(app): State<Arc<AppState>>,
+    Named(id): Named<Cursor>,
+) -> Result<Json<EventLedger>, ApiError> {
+    let not_kept = || ApiError::NotFound(format!("the log keeps no event {id}"));
+    let entry = app.broker.get(id).await?.ok_or_else(not_kept)?;
+    let frame = app.window.find(id);
+    let written = frame.as_ref().map(|frame| WrittenBy {
+        instance_id: app.node_id.clone(),
+        connections: frame.written.load(Ordering::Relaxed),
+    });
+    Ok(Json(EventLedger {
+        id: id.to_event_id(),
+        message_id: entry.message_id,
+        address: entry.address,
+        accepted_at: id.position.ms,
+        written: written.into_iter().collect(),
+        confirmed: frame.map_or(0, |frame| frame.confirmed.load(Ordering::Relaxed)),
+    }))
+}
+
+/// `GET /api/sse/users/{userId}/pending`
+pub(crate) async fn pending(
+    State(app): State<Arc<AppState>>,
+    Named(user): Named<UserId>,
+) -> Result<Json<Pending>, ApiError> {
+    let address = Address::User(user);
+    let mailbox = app.broker.mailbox(&address).await?;
+    let messages = mailbox.entries.iter().map(log_event).collect::<Result<_, _>>()?;
+    Ok(Json(Pending { address, messages, overflowed: mailbox.overflowed }))
+}

@@ -1,0 +1,17 @@
+//! The HTTP interface of a node: routes, and what all handlers share. Handlers read the node's parts and never
+//! change another's state but by calling it. Read [`router`] first.
+
+pub(crate) mod connections;
+pub(crate) mod error;
+pub(crate) mod history;
+pub(crate) mod listener;
+pub(crate) mod ops;
+pub(crate) mod path;
+pub(crate) mod process;
+pub(crate) mod prometheus;
+pub(crate) mod publish;
+pub(crate) mod router;
+pub(crate) mod stream;
+pub(crate) mod web;
+
+pub(crate) use router::{AppLimits, AppState, router};

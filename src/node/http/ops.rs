@@ -1,0 +1,201 @@
+//! For operators: metrics as JSON, health, the roster, drain.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::error::ApiError;
+use super::{AppState, process};
+use crate::broker::Bounds;
+use crate::node::metrics::dump;
+use crate::protocol::api::{DrainRequest, DrainStatus, LogMetrics, NodeMetrics, Server, Servers};
+
+/// `GET /api/sse/metrics`
+pub(crate) async fn metrics(State(app): State<Arc<AppState>>) -> Result<Json<NodeMetrics>, ApiError> {
+    let bounds = app.broker.bounds().await?;
+    let metrics = &app.context.metrics;
+    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let window = app.window.size();
+    Ok(Json(NodeMetrics {
+        instance_id: app.node_id.clone(),
+        instance_name: app.name.clone(),
+        uptime: metrics.started.elapsed().as_secs(),
+        active_connections: app.connections.len() as u64,
+        total_messages_sent: count(&metrics.sent),
+        messages_per_minute: metrics.sent_last_minute(),
+        memory_usage: process::memory(),
+        state: state(&app, Some(&bounds)).to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        total_messages_published: count(&metrics.published),
+        total_messages_tailed: count(&metrics.tailed),
+        tail_lag: tail_lag(&app, &bounds),
+        total_bytes_sent: count(&metrics.sent_bytes),
+        total_connections: count(&metrics.opened),
+        gaps: metrics.gaps(),
+        closed: metrics.closed(),
+        delivery_latency: dump(&metrics.latency()),
+        cpu_seconds: process::cpu_seconds(),
+        open_files: process::open_files(),
+        log: log_metrics(&app, &bounds),
+        window_frames: window.frames,
+        window_bytes: window.bytes,
+    }))
+}
+
+fn log_metrics(app: &AppState, bounds: &Bounds) -> LogMetrics {
+    LogMetrics {
+        broker: app.broker.kind().to_owned(),
+        epoch: bounds.epoch.to_string(),
+        length: bounds.length,
+        bytes: bounds.bytes,
+        oldest: bounds.start_cursor().to_event_id(),
+        newest: bounds.newest_cursor().to_event_id(),
+        mailboxes: bounds.mailboxes,
+        mailbox_messages: bounds.mailbox_messages,
+    }
+}
+
+/// Milliseconds of the log that the tail has not read: how far the window's end is behind the newest entry.
+fn tail_lag(app: &AppState, bounds: &Bounds) -> u64 {
+    let tip = app.window.tip();
+    if tip.epoch == bounds.epoch && tip.position >= bounds.newest {
+        return 0;
+    }
+    bounds.newest.ms.saturating_sub(tip.position.ms).max(1)
+}
+
+fn state(app: &AppState, bounds: Option<&Bounds>) -> &'static str {
+    match bounds {
+        _ if app.drain.is_draining() => "draining",
+        None => "degraded",
+        Some(bounds) if tail_lag(app, bounds) > app.limits.ready_lag => "degraded",
+        Some(_) => "ready",
+    }
+}
+
+/// Answer of the health paths.
+#[derive(Debug, Serialize)]
+pub(crate) struct Health {
+    status: &'static str,
+    state: &'static str,
+    connections: u64,
+    #[serde(rename = "tailLag")]
+    tail_lag: u64,
+}
+
+/// What a probe may ask for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReadyQuery {
+    expect: Option<String>,
+}
+
+async fn health(app: &AppState) -> Health {
+    // The question itself goes through the log: a log that does not answer is not ready.
+    let bounds = match tokio::time::timeout(app.limits.health_deadline, app.broker.bounds()).await {
+        Ok(Ok(bounds)) => Some(bounds),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the log does not answer");
+            None
+        }
+        Err(_) => None,
+    };
+    let state = state(app, bounds.as_ref());
+    Health {
+        status: if state == "ready" { "UP" } else { "OUT_OF_SERVICE" },
+        state,
+        connections: app.connections.len() as u64,
+        tail_lag: bounds.map_or(0, |bounds| tail_lag(app, &bounds)),
+    }
+}
+
+/// `GET /health/live`: the process runs and answers.
+pub(crate) async fn live() -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "status": "UP" }))
+}
+
+/// `GET /health/ready?expect=state`: it can serve. `expect` asks for another state than `ready`, as a probe that
+/// waits for a drain does.
+pub(crate) async fn ready(
+    State(app): State<Arc<AppState>>,
+    query: Result<Query<ReadyQuery>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(query) = query?;
+    let expected = query.expect.as_deref().unwrap_or("ready");
+    if !matches!(expected, "ready" | "degraded" | "draining") {
+        let detail = format!("expect={expected:?} is not a state; allowed are ready, degraded, draining");
+        return Err(ApiError::Invalid(detail));
+    }
+    let health = health(&app).await;
+    let status = if health.state == expected { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok((status, Json(health)).into_response())
+}
+
+/// `GET /actuator/health`: the seed's path and words.
+pub(crate) async fn actuator_health(State(app): State<Arc<AppState>>) -> Response {
+    let health = health(&app).await;
+    let status = if health.status == "UP" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(serde_json::json!({ "status": health.status }))).into_response()
+}
+
+/// `GET /api/sse/servers`
+pub(crate) async fn servers(State(app): State<Arc<AppState>>) -> Json<Servers> {
+    let bounds = app.broker.bounds().await.ok();
+    // An embedded log has one node: this one.
+    let server = Server {
+        instance_id: app.node_id.clone(),
+        instance_name: app.name.clone(),
+        url: app.url.clone(),
+        state: state(&app, bounds.as_ref()).to_owned(),
+        connections: app.connections.len() as u64,
+        lag: bounds.as_ref().map_or(0, |bounds| tail_lag(&app, bounds)),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: app.started_at,
+    };
+    Json(Servers { current_instance: app.node_id.clone(), available_servers: vec![server], total_servers: 1 })
+}
+
+/// `POST /admin/drain`
+pub(crate) async fn drain(
+    State(app): State<Arc<AppState>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<DrainStatus>), ApiError> {
+    let body = body?;
+    let request: DrainRequest = if body.is_empty() {
+        DrainRequest::default()
+    } else {
+        serde_json::from_slice(&body).map_err(|error| ApiError::Body(error.to_string()))?
+    };
+    let over = match request.over.as_deref().map(humantime::parse_duration) {
+        None => app.drain_over,
+        Some(Ok(over)) => over,
+        Some(Err(error)) => {
+            let text = request.over.unwrap_or_default();
+            return Err(ApiError::Body(format!(
+                "over={text:?}: {error}; allowed are durations like 30s or 2m"
+            )));
+        }
+    };
+    app.drain.start(over, request.reason.as_deref().unwrap_or("the node is leaving"));
+    tracing::info!(?over, connections = app.connections.len(), "drain begins");
+    Ok((StatusCode::ACCEPTED, Json(app.drain.status())))
+}
+
+/// `GET /admin/drain`
+pub(crate) async fn drain_status(State(app): State<Arc<AppState>>) -> Json<DrainStatus> {
+    Json(app.drain.status())
+}
+
+/// `DELETE /admin/drain`
+pub(crate) async fn cancel_drain(State(app): State<Arc<AppState>>) -> Json<DrainStatus> {
+    app.drain.cancel();
+    tracing::info!(connections = app.connections.len(), "drain taken back");
+    Json(app.drain.status())
+}

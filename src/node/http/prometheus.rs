@@ -1,0 +1,159 @@
+//! `GET /metrics` in the text format of Prometheus (OpenMetrics). Names carry their units; no label grows with users.
+
+use std::collections::BTreeMap;
+use std::fmt::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::error::ApiError;
+use super::{AppState, process};
+use crate::broker::Bounds;
+
+/// Upper bounds of the latency buckets, microseconds.
+const BUCKETS_US: [u32; 12] = [
+    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000,
+];
+
+/// Answers a scrape.
+pub(crate) async fn text(State(app): State<Arc<AppState>>) -> Result<Response, ApiError> {
+    let bounds = app.broker.bounds().await?;
+    let mut registry = Registry::default();
+    let snapshot = Snapshot { app: Arc::clone(&app), bounds };
+    registry.register_collector(Box::new(snapshot));
+    let mut out = String::new();
+    encode(&mut out, &registry).map_err(|error| ApiError::Unavailable(format!("metrics: {error}")))?;
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, content_type)], out).into_response())
+}
+
+/// The node's figures at one moment.
+#[derive(Debug)]
+struct Snapshot {
+    app: Arc<AppState>,
+    bounds: Bounds,
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let out = &mut encoder;
+        self.gauges(out)?;
+        self.counters(out)?;
+        self.latency(out)
+    }
+}
+
+impl Snapshot {
+    fn gauges(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let (app, bounds) = (&self.app, &self.bounds);
+        let window = app.window.size();
+        gauge(out, "sse_node_connections", "Open streams", None, app.connections.len() as u64)?;
+        gauge(
+            out,
+            "sse_node_draining",
+            "1 while the node is leaving",
+            None,
+            u64::from(app.drain.is_draining()),
+        )?;
+        gauge(out, "sse_node_log_events", "Events that the log keeps", None, bounds.length)?;
+        gauge(out, "sse_node_log_size", "Bytes that the log keeps", Some(&Unit::Bytes), bounds.bytes)?;
+        gauge(out, "sse_node_mailboxes", "Mailboxes with unconfirmed messages", None, bounds.mailboxes)?;
+        gauge(out, "sse_node_mailbox_messages", "Unconfirmed messages", None, bounds.mailbox_messages)?;
+        gauge(out, "sse_node_window_frames", "Frames in the window", None, window.frames)?;
+        gauge(out, "sse_node_window_size", "Bytes in the window", Some(&Unit::Bytes), window.bytes)?;
+        gauge(
+            out,
+            "sse_node_resident_memory",
+            "Resident memory",
+            Some(&Unit::Bytes),
+            process::memory().used,
+        )?;
+        gauge(out, "sse_node_open_files", "Open file descriptors", None, process::open_files())
+    }
+
+    fn counters(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let metrics = &self.app.context.metrics;
+        let counters: [(&str, &str, &AtomicU64); 13] = [
+            ("sse_node_messages_sent", "Events written to connections", &metrics.sent),
+            ("sse_node_bytes_sent", "Bytes written to connections", &metrics.sent_bytes),
+            ("sse_node_messages_published", "Publishes that the log took", &metrics.published),
+            ("sse_node_messages_duplicate", "Publishes answered as repeated", &metrics.duplicates),
+            ("sse_node_publish_errors", "Publishes refused or failed", &metrics.publish_errors),
+            ("sse_node_messages_tailed", "Entries read by the tail", &metrics.tailed),
+            ("sse_node_tail_errors", "Reads of the log by the tail that failed", &metrics.tail_errors),
+            ("sse_node_connections_opened", "Streams opened", &metrics.opened),
+            ("sse_node_connections_resumed", "Streams that asked for a replay", &metrics.resumed),
+            ("sse_node_connections_rejected", "Streams refused", &metrics.rejected),
+            ("sse_node_replay_pages", "Pages of the log read for replays", &metrics.replay_pages),
+            ("sse_node_mailbox_resent", "Messages sent again from mailboxes", &metrics.mailbox_resent),
+            ("sse_node_mailbox_confirmed", "Messages confirmed", &metrics.confirmed),
+        ];
+        for (name, help, value) in counters {
+            let metric = ConstCounter::new(value.load(Ordering::Relaxed));
+            metric.encode(out.encode_descriptor(name, help, None, metric.metric_type())?)?;
+        }
+        let cpu = ConstCounter::new(process::cpu_seconds());
+        let descriptor =
+            out.encode_descriptor("sse_node_cpu", "CPU time used", Some(&Unit::Seconds), cpu.metric_type())?;
+        cpu.encode(descriptor)?;
+        by_reason(out, "sse_node_gaps", "GAP events sent, by reason", &metrics.gaps())?;
+        by_reason(out, "sse_node_disconnects", "Streams ended, by reason", &metrics.closed())
+    }
+
+    fn latency(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let histogram = self.app.context.metrics.latency_since_start();
+        let mut buckets = Vec::with_capacity(BUCKETS_US.len() + 1);
+        let mut from = 0;
+        for bound in BUCKETS_US {
+            buckets.push((f64::from(bound) / 1e6, histogram.count_between(from, u64::from(bound))));
+            from = u64::from(bound) + 1;
+        }
+        buckets.push((f64::MAX, histogram.count_between(from, u64::MAX)));
+        // Within a bucket all values count as its mean, which HdrHistogram keeps to three digits.
+        let seconds = histogram.mean() / 1e6 * count_as_float(histogram.len());
+        let help = "From the append to the log to the write to a connection";
+        let name = "sse_node_delivery_latency";
+        let mut encoder = out.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        encoder.encode_histogram::<[(&str, &str); 0]>(seconds, histogram.len(), &buckets, None)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a mean needs no more than the 53 bits that a float keeps")]
+fn count_as_float(count: u64) -> f64 {
+    count as f64
+}
+
+fn gauge(
+    out: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    value: u64,
+) -> Result<(), Error> {
+    let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+    metric.encode(out.encode_descriptor(name, help, unit, metric.metric_type())?)
+}
+
+fn by_reason(
+    out: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    counts: &BTreeMap<String, u64>,
+) -> Result<(), Error> {
+    let mut encoder = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (reason, count) in counts {
+        let metric = ConstCounter::new(*count);
+        metric.encode(encoder.encode_family(&[("reason", reason.as_str())])?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! Publishing: a body becomes an event in the log. The answer comes once the log has it, never before.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use http::{HeaderMap, StatusCode};
+use serde_json::value::RawValue;
+
+use super::AppState;
+use super::error::ApiError;
+use super::path::Named;
+use crate::broker::{Broker, NewEvent};
+use crate::protocol::api::{AckRequest, Acked, PublishRequest, Published};
+use crate::protocol::{Address, ClientId, Envelope, EventType, MessageId, NodeId, Topic, UserId};
+
+type Body = Result<Bytes, BytesRejection>;
+type Answer = Result<(StatusCode, Json<Published>), ApiError>;
+
+/// `POST /api/sse/broadcast`
+pub(crate) async fn to_all(State(app): State<Arc<AppState>>, headers: HeaderMap, body: Body) -> Answer {
+    publish(&app, Address::All, &headers, &body?).await
+}
+
+/// `POST /api/sse/broadcast/{clientId}`
+pub(crate) async fn to_client(
+    State(app): State<Arc<AppState>>,
+    Named(client): Named<ClientId>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    publish(&app, Address::Client(client), &headers, &body?).await
+}
+
+/// `POST /api/sse/users/{userId}`
+pub(crate) async fn to_user(
+    State(app): State<Arc<AppState>>,
+    Named(user): Named<UserId>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    publish(&app, Address::User(user), &headers, &body?).await
+}
+
+/// `POST /api/sse/topics/{topic}`
+pub(crate) async fn to_topic(
+    State(app): State<Arc<AppState>>,
+    Named(topic): Named<Topic>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    publish(&app, Address::Topic(topic), &headers, &body?).await
+}
+
+/// `POST /api/sse/broadcast/server/{serverId}`
+pub(crate) async fn to_node(
+    State(app): State<Arc<AppState>>,
+    Named(node): Named<NodeId>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    publish(&app, Address::Node(node), &headers, &body?).await
+}
+
+/// `POST /api/sse/broadcast/server/{serverId}/client/{clientId}`
+pub(crate) async fn to_node_client(
+    State(app): State<Arc<AppState>>,
+    Path((node, client)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let invalid = |error: crate::protocol::InvalidName| ApiError::Invalid(error.to_string());
+    let node = NodeId::parse(&node).map_err(invalid)?;
+    let client = ClientId::parse(&client).map_err(invalid)?;
+    publish(&app, Address::NodeClient(node, client), &headers, &body?).await
+}
+
+/// `POST /api/sse/ack`
+pub(crate) async fn ack(State(app): State<Arc<AppState>>, body: Body) -> Result<Json<Acked>, ApiError> {
+    let request: AckRequest = parse(&body?)?;
+    let cursor =
+        request.id.cursor().map_err(|error| ApiError::Body(format!("id {}: {error}", request.id)))?;
+    let user = request.user_id.map(Address::User);
+    let client = request.client_id.map(Address::Client);
+    let owners: Vec<_> = user.into_iter().chain(client).collect();
+    if owners.is_empty() {
+        return Err(ApiError::Body("clientId or userId is missing: whose mailbox is meant?".to_owned()));
+    }
+    let bounds = app.broker.bounds().await?;
+    if cursor.epoch != bounds.epoch {
+        return Err(ApiError::Body(format!("id {} belongs to another history of the log", request.id)));
+    }
+    let mut confirmed = 0;
+    for owner in &owners {
+        // What a mailbox holds and this node still has in its window is what the ack newly confirms.
+        let mailbox = app.broker.mailbox(owner).await?;
+        let frames = mailbox.entries.iter().filter(|entry| entry.cursor.position <= cursor.position);
+        for frame in frames.filter_map(|entry| app.window.find(entry.cursor)) {
+            frame.confirmed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        confirmed += app.broker.confirm(owner, cursor.position).await?;
+    }
+    app.context.metrics.confirmed.fetch_add(confirmed, std::sync::atomic::Ordering::Relaxed);
+    Ok(Json(Acked { confirmed }))
+}
+
+async fn publish(app: &AppState, address: Address, headers: &HeaderMap, body: &Bytes) -> Answer {
+    let outcome = publish_event(app, address, headers, body).await;
+    if outcome.is_err() {
+        app.context.metrics.publish_errors.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+    outcome.map(|published| (StatusCode::ACCEPTED, Json(published)))
+}
+
+async fn publish_event(
+    app: &AppState,
+    address: Address,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Published, ApiError> {
+    let mut request: PublishRequest = parse(body)?;
+    if let Some(key) = idempotency_key(headers)? {
+        request.id = Some(key);
+    }
+    let size =
+        request.data.get().len() + request.metadata.as_ref().map_or(0, |metadata| metadata.get().len());
+    if size > app.limits.payload_bytes {
+        let detail = format!("data and metadata have {size} bytes; allowed are {}", app.limits.payload_bytes);
+        return Err(ApiError::TooLarge(detail));
+    }
+    let event = new_event(request, address, app.node_id.as_str())?;
+    append(&app.broker, event, app).await
+}
+
+async fn append(broker: &Broker, event: NewEvent, app: &AppState) -> Result<Published, ApiError> {
+    let message_id = event.message_id.clone();
+    let appended = match tokio::time::timeout(app.limits.publish_deadline, broker.append(event)).await {
+        Ok(appended) => appended?,
+        Err(_) => return Err(ApiError::Unknown("the log did not answer in time".to_owned())),
+    };
+    let metrics = &app.context.metrics;
+    let counter = if appended.duplicate { &metrics.duplicates } else { &metrics.published };
+    counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    Ok(Published {
+        id: appended.cursor.to_event_id(),
+        message_id,
+        epoch: appended.cursor.epoch.to_string(),
+        duplicate: appended.duplicate,
+    })
+}
+
+/// Makes the event that a request asks for.
+pub(crate) fn new_event(
+    request: PublishRequest,
+    address: Address,
+    source: &str,
+) -> Result<NewEvent, ApiError> {
+    let mailbox = match request.qos.unwrap_or(0) {
+        0 => false,
+        1 if address.has_mailbox() => true,
+        1 => {
+            let detail = format!("qos 1 is for users and clients, who have a mailbox; {address} has none");
+            return Err(ApiError::Body(detail));
+        }
+        other => return Err(ApiError::Body(format!("qos {other} is not known; allowed are 0 and 1"))),
+    };
+    let event_type = match request.event_type {
+        Some(event_type) => event_type,
+        None => EventType::parse(address.default_type()).expect("the default types are valid"),
+    };
+    let message_id = match request.id {
+        Some(id) => id,
+        None => MessageId::parse(&ulid::Ulid::generate().to_string()).expect("a ULID is a valid message id"),
+    };
+    let envelope = Envelope {
+        id: message_id.clone(),
+        event_type: event_type.clone(),
+        data: request.data,
+        timestamp: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        source: source.to_owned(),
+        metadata: request.metadata.unwrap_or_else(|| RawValue::NULL.to_owned()),
+    };
+    let envelope =
+        serde_json::to_string(&envelope).expect("an envelope of checked parts always becomes JSON");
+    Ok(NewEvent { message_id, address, event_type, envelope: Arc::from(envelope), mailbox })
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<MessageId>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let key = MessageId::parse(text.trim())
+        .map_err(|error| ApiError::Invalid(format!("Idempotency-Key: {error}")))?;
+    Ok(Some(key))
+}
+
+/// Reads a JSON body whatever its `Content-Type` says: `curl -d` sends another one.
+fn parse<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => ApiError::Body(error.to_string()),
+        serde_json::error::Category::Io
+        | serde_json::error::Category::Syntax
+        | serde_json::error::Category::Eof => ApiError::NotJson(error.to_string()),
+    })
+}

@@ -1,0 +1,134 @@
+//! Which path is answered by whom, and what all handlers share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use http::{HeaderName, HeaderValue, Method, header};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::error::ApiError;
+use super::{connections, history, ops, publish, stream, web};
+use crate::broker::Broker;
+use crate::node::admission::Admission;
+use crate::node::config::RejectMode;
+use crate::node::connections::Connections;
+use crate::node::drain::Drain;
+use crate::node::feed::FeedLimits;
+use crate::node::stream::StreamContext;
+use crate::node::window::Window;
+use crate::protocol::NodeId;
+
+/// Bounds that handlers keep.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AppLimits {
+    /// Bytes of a request's body.
+    pub(crate) body_bytes: usize,
+    /// Bytes of `data` and `metadata`.
+    pub(crate) payload_bytes: usize,
+    /// How long a publish may wait for the log.
+    pub(crate) publish_deadline: Duration,
+    /// Topics of one stream.
+    pub(crate) topics_per_stream: usize,
+    /// Bounds of every feed.
+    pub(crate) feed: FeedLimits,
+    /// Events that the tail may be behind while the node still counts as ready.
+    pub(crate) ready_lag: u64,
+    /// How long the log may take to answer a question about its health.
+    pub(crate) health_deadline: Duration,
+}
+
+/// The node, as its handlers see it.
+#[derive(Debug)]
+pub(crate) struct AppState {
+    /// This node.
+    pub(crate) node_id: NodeId,
+    /// Its name for people.
+    pub(crate) name: String,
+    /// Where others reach it.
+    pub(crate) url: String,
+    /// Milliseconds since 1970.
+    pub(crate) started_at: u64,
+    /// The log.
+    pub(crate) broker: Broker,
+    /// Its newest part.
+    pub(crate) window: Window,
+    /// The open streams.
+    pub(crate) connections: Connections,
+    /// Who may open one.
+    pub(crate) admission: Admission,
+    /// Whether the node is leaving.
+    pub(crate) drain: Drain,
+    /// How long a drain takes unless the request says otherwise.
+    pub(crate) drain_over: Duration,
+    /// How clients are refused.
+    pub(crate) reject: RejectMode,
+    /// Bounds.
+    pub(crate) limits: AppLimits,
+    /// What streams share.
+    pub(crate) context: Arc<StreamContext>,
+}
+
+/// The router of a node.
+pub(crate) fn router(app: Arc<AppState>, cors_origins: &[HeaderValue]) -> Router {
+    let body_limit = app.limits.body_bytes;
+    let api = Router::new()
+        .route("/stream", get(stream::open))
+        .route("/broadcast", post(publish::to_all))
+        .route("/broadcast/{client}", post(publish::to_client))
+        .route("/broadcast/server/{node}", post(publish::to_node))
+        .route("/broadcast/server/{node}/client/{client}", post(publish::to_node_client))
+        .route("/users/{user}", post(publish::to_user))
+        .route("/users/{user}/pending", get(history::pending))
+        .route("/topics/{topic}", post(publish::to_topic))
+        .route("/ack", post(publish::ack))
+        .route("/connections", get(connections::list))
+        .route("/connections/{id}", get(connections::one).delete(connections::end))
+        .route("/history", get(history::history))
+        .route("/events/{id}", get(history::event))
+        .route("/metrics", get(ops::metrics))
+        .route("/servers", get(ops::servers));
+    Router::new()
+        .nest("/api/sse", api)
+        .route("/actuator/health", get(ops::actuator_health))
+        .route("/health", get(ops::ready))
+        .route("/health/live", get(ops::live))
+        .route("/health/ready", get(ops::ready))
+        .route("/metrics", get(super::prometheus::text))
+        .route("/admin/drain", post(ops::drain).delete(ops::cancel_drain).get(ops::drain_status))
+        .route("/", get(web::page))
+        .fallback(no_route)
+        .method_not_allowed_fallback(|| async { ApiError::Method })
+        .layer(DefaultBodyLimit::max(body_limit))
+        .layer(cors(cors_origins))
+        .with_state(app)
+}
+
+async fn no_route(uri: http::Uri) -> ApiError {
+    ApiError::NotFound(format!("no such path: {}; streams are at /api/sse/stream", uri.path()))
+}
+
+/// Browsers send no preflight for an EventSource, but one for a fetch that carries `Last-Event-ID`.
+fn cors(origins: &[HeaderValue]) -> CorsLayer {
+    let allowed_headers = [
+        header::AUTHORIZATION,
+        header::CACHE_CONTROL,
+        header::CONTENT_TYPE,
+        HeaderName::from_static("idempotency-key"),
+        HeaderName::from_static("last-event-id"),
+        HeaderName::from_static("x-last-event-id"),
+    ];
+    let layer = CorsLayer::new()
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers(allowed_headers)
+        .max_age(Duration::from_secs(600));
+    if origins.iter().any(|origin| origin == "*") {
+        return layer.allow_origin(AllowOrigin::any());
+    }
+    if origins.is_empty() {
+        return layer;
+    }
+    layer.allow_origin(AllowOrigin::list(origins.iter().cloned())).allow_credentials(true)
+}

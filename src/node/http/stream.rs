@@ -1,0 +1,343 @@
+//! `GET /api/sse/stream`: who is it, where does it want to go on, may it come in. Answers a browser never with a
+//! status for a passing state, since every engine stops for good on anything but 200 (measured); such a client gets
+//! 200, `retry:`, a `CLOSE` with the reason, and the end. Read [`open`] first.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{ConnectInfo, Query, State};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, header};
+use serde::Deserialize;
+
+use super::AppState;
+use super::error::ApiError;
+use super::listener::Takeover;
+use crate::broker::{Entry, Missing};
+use crate::node::close::{CloseCode, close_frame};
+use crate::node::config::RejectMode;
+use crate::node::connections::{AckMode, Connection, Identity};
+use crate::node::feed::Feed;
+use crate::node::stream::{Backlog, Body, Following, HeartbeatForm, Stream, confirm, gap_frame};
+use crate::protocol::api::{ConnectionEvent, GapEvent, GapReason, Resumed};
+use crate::protocol::event::control;
+use crate::protocol::{ClientId, ConnectionId, Cursor, Frame, Resume, Topic, UserId};
+
+/// The query of a stream request. Three spellings of the cursor are in use; a header wins over all of them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct StreamQuery {
+    client_id: Option<String>,
+    user_id: Option<String>,
+    topics: Option<String>,
+    last_event_id: Option<String>,
+    #[serde(rename = "lastEventID")]
+    last_event_id_mercure: Option<String>,
+    #[serde(rename = "last_event_id")]
+    last_event_id_snake: Option<String>,
+    heartbeat: Option<String>,
+    ack: Option<String>,
+    /// Polyfills ask for padding; it is not needed and not given.
+    #[serde(rename = "padding")]
+    _padding: Option<String>,
+}
+
+/// A stream request, understood.
+struct Wish {
+    identity: Identity,
+    resume: Resume,
+    requested: Option<String>,
+    heartbeat: HeartbeatForm,
+    ack: AckMode,
+}
+
+/// Where a stream starts, after the log was asked.
+struct Start {
+    feed: Feed,
+    resumed: Resumed,
+    gap: Option<(GapReason, Option<u64>)>,
+}
+
+/// Opens a stream.
+pub(crate) async fn open(
+    State(app): State<Arc<AppState>>,
+    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    method: Method,
+    headers: HeaderMap,
+    query: Result<Query<StreamQuery>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(query) = query?;
+    let wish = understand(&app, remote, &headers, query)?;
+    if method == Method::HEAD {
+        return Ok((stream_headers(&app), ()).into_response());
+    }
+    if app.drain.is_draining() {
+        return refuse(&app, CloseCode::Shutdown, &app.drain.status().reason);
+    }
+    let now = tokio::time::Instant::now();
+    let admitted = match app.admission.admit(wish.identity.user_id.as_ref(), remote.ip(), now) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return refuse(&app, refusal.code(), &refusal.to_string()),
+    };
+    match follow(&app, wish, admitted).await {
+        Ok(stream) => Ok(takeover(stream)),
+        Err(error) => {
+            tracing::warn!(%error, "a stream cannot be opened: the log cannot be read");
+            refuse(&app, CloseCode::LogUnavailable, "the log cannot be read")
+        }
+    }
+}
+
+fn understand(
+    app: &AppState,
+    remote: SocketAddr,
+    headers: &HeaderMap,
+    query: StreamQuery,
+) -> Result<Wish, ApiError> {
+    let invalid = |error: crate::protocol::InvalidName| ApiError::Invalid(error.to_string());
+    let client_id = match query.client_id.as_deref().filter(|id| !id.is_empty()) {
+        Some(id) => ClientId::parse(id).map_err(invalid)?,
+        None => ClientId::parse(&ulid::Ulid::generate().to_string()).expect("a ULID is a valid name"),
+    };
+    let user_id = query
+        .user_id
+        .as_deref()
+        .filter(|id| !id.is_empty())
+        .map(UserId::parse)
+        .transpose()
+        .map_err(invalid)?;
+    let named = query.topics.as_deref().unwrap_or_default().split(',').filter(|topic| !topic.is_empty());
+    let mut topics = named.map(Topic::parse).collect::<Result<Vec<_>, _>>().map_err(invalid)?;
+    topics.sort();
+    topics.dedup();
+    if topics.len() > app.limits.topics_per_stream {
+        let detail =
+            format!("{} topics; allowed are {} a stream", topics.len(), app.limits.topics_per_stream);
+        return Err(ApiError::Invalid(detail));
+    }
+    let heartbeat = match query.heartbeat.as_deref() {
+        None | Some("" | "comment") => HeartbeatForm::Comment,
+        Some("event") => HeartbeatForm::Event,
+        Some(other) => return Err(one_of("heartbeat", other, "comment, event")),
+    };
+    let ack = match query.ack.as_deref() {
+        None | Some("" | "cursor") => AckMode::Cursor,
+        Some("explicit") => AckMode::Explicit,
+        Some("written") => AckMode::Written,
+        Some(other) => return Err(one_of("ack", other, "cursor, explicit, written")),
+    };
+    let in_query = [query.last_event_id, query.last_event_id_mercure, query.last_event_id_snake];
+    let requested = requested_cursor(headers, in_query);
+    let identity = Identity {
+        id: ConnectionId::parse(&ulid::Ulid::generate().to_string()).expect("a ULID is a valid name"),
+        client_id,
+        user_id,
+        topics,
+        remote: remote.ip(),
+        connected_at: unix_ms(),
+    };
+    let resume = requested.as_deref().map_or(Resume::Live, Resume::parse);
+    Ok(Wish { identity, resume, requested, heartbeat, ack })
+}
+
+fn one_of(key: &str, value: &str, allowed: &str) -> ApiError {
+    ApiError::Invalid(format!("{key}={value:?} is not known; allowed are {allowed}"))
+}
+
+/// `Last-Event-ID`, else the first seed's `X-Last-Event-ID`, else the query. A page that was opened with a cursor in
+/// its query reconnects with the old query and a newer header, so a header that says something wins.
+fn requested_cursor(headers: &HeaderMap, in_query: [Option<String>; 3]) -> Option<String> {
+    let from_header =
+        |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let candidates = [from_header("last-event-id"), from_header("x-last-event-id")];
+    candidates.into_iter().chain(in_query).flatten().find(|text| !text.is_empty())
+}
+
+/// Joins the stream to the log and to the lists.
+async fn follow(
+    app: &AppState,
+    wish: Wish,
+    admitted: crate::node::admission::Admitted,
+) -> Result<Stream, crate::broker::StoreError> {
+    // First the place in the window, then the mailbox: what is appended in between comes live.
+    let reader = app.window.attach(wish.identity.addresses(&app.node_id));
+    let wake = reader.wake_handle();
+    let start = start(app, &wish.resume, reader).await?;
+    let from = start.feed.cursor();
+    if let (AckMode::Cursor, Resume::After(cursor)) = (wish.ack, &wish.resume)
+        && cursor.epoch == from.epoch
+    {
+        for owner in wish.identity.mailboxes() {
+            confirm(&app.context, &owner, *cursor).await;
+        }
+    }
+    let (entries, overflowed) = unconfirmed(app, &wish.identity, from).await?;
+    let metrics = &app.context.metrics;
+    metrics.opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    if wish.resume != Resume::Live {
+        metrics.resumed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+    let gap = start.gap.map(|(reason, missed)| {
+        metrics.count_gap(reason);
+        let newest = Some(app.window.tip().to_event_id());
+        let oldest = Some(from.to_event_id());
+        GapEvent { reason, requested: wish.requested.clone(), oldest, newest, missed }
+    });
+    let then = position_frame(from, gap.as_ref(), !entries.is_empty());
+    let id = then.is_empty().then_some(from);
+    let opening = opening(app, &wish.identity, start.resumed, id, overflowed);
+    let connection = Connection::new(wish.identity, from, wake);
+    let following = Following {
+        backlog: Backlog { entries, then },
+        feed: start.feed,
+        registered: app.connections.register(connection),
+        admitted,
+        context: Arc::clone(&app.context),
+        heartbeat: wish.heartbeat,
+        ack: wish.ack,
+    };
+    // A drain that began after the first look has not seen this stream in the list.
+    app.drain.include(following.registered.connection());
+    Ok(Stream { headers: stream_headers(app), opening, body: Body::Follow(Box::new(following)) })
+}
+
+async fn start(
+    app: &AppState,
+    resume: &Resume,
+    reader: crate::node::window::Reader,
+) -> Result<Start, crate::broker::StoreError> {
+    let limits = app.limits.feed;
+    let live = |reader, resumed, gap| Start { feed: Feed::live(reader, limits), resumed, gap };
+    let cursor = match resume {
+        Resume::Live => return Ok(live(reader, Resumed::Live, None)),
+        // Nobody knows what this client has seen, so from now on; the gap tells it to fetch what it needs.
+        Resume::Malformed(_) => return Ok(live(reader, Resumed::Gap, Some((GapReason::Malformed, None)))),
+        Resume::Earliest => app.broker.bounds().await?.start_cursor(),
+        Resume::After(cursor) => *cursor,
+    };
+    let feed = Feed::resume(reader, limits, cursor);
+    if !feed.is_replaying() {
+        return Ok(Start { feed, resumed: Resumed::Replayed, gap: None });
+    }
+    // Not in the window: the log says whether the cursor is sound.
+    match app.broker.read_after(cursor, 1).await?.gap {
+        None => Ok(Start { feed, resumed: Resumed::Replayed, gap: None }),
+        Some(Missing { reason, resumed_after, missed }) => {
+            let feed = feed.restart(resumed_after);
+            Ok(Start { feed, resumed: Resumed::Gap, gap: Some((reason, missed)) })
+        }
+    }
+}
+
+/// What the mailboxes of this client hold and the log, read from `from` on, will not bring.
+async fn unconfirmed(
+    app: &AppState,
+    identity: &Identity,
+    from: Cursor,
+) -> Result<(Vec<Entry>, u64), crate::broker::StoreError> {
+    let mut entries = Vec::new();
+    let mut overflowed = 0;
+    for owner in identity.mailboxes() {
+        let mailbox = app.broker.mailbox(&owner).await?;
+        overflowed += mailbox.overflowed;
+        entries.extend(mailbox.entries);
+    }
+    entries.retain(|entry| entry.cursor.epoch != from.epoch || entry.cursor.position <= from.position);
+    entries.sort_by_key(|entry| entry.cursor.position);
+    Ok((entries, overflowed))
+}
+
+/// The frame behind the backlog that carries the start position; empty when `CONNECTION` itself can carry it.
+fn position_frame(from: Cursor, gap: Option<&GapEvent>, has_backlog: bool) -> Bytes {
+    match gap {
+        Some(gap) => gap_frame(gap, Some(from)),
+        None if has_backlog => {
+            Frame { retry: None, id: Some(from), event: control::CURSOR, data: "" }.encode()
+        }
+        None => Bytes::new(),
+    }
+}
+
+fn opening(
+    app: &AppState,
+    identity: &Identity,
+    resumed: Resumed,
+    id: Option<Cursor>,
+    overflowed: u64,
+) -> Bytes {
+    let retry = app.context.timing.retry.base();
+    let event = ConnectionEvent {
+        connection_id: identity.id.clone(),
+        client_id: identity.client_id.clone(),
+        instance_id: app.node_id.clone(),
+        instance_name: app.name.clone(),
+        server_time: unix_ms(),
+        reconnect_time: retry.get(),
+        name: "sse-node".to_owned(),
+        enable_cluster: app.broker.is_shared(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        resumed,
+        message: format!("connected to {}", app.name),
+    };
+    let data = serde_json::to_string(&event).expect("a struct of text and numbers always becomes JSON");
+    let mut out = BytesMut::new();
+    Frame { retry: Some(retry), id, event: control::CONNECTION, data: &data }.encode_into(&mut out);
+    if overflowed > 0 {
+        app.context.metrics.count_gap(GapReason::Overflow);
+        let gap = GapEvent {
+            reason: GapReason::Overflow,
+            requested: None,
+            oldest: None,
+            newest: None,
+            missed: Some(overflowed),
+        };
+        out.extend_from_slice(&gap_frame(&gap, None));
+    }
+    out.freeze()
+}
+
+/// Sends a client away: softly, as browsers need it, or with a status.
+fn refuse(app: &AppState, code: CloseCode, reason: &str) -> Result<Response, ApiError> {
+    app.context.metrics.rejected.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    match app.reject {
+        RejectMode::Status => Err(ApiError::Full(reason.to_owned())),
+        RejectMode::Soft => {
+            let retry = app.context.timing.retry.jittered(&mut rand::rng());
+            let opening = close_frame(code, reason, retry);
+            Ok(takeover(Stream { headers: stream_headers(app), opening, body: Body::End }))
+        }
+    }
+}
+
+fn takeover(stream: Stream) -> Response {
+    let mut response = (stream.headers.clone(), ()).into_response();
+    response.extensions_mut().insert(Takeover::new(stream));
+    response
+}
+
+fn stream_headers(app: &AppState) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let fixed = [
+        (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store, no-transform"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    headers.insert("x-sse-version", HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
+    // A node id may hold what a header may not; clients that care find it in `CONNECTION` too.
+    if let Ok(id) = HeaderValue::from_str(app.node_id.as_str()) {
+        headers.insert("x-sse-server-id", id);
+    }
+    headers
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,253 @@
+//! What a node counts. Counters are atomics that the parts bump; this room turns them into the JSON of
+//! `/api/sse/metrics` and the text of `/metrics`. No label here grows with users, topics or clients.
+//! Read [`Metrics`] first.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
+use tokio::time::Instant;
+
+use super::close::CloseCode;
+use crate::protocol::api::{GapReason, HistogramDump};
+
+/// Histograms are sharded so that connections on different workers rarely meet at one lock.
+const SHARDS: usize = 16;
+/// The last minute is kept as intervals of ten seconds.
+const INTERVALS: usize = 6;
+/// Length of one interval.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
+/// Largest latency that is told apart, one hour in microseconds; above it counts as that.
+const LATENCY_MAX_US: u64 = 3_600_000_000;
+
+/// Everything that a node counts.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    /// When the node started.
+    pub(crate) started: Instant,
+    /// Events written to connections.
+    pub(crate) sent: AtomicU64,
+    /// Bytes written to connections.
+    pub(crate) sent_bytes: AtomicU64,
+    /// Publishes that the log took.
+    pub(crate) published: AtomicU64,
+    /// Publishes that were answered as repeated.
+    pub(crate) duplicates: AtomicU64,
+    /// Publishes that were refused or failed.
+    pub(crate) publish_errors: AtomicU64,
+    /// Entries that the tail read.
+    pub(crate) tailed: AtomicU64,
+    /// Reads of the log by the tail that failed.
+    pub(crate) tail_errors: AtomicU64,
+    /// Streams opened.
+    pub(crate) opened: AtomicU64,
+    /// Streams that asked for a replay.
+    pub(crate) resumed: AtomicU64,
+    /// Pages of the log read for replays.
+    pub(crate) replay_pages: AtomicU64,
+    /// Streams refused.
+    pub(crate) rejected: AtomicU64,
+    /// Messages sent again from mailboxes.
+    pub(crate) mailbox_resent: AtomicU64,
+    /// Messages confirmed.
+    pub(crate) confirmed: AtomicU64,
+    gaps: [AtomicU64; GAP_REASONS.len()],
+    closed: [AtomicU64; CloseCode::ALL.len()],
+    latency: Latency,
+}
+
+const GAP_REASONS: [GapReason; 5] =
+    [GapReason::Trimmed, GapReason::Epoch, GapReason::Rollback, GapReason::Overflow, GapReason::Malformed];
+
+#[derive(Debug)]
+struct Latency {
+    shards: Vec<Mutex<Histogram<u64>>>,
+    past: Mutex<VecDeque<Interval>>,
+    /// All ended intervals since the start.
+    ended: Mutex<Histogram<u64>>,
+}
+
+#[derive(Debug)]
+struct Interval {
+    latency: Histogram<u64>,
+    sent: u64,
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_MAX_US, 3).expect("the bounds are constants in order")
+}
+
+impl Metrics {
+    /// All zero.
+    pub(crate) fn new(now: Instant) -> Self {
+        let latency = Latency {
+            shards: (0..SHARDS).map(|_| Mutex::new(histogram())).collect(),
+            past: Mutex::new(VecDeque::new()),
+            ended: Mutex::new(histogram()),
+        };
+        Self {
+            started: now,
+            sent: AtomicU64::default(),
+            sent_bytes: AtomicU64::default(),
+            published: AtomicU64::default(),
+            duplicates: AtomicU64::default(),
+            publish_errors: AtomicU64::default(),
+            tailed: AtomicU64::default(),
+            tail_errors: AtomicU64::default(),
+            opened: AtomicU64::default(),
+            resumed: AtomicU64::default(),
+            replay_pages: AtomicU64::default(),
+            rejected: AtomicU64::default(),
+            mailbox_resent: AtomicU64::default(),
+            confirmed: AtomicU64::default(),
+            gaps: Default::default(),
+            closed: Default::default(),
+            latency,
+        }
+    }
+
+    /// A `GAP` was sent.
+    pub(crate) fn count_gap(&self, reason: GapReason) {
+        if let Some(index) = GAP_REASONS.iter().position(|known| *known == reason) {
+            self.gaps[index].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A stream ended.
+    pub(crate) fn count_closed(&self, code: CloseCode) {
+        if let Some(index) = CloseCode::ALL.iter().position(|known| *known == code) {
+            self.closed[index].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// An event reached a socket this long after its append. `shard` is any number of the connection's.
+    pub(crate) fn record_latency(&self, shard: u64, latencies_us: impl Iterator<Item = u64>) {
+        let index = usize::try_from(shard % SHARDS as u64).unwrap_or(0);
+        let mut histogram = self.latency.shards[index].lock().unwrap_or_else(PoisonError::into_inner);
+        for latency_us in latencies_us {
+            histogram.saturating_record(latency_us.max(1));
+        }
+    }
+
+    /// Ends an interval of the last minute. Called every [`INTERVAL`].
+    pub(crate) fn rotate(&self) {
+        let mut latency = histogram();
+        for shard in &self.latency.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            add(&mut latency, &shard);
+            shard.reset();
+        }
+        add(&mut self.latency.ended.lock().unwrap_or_else(PoisonError::into_inner), &latency);
+        let mut past = self.latency.past.lock().unwrap_or_else(PoisonError::into_inner);
+        past.push_back(Interval { latency, sent: self.sent.load(Ordering::Relaxed) });
+        while past.len() > INTERVALS {
+            past.pop_front();
+        }
+    }
+
+    fn current(&self) -> Histogram<u64> {
+        let mut sum = histogram();
+        for shard in &self.latency.shards {
+            add(&mut sum, &shard.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        sum
+    }
+
+    /// Latency since the start.
+    pub(crate) fn latency_since_start(&self) -> Histogram<u64> {
+        let mut sum = self.current();
+        add(&mut sum, &self.latency.ended.lock().unwrap_or_else(PoisonError::into_inner));
+        sum
+    }
+
+    /// Latency of the last minute.
+    pub(crate) fn latency(&self) -> Histogram<u64> {
+        let mut sum = self.current();
+        for interval in self.latency.past.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            add(&mut sum, &interval.latency);
+        }
+        sum
+    }
+
+    /// Events written in the last minute, to the length of an interval.
+    pub(crate) fn sent_last_minute(&self) -> u64 {
+        let past = self.latency.past.lock().unwrap_or_else(PoisonError::into_inner);
+        let before =
+            if past.len() < INTERVALS { 0 } else { past.front().map_or(0, |interval| interval.sent) };
+        self.sent.load(Ordering::Relaxed).saturating_sub(before)
+    }
+
+    /// `GAP` events by reason.
+    pub(crate) fn gaps(&self) -> BTreeMap<String, u64> {
+        let counts = GAP_REASONS.iter().zip(&self.gaps);
+        counts.map(|(reason, count)| (reason.as_str().to_owned(), count.load(Ordering::Relaxed))).collect()
+    }
+
+    /// Ended streams by reason.
+    pub(crate) fn closed(&self) -> BTreeMap<String, u64> {
+        let counts = CloseCode::ALL.iter().zip(&self.closed);
+        counts.map(|(code, count)| (code.label().to_owned(), count.load(Ordering::Relaxed))).collect()
+    }
+}
+
+fn add(sum: &mut Histogram<u64>, part: &Histogram<u64>) {
+    sum.add(part).expect("all latency histograms have the same bounds");
+}
+
+/// A histogram as JSON carries it.
+pub(crate) fn dump(histogram: &Histogram<u64>) -> HistogramDump {
+    let mut bytes = Vec::new();
+    // Into memory this fails only when the histogram is larger than 4 GiB; an empty text then says "not known".
+    let hdr = match V2DeflateSerializer::new().serialize(histogram, &mut bytes) {
+        Ok(_length) => {
+            use base64::Engine as _;
+            base64::engine::general_purpose::STANDARD.encode(&bytes)
+        }
+        Err(error) => {
+            tracing::error!(?error, "a latency histogram cannot be serialised");
+            String::new()
+        }
+    };
+    HistogramDump {
+        count: histogram.len(),
+        p50_us: histogram.value_at_quantile(0.5),
+        p99_us: histogram.value_at_quantile(0.99),
+        max_us: histogram.max(),
+        hdr,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_minute_forgets_what_is_older() {
+        let metrics = Metrics::new(Instant::now());
+        metrics.record_latency(1, [1_000].into_iter());
+        metrics.rotate();
+        assert_eq!(metrics.latency().len(), 1);
+        metrics.record_latency(2, [2_000, 3_000].into_iter());
+        assert_eq!(metrics.latency().len(), 3);
+        for _ in 0..INTERVALS + 1 {
+            metrics.rotate();
+        }
+        assert_eq!(metrics.latency().len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dump_is_read_by_the_histogram_library() {
+        use base64::Engine as _;
+        let metrics = Metrics::new(Instant::now());
+        metrics.record_latency(7, [10, 20, 5_000_000_000].into_iter());
+        let dumped = dump(&metrics.latency());
+        let bytes = base64::engine::general_purpose::STANDARD.decode(&dumped.hdr).unwrap();
+        let read: Histogram<u64> = hdrhistogram::serialization::Deserializer::new()
+            .deserialize(&mut std::io::Cursor::new(bytes))
+            .unwrap();
+        assert_eq!((read.len(), dumped.count), (3, 3));
+    }
+}

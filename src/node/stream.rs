@@ -1,0 +1,434 @@
+//! One stream from its first byte to its last: asks its feed what comes next, writes it, waits. Owns the socket, the
+//! feed and the stream's places in the lists, so all of them end together. Read [`Stream::run`] first.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::admission::Admitted;
+use super::close::{CloseCode, RetryPolicy, close_frame};
+use super::connections::{AckMode, Connection, Registered};
+use super::feed::{Feed, Step};
+use super::metrics::Metrics;
+use super::window::WindowFrame;
+use super::writer::{SocketWriter, StreamEnd, WriteError};
+use crate::broker::{Broker, Entry, Missing, Page};
+use crate::protocol::api::GapEvent;
+use crate::protocol::encode::HEARTBEAT;
+use crate::protocol::event::control;
+use crate::protocol::{Address, Cursor, Frame};
+
+/// Mailbox messages encoded into one write.
+const BACKLOG_BATCH: usize = 64;
+
+/// What all streams of a node share.
+#[derive(Debug)]
+pub(crate) struct StreamContext {
+    /// The log, for replays.
+    pub(crate) broker: Broker,
+    /// Counters.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Streams that may read the log at the same time.
+    pub(crate) replay_permits: Semaphore,
+    /// Waits and intervals.
+    pub(crate) timing: StreamTiming,
+}
+
+/// Waits and intervals of a stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StreamTiming {
+    /// A quiet stream gets a comment this often.
+    pub(crate) heartbeat: Duration,
+    /// A quiet stream gets a `CURSOR` this often, if the log moved on.
+    pub(crate) cursor: Duration,
+    /// A read of the log may take this long, the wait for a permit included.
+    pub(crate) log_read: Duration,
+    /// What clients are told of coming back.
+    pub(crate) retry: RetryPolicy,
+}
+
+/// How heartbeats look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum HeartbeatForm {
+    /// A comment line.
+    #[default]
+    Comment,
+    /// An event.
+    Event,
+}
+
+/// A stream that is ready to be written.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    /// Headers of the response.
+    pub(crate) headers: HeaderMap,
+    /// What comes before everything else: `retry:`, `CONNECTION`, gaps, mailbox.
+    pub(crate) opening: Bytes,
+    /// What happens after that.
+    pub(crate) body: Body,
+}
+
+/// Unconfirmed messages of mailboxes that the log will not bring again: they go first, without an `id:`.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    /// The messages, in log order.
+    pub(crate) entries: Vec<Entry>,
+    /// What is written behind them: it carries the position that the stream starts from. Were it in front, a client
+    /// that dies in between would confirm with its cursor what it never got.
+    pub(crate) then: Bytes,
+}
+
+/// What a stream does after its opening.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// It ends: the client was refused.
+    End,
+    /// It follows the log.
+    Follow(Box<Following>),
+}
+
+/// A stream that follows the log.
+#[derive(Debug)]
+pub(crate) struct Following {
+    /// What comes first.
+    pub(crate) backlog: Backlog,
+    /// What comes next.
+    pub(crate) feed: Feed,
+    /// Its place in the list of connections.
+    pub(crate) registered: Registered,
+    /// Its place among the admitted.
+    pub(crate) admitted: Admitted,
+    /// What it shares with the others.
+    pub(crate) context: Arc<StreamContext>,
+    /// How heartbeats look.
+    pub(crate) heartbeat: HeartbeatForm,
+    /// When mailbox messages count as confirmed.
+    pub(crate) ack: AckMode,
+}
+
+/// Why a stream ended by itself, and what the client is still told.
+enum Ending {
+    /// Nothing more can be written.
+    Silent(CloseCode),
+    /// The client is told.
+    Told(CloseCode, Arc<str>),
+}
+
+impl From<WriteError> for Ending {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Stalled(_) => Self::Silent(CloseCode::Stalled),
+            WriteError::Gone(_) => Self::Silent(CloseCode::ClientGone),
+        }
+    }
+}
+
+impl Stream {
+    /// Writes the stream until it ends.
+    pub(crate) async fn run(self, writer: SocketWriter, end: StreamEnd) {
+        let opened = async {
+            writer.head(http::StatusCode::OK, &self.headers).await?;
+            writer.body(&self.opening).await
+        };
+        let opened = opened.await;
+        match (self.body, opened) {
+            (Body::End, Ok(_)) => writer.end(end).await,
+            (Body::End, Err(error)) => {
+                tracing::debug!(%error, "a refused client left before it was told why");
+            }
+            (Body::Follow(following), Ok(bytes)) => {
+                following.count_bytes(bytes);
+                following.run(writer, end).await;
+            }
+            (Body::Follow(following), Err(error)) => {
+                let Ending::Silent(code) = error.into() else { return };
+                following.context.metrics.count_closed(code);
+            }
+        }
+    }
+}
+
+impl Following {
+    fn connection(&self) -> &Arc<Connection> {
+        self.registered.connection()
+    }
+
+    async fn run(mut self: Box<Self>, writer: SocketWriter, end: StreamEnd) {
+        let code = match self.follow(&writer).await {
+            Ending::Silent(code) => code,
+            Ending::Told(code, reason) => {
+                let retry = self.context.timing.retry.jittered(&mut rand::rng());
+                if let Err(error) = writer.body(&close_frame(code, &reason, retry)).await {
+                    tracing::debug!(%error, "a client left before it was told why its stream ends");
+                }
+                writer.end(end).await;
+                code
+            }
+        };
+        self.context.metrics.count_closed(code);
+        tracing::debug!(connection = %self.connection().identity.id, reason = code.label(), "stream ended");
+        drop(self.admitted);
+    }
+
+    async fn follow(&mut self, writer: &SocketWriter) -> Ending {
+        if let Err(ending) = self.write_backlog(writer).await {
+            return ending;
+        }
+        let timing = self.context.timing;
+        let mut quiet = Quiet::new(Instant::now(), self.feed.cursor(), timing);
+        loop {
+            if let Some(order) = self.connection().close_order()
+                && order.at <= Instant::now()
+            {
+                return Ending::Told(order.code, order.reason);
+            }
+            let wrote = match self.feed.step() {
+                Step::Frames(frames) => self.write_frames(writer, &frames).await,
+                Step::Gap(missing) => self.write_gap(writer, missing).await,
+                Step::ReadLog { after, limit } => self.replay(writer, after, limit).await,
+                Step::TooSlow => return Ending::Told(CloseCode::Slow, "too far behind".into()),
+                Step::Idle => {
+                    self.note_place();
+                    match self.rest(writer, &mut quiet).await {
+                        Some(ending) => return ending,
+                        None => continue,
+                    }
+                }
+            };
+            if let Err(ending) = wrote {
+                return ending;
+            }
+            quiet.wrote(Instant::now(), self.feed.cursor());
+            self.note_place();
+            // A feed with a long backlog never waits; the other streams of this worker want their turn.
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    /// Sends what quiet streams need, then waits for a reason to ask the feed again.
+    async fn rest(&mut self, writer: &SocketWriter, quiet: &mut Quiet) -> Option<Ending> {
+        if let Some(bytes) = quiet.due(Instant::now(), self.feed.cursor(), self.heartbeat) {
+            match writer.body(&bytes).await {
+                Ok(count) => self.count_bytes(count),
+                Err(error) => return Some(error.into()),
+            }
+        }
+        let connection = Arc::clone(self.connection());
+        let close_at = connection.close_order().map(|order| order.at);
+        let wake_at = close_at.map_or(quiet.next(), |at| at.min(quiet.next()));
+        tokio::select! {
+            biased;
+            () = connection.wake().woken() => None,
+            () = writer.gone() => Some(Ending::Silent(CloseCode::ClientGone)),
+            () = tokio::time::sleep_until(wake_at) => None,
+        }
+    }
+
+    async fn write_backlog(&mut self, writer: &SocketWriter) -> Result<(), Ending> {
+        let backlog = std::mem::take(&mut self.backlog);
+        for entries in backlog.entries.chunks(BACKLOG_BATCH) {
+            let mut out = BytesMut::new();
+            for entry in entries {
+                Frame { retry: None, id: None, event: entry.event_type.as_str(), data: &entry.envelope }
+                    .encode_into(&mut out);
+            }
+            let bytes = writer.body(&out).await?;
+            self.count_bytes(bytes);
+            let count = entries.len() as u64;
+            self.connection().sent.fetch_add(count, Ordering::Relaxed);
+            self.context.metrics.sent.fetch_add(count, Ordering::Relaxed);
+            self.context.metrics.mailbox_resent.fetch_add(count, Ordering::Relaxed);
+        }
+        if self.ack == AckMode::Written {
+            for owner in self.connection().identity.mailboxes() {
+                let newest = backlog.entries.iter().rev().find(|entry| entry.address == owner);
+                let Some(entry) = newest else { continue };
+                confirm(&self.context, &owner, entry.cursor).await;
+            }
+        }
+        if !backlog.then.is_empty() {
+            let bytes = writer.body(&backlog.then).await?;
+            self.count_bytes(bytes);
+        }
+        Ok(())
+    }
+
+    async fn write_frames(&self, writer: &SocketWriter, frames: &[Arc<WindowFrame>]) -> Result<(), Ending> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let connection = self.connection();
+        connection.blocked.store(true, Ordering::Relaxed);
+        let written = writer.frames(frames).await;
+        connection.blocked.store(false, Ordering::Relaxed);
+        let bytes = written?;
+        self.count_frames(frames, bytes);
+        if self.ack == AckMode::Written {
+            self.confirm_written(frames).await;
+        }
+        Ok(())
+    }
+
+    fn count_frames(&self, frames: &[Arc<WindowFrame>], bytes: usize) {
+        let connection = self.connection();
+        let metrics = &self.context.metrics;
+        let count = frames.len() as u64;
+        connection.sent.fetch_add(count, Ordering::Relaxed);
+        metrics.sent.fetch_add(count, Ordering::Relaxed);
+        self.count_bytes(bytes);
+        for frame in frames {
+            frame.written.fetch_add(1, Ordering::Relaxed);
+        }
+        if !connection.replaying.load(Ordering::Relaxed) {
+            let now = Instant::now();
+            let latencies = frames.iter().map(|frame| {
+                let since_tail = now.saturating_duration_since(frame.tailed_at).as_micros();
+                frame.age_at_tail_us.saturating_add(u64::try_from(since_tail).unwrap_or(u64::MAX))
+            });
+            // The low bits of the address differ from connection to connection and cost nothing.
+            metrics.record_latency(Arc::as_ptr(connection) as u64 >> 6, latencies);
+        }
+    }
+
+    fn count_bytes(&self, bytes: usize) {
+        self.connection().bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.context.metrics.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    async fn confirm_written(&self, frames: &[Arc<WindowFrame>]) {
+        for owner in self.connection().identity.mailboxes() {
+            let newest = frames.iter().rev().find(|frame| frame.address == owner);
+            let Some(frame) = newest else { continue };
+            confirm(&self.context, &owner, frame.cursor).await;
+        }
+    }
+
+    async fn write_gap(&self, writer: &SocketWriter, missing: Missing) -> Result<(), Ending> {
+        let newest =
+            self.context.broker.bounds().await.ok().map(|bounds| bounds.newest_cursor().to_event_id());
+        let event = GapEvent {
+            reason: missing.reason,
+            requested: Some(self.connection().cursor().to_string()),
+            oldest: Some(missing.resumed_after.to_event_id()),
+            newest,
+            missed: missing.missed,
+        };
+        self.context.metrics.count_gap(missing.reason);
+        let bytes = writer.body(&gap_frame(&event, Some(missing.resumed_after))).await?;
+        self.count_bytes(bytes);
+        Ok(())
+    }
+
+    async fn replay(&mut self, writer: &SocketWriter, after: Cursor, limit: usize) -> Result<(), Ending> {
+        self.connection().replaying.store(true, Ordering::Relaxed);
+        let page =
+            match tokio::time::timeout(self.context.timing.log_read, read_page(&self.context, after, limit))
+                .await
+            {
+                Ok(Ok(page)) => page,
+                Ok(Err(reason)) => return Err(Ending::Told(CloseCode::LogUnavailable, reason.into())),
+                Err(_) => {
+                    return Err(Ending::Told(
+                        CloseCode::LogUnavailable,
+                        "the log did not answer in time".into(),
+                    ));
+                }
+            };
+        let (gap, frames) = self.feed.accept(&page, Instant::now());
+        if let Some(missing) = gap {
+            self.write_gap(writer, missing).await?;
+        }
+        self.write_frames(writer, &frames).await?;
+        self.connection().replaying.store(self.feed.is_replaying(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn note_place(&self) {
+        let connection = self.connection();
+        connection.set_cursor(self.feed.cursor());
+        connection.lag.store(self.feed.lag(), Ordering::Relaxed);
+    }
+}
+
+/// Reads a page of the log under a permit, so that a storm of reconnects is no storm on the log.
+async fn read_page(context: &StreamContext, after: Cursor, limit: usize) -> Result<Page, String> {
+    let _permit = context.replay_permits.acquire().await.map_err(|closed| closed.to_string())?;
+    context.metrics.replay_pages.fetch_add(1, Ordering::Relaxed);
+    context.broker.read_after(after, limit).await.map_err(|error| {
+        tracing::warn!(%error, "a replay cannot read the log");
+        "the log cannot be read".to_owned()
+    })
+}
+
+/// Takes messages out of a mailbox. A failure costs a repetition, never a message, so it is only logged.
+pub(crate) async fn confirm(context: &StreamContext, owner: &Address, up_to: Cursor) -> u64 {
+    match context.broker.confirm(owner, up_to.position).await {
+        Ok(count) => {
+            context.metrics.confirmed.fetch_add(count, Ordering::Relaxed);
+            count
+        }
+        Err(error) => {
+            tracing::warn!(%error, %owner, "a confirmation was not kept; the messages will be sent again");
+            0
+        }
+    }
+}
+
+/// A `GAP` event. `id` is the position that it moves the client to.
+pub(crate) fn gap_frame(event: &GapEvent, id: Option<Cursor>) -> Bytes {
+    let data = serde_json::to_string(event).expect("a struct of text and numbers always becomes JSON");
+    Frame { retry: None, id, event: control::GAP, data: &data }.encode()
+}
+
+/// What a quiet stream is sent, and when.
+struct Quiet {
+    timing: StreamTiming,
+    heartbeat_at: Instant,
+    cursor_at: Instant,
+    /// The position that the client knows.
+    told: Cursor,
+}
+
+impl Quiet {
+    fn new(now: Instant, told: Cursor, timing: StreamTiming) -> Self {
+        Self { timing, heartbeat_at: now + timing.heartbeat, cursor_at: now + timing.cursor, told }
+    }
+
+    fn next(&self) -> Instant {
+        self.heartbeat_at.min(self.cursor_at)
+    }
+
+    fn wrote(&mut self, now: Instant, told: Cursor) {
+        self.heartbeat_at = now + self.timing.heartbeat;
+        self.cursor_at = now + self.timing.cursor;
+        self.told = told;
+    }
+
+    fn due(&mut self, now: Instant, cursor: Cursor, form: HeartbeatForm) -> Option<Bytes> {
+        let mut out = BytesMut::new();
+        if now >= self.cursor_at {
+            self.cursor_at = now + self.timing.cursor;
+            if cursor != self.told {
+                self.told = cursor;
+                Frame { retry: None, id: Some(cursor), event: control::CURSOR, data: "" }
+                    .encode_into(&mut out);
+            }
+        }
+        if now >= self.heartbeat_at {
+            self.heartbeat_at = now + self.timing.heartbeat;
+            match form {
+                HeartbeatForm::Comment => out.extend_from_slice(HEARTBEAT),
+                HeartbeatForm::Event => {
+                    Frame { retry: None, id: None, event: control::HEARTBEAT, data: "{}" }
+                        .encode_into(&mut out);
+                }
+            }
+        }
+        (!out.is_empty()).then(|| out.freeze())
+    }
+}
