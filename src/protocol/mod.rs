@@ -12,7 +12,7 @@ pub mod name;
 
 pub use address::Address;
 pub use cursor::{Cursor, Epoch, EventId, Position, Resume};
-pub use decode::{Decoder, Item};
+pub use decode::{Decoder, Item, LimitExceeded, Limits};
 pub use encode::{Frame, RetryMs};
 pub use event::{Envelope, EventType, MessageId};
 pub use name::{ClientId, ConnectionId, InvalidName, NodeId, Topic, UserId};
