@@ -1,1 +1,42 @@
-//! An SSE client: connects, decodes, reconnects as browsers, fetch-based clients or tolerant clients do.
+//! An SSE client: connects, reads, reconnects as browsers, fetch-based clients or tolerant clients do.
+//!
+//! Three layers, each usable alone: [`connect`] opens one connection and gives a [`Stream`]; [`Reconnect`] says what
+//! a kind of client does when that ends, without a clock or a socket; [`EventSource`] joins both and is what an
+//! ordinary user wants. Read [`EventSource`] first, or [`Stream`] to drive ten thousand of them.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use sse_lab::client::{EventSource, HttpOptions, Policy, Reconnect, ReconnectOptions, Request, Signal};
+//!
+//! let http = HttpOptions::default().build()?;
+//! let request = Request::new("http://127.0.0.1:8080/api/sse/stream?topics=orders".parse()?);
+//! let reconnect = Reconnect::new(Policy::Tolerant, ReconnectOptions::default());
+//! let mut source = EventSource::new(http, request, reconnect);
+//! while let Some(signal) = source.next().await {
+//!     match signal {
+//!         Signal::Event(event) => println!("{} {}", event.event, event.data),
+//!         Signal::Reconnecting { after, because } => eprintln!("{because}; again in {after:?}"),
+//!         Signal::GaveUp { why, because } => eprintln!("{because}; {why}"),
+//!         Signal::Open { .. } | Signal::Heartbeat => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod connect;
+mod http;
+mod reader;
+mod reconnect;
+mod source;
+mod stream;
+
+pub use connect::{ConnectError, Request, connect};
+pub use http::{HttpOptions, HttpOptionsError, Trust};
+pub use reader::DecoderKind;
+pub use reconnect::{Decision, End, GiveUp, Policy, Reconnect, ReconnectOptions};
+pub use source::{EventSource, Interruption, Signal};
+pub use stream::{Ending, Event, Received, Stream};
+
+#[cfg(test)]
+mod tests;

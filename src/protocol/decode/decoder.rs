@@ -156,7 +156,7 @@ impl Decoder {
         self.skip_start(input);
         let mut borrowed = Borrowed::default();
         match self.find(input, &mut borrowed) {
-            Ok(Some(found)) => Ok(Some(self.item(&found, borrowed))),
+            Ok(Some(found)) => Ok(Some(self.item(&found, &borrowed))),
             Ok(None) => {
                 self.block.own(&borrowed);
                 Ok(None)
@@ -322,7 +322,7 @@ impl Decoder {
     }
 
     /// Puts an item together. A borrowed text that is not UTF-8 is repaired into the decoder's own buffer.
-    fn item<'a>(&'a mut self, found: &Found, borrowed: Borrowed<'a>) -> Item<'a> {
+    fn item<'a>(&'a mut self, found: &Found, borrowed: &Borrowed<'a>) -> Item<'a> {
         match found {
             Found::Event => {
                 let id_in_block = self.block.has_id;
@@ -337,11 +337,11 @@ impl Decoder {
                 }
             }
             Found::Comment => {
-                self.block.own(&borrowed);
+                self.block.own(borrowed);
                 Item::Comment(text(borrowed.comment, &mut self.comment))
             }
             Found::Retry(time) => {
-                self.block.own(&borrowed);
+                self.block.own(borrowed);
                 Item::Retry(*time)
             }
             Found::IdCommitted => Item::IdCommitted(&self.last_event_id),

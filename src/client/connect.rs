@@ -1,0 +1,259 @@
+//! Opens one connection and checks that it is an event stream. Never retries: that is for [`super::Reconnect`].
+//! Read [`Request`] first.
+
+use std::time::Duration;
+
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue,
+    RETRY_AFTER,
+};
+use reqwest::{StatusCode, Url};
+
+use super::reader::DecoderKind;
+use super::stream::Stream;
+use crate::protocol::Limits;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// What to connect to, and how to read it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Where the stream is.
+    pub url: Url,
+    /// Headers beside those of every SSE client; one of the same name replaces it.
+    pub headers: HeaderMap,
+    /// The id to continue after. Empty: none is sent.
+    pub last_event_id: String,
+    /// Longest wait until the head of the response is there, redirects included.
+    pub connect_timeout: Duration,
+    /// Longest silence before the connection counts as dead; `None`: for ever. Nothing in the protocol detects a
+    /// peer that is gone, so this should be two or three heartbeats of the server.
+    pub idle_timeout: Option<Duration>,
+    /// How large lines and events may be.
+    pub limits: Limits,
+    /// What reads the body.
+    pub decoder: DecoderKind,
+}
+
+impl Request {
+    /// A request without a cursor: 10 s to connect, 45 s of silence (three of the usual heartbeats), strict decoder.
+    #[must_use]
+    pub fn new(url: Url) -> Self {
+        Self {
+            url,
+            headers: HeaderMap::new(),
+            last_event_id: String::new(),
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Some(Duration::from_secs(45)),
+            limits: Limits::default(),
+            decoder: DecoderKind::Strict,
+        }
+    }
+}
+
+/// Why a connection did not become a stream.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The request cannot be sent, now or ever.
+    #[error("requesting the stream {url} is not possible: {why}")]
+    Request {
+        /// Where to.
+        url: Url,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No connection: refused, unreachable, no such host, or TLS failed.
+    #[error("connecting to the stream {url}")]
+    Refused {
+        /// Where to.
+        url: Url,
+        /// The cause.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The connection broke before there was a response, or redirects led nowhere.
+    #[error("waiting for the response of the stream {url}")]
+    Broken {
+        /// Where to.
+        url: Url,
+        /// The cause.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// No response in time.
+    #[error("connecting to the stream {url} took longer than allowed (at most {limit:?})")]
+    Timeout {
+        /// Where to.
+        url: Url,
+        /// How long the whole attempt might take.
+        limit: Duration,
+    },
+    /// A status other than 200.
+    #[error("the stream {url} was refused with status {status}")]
+    Status {
+        /// Who answered, redirects followed.
+        url: Url,
+        /// The status.
+        status: StatusCode,
+        /// When the server wants to be asked again, if it said so.
+        retry_after: Option<Duration>,
+    },
+    /// 200, but not an event stream.
+    #[error("the stream {url} is not text/event-stream but {}", content_type.as_deref().unwrap_or("of no type"))]
+    ContentType {
+        /// Who answered, redirects followed.
+        url: Url,
+        /// The type it gave, if any.
+        content_type: Option<String>,
+    },
+}
+
+/// Opens a stream: `GET` with the headers that the standard asks for. Follows redirects as the client is set up to.
+///
+/// # Errors
+/// [`ConnectError`] tells apart what policies treat differently.
+pub async fn connect(http: &reqwest::Client, request: &Request) -> Result<Stream, ConnectError> {
+    let sending = http.get(request.url.clone()).headers(headers(request)?).send();
+    let response = match tokio::time::timeout(request.connect_timeout, sending).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => return Err(classify(request, error)),
+        Err(_elapsed) => {
+            return Err(ConnectError::Timeout { url: request.url.clone(), limit: request.connect_timeout });
+        }
+    };
+    check(&response)?;
+    Ok(Stream::new(response, request))
+}
+
+fn headers(request: &Request) -> Result<HeaderMap, ConnectError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // A compressed stream is held back by whoever compresses it.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if !request.last_event_id.is_empty() {
+        // Raw UTF-8, as the standard has it; the constructors from `str` would refuse it.
+        let id = HeaderValue::from_bytes(request.last_event_id.as_bytes()).map_err(|_| {
+            let why = format!("the last event id {:?} holds control characters", request.last_event_id);
+            ConnectError::Request { url: request.url.clone(), why }
+        })?;
+        headers.insert(LAST_EVENT_ID, id);
+    }
+    for name in request.headers.keys() {
+        headers.remove(name);
+    }
+    for (name, value) in &request.headers {
+        headers.append(name, value.clone());
+    }
+    Ok(headers)
+}
+
+fn classify(request: &Request, error: reqwest::Error) -> ConnectError {
+    let url = request.url.clone();
+    // The URL stands in our own message already.
+    let source = error.without_url();
+    if source.is_timeout() {
+        ConnectError::Timeout { url, limit: request.connect_timeout }
+    } else if source.is_builder() {
+        ConnectError::Request { url, why: source.to_string() }
+    } else if source.is_connect() {
+        ConnectError::Refused { url, source }
+    } else {
+        ConnectError::Broken { url, source }
+    }
+}
+
+fn check(response: &reqwest::Response) -> Result<(), ConnectError> {
+    if response.status() != StatusCode::OK {
+        return Err(ConnectError::Status {
+            url: response.url().clone(),
+            status: response.status(),
+            retry_after: retry_after(response.headers()),
+        });
+    }
+    let content_type = response.headers().get(CONTENT_TYPE);
+    if content_type.is_some_and(is_event_stream) {
+        return Ok(());
+    }
+    Err(ConnectError::ContentType {
+        url: response.url().clone(),
+        content_type: content_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+    })
+}
+
+/// By essence: parameters do not matter, and a charset is ignored, since an event stream is UTF-8.
+fn is_event_stream(value: &HeaderValue) -> bool {
+    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}
+
+/// Seconds, or a date (RFC 9110, 10.2.3). A date is held against the server's own, so that no clock is read and none
+/// need agree.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(text).ok()?;
+    let now = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Some(until.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        Request::new("http://127.0.0.1/".parse().unwrap())
+    }
+
+    #[test]
+    fn the_type_is_compared_by_essence() {
+        for value in
+            ["text/event-stream", "Text/Event-Stream", "text/event-stream;", "text/event-stream ; charset=x"]
+        {
+            assert!(is_event_stream(&HeaderValue::from_static(value)), "{value:?}");
+        }
+        for value in ["", "text/x-bogus", "x bogus", "text/event-streams", "text/plain;text/event-stream"] {
+            assert!(!is_event_stream(&HeaderValue::from_static(value)), "{value:?}");
+        }
+    }
+
+    #[track_caller]
+    fn check_retry_after(value: &'static str, date: Option<&'static str>, expected: Option<u64>) {
+        let mut headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);
+        headers.extend(date.map(|date| (DATE, HeaderValue::from_static(date))));
+        assert_eq!(retry_after(&headers), expected.map(Duration::from_secs), "{value:?} at {date:?}");
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        const NOW: Option<&str> = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        check_retry_after("7", None, Some(7));
+        check_retry_after("Sun, 06 Nov 1994 08:50:37 GMT", NOW, Some(60));
+        check_retry_after("Sun, 06 Nov 1994 08:48:37 GMT", NOW, Some(0));
+        check_retry_after("Sun, 06 Nov 1994 08:50:37 GMT", None, None);
+        check_retry_after("soon", NOW, None);
+        check_retry_after("-1", NOW, None);
+    }
+
+    #[test]
+    fn headers_of_the_caller_replace_ours() {
+        let mut request = request();
+        request.headers.append(ACCEPT, HeaderValue::from_static("a"));
+        request.headers.append(ACCEPT, HeaderValue::from_static("b"));
+        let headers = headers(&request).unwrap();
+        assert_eq!(headers.get_all(ACCEPT).iter().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(headers[CACHE_CONTROL], "no-cache");
+    }
+
+    #[test]
+    fn the_last_event_id_travels_as_it_was_received() {
+        let mut request = request();
+        assert_eq!(headers(&request).unwrap().get(LAST_EVENT_ID), None, "an empty one is not sent");
+        request.last_event_id = "größe…".to_owned();
+        assert_eq!(headers(&request).unwrap()[LAST_EVENT_ID].as_bytes(), "größe…".as_bytes());
+        request.last_event_id = "a\u{1}".to_owned();
+        assert!(matches!(headers(&request), Err(ConnectError::Request { .. })));
+    }
+}

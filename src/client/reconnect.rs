@@ -1,0 +1,274 @@
+//! What a kind of client does when a stream ends or is refused, as measured with real ones. A pure state machine:
+//! whoever uses it waits and connects. Read [`Reconnect`] first.
+
+use std::fmt;
+use std::time::Duration;
+
+use rand::{Rng, RngExt as _};
+use reqwest::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::connect::ConnectError;
+use super::stream::{Ending, Received};
+use crate::runtime::Backoff;
+
+/// Which kind of client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// EventSource of Chromium, Firefox, WebKit, Node and npm `eventsource`: back after `retry:` when a stream ends,
+    /// however it ends, or cannot be reached; anything but 200 and the right type is final, also a 503.
+    #[default]
+    Browser,
+    /// `@microsoft/fetch-event-source`: back after a fixed delay whatever happened, also a 204 or a 404; but a
+    /// clean end is the end.
+    Fetch,
+    /// A careful client: as a browser when a stream ends; 5xx, 408, 425 and 429 are retried with full jitter, no
+    /// sooner than `Retry-After`. 204 and other refusals are final.
+    Tolerant,
+    /// Connects once.
+    None,
+}
+
+/// How the waits are drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReconnectOptions {
+    /// The wait until a server says `retry:`; `None`: as the policy's clients have it, 3 s, or 1 s for fetch and
+    /// tolerant ones. Also where the backoff of a tolerant client starts.
+    pub default_retry: Option<Duration>,
+    /// No wait is shorter, whatever the server says: `retry: 0` would be a hot loop. Firefox has 500 ms too.
+    pub min_delay: Duration,
+    /// No wait is longer, whatever the server says.
+    pub max_delay: Duration,
+    /// Every wait is stretched by up to this share, at random: 0.5 makes 3 s 3 to 4.5 s. Browsers have none.
+    pub jitter: f64,
+    /// Whether the last event id is remembered and sent.
+    pub send_last_event_id: bool,
+}
+
+impl Default for ReconnectOptions {
+    fn default() -> Self {
+        Self {
+            default_retry: None,
+            min_delay: Duration::from_millis(500),
+            max_delay: Duration::from_secs(600),
+            jitter: 0.0,
+            send_last_event_id: true,
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy)]
+pub enum End<'a> {
+    /// It never became a stream.
+    NotOpened(&'a ConnectError),
+    /// The stream was open.
+    Ended(&'a Ending),
+}
+
+impl<'a> From<&'a ConnectError> for End<'a> {
+    fn from(error: &'a ConnectError) -> Self {
+        Self::NotOpened(error)
+    }
+}
+
+impl<'a> From<&'a Ending> for End<'a> {
+    fn from(ending: &'a Ending) -> Self {
+        Self::Ended(ending)
+    }
+}
+
+/// What happens next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Connect again after this.
+    RetryIn(Duration),
+    /// Never again.
+    GiveUp(GiveUp),
+}
+
+/// Why a client does not come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GiveUp {
+    /// A clean end means that all was said.
+    Finished,
+    /// The server answered with a status that is final for this kind of client; 204 asks for exactly that.
+    Status(StatusCode),
+    /// What is there is no event stream.
+    ContentType,
+    /// The request itself cannot be sent.
+    Request,
+    /// The decoder cannot read this stream, and would not the next time.
+    Decoder,
+    /// It connects only once.
+    Once,
+}
+
+impl fmt::Display for GiveUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finished => f.write_str("a clean end is final for this client"),
+            Self::Status(status) => write!(f, "status {status} is final for this client"),
+            Self::ContentType => f.write_str("it is no event stream"),
+            Self::Request => f.write_str("the request cannot be sent"),
+            Self::Decoder => f.write_str("the stream cannot be read"),
+            Self::Once => f.write_str("this client connects only once"),
+        }
+    }
+}
+
+/// The memory of a client between its connections: cursor, reconnection time, failed attempts.
+#[derive(Debug, Clone)]
+pub struct Reconnect {
+    policy: Policy,
+    options: ReconnectOptions,
+    retry: Option<Duration>,
+    last_event_id: String,
+    backoff: Backoff,
+}
+
+impl Reconnect {
+    /// A client that has not connected yet. A `max_delay` below `min_delay` counts as equal to it, a jitter that is
+    /// negative or not a number as none.
+    #[must_use]
+    pub fn new(policy: Policy, options: ReconnectOptions) -> Self {
+        let min_delay = options.min_delay.max(Duration::from_millis(1));
+        let max_delay = options.max_delay.max(min_delay);
+        let jitter = if options.jitter.is_finite() { options.jitter.max(0.0) } else { 0.0 };
+        let options = ReconnectOptions { min_delay, max_delay, jitter, ..options };
+        let first = default_retry(policy, &options).clamp(min_delay, max_delay);
+        let backoff =
+            Backoff::new(first, max_delay).expect("both were put in order just now, and are not zero");
+        Self { policy, options, retry: None, last_event_id: String::new(), backoff }
+    }
+
+    /// Remembers what a reconnect needs; to be told everything that a stream gives.
+    pub fn learn(&mut self, received: &Received) {
+        match received {
+            Received::Event(event) => {
+                self.backoff.reset();
+                if self.last_event_id != event.last_event_id {
+                    self.last_event_id.clone_from(&event.last_event_id);
+                }
+            }
+            Received::Comment(_) => self.backoff.reset(),
+            Received::Retry(time) => self.retry = Some(*time),
+            Received::IdCommitted(id) => self.last_event_id.clone_from(id),
+        }
+    }
+
+    /// Decides what this kind of client does now.
+    pub fn after<'a>(&mut self, end: impl Into<End<'a>>, rng: &mut impl Rng) -> Decision {
+        let end = end.into();
+        if let Some(why) = self.is_final(end) {
+            return Decision::GiveUp(why);
+        }
+        let told = match (self.policy, end) {
+            (Policy::Tolerant, End::NotOpened(error)) => {
+                // Those who are told the same moment would come together; the backoff on top spreads them.
+                retry_after(error).unwrap_or_default() + self.backoff.next_wait(rng)
+            }
+            (Policy::Tolerant, End::Ended(_)) if self.retry.is_none() => self.backoff.next_wait(rng),
+            (Policy::Browser | Policy::Fetch | Policy::Tolerant | Policy::None, _) => {
+                self.retry.unwrap_or_else(|| default_retry(self.policy, &self.options))
+            }
+        };
+        Decision::RetryIn(self.stretched(told, rng))
+    }
+
+    /// What the next request should send as `Last-Event-ID`. Empty: nothing.
+    #[must_use]
+    pub fn last_event_id(&self) -> &str {
+        if self.options.send_last_event_id { &self.last_event_id } else { "" }
+    }
+
+    /// Starts from a cursor that was kept from an earlier life.
+    pub fn set_last_event_id(&mut self, last_event_id: &str) {
+        last_event_id.clone_into(&mut self.last_event_id);
+    }
+
+    /// The reconnection time that the server gave last. It holds for later connections too.
+    #[must_use]
+    pub fn reconnection_time(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    /// Which kind of client it is.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    fn is_final(&self, end: End<'_>) -> Option<GiveUp> {
+        match (self.policy, end) {
+            (Policy::None, _) => Some(GiveUp::Once),
+            (_, End::NotOpened(ConnectError::Request { .. })) => Some(GiveUp::Request),
+            (
+                _,
+                End::Ended(
+                    Ending::LimitExceeded(_) | Ending::Malformed { .. } | Ending::DecoderPanicked { .. },
+                ),
+            ) => Some(GiveUp::Decoder),
+            (Policy::Fetch, End::Ended(Ending::Clean)) => Some(GiveUp::Finished),
+            (Policy::Browser, End::NotOpened(ConnectError::Status { status, .. })) => {
+                Some(GiveUp::Status(*status))
+            }
+            (Policy::Tolerant, End::NotOpened(ConnectError::Status { status, .. })) => {
+                (!is_temporary(*status)).then_some(GiveUp::Status(*status))
+            }
+            (Policy::Browser | Policy::Tolerant, End::NotOpened(ConnectError::ContentType { .. })) => {
+                Some(GiveUp::ContentType)
+            }
+            (
+                Policy::Browser | Policy::Tolerant | Policy::Fetch,
+                End::NotOpened(
+                    ConnectError::Refused { .. }
+                    | ConnectError::Broken { .. }
+                    | ConnectError::Timeout { .. }
+                    | ConnectError::Status { .. }
+                    | ConnectError::ContentType { .. },
+                )
+                | End::Ended(Ending::Clean | Ending::Aborted { .. } | Ending::Idle { .. }),
+            ) => None,
+        }
+    }
+
+    fn stretched(&self, wait: Duration, rng: &mut impl Rng) -> Duration {
+        let wait = wait.clamp(self.options.min_delay, self.options.max_delay);
+        // Draws nothing without jitter, so that a seeded run with it off is the same whoever else draws.
+        if self.options.jitter == 0.0 {
+            return wait;
+        }
+        let stretch = 1.0 + rng.random_range(0.0..=self.options.jitter);
+        // Saturates where the product leaves the range of durations.
+        let stretched = Duration::try_from_secs_f64(wait.as_secs_f64() * stretch).unwrap_or(Duration::MAX);
+        stretched.min(self.options.max_delay)
+    }
+}
+
+fn default_retry(policy: Policy, options: &ReconnectOptions) -> Duration {
+    options.default_retry.unwrap_or(match policy {
+        Policy::Browser | Policy::None => Duration::from_secs(3),
+        Policy::Fetch | Policy::Tolerant => Duration::from_secs(1),
+    })
+}
+
+fn is_temporary(status: StatusCode) -> bool {
+    status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS
+        )
+}
+
+fn retry_after(error: &ConnectError) -> Option<Duration> {
+    match error {
+        ConnectError::Status { retry_after, .. } => *retry_after,
+        ConnectError::Request { .. }
+        | ConnectError::Refused { .. }
+        | ConnectError::Broken { .. }
+        | ConnectError::Timeout { .. }
+        | ConnectError::ContentType { .. } => None,
+    }
+}
