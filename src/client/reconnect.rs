@@ -272,3 +272,226 @@ fn retry_after(error: &ConnectError) -> Option<Duration> {
         | ConnectError::ContentType { .. } => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::ChaCha8Rng;
+
+    use super::super::stream::Event;
+    use super::*;
+    use crate::protocol::LimitExceeded;
+
+    const RETRY: Duration = Duration::from_secs(7);
+
+    fn not_opened(name: &str) -> ConnectError {
+        let url: reqwest::Url = "http://127.0.0.1/".parse().unwrap();
+        let source = || reqwest::Proxy::all("no url").unwrap_err();
+        match name {
+            "refused" => ConnectError::Refused { url, source: source() },
+            "broken" => ConnectError::Broken { url, source: source() },
+            "timeout" => ConnectError::Timeout { url, limit: RETRY },
+            "type" => ConnectError::ContentType { url, content_type: None },
+            "request" => ConnectError::Request { url, why: String::new() },
+            status => {
+                let status = StatusCode::from_bytes(status.as_bytes()).unwrap();
+                ConnectError::Status { url, status, retry_after: None }
+            }
+        }
+    }
+
+    fn ended(name: &str) -> Option<Ending> {
+        let reason = String::new();
+        Some(match name {
+            "clean" => Ending::Clean,
+            "abort" => Ending::Aborted { reason },
+            "idle" => Ending::Idle { after: RETRY },
+            "limit" => Ending::LimitExceeded(LimitExceeded::Line { max: 1 }),
+            "panic" => Ending::DecoderPanicked { reason },
+            "malformed" => Ending::Malformed { reason },
+            _ => return None,
+        })
+    }
+
+    fn decide(reconnect: &mut Reconnect, name: &str) -> Decision {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        match ended(name) {
+            Some(ending) => reconnect.after(&ending, &mut rng),
+            None => reconnect.after(&not_opened(name), &mut rng),
+        }
+    }
+
+    /// How each of the ends is answered, before and after the server has said `retry: 7000`.
+    #[track_caller]
+    fn check(policy: Policy, default: u64, ends: &[&str]) {
+        for name in ends {
+            let mut reconnect = Reconnect::new(policy, ReconnectOptions::default());
+            let decision = decide(&mut reconnect, name);
+            assert_eq!(decision, Decision::RetryIn(Duration::from_secs(default)), "{policy:?} {name}");
+            reconnect.learn(&Received::Retry(RETRY));
+            assert_eq!(decide(&mut reconnect, name), Decision::RetryIn(RETRY), "{policy:?} {name}, told");
+        }
+    }
+
+    #[track_caller]
+    fn check_final(policy: Policy, ends: &[(&str, GiveUp)]) {
+        for (name, why) in ends {
+            let mut reconnect = Reconnect::new(policy, ReconnectOptions::default());
+            assert_eq!(decide(&mut reconnect, name), Decision::GiveUp(*why), "{policy:?} {name}");
+        }
+    }
+
+    fn status(code: u16) -> GiveUp {
+        GiveUp::Status(StatusCode::from_u16(code).unwrap())
+    }
+
+    const UNREADABLE: [(&str, GiveUp); 4] = [
+        ("limit", GiveUp::Decoder),
+        ("panic", GiveUp::Decoder),
+        ("malformed", GiveUp::Decoder),
+        ("request", GiveUp::Request),
+    ];
+
+    #[test]
+    fn a_browser_comes_back_from_every_end_and_from_no_refusal() {
+        check(Policy::Browser, 3, &["clean", "abort", "idle", "refused", "broken", "timeout"]);
+        check_final(Policy::Browser, &[("type", GiveUp::ContentType)]);
+        check_final(Policy::Browser, &UNREADABLE);
+        for code in [204, 205, 210, 299, 301, 400, 404, 410, 429, 500, 502, 503, 504] {
+            check_final(Policy::Browser, &[(&code.to_string(), status(code))]);
+        }
+    }
+
+    #[test]
+    fn fetch_comes_back_from_everything_but_a_clean_end() {
+        let ends =
+            ["abort", "idle", "refused", "broken", "timeout", "204", "404", "429", "500", "503", "type"];
+        check(Policy::Fetch, 1, &ends);
+        check_final(Policy::Fetch, &[("clean", GiveUp::Finished)]);
+        check_final(Policy::Fetch, &UNREADABLE);
+    }
+
+    #[test]
+    fn none_connects_once() {
+        for name in ["clean", "abort", "refused", "503", "request", "panic"] {
+            check_final(Policy::None, &[(name, GiveUp::Once)]);
+        }
+    }
+
+    #[test]
+    fn tolerant_comes_back_from_what_is_temporary() {
+        check_final(
+            Policy::Tolerant,
+            &[
+                ("204", status(204)),
+                ("404", status(404)),
+                ("401", status(401)),
+                ("type", GiveUp::ContentType),
+            ],
+        );
+        check_final(Policy::Tolerant, &UNREADABLE);
+        let mut reconnect = Reconnect::new(Policy::Tolerant, ReconnectOptions::default());
+        for name in
+            ["clean", "abort", "idle", "refused", "broken", "timeout", "429", "408", "425", "500", "503"]
+        {
+            assert!(matches!(decide(&mut reconnect, name), Decision::RetryIn(_)), "{name}");
+        }
+        reconnect.learn(&Received::Retry(RETRY));
+        assert_eq!(
+            decide(&mut reconnect, "abort"),
+            Decision::RetryIn(RETRY),
+            "a server that drains says when"
+        );
+    }
+
+    fn waits(reconnect: &mut Reconnect, error: &ConnectError, count: usize) -> Vec<Duration> {
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let mut wait = || match reconnect.after(error, &mut rng) {
+            Decision::RetryIn(wait) => wait,
+            Decision::GiveUp(why) => panic!("gave up: {why}"),
+        };
+        (0..count).map(|_| wait()).collect()
+    }
+
+    #[test]
+    fn tolerant_backs_off_to_the_cap_until_something_comes() {
+        let max_delay = Duration::from_secs(20);
+        let options = ReconnectOptions { max_delay, ..ReconnectOptions::default() };
+        let mut reconnect = Reconnect::new(Policy::Tolerant, options);
+        let waits_before = waits(&mut reconnect, &not_opened("refused"), 100);
+        assert!(
+            waits_before[0] <= Duration::from_secs(1) && waits_before.iter().all(|wait| *wait <= max_delay)
+        );
+        assert!(waits_before[10..].iter().any(|wait| *wait > max_delay / 2), "{waits_before:?}");
+        reconnect.learn(&Received::Comment(String::new()));
+        assert!(waits(&mut reconnect, &not_opened("refused"), 1)[0] <= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn tolerant_waits_at_least_retry_after_and_not_all_the_same() {
+        let options = ReconnectOptions { max_delay: Duration::from_secs(60), ..ReconnectOptions::default() };
+        let url: reqwest::Url = "http://127.0.0.1/".parse().unwrap();
+        let refusal = |retry_after| ConnectError::Status {
+            url: url.clone(),
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            retry_after: Some(Duration::from_secs(retry_after)),
+        };
+        let waits_for =
+            |retry_after| waits(&mut Reconnect::new(Policy::Tolerant, options), &refusal(retry_after), 20);
+        let (least, most) = (Duration::from_secs(30), Duration::from_secs(60));
+        let drawn = waits_for(30);
+        assert!(drawn.iter().all(|wait| (least..=most).contains(wait)), "{drawn:?}");
+        assert!(drawn.iter().any(|wait| *wait != drawn[0]), "the herd is spread: {drawn:?}");
+        assert!(waits_for(1_000_000).iter().all(|wait| *wait == most), "no server can send it away for ever");
+        let mut browser = Reconnect::new(Policy::Fetch, options);
+        assert_eq!(waits(&mut browser, &refusal(30), 1), [Duration::from_secs(1)], "others ignore it");
+    }
+
+    #[test]
+    fn waits_stay_within_their_bounds() {
+        let bounds = (Duration::from_millis(200), Duration::from_secs(10));
+        let options =
+            ReconnectOptions { min_delay: bounds.0, max_delay: bounds.1, jitter: 0.5, ..Default::default() };
+        let mut reconnect = Reconnect::new(Policy::Browser, options);
+        for (told, least, most) in [(0, 200, 300), (4_000, 4_000, 6_000), (u64::MAX, 10_000, 10_000)] {
+            reconnect.learn(&Received::Retry(Duration::from_millis(told)));
+            let waits = waits(&mut reconnect, &not_opened("refused"), 50);
+            let range = Duration::from_millis(least)..=Duration::from_millis(most);
+            assert!(waits.iter().all(|wait| range.contains(wait)), "{told} ms: {waits:?}");
+            assert!(least == most || waits.iter().any(|wait| *wait != waits[0]), "jitter is drawn");
+        }
+    }
+
+    #[test]
+    fn senseless_options_are_put_in_order() {
+        let options = ReconnectOptions {
+            default_retry: Some(Duration::ZERO),
+            min_delay: Duration::ZERO,
+            max_delay: Duration::ZERO,
+            jitter: f64::NAN,
+            send_last_event_id: true,
+        };
+        for policy in [Policy::Browser, Policy::Fetch, Policy::Tolerant] {
+            let mut reconnect = Reconnect::new(policy, options);
+            assert_eq!(waits(&mut reconnect, &not_opened("refused"), 1), [Duration::from_millis(1)]);
+        }
+    }
+
+    #[test]
+    fn the_cursor_follows_events_and_bare_ids() {
+        let event = |id: &str| {
+            let (event, data) = (String::new(), String::new());
+            Received::Event(Event { event, data, last_event_id: id.into(), id_in_block: true })
+        };
+        for (send, expected) in [(true, ["1", "2", ""]), (false, ["", "", ""])] {
+            let options = ReconnectOptions { send_last_event_id: send, ..Default::default() };
+            let mut reconnect = Reconnect::new(Policy::Browser, options);
+            for (received, expected) in
+                [event("1"), Received::IdCommitted("2".into()), event("")].iter().zip(expected)
+            {
+                reconnect.learn(received);
+                assert_eq!(reconnect.last_event_id(), expected, "{received:?}");
+            }
+        }
+    }
+}
