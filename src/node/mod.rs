@@ -20,6 +20,8 @@ pub mod limits;
 mod metrics;
 #[expect(clippy::module_inception, reason = "the node itself, in the room of the node")]
 mod node;
+#[cfg(test)]
+mod simulation;
 mod stream;
 mod tail;
 mod window;

@@ -512,6 +512,11 @@ impl Reader {
                 break;
             };
             match inner.slot(ordinal) {
+                // Ahead of the tail by a read of the log: this reader has what the tail missed, or knows already.
+                Slot::Gap(missing) if !self.is_new(missing.resumed_after) => {
+                    self.ordinal = ordinal + 1;
+                    self.idle = false;
+                }
                 Slot::Gap(_) if !taken.is_empty() => break,
                 Slot::Gap(missing) => {
                     self.ordinal = ordinal + 1;
