@@ -89,7 +89,8 @@ impl Server {
 
     /// Every script was played to its end, and none went wrong.
     async fn done(mut self) -> usize {
-        self.task.join_next().await.unwrap().unwrap();
+        let end = tokio::time::timeout(Duration::from_secs(10), self.task.join_next());
+        end.await.expect("a client is still connected, or never came").unwrap().unwrap();
         self.requests.lock().unwrap().len()
     }
 }
