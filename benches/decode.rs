@@ -60,7 +60,7 @@ fn decode(criterion: &mut Criterion) {
         let chunks: Vec<Bytes> = stream.chunks(size).map(Bytes::copy_from_slice).collect();
         assert_eq!((strict(&chunks), eventsource_stream(&chunks)), (EVENTS, EVENTS), "both read all of it");
         group.bench_with_input(BenchmarkId::new("strict", size), &chunks, |b, chunks| {
-            b.iter(|| strict(chunks))
+            b.iter(|| strict(chunks));
         });
         group.bench_with_input(BenchmarkId::new("eventsource-stream", size), &chunks, |b, chunks| {
             b.iter(|| eventsource_stream(chunks));
