@@ -1,0 +1,179 @@
+//! The shell around the rules: asks the store for what can be read, and the one writer for every change.
+//! Read [`Embedded`] first.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::clock::Clock;
+use super::reading;
+use super::store::Store;
+use super::tables::Reads;
+use super::writer::{Command, Writer};
+use super::writing::Rules;
+use crate::broker::{
+    AppendError, Appended, Bounds, BrokerUrl, Durability, Entry, LogLimits, Mailbox, NewEvent, OpenError,
+    Page, StoreError,
+};
+use crate::protocol::{Address, Cursor, Position};
+use crate::runtime::Tasks;
+
+/// A log in this process. Clones share it; when the last one is gone and the writer has ended, a directory is free
+/// for the next process.
+#[derive(Clone)]
+pub struct Embedded {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<Store>,
+    limits: LogLimits,
+    clock: Clock,
+    commands: mpsc::Sender<Command>,
+    newest: watch::Sender<Position>,
+}
+
+/// Follows an embedded log. After the log was closed nothing comes any more, and it waits for ever.
+#[derive(Debug)]
+pub struct Follower {
+    log: Embedded,
+    at: Cursor,
+    newest: watch::Receiver<Position>,
+}
+
+impl Embedded {
+    pub(in crate::broker) async fn open(
+        url: &BrokerUrl,
+        limits: LogLimits,
+        durability: Durability,
+        tasks: &Tasks,
+    ) -> Result<Self, OpenError> {
+        let store = Store::open(url, durability).await?;
+        Self::start(store, limits, Clock::System, tasks).await.map_err(OpenError::Store)
+    }
+
+    pub(super) async fn start(
+        store: Store,
+        limits: LogLimits,
+        clock: Clock,
+        tasks: &Tasks,
+    ) -> Result<Self, StoreError> {
+        let store = Arc::new(store);
+        let newest = store.read(|tables| Ok(tables.meta().newest)).await?;
+        let newest = watch::Sender::new(newest);
+        let (commands, queue) = mpsc::channel(limits.append_queue.max(1));
+        let writer = Writer {
+            store: Arc::clone(&store),
+            rules: Rules::new(limits.clone()),
+            clock: clock.clone(),
+            queue,
+            newest: newest.clone(),
+        };
+        tasks.spawn("log writer", writer.run(tasks.token().clone()));
+        Ok(Self { shared: Arc::new(Shared { store, limits, clock, commands, newest }) })
+    }
+
+    pub(in crate::broker) fn kind(&self) -> &'static str {
+        match self.shared.store.as_ref() {
+            Store::Memory(_) => "memory",
+        }
+    }
+
+    pub(in crate::broker) async fn append(&self, event: NewEvent) -> Result<Appended, AppendError> {
+        let (answer, answered) = oneshot::channel();
+        match self.shared.commands.try_send(Command::Append { event, answer }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                return Err(AppendError::Busy { waiting: self.shared.commands.max_capacity() });
+            }
+            Err(TrySendError::Closed(_)) => return Err(AppendError::Closed),
+        }
+        match answered.await {
+            Ok(result) => result.map_err(AppendError::Store),
+            // The writer answers everything that it took; it dropped this one unanswered only if it panicked.
+            Err(_) => Err(AppendError::Store(self.shared.store.error("append", "the writer died"))),
+        }
+    }
+
+    pub(in crate::broker) async fn confirm(
+        &self,
+        owner: &Address,
+        up_to: Position,
+    ) -> Result<u64, StoreError> {
+        if !owner.has_mailbox() {
+            return Ok(0);
+        }
+        let closed = || self.shared.store.error("confirm", "the log is closed");
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Confirm { owner: owner.clone(), up_to, answer };
+        self.shared.commands.send(command).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    pub(in crate::broker) async fn read_after(
+        &self,
+        after: Cursor,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        self.shared.store.read(move |tables| reading::read_after(tables, after, limit)).await
+    }
+
+    pub(in crate::broker) async fn read_newest(
+        &self,
+        limit: usize,
+        max_bytes: u64,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.shared.store.read(move |tables| tables.newest_entries(limit, max_bytes)).await
+    }
+
+    pub(in crate::broker) async fn get(&self, at: Cursor) -> Result<Option<Entry>, StoreError> {
+        let of_this_history = move |tables: &dyn Reads| tables.meta().epoch == at.epoch;
+        self.shared
+            .store
+            .read(move |tables| if of_this_history(tables) { tables.entry(at.position) } else { Ok(None) })
+            .await
+    }
+
+    pub(in crate::broker) async fn bounds(&self) -> Result<Bounds, StoreError> {
+        self.shared.store.read(|tables| Ok(tables.meta().bounds())).await
+    }
+
+    pub(in crate::broker) async fn mailbox(&self, owner: &Address) -> Result<Mailbox, StoreError> {
+        if !owner.has_mailbox() {
+            return Ok(Mailbox::default());
+        }
+        let (owner, limits, now) = (owner.clone(), self.shared.limits.clone(), self.shared.clock.now_ms());
+        self.shared.store.read(move |tables| reading::mailbox(tables, &owner, &limits, now)).await
+    }
+
+    pub(in crate::broker) fn follow(&self, after: Cursor) -> Follower {
+        Follower { log: self.clone(), at: after, newest: self.shared.newest.subscribe() }
+    }
+}
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedded").field("store", &self.shared.store).finish_non_exhaustive()
+    }
+}
+
+impl Follower {
+    pub(in crate::broker) async fn next(&mut self, limit: usize) -> Result<Page, StoreError> {
+        loop {
+            // Marked as seen before the read: what is appended after the read wakes the wait below.
+            self.newest.borrow_and_update();
+            let page = self.log.read_after(self.at, limit.max(1)).await?;
+            let reached = page.entries.last().map(|entry| entry.cursor);
+            if let Some(at) = reached.or(page.gap.map(|gap| gap.resumed_after)) {
+                // No await between here and the return: a cancelled call has not moved.
+                self.at = at;
+                return Ok(page);
+            }
+            if self.newest.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}

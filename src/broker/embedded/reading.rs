@@ -1,0 +1,54 @@
+//! The rules of reading: whether a cursor is sound, what is missing when it is not, what a mailbox shows. Pure.
+//! Read [`read_after`] first.
+
+use super::tables::Reads;
+use super::writing::is_older;
+use crate::broker::{LogLimits, Mailbox, Missing, Page, StoreError};
+use crate::protocol::api::GapReason;
+use crate::protocol::{Address, Cursor, Position};
+
+/// Entries after a cursor, and what is missing before them.
+pub(super) fn read_after(tables: &dyn Reads, after: Cursor, limit: usize) -> Result<Page, StoreError> {
+    let gap = missing(tables, after)?;
+    let from = gap.map_or(after.position, |gap| gap.resumed_after.position);
+    Ok(Page { gap, entries: tables.entries_after(from, limit)? })
+}
+
+/// Why an answer from this cursor on cannot be complete; `None` for a sound cursor.
+fn missing(tables: &dyn Reads, after: Cursor) -> Result<Option<Missing>, StoreError> {
+    let meta = tables.meta();
+    let at = after.position;
+    let gap = |reason, resumed_after, missed| {
+        Ok(Some(Missing { reason, resumed_after: meta.cursor(resumed_after), missed }))
+    };
+    if after.epoch != meta.epoch {
+        return gap(GapReason::Epoch, meta.start, None);
+    }
+    if at < meta.start {
+        // From the very start all that was trimmed is missing; from elsewhere nobody knows how much of it.
+        let missed = (at == Position::ZERO).then_some(meta.trimmed);
+        return gap(GapReason::Trimmed, meta.start, missed);
+    }
+    // Most readers stand at the end; the comparison spares them a look-up.
+    if at == meta.start || at == meta.newest || tables.entry(at)?.is_some() {
+        return Ok(None);
+    }
+    let sound = if at > meta.newest { Some(meta.newest) } else { tables.last_before(at)? };
+    gap(GapReason::Rollback, sound.unwrap_or(meta.start).max(meta.start), None)
+}
+
+/// A mailbox as it is now: what is too old counts as dropped, though the next sweep has yet to drop it.
+pub(super) fn mailbox(
+    tables: &dyn Reads,
+    owner: &Address,
+    limits: &LogLimits,
+    now_ms: u64,
+) -> Result<Mailbox, StoreError> {
+    let Some(state) = tables.mailbox_state(owner)? else { return Ok(Mailbox::default()) };
+    let now = tables.meta().log_time(now_ms);
+    let mut entries = tables.messages(owner)?;
+    let before = entries.len();
+    entries.retain(|entry| !is_older(entry.cursor.position, limits.mailbox_max_age, now));
+    let expired = (before - entries.len()) as u64;
+    Ok(Mailbox { entries, overflowed: state.overflowed + expired })
+}

@@ -1,0 +1,190 @@
+//! What the rules need from a place that keeps the log: a few ordered tables and the numbers about them ([`Meta`]).
+//! A store decides nothing; it holds. Read [`Meta`] first.
+
+use crate::broker::{Bounds, Entry, StoreError};
+use crate::protocol::{Address, Cursor, Epoch, MessageId, Position};
+
+/// The numbers about a log, kept and changed together with its tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Meta {
+    /// The history.
+    pub(super) epoch: Epoch,
+    /// The last trimmed entry, or zero.
+    pub(super) start: Position,
+    /// The newest entry ever appended, or zero.
+    pub(super) newest: Position,
+    /// No position up to here is ever given out again. Not before `newest`.
+    pub(super) fence: Position,
+    /// Entries kept.
+    pub(super) length: u64,
+    /// Bytes kept.
+    pub(super) bytes: u64,
+    /// Entries trimmed since the history began.
+    pub(super) trimmed: u64,
+    /// Mailboxes with at least one message.
+    pub(super) mailboxes: u64,
+    /// Messages in all of them.
+    pub(super) mailbox_messages: u64,
+}
+
+impl Meta {
+    /// An empty history.
+    pub(super) fn new(epoch: Epoch) -> Self {
+        let zero = Position::ZERO;
+        Self {
+            epoch,
+            start: zero,
+            newest: zero,
+            fence: zero,
+            length: 0,
+            bytes: 0,
+            trimmed: 0,
+            mailboxes: 0,
+            mailbox_messages: 0,
+        }
+    }
+
+    /// The next position: the clock's, unless the clock is behind what was given out already.
+    pub(super) fn number(&mut self, now_ms: u64) -> Position {
+        let position = self.fence.next().max(Position { ms: now_ms, seq: 0 });
+        self.fence = position;
+        self.newest = position;
+        position
+    }
+
+    /// The time by which ages are measured: the clock's, but never before the newest position, so that a clock that
+    /// was set back makes nothing young again.
+    pub(super) fn log_time(&self, now_ms: u64) -> u64 {
+        now_ms.max(self.fence.ms)
+    }
+
+    /// A position of this history as a cursor.
+    pub(super) fn cursor(&self, position: Position) -> Cursor {
+        Cursor::new(self.epoch, position)
+    }
+
+    /// What everybody may know.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds {
+            epoch: self.epoch,
+            start: self.start,
+            newest: self.newest,
+            length: self.length,
+            bytes: self.bytes,
+            mailboxes: self.mailboxes,
+            mailbox_messages: self.mailbox_messages,
+        }
+    }
+}
+
+/// What is known about a mailbox besides its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct BoxState {
+    /// Messages in it.
+    pub(super) count: u64,
+    /// Messages dropped and not yet confirmed as told.
+    pub(super) overflowed: u64,
+    /// The newest of those.
+    pub(super) dropped_up_to: Position,
+}
+
+/// One consistent view of the tables.
+pub(super) trait Reads {
+    /// The numbers of this view.
+    fn meta(&self) -> &Meta;
+    /// The log entry at a position.
+    fn entry(&self, at: Position) -> Result<Option<Entry>, StoreError>;
+    /// Log entries after a position, oldest first.
+    fn entries_after(&self, after: Position, limit: usize) -> Result<Vec<Entry>, StoreError>;
+    /// The newest log entries, oldest of them first, whose bytes together stay within a bound.
+    fn newest_entries(&self, limit: usize, max_bytes: u64) -> Result<Vec<Entry>, StoreError>;
+    /// Position of the newest log entry before a position.
+    fn last_before(&self, at: Position) -> Result<Option<Position>, StoreError>;
+    /// A mailbox, if there is something to say about it.
+    fn mailbox_state(&self, owner: &Address) -> Result<Option<BoxState>, StoreError>;
+    /// Messages of a mailbox, oldest first.
+    fn messages(&self, owner: &Address) -> Result<Vec<Entry>, StoreError>;
+}
+
+/// Tables in the middle of a change. Reads see the change.
+pub(super) trait Tables: Reads {
+    /// The numbers, to be changed.
+    fn meta_mut(&mut self) -> &mut Meta;
+
+    /// Puts an entry at the end of the log.
+    fn put_entry(&mut self, entry: &Entry) -> Result<(), StoreError>;
+    /// Position and bytes of the oldest log entries.
+    fn oldest_entries(&self, limit: usize) -> Result<Vec<(Position, u64)>, StoreError>;
+    /// Takes the oldest log entry out, which stands at this position.
+    fn remove_oldest_entry(&mut self, at: Position) -> Result<(), StoreError>;
+
+    /// Where a message id was seen last.
+    fn seen(&self, id: &MessageId) -> Result<Option<Position>, StoreError>;
+    /// Remembers a message id.
+    fn remember(&mut self, id: &MessageId, at: Position) -> Result<(), StoreError>;
+    /// The ids remembered longest.
+    fn oldest_seen(&self, limit: usize) -> Result<Vec<(Position, MessageId)>, StoreError>;
+    /// Forgets an id that was remembered at a position; a younger memory of the same id stays.
+    fn forget(&mut self, id: &MessageId, at: Position) -> Result<(), StoreError>;
+
+    /// Sets what is known about a mailbox; `None` when there is nothing left to know.
+    fn set_mailbox_state(&mut self, owner: &Address, state: Option<BoxState>) -> Result<(), StoreError>;
+    /// Puts a message at the end of its owner's mailbox.
+    fn put_message(&mut self, message: &Entry) -> Result<(), StoreError>;
+    /// Positions of the oldest messages of a mailbox.
+    fn oldest_messages(&self, owner: &Address, limit: usize) -> Result<Vec<Position>, StoreError>;
+    /// Takes a message out of a mailbox.
+    fn remove_message(&mut self, owner: &Address, at: Position) -> Result<(), StoreError>;
+    /// The oldest messages of all mailboxes.
+    fn oldest_mail(&self, limit: usize) -> Result<Vec<(Position, Address)>, StoreError>;
+
+    /// Marks that a mailbox dropped its message of this position, to find the mark again by age.
+    fn put_mark(&mut self, at: Position, owner: &Address) -> Result<(), StoreError>;
+    /// Takes a mark away.
+    fn remove_mark(&mut self, at: Position) -> Result<(), StoreError>;
+    /// The oldest marks.
+    fn oldest_marks(&self, limit: usize) -> Result<Vec<(Position, Address)>, StoreError>;
+}
+
+/// Bytes of an entry as `Bounds::bytes` counts them.
+pub(super) fn entry_bytes(entry: &Entry) -> u64 {
+    let texts = entry.envelope.len() + entry.message_id.as_str().len() + entry.event_type.as_str().len();
+    (texts + address_bytes(&entry.address)) as u64
+}
+
+/// Length of an address in its text form, without building the text.
+fn address_bytes(address: &Address) -> usize {
+    match address {
+        Address::All => "all".len(),
+        Address::Topic(topic) => "topic:".len() + topic.as_str().len(),
+        Address::User(user) => "user:".len() + user.as_str().len(),
+        Address::Client(client) => "client:".len() + client.as_str().len(),
+        Address::Node(node) => "node:".len() + node.as_str().len(),
+        Address::NodeClient(node, client) => {
+            "node:/client:".len() + node.as_str().len() + client.as_str().len()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_follow_the_clock_forwards_and_never_backwards() {
+        let mut meta = Meta::new(Epoch::from_random(1));
+        assert_eq!(meta.number(5), Position { ms: 5, seq: 0 });
+        assert_eq!(meta.number(5), Position { ms: 5, seq: 1 });
+        assert_eq!(meta.number(3), Position { ms: 5, seq: 2 });
+        assert_eq!(meta.number(9), Position { ms: 9, seq: 0 });
+        assert_eq!(meta.log_time(3), 9);
+    }
+
+    #[test]
+    fn the_length_of_an_address_is_that_of_its_text() {
+        for text in ["all", "topic:orders", "user:u", "client:c", "node:n", "node:n/client:c"] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!(address_bytes(&address), text.len(), "{text}");
+        }
+    }
+}
