@@ -31,6 +31,11 @@ impl Bed {
         Self { url: BrokerUrl::Memory, durability: Durability::Accepted, _dir: None }
     }
 
+    fn file(durability: Durability) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { url: BrokerUrl::File(dir.path().join("log")), durability, _dir: Some(dir) }
+    }
+
     /// Whether a log of this kind is there again after it was closed.
     fn is_durable(&self) -> bool {
         match self.url {
@@ -136,12 +141,17 @@ fn check_gap(page: &Page, reason: GapReason, resumed_after: Cursor, missed: Opti
 
 macro_rules! for_every_broker {
     ($($fact:ident),* $(,)?) => {
-        mod memory {
-            $(#[tokio::test] async fn $fact() { super::$fact(&super::Bed::memory()).await; })*
+        for_every_broker!(@kind memory, super::Bed::memory(), 128, $($fact),*);
+        for_every_broker!(@kind file, super::Bed::file(super::Durability::Accepted), 24, $($fact),*);
+        for_every_broker!(@kind file_fsync, super::Bed::file(super::Durability::Fsync), 8, $($fact),*);
+    };
+    (@kind $kind:ident, $bed:expr, $histories:literal, $($fact:ident),*) => {
+        mod $kind {
+            $(#[tokio::test] async fn $fact() { super::$fact(&$bed).await; })*
 
             #[test]
             fn random_histories_agree_with_the_model() {
-                super::model::check_random_histories(128, super::Bed::memory);
+                super::model::check_random_histories($histories, || $bed);
             }
         }
     };

@@ -78,6 +78,7 @@ impl Embedded {
     pub(in crate::broker) fn kind(&self) -> &'static str {
         match self.shared.store.as_ref() {
             Store::Memory(_) => "memory",
+            Store::File(_) => "file",
         }
     }
 
@@ -93,7 +94,7 @@ impl Embedded {
         match answered.await {
             Ok(result) => result.map_err(AppendError::Store),
             // The writer answers everything that it took; it dropped this one unanswered only if it panicked.
-            Err(_) => Err(AppendError::Store(self.shared.store.error("append", "the writer died"))),
+            Err(_) => Err(AppendError::Store(self.shared.store.error("append", &"the writer died"))),
         }
     }
 
@@ -105,7 +106,7 @@ impl Embedded {
         if !owner.has_mailbox() {
             return Ok(0);
         }
-        let closed = || self.shared.store.error("confirm", "the log is closed");
+        let closed = || self.shared.store.error("confirm", &"the log is closed");
         let (answer, answered) = oneshot::channel();
         let command = Command::Confirm { owner: owner.clone(), up_to, answer };
         self.shared.commands.send(command).await.map_err(|_| closed())?;

@@ -1,6 +1,6 @@
 //! The tables of `memory:`. Nothing survives the process; every process starts a history of its own.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::tables::{BoxState, Meta, Reads, Tables, entry_bytes};
 use crate::broker::{Entry, StoreError};
@@ -17,7 +17,7 @@ pub(super) struct Memory {
     states: HashMap<Address, BoxState>,
     messages: HashMap<Address, VecDeque<Entry>>,
     mail_by_age: BTreeMap<Position, Address>,
-    marks: BTreeMap<Position, Address>,
+    marks: BTreeSet<(u64, Address)>,
 }
 
 impl Memory {
@@ -31,8 +31,15 @@ impl Memory {
             states: HashMap::new(),
             messages: HashMap::new(),
             mail_by_age: BTreeMap::new(),
-            marks: BTreeMap::new(),
+            marks: BTreeSet::new(),
         }
+    }
+
+    /// Messages of a mailbox; none stands before `from`.
+    fn messages_from(&self, owner: &Address, from: Position) -> impl Iterator<Item = &Entry> {
+        let messages = self.messages.get(owner);
+        debug_assert!(messages.and_then(VecDeque::front).is_none_or(|first| first.cursor.position >= from));
+        messages.into_iter().flatten()
     }
 
     /// Index of the first entry after a position.
@@ -76,8 +83,8 @@ impl Reads for Memory {
         Ok(self.states.get(owner).copied())
     }
 
-    fn messages(&self, owner: &Address) -> Result<Vec<Entry>, StoreError> {
-        Ok(self.messages.get(owner).into_iter().flatten().cloned().collect())
+    fn messages(&self, owner: &Address, from: Position) -> Result<Vec<Entry>, StoreError> {
+        Ok(self.messages_from(owner, from).cloned().collect())
     }
 }
 
@@ -112,11 +119,11 @@ impl Tables for Memory {
         Ok(())
     }
 
-    fn oldest_seen(&self, limit: usize) -> Result<Vec<(Position, MessageId)>, StoreError> {
+    fn oldest_seen(&mut self, limit: usize) -> Result<Vec<(Position, MessageId)>, StoreError> {
         Ok(self.seen_by_age.iter().take(limit).cloned().collect())
     }
 
-    fn forget(&mut self, id: &MessageId, at: Position) -> Result<(), StoreError> {
+    fn forget_oldest(&mut self, id: &MessageId, at: Position) -> Result<(), StoreError> {
         let removed = self.seen_by_age.pop_front();
         debug_assert_eq!(removed.map(|(at, _)| at), Some(at));
         if self.seen.get(id) == Some(&at) {
@@ -139,15 +146,18 @@ impl Tables for Memory {
         Ok(())
     }
 
-    fn oldest_messages(&self, owner: &Address, limit: usize) -> Result<Vec<Position>, StoreError> {
-        let oldest = self.messages.get(owner).into_iter().flatten().take(limit);
-        Ok(oldest.map(|message| message.cursor.position).collect())
+    fn oldest_messages(
+        &self,
+        owner: &Address,
+        from: Position,
+        limit: usize,
+    ) -> Result<Vec<Position>, StoreError> {
+        Ok(self.messages_from(owner, from).take(limit).map(|message| message.cursor.position).collect())
     }
 
-    fn remove_message(&mut self, owner: &Address, at: Position) -> Result<(), StoreError> {
+    fn remove_oldest_message(&mut self, owner: &Address, at: Position) -> Result<(), StoreError> {
         self.mail_by_age.remove(&at);
         if let Some(messages) = self.messages.get_mut(owner) {
-            // Messages leave a mailbox from its oldest end.
             let removed = messages.pop_front();
             debug_assert_eq!(removed.map(|message| message.cursor.position), Some(at));
             if messages.is_empty() {
@@ -157,21 +167,21 @@ impl Tables for Memory {
         Ok(())
     }
 
-    fn oldest_mail(&self, limit: usize) -> Result<Vec<(Position, Address)>, StoreError> {
+    fn oldest_mail(&mut self, limit: usize) -> Result<Vec<(Position, Address)>, StoreError> {
         Ok(self.mail_by_age.iter().take(limit).map(|(at, owner)| (*at, owner.clone())).collect())
     }
 
-    fn put_mark(&mut self, at: Position, owner: &Address) -> Result<(), StoreError> {
-        self.marks.insert(at, owner.clone());
+    fn put_mark(&mut self, at_ms: u64, owner: &Address) -> Result<(), StoreError> {
+        self.marks.insert((at_ms, owner.clone()));
         Ok(())
     }
 
-    fn remove_mark(&mut self, at: Position) -> Result<(), StoreError> {
-        self.marks.remove(&at);
+    fn remove_mark(&mut self, at_ms: u64, owner: &Address) -> Result<(), StoreError> {
+        self.marks.remove(&(at_ms, owner.clone()));
         Ok(())
     }
 
-    fn oldest_marks(&self, limit: usize) -> Result<Vec<(Position, Address)>, StoreError> {
-        Ok(self.marks.iter().take(limit).map(|(at, owner)| (*at, owner.clone())).collect())
+    fn oldest_marks(&mut self, limit: usize) -> Result<Vec<(u64, Address)>, StoreError> {
+        Ok(self.marks.iter().take(limit).cloned().collect())
     }
 }

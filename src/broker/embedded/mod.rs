@@ -5,9 +5,11 @@
 //! whatever waits as one batch. Read [`tables`] first, then [`writing`].
 
 mod clock;
+mod disk;
 mod log;
 mod memory;
 mod reading;
+mod record;
 mod store;
 mod tables;
 mod writer;

@@ -46,7 +46,7 @@ pub(super) fn mailbox(
 ) -> Result<Mailbox, StoreError> {
     let Some(state) = tables.mailbox_state(owner)? else { return Ok(Mailbox::default()) };
     let now = tables.meta().log_time(now_ms);
-    let mut entries = tables.messages(owner)?;
+    let mut entries = tables.messages(owner, state.oldest)?;
     let before = entries.len();
     entries.retain(|entry| !is_older(entry.cursor.position, limits.mailbox_max_age, now));
     let expired = (before - entries.len()) as u64;

@@ -1,7 +1,8 @@
 //! Where the tables are: the one place that tells RAM from disk. Reads never wait for the writer's queue.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
+use super::disk::Disk;
 use super::memory::Memory;
 use super::tables::Reads;
 use super::writer::{Command, Reply, perform};
@@ -14,6 +15,8 @@ use crate::protocol::{Epoch, Position};
 pub(super) enum Store {
     /// In RAM. The lock is held for one page or one batch, never across an await.
     Memory(RwLock<Memory>),
+    /// On the disk. Every call goes to the threads for blocking work.
+    File(Arc<Disk>),
 }
 
 /// What became of a batch.
@@ -30,11 +33,13 @@ impl Store {
             BrokerUrl::Memory => {
                 Ok(Self::Memory(RwLock::new(Memory::new(Epoch::from_random(rand::random())))))
             }
-            BrokerUrl::File(dir) => Err(OpenError::Store(StoreError {
-                operation: "open",
-                place: dir.display().to_string(),
-                cause: format!("file: with {durability:?} is not there yet"),
-            })),
+            BrokerUrl::File(path) => {
+                let path = path.clone();
+                let place = path.display().to_string();
+                let opened = tokio::task::spawn_blocking(move || Disk::open(&path, durability)).await;
+                let disk = opened.map_err(|error| OpenError::Store(died("open", place, &error)))??;
+                Ok(Self::File(Arc::new(disk)))
+            }
         }
     }
 
@@ -46,6 +51,7 @@ impl Store {
     {
         match self {
             Self::Memory(memory) => question(&*memory.read().unwrap_or_else(PoisonError::into_inner)),
+            Self::File(disk) => blocking("read", disk, |disk| disk.read(question)).await?,
         }
     }
 
@@ -57,6 +63,19 @@ impl Store {
                 let (replies, result) = perform(rules, &mut *tables, commands, now_ms);
                 Committed { replies, result: result.map(|()| tables.meta().newest) }
             }
+            Self::File(disk) => {
+                let rules = rules.clone();
+                let committed = blocking("commit", disk, move |disk| {
+                    let mut replies = Vec::new();
+                    let result = disk.write(|tables| {
+                        let (performed, result) = perform(&rules, tables, commands, now_ms);
+                        replies = performed;
+                        result.map(|()| tables.meta().newest)
+                    });
+                    Committed { replies, result }
+                });
+                committed.await.unwrap_or_else(|error| Committed { replies: Vec::new(), result: Err(error) })
+            }
         }
     }
 
@@ -66,14 +85,43 @@ impl Store {
             Self::Memory(memory) => {
                 rules.sweep(&mut *memory.write().unwrap_or_else(PoisonError::into_inner), now_ms)
             }
+            Self::File(disk) => {
+                let rules = rules.clone();
+                blocking("sweep", disk, move |disk| disk.write(|tables| rules.sweep(tables, now_ms))).await?
+            }
+        }
+    }
+
+    /// Puts onto the disk what the operating system may still hold.
+    pub(super) async fn sync(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::File(disk) => blocking("sync", disk, Disk::sync).await?,
         }
     }
 
     /// An error of this store.
-    pub(super) fn error(&self, operation: &'static str, cause: &str) -> StoreError {
+    pub(super) fn error(&self, operation: &'static str, cause: &dyn std::fmt::Display) -> StoreError {
         let place = match self {
             Self::Memory(_) => "memory".to_owned(),
+            Self::File(disk) => disk.directory().display().to_string(),
         };
-        StoreError { operation, place, cause: cause.to_owned() }
+        StoreError { operation, place, cause: cause.to_string() }
     }
+}
+
+/// Runs disk work where it blocks nobody.
+async fn blocking<T, F>(operation: &'static str, disk: &Arc<Disk>, work: F) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: FnOnce(&Disk) -> T + Send + 'static,
+{
+    let own = Arc::clone(disk);
+    let done = tokio::task::spawn_blocking(move || work(&own)).await;
+    done.map_err(|error| died(operation, disk.directory().display().to_string(), &error))
+}
+
+/// The work panicked, or the runtime is going down.
+fn died(operation: &'static str, place: String, error: &tokio::task::JoinError) -> StoreError {
+    StoreError { operation, place, cause: error.to_string() }
 }

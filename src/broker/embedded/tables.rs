@@ -82,10 +82,15 @@ impl Meta {
 pub(super) struct BoxState {
     /// Messages in it.
     pub(super) count: u64,
+    /// No message stands before this position: where a scan begins, so that it need not walk over the graves of what
+    /// was confirmed.
+    pub(super) oldest: Position,
     /// Messages dropped and not yet confirmed as told.
     pub(super) overflowed: u64,
     /// The newest of those.
     pub(super) dropped_up_to: Position,
+    /// When that one was dropped, in the log's time.
+    pub(super) dropped_at_ms: u64,
 }
 
 /// One consistent view of the tables.
@@ -102,11 +107,12 @@ pub(super) trait Reads {
     fn last_before(&self, at: Position) -> Result<Option<Position>, StoreError>;
     /// A mailbox, if there is something to say about it.
     fn mailbox_state(&self, owner: &Address) -> Result<Option<BoxState>, StoreError>;
-    /// Messages of a mailbox, oldest first.
-    fn messages(&self, owner: &Address) -> Result<Vec<Entry>, StoreError>;
+    /// Messages of a mailbox from a position on, oldest first.
+    fn messages(&self, owner: &Address, from: Position) -> Result<Vec<Entry>, StoreError>;
 }
 
-/// Tables in the middle of a change. Reads see the change.
+/// Tables in the middle of a change. Reads see the change. The tables that are kept by age grow at their young end
+/// only, so a store may remember where their old end is.
 pub(super) trait Tables: Reads {
     /// The numbers, to be changed.
     fn meta_mut(&mut self) -> &mut Meta;
@@ -120,30 +126,35 @@ pub(super) trait Tables: Reads {
 
     /// Where a message id was seen last.
     fn seen(&self, id: &MessageId) -> Result<Option<Position>, StoreError>;
-    /// Remembers a message id.
+    /// Remembers a message id, in place of an older memory of it.
     fn remember(&mut self, id: &MessageId, at: Position) -> Result<(), StoreError>;
     /// The ids remembered longest.
-    fn oldest_seen(&self, limit: usize) -> Result<Vec<(Position, MessageId)>, StoreError>;
-    /// Forgets an id that was remembered at a position; a younger memory of the same id stays.
-    fn forget(&mut self, id: &MessageId, at: Position) -> Result<(), StoreError>;
+    fn oldest_seen(&mut self, limit: usize) -> Result<Vec<(Position, MessageId)>, StoreError>;
+    /// Forgets the id remembered longest, which was seen at this position; a younger memory of the same id stays.
+    fn forget_oldest(&mut self, id: &MessageId, at: Position) -> Result<(), StoreError>;
 
     /// Sets what is known about a mailbox; `None` when there is nothing left to know.
     fn set_mailbox_state(&mut self, owner: &Address, state: Option<BoxState>) -> Result<(), StoreError>;
     /// Puts a message at the end of its owner's mailbox.
     fn put_message(&mut self, message: &Entry) -> Result<(), StoreError>;
-    /// Positions of the oldest messages of a mailbox.
-    fn oldest_messages(&self, owner: &Address, limit: usize) -> Result<Vec<Position>, StoreError>;
-    /// Takes a message out of a mailbox.
-    fn remove_message(&mut self, owner: &Address, at: Position) -> Result<(), StoreError>;
+    /// Positions of the oldest messages of a mailbox, looked for from a position on.
+    fn oldest_messages(
+        &self,
+        owner: &Address,
+        from: Position,
+        limit: usize,
+    ) -> Result<Vec<Position>, StoreError>;
+    /// Takes the oldest message out of a mailbox, which stands at this position.
+    fn remove_oldest_message(&mut self, owner: &Address, at: Position) -> Result<(), StoreError>;
     /// The oldest messages of all mailboxes.
-    fn oldest_mail(&self, limit: usize) -> Result<Vec<(Position, Address)>, StoreError>;
+    fn oldest_mail(&mut self, limit: usize) -> Result<Vec<(Position, Address)>, StoreError>;
 
-    /// Marks that a mailbox dropped its message of this position, to find the mark again by age.
-    fn put_mark(&mut self, at: Position, owner: &Address) -> Result<(), StoreError>;
+    /// Marks that a mailbox dropped messages at a time, so that sweeping finds it again. Twice is once.
+    fn put_mark(&mut self, at_ms: u64, owner: &Address) -> Result<(), StoreError>;
     /// Takes a mark away.
-    fn remove_mark(&mut self, at: Position) -> Result<(), StoreError>;
+    fn remove_mark(&mut self, at_ms: u64, owner: &Address) -> Result<(), StoreError>;
     /// The oldest marks.
-    fn oldest_marks(&self, limit: usize) -> Result<Vec<(Position, Address)>, StoreError>;
+    fn oldest_marks(&mut self, limit: usize) -> Result<Vec<(u64, Address)>, StoreError>;
 }
 
 /// Bytes of an entry as `Bounds::bytes` counts them.

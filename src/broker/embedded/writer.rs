@@ -67,9 +67,12 @@ impl Writer {
             };
             match turn {
                 // The queue is closed, by us or because nobody holds the log any more, and empty.
-                Turn::Commands(0) => break,
+                Turn::Commands(0) => return self.sync().await,
                 Turn::Commands(_) => self.commit(std::mem::take(&mut waiting)).await,
-                Turn::Sweep => self.sweep().await,
+                Turn::Sweep => {
+                    self.sweep().await;
+                    self.sync().await;
+                }
                 Turn::Close => {
                     closing = true;
                     self.queue.close();
@@ -103,6 +106,12 @@ impl Writer {
             }
         }
     }
+
+    async fn sync(&self) {
+        if let Err(error) = self.store.sync().await {
+            tracing::error!(%error, "the log could not be put onto the disk");
+        }
+    }
 }
 
 /// Carries out commands on tables. With an error, nothing of the batch may be kept.
@@ -121,7 +130,7 @@ pub(super) fn perform(
         reply
     });
     let replies = replies.collect();
-    let result = failed.map_or_else(|| rules.trim_to_size(tables), Err);
+    let result = failed.map_or_else(|| rules.trim_to_size(tables).map(drop), Err);
     (replies, result)
 }
 

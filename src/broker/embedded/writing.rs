@@ -10,7 +10,7 @@ use crate::protocol::{Address, MessageId, Position};
 /// Most things that one sweep removes of each kind, so that a batch behind it does not wait long.
 const SWEEP_STEP: usize = 4_096;
 /// Read at a time while trimming.
-const TRIM_CHUNK: u64 = 256;
+const TRIM_CHUNK: usize = 256;
 
 /// The limits, applied.
 #[derive(Debug, Clone)]
@@ -64,14 +64,20 @@ impl Rules {
         self.drop_expired(tables, owner, now_ms)?;
         tables.put_message(message)?;
         let mut state = tables.mailbox_state(owner)?.unwrap_or_default();
+        if state.count == 0 {
+            state.oldest = message.cursor.position;
+            tables.meta_mut().mailboxes += 1;
+        }
         state.count += 1;
-        let meta = tables.meta_mut();
-        meta.mailbox_messages += 1;
-        meta.mailboxes += u64::from(state.count == 1);
+        tables.meta_mut().mailbox_messages += 1;
         tables.set_mailbox_state(owner, Some(state))?;
         let excess = state.count.saturating_sub(self.limits.mailbox_max_messages);
-        let excess = tables.oldest_messages(owner, usize::try_from(excess).unwrap_or(usize::MAX))?;
-        drop_messages(tables, owner, &excess)
+        if excess == 0 {
+            return Ok(());
+        }
+        let excess = usize::try_from(excess).unwrap_or(usize::MAX);
+        let excess = tables.oldest_messages(owner, state.oldest, excess)?;
+        drop_messages(tables, owner, &excess, now_ms)
     }
 
     /// Takes everything up to a position out of a mailbox.
@@ -85,16 +91,18 @@ impl Rules {
         self.drop_expired(tables, owner, now_ms)?;
         let Some(mut state) = tables.mailbox_state(owner)? else { return Ok(0) };
         let mut confirmed = 0;
-        for at in tables.oldest_messages(owner, usize::MAX)? {
-            if at > up_to {
-                break;
+        if state.count > 0 && state.oldest <= up_to {
+            for at in tables.oldest_messages(owner, state.oldest, usize::MAX)? {
+                if at > up_to {
+                    break;
+                }
+                tables.remove_oldest_message(owner, at)?;
+                confirmed += 1;
             }
-            tables.remove_message(owner, at)?;
-            confirmed += 1;
+            state.oldest = up_to.next();
+            state.count -= confirmed;
         }
-        state.count -= confirmed;
-        if state.overflowed > 0 && state.dropped_up_to <= up_to {
-            tables.remove_mark(state.dropped_up_to)?;
+        if state.dropped_up_to <= up_to {
             state.overflowed = 0;
         }
         tables.meta_mut().mailbox_messages -= confirmed;
@@ -103,43 +111,58 @@ impl Rules {
         Ok(confirmed)
     }
 
-    /// Trims what is over the count or the bytes. Cheap when nothing is.
-    pub(super) fn trim_to_size(&self, tables: &mut impl Tables) -> Result<(), StoreError> {
-        for _ in 0..SWEEP_STEP {
+    /// Trims what is over the count or the bytes, and says whether more is left than one step may do. Cheap when
+    /// nothing is over.
+    pub(super) fn trim_to_size(&self, tables: &mut impl Tables) -> Result<bool, StoreError> {
+        let mut budget = SWEEP_STEP;
+        while budget > 0 {
             let meta = tables.meta();
             let over = meta.length.saturating_sub(self.limits.max_events);
             if over == 0 && meta.bytes <= self.limits.max_bytes {
-                break;
+                return Ok(false);
             }
-            let chunk = usize::try_from(over.clamp(1, TRIM_CHUNK)).unwrap_or(1);
+            // Over the bytes alone: one by one, since nobody knows yet how many it takes.
+            let chunk = usize::try_from(over).unwrap_or(TRIM_CHUNK).clamp(1, TRIM_CHUNK.min(budget));
             let oldest = tables.oldest_entries(chunk)?;
             if oldest.is_empty() {
-                break;
+                return Ok(false);
             }
+            budget -= oldest.len();
             for (at, bytes) in oldest {
                 remove_entry(tables, at, bytes)?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// What time alone makes necessary: trims old entries, forgets old message ids, drops old mail. Says whether
-    /// there is more of it than one sweep may do.
+    /// What needs no append to become necessary: trims old entries and what a smaller limit left over, forgets old
+    /// message ids, drops old mail. Says whether there is more of it than one sweep may do.
     pub(super) fn sweep(&self, tables: &mut impl Tables, now_ms: u64) -> Result<bool, StoreError> {
-        let mut more = false;
         let now = tables.meta().log_time(now_ms);
-        let entries = tables.oldest_entries(SWEEP_STEP)?;
-        more |= entries.len() == SWEEP_STEP;
-        for (at, bytes) in entries {
-            if !is_older(at, self.limits.max_age, now) {
-                more = false;
-                break;
-            }
-            remove_entry(tables, at, bytes)?;
-        }
+        let mut more = self.trim_to_size(tables)?;
+        more |= self.sweep_entries(tables, now)?;
         more |= self.sweep_ids(tables, now)?;
         more |= self.sweep_mail(tables, now)?;
+        more |= self.sweep_marks(tables, now)?;
         Ok(more)
+    }
+
+    fn sweep_entries(&self, tables: &mut impl Tables, now: u64) -> Result<bool, StoreError> {
+        // Most sweeps find nothing; they should not read thousands of entries to see that.
+        for _ in 0..SWEEP_STEP / TRIM_CHUNK {
+            let entries = tables.oldest_entries(TRIM_CHUNK)?;
+            let full = entries.len() == TRIM_CHUNK;
+            for (at, bytes) in entries {
+                if !is_older(at, self.limits.max_age, now) {
+                    return Ok(false);
+                }
+                remove_entry(tables, at, bytes)?;
+            }
+            if !full {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn sweep_ids(&self, tables: &mut impl Tables, now: u64) -> Result<bool, StoreError> {
@@ -149,48 +172,56 @@ impl Rules {
             if !is_older(at, self.limits.idempotency_window, now) {
                 return Ok(false);
             }
-            tables.forget(&id, at)?;
+            tables.forget_oldest(&id, at)?;
         }
         Ok(full)
     }
 
     fn sweep_mail(&self, tables: &mut impl Tables, now: u64) -> Result<bool, StoreError> {
-        let age = self.limits.mailbox_max_age;
         let mail = tables.oldest_mail(SWEEP_STEP)?;
-        let mut more = mail.len() == SWEEP_STEP;
+        let full = mail.len() == SWEEP_STEP;
         for (at, owner) in mail {
-            if !is_older(at, age, now) {
-                more = false;
-                break;
+            if !is_older(at, self.limits.mailbox_max_age, now) {
+                return Ok(false);
             }
-            drop_messages(tables, &owner, &[at])?;
+            drop_messages(tables, &owner, &[at], now)?;
         }
-        // A count of dropped messages that nobody came to hear for as long again is forgotten, or every user who
-        // never comes back would leave a trace for ever.
+        Ok(full)
+    }
+
+    /// Overflow that nobody came to hear about for the age of a message is forgotten: a user who never comes back
+    /// must not leave a trace for ever.
+    fn sweep_marks(&self, tables: &mut impl Tables, now: u64) -> Result<bool, StoreError> {
+        let is_old = |ms| is_older(Position { ms, seq: 0 }, self.limits.mailbox_max_age, now);
         let marks = tables.oldest_marks(SWEEP_STEP)?;
         let full = marks.len() == SWEEP_STEP;
-        for (at, owner) in marks {
-            if !is_older(at, age.saturating_mul(2), now) {
-                return Ok(more);
+        for (at_ms, owner) in marks {
+            if !is_old(at_ms) {
+                return Ok(false);
             }
-            tables.remove_mark(at)?;
-            let mut state = tables.mailbox_state(&owner)?.unwrap_or_default();
-            state.overflowed = 0;
-            store_state(tables, &owner, state)?;
+            tables.remove_mark(at_ms, &owner)?;
+            let Some(mut state) = tables.mailbox_state(&owner)?.filter(|state| state.overflowed > 0) else {
+                continue;
+            };
+            if is_old(state.dropped_at_ms) {
+                state.overflowed = 0;
+                store_state(tables, &owner, state)?;
+            } else {
+                tables.put_mark(state.dropped_at_ms, &owner)?;
+            }
         }
-        Ok(more || full)
+        Ok(full)
     }
 
     fn drop_expired(&self, tables: &mut impl Tables, owner: &Address, now_ms: u64) -> Result<(), StoreError> {
         let now = tables.meta().log_time(now_ms);
-        // One look at the oldest message is enough for nearly every mailbox.
-        let Some(oldest) = tables.oldest_messages(owner, 1)?.first().copied() else { return Ok(()) };
-        if !is_older(oldest, self.limits.mailbox_max_age, now) {
+        let Some(state) = tables.mailbox_state(owner)?.filter(|state| state.count > 0) else { return Ok(()) };
+        if !is_older(state.oldest, self.limits.mailbox_max_age, now) {
             return Ok(());
         }
-        let mut expired = tables.oldest_messages(owner, usize::MAX)?;
+        let mut expired = tables.oldest_messages(owner, state.oldest, usize::MAX)?;
         expired.retain(|at| is_older(*at, self.limits.mailbox_max_age, now));
-        drop_messages(tables, owner, &expired)
+        drop_messages(tables, owner, &expired, now_ms)
     }
 }
 
@@ -211,20 +242,27 @@ fn remove_entry(tables: &mut impl Tables, at: Position, bytes: u64) -> Result<()
 }
 
 /// Drops the oldest messages of a mailbox, given in order, and counts them until their owner is told.
-fn drop_messages(tables: &mut impl Tables, owner: &Address, dropped: &[Position]) -> Result<(), StoreError> {
+fn drop_messages(
+    tables: &mut impl Tables,
+    owner: &Address,
+    dropped: &[Position],
+    now_ms: u64,
+) -> Result<(), StoreError> {
     let Some(newest_dropped) = dropped.last().copied() else { return Ok(()) };
-    let mut state = tables.mailbox_state(owner)?.unwrap_or_default();
     for at in dropped {
-        tables.remove_message(owner, *at)?;
-    }
-    if state.overflowed > 0 {
-        tables.remove_mark(state.dropped_up_to)?;
+        tables.remove_oldest_message(owner, *at)?;
     }
     let count = dropped.len() as u64;
-    state.count -= count;
+    let mut state = tables.mailbox_state(owner)?.unwrap_or_default();
+    state.dropped_at_ms = tables.meta().log_time(now_ms);
+    if state.overflowed == 0 {
+        // One mark for a run of drops; sweeping moves it to the newest of them.
+        tables.put_mark(state.dropped_at_ms, owner)?;
+    }
     state.overflowed += count;
     state.dropped_up_to = newest_dropped;
-    tables.put_mark(newest_dropped, owner)?;
+    state.oldest = newest_dropped.next();
+    state.count -= count;
     tables.meta_mut().mailbox_messages -= count;
     tables.meta_mut().mailboxes -= u64::from(state.count == 0);
     store_state(tables, owner, state)
