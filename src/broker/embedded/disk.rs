@@ -4,9 +4,11 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use fjall::{KeyspaceCreateOptions, PersistMode, Readable, SingleWriterTxDatabase, SingleWriterTxKeyspace};
+use fjall::{
+    KeyspaceCreateOptions, PersistMode, Readable, SingleWriterTxDatabase, SingleWriterTxKeyspace, UserValue,
+};
 
 use super::record::{self, InvalidRecord};
 use super::tables::{Meta, Reads};
@@ -18,8 +20,12 @@ mod view;
 
 use view::{Hints, View, WriteView};
 
-/// The one record of its table.
+/// Where the numbers about the log stand.
 const META_KEY: &str = "numbers";
+/// Where the ceiling stands: positions up to that millisecond may have been given out.
+const CEILING_KEY: &str = "ceiling";
+/// How far ahead the ceiling is raised; as often, an append waits for an fsync of its own.
+const CEILING_AHEAD_MS: u64 = 10_000;
 
 /// Blocks of sorted files kept in RAM.
 const CACHE_BYTES: u64 = 32 << 20;
@@ -46,6 +52,8 @@ struct WriterState {
     hints: Hints,
     /// No position up to here is given out again, also if the batch that gave it out failed.
     fence: Position,
+    /// The ceiling on the disk.
+    ceiling_ms: u64,
     /// Something was written and not yet put onto the disk.
     is_dirty: bool,
 }
@@ -91,7 +99,7 @@ impl Disk {
             commit,
             writer: Mutex::default(),
         };
-        disk.begin_history().map_err(OpenError::Store)?;
+        disk.begin_history().and_then(|()| disk.raise_fence_to_ceiling()).map_err(OpenError::Store)?;
         Ok(disk)
     }
 
@@ -99,14 +107,67 @@ impl Disk {
     fn begin_history(&self) -> Result<(), StoreError> {
         const BEGIN: &str = "begin a history";
         let snapshot = self.database.read_tx();
-        if snapshot.get(&self.spaces.meta, META_KEY).map_err(|error| self.error(BEGIN, &error))?.is_some() {
+        if self.record(&snapshot, META_KEY, BEGIN)?.is_some() {
             // Also says if the numbers cannot be read.
             return self.view(snapshot).map(drop);
         }
         let meta = Meta::new(Epoch::from_random(rand::random()));
+        self.put_record(META_KEY, &record::meta_record(&meta), BEGIN)
+    }
+
+    /// What is only written can be lost with the power, and positions with it that readers have seen. The ceiling is
+    /// on the disk before any of them is given out, and so none is given out twice, though the clock be set back.
+    fn raise_fence_to_ceiling(&self) -> Result<(), StoreError> {
+        const READ: &str = "read the ceiling";
+        let Some(ceiling) = self.record(&self.database.read_tx(), CEILING_KEY, READ)? else { return Ok(()) };
+        let ceiling_ms = record::read_number(&ceiling).map_err(|error| self.error(READ, &error))?;
+        let mut writer = self.writer();
+        writer.ceiling_ms = ceiling_ms;
+        writer.fence = Position { ms: ceiling_ms, seq: u64::MAX };
+        Ok(())
+    }
+
+    /// Called before positions are given out at this time.
+    pub(super) fn reserve(&self, now_ms: u64) -> Result<(), StoreError> {
+        if self.commit != PersistMode::Buffer {
+            // A position is on the disk before anybody sees it.
+            return Ok(());
+        }
+        let mut writer = self.writer();
+        let now_ms = self.view(self.database.read_tx())?.meta.log_time(now_ms).max(writer.fence.ms);
+        if now_ms < writer.ceiling_ms {
+            return Ok(());
+        }
+        let ceiling_ms = now_ms.saturating_add(CEILING_AHEAD_MS);
+        self.put_record(CEILING_KEY, &ceiling_ms.to_be_bytes(), "raise the ceiling")?;
+        writer.ceiling_ms = ceiling_ms;
+        Ok(())
+    }
+
+    /// The orderly end: everything is on the disk, and the next start need not leave positions out.
+    pub(super) fn close(&self) -> Result<(), StoreError> {
+        let fence = self.view(self.database.read_tx())?.meta.fence.max(self.writer().fence);
+        self.put_record(CEILING_KEY, &fence.ms.to_be_bytes(), "lower the ceiling")
+    }
+
+    fn writer(&self) -> MutexGuard<'_, WriterState> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(
+        &self,
+        source: &impl Readable,
+        key: &str,
+        operation: &'static str,
+    ) -> Result<Option<UserValue>, StoreError> {
+        source.get(&self.spaces.meta, key).map_err(|error| self.error(operation, &error))
+    }
+
+    /// Puts a record, and everything before it, onto the disk.
+    fn put_record(&self, key: &str, record: &[u8], operation: &'static str) -> Result<(), StoreError> {
         let mut change = self.database.write_tx().durability(Some(PersistMode::SyncAll));
-        change.insert(&self.spaces.meta, META_KEY, record::meta_record(&meta));
-        change.commit().map_err(|error| self.error(BEGIN, &error))
+        change.insert(&self.spaces.meta, key, record);
+        change.commit().map_err(|error| self.error(operation, &error))
     }
 
     /// Asks for something in one consistent view.
@@ -122,7 +183,7 @@ impl Disk {
         &self,
         change: impl FnOnce(&mut WriteView<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer();
         let mut view = self.view(self.database.write_tx().durability(Some(self.commit)))?;
         view.hints = std::mem::take(&mut writer.hints);
         view.meta.fence = view.meta.fence.max(writer.fence);
@@ -143,7 +204,7 @@ impl Disk {
 
     /// Puts onto the disk what was only written.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer();
         if writer.is_dirty {
             self.database.persist(PersistMode::SyncData).map_err(|error| self.error("sync", &error))?;
             writer.is_dirty = false;
@@ -158,7 +219,7 @@ impl Disk {
 
     fn view<S: Readable>(&self, source: S) -> Result<View<'_, S>, StoreError> {
         const READ: &str = "read the numbers of the log";
-        let record = source.get(&self.spaces.meta, META_KEY).map_err(|error| self.error(READ, &error))?;
+        let record = self.record(&source, META_KEY, READ)?;
         let record = record.ok_or_else(|| self.error(READ, &InvalidRecord::Damaged("they are not there")))?;
         let meta = record::read_meta(&record).map_err(|error| self.error(READ, &error))?;
         Ok(View { disk: self, source, meta, hints: Hints::default() })

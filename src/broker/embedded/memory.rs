@@ -185,3 +185,13 @@ impl Tables for Memory {
         Ok(self.marks.iter().take(limit).cloned().collect())
     }
 }
+
+#[cfg(test)]
+impl Memory {
+    /// Whether no table holds anything.
+    pub(super) fn is_empty(&self) -> bool {
+        let log = self.entries.is_empty() && self.seen.is_empty() && self.seen_by_age.is_empty();
+        let mail = self.states.is_empty() && self.messages.is_empty() && self.mail_by_age.is_empty();
+        log && mail && self.marks.is_empty()
+    }
+}

@@ -15,4 +15,7 @@ mod tables;
 mod writer;
 mod writing;
 
+#[cfg(test)]
+mod tests;
+
 pub use log::{Embedded, Follower};

@@ -38,6 +38,13 @@ pub(super) fn read_position(key: &[u8]) -> Result<Position, InvalidRecord> {
     Ok(position)
 }
 
+pub(super) fn read_number(record: &[u8]) -> Result<u64, InvalidRecord> {
+    let mut fields = Fields(record);
+    let number = fields.number()?;
+    fields.end()?;
+    Ok(number)
+}
+
 /// Owner, then position: the messages of one mailbox stand together, in order. An owner holds no control character,
 /// so the NUL behind it keeps one owner from being the beginning of another.
 pub(super) fn mail_key(owner: &Address, at: Position) -> Vec<u8> {

@@ -67,12 +67,13 @@ impl Store {
                 let rules = rules.clone();
                 let committed = blocking("commit", disk, move |disk| {
                     let mut replies = Vec::new();
-                    let result = disk.write(|tables| {
+                    let reserved = disk.reserve(now_ms);
+                    let written = disk.write(|tables| {
                         let (performed, result) = perform(&rules, tables, commands, now_ms);
                         replies = performed;
-                        result.map(|()| tables.meta().newest)
+                        result.and(reserved).map(|()| tables.meta().newest)
                     });
-                    Committed { replies, result }
+                    Committed { replies, result: written }
                 });
                 committed.await.unwrap_or_else(|error| Committed { replies: Vec::new(), result: Err(error) })
             }
@@ -97,6 +98,14 @@ impl Store {
         match self {
             Self::Memory(_) => Ok(()),
             Self::File(disk) => blocking("sync", disk, Disk::sync).await?,
+        }
+    }
+
+    /// The orderly end, after the last change.
+    pub(super) async fn close(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::File(disk) => blocking("close", disk, Disk::close).await?,
         }
     }
 

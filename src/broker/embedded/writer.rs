@@ -67,7 +67,7 @@ impl Writer {
             };
             match turn {
                 // The queue is closed, by us or because nobody holds the log any more, and empty.
-                Turn::Commands(0) => return self.sync().await,
+                Turn::Commands(0) => break,
                 Turn::Commands(_) => self.commit(std::mem::take(&mut waiting)).await,
                 Turn::Sweep => {
                     self.sweep().await;
@@ -78,6 +78,9 @@ impl Writer {
                     self.queue.close();
                 }
             }
+        }
+        if let Err(error) = self.store.close().await {
+            tracing::error!(%error, "the log could not be closed in order");
         }
     }
 

@@ -1,0 +1,193 @@
+//! What the passing of time does, forwards and backwards.
+
+use super::*;
+use crate::protocol::{Epoch, Position};
+
+use super::super::memory::Memory;
+use super::super::tables::{Reads as _, Tables as _};
+use super::super::writing::Rules;
+
+const SECOND: u64 = 1_000;
+
+/// Lets the writer sweep: more than one tick of its interval. Time is paused, so this takes none.
+async fn sweeps() {
+    tokio::time::sleep(Duration::from_secs(3)).await;
+}
+
+#[tokio::test]
+async fn positions_increase_also_when_the_clock_goes_backwards() {
+    let places = Places::new();
+    for url in places.both() {
+        let log = open(&url, LogLimits::default(), 9_000).await;
+        let first = log.put(event("a")).await;
+        log.set_clock(2_000);
+        let second = log.put(event("b")).await;
+        log.set_clock(9_001);
+        let third = log.put(event("c")).await;
+        assert_eq!(first.position, Position { ms: 9_000, seq: 0 });
+        assert_eq!(second.position, Position { ms: 9_000, seq: 1 });
+        assert_eq!(third.position, Position { ms: 9_001, seq: 0 });
+        log.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_entries_are_trimmed_without_an_append() {
+    let places = Places::new();
+    for url in places.both() {
+        let limits = LogLimits { max_age: Duration::from_secs(10), ..LogLimits::default() };
+        let log = open(&url, limits, SECOND).await;
+        let old = log.put(event("old")).await;
+        log.set_clock(5 * SECOND);
+        let young = log.put(event("young")).await;
+        log.set_clock(11 * SECOND);
+        sweeps().await;
+        assert_eq!(log.bounds().await.unwrap().length, 2, "as old as allowed is not too old");
+        log.set_clock(11 * SECOND + 1);
+        sweeps().await;
+        let bounds = log.bounds().await.unwrap();
+        assert_eq!((bounds.start_cursor(), bounds.newest_cursor(), bounds.length), (old, young, 1));
+        log.set_clock(100 * SECOND);
+        sweeps().await;
+        let bounds = log.bounds().await.unwrap();
+        assert_eq!((bounds.start_cursor(), bounds.newest_cursor(), bounds.length), (young, young, 0));
+        assert_eq!(bounds.bytes, 0);
+        // Whoever had read everything misses nothing.
+        assert_eq!(log.read_after(young, 10).await.unwrap().gap, None);
+        log.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_id_is_remembered_for_its_window_also_beyond_the_trim() {
+    let places = Places::new();
+    for url in places.both() {
+        let window = Duration::from_secs(10);
+        let limits = LogLimits { idempotency_window: window, max_events: 1, ..LogLimits::default() };
+        let log = open(&url, limits, SECOND).await;
+        let first = log.put(event("a")).await;
+        log.put(event("b")).await;
+        log.set_clock(11 * SECOND);
+        sweeps().await;
+        let again = log.append(event("a")).await.unwrap();
+        assert_eq!((again.cursor, again.duplicate), (first, true));
+        log.set_clock(11 * SECOND + 1);
+        let anew = log.put(event("a")).await;
+        assert!(anew.position > first.position);
+        // The sweep forgets the first memory of the id, not the second.
+        sweeps().await;
+        assert_eq!(log.append(event("a")).await.unwrap().cursor, anew);
+        log.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_that_is_too_old_counts_as_overflow_at_once_and_leaves_with_the_sweep() {
+    let places = Places::new();
+    for url in places.both() {
+        let limits = LogLimits { mailbox_max_age: Duration::from_secs(10), ..LogLimits::default() };
+        let log = open(&url, limits, SECOND).await;
+        log.put(mail("old")).await;
+        log.set_clock(5 * SECOND);
+        let young = log.put(mail("young")).await;
+        log.set_clock(12 * SECOND);
+        assert_eq!(log.mailbox_ids(&user()).await, (vec!["young".to_owned()], 1));
+        assert_eq!(log.bounds().await.unwrap().mailbox_messages, 2);
+        sweeps().await;
+        assert_eq!(log.mailbox_ids(&user()).await, (vec!["young".to_owned()], 1));
+        assert_eq!(log.bounds().await.unwrap().mailbox_messages, 1);
+        // A clock that is set back makes nothing young again.
+        log.set_clock(2 * SECOND);
+        assert_eq!(log.mailbox_ids(&user()).await, (vec!["young".to_owned()], 1));
+        log.set_clock(12 * SECOND);
+        assert_eq!(log.confirm(&user(), young.position).await.unwrap(), 1);
+        assert_eq!(log.mailbox_ids(&user()).await, (vec![], 0));
+        log.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_confirmation_counts_no_message_that_was_already_too_old() {
+    let places = Places::new();
+    for url in places.both() {
+        let limits = LogLimits { mailbox_max_age: Duration::from_secs(10), ..LogLimits::default() };
+        let log = open(&url, limits, SECOND).await;
+        let old = log.put(mail("old")).await;
+        log.put(mail("also old")).await;
+        log.set_clock(20 * SECOND);
+        assert_eq!(log.confirm(&user(), old.position).await.unwrap(), 0);
+        assert_eq!(log.mailbox_ids(&user()).await, (vec![], 2), "the newest of the two is not told yet");
+        log.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn overflow_that_nobody_comes_to_hear_is_forgotten_after_the_age_of_a_message() {
+    let places = Places::new();
+    for url in places.both() {
+        let age = Duration::from_secs(10);
+        let limits = LogLimits { mailbox_max_age: age, mailbox_max_messages: 1, ..LogLimits::default() };
+        let log = open(&url, limits, SECOND).await;
+        log.put(mail("a")).await;
+        log.put(mail("b")).await;
+        log.set_clock(9 * SECOND);
+        log.put(mail("c")).await;
+        // The first drop is old enough to be forgotten, the second is not: the count stays whole.
+        log.set_clock(12 * SECOND);
+        sweeps().await;
+        assert_eq!(log.mailbox_ids(&user()).await, (vec!["c".to_owned()], 2));
+        // "c" is dropped for its age, which is an overflow of its own; that is told for as long again.
+        log.set_clock(20 * SECOND);
+        sweeps().await;
+        assert_eq!(log.mailbox_ids(&user()).await, (vec![], 3));
+        log.set_clock(29 * SECOND);
+        sweeps().await;
+        assert_eq!(log.mailbox_ids(&user()).await, (vec![], 3));
+        log.set_clock(31 * SECOND);
+        sweeps().await;
+        assert_eq!(log.mailbox_ids(&user()).await, (vec![], 0));
+        log.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_smaller_limit_after_a_restart_trims_what_is_over_it() {
+    let places = Places::new();
+    let log = open(&places.file(), LogLimits::default(), SECOND).await;
+    for n in 0..20 {
+        log.put(event(&format!("m{n}"))).await;
+    }
+    log.close().await;
+    let log = open(&places.file(), LogLimits { max_events: 3, ..LogLimits::default() }, SECOND).await;
+    sweeps().await;
+    assert_eq!(log.bounds().await.unwrap().length, 3);
+    log.close().await;
+}
+
+#[test]
+fn sweeping_leaves_no_trace_and_says_when_more_is_left() {
+    let limits = LogLimits { mailbox_max_messages: 1, ..LogLimits::default() };
+    let rules = Rules::new(limits.clone());
+    let mut tables = Memory::new(Epoch::from_random(1));
+    for n in 0..10_000_u64 {
+        let address = format!("user:{}", n % 5_000).parse().unwrap();
+        rules.append(&mut tables, NewEvent { address, ..mail(&format!("m{n}")) }, n).unwrap();
+    }
+    assert_eq!(tables.meta().mailbox_messages, 5_000);
+    let much_later = 10_000 + u64::try_from(limits.mailbox_max_age.as_millis()).unwrap() * 3;
+    let mut sweeps = 1;
+    while rules.sweep(&mut tables, much_later).unwrap() {
+        sweeps += 1;
+    }
+    assert!(sweeps > 1, "no sweep takes 10,000 things at once");
+    // What was dropped a moment ago is remembered for as long again.
+    assert_eq!(tables.oldest_marks(usize::MAX).unwrap().len(), 5_000);
+    while rules.sweep(&mut tables, much_later * 2).unwrap() {}
+    let meta = *tables.meta();
+    assert_eq!((meta.length, meta.bytes, meta.trimmed), (0, 0, 10_000));
+    assert_eq!((meta.mailboxes, meta.mailbox_messages), (0, 0));
+    assert_eq!(tables.oldest_seen(1).unwrap(), []);
+    assert_eq!(tables.oldest_mail(1).unwrap(), []);
+    assert_eq!(tables.oldest_marks(1).unwrap(), []);
+    assert!(tables.is_empty(), "{tables:?}");
+}
