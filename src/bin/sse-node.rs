@@ -10,7 +10,7 @@ enum Cli {
 
 fn main() -> std::process::ExitCode {
     let Cli::Serve(config) = Cli::parse();
-    telemetry::init(telemetry::LogFormat::Text, "info");
+    telemetry::init(telemetry::LogFormat::Text, "info,fjall=warn,lsm_tree=warn");
     rlimit::raise_open_files();
     if config.die_with_parent {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).unwrap();

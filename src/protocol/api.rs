@@ -288,8 +288,8 @@ pub struct EventLedger {
     pub message_id: MessageId,
     /// Whom it is for.
     pub address: Address,
-    /// When the log took it, milliseconds since 1970.
-    pub accepted_at: u64,
+    /// When the publishing node took it, RFC 3339.
+    pub accepted_at: String,
     /// Which node wrote it to how many connections, as far as their windows reach back.
     pub written: Vec<WrittenBy>,
     /// Clients that confirmed it.

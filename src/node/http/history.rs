@@ -96,11 +96,12 @@ pub(crate) async fn event(
         instance_id: app.node_id.clone(),
         connections: frame.written.load(Ordering::Relaxed),
     });
+    let envelope = log_event(&entry)?.envelope;
     Ok(Json(EventLedger {
         id: id.to_event_id(),
         message_id: entry.message_id,
         address: entry.address,
-        accepted_at: id.position.ms,
+        accepted_at: envelope.timestamp,
         written: written.into_iter().collect(),
         confirmed: frame.map_or(0, |frame| frame.confirmed.load(Ordering::Relaxed)),
     }))
