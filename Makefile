@@ -1,0 +1,46 @@
+# Every target does its own set-up. `make` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := target/release
+RUNS := runs
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what this machine lacks (Debian packages; elsewhere says what is needed)
+	@scripts/setup cc=build-essential tmux=tmux curl=curl
+
+build: setup ## build the three programs, optimised
+	cargo build --release --locked
+
+demo: build ## kill a node in the middle of a load and prove that nothing was lost
+	$(BIN)/sse-bench run scenarios/quickstart.toml --out $(RUNS)/demo
+	@echo; echo "The report: $(RUNS)/demo (report.txt, report.json, the node's log)"
+
+test: setup ## run all tests
+	cargo test --locked
+
+lint: ## formatting, and clippy with warnings denied
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+
+scenarios: build ## run every scenario; the worst exit code wins
+	$(BIN)/sse-bench run scenarios/*.toml --out $(RUNS)/scenarios
+
+perf: build ## micro-benchmarks, then 10,000 connections on one node
+	cargo bench --locked
+	scripts/perf
+
+tui: build ## watch the node on 127.0.0.1:8080
+	$(BIN)/sse-tui
+
+ci: setup lint test build ## what the gate runs
+	$(BIN)/sse-bench run scenarios/quickstart.toml scenarios/basic.toml --out $(RUNS)/ci
+
+clean: ## remove what was built and measured
+	cargo clean
+	rm -rf $(RUNS)
+
+.PHONY: help setup build demo test lint scenarios perf tui ci clean
