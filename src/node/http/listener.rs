@@ -88,7 +88,10 @@ impl Listener {
             let connection = HttpConnection { router, limits: self.limits, remote, shutdown: token.clone() };
             let end = self.end;
             tasks.spawn("connection", async move {
-                if let Some((writer, stream)) = Box::pin(connection.serve(socket)).await {
+                // A statement of its own, so that the HTTP server's buffers are freed before the stream begins, not
+                // after it.
+                let handed = Box::pin(connection.serve(socket)).await;
+                if let Some((writer, stream)) = handed {
                     stream.run(writer, end).await;
                 }
                 drop(place);
