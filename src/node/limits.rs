@@ -11,6 +11,8 @@ pub struct Limits {
     pub spare_sockets: usize,
     pub head_bytes: usize,
     pub head_timeout: Duration,
+    /// What was sent to a peer may stay unacknowledged for this long (TCP_USER_TIMEOUT).
+    pub peer_timeout: Duration,
     pub publish_deadline: Duration,
     pub log_read_deadline: Duration,
     pub health_deadline: Duration,
@@ -35,6 +37,7 @@ impl Default for Limits {
             spare_sockets: 1_024,
             head_bytes: 16 * 1024,
             head_timeout: Duration::from_secs(15),
+            peer_timeout: Duration::from_secs(60),
             publish_deadline: Duration::from_secs(5),
             log_read_deadline: Duration::from_secs(10),
             health_deadline: Duration::from_secs(2),

@@ -188,6 +188,7 @@ impl Parts {
             head_bytes: config.limits.head_bytes,
             head_timeout: config.limits.head_timeout,
             stall: config.write_stall,
+            peer_timeout: config.limits.peer_timeout,
         };
         let origins: Vec<HeaderValue> = config.cors_origins.clone();
         let listener =

@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tower::ServiceExt as _;
@@ -35,6 +36,9 @@ pub(crate) struct ListenerLimits {
     pub(crate) head_timeout: Duration,
     /// A write of a stream may make no progress for this long.
     pub(crate) stall: Duration,
+    /// What was sent may stay unacknowledged for this long; then the peer counts as gone. Nothing else notices a
+    /// peer that vanished without a word, since heartbeats fit into the socket's buffer for an hour.
+    pub(crate) peer_timeout: Duration,
 }
 
 /// A response that is a stream: what to write once the socket is ours. Taken out once.
@@ -107,7 +111,10 @@ impl Listener {
         let place = Arc::clone(places).acquire_owned().await.ok()?;
         match self.socket.accept().await {
             Ok((socket, remote)) => {
-                if let Err(error) = socket.set_nodelay(true) {
+                let options = SockRef::from(&socket);
+                let set = options.set_tcp_nodelay(true);
+                let set = set.and_then(|()| options.set_tcp_user_timeout(Some(self.limits.peer_timeout)));
+                if let Err(error) = set {
                     tracing::debug!(%error, "a client left before it was accepted");
                     return None;
                 }
