@@ -139,6 +139,11 @@ fn check_gap(page: &Page, reason: GapReason, resumed_after: Cursor, missed: Opti
     assert_eq!(page.gap, Some(Missing { reason, resumed_after, missed }));
 }
 
+/// A wake that is lost must fail, not hang. Far longer than any fact takes.
+async fn in_time(fact: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(60), fact).await.expect("something waits for ever");
+}
+
 macro_rules! for_every_broker {
     ($($fact:ident),* $(,)?) => {
         for_every_broker!(@kind memory, super::Bed::memory(), 128, $($fact),*);
@@ -147,7 +152,18 @@ macro_rules! for_every_broker {
     };
     (@kind $kind:ident, $bed:expr, $histories:literal, $($fact:ident),*) => {
         mod $kind {
-            $(#[tokio::test] async fn $fact() { super::$fact(&$bed).await; })*
+            $(#[tokio::test] async fn $fact() { super::in_time(super::$fact(&$bed)).await; })*
+
+            // On two threads, or an append could not fall between a follower's read and its wait.
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn followers_miss_nothing_of_many_appenders() {
+                super::in_time(super::followers_miss_nothing_of_many_appenders(&$bed)).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn a_follower_misses_no_wake() {
+                super::in_time(super::a_follower_misses_no_wake(&$bed)).await;
+            }
 
             #[test]
             fn random_histories_agree_with_the_model() {
@@ -179,7 +195,6 @@ for_every_broker! {
     a_follower_wakes_for_every_append,
     a_cancelled_wait_loses_nothing,
     a_follower_behind_the_trim_gets_one_gap_and_goes_on,
-    followers_miss_nothing_of_many_appenders,
     a_closed_log_refuses_and_has_written_what_it_accepted,
     a_cancelled_append_is_in_the_log_all_the_same,
     a_full_queue_refuses_at_once,
@@ -577,6 +592,27 @@ async fn followers_miss_nothing_of_many_appenders(bed: &Bed) {
     for seen in seen {
         assert_eq!(seen, kept);
     }
+    log.close().await;
+}
+
+/// One event at a time, each appended while the follower goes to sleep: a wake that is lost has no second one behind it.
+async fn a_follower_misses_no_wake(bed: &Bed) {
+    const ROUNDS: usize = 400;
+    let log = bed.open(LogLimits::default()).await;
+    let mut follower = log.follow(log.look().await.start_cursor());
+    let (seen, mut next) = tokio::sync::mpsc::channel(1);
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move {
+        for _ in 0..ROUNDS {
+            let page = follower.next(10).await.unwrap();
+            seen.send(ids(&page.entries)).await.unwrap();
+        }
+    });
+    for n in 0..ROUNDS {
+        log.put(event(&format!("m{n}"), "all")).await;
+        assert_eq!(next.recv().await, Some(named(n..n + 1)));
+    }
+    tasks.join_next().await.unwrap().unwrap();
     log.close().await;
 }
 

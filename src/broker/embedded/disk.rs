@@ -18,7 +18,9 @@ use crate::protocol::{Epoch, Position};
 mod directory;
 mod view;
 
-use view::{Hints, View, WriteView};
+use view::{Hints, View};
+
+pub(super) use view::WriteView;
 
 /// Where the numbers about the log stand.
 const META_KEY: &str = "numbers";
@@ -179,9 +181,9 @@ impl Disk {
     }
 
     /// Makes a change, wholly or not at all, as durable as this log is.
-    pub(super) fn write<T>(
-        &self,
-        change: impl FnOnce(&mut WriteView<'_>) -> Result<T, StoreError>,
+    pub(super) fn write<'a, T>(
+        &'a self,
+        change: impl FnOnce(&mut WriteView<'a>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut writer = self.writer();
         let mut view = self.view(self.database.write_tx().durability(Some(self.commit)))?;
@@ -264,5 +266,17 @@ fn open_error(path: &Path, error: fjall::Error) -> OpenError {
         fjall::Error::Io(cause) => OpenError::Directory { path: path.to_owned(), cause },
         // Not our own enum: whatever else fjall may say is told in its words.
         error => OpenError::Store(store_error(path, "open", &error)),
+    }
+}
+
+#[cfg(test)]
+impl Disk {
+    /// Whether no table holds anything but the numbers.
+    pub(super) fn is_empty(&self) -> bool {
+        let Spaces { meta: _, log, seen, seen_by_age, mail, mail_by_age, states, marks } = &self.spaces;
+        let snapshot = self.database.read_tx();
+        [log, seen, seen_by_age, mail, mail_by_age, states, marks]
+            .iter()
+            .all(|space| snapshot.first_key_value(space).is_none())
     }
 }

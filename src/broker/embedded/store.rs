@@ -14,7 +14,7 @@ use crate::protocol::{Epoch, Position};
 #[derive(Debug)]
 pub(super) enum Store {
     /// In RAM. The lock is held for one page or one batch, never across an await.
-    Memory(RwLock<Memory>),
+    Memory(Box<RwLock<Memory>>),
     /// On the disk. Every call goes to the threads for blocking work.
     File(Arc<Disk>),
 }
@@ -31,7 +31,8 @@ impl Store {
     pub(super) async fn open(url: &BrokerUrl, durability: Durability) -> Result<Self, OpenError> {
         match url {
             BrokerUrl::Memory => {
-                Ok(Self::Memory(RwLock::new(Memory::new(Epoch::from_random(rand::random())))))
+                let memory = Memory::new(Epoch::from_random(rand::random()));
+                Ok(Self::Memory(Box::new(RwLock::new(memory))))
             }
             BrokerUrl::File(path) => {
                 let path = path.clone();
@@ -71,6 +72,7 @@ impl Store {
                     let written = disk.write(|tables| {
                         let (performed, result) = perform(&rules, tables, commands, now_ms);
                         replies = performed;
+                        // Performed in any case, for the replies; with an error nothing is kept.
                         result.and(reserved).map(|()| tables.meta().newest)
                     });
                     Committed { replies, result: written }

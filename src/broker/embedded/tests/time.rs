@@ -3,8 +3,9 @@
 use super::*;
 use crate::protocol::{Epoch, Position};
 
+use super::super::disk::{Disk, WriteView};
 use super::super::memory::Memory;
-use super::super::tables::{Reads as _, Tables as _};
+use super::super::tables::Tables;
 use super::super::writing::Rules;
 
 const SECOND: u64 = 1_000;
@@ -164,30 +165,53 @@ async fn a_smaller_limit_after_a_restart_trims_what_is_over_it() {
     log.close().await;
 }
 
-#[test]
-fn sweeping_leaves_no_trace_and_says_when_more_is_left() {
+/// Ten thousand messages for five thousand users, then twice the age of a message without anything.
+fn check_traces<T: Tables>(mut change: impl FnMut(&mut dyn FnMut(&mut T))) {
     let limits = LogLimits { mailbox_max_messages: 1, ..LogLimits::default() };
     let rules = Rules::new(limits.clone());
-    let mut tables = Memory::new(Epoch::from_random(1));
-    for n in 0..10_000_u64 {
-        let address = format!("user:{}", n % 5_000).parse().unwrap();
-        rules.append(&mut tables, NewEvent { address, ..mail(&format!("m{n}")) }, n).unwrap();
-    }
-    assert_eq!(tables.meta().mailbox_messages, 5_000);
+    change(&mut |tables| {
+        for n in 0..10_000_u64 {
+            let address = format!("user:{}", n % 5_000).parse().unwrap();
+            rules.append(tables, NewEvent { address, ..mail(&format!("m{n}")) }, n).unwrap();
+        }
+        assert_eq!(tables.meta().mailbox_messages, 5_000);
+    });
     let much_later = 10_000 + u64::try_from(limits.mailbox_max_age.as_millis()).unwrap() * 3;
-    let mut sweeps = 1;
-    while rules.sweep(&mut tables, much_later).unwrap() {
-        sweeps += 1;
-    }
-    assert!(sweeps > 1, "no sweep takes 10,000 things at once");
-    // What was dropped a moment ago is remembered for as long again.
-    assert_eq!(tables.oldest_marks(usize::MAX).unwrap().len(), 5_000);
-    while rules.sweep(&mut tables, much_later * 2).unwrap() {}
-    let meta = *tables.meta();
-    assert_eq!((meta.length, meta.bytes, meta.trimmed), (0, 0, 10_000));
-    assert_eq!((meta.mailboxes, meta.mailbox_messages), (0, 0));
-    assert_eq!(tables.oldest_seen(1).unwrap(), []);
-    assert_eq!(tables.oldest_mail(1).unwrap(), []);
-    assert_eq!(tables.oldest_marks(1).unwrap(), []);
+    let mut sweep = |now_ms| {
+        let mut rounds = 0;
+        let mut more = true;
+        while more {
+            rounds += 1;
+            change(&mut |tables| more = rules.sweep(tables, now_ms).unwrap());
+        }
+        rounds
+    };
+    assert!(sweep(much_later) > 1, "no sweep takes 10,000 things at once");
+    sweep(much_later * 2);
+    change(&mut |tables| {
+        let meta = *tables.meta();
+        assert_eq!((meta.length, meta.bytes, meta.trimmed), (0, 0, 10_000));
+        assert_eq!((meta.mailboxes, meta.mailbox_messages), (0, 0));
+    });
+}
+
+#[test]
+fn sweeping_leaves_no_trace_in_memory() {
+    let mut tables = Memory::new(Epoch::from_random(1));
+    check_traces::<Memory>(|change| change(&mut tables));
     assert!(tables.is_empty(), "{tables:?}");
+}
+
+#[test]
+fn sweeping_leaves_no_trace_on_the_disk() {
+    let places = Places::new();
+    let disk = Disk::open(&places.path(), Durability::Accepted).unwrap();
+    check_traces::<WriteView<'_>>(|change| {
+        disk.write(|tables| {
+            change(tables);
+            Ok(())
+        })
+        .unwrap();
+    });
+    assert!(disk.is_empty());
 }
