@@ -131,12 +131,15 @@ impl From<WriteError> for Ending {
 impl Stream {
     /// Writes the stream until it ends.
     pub(crate) async fn run(self, writer: SocketWriter, end: StreamEnd) {
+        let Self { headers, opening, body } = self;
         let opened = async {
-            writer.head(http::StatusCode::OK, &self.headers).await?;
-            writer.body(&self.opening).await
+            writer.head(http::StatusCode::OK, &headers).await?;
+            writer.body(&opening).await
         };
         let opened = opened.await;
-        match (self.body, opened) {
+        // A stream may last for days; what only its beginning needed must not last with it.
+        drop((headers, opening));
+        match (body, opened) {
             (Body::End, Ok(_)) => writer.end(end).await,
             (Body::End, Err(error)) => {
                 tracing::debug!(%error, "a refused client left before it was told why");
