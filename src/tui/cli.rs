@@ -1,0 +1,304 @@
+//! The command line of sse-tui. Parsed twice: [`Args`] is what the user wrote, [`Settings`] what the console works
+//! with. All problems are told at once.
+
+use std::time::Duration;
+
+use clap::builder::FalseyValueParser;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+use super::theme::{Theme, ThemeName};
+use super::url::NodeUrl;
+use crate::runtime::exit::Failure;
+
+/// Shortest and longest time between two looks at a node.
+const INTERVAL_MIN: Duration = Duration::from_millis(250);
+const INTERVAL_MAX: Duration = Duration::from_mins(1);
+/// However rarely a node is asked, it answers within this time or counts as silent.
+const TIMEOUT_MAX: Duration = Duration::from_secs(10);
+const DEFAULT_NODE: &str = "http://127.0.0.1:8080";
+
+const AFTER_HELP: &str = "\
+Examples:
+  sse-tui                                         the node on this machine, and all that it knows of
+  sse-tui --node http://10.0.0.1:8080             one address is enough
+  sse-tui --once --format json | jq .cluster      one reading for a script
+
+Exit codes:
+  0    ended by q, ^C or SIGTERM; --once: every node answered
+  1    something broke
+  2    the command line is wrong, or there is no terminal to draw on
+  3    --once: a node did not answer
+  101  a bug: the message tells where
+  129  the terminal vanished
+
+NO_COLOR, or TERM=dumb, stands for --theme mono. A locale that is not UTF-8 stands for --ascii.";
+
+/// Watch a cluster of sse-nodes: figures, health and changes, live in a terminal.
+#[derive(Debug, Parser)]
+#[command(name = "sse-tui", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Args {
+    /// A node to watch; may be given more than once. The other nodes of its cluster are found by its roster.
+    #[arg(
+        long = "node",
+        value_name = "URL",
+        env = "SSE_TUI_NODE",
+        value_delimiter = ',',
+        default_value = DEFAULT_NODE
+    )]
+    nodes: Vec<String>,
+
+    /// Time between two looks at a node, 250ms to 1m.
+    #[arg(long, value_name = "DURATION", env = "SSE_TUI_INTERVAL", default_value = "1s")]
+    interval: String,
+
+    /// Draw with ASCII characters only.
+    #[arg(long, env = "SSE_TUI_ASCII", value_parser = FalseyValueParser::new())]
+    ascii: bool,
+
+    /// Colours.
+    #[arg(long, value_enum, value_name = "THEME", env = "SSE_TUI_THEME", default_value = "dark")]
+    theme: ThemeName,
+
+    /// Print one reading instead of opening the console; takes one interval, which rates need.
+    #[arg(long, env = "SSE_TUI_ONCE", value_parser = FalseyValueParser::new())]
+    once: bool,
+
+    /// How --once prints.
+    #[arg(long, value_enum, value_name = "FORMAT", env = "SSE_TUI_FORMAT", default_value = "text")]
+    format: Format,
+
+    /// Panics in a task after this time, to try whether the terminal is given back.
+    #[arg(long, hide = true, value_name = "DURATION")]
+    panic_after: Option<String>,
+
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+/// How `--once` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A table, one line a node.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Action {
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Print this to standard output.
+    Print(Vec<u8>),
+    Once(Settings),
+    Console(Settings),
+}
+
+/// Everything that the console is told, ready to use.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) nodes: Vec<NodeUrl>,
+    pub(crate) interval: Duration,
+    /// For one question to a node; below the interval.
+    pub(crate) timeout: Duration,
+    pub(crate) theme: Theme,
+    pub(crate) format: Format,
+    pub(crate) panic_after: Option<Duration>,
+}
+
+/// What is wrong with the command line.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\nerror: "))]
+struct Problems(Vec<String>);
+
+impl Args {
+    /// Turns what the user wrote into what is to be done.
+    pub(crate) fn command(self) -> Result<Command, Failure> {
+        match self.action {
+            Some(Action::Completions { shell }) => Ok(Command::Print(completions(shell))),
+            Some(Action::Man) => man().map(Command::Print).map_err(|error| Failure::new(1, error)),
+            None => {
+                let is_once = self.once;
+                let settings = self.settings(|name| std::env::var(name).unwrap_or_default());
+                let settings = settings.map_err(|problems| {
+                    Failure::new(2, problems).tip("`sse-tui --help` shows every option with an example")
+                })?;
+                Ok(if is_once { Command::Once(settings) } else { Command::Console(settings) })
+            }
+        }
+    }
+
+    fn settings(self, env: impl Fn(&str) -> String) -> Result<Settings, Problems> {
+        let mut problems = Vec::new();
+        let mut nodes = Vec::new();
+        for text in self.nodes.iter().map(|text| text.trim()) {
+            match text.parse::<NodeUrl>() {
+                Ok(url) if nodes.contains(&url) => {}
+                Ok(url) => nodes.push(url),
+                Err(error) => problems.push(format!("--node {error}")),
+            }
+        }
+        let interval = duration("--interval", &self.interval, INTERVAL_MIN..=INTERVAL_MAX, &mut problems);
+        let panic_after = self
+            .panic_after
+            .map(|text| duration("--panic-after", &text, Duration::ZERO..=INTERVAL_MAX, &mut problems));
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        let is_colourless = !env("NO_COLOR").is_empty() || env("TERM") == "dumb";
+        let theme = if is_colourless { ThemeName::Mono } else { self.theme };
+        Ok(Settings {
+            nodes,
+            interval,
+            timeout: (interval * 4 / 5).min(TIMEOUT_MAX),
+            theme: Theme::new(theme, self.ascii || !knows_unicode(&env)),
+            format: self.format,
+            panic_after,
+        })
+    }
+}
+
+/// Zero, and a problem, when the text is not a duration of this range.
+fn duration(
+    flag: &str,
+    text: &str,
+    range: std::ops::RangeInclusive<Duration>,
+    problems: &mut Vec<String>,
+) -> Duration {
+    let (min, max) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
+    let mut refuse = |why: String| {
+        problems
+            .push(format!("{flag} {text:?} is not valid: {why}; allowed are {min} to {max}, as 500ms or 2s"));
+        Duration::ZERO
+    };
+    match humantime::parse_duration(text) {
+        Err(error) => refuse(error.to_string()),
+        Ok(duration) if duration < *range.start() => refuse("it is too short".to_owned()),
+        Ok(duration) if duration > *range.end() => refuse("it is too long".to_owned()),
+        Ok(duration) => duration,
+    }
+}
+
+/// Whether the locale says UTF-8, as the C library would find it. The Linux console knows UTF-8 but its font has
+/// neither Braille nor round corners.
+fn knows_unicode(env: &impl Fn(&str) -> String) -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(env).into_iter().find(|value| !value.is_empty());
+    let locale = locale.unwrap_or_default().to_lowercase();
+    (locale.contains("utf-8") || locale.contains("utf8")) && env("TERM") != "linux"
+}
+
+fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Args::command_for_clap(), "sse-tui", &mut text);
+    text
+}
+
+fn man() -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    clap_mangen::Man::new(Args::command_for_clap()).render(&mut text)?;
+    Ok(text)
+}
+
+impl Args {
+    fn command_for_clap() -> clap::Command {
+        <Self as CommandFactory>::command()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str], env: &[(&str, &str)]) -> Result<Settings, String> {
+        let args = Args::try_parse_from(["sse-tui"].iter().chain(args)).map_err(|error| error.to_string())?;
+        let lookup = |name: &str| {
+            env.iter()
+                .find(|(other, _)| *other == name)
+                .map_or_else(String::new, |(_, value)| (*value).to_owned())
+        };
+        args.settings(lookup).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once_with_flag_value_and_what_is_allowed() {
+        let error = parse(&["--node", "ftp://x", "--node", "http://", "--interval", "5ms"], &[]).unwrap_err();
+        assert_eq!(
+            error,
+            "--node \"ftp://x\" is not valid: its scheme is not http or https; \
+             allowed are http://HOST[:PORT], https://HOST[:PORT] and HOST:PORT\n\
+             error: --node \"http://\" is not valid: empty host; \
+             allowed are http://HOST[:PORT], https://HOST[:PORT] and HOST:PORT\n\
+             error: --interval \"5ms\" is not valid: it is too short; allowed are 250ms to 1m, as 500ms or 2s"
+        );
+        assert!(parse(&["--interval", "2h"], &[]).unwrap_err().contains("too long"));
+        assert!(parse(&["--interval", "soon"], &[]).unwrap_err().contains("allowed are 250ms"));
+        let theme = parse(&["--theme", "pink"], &[]).unwrap_err();
+        assert!(theme.contains("--theme") && theme.contains("colour-blind"), "{theme}");
+    }
+
+    #[test]
+    fn nodes_come_once_each_and_the_timeout_stays_below_the_interval() {
+        let settings =
+            parse(&["--node", "a:1,b:2", "--node", "http://a:1/", "--interval", "2s"], &[]).unwrap();
+        assert_eq!(settings.nodes.len(), 2);
+        assert_eq!(settings.timeout, Duration::from_millis(1600));
+        let settings = parse(&["--interval", "1m"], &[]).unwrap();
+        assert_eq!(settings.timeout, TIMEOUT_MAX);
+        assert_eq!(settings.nodes[0].to_string(), DEFAULT_NODE);
+    }
+
+    #[track_caller]
+    fn check_look(args: &[&str], env: &[(&str, &str)], expected: (ThemeName, bool)) {
+        let theme = parse(args, env).unwrap().theme;
+        assert_eq!(theme, Theme::new(expected.0, expected.1), "{args:?} {env:?}");
+    }
+
+    #[test]
+    fn the_environment_decides_on_colours_and_characters() {
+        let utf8 = ("LANG", "C.UTF-8");
+        check_look(&[], &[utf8], (ThemeName::Dark, false));
+        check_look(
+            &["--theme", "light"],
+            &[("LC_ALL", "de_DE.utf8"), ("LANG", "C")],
+            (ThemeName::Light, false),
+        );
+        check_look(&["--theme", "light"], &[utf8, ("NO_COLOR", "1")], (ThemeName::Mono, false));
+        check_look(&[], &[utf8, ("NO_COLOR", "")], (ThemeName::Dark, false));
+        check_look(&[], &[utf8, ("TERM", "dumb")], (ThemeName::Mono, false));
+        check_look(&[], &[utf8, ("TERM", "linux")], (ThemeName::Dark, true));
+        check_look(&[], &[("LC_ALL", "C"), utf8], (ThemeName::Dark, true));
+        check_look(&[], &[], (ThemeName::Dark, true));
+        check_look(&["--ascii"], &[utf8], (ThemeName::Dark, true));
+    }
+
+    #[test]
+    fn the_help_is_what_it_was() {
+        let mut command = Args::command_for_clap().term_width(100);
+        insta::assert_snapshot!("help", command.render_long_help());
+        command.debug_assert();
+    }
+
+    #[test]
+    fn completions_and_the_manual_name_every_option() {
+        let texts =
+            [completions(clap_complete::Shell::Bash), completions(clap_complete::Shell::Zsh), man().unwrap()];
+        for text in texts {
+            let text = String::from_utf8(text).unwrap().replace("\\-", "-");
+            for option in ["--node", "--interval", "--ascii", "--theme", "--once", "--format", "completions"]
+            {
+                assert!(text.contains(option.trim_start_matches("--")), "{option}");
+            }
+        }
+    }
+}

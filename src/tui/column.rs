@@ -1,0 +1,334 @@
+//! Columns of the table of nodes: what stands in them, how they sort, and which of them give way first when the
+//! screen is narrow. Read [`Column`] first. Pure.
+
+use std::cmp::Ordering;
+use std::iter::Peekable;
+use std::str::Chars;
+
+use super::node::{Health, Latest, Node};
+use super::numbers;
+use super::picture::Picture;
+
+/// A column of the table of nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Column {
+    Name,
+    Address,
+    State,
+    Connections,
+    Published,
+    Sent,
+    P50,
+    P99,
+    Lag,
+    Rtt,
+    Cpu,
+    Rss,
+    Age,
+    Gaps,
+}
+
+/// How the nodes are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sorting {
+    pub(crate) column: Column,
+    pub(crate) descending: bool,
+}
+
+impl Column {
+    /// From left to right.
+    pub(crate) const ALL: [Self; 14] = [
+        Self::Name,
+        Self::Address,
+        Self::State,
+        Self::Connections,
+        Self::Published,
+        Self::Sent,
+        Self::P50,
+        Self::P99,
+        Self::Lag,
+        Self::Rtt,
+        Self::Cpu,
+        Self::Rss,
+        Self::Age,
+        Self::Gaps,
+    ];
+
+    /// The one that gives way last comes first.
+    pub(crate) const BY_IMPORTANCE: [Self; 14] = [
+        Self::Name,
+        Self::State,
+        Self::Sent,
+        Self::P99,
+        Self::Connections,
+        Self::Lag,
+        Self::Cpu,
+        Self::Rss,
+        Self::Rtt,
+        Self::Published,
+        Self::Address,
+        Self::P50,
+        Self::Age,
+        Self::Gaps,
+    ];
+
+    pub(crate) fn header(self) -> &'static str {
+        match self {
+            Self::Name => "NODE",
+            Self::Address => "ADDR",
+            Self::State => "STATE",
+            Self::Connections => "CONNS",
+            Self::Published => "IN/s",
+            Self::Sent => "OUT/s",
+            Self::P50 => "p50ms",
+            Self::P99 => "p99ms",
+            Self::Lag => "LAG",
+            Self::Rtt => "RTTms",
+            Self::Cpu => "CPU",
+            Self::Rss => "RSS",
+            Self::Age => "AGE",
+            Self::Gaps => "GAPS",
+        }
+    }
+
+    /// Narrowest width: columns that change their width with every figure are hard to read. It holds the header
+    /// and the mark of the sorting.
+    pub(crate) fn min_width(self) -> usize {
+        match self {
+            Self::Name => 6,
+            Self::Address => 14,
+            Self::State => 8,
+            Self::Connections => 7,
+            Self::Published | Self::Sent | Self::P50 | Self::P99 | Self::Rtt | Self::Age | Self::Gaps => 6,
+            Self::Lag | Self::Cpu => 4,
+            Self::Rss => 5,
+        }
+    }
+
+    pub(crate) fn is_text(self) -> bool {
+        matches!(self, Self::Name | Self::Address | Self::State)
+    }
+
+    /// What stands in this column for a node that has fresh figures.
+    pub(crate) fn figure(self, latest: &Latest) -> String {
+        let reading = &latest.reading;
+        let quantile = |quantile| reading.latency.quantile(quantile).map_or_else(dash, numbers::millis);
+        match self {
+            Self::Name | Self::Address | Self::State => String::new(),
+            Self::Connections => numbers::count(reading.connections),
+            Self::Published => latest.rates.map_or_else(dash, |rates| numbers::rate(rates.published)),
+            Self::Sent => latest.rates.map_or_else(dash, |rates| numbers::rate(rates.sent)),
+            Self::P50 => quantile(0.5),
+            Self::P99 => quantile(0.99),
+            Self::Lag => numbers::count(reading.lag),
+            Self::Rtt => numbers::millis(latest.rtt),
+            Self::Cpu => latest.rates.map_or_else(dash, |rates| numbers::percent(rates.cpu)),
+            Self::Rss => numbers::bytes(reading.rss),
+            Self::Age => numbers::age(reading.uptime),
+            Self::Gaps => numbers::count(reading.gaps_total()),
+        }
+    }
+
+    /// What the nodes are sorted by; `None` sorts last in both directions.
+    fn value(self, node: &Node, picture: &Picture) -> Option<f64> {
+        let latest = node.figures(picture.now, picture.interval)?;
+        let reading = &latest.reading;
+        let quantile = |quantile| reading.latency.quantile(quantile).map(|time| time.as_secs_f64());
+        match self {
+            Self::Name | Self::Address | Self::State => None,
+            Self::Connections => Some(reading.connections as f64),
+            Self::Published => latest.rates.map(|rates| rates.published),
+            Self::Sent => latest.rates.map(|rates| rates.sent),
+            Self::P50 => quantile(0.5),
+            Self::P99 => quantile(0.99),
+            Self::Lag => Some(reading.lag as f64),
+            Self::Rtt => Some(latest.rtt.as_secs_f64()),
+            Self::Cpu => latest.rates.map(|rates| rates.cpu),
+            Self::Rss => Some(reading.rss as f64),
+            Self::Age => Some(reading.uptime.as_secs_f64()),
+            Self::Gaps => Some(reading.gaps_total() as f64),
+        }
+    }
+}
+
+/// The first word of the state column, with how long there was no answer.
+pub(crate) fn state(health: &Health) -> String {
+    match health {
+        Health::Late(age) | Health::Stale(age) => format!("{} {}", health.word(), numbers::age(*age)),
+        Health::Connecting | Health::Answering(_) | Health::Down(_) => health.word(),
+    }
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+impl Default for Sorting {
+    fn default() -> Self {
+        Self { column: Column::Name, descending: false }
+    }
+}
+
+impl Sorting {
+    /// The column to the right, or the first one. Figures start with the largest, which is the one looked for.
+    pub(crate) fn next(self) -> Self {
+        let index = Column::ALL.iter().position(|column| *column == self.column).map_or(0, |index| index + 1);
+        let column = Column::ALL.get(index).copied().unwrap_or(Column::Name);
+        Self { column, descending: !column.is_text() }
+    }
+
+    pub(crate) fn reversed(self) -> Self {
+        Self { descending: !self.descending, ..self }
+    }
+
+    /// The nodes in this order; equal ones by name.
+    pub(crate) fn sort<'a>(self, picture: &'a Picture) -> Vec<&'a Node> {
+        let mut nodes: Vec<_> =
+            picture.nodes.iter().map(|node| (Key::new(self.column, node, picture), node)).collect();
+        nodes.sort_by(|(a, a_node), (b, b_node)| {
+            let order = match (&a.main, &b.main) {
+                (Main::Value(Some(a)), Main::Value(Some(b))) => self.directed(a.total_cmp(b)),
+                (Main::Value(a), Main::Value(b)) => b.is_some().cmp(&a.is_some()),
+                (Main::Urgency(a), Main::Urgency(b)) => self.directed(a.cmp(b)),
+                (Main::Text(a), Main::Text(b)) => self.directed(natural(a, b)),
+                // One column gives one kind of value.
+                (Main::Value(_) | Main::Urgency(_) | Main::Text(_), _) => Ordering::Equal,
+            };
+            order.then_with(|| natural(&a.name, &b.name)).then_with(|| a_node.url.cmp(&b_node.url))
+        });
+        nodes.into_iter().map(|(_, node)| node).collect()
+    }
+
+    fn directed(self, order: Ordering) -> Ordering {
+        if self.descending { order.reverse() } else { order }
+    }
+}
+
+/// What a node is compared by, computed once a node and not once a comparison.
+struct Key {
+    main: Main,
+    name: String,
+}
+
+enum Main {
+    Text(String),
+    Urgency(u8),
+    Value(Option<f64>),
+}
+
+impl Key {
+    fn new(column: Column, node: &Node, picture: &Picture) -> Self {
+        let name = node.label().as_str().to_owned();
+        let main = match column {
+            Column::Name => Main::Text(name.clone()),
+            Column::Address => Main::Text(node.url.to_string()),
+            Column::State => Main::Urgency(picture.health(node).urgency()),
+            Column::Connections
+            | Column::Published
+            | Column::Sent
+            | Column::P50
+            | Column::P99
+            | Column::Lag
+            | Column::Rtt
+            | Column::Cpu
+            | Column::Rss
+            | Column::Age
+            | Column::Gaps => Main::Value(column.value(node, picture)),
+        };
+        Self { main, name }
+    }
+}
+
+/// Compares as people count: `node-2` before `node-10`.
+fn natural(a: &str, b: &str) -> Ordering {
+    let (mut rest_a, mut rest_b) = (a.chars().peekable(), b.chars().peekable());
+    loop {
+        let order = match (rest_a.peek().copied(), rest_b.peek().copied()) {
+            (None, None) => return a.cmp(b),
+            (None, Some(_)) => return Ordering::Less,
+            (Some(_), None) => return Ordering::Greater,
+            (Some(x), Some(y)) if x.is_ascii_digit() && y.is_ascii_digit() => {
+                let (x, y) = (digits(&mut rest_a), digits(&mut rest_b));
+                x.len().cmp(&y.len()).then_with(|| x.cmp(&y))
+            }
+            (Some(x), Some(y)) => {
+                rest_a.next();
+                rest_b.next();
+                x.cmp(&y)
+            }
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+}
+
+/// Takes a number off the front, without its leading zeros.
+fn digits(rest: &mut Peekable<Chars<'_>>) -> String {
+    let mut number = String::new();
+    while let Some(digit) = rest.next_if(char::is_ascii_digit) {
+        if !(number.is_empty() && digit == '0') {
+            number.push(digit);
+        }
+    }
+    number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::fixture;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn check(column: Column, descending: bool, order: &[&str]) {
+        let picture = fixture::mixed().picture().clone();
+        let sorted = Sorting { column, descending }.sort(&picture);
+        let labels: Vec<_> = sorted.iter().map(|node| node.label().as_str().to_owned()).collect();
+        assert_eq!(labels, order, "{column:?}");
+    }
+
+    #[test]
+    fn nodes_without_a_figure_come_last_in_both_directions() {
+        check(Column::Name, false, &["node-1", "node-2", "node-3", "node-10"]);
+        check(Column::Name, true, &["node-10", "node-3", "node-2", "node-1"]);
+        check(Column::Connections, true, &["node-2", "node-1", "node-3", "node-10"]);
+        check(Column::Connections, false, &["node-1", "node-2", "node-3", "node-10"]);
+        check(Column::State, false, &["node-10", "node-3", "node-2", "node-1"]);
+    }
+
+    #[test]
+    fn every_column_is_reached_by_sorting_on() {
+        let mut sorting = Sorting::default();
+        for column in Column::ALL {
+            assert_eq!(sorting.column, column);
+            sorting = sorting.next();
+        }
+        assert_eq!(sorting, Sorting::default());
+    }
+
+    #[test]
+    fn importance_names_every_column_once() {
+        for column in Column::ALL {
+            assert_eq!(
+                Column::BY_IMPORTANCE.iter().filter(|other| **other == column).count(),
+                1,
+                "{column:?}"
+            );
+            assert!(
+                column.min_width() > column.header().len() || column.is_text() || column.header().len() < 5
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_natural_order_is_an_order(a in "[a0-9-]{0,6}", b in "[a0-9-]{0,6}", c in "[a0-9-]{0,6}") {
+            prop_assert_eq!(natural(&a, &b), natural(&b, &a).reverse());
+            prop_assert_eq!(natural(&a, &b) == Ordering::Equal, a == b);
+            if natural(&a, &b) == Ordering::Less && natural(&b, &c) == Ordering::Less {
+                prop_assert_eq!(natural(&a, &c), Ordering::Less);
+            }
+        }
+    }
+}

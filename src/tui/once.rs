@@ -1,0 +1,404 @@
+//! `--once`: one reading on standard output, as a table or as one JSON object ([`Report`]). It measures with the same
+//! code as the screen: two looks an interval apart, because a rate needs two.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::Serialize;
+
+use super::cli::{Format, Settings};
+use super::column::{Column, Sorting};
+use super::fetch::Fetcher;
+use super::message::{Effect, Failed, Polled};
+use super::node::{Latest, Node};
+use super::numbers;
+use super::picture::Picture;
+use super::poller::Clock;
+use super::reading::Trouble;
+use super::url::NodeUrl;
+use super::view::text;
+use crate::runtime::exit::Failure;
+
+/// Exit code when a node does not answer.
+const NOT_ALL_UP: u8 = 3;
+
+/// One reading of a cluster: what `--once --format json` prints. Figures are null while they are not known.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    /// Milliseconds since 1970.
+    at: u128,
+    /// Milliseconds between the two looks that the rates were computed from.
+    interval_ms: u128,
+    cluster: ClusterReport,
+    nodes: Vec<NodeReport>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ClusterReport {
+    nodes: usize,
+    /// Nodes that answered, whatever state they told.
+    up: usize,
+    connections: u64,
+    /// Events a second, accepted from publishers.
+    in_per_second: Option<f64>,
+    /// Events a second, written to connections.
+    out_per_second: Option<f64>,
+    /// From the log's append to the write, of the last minute, from the nodes' merged histograms.
+    p50_ms: Option<f64>,
+    p99_ms: Option<f64>,
+    /// Events of the log that the slowest node has not read yet.
+    lag_max: u64,
+    /// `GAP` events since the nodes' start.
+    gaps: u64,
+    /// Streams closed as too slow since the nodes' start.
+    closed_slow: u64,
+    /// Whether all nodes that answered follow the same log.
+    one_log: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeReport {
+    /// Null for a node that never answered and that no roster names.
+    id: Option<String>,
+    url: String,
+    up: bool,
+    /// `UP`, `STARTING`, `DEGRADED`, `DRAINING`, `DOWN`, or another word of the node's in capitals.
+    state: String,
+    /// Why it is down.
+    trouble: Option<String>,
+    #[serde(flatten)]
+    figures: Option<Figures>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Figures {
+    version: String,
+    uptime_seconds: u64,
+    connections: u64,
+    in_per_second: Option<f64>,
+    out_per_second: Option<f64>,
+    p50_ms: Option<f64>,
+    p99_ms: Option<f64>,
+    lag: u64,
+    rtt_ms: f64,
+    /// Of one core.
+    cpu_percent: Option<f64>,
+    rss_bytes: u64,
+    gaps: u64,
+    closed_slow: u64,
+}
+
+/// Reads the cluster and prints it.
+pub(super) async fn run(settings: Settings) -> Result<u8, Failure> {
+    let format = settings.format;
+    let picture = read(&settings).await?;
+    let report = Report::new(&picture);
+    let output = match format {
+        Format::Text => table(&picture, &report).into_bytes(),
+        Format::Json => {
+            let mut json = serde_json::to_vec_pretty(&report).map_err(|error| Failure::new(1, error))?;
+            json.push(b'\n');
+            json
+        }
+    };
+    print(&output)?;
+    Ok(if report.cluster.up == report.cluster.nodes { 0 } else { NOT_ALL_UP })
+}
+
+/// Writes to standard output; whoever reads no further, as `head` does, is not an error.
+pub(super) fn print(output: &[u8]) -> Result<u8, Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(output).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(1, error)),
+        Ok(()) | Err(_) => Ok(0),
+    }
+}
+
+async fn read(settings: &Settings) -> Result<Picture, Failure> {
+    let fetcher = Fetcher::new(settings.timeout).map_err(|error| Failure::new(1, error))?;
+    let clock = Clock::start();
+    let mut picture = Picture::new(&settings.nodes, settings.interval);
+    let second_look = tokio::time::Instant::now() + settings.interval;
+    look(&fetcher, clock, &mut picture, settings.nodes.clone()).await;
+    tokio::time::sleep_until(second_look).await;
+    let known = picture.nodes.iter().map(|node| node.url.clone()).collect();
+    look(&fetcher, clock, &mut picture, known).await;
+    picture.tick(clock.now());
+    Ok(picture)
+}
+
+/// Asks these nodes, and those that they name, and so on; the picture limits how many that can be.
+async fn look(fetcher: &Fetcher, clock: Clock, picture: &mut Picture, mut urls: Vec<NodeUrl>) {
+    while !urls.is_empty() {
+        let asked = urls.drain(..).map(|url| async move {
+            let outcome = fetcher.read(&url).await;
+            let failed = |trouble| Failed { trouble, tries: 1, retry_in: Duration::ZERO };
+            Polled { url, at: clock.now(), outcome: outcome.map_err(failed) }
+        });
+        for polled in join_all(asked.collect::<Vec<_>>()).await {
+            for effect in picture.take(polled) {
+                match effect {
+                    Effect::Follow(url) => urls.push(url),
+                    Effect::Forget(url) => urls.retain(|other| *other != url),
+                    Effect::Quit => {}
+                }
+            }
+        }
+    }
+}
+
+/// The figures of a node that answered the last question. One look is one verdict: there is no LATE here.
+fn answered(node: &Node) -> Result<&Latest, Option<&Trouble>> {
+    match (&node.failing, &node.latest) {
+        (Some(failing), _) => Err(Some(&failing.trouble)),
+        (None, Some(latest)) => Ok(latest),
+        (None, None) => Err(None),
+    }
+}
+
+impl Report {
+    fn new(picture: &Picture) -> Self {
+        let nodes: Vec<_> =
+            Sorting::default().sort(picture).into_iter().map(|node| NodeReport::new(node, picture)).collect();
+        let totals = &picture.totals;
+        Self {
+            at: picture.now.unix.as_millis(),
+            interval_ms: picture.interval.as_millis(),
+            cluster: ClusterReport {
+                nodes: nodes.len(),
+                up: nodes.iter().filter(|node| node.up).count(),
+                connections: totals.connections,
+                in_per_second: totals.published.map(rounded),
+                out_per_second: totals.sent.map(rounded),
+                p50_ms: totals.p50.map(ms),
+                p99_ms: totals.p99.map(ms),
+                lag_max: totals.lag_max,
+                gaps: totals.gaps,
+                closed_slow: totals.closed_slow,
+                one_log: totals.epochs.len() < 2,
+            },
+            nodes,
+        }
+    }
+}
+
+impl NodeReport {
+    fn new(node: &Node, picture: &Picture) -> Self {
+        let answered = answered(node);
+        Self {
+            id: node.expected_id().map(|id| id.as_str().to_owned()),
+            url: node.url.to_string(),
+            up: answered.is_ok(),
+            state: if answered.is_ok() { picture.health(node).word() } else { "DOWN".to_owned() },
+            trouble: answered.err().flatten().map(Trouble::to_string),
+            figures: answered.ok().map(Figures::new),
+        }
+    }
+}
+
+impl Figures {
+    fn new(latest: &Latest) -> Self {
+        let reading = &latest.reading;
+        Self {
+            version: reading.version.as_str().to_owned(),
+            uptime_seconds: reading.uptime.as_secs(),
+            connections: reading.connections,
+            in_per_second: latest.rates.map(|rates| rounded(rates.published)),
+            out_per_second: latest.rates.map(|rates| rounded(rates.sent)),
+            p50_ms: reading.latency.quantile(0.5).map(ms),
+            p99_ms: reading.latency.quantile(0.99).map(ms),
+            lag: reading.lag,
+            rtt_ms: ms(latest.rtt),
+            cpu_percent: latest.rates.map(|rates| rounded(rates.cpu * 100.0)),
+            rss_bytes: reading.rss,
+            gaps: reading.gaps_total(),
+            closed_slow: reading.closed_slow(),
+        }
+    }
+}
+
+fn ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+const HEADER: [&str; 12] =
+    ["NODE", "ADDR", "STATE", "CONNS", "IN/s", "OUT/s", "P50ms", "P99ms", "LAG", "RTTms", "CPU%", "RSS"];
+/// Columns of text, which are aligned to the left.
+const TEXTS: usize = 3;
+
+/// One line a node and one for the cluster, columns separated by blanks and without blanks inside, so that `awk` can
+/// read it; only the reason at the end of a line may hold some.
+fn table(picture: &Picture, report: &Report) -> String {
+    let mut rows = vec![HEADER.map(str::to_owned).to_vec()];
+    for node in Sorting::default().sort(picture) {
+        let word = |text: &str| text.replace(' ', "_");
+        let mut row = vec![word(node.label().as_str()), node.url.short()];
+        match answered(node) {
+            Ok(latest) => {
+                row.push(word(&picture.health(node).word()));
+                row.extend(cells(latest));
+            }
+            Err(trouble) => {
+                row.push("DOWN".to_owned());
+                row.extend((TEXTS..HEADER.len()).map(|_| "-".to_owned()));
+                row.extend(trouble.map(Trouble::to_string));
+            }
+        }
+        rows.push(row);
+    }
+    rows.push(cluster_row(&report.cluster));
+    aligned(&rows)
+}
+
+fn cells(latest: &Latest) -> [String; HEADER.len() - TEXTS] {
+    let figures = Figures::new(latest);
+    [
+        figures.connections.to_string(),
+        whole(figures.in_per_second),
+        whole(figures.out_per_second),
+        short(figures.p50_ms),
+        short(figures.p99_ms),
+        figures.lag.to_string(),
+        short(Some(figures.rtt_ms)),
+        whole(figures.cpu_percent),
+        Column::Rss.figure(latest),
+    ]
+}
+
+fn cluster_row(cluster: &ClusterReport) -> Vec<String> {
+    let mut row = vec!["CLUSTER".to_owned(), "-".to_owned(), format!("{}/{}", cluster.up, cluster.nodes)];
+    row.extend([
+        cluster.connections.to_string(),
+        whole(cluster.in_per_second),
+        whole(cluster.out_per_second),
+        short(cluster.p50_ms),
+        short(cluster.p99_ms),
+        cluster.lag_max.to_string(),
+    ]);
+    row.resize(HEADER.len(), "-".to_owned());
+    if !cluster.one_log {
+        row.push("the nodes follow different logs".to_owned());
+    }
+    row
+}
+
+fn whole(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"))
+}
+
+fn short(ms: Option<f64>) -> String {
+    let time = ms.map(|ms| Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX));
+    time.map_or_else(|| "-".to_owned(), numbers::millis)
+}
+
+fn aligned(rows: &[Vec<String>]) -> String {
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| text::width(cell)).max();
+    let widths: Vec<_> = (0..HEADER.len()).map(|column| width(column).unwrap_or(0)).collect();
+    let mut output = String::new();
+    for row in rows {
+        let cells = row.iter().enumerate().map(|(column, cell)| match widths.get(column) {
+            Some(width) if column < TEXTS => text::left(cell, *width),
+            Some(width) => text::right(cell, *width),
+            None => cell.clone(),
+        });
+        output += cells.collect::<Vec<_>>().join("  ").trim_end();
+        output.push('\n');
+    }
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::fixture::Server;
+    use crate::tui::theme::{Theme, ThemeName};
+
+    const PATIENT: Duration = Duration::from_secs(20);
+
+    async fn reading_of(nodes: &[&NodeUrl], timeout: Duration) -> (Picture, Report) {
+        let settings = Settings {
+            nodes: nodes.iter().map(|url| (*url).clone()).collect(),
+            interval: Duration::from_millis(250),
+            timeout,
+            theme: Theme::new(ThemeName::Dark, false),
+            format: Format::Text,
+            panic_after: None,
+        };
+        let picture = read(&settings).await.unwrap();
+        let report = Report::new(&picture);
+        (picture, report)
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_up_is_read_twice_for_its_rates() {
+        let server = Server::up("node-1").await;
+        let (picture, report) = reading_of(&[&server.url], PATIENT).await;
+        assert_eq!((report.cluster.up, report.cluster.nodes, server.asked()), (1, 1, 2));
+        let figures = report.nodes[0].figures.as_ref().unwrap();
+        assert_eq!((figures.connections, figures.cpu_percent), (15_040, Some(0.0)));
+        assert!(figures.out_per_second.unwrap() > 0.0, "1,000 more events at the second look");
+        let table = table(&picture, &report);
+        let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(rows[0], HEADER);
+        assert_eq!(rows[1][..4], ["node-1", server.url.short().as_str(), "UP", "15040"]);
+        assert_eq!(rows[2][..4], ["CLUSTER", "-", "1/1", "15040"]);
+        assert!(rows.iter().all(|row| row.len() == HEADER.len()), "{table}");
+    }
+
+    #[tokio::test]
+    async fn one_address_is_enough() {
+        let (second, gone) = (Server::up("node-2").await, Server::up("node-3").await);
+        let unreachable = gone.url.clone();
+        gone.stop().await;
+        let roster = vec![("node-2".to_owned(), second.url.clone()), ("node-3".to_owned(), unreachable)];
+        let first = Server::node("node-1", Some(roster)).await;
+        let (picture, report) = reading_of(&[&first.url], PATIENT).await;
+        let nodes: Vec<_> = report.nodes.iter().map(|node| (node.id.as_deref().unwrap(), node.up)).collect();
+        assert_eq!(nodes, [("node-1", true), ("node-2", true), ("node-3", false)]);
+        assert_eq!(report.cluster.connections, 30_080);
+        let table = table(&picture, &report);
+        assert!(table.lines().nth(3).unwrap().ends_with("-  connection refused"), "{table}");
+        assert!(table.contains("2/3"), "{table}");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_hangs_is_down_and_holds_nobody_up() {
+        let (up, hanging) = (Server::up("node-1").await, Server::hanging().await);
+        let (_, report) = reading_of(&[&hanging.url, &up.url], Duration::from_secs(2)).await;
+        let down = report.nodes.iter().find(|node| !node.up).unwrap();
+        assert_eq!(
+            (down.state.as_str(), down.trouble.as_deref()),
+            ("DOWN", Some("no answer within 2000 ms"))
+        );
+        assert!(down.figures.is_none());
+        assert_eq!(report.cluster.up, 1);
+    }
+
+    #[tokio::test]
+    async fn the_json_has_the_keys_that_are_promised() {
+        let (up, bad) = (Server::up("node-1").await, Server::answering(500, "").await);
+        let (_, report) = reading_of(&[&up.url, &bad.url], PATIENT).await;
+        let mut json = serde_json::to_value(&report).unwrap();
+        // What differs from run to run.
+        for node in json["nodes"].as_array_mut().unwrap() {
+            node["url"] = "URL".into();
+            if node["up"] == true {
+                node["rttMs"] = 1.0.into();
+                node["outPerSecond"] = 1.0.into();
+            }
+        }
+        json["at"] = 0.into();
+        json["cluster"]["outPerSecond"] = 1.0.into();
+        insta::assert_snapshot!("once_json", serde_json::to_string_pretty(&json).unwrap());
+    }
+}

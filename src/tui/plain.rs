@@ -1,0 +1,92 @@
+//! Text from elsewhere, made harmless: node names, versions, states and error texts are chosen by others and must
+//! never reach the terminal as they are. [`Plain`] is the only form in which the model holds them.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Longest remote text that is kept, in characters. Nothing on a screen needs more.
+const MAX_CHARS: usize = 240;
+
+/// A remote text in which every character is visible and stands in the order in which it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Plain(Arc<str>);
+
+impl Plain {
+    /// Escapes what could move the cursor, reorder text or hide; cuts what is too long.
+    pub(crate) fn new(raw: &str) -> Self {
+        let mut text = String::with_capacity(raw.len().min(MAX_CHARS));
+        let mut rest = raw.chars();
+        for shown in rest.by_ref().take(MAX_CHARS) {
+            if is_harmful(shown) {
+                text.extend(shown.escape_default());
+            } else {
+                text.push(shown);
+            }
+        }
+        if rest.next().is_some() {
+            text.push('…');
+        }
+        Self(Arc::from(text))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Control characters act on the terminal; bidirectional marks reorder the line; invisible ones let two different
+/// names look alike and make a text wider or narrower than it is counted.
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn check(raw: &str, shown: &str) {
+        assert_eq!(Plain::new(raw).as_str(), shown);
+    }
+
+    #[test]
+    fn what_acts_on_a_terminal_is_shown_and_not_done() {
+        check("node-1", "node-1");
+        check("für 節点", "für 節点");
+        check("\x1b]0;owned\x07", "\\u{1b}]0;owned\\u{7}");
+        check("a\0b\r\nc\td", "a\\u{0}b\\r\\nc\\td");
+        check("\u{9b}31m", "\\u{9b}31m");
+        check("abc\u{202e}321", "abc\\u{202e}321");
+        check("no\u{200b}de\u{feff}", "no\\u{200b}de\\u{feff}");
+    }
+
+    #[test]
+    fn a_megabyte_is_cut_and_says_so() {
+        let shown = Plain::new(&"x".repeat(1 << 20));
+        assert_eq!(shown.as_str().chars().count(), MAX_CHARS + 1);
+        assert!(shown.as_str().ends_with('…'));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_harmful_survives(raw in "\\PC*|(?s).*") {
+            prop_assert!(!Plain::new(&raw).as_str().chars().any(is_harmful));
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Latency and throughput over time: two charts where there is room, sparklines where there is not.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget as _;
+
+use super::frame_lines::{self, Titles};
+use super::plot::{self, Plot, PlotLine};
+use super::text;
+use crate::tui::model::{Model, Pane};
+use crate::tui::numbers;
+use crate::tui::series::Series;
+use crate::tui::theme::Role;
+
+/// Smallest area in which a chart says more than a sparkline.
+const CHART_MIN: (u16, u16) = (36, 7);
+/// The label before a sparkline.
+const SPARKLINE_LABEL: usize = 8;
+
+/// What a chart shows.
+struct Chart<'a> {
+    title: &'static str,
+    lines: Vec<ChartLine<'a>>,
+    format: fn(f64) -> String,
+    /// Said when there is nothing to show.
+    empty: &'static str,
+}
+
+struct ChartLine<'a> {
+    label: &'static str,
+    series: &'a Series,
+    role: Role,
+    mark: char,
+}
+
+/// Draws the pane.
+pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let (width, height) = CHART_MIN;
+    let charts = [latency(model), throughput(model)];
+    if area.height < height || area.width < width {
+        sparklines(model, area, buffer);
+    } else if area.width >= width * 2 {
+        let halves: [Rect; 2] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(area);
+        charts.iter().zip(halves).for_each(|(chart, half)| draw_chart(model, chart, half, buffer));
+    } else if area.height >= height * 2 {
+        let halves: [Rect; 2] = Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]).areas(area);
+        charts.iter().zip(halves).for_each(|(chart, half)| draw_chart(model, chart, half, buffer));
+    } else {
+        draw_chart(model, &charts[0], area, buffer);
+    }
+}
+
+fn latency(model: &Model) -> Chart<'_> {
+    let history = &model.picture().history;
+    Chart {
+        title: "Latency, ms",
+        lines: vec![
+            ChartLine { label: "p50", series: &history.p50, role: Role::SecondGraph, mark: '.' },
+            ChartLine { label: "p99", series: &history.p99, role: Role::Graph, mark: '*' },
+        ],
+        format: millis,
+        empty: "no delivery in the last minute",
+    }
+}
+
+fn throughput(model: &Model) -> Chart<'_> {
+    let history = &model.picture().history;
+    Chart {
+        title: "Events/s",
+        lines: vec![
+            ChartLine { label: "in", series: &history.published, role: Role::SecondGraph, mark: '.' },
+            ChartLine { label: "out", series: &history.sent, role: Role::Graph, mark: '*' },
+        ],
+        format: numbers::rate,
+        empty: "a rate needs two readings",
+    }
+}
+
+fn millis(ms: f64) -> String {
+    numbers::millis(std::time::Duration::try_from_secs_f64(ms.max(0.0) / 1e3).unwrap_or_default())
+}
+
+fn draw_chart(model: &Model, chart: &Chart<'_>, area: Rect, buffer: &mut Buffer) {
+    let theme = model.theme;
+    let steps = model.span.steps();
+    let inner = frame_lines::draw(model, Some(Pane::Charts), legend(model, chart), area, buffer);
+    let Some(max) = chart.lines.iter().filter_map(|line| line.series.max(steps)).reduce(f64::max) else {
+        let room = Layout::vertical([Constraint::Length(1)]).flex(ratatui::layout::Flex::Center);
+        let [middle] = room.areas(inner);
+        Line::styled(chart.empty, theme.style(Role::Dim)).centered().render(middle, buffer);
+        return;
+    };
+    let top = plot::ceiling(max);
+    let labels = [top, top / 2.0, 0.0].map(|value| round(&(chart.format)(value)));
+    let plotted = axes(model, &labels, inner, buffer);
+    let line = |line: &ChartLine<'_>| PlotLine {
+        values: line.series.last(steps).collect(),
+        style: theme.style(line.role),
+        mark: line.mark,
+    };
+    let lines: Vec<_> = chart.lines.iter().map(line).collect();
+    Plot { lines: &lines, steps, max: top, ascii: theme.glyphs().ascii }.draw(plotted, buffer);
+}
+
+/// A label of an axis, whose values are round: `50` for `50.0`, `1.5k` for `1.50k`.
+fn round(label: &str) -> String {
+    let unit = label.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let number = &label[..label.len() - unit.len()];
+    let number =
+        if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
+    format!("{number}{unit}")
+}
+
+/// The newest values, each in the style of its line.
+fn legend<'a>(model: &Model, chart: &Chart<'_>) -> Titles<'a> {
+    let mut right = vec![Span::raw(" ")];
+    for line in chart.lines.iter().rev() {
+        let value = line.series.newest().map_or_else(|| "-".to_owned(), chart.format);
+        right.push(Span::styled(format!("{} {value} ", line.label), model.theme.style(line.role)));
+    }
+    Titles { left: chart.title.to_owned(), right }
+}
+
+/// Draws the axes with their labels, from the top down, and gives the area between them.
+fn axes(model: &Model, labels: &[String; 3], area: Rect, buffer: &mut Buffer) -> Rect {
+    let [corner, vertical, horizontal] = model.theme.glyphs().axes;
+    let style = model.theme.style(Role::Dim);
+    let gutter = labels.iter().map(|label| text::width(label)).max().unwrap_or(0);
+    let gutter_cells = u16::try_from(gutter).unwrap_or(u16::MAX);
+    let [above, axis, time] =
+        Layout::vertical([Constraint::Fill(1), Constraint::Length(1), Constraint::Length(1)]).areas(area);
+    let [left, plotted] =
+        Layout::horizontal([Constraint::Length(gutter_cells.saturating_add(1)), Constraint::Fill(1)])
+            .areas(above);
+    let rows = [0, left.height.saturating_sub(1) / 2, left.height.saturating_sub(1)];
+    for (y, row) in left.rows().enumerate() {
+        let label =
+            rows.iter().position(|row| usize::from(*row) == y).map_or("", |index| labels[index].as_str());
+        Line::styled(format!("{}{vertical}", text::right(label, gutter)), style).render(row, buffer);
+    }
+    let ground = horizontal.repeat(usize::from(plotted.width));
+    Line::styled(format!("{}{corner}{ground}", " ".repeat(gutter)), style).render(axis, buffer);
+    time_labels(model, gutter + 1, style, time, buffer);
+    plotted
+}
+
+fn time_labels(model: &Model, indent: usize, style: Style, area: Rect, buffer: &mut Buffer) {
+    let steps = u32::try_from(model.span.steps()).unwrap_or(u32::MAX);
+    let span = model.picture().interval.saturating_mul(steps);
+    let room = usize::from(area.width).saturating_sub(indent);
+    let labels = [ago(span), ago(span / 2), "now".to_owned()];
+    let used: usize = labels.iter().map(|label| text::width(label)).sum();
+    let Some(free) = room.checked_sub(used) else { return };
+    let line = [
+        " ".repeat(indent),
+        labels[0].clone(),
+        " ".repeat(free / 2),
+        labels[1].clone(),
+        " ".repeat(free - free / 2),
+        labels[2].clone(),
+    ];
+    Line::styled(line.concat(), style).render(area, buffer);
+}
+
+/// `-30s`, `-2m`, `-7m30s`.
+fn ago(time: std::time::Duration) -> String {
+    format!("-{}", numbers::age(time).replace("m00s", "m"))
+}
+
+fn sparklines(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let history = &model.picture().history;
+    let rows: [(&str, &Series, fn(f64) -> String); 4] = [
+        ("p99 ms", &history.p99, millis),
+        ("out/s", &history.sent, numbers::rate),
+        ("in/s", &history.published, numbers::rate),
+        ("conns", &history.connections, numbers::rate),
+    ];
+    let shown = |value: Option<f64>, format: fn(f64) -> String| value.map_or_else(|| "-".to_owned(), format);
+    // The maximum is of what is shown, and what is shown depends on the width of the maximum: of all that could be.
+    let widest = usize::from(area.width);
+    let values =
+        rows.map(|(_, series, format)| (shown(series.newest(), format), shown(series.max(widest), format)));
+    let now_width = values.iter().map(|(now, _)| text::width(now)).max().unwrap_or(0);
+    let max_width = values.iter().map(|(_, max)| text::width(max)).max().unwrap_or(0);
+    let cells = widest.saturating_sub(SPARKLINE_LABEL + now_width + max_width + 8);
+    for (((label, series, format), (now, _)), line) in rows.into_iter().zip(&values).zip(area.rows()) {
+        let bars = plot::sparkline(series.last(cells), cells, model.theme.glyphs());
+        let value = format!(" {} max {}", text::right(now, now_width), shown(series.max(cells), format));
+        let style = |role| model.theme.style(role);
+        Line::from(vec![
+            Span::styled(format!(" {}", text::left(label, SPARKLINE_LABEL - 1)), style(Role::Dim)),
+            Span::styled(bars, style(Role::Graph)),
+            Span::styled(value, style(Role::Text)),
+        ])
+        .render(line, buffer);
+    }
+}

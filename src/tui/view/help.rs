@@ -1,0 +1,48 @@
+//! The help overlay: every key of the table, over whatever is on the screen.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Widget as _};
+
+use super::frame_lines::{self, Titles};
+use super::{layout, text};
+use crate::tui::keymap::BINDINGS;
+use crate::tui::model::Model;
+use crate::tui::theme::Role;
+
+/// Draws the overlay in the middle of the screen, as large as the table or the screen.
+pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let theme = model.theme;
+    let labels: Vec<_> = BINDINGS.iter().map(|binding| binding.label(theme.glyphs().ascii)).collect();
+    let label_width = labels.iter().map(|label| text::width(label)).max().unwrap_or(0);
+    let widest = BINDINGS.iter().map(|binding| text::width(binding.help)).max().unwrap_or(0);
+    let lines = layout::help_lines(area.as_size()).min(BINDINGS.len());
+    let wanted = (label_width + widest + 6, lines + 2);
+    let overlay = centred(area, wanted);
+    Clear.render(overlay, buffer);
+    let first = model.help_line.min(BINDINGS.len().saturating_sub(lines));
+    let below = BINDINGS.len().saturating_sub(first + lines);
+    let right = match (first, below) {
+        (0, 0) => format!(" v{} ", env!("CARGO_PKG_VERSION")),
+        (_, 0) => " k shows more above ".to_owned(),
+        (_, _) => format!(" {below} more, j shows them "),
+    };
+    let titles = Titles { left: "Keys".to_owned(), right: vec![Span::raw(right)] };
+    let inner = frame_lines::draw(model, None, titles, overlay, buffer);
+    let room = usize::from(inner.width).saturating_sub(label_width + 4);
+    for ((binding, label), row) in BINDINGS.iter().zip(&labels).skip(first).zip(inner.rows()) {
+        Line::from(vec![
+            Span::styled(format!(" {}  ", text::left(label, label_width)), theme.style(Role::Key)),
+            Span::styled(text::cut(binding.help, room, theme.glyphs().ellipsis), theme.style(Role::Text)),
+        ])
+        .render(row, buffer);
+    }
+}
+
+/// A rectangle of this size, or as much of it as fits, in the middle.
+fn centred(area: Rect, (width, height): (usize, usize)) -> Rect {
+    let cells = |wanted: usize, there: u16| u16::try_from(wanted).unwrap_or(u16::MAX).min(there);
+    let (width, height) = (cells(width, area.width), cells(height, area.height));
+    Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
+}

@@ -1,0 +1,85 @@
+//! Drawing: from a model to a frame, without a clock and without changing anything. Read [`view`] first, then
+//! [`layout`], which decides what fits.
+
+mod changes;
+mod charts;
+mod detail;
+mod frame_lines;
+mod header;
+mod help;
+pub(crate) mod layout;
+mod nodes;
+mod plot;
+pub(crate) mod text;
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+use ratatui::widgets::Widget as _;
+
+use self::layout::Shape;
+use super::model::{Model, Pane};
+use super::theme::Role;
+
+/// Draws everything. Works for any size, down to a single cell.
+pub(crate) fn view(model: &Model, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    let buffer = frame.buffer_mut();
+    match layout::shape(area) {
+        None => too_small(model, area, buffer),
+        Some(shape) => {
+            overview(model, shape, area, buffer);
+            if model.is_help_open {
+                help::draw(model, area, buffer);
+            }
+        }
+    }
+    if model.theme.glyphs().ascii {
+        only_ascii(buffer);
+    }
+}
+
+fn overview(model: &Model, shape: Shape, area: Rect, buffer: &mut Buffer) {
+    let areas = layout::areas(shape, area, model);
+    header::title(model, areas.title, buffer);
+    if let Some(tabs) = areas.tabs {
+        header::tabs(model, tabs, buffer);
+    }
+    header::totals(model, areas.totals, buffer);
+    for (pane, area) in areas.panes {
+        match pane {
+            Pane::Nodes => nodes::draw(model, area, buffer),
+            Pane::Charts => charts::draw(model, area, buffer),
+            Pane::Detail => detail::draw(model, area, buffer),
+            Pane::Changes => changes::draw(model, area, buffer),
+        }
+    }
+    header::footer(model, areas.footer, buffer);
+}
+
+fn too_small(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let (width, height) = layout::SMALLEST;
+    let sentence = format!(
+        "sse-tui needs {width}x{height} cells, this terminal has {}x{}. Enlarge it, or press q to quit.",
+        area.width, area.height
+    );
+    let style = model.theme.style(Role::Text);
+    let lines = text::wrapped(&sentence, usize::from(area.width));
+    for (line, row) in lines.iter().zip(area.rows()) {
+        Line::styled(line.as_str(), style).render(row, buffer);
+    }
+}
+
+/// Names of nodes may hold any letter; a terminal that was said to know only ASCII gets nothing else, wherever a text
+/// came from.
+fn only_ascii(buffer: &mut Buffer) {
+    for cell in &mut buffer.content {
+        if !cell.symbol().is_ascii() {
+            cell.set_symbol("?");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
