@@ -182,7 +182,7 @@ impl Sorting {
     }
 
     /// The nodes in this order; equal ones by name.
-    pub(crate) fn sort<'a>(self, picture: &'a Picture) -> Vec<&'a Node> {
+    pub(crate) fn sort(self, picture: &Picture) -> Vec<&Node> {
         let mut nodes: Vec<_> =
             picture.nodes.iter().map(|node| (Key::new(self.column, node, picture), node)).collect();
         nodes.sort_by(|(a, a_node), (b, b_node)| {

@@ -23,7 +23,8 @@ use crate::runtime::exit::Failure;
 /// Exit code when a node does not answer.
 const NOT_ALL_UP: u8 = 3;
 
-/// One reading of a cluster: what `--once --format json` prints. Figures are null while they are not known.
+/// One reading of a cluster: what `--once --format json` prints. Figures are null while they are not known, and
+/// absent for a node that did not answer.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {

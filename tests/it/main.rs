@@ -1,1 +1,3 @@
-fn main() {}
+//! Stories told with real processes.
+
+mod tui;

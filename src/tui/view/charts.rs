@@ -19,11 +19,14 @@ const CHART_MIN: (u16, u16) = (36, 7);
 /// The label before a sparkline.
 const SPARKLINE_LABEL: usize = 8;
 
+/// Makes a number of a series readable.
+type Format = fn(f64) -> String;
+
 /// What a chart shows.
 struct Chart<'a> {
     title: &'static str,
     lines: Vec<ChartLine<'a>>,
-    format: fn(f64) -> String,
+    format: Format,
     /// Said when there is nothing to show.
     empty: &'static str,
 }
@@ -171,13 +174,13 @@ fn ago(time: std::time::Duration) -> String {
 
 fn sparklines(model: &Model, area: Rect, buffer: &mut Buffer) {
     let history = &model.picture().history;
-    let rows: [(&str, &Series, fn(f64) -> String); 4] = [
+    let rows: [(&str, &Series, Format); 4] = [
         ("p99 ms", &history.p99, millis),
         ("out/s", &history.sent, numbers::rate),
         ("in/s", &history.published, numbers::rate),
         ("conns", &history.connections, numbers::rate),
     ];
-    let shown = |value: Option<f64>, format: fn(f64) -> String| value.map_or_else(|| "-".to_owned(), format);
+    let shown = |value: Option<f64>, format: Format| value.map_or_else(|| "-".to_owned(), format);
     // The maximum is of what is shown, and what is shown depends on the width of the maximum: of all that could be.
     let widest = usize::from(area.width);
     let values =

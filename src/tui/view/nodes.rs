@@ -22,7 +22,7 @@ const MARKS: usize = 3;
 const NAME_MAX: usize = 24;
 const STATE_MAX: usize = 14;
 /// A sparkline below this says nothing.
-const TREND_MIN: usize = 8;
+const TREND_MIN: usize = 12;
 /// Columns that are more important than a sparkline at all, and than a longer one.
 const BEFORE_TREND: usize = 8;
 const BEFORE_LONGER_TREND: usize = 13;
@@ -178,9 +178,8 @@ fn header(model: &Model, columns: &Columns) -> Line<'static> {
     if columns.trend > 0 {
         let steps = u32::try_from(columns.trend).unwrap_or(u32::MAX);
         let time = model.picture().interval.saturating_mul(steps);
-        let name = format!("OUT/s, {}", numbers::age(time));
         line += " ";
-        line += &text::cut(&name, columns.trend, model.theme.glyphs().ellipsis);
+        line += &text::cut(&format!("OUT/s, {}", numbers::age(time)), columns.trend, "");
     }
     Line::styled(line, model.theme.style(Role::Dim))
 }
