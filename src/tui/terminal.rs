@@ -69,9 +69,10 @@ impl Screen {
         self.terminal.size()
     }
 
-    /// For a terminal that is gone: nothing can be given back, and trying to would panic in ratatui, which reports
-    /// on stderr that it cannot show the cursor.
+    /// For a terminal that is gone, or about to: gives back what there still is. Ratatui's own drop is left out: it
+    /// reports on stderr that it cannot show the cursor, and panics when stderr is gone as well.
     pub(crate) fn abandon(self) {
+        give_back();
         std::mem::forget(self);
     }
 }

@@ -291,12 +291,15 @@ async fn a_node_that_comes_back_is_shown_without_a_key() {
 }
 
 #[tokio::test]
-async fn sigterm_gives_the_terminal_back() {
+async fn a_signal_gives_the_terminal_back() {
+    use rustix::process::{Signal, kill_process};
     let node = Node::up("node-1", Vec::new()).await;
-    let terminal = Terminal::open(&["--node", &node.url]).await;
-    terminal.until("node", |screen| screen.contains("● node-1")).await;
-    rustix::process::kill_process(terminal.pid(), rustix::process::Signal::TERM).unwrap();
-    terminal.ended_with(0).await;
+    for (signal, code) in [(Signal::TERM, 0), (Signal::INT, 0), (Signal::HUP, 129)] {
+        let terminal = Terminal::open(&["--node", &node.url]).await;
+        terminal.until("node", |screen| screen.contains("● node-1")).await;
+        kill_process(terminal.pid(), signal).unwrap();
+        terminal.ended_with(code).await;
+    }
 }
 
 #[tokio::test]
