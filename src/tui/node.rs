@@ -149,7 +149,8 @@ impl Node {
         let mut rates = None;
         if let Some(before) = before {
             let passed = at.elapsed.saturating_sub(before.at.elapsed);
-            news.restarted = reading.uptime + UPTIME_SLACK < before.reading.uptime.saturating_add(passed);
+            news.restarted =
+                reading.uptime.saturating_add(UPTIME_SLACK) < before.reading.uptime.saturating_add(passed);
             if !news.restarted {
                 rates = Rates::between(before.reading.counters, reading.counters, passed);
                 news.gaps = reading.gaps_total().saturating_sub(before.reading.gaps_total());

@@ -140,6 +140,7 @@ impl Terminal {
         command
             .env("LC_ALL", "C.UTF-8")
             .env("TERM", "xterm-256color")
+            .env("TMUX_TMPDIR", self.dir.path())
             .env_remove("NO_COLOR")
             .env_remove("TMUX");
         // A backtrace would push what a panic said off the screen.
@@ -202,7 +203,8 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         // The server of this test only, by its own socket; it may be gone already.
         let mut command = std::process::Command::new("tmux");
-        let _ended = command.args(["-L", &self.socket, "kill-server"]).stderr(Stdio::null()).status();
+        command.env("TMUX_TMPDIR", self.dir.path()).args(["-L", &self.socket, "kill-server"]);
+        let _ended = command.stderr(Stdio::null()).status();
     }
 }
 

@@ -227,7 +227,7 @@ fn why(row: &Row<'_>, picture: &Picture) -> String {
             let wait = failing.retry_at.saturating_sub(now);
             parts.push(failing.trouble.short());
             parts.push(if wait.is_zero() { "trying".to_owned() } else { format!("retry {}", seconds(wait)) });
-            parts.push(format!("try {}", failing.tries + 1));
+            parts.push(format!("try {}", failing.tries.saturating_add(1)));
         }
         (_, None) => parts.push("no answer".to_owned()),
     }

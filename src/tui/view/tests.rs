@@ -1,5 +1,7 @@
 //! Frames: what stands where, at every size and in every look, and that no input breaks the drawing.
 
+use std::time::Duration;
+
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use proptest::prelude::*;
 use ratatui::Terminal;
@@ -15,7 +17,7 @@ use crate::tui::keymap::BINDINGS;
 use crate::tui::message::Message;
 use crate::tui::model::Model;
 use crate::tui::plain::Plain;
-use crate::tui::reading::{Latency, Serving, Trouble};
+use crate::tui::reading::{Latency, Peer, Serving, Trouble};
 use crate::tui::theme::{Theme, ThemeName};
 use crate::tui::update::update;
 
@@ -212,39 +214,82 @@ fn only_the_rows_on_the_screen_are_shown_and_the_selected_one_is_among_them() {
     insta::assert_snapshot!("many_nodes", drawn(&model, (80, 24)).backend());
 }
 
-fn any_message() -> impl Strategy<Value = Message> {
+/// Any number, and often the largest: a node may send what it likes.
+fn edge() -> impl Strategy<Value = u64> {
+    prop_oneof![1 => Just(u64::MAX), 1 => Just(0), 2 => any::<u64>()]
+}
+
+/// What a node may answer.
+#[derive(Debug, Clone)]
+struct Figures {
+    counter: u64,
+    connections: u64,
+    cpu: f64,
+    uptime: u64,
+    name: String,
+    text: String,
+}
+
+/// Something that may happen; when is decided by those before it.
+#[derive(Debug, Clone)]
+enum Happening {
+    Key(KeyEvent),
+    Size(u16, u16),
+    Tick,
+    Answer(u16, Figures),
+    Refusal(u16),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
     let codes: Vec<KeyCode> =
         BINDINGS.iter().flat_map(|binding| binding.chords).map(|chord| chord.code).collect();
-    let key = (
-        prop_oneof![3 => prop::sample::select(codes), 1 => any::<char>().prop_map(KeyCode::Char)],
-        any::<bool>(),
-    );
-    let key = key.prop_map(|(code, control)| {
+    let code = prop_oneof![3 => prop::sample::select(codes), 1 => any::<char>().prop_map(KeyCode::Char)];
+    let key = (code, any::<bool>()).prop_map(|(code, control)| {
         let modifiers = if control { KeyModifiers::CONTROL } else { KeyModifiers::NONE };
-        Message::Key(KeyEvent::new(code, modifiers))
+        Happening::Key(KeyEvent::new(code, modifiers))
     });
-    let size = (0..=200_u16, 0..=60_u16).prop_map(|(width, height)| Message::Resized(Size { width, height }));
-    let tick = (0.0..3000.0).prop_map(|seconds| Message::Tick(at(seconds)));
-    let good = (1..6_u16, 0.0..3000.0, any::<(u64, u64, f64, u64)>(), "\\PC{1,8}").prop_map(
-        |(number, seconds, (sent, connections, cpu, uptime), name)| {
-            let mut reading = reading(&format!("node-{number}"), 0.0);
-            reading.counters.sent = sent;
-            reading.counters.cpu_seconds = cpu;
-            reading.connections = connections;
-            reading.uptime = std::time::Duration::from_secs(uptime);
-            reading.gaps = vec![(Plain::new(&name), connections)];
-            reading.serving = Serving::Other(Plain::new(&name));
-            reading.roster = Ok(vec![crate::tui::reading::Peer {
-                id: NodeId::parse("node-77").unwrap(),
-                url: Some(fixture::url(number * 3)),
-            }]);
-            reading.id = NodeId::parse(name.trim()).unwrap_or(reading.id);
-            answered(number, seconds, reading)
+    let name = prop_oneof![3 => "node-[1-4]", 1 => "\\PC{1,8}"];
+    let figures = (edge(), edge(), any::<f64>(), edge(), name, "(?s).{0,8}").prop_map(
+        |(counter, connections, cpu, uptime, name, text)| Figures {
+            counter,
+            connections,
+            cpu,
+            uptime,
+            name,
+            text,
         },
     );
-    let bad =
-        (1..6_u16, 0.0..3000.0).prop_map(|(number, seconds)| failed(number, seconds, Trouble::Refused, 1));
-    prop_oneof![4 => key, 2 => size, 2 => tick, 3 => good, 1 => bad]
+    prop_oneof![
+        4 => key,
+        2 => (0..=200_u16, 0..=60_u16).prop_map(|(width, height)| Happening::Size(width, height)),
+        2 => Just(Happening::Tick),
+        4 => (1..5_u16, figures).prop_map(|(number, figures)| Happening::Answer(number, figures)),
+        1 => (1..5_u16).prop_map(Happening::Refusal),
+    ]
+}
+
+fn message(happening: Happening, seconds: f64) -> Message {
+    match happening {
+        Happening::Key(key) => Message::Key(key),
+        Happening::Size(width, height) => Message::Resized(Size { width, height }),
+        Happening::Tick => Message::Tick(at(seconds)),
+        Happening::Refusal(number) => failed(number, seconds, Trouble::Refused, u32::MAX),
+        Happening::Answer(number, figures) => {
+            let mut reading = reading("node-1", 0.0);
+            let text = Plain::new(&figures.text);
+            reading.counters.sent = figures.counter;
+            reading.counters.bytes = figures.counter;
+            reading.counters.cpu_seconds = figures.cpu;
+            reading.connections = figures.connections;
+            reading.uptime = Duration::from_secs(figures.uptime);
+            reading.gaps = vec![(text.clone(), figures.connections), (text.clone(), figures.counter)];
+            reading.serving = Serving::Other(text);
+            let peer = Peer { id: NodeId::parse("node-7").unwrap(), url: Some(fixture::url(number * 3)) };
+            reading.roster = Ok(vec![peer]);
+            reading.id = NodeId::parse(figures.name.trim()).unwrap_or(reading.id);
+            answered(number, seconds, reading)
+        }
+    }
 }
 
 proptest! {
@@ -252,16 +297,19 @@ proptest! {
 
     #[test]
     fn nothing_that_happens_breaks_the_screen(
-        messages in prop::collection::vec(any_message(), 0..40),
+        happenings in prop::collection::vec((happening(), -1.0..20.0_f64), 0..40),
         size in (1..=200_u16, 1..=60_u16),
         ascii: bool,
     ) {
         let mut model = console(&[1, 2, 3], size);
         model.theme = Theme::new(ThemeName::ColourBlind, ascii);
-        for message in messages {
-            update(&mut model, message);
+        let mut seconds = 1.0_f64;
+        for (happening, passed) in happenings {
+            seconds = (seconds + passed).max(0.0);
+            update(&mut model, message(happening, seconds));
             let here = (model.size.width.max(1), model.size.height.max(1));
-            drawn(&model, here);
+            let shown = text(drawn(&model, here).backend().buffer());
+            prop_assert!(!shown.contains(|c: char| c != '\n' && c.is_control()));
         }
         // The frame may have another size than the model was told last.
         drawn(&model, size);
