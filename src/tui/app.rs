@@ -29,6 +29,11 @@ use crate::runtime::{Signals, Tasks};
 
 /// At most ten frames a second, unless a key asks for one.
 const FRAME: Duration = Duration::from_millis(100);
+/// Ticks an interval, within limits: ages and waits are shown to the second, and every step of the history needs a
+/// tick or two.
+const TICKS: u32 = 4;
+const TICK_MIN: Duration = Duration::from_millis(80);
+const TICK_MAX: Duration = Duration::from_millis(500);
 /// Messages that wait between the pollers and the loop.
 const QUEUE: usize = 64;
 /// Messages that are applied before the loop looks at keys and frames again.
@@ -155,7 +160,7 @@ impl Console {
 
     async fn event_loop(&mut self) -> Ended {
         let mut frames = steady(FRAME);
-        let mut ticks = steady(self.model.live.interval.clamp(FRAME, Duration::from_millis(500)));
+        let mut ticks = steady((self.model.live.interval / TICKS).clamp(TICK_MIN, TICK_MAX));
         let mut batch = Vec::with_capacity(BATCH);
         let Ok(size) = self.screen.size() else { return Ended::TerminalGone };
         self.apply([Message::Resized(size), Message::Tick(self.clock.now())], Next::Nothing);

@@ -33,8 +33,8 @@ pub(crate) struct Picture {
     pub(crate) changes: VecDeque<Change>,
     /// How many changes there were, forgotten ones included.
     pub(crate) changes_seen: usize,
-    /// When the next step of the history is due.
-    next_step: Duration,
+    /// The newest step of the history, counted in intervals.
+    last_step: Option<u128>,
 }
 
 /// Figures of all nodes whose figures are fresh.
@@ -96,7 +96,7 @@ impl Picture {
             history: History::default(),
             changes: VecDeque::new(),
             changes_seen: 0,
-            next_step: Duration::ZERO,
+            last_step: None,
         };
         for url in urls {
             if picture.node(url).is_none() {
@@ -204,15 +204,15 @@ impl Picture {
     }
 
     /// One value for every interval that passed. Where the console itself was held up, the missed steps are holes:
-    /// a line across them would tell of a time that nobody saw.
+    /// a line across them would tell of a time that nobody saw. Steps lie on a grid and not one interval after the
+    /// last, so that ticks that come a little early or late leave no holes as long as there are two an interval.
     fn step(&mut self) {
-        if self.now.elapsed < self.next_step {
-            return;
-        }
-        let late = self.now.elapsed.saturating_sub(self.next_step);
-        let missed = late.as_nanos().checked_div(self.interval.as_nanos()).unwrap_or(0);
-        let missed =
-            if self.next_step.is_zero() { 0 } else { usize::try_from(missed).unwrap_or(KEPT).min(KEPT) };
+        let step = self.now.elapsed.as_nanos().checked_div(self.interval.as_nanos()).unwrap_or(0);
+        let missed = match self.last_step {
+            Some(last) if step <= last => return,
+            Some(last) => usize::try_from(step - last - 1).unwrap_or(KEPT).min(KEPT),
+            None => 0,
+        };
         for _ in 0..missed {
             self.push(&Totals::default());
             self.nodes.iter_mut().for_each(|node| node.trend.push(None));
@@ -223,7 +223,7 @@ impl Picture {
             let sent = node.figures(now, interval).and_then(|latest| latest.rates).map(|rates| rates.sent);
             node.trend.push(sent);
         }
-        self.next_step = self.now.elapsed + self.interval;
+        self.last_step = Some(step);
     }
 
     fn push(&mut self, totals: &Totals) {
@@ -423,15 +423,37 @@ mod tests {
         let mut picture = picture(&[1]);
         answer(&mut picture, 1, 0.1, reading("node-1", 0.1));
         for tick in 1..=10_u32 {
-            picture.tick(at(f64::from(tick) / 4.0));
+            picture.tick(at(f64::from(tick) * 0.26));
         }
         let known =
             |picture: &Picture| picture.history.connections.last(99).map(|v| v.is_some()).collect::<Vec<_>>();
         assert_eq!(known(&picture), [true, true, true]);
         answer(&mut picture, 1, 6.9, reading("node-1", 6.9));
         picture.tick(at(7.0));
-        assert_eq!(known(&picture), [true, true, true, false, false, false, true]);
-        assert_eq!(picture.nodes[0].trend.last(99).len(), 7);
+        assert_eq!(known(&picture), [true, true, true, false, false, false, false, true]);
+        assert_eq!(picture.nodes[0].trend.last(99).len(), 8);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn ticks_that_tremble_leave_no_holes(
+            ticks in proptest::collection::vec(0.5..1.5_f64, 4..200),
+            interval in 0.25..60.0_f64,
+        ) {
+            // The event loop ticks three times an interval or more often.
+            let interval = Duration::from_secs_f64(interval);
+            let mut picture = Picture::new(&[url(1)], interval);
+            let mut seconds = 0.0;
+            for tick in ticks {
+                seconds += tick * interval.as_secs_f64() / 3.0;
+                answer(&mut picture, 1, seconds, reading("node-1", seconds));
+                picture.tick(at(seconds));
+            }
+            let steps = seconds / interval.as_secs_f64();
+            let history = picture.history.connections.last(usize::MAX);
+            proptest::prop_assert!((steps - 1.0..=steps + 1.0).contains(&(history.len() as f64)));
+            proptest::prop_assert!(picture.history.connections.last(usize::MAX).all(|value| value.is_some()));
+        }
     }
 
     #[test]
