@@ -89,7 +89,7 @@ fn facts(node: &Node, now: Duration) -> Vec<Fact> {
     fact("events", Role::Text, events(latest));
     let (latency, role) = latency(&reading.latency);
     fact("latency", role, latency);
-    fact("lag", Role::Text, format!("{} events of the log not read yet", grouped(reading.lag)));
+    fact("lag", Role::Text, format!("{} ms behind the log", grouped(reading.lag)));
     fact("gaps", if reading.gaps.is_empty() { Role::Text } else { Role::Warning }, reasons(&reading.gaps));
     fact("closed", Role::Text, reasons(&reading.closed));
     let window = format!("{} frames, {}", grouped(reading.window_frames), bytes(reading.window_bytes));
