@@ -1,22 +1,11 @@
-//! `sse-node`.
+//! `sse-node`: the server. Parses the command line, calls the room, ends with its exit code.
+
+use std::process::ExitCode;
+
 use clap::Parser as _;
-use sse_lab::node::config::Config;
-use sse_lab::runtime::{exit, rlimit, telemetry};
+use sse_lab::node::cli::{Cli, run};
+use sse_lab::runtime::exit;
 
-#[derive(clap::Parser)]
-enum Cli {
-    Serve(Config),
-}
-
-fn main() -> std::process::ExitCode {
-    let Cli::Serve(config) = Cli::parse();
-    telemetry::init(telemetry::LogFormat::Text, "info,fjall=warn,lsm_tree=warn");
-    rlimit::raise_open_files();
-    if config.die_with_parent {
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).unwrap();
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    exit::report(
-        runtime.block_on(sse_lab::node::run(config)).map(|()| 0).map_err(|e| exit::Failure::new(1, e)),
-    )
+fn main() -> ExitCode {
+    exit::report(run(Cli::parse()))
 }

@@ -1,24 +1,35 @@
-//! Every queue, wait, body and loop of a node that is not configured has its limit here.
+//! Every queue, wait, body and loop of a node has a limit. What somebody may want to tune is a setting, in
+//! [`super::config`]; the rest stands here. Nowhere else.
 
 use std::time::Duration;
 
 /// Limits that nobody needs to tune.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Entries that the tail takes from the log at once.
+    /// Entries that the tail takes from the log at once. It encodes them before it takes more, so this bounds how
+    /// long live events wait behind a burst.
     pub tail_page: usize,
     /// Sockets beyond those of streams: publishers, probes, consoles.
     pub spare_sockets: usize,
+    /// Bytes of a request's head.
     pub head_bytes: usize,
+    /// How long a client may take to send a request's head, also the first one after connecting.
     pub head_timeout: Duration,
-    /// What was sent to a peer may stay unacknowledged for this long (TCP_USER_TIMEOUT).
+    /// How long what was sent to a peer may stay unacknowledged (`TCP_USER_TIMEOUT`).
     pub peer_timeout: Duration,
+    /// How long a publish may wait for the log. After that its outcome is unknown, and the publisher is told so.
     pub publish_deadline: Duration,
+    /// How long a stream may wait for a page of the log.
     pub log_read_deadline: Duration,
+    /// How long a probe may wait for the log.
     pub health_deadline: Duration,
+    /// Topics of one stream.
     pub topics_per_stream: usize,
+    /// Frames that a stream takes from the window at once.
     pub batch_frames: usize,
+    /// Bytes that a stream takes from the window at once: what one write brings to the socket.
     pub batch_bytes: usize,
+    /// How far the tail may be behind the log, in milliseconds, before the node calls itself degraded.
     pub ready_lag_ms: u64,
 }
 

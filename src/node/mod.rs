@@ -10,6 +10,7 @@
 //! Read `feed` first; `node` builds everything and takes it apart.
 
 mod admission;
+pub mod cli;
 mod close;
 pub mod config;
 mod connections;

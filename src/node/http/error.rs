@@ -34,6 +34,12 @@ pub(crate) enum ApiError {
 }
 
 impl ApiError {
+    /// What was wrong with this request, for whoever made it without HTTP.
+    pub(crate) fn detail(self) -> String {
+        let (_, _, _, detail) = self.parts();
+        detail
+    }
+
     fn parts(self) -> (StatusCode, &'static str, &'static str, String) {
         match self {
             Self::Invalid(detail) => {

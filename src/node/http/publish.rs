@@ -125,12 +125,7 @@ async fn publish_event(
     if let Some(key) = idempotency_key(headers)? {
         request.id = Some(key);
     }
-    let size =
-        request.data.get().len() + request.metadata.as_ref().map_or(0, |metadata| metadata.get().len());
-    if size > app.limits.payload_bytes {
-        let detail = format!("data and metadata have {size} bytes; allowed are {}", app.limits.payload_bytes);
-        return Err(ApiError::TooLarge(detail));
-    }
+    check_payload(&request, app.limits.payload_bytes)?;
     let event = new_event(request, address, app.node_id.as_str())?;
     append(&app.broker, event, app).await
 }
@@ -150,6 +145,17 @@ async fn append(broker: &Broker, event: NewEvent, app: &AppState) -> Result<Publ
         epoch: appended.cursor.epoch.to_string(),
         duplicate: appended.duplicate,
     })
+}
+
+/// Whether a payload is small enough.
+pub(crate) fn check_payload(request: &PublishRequest, allowed: usize) -> Result<(), ApiError> {
+    let size =
+        request.data.get().len() + request.metadata.as_ref().map_or(0, |metadata| metadata.get().len());
+    if size > allowed {
+        let detail = format!("data and metadata have {size} bytes; allowed are {allowed}");
+        return Err(ApiError::TooLarge(detail));
+    }
+    Ok(())
 }
 
 /// Makes the event that a request asks for.

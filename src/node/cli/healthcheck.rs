@@ -1,0 +1,78 @@
+//! Whether a node is ready, for container runtimes that have no curl. One request over a bare socket: the node speaks
+//! HTTP/1.1 on loopback, and anything more would need more than this.
+
+use std::time::Duration;
+
+use http::Uri;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::node::config::default;
+
+/// What `sse-node healthcheck` was told.
+#[derive(Debug, clap::Args)]
+pub struct Healthcheck {
+    /// The node; http only
+    #[arg(default_value = default::URL)]
+    url: Uri,
+    /// How long to wait for the answer
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+/// Why a node does not count as ready.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotReady {
+    #[error("{0} is not an address like {url}", url = default::URL)]
+    Url(Uri),
+    #[error("cannot ask {url}")]
+    Unreachable {
+        url: Uri,
+        #[source]
+        cause: std::io::Error,
+    },
+    #[error("{url} did not answer within {timeout:?}")]
+    Silent { url: Uri, timeout: Duration },
+    #[error("{url} is not ready: it answered {status:?}")]
+    Refused { url: Uri, status: String },
+}
+
+/// Longest status line that is looked at.
+const STATUS_LINE_BYTES: usize = 256;
+
+impl Healthcheck {
+    pub(super) async fn run(self) -> Result<(), NotReady> {
+        let Self { url, timeout } = self;
+        let status = match tokio::time::timeout(timeout, status_line(&url)).await {
+            Ok(answer) => answer?,
+            Err(_) => return Err(NotReady::Silent { url, timeout }),
+        };
+        // "HTTP/1.1 200 OK"
+        if status.split(' ').nth(1) == Some("200") { Ok(()) } else { Err(NotReady::Refused { url, status }) }
+    }
+}
+
+async fn status_line(url: &Uri) -> Result<String, NotReady> {
+    let Some((authority, "http")) = url.authority().zip(url.scheme_str()) else {
+        return Err(NotReady::Url(url.clone()));
+    };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let prefix = url.path().trim_end_matches('/');
+    let request = format!(
+        "GET {prefix}/health/ready HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: sse-node-healthcheck\r\nConnection: close\r\n\r\n"
+    );
+    let ask = async {
+        let mut socket = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
+        socket.write_all(request.as_bytes()).await?;
+        let mut head = Vec::new();
+        while head.len() < STATUS_LINE_BYTES && !head.contains(&b'\n') {
+            if socket.read_buf(&mut head).await? == 0 {
+                break;
+            }
+        }
+        Ok(head)
+    };
+    let head = ask.await.map_err(|cause| NotReady::Unreachable { url: url.clone(), cause })?;
+    let line = head.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    Ok(String::from_utf8_lossy(line).into_owned())
+}

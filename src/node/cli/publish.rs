@@ -1,0 +1,143 @@
+//! A publisher without a node: opens the log, appends one event, says where it stands.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use clap::ArgGroup;
+use serde_json::value::RawValue;
+
+use super::{USAGE, invalid};
+use crate::broker::{AppendError, Broker, BrokerUrl, NewEvent, OpenError};
+use crate::node::config::{Config, LogFlags};
+use crate::node::http::publish::{check_payload, new_event};
+use crate::protocol::api::{PublishRequest, Published};
+use crate::protocol::{Address, ClientId, EventType, MessageId, Topic, UserId};
+use crate::runtime::Tasks;
+use crate::runtime::exit::Failure;
+
+/// `source` of an envelope that no node made.
+const SOURCE: &str = "sse-node publish";
+/// How long the log may take to close.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What `sse-node publish` was told.
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("whom").required(true).args(["all", "topic", "user", "client"]))]
+pub struct Publish {
+    /// For every connection
+    #[arg(long)]
+    all: bool,
+    /// For those who subscribed to this topic
+    #[arg(long, value_parser = Topic::parse)]
+    topic: Option<Topic>,
+    /// For this user
+    #[arg(long, value_parser = UserId::parse)]
+    user: Option<UserId>,
+    /// For this client
+    #[arg(long, value_parser = ClientId::parse)]
+    client: Option<ClientId>,
+    /// Type of the event [default: MESSAGE, or DIRECT for a user or client]
+    #[arg(long = "type", value_name = "TYPE", value_parser = EventType::parse)]
+    event_type: Option<EventType>,
+    /// 1: keep it in the mailbox of the user or client until it is confirmed
+    #[arg(long, value_name = "0|1", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
+    qos: u8,
+    /// Identity of the message; publishing the same one again adds nothing [default: a new one]
+    #[arg(long, value_parser = MessageId::parse)]
+    id: Option<MessageId>,
+    /// JSON about the payload
+    #[arg(long, value_name = "JSON")]
+    metadata: Option<String>,
+    /// DATA is a text, not JSON
+    #[arg(long)]
+    text: bool,
+    /// The payload as JSON, or - to read it from standard input
+    #[arg(value_name = "DATA")]
+    data: String,
+    #[command(flatten)]
+    log: LogFlags,
+}
+
+impl Publish {
+    pub(super) async fn run(self) -> Result<String, Failure> {
+        let config = self.log.load().map_err(invalid)?.config;
+        if config.broker == BrokerUrl::Memory {
+            let nobody = "publishing to memory: reaches nobody: that log lives in the process of one node";
+            return Err(
+                Failure::new(USAGE, nobody).tip("name a log with --broker file:DIR, or POST to a node")
+            );
+        }
+        let event = self.event(&config)?;
+        let published = append(&config, event).await?;
+        let answer = serde_json::to_string(&published).map_err(|error| Failure::new(1, error))?;
+        Ok(answer + "\n")
+    }
+
+    fn event(self, config: &Config) -> Result<NewEvent, Failure> {
+        let unusable = |what: String| Failure::new(USAGE, what);
+        let data = if self.data == "-" { read_stdin(config.max_payload)? } else { self.data };
+        let data = if self.text { serde_json::Value::from(data).to_string() } else { data };
+        let json = |what: &str, text: String| {
+            RawValue::from_string(text).map_err(|error| {
+                let failure = Failure::new(USAGE, format!("{what} is not JSON: {error}"));
+                failure.tip("a text needs quotes, as in '\"hello\"', or --text")
+            })
+        };
+        let metadata = self.metadata.map(|metadata| json("--metadata", metadata)).transpose()?;
+        let address = match (self.topic, self.user, self.client) {
+            (Some(topic), _, _) => Address::Topic(topic),
+            (_, Some(user), _) => Address::User(user),
+            (_, _, Some(client)) => Address::Client(client),
+            (None, None, None) => Address::All,
+        };
+        let request = PublishRequest {
+            event_type: self.event_type,
+            data: json("DATA", data)?,
+            metadata,
+            id: self.id,
+            qos: Some(self.qos),
+        };
+        check_payload(&request, config.max_payload).map_err(|error| unusable(error.detail()))?;
+        new_event(request, address, SOURCE).map_err(|error| unusable(error.detail()))
+    }
+}
+
+fn read_stdin(max_payload: usize) -> Result<String, Failure> {
+    let mut text = String::new();
+    // One more than allowed, so that too much is seen and not cut off.
+    let limit = max_payload as u64 + 1;
+    std::io::stdin().take(limit).read_to_string(&mut text).map_err(|error| Failure::new(1, error))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+async fn append(config: &Config, event: NewEvent) -> Result<Published, Failure> {
+    let tasks = Tasks::new();
+    let opened = Broker::open(&config.broker, config.log.clone(), config.durability, &tasks).await;
+    let broker = opened.map_err(|error| match error {
+        OpenError::InUse { .. } => {
+            Failure::new(1, error).tip("publish through the node that has it: POST to it")
+        }
+        OpenError::Directory { .. } | OpenError::Store(_) => Failure::new(1, error),
+    })?;
+    let message_id = event.message_id.clone();
+    let again = format!("the event may or may not be in the log; publish it again with --id '{message_id}'");
+    let appended = tokio::time::timeout(config.limits.publish_deadline, broker.append(event)).await;
+    // Also after a failure, so that the next process finds the log in order.
+    tasks.token().cancel();
+    let closed = tasks.join(CLOSE_DEADLINE).await;
+    let appended = match appended {
+        Ok(Ok(appended)) => appended,
+        Ok(Err(error @ AppendError::Store(_))) => return Err(Failure::new(1, error).tip(again)),
+        Ok(Err(error @ (AppendError::Busy { .. } | AppendError::Closed))) => {
+            return Err(Failure::new(1, error));
+        }
+        Err(_) => return Err(Failure::new(1, "the log did not answer in time").tip(again)),
+    };
+    closed.map_err(|_| Failure::new(1, "the event is in the log, which did not close in time"))?;
+    Ok(Published {
+        id: appended.cursor.to_event_id(),
+        message_id,
+        epoch: appended.cursor.epoch.to_string(),
+        duplicate: appended.duplicate,
+    })
+}

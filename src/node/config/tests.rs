@@ -1,0 +1,256 @@
+//! Facts about the configuration as a whole: what goes before what, that all problems come at once, and that no row of
+//! the table is forgotten anywhere.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args as _;
+
+use super::resolve::Sources;
+use super::settings::{Fallback, Group, SETTINGS, Setting};
+use super::*;
+use crate::broker::{BrokerUrl, Durability, LogLimits};
+
+#[derive(Default)]
+struct Given(Sources);
+
+impl Given {
+    fn flag(mut self, key: &'static str, value: &str) -> Self {
+        self.0.flags.insert(key, value.to_owned());
+        self
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.0.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    fn file(mut self, text: &str) -> Self {
+        self.0.file = Some((PathBuf::from("node.toml"), text.to_owned()));
+        self
+    }
+
+    fn load(&self) -> Result<Loaded, InvalidConfig> {
+        Loaded::from_sources(&self.0)
+    }
+
+    #[track_caller]
+    fn problems(&self) -> Vec<String> {
+        self.load().unwrap_err().problems().iter().map(ToString::to_string).collect()
+    }
+
+    #[track_caller]
+    fn check_limit(&self, expected: usize, origin: &Origin) {
+        let loaded = self.load().unwrap();
+        assert_eq!(loaded.config.max_connections, expected);
+        assert_eq!(loaded.origin("max-connections"), Some(origin));
+    }
+}
+
+#[test]
+fn a_flag_goes_before_a_variable_before_the_file_before_the_default() {
+    let file = || Given::default().file("max-connections = 3");
+    Given::default().check_limit(10_000, &Origin::Default);
+    file().check_limit(3, &Origin::File("node.toml".into()));
+    file().variable("SSE_NODE_MAX_CONNECTIONS", "2").check_limit(2, &Origin::Environment);
+    let all = file().variable("SSE_NODE_MAX_CONNECTIONS", "2").flag("max-connections", "1");
+    all.check_limit(1, &Origin::Flag);
+    // An empty variable says nothing.
+    file().variable("SSE_NODE_MAX_CONNECTIONS", "").check_limit(3, &Origin::File("node.toml".into()));
+    // What does not count is not looked at.
+    file()
+        .variable("SSE_NODE_MAX_CONNECTIONS", "many")
+        .flag("max-connections", "1")
+        .check_limit(1, &Origin::Flag);
+}
+
+#[test]
+fn check_config_shows_each_value_and_where_it_came_from() {
+    let given = Given::default()
+        .file("retry = \"3s\"")
+        .variable("SSE_NODE_HEARTBEAT", "5s")
+        .flag("id", "backend-1")
+        .variable("SSE_NODE_LISTN", "127.0.0.1:1");
+    let table = given.load().unwrap().table();
+    let line = |key: &str| table.lines().find(|line| line.starts_with(&format!("{key} "))).unwrap();
+    let words = |key| line(key).split_whitespace().collect::<Vec<_>>();
+    assert_eq!(words("retry"), ["retry", "3s", "file", "node.toml"]);
+    assert_eq!(words("heartbeat"), ["heartbeat", "5s", "environment", "SSE_NODE_HEARTBEAT"]);
+    assert_eq!(words("id"), ["id", "backend-1", "flag", "--id"]);
+    assert_eq!(words("name"), ["name", "backend-1", "default"]);
+    assert_eq!(words("cors-origins"), ["cors-origins", "none", "default"]);
+    assert_eq!(words("window-bytes"), ["window-bytes", "64MiB", "default"]);
+    for setting in SETTINGS {
+        line(setting.key);
+    }
+    assert!(table.contains("did you mean SSE_NODE_LISTEN?"), "{table}");
+}
+
+#[test]
+fn variables_of_others_are_no_concern() {
+    // Kubernetes makes these for a service named sse-node.
+    let given = Given::default()
+        .variable("SSE_NODE_SERVICE_HOST", "10.0.0.1")
+        .variable("SSE_NODE_PORT", "tcp://10.0.0.1:80")
+        .variable("SSE_NODE_PORT_80_TCP_ADDR", "10.0.0.1");
+    assert_eq!(given.load().unwrap().warnings, Vec::<String>::new());
+}
+
+#[track_caller]
+fn check_unknown(line: &str, expected: &str) {
+    let problems = Given::default().file(line).problems();
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert!(problem.contains("node.toml") && problem.contains(expected), "{problem}");
+}
+
+#[test]
+fn unknown_keys_are_refused_with_a_suggestion() {
+    check_unknown("max-conections = 5", "did you mean max-connections?");
+    check_unknown("max_connections = 5", "did you mean max-connections?");
+    check_unknown("Listen = \"x\"", "did you mean listen?");
+    check_unknown("colour = \"red\"", "default-config shows all keys");
+    check_unknown("config = \"other.toml\"", "default-config shows all keys");
+    check_unknown("[log]\nmax-events = 5", "not a setting");
+    check_unknown("retry = 1.5", "a float");
+    check_unknown("listen", "not TOML");
+}
+
+#[test]
+fn all_problems_are_told_at_once_with_place_value_and_what_is_allowed() {
+    let given = Given::default()
+        .file("retry = \"soon\"\nmax-conections = 5\ndrain-close = \"softly\"")
+        .variable("SSE_NODE_BROKER", "kafka://h")
+        .variable("SSE_NODE_WINDOW_BYTES", "huge")
+        .flag("listen", "localhost")
+        .flag("id", "a/b");
+    let problems = given.problems();
+    let expected = [
+        ("max-conections", "did you mean max-connections?"),
+        ("--id \"a/b\"", "allowed are 1 to 128 bytes"),
+        ("--listen \"localhost\"", "127.0.0.1:8080"),
+        ("SSE_NODE_BROKER \"kafka://h\"", "memory: and file:DIR"),
+        ("retry in node.toml \"soon\"", "with a unit"),
+        ("SSE_NODE_WINDOW_BYTES \"huge\"", "64MiB"),
+        ("drain-close in node.toml \"softly\"", "abort and clean"),
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (problem, (place, allowed)) in problems.iter().zip(expected) {
+        assert!(problem.contains(place) && problem.contains(allowed), "{problem}");
+    }
+    let message = given.load().unwrap_err().to_string();
+    assert_eq!(message.lines().count(), 1 + expected.len(), "{message}");
+}
+
+#[test]
+fn settings_that_do_not_go_together_are_refused() {
+    let problems = Given::default()
+        .flag("listen", "0.0.0.0:8080")
+        .flag("durability", "fsync")
+        .flag("max-body", "2KiB")
+        .problems();
+    let expected = [("--listen", "--insecure"), ("--durability", "file:DIR"), ("max-payload", "max-body")];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (problem, (setting, why)) in problems.iter().zip(expected) {
+        assert!(problem.starts_with(setting) && problem.contains(why), "{problem}");
+    }
+    let open = Given::default().flag("listen", "0.0.0.0:8080").file("insecure = true").load().unwrap();
+    assert!(!open.config.listen.ip().is_loopback());
+    let durable = Given::default().flag("durability", "fsync").flag("broker", "file:data").load().unwrap();
+    assert_eq!(durable.config.durability, Durability::Fsync);
+    assert_eq!(durable.config.broker, BrokerUrl::File("data".into()));
+    Given::default().flag("listen", "[::1]:0").load().unwrap();
+}
+
+#[test]
+fn lists_are_written_either_way() {
+    let config = |given: Given| given.load().unwrap().config;
+    let list = config(Given::default().file("cors-origins = [\"https://a\", \"https://b\"]"));
+    let text = config(Given::default().flag("cors-origins", "https://a,https://b"));
+    assert_eq!(list.cors_origins, ["https://a", "https://b"]);
+    assert_eq!(text.cors_origins, list.cors_origins);
+}
+
+#[test]
+fn the_default_file_says_what_holds_without_it() {
+    let without = Given::default().load().unwrap();
+    let file = default_file();
+    let with = Given::default().file(&file).load().unwrap();
+    assert_eq!(format!("{:?}", with.config), format!("{:?}", without.config));
+    for setting in SETTINGS {
+        let expected = match setting.default {
+            Fallback::Text(_) => Origin::File("node.toml".into()),
+            Fallback::Made { .. } => Origin::Default,
+        };
+        assert_eq!(with.origin(setting.key), Some(&expected), "{}", setting.key);
+    }
+    // What is only shown as an example is valid too, and complete with it.
+    let examples: String = file
+        .lines()
+        .map(|line| match line.strip_prefix("# ").filter(|rest| is_made_line(rest)) {
+            Some(rest) => format!("{rest}\n"),
+            None => format!("{line}\n"),
+        })
+        .collect();
+    let all = Given::default().file(&examples).load().unwrap();
+    assert!(SETTINGS.iter().all(|setting| all.origin(setting.key) != Some(&Origin::Default)), "{examples}");
+}
+
+fn is_made_line(line: &str) -> bool {
+    let is_made = |setting: &&Setting| matches!(setting.default, Fallback::Made { .. });
+    SETTINGS.iter().filter(is_made).any(|setting| line.starts_with(&format!("{} = ", setting.key)))
+}
+
+#[test]
+fn no_row_of_the_table_is_forgotten_by_the_reader() {
+    for setting in SETTINGS {
+        // No setting takes this; `insecure` is looked at only where it matters.
+        let given = Given::default().flag(setting.key, "\u{1}");
+        let given = if setting.key == "insecure" { given.flag("listen", "0.0.0.0:1") } else { given };
+        let problems = given.problems();
+        assert!(
+            problems.iter().any(|problem| problem.starts_with(&format!("--{} ", setting.key))),
+            "{problems:?}"
+        );
+    }
+}
+
+#[test]
+fn keys_are_unique_and_every_group_has_some() {
+    let keys: BTreeMap<_, _> = SETTINGS.iter().map(|setting| (setting.key, setting)).collect();
+    assert_eq!(keys.len(), SETTINGS.len());
+    for group in Group::ALL {
+        assert!(SETTINGS.iter().any(|setting| setting.group == group), "{group:?}");
+    }
+}
+
+#[test]
+fn help_shows_every_default_and_every_variable() {
+    let help =
+        ServeFlags::augment_args(clap::Command::new("serve")).term_width(0).render_long_help().to_string();
+    for setting in SETTINGS {
+        let shown = format!("[default: {}] [env: {}]", setting.shown_default(), setting.variable());
+        assert!(
+            help.contains(&format!("--{}", setting.key)) && help.contains(&shown),
+            "{} {help}",
+            setting.key
+        );
+    }
+}
+
+#[test]
+fn defaults_of_the_log_are_those_of_the_broker() {
+    let config = Given::default().load().unwrap().config;
+    assert_eq!(format!("{:?}", config.log), format!("{:?}", LogLimits::default()));
+}
+
+#[test]
+fn a_switch_needs_no_value() {
+    let parse = |arguments: &[&str]| {
+        let command = ServeFlags::augment_args(clap::Command::new("serve").no_binary_name(true));
+        let matches = command.try_get_matches_from(arguments).unwrap();
+        <ServeFlags as clap::FromArgMatches>::from_arg_matches(&matches).unwrap()
+    };
+    let flags = parse(&["--insecure", "--listen", "0.0.0.0:1"]);
+    assert_eq!(flags, parse(&["--insecure=true", "--listen=0.0.0.0:1"]));
+    assert_ne!(flags, parse(&["--insecure=false", "--listen=0.0.0.0:1"]));
+}

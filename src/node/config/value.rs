@@ -1,0 +1,210 @@
+//! Texts to values. Every refusal says what would be allowed. Pure.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+/// Why a text is not a value: for people, behind the name of the setting.
+pub(super) type Refusal = String;
+
+/// Something that says itself what is allowed.
+pub(super) fn parsed<T>(text: &str) -> Result<T, Refusal>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+pub(super) fn listen(text: &str) -> Result<SocketAddr, Refusal> {
+    text.parse()
+        .map_err(|_| "allowed is an IP address with a port, as in 127.0.0.1:8080 or [::1]:8080".to_owned())
+}
+
+/// A whole number within a range.
+pub(super) fn count<T>(text: &str, range: RangeInclusive<T>) -> Result<T, Refusal>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    let allowed = || format!("allowed are whole numbers from {} to {}", range.start(), range.end());
+    // As people write a million.
+    let number = text.replace('_', "").parse().map_err(|_| allowed())?;
+    if range.contains(&number) { Ok(number) } else { Err(allowed()) }
+}
+
+/// A time within a range.
+pub(super) fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, Refusal> {
+    let allowed = || {
+        let [from, to] = [range.start(), range.end()].map(|end| humantime::format_duration(*end));
+        format!("allowed are times from {from} to {to} with a unit, as in 500ms, 15s, 10m or 24h")
+    };
+    let time = humantime::parse_duration(text).map_err(|_| allowed())?;
+    if range.contains(&time) { Ok(time) } else { Err(allowed()) }
+}
+
+const UNITS: [(&str, u64); 7] = [
+    ("kib", 1 << 10),
+    ("mib", 1 << 20),
+    ("gib", 1 << 30),
+    ("kb", 1_000),
+    ("mb", 1_000_000),
+    ("gb", 1_000_000_000),
+    ("b", 1),
+];
+
+/// A number of bytes within a range.
+pub(super) fn size(text: &str, range: RangeInclusive<u64>) -> Result<u64, Refusal> {
+    let allowed = || {
+        let (from, to) = (range.start(), range.end());
+        format!("allowed are sizes from {from} to {to} bytes, as in 65536, 64KiB, 64MiB or 1GB")
+    };
+    let lower = text.trim().to_lowercase();
+    let with_unit = UNITS.iter().find_map(|(unit, bytes)| Some((lower.strip_suffix(unit)?, *bytes)));
+    let (number, unit) = with_unit.unwrap_or((&lower, 1));
+    let number: u64 = number.trim_end().replace('_', "").parse().map_err(|_| allowed())?;
+    let bytes = number.checked_mul(unit).ok_or_else(allowed)?;
+    if range.contains(&bytes) { Ok(bytes) } else { Err(allowed()) }
+}
+
+/// A size that is held in memory.
+pub(super) fn memory(text: &str, range: RangeInclusive<u64>) -> Result<usize, Refusal> {
+    size(text, range).and_then(|bytes| usize::try_from(bytes).map_err(|error| error.to_string()))
+}
+
+pub(super) fn switch(text: &str) -> Result<bool, Refusal> {
+    text.parse().map_err(|_| "allowed are true and false".to_owned())
+}
+
+/// One of a few words.
+pub(super) fn word<T: clap::ValueEnum>(text: &str) -> Result<T, Refusal> {
+    T::from_str(text, false).map_err(|_| {
+        let words: Vec<_> = T::value_variants().iter().filter_map(T::to_possible_value).collect();
+        let words: Vec<_> = words.iter().map(clap::builder::PossibleValue::get_name).collect();
+        format!("allowed are {}", words.join(" and "))
+    })
+}
+
+/// Where people or programs reach something.
+pub(super) fn url(text: &str) -> Result<String, Refusal> {
+    let allowed = || "allowed is an address like http://10.0.0.7:8080".to_owned();
+    let uri: http::Uri = text.parse().map_err(|_| allowed())?;
+    let has_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
+    let is_bare = uri.query().is_none() && uri.authority().is_some_and(|host| !host.as_str().contains('@'));
+    if has_scheme && is_bare { Ok(text.trim_end_matches('/').to_owned()) } else { Err(allowed()) }
+}
+
+/// What pages may use a node, as browsers write it in `Origin`.
+pub(super) fn origins(text: &str) -> Result<Vec<HeaderValue>, Refusal> {
+    text.split(',').map(str::trim).filter(|origin| !origin.is_empty()).map(origin).collect()
+}
+
+fn origin(text: &str) -> Result<HeaderValue, Refusal> {
+    let allowed =
+        || format!("{text:?} is not an origin; allowed are ones like https://app.example:8443, and *");
+    let is_origin = |uri: &http::Uri| {
+        let bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !text.ends_with('/');
+        uri.scheme().is_some() && uri.authority().is_some() && bare
+    };
+    if text != "*" && !text.parse().is_ok_and(|uri| is_origin(&uri)) {
+        return Err(allowed());
+    }
+    HeaderValue::from_str(text).map_err(|_| allowed())
+}
+
+/// What tracing lets through.
+pub(super) fn filter(text: &str) -> Result<String, Refusal> {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => {
+            Err(format!("{error}; allowed are error, warn, info, debug, trace, and module=level pairs"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check<T: PartialEq + std::fmt::Debug>(value: Result<T, Refusal>, expected: Option<T>) {
+        match expected {
+            Some(expected) => assert_eq!(value, Ok(expected)),
+            None => {
+                let refusal = value.unwrap_err();
+                assert!(refusal.contains("allowed"), "{refusal}");
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_have_decimal_and_binary_units_or_none() {
+        let all = 0..=u64::MAX;
+        check(size("65536", all.clone()), Some(65_536));
+        check(size("64KiB", all.clone()), Some(65_536));
+        check(size("64 kib", all.clone()), Some(65_536));
+        check(size("2MB", all.clone()), Some(2_000_000));
+        check(size("1GiB", all.clone()), Some(1 << 30));
+        check(size("1_000B", all.clone()), Some(1_000));
+        for text in ["", "KiB", "64TiB", "-1", "1.5MiB", "99999999999GiB"] {
+            check(size(text, all.clone()), None);
+        }
+        check(size("9", 10..=20), None);
+    }
+
+    #[test]
+    fn times_need_a_unit_and_stay_in_range() {
+        let range = Duration::from_millis(100)..=Duration::from_secs(60);
+        check(duration("15s", range.clone()), Some(Duration::from_secs(15)));
+        check(duration("1s 500ms", range.clone()), Some(Duration::from_millis(1_500)));
+        for text in ["", "15", "99ms", "61s", "soon"] {
+            check(duration(text, range.clone()), None);
+        }
+    }
+
+    #[test]
+    fn numbers_stay_in_range() {
+        check(count("1_000", 1..=2_000_u64), Some(1_000));
+        for text in ["", "0", "2001", "-1", "1.0", "many"] {
+            check(count(text, 1..=2_000_u64), None);
+        }
+    }
+
+    #[test]
+    fn origins_are_what_browsers_send() {
+        let origins = |text: &str| {
+            origins(text)
+                .map(|all| all.iter().map(|one| one.to_str().unwrap().to_owned()).collect::<Vec<_>>())
+        };
+        check(origins("*"), Some(vec!["*".to_owned()]));
+        check(
+            origins("https://a.example, http://b:8080"),
+            Some(vec!["https://a.example".to_owned(), "http://b:8080".to_owned()]),
+        );
+        check(origins(""), Some(vec![]));
+        for text in [
+            "a.example",
+            "https://a.example/",
+            "https://a.example/app",
+            "https://ä.example",
+            "https://a\u{7f}",
+        ] {
+            check(origins(text), None);
+        }
+    }
+
+    #[test]
+    fn addresses_are_checked() {
+        check(url("http://10.0.0.7:8080/"), Some("http://10.0.0.7:8080".to_owned()));
+        for text in ["10.0.0.7:8080", "ftp://a", "http://user:secret@a", "http://", "http://a?x=1"] {
+            check(url(text), None);
+        }
+        check(listen("[::1]:0"), Some("[::1]:0".parse().unwrap()));
+        for text in ["localhost:8080", ":8080", "8080", "127.0.0.1"] {
+            check(listen(text), None);
+        }
+    }
+}
