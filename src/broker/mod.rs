@@ -3,17 +3,23 @@
 //! - **Append** is one atomic step: de-duplicate by message id, number the entry, keep it, put it into the mailbox if
 //!   it asks for that. When [`Broker::append`] returns, the log has the event: kept in memory by `memory:`, written to
 //!   the operating system by `file:` (survives the death of the process), or on the disk with `--durability fsync`.
-//!   Positions strictly increase, also when the clock goes backwards, and none is given out twice.
-//! - **Idempotency**: the same message id within the window gives the first position again and adds nothing.
+//! - **Positions** strictly increase, also when the clock goes backwards, and none is given out twice, not even after a
+//!   loss of power that took the newest ones away. So a log that did not end in order may go on a few seconds ahead of
+//!   the clock: order by positions, tell the time by envelopes.
+//! - **Idempotency**: the same message id within the window gives the first position again and adds nothing, whatever
+//!   else the repeat says, and also after the first entry was trimmed.
 //! - **Read after a cursor** is the only way to read: live, replay, and a follower that was away. An answer that
 //!   cannot be complete says so ([`Page::gap`]), and why: *trimmed* (what came next is no longer kept), *epoch* (the
 //!   cursor belongs to another history), *rollback* (the cursor's own entry is not in the log although its
 //!   neighbours are, or lies beyond the newest: the log lost its tail). A cursor is sound when it is the start of the
-//!   history, the last trimmed entry, or an entry that is kept.
-//! - **Trim** by count, bytes and age, oldest first. What a cursor then misses is *trimmed*, never silence.
+//!   history, the last trimmed entry, or an entry that is kept. Reading resumes, so that nothing kept is left out,
+//!   from the start of what is kept; after a rollback from the newest kept entry before the cursor.
+//! - **Trim** by count, bytes and age, oldest first, by age also without an append. What a cursor then misses is
+//!   *trimmed*, never silence. Ages go by the log's time: the clock's, but never before the newest position.
 //! - **Epoch**: `memory:` has a new one in every process; `file:` keeps it in the directory.
 //! - **Mailbox** of a user or client: the undelivered `qos: 1` messages, oldest first, in log order, bounded by count
-//!   and age. Overflow drops the oldest and counts them until a confirmation reaches beyond them.
+//!   and age; the trim of the log does not touch them. Overflow drops the oldest and counts them until a confirmation
+//!   reaches the newest dropped one; whoever does not come to hear of it for the age of a message is not told.
 //!
 //! A broker knows nothing of connections. Read [`Broker`] first.
 
@@ -78,7 +84,7 @@ pub struct Missing {
     pub reason: GapReason,
     /// Reading went on after this position.
     pub resumed_after: Cursor,
-    /// How many events are missing, where that is known.
+    /// How many events are missing, where that is known: to a reader that asks from the start of the history.
     pub missed: Option<u64>,
 }
 
@@ -129,7 +135,8 @@ impl Bounds {
 pub struct Mailbox {
     /// Unconfirmed messages in log order.
     pub entries: Vec<Entry>,
-    /// Messages dropped because the mailbox was full or they were too old, not yet confirmed as told.
+    /// Messages dropped because the mailbox was full or they were too old, not yet confirmed as told. Still counts
+    /// all of them when a confirmation reached only some.
     pub overflowed: u64,
 }
 
@@ -295,7 +302,8 @@ impl Broker {
         }
     }
 
-    /// The newest entries, oldest of them first: at most `limit` of them and about `max_bytes`.
+    /// The newest entries, oldest of them first: at most `limit` of them, and at most `max_bytes` as [`Bounds::bytes`]
+    /// counts.
     ///
     /// # Errors
     /// The store failed.
@@ -343,8 +351,8 @@ impl Broker {
         }
     }
 
-    /// Takes everything up to a position out of a mailbox; returns how many messages that were. An overflow that
-    /// happened up to there counts as told.
+    /// Takes everything up to a position out of a mailbox; returns how many messages that were. An overflow whose
+    /// newest message stood up to there counts as told. Waits for room where an append would be refused as busy.
     ///
     /// # Errors
     /// The store failed.
@@ -357,7 +365,7 @@ impl Broker {
 
 impl Follower {
     /// Waits for the next entries: at least one entry or a gap, at most `limit` entries. Cancel-safe: a cancelled
-    /// call loses nothing.
+    /// call loses nothing. In a log that was closed nothing comes any more, and it waits until it is cancelled.
     ///
     /// # Errors
     /// The store failed; the next call tries again from the same cursor.

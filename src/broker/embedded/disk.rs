@@ -27,7 +27,7 @@ const META_KEY: &str = "numbers";
 /// Where the ceiling stands: positions up to that millisecond may have been given out.
 const CEILING_KEY: &str = "ceiling";
 /// How far ahead the ceiling is raised; as often, an append waits for an fsync of its own.
-const CEILING_AHEAD_MS: u64 = 10_000;
+const CEILING_AHEAD_MS: u64 = 2_000;
 
 /// Blocks of sorted files kept in RAM.
 const CACHE_BYTES: u64 = 32 << 20;

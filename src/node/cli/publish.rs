@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::{USAGE, invalid};
 use crate::broker::{AppendError, Broker, BrokerUrl, NewEvent, OpenError};
 use crate::node::config::{Config, LogFlags};
-use crate::node::http::publish::{check_payload, new_event};
+use crate::node::http::publish::{check_payload, new_event, published};
 use crate::protocol::api::{PublishRequest, Published};
 use crate::protocol::{Address, ClientId, EventType, MessageId, Topic, UserId};
 use crate::runtime::Tasks;
@@ -134,10 +134,5 @@ async fn append(config: &Config, event: NewEvent) -> Result<Published, Failure> 
         Err(_) => return Err(Failure::new(1, "the log did not answer in time").tip(again)),
     };
     closed.map_err(|_| Failure::new(1, "the event is in the log, which did not close in time"))?;
-    Ok(Published {
-        id: appended.cursor.to_event_id(),
-        message_id,
-        epoch: appended.cursor.epoch.to_string(),
-        duplicate: appended.duplicate,
-    })
+    Ok(published(message_id, appended))
 }

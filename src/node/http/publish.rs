@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::AppState;
 use super::error::ApiError;
 use super::path::Named;
-use crate::broker::{Broker, NewEvent};
+use crate::broker::{Appended, Broker, NewEvent};
 use crate::protocol::api::{AckRequest, Acked, PublishRequest, Published};
 use crate::protocol::{Address, ClientId, Envelope, EventType, MessageId, NodeId, Topic, UserId};
 
@@ -139,12 +139,17 @@ async fn append(broker: &Broker, event: NewEvent, app: &AppState) -> Result<Publ
     let metrics = &app.context.metrics;
     let counter = if appended.duplicate { &metrics.duplicates } else { &metrics.published };
     counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    Ok(Published {
+    Ok(published(message_id, appended))
+}
+
+/// The answer to whoever published.
+pub(crate) fn published(message_id: MessageId, appended: Appended) -> Published {
+    Published {
         id: appended.cursor.to_event_id(),
         message_id,
         epoch: appended.cursor.epoch.to_string(),
         duplicate: appended.duplicate,
-    })
+    }
 }
 
 /// Whether a payload is small enough.

@@ -1,0 +1,88 @@
+//! What waits for those who are away.
+
+use super::{Bed, address, at_most, event, mail, named};
+use crate::broker::LogLimits;
+
+pub(super) async fn a_mailbox_keeps_what_asked_for_it_until_confirmed(bed: &Bed) {
+    let log = bed.open(LogLimits::default()).await;
+    log.put(event("not kept", "user:u")).await;
+    let first = log.put(mail("m0", "user:u")).await;
+    log.put(mail("other", "user:v")).await;
+    log.put(mail("client", "client:u")).await;
+    let second = log.put(mail("m1", "user:u")).await;
+    log.put(mail("m2", "user:u")).await;
+
+    assert_eq!(log.mailbox_ids("user:u").await, (named(0..3), 0));
+    let whole = log.mailbox(&address("user:u")).await.unwrap().entries;
+    assert_eq!(log.get(first).await.unwrap().as_ref(), whole.first());
+    let bounds = log.look().await;
+    assert_eq!((bounds.mailboxes, bounds.mailbox_messages, bounds.length), (3, 5, 6));
+
+    assert_eq!(log.confirmed("user:u", second).await, 2);
+    assert_eq!(log.confirmed("user:u", second).await, 0);
+    assert_eq!(log.mailbox_ids("user:u").await, (named(2..3), 0));
+    assert_eq!(log.mailbox_ids("client:u").await, (vec!["client".to_owned()], 0));
+    let newest = log.look().await.newest_cursor();
+    assert_eq!(log.confirmed("user:u", newest).await, 1);
+    let bounds = log.look().await;
+    assert_eq!((bounds.mailboxes, bounds.mailbox_messages, bounds.length), (2, 2, 6));
+    log.close().await;
+}
+
+pub(super) async fn only_users_and_clients_have_a_mailbox(bed: &Bed) {
+    let log = bed.open(LogLimits::default()).await;
+    for to in ["all", "topic:t", "node:n", "node:n/client:c"] {
+        let cursor = log.put(mail(&format!("to {to}"), to)).await;
+        assert_eq!(log.mailbox_ids(to).await, (vec![], 0));
+        assert_eq!(log.confirmed(to, cursor).await, 0);
+    }
+    assert_eq!(log.look().await.mailbox_messages, 0);
+    log.close().await;
+}
+
+pub(super) async fn a_full_mailbox_drops_its_oldest_and_says_so_until_told(bed: &Bed) {
+    let log = bed.open(LogLimits { mailbox_max_messages: 3, ..LogLimits::default() }).await;
+    let mut cursors = Vec::new();
+    for n in 0..5 {
+        cursors.push(log.put(mail(&format!("m{n}"), "user:u")).await);
+    }
+    assert_eq!(log.mailbox_ids("user:u").await, (named(2..5), 2));
+    assert_eq!(log.look().await.mailbox_messages, 3);
+    // Reaches the first dropped message, not the second.
+    assert_eq!(log.confirmed("user:u", cursors[0]).await, 0);
+    assert_eq!(log.mailbox_ids("user:u").await, (named(2..5), 2));
+    assert_eq!(log.confirmed("user:u", cursors[2]).await, 1);
+    assert_eq!(log.mailbox_ids("user:u").await, (named(3..5), 0));
+    // A new overflow counts from zero.
+    for n in 5..8 {
+        log.put(mail(&format!("m{n}"), "user:u")).await;
+    }
+    assert_eq!(log.mailbox_ids("user:u").await, (named(5..8), 2));
+    let newest = log.look().await.newest_cursor();
+    assert_eq!(log.confirmed("user:u", newest).await, 3);
+    assert_eq!(log.mailbox_ids("user:u").await, (vec![], 0));
+    assert_eq!((log.look().await.mailboxes, log.look().await.mailbox_messages), (0, 0));
+    log.close().await;
+}
+
+pub(super) async fn a_mailbox_outlives_the_trim_of_the_log(bed: &Bed) {
+    let log = bed.open(at_most(2)).await;
+    let kept = log.put(mail("kept", "client:c")).await;
+    log.put_many(5).await;
+    assert_eq!(log.get(kept).await.unwrap(), None);
+    assert_eq!(log.mailbox_ids("client:c").await, (vec!["kept".to_owned()], 0));
+    assert_eq!(log.confirmed("client:c", kept).await, 1);
+    assert_eq!(log.mailbox_ids("client:c").await, (vec![], 0));
+    log.close().await;
+}
+
+pub(super) async fn a_duplicate_is_not_put_into_the_mailbox_again(bed: &Bed) {
+    let log = bed.open(LogLimits::default()).await;
+    let cursor = log.put(mail("m0", "user:u")).await;
+    assert!(log.append(mail("m0", "user:u")).await.unwrap().duplicate);
+    assert_eq!(log.mailbox_ids("user:u").await, (named(0..1), 0));
+    assert_eq!(log.confirmed("user:u", cursor).await, 1);
+    assert!(log.append(mail("m0", "user:u")).await.unwrap().duplicate);
+    assert_eq!(log.mailbox_ids("user:u").await, (vec![], 0));
+    log.close().await;
+}
