@@ -43,7 +43,7 @@ impl Log {
 
     fn trim(&mut self, keep: usize) {
         let gone = self.entries.len().saturating_sub(keep);
-        if let Some(last) = self.entries.drain(..gone).last() {
+        if let Some(last) = self.entries.drain(..gone).next_back() {
             self.start = last.cursor.position;
         }
     }
@@ -235,7 +235,8 @@ impl World {
             self.tail(50);
         }
         let mut steps = 0;
-        while (0..self.clients.len()).fold(false, |moved, index| self.step(index) || moved) {
+        // Every feed gets its turn in every round, so no short cut after the first that moves.
+        while (0..self.clients.len()).filter(|index| self.step(*index)).count() > 0 {
             steps += 1;
             assert!(steps < 10_000, "feeds come to rest");
         }
