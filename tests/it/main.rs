@@ -1,3 +1,27 @@
-//! Stories told with real processes.
+//! Stories told with real processes: the built binaries, started as their users start them, the node spoken to over
+//! HTTP. A module is a story; `support` starts the nodes and speaks for the users. Nothing here knows the inside of
+//! a binary, but `tidy`, which reads the source and holds the house to its rules. Read [`support::Node`] first.
 
+// `cfg(test)` tells clippy that these are tests, where `unwrap` is how a test fails.
+#[cfg(test)]
+mod delivery;
+#[cfg(test)]
+mod leaving;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod mailbox;
+#[cfg(test)]
+mod ops;
+#[cfg(test)]
+mod resume;
+#[cfg(test)]
+mod startup;
+#[cfg(test)]
+mod stress;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tidy;
+#[cfg(test)]
 mod tui;
