@@ -118,7 +118,8 @@ impl Snapshot {
             buckets.push((f64::from(bound) / 1e6, histogram.count_between(from, u64::from(bound))));
             from = u64::from(bound) + 1;
         }
-        buckets.push((f64::MAX, histogram.count_between(from, u64::MAX)));
+        // Only the infinite bound is written as `+Inf`, without which Prometheus refuses the histogram.
+        buckets.push((f64::INFINITY, histogram.count_between(from, u64::MAX)));
         // Within a bucket all values count as its mean, which HdrHistogram keeps to three digits.
         let seconds = histogram.mean() / 1e6 * count_as_float(histogram.len());
         let help = "From the append to the log to the write to a connection";
