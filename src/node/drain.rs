@@ -11,6 +11,9 @@ use super::close::CloseCode;
 use super::connections::{CloseOrder, Connection, Connections};
 use crate::protocol::api::DrainStatus;
 
+/// The longest spread. A day is more than anybody waits for; far more is no time that a clock can add.
+pub(crate) const SPREAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The drain of a node. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Drain {
@@ -32,8 +35,9 @@ impl Drain {
         Self { connections, plan: Arc::new(Mutex::new(None)) }
     }
 
-    /// Begins, or changes the spread of a drain that is under way.
+    /// Begins, or changes the spread of a drain that is under way. The spread is at most [`SPREAD_MAX`].
     pub(crate) fn start(&self, over: Duration, reason: &str) {
+        let over = over.min(SPREAD_MAX);
         let open = self.connections.all();
         let plan =
             Plan { reason: Arc::from(reason), over, started: Instant::now(), total: open.len() as u64 };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -12,8 +13,9 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
-use super::{AppState, process};
+use super::{AppState, process, publish};
 use crate::broker::Bounds;
+use crate::node::drain::SPREAD_MAX;
 use crate::node::metrics::dump;
 use crate::protocol::api::{DrainRequest, DrainStatus, LogMetrics, NodeMetrics, Server, Servers};
 
@@ -168,24 +170,23 @@ pub(crate) async fn drain(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<DrainStatus>), ApiError> {
     let body = body?;
-    let request: DrainRequest = if body.is_empty() {
-        DrainRequest::default()
-    } else {
-        serde_json::from_slice(&body).map_err(|error| ApiError::Body(error.to_string()))?
-    };
-    let over = match request.over.as_deref().map(humantime::parse_duration) {
-        None => app.drain_over,
-        Some(Ok(over)) => over,
-        Some(Err(error)) => {
-            let text = request.over.unwrap_or_default();
-            return Err(ApiError::Body(format!(
-                "over={text:?}: {error}; allowed are durations like 30s or 2m"
-            )));
-        }
-    };
+    let request: DrainRequest =
+        if body.is_empty() { DrainRequest::default() } else { publish::parse(&body)? };
+    let over = request.over.as_deref().map_or(Ok(app.drain_over), spread)?;
     app.drain.start(over, request.reason.as_deref().unwrap_or("the node is leaving"));
     tracing::info!(?over, connections = app.connections.len(), "drain begins");
     Ok((StatusCode::ACCEPTED, Json(app.drain.status())))
+}
+
+fn spread(text: &str) -> Result<Duration, ApiError> {
+    let allowed = |why: String| {
+        let longest = humantime::format_duration(SPREAD_MAX);
+        ApiError::Body(format!(
+            "over={text:?}: {why}; allowed are durations like 30s or 2m, at most {longest}"
+        ))
+    };
+    let over = humantime::parse_duration(text).map_err(|error| allowed(error.to_string()))?;
+    if over > SPREAD_MAX { Err(allowed("it is too long".to_owned())) } else { Ok(over) }
 }
 
 /// `GET /admin/drain`
