@@ -53,7 +53,10 @@ pub(crate) async fn list(
             "limit={limit} is not possible; allowed are 1 to {PAGE_ROWS_MAX}"
         )));
     }
-    let page = query.page.unwrap_or(1).max(1);
+    let page = query.page.unwrap_or(1);
+    if page == 0 {
+        return Err(ApiError::Invalid("page=0 is not possible; pages are counted from 1".to_owned()));
+    }
     let all = app.connections.all();
     let total_connections = all.len() as u64;
     let filter = query.filter.unwrap_or_default();
