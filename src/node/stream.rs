@@ -119,6 +119,9 @@ enum Ending {
     Told(CloseCode, Arc<str>),
 }
 
+/// What a write came to: the position that the client knows now, if it was told one.
+type Wrote = Result<Option<Cursor>, Ending>;
+
 impl From<WriteError> for Ending {
     fn from(error: WriteError) -> Self {
         match error {
@@ -203,10 +206,10 @@ impl Following {
                     }
                 }
             };
-            if let Err(ending) = wrote {
-                return ending;
+            match wrote {
+                Ok(told) => quiet.wrote(Instant::now(), told),
+                Err(ending) => return ending,
             }
-            quiet.wrote(Instant::now(), self.feed.cursor());
             self.note_place();
             // A feed with a long backlog never waits; the other streams of this worker want their turn.
             tokio::task::consume_budget().await;
@@ -261,10 +264,9 @@ impl Following {
         Ok(())
     }
 
-    async fn write_frames(&self, writer: &SocketWriter, frames: &[Arc<WindowFrame>]) -> Result<(), Ending> {
-        if frames.is_empty() {
-            return Ok(());
-        }
+    /// Returns the position that the client has been told thereby.
+    async fn write_frames(&self, writer: &SocketWriter, frames: &[Arc<WindowFrame>]) -> Wrote {
+        let Some(last) = frames.last() else { return Ok(None) };
         let connection = self.connection();
         connection.blocked.store(true, Ordering::Relaxed);
         let written = writer.frames(frames).await;
@@ -274,7 +276,7 @@ impl Following {
         if self.ack == AckMode::Written {
             self.confirm_written(frames).await;
         }
-        Ok(())
+        Ok(Some(last.cursor))
     }
 
     fn count_frames(&self, frames: &[Arc<WindowFrame>], bytes: usize) {
@@ -311,7 +313,7 @@ impl Following {
         }
     }
 
-    async fn write_gap(&self, writer: &SocketWriter, missing: Missing) -> Result<(), Ending> {
+    async fn write_gap(&self, writer: &SocketWriter, missing: Missing) -> Wrote {
         let newest =
             self.context.broker.bounds().await.ok().map(|bounds| bounds.newest_cursor().to_event_id());
         let event = GapEvent {
@@ -324,10 +326,10 @@ impl Following {
         self.context.metrics.count_gap(missing.reason);
         let bytes = writer.body(&gap_frame(&event, Some(missing.resumed_after))).await?;
         self.count_bytes(bytes);
-        Ok(())
+        Ok(Some(missing.resumed_after))
     }
 
-    async fn replay(&mut self, writer: &SocketWriter, after: Cursor, limit: usize) -> Result<(), Ending> {
+    async fn replay(&mut self, writer: &SocketWriter, after: Cursor, limit: usize) -> Wrote {
         self.connection().replaying.store(true, Ordering::Relaxed);
         let page =
             match tokio::time::timeout(self.context.timing.log_read, read_page(&self.context, after, limit))
@@ -343,12 +345,13 @@ impl Following {
                 }
             };
         let (gap, frames) = self.feed.accept(&page, Instant::now());
-        if let Some(missing) = gap {
-            self.write_gap(writer, missing).await?;
-        }
-        self.write_frames(writer, &frames).await?;
+        let told_gap = match gap {
+            Some(missing) => self.write_gap(writer, missing).await?,
+            None => None,
+        };
+        let told_frames = self.write_frames(writer, &frames).await?;
         self.connection().replaying.store(self.feed.is_replaying(), Ordering::Relaxed);
-        Ok(())
+        Ok(told_frames.or(told_gap))
     }
 
     fn note_place(&self) {
@@ -406,7 +409,10 @@ impl Quiet {
         self.heartbeat_at.min(self.cursor_at)
     }
 
-    fn wrote(&mut self, now: Instant, told: Cursor) {
+    /// Something was written, the last of it at this position. What a stream has looked at and what it was told are
+    /// two things: a page of a replay may hold nothing for it.
+    fn wrote(&mut self, now: Instant, told: Option<Cursor>) {
+        let Some(told) = told else { return };
         self.heartbeat_at = now + self.timing.heartbeat;
         self.cursor_at = now + self.timing.cursor;
         self.told = told;
