@@ -214,6 +214,7 @@ fn app_state(
     };
     let context = StreamContext {
         broker: broker.clone(),
+        window: window.clone(),
         metrics: Arc::clone(metrics),
         replay_permits: Semaphore::new(config.replay_permits),
         timing,

@@ -15,9 +15,9 @@ use super::close::{CloseCode, RetryPolicy, close_frame};
 use super::connections::{AckMode, Connection, Registered};
 use super::feed::{Feed, Step};
 use super::metrics::Metrics;
-use super::window::WindowFrame;
+use super::window::{Window, WindowFrame};
 use super::writer::{SocketWriter, StreamEnd, WriteError};
-use crate::broker::{Broker, Entry, Missing, Page};
+use crate::broker::{Broker, Entry, Missing, Page, StoreError};
 use crate::protocol::api::GapEvent;
 use crate::protocol::encode::HEARTBEAT;
 use crate::protocol::event::control;
@@ -31,6 +31,8 @@ const BACKLOG_BATCH: usize = 64;
 pub(crate) struct StreamContext {
     /// The log, for replays.
     pub(crate) broker: Broker,
+    /// Its newest part.
+    pub(crate) window: Window,
     /// Counters.
     pub(crate) metrics: Arc<Metrics>,
     /// Streams that may read the log at the same time.
@@ -254,7 +256,7 @@ impl Following {
             for owner in self.connection().identity.mailboxes() {
                 let newest = backlog.entries.iter().rev().find(|entry| entry.address == owner);
                 let Some(entry) = newest else { continue };
-                confirm(&self.context, &owner, entry.cursor).await;
+                confirm_or_repeat(&self.context, &owner, entry.cursor).await;
             }
         }
         if !backlog.then.is_empty() {
@@ -309,7 +311,7 @@ impl Following {
         for owner in self.connection().identity.mailboxes() {
             let newest = frames.iter().rev().find(|frame| frame.address == owner);
             let Some(frame) = newest else { continue };
-            confirm(&self.context, &owner, frame.cursor).await;
+            confirm_or_repeat(&self.context, &owner, frame.cursor).await;
         }
     }
 
@@ -371,17 +373,34 @@ async fn read_page(context: &StreamContext, after: Cursor, limit: usize) -> Resu
     })
 }
 
-/// Takes messages out of a mailbox. A failure costs a repetition, never a message, so it is only logged.
-pub(crate) async fn confirm(context: &StreamContext, owner: &Address, up_to: Cursor) -> u64 {
-    match context.broker.confirm(owner, up_to.position).await {
-        Ok(count) => {
-            context.metrics.confirmed.fetch_add(count, Ordering::Relaxed);
-            count
-        }
-        Err(error) => {
-            tracing::warn!(%error, %owner, "a confirmation was not kept; the messages will be sent again");
-            0
-        }
+/// Takes everything up to a position out of a mailbox, and counts it where it is still in the window. The position
+/// is one that the log has given out: nobody confirms what is yet to come.
+///
+/// # Errors
+/// The store failed; what was not confirmed will be sent again.
+pub(crate) async fn confirm(
+    context: &StreamContext,
+    owner: &Address,
+    up_to: Cursor,
+) -> Result<u64, StoreError> {
+    let mailbox = context.broker.mailbox(owner).await?;
+    if mailbox.entries.is_empty() && mailbox.overflowed == 0 {
+        // Nearly everybody, on every reconnect: a read, but no write.
+        return Ok(0);
+    }
+    let confirmed = mailbox.entries.iter().filter(|entry| entry.cursor.position <= up_to.position);
+    for frame in confirmed.filter_map(|entry| context.window.find(entry.cursor)) {
+        frame.confirmed.fetch_add(1, Ordering::Relaxed);
+    }
+    let count = context.broker.confirm(owner, up_to.position).await?;
+    context.metrics.confirmed.fetch_add(count, Ordering::Relaxed);
+    Ok(count)
+}
+
+/// As [`confirm`], where nobody waits for an answer: a failure costs a repetition, never a message.
+pub(crate) async fn confirm_or_repeat(context: &StreamContext, owner: &Address, up_to: Cursor) {
+    if let Err(error) = confirm(context, owner, up_to).await {
+        tracing::warn!(%error, %owner, "a confirmation was not kept; the messages will be sent again");
     }
 }
 

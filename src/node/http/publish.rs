@@ -14,6 +14,7 @@ use super::AppState;
 use super::error::ApiError;
 use super::path::Named;
 use crate::broker::{Appended, Broker, NewEvent};
+use crate::node::stream::confirm;
 use crate::protocol::api::{AckRequest, Acked, PublishRequest, Published};
 use crate::protocol::{Address, ClientId, Envelope, EventType, MessageId, NodeId, Topic, UserId};
 
@@ -22,7 +23,7 @@ type Answer = Result<(StatusCode, Json<Published>), ApiError>;
 
 /// `POST /api/sse/broadcast`
 pub(crate) async fn to_all(State(app): State<Arc<AppState>>, headers: HeaderMap, body: Body) -> Answer {
-    publish(&app, Address::All, &headers, &body?).await
+    publish(&app, Address::All, &headers, body).await
 }
 
 /// `POST /api/sse/broadcast/{clientId}`
@@ -32,7 +33,7 @@ pub(crate) async fn to_client(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    publish(&app, Address::Client(client), &headers, &body?).await
+    publish(&app, Address::Client(client), &headers, body).await
 }
 
 /// `POST /api/sse/users/{userId}`
@@ -42,7 +43,7 @@ pub(crate) async fn to_user(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    publish(&app, Address::User(user), &headers, &body?).await
+    publish(&app, Address::User(user), &headers, body).await
 }
 
 /// `POST /api/sse/topics/{topic}`
@@ -52,7 +53,7 @@ pub(crate) async fn to_topic(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    publish(&app, Address::Topic(topic), &headers, &body?).await
+    publish(&app, Address::Topic(topic), &headers, body).await
 }
 
 /// `POST /api/sse/broadcast/server/{serverId}`
@@ -62,7 +63,7 @@ pub(crate) async fn to_node(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    publish(&app, Address::Node(node), &headers, &body?).await
+    publish(&app, Address::Node(node), &headers, body).await
 }
 
 /// `POST /api/sse/broadcast/server/{serverId}/client/{clientId}`
@@ -75,7 +76,7 @@ pub(crate) async fn to_node_client(
     let invalid = |error: crate::protocol::InvalidName| ApiError::Invalid(error.to_string());
     let node = NodeId::parse(&node).map_err(invalid)?;
     let client = ClientId::parse(&client).map_err(invalid)?;
-    publish(&app, Address::NodeClient(node, client), &headers, &body?).await
+    publish(&app, Address::NodeClient(node, client), &headers, body).await
 }
 
 /// `POST /api/sse/ack`
@@ -93,21 +94,19 @@ pub(crate) async fn ack(State(app): State<Arc<AppState>>, body: Body) -> Result<
     if cursor.epoch != bounds.epoch {
         return Err(ApiError::Body(format!("id {} belongs to another history of the log", request.id)));
     }
+    if cursor.position > bounds.newest {
+        // Nobody can have what is not there yet.
+        let newest = bounds.newest_cursor();
+        return Err(ApiError::Body(format!("id {} is beyond the newest, which is {newest}", request.id)));
+    }
     let mut confirmed = 0;
     for owner in &owners {
-        // What a mailbox holds and this node still has in its window is what the ack newly confirms.
-        let mailbox = app.broker.mailbox(owner).await?;
-        let frames = mailbox.entries.iter().filter(|entry| entry.cursor.position <= cursor.position);
-        for frame in frames.filter_map(|entry| app.window.find(entry.cursor)) {
-            frame.confirmed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        }
-        confirmed += app.broker.confirm(owner, cursor.position).await?;
+        confirmed += confirm(&app.context, owner, cursor).await?;
     }
-    app.context.metrics.confirmed.fetch_add(confirmed, std::sync::atomic::Ordering::Relaxed);
     Ok(Json(Acked { confirmed }))
 }
 
-async fn publish(app: &AppState, address: Address, headers: &HeaderMap, body: &Bytes) -> Answer {
+async fn publish(app: &AppState, address: Address, headers: &HeaderMap, body: Body) -> Answer {
     let outcome = publish_event(app, address, headers, body).await;
     if outcome.is_err() {
         app.context.metrics.publish_errors.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -119,9 +118,9 @@ async fn publish_event(
     app: &AppState,
     address: Address,
     headers: &HeaderMap,
-    body: &Bytes,
+    body: Body,
 ) -> Result<Published, ApiError> {
-    let mut request: PublishRequest = parse(body)?;
+    let mut request: PublishRequest = parse(&body?)?;
     if let Some(key) = idempotency_key(headers)? {
         request.id = Some(key);
     }
@@ -208,7 +207,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<MessageId>, ApiError> {
 }
 
 /// Reads a JSON body whatever its `Content-Type` says: `curl -d` sends another one.
-fn parse<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => ApiError::Body(error.to_string()),
         serde_json::error::Category::Io

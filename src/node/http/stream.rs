@@ -21,7 +21,7 @@ use crate::node::close::{CloseCode, close_frame};
 use crate::node::config::RejectMode;
 use crate::node::connections::{AckMode, Connection, Identity};
 use crate::node::feed::Feed;
-use crate::node::stream::{Backlog, Body, Following, HeartbeatForm, Stream, confirm, gap_frame};
+use crate::node::stream::{Backlog, Body, Following, HeartbeatForm, Stream, confirm_or_repeat, gap_frame};
 use crate::protocol::api::{ConnectionEvent, GapEvent, GapReason, Resumed};
 use crate::protocol::event::control;
 use crate::protocol::{ClientId, ConnectionId, Cursor, Frame, Resume, Topic, UserId};
@@ -59,6 +59,16 @@ struct Start {
     feed: Feed,
     resumed: Resumed,
     gap: Option<(GapReason, Option<u64>)>,
+}
+
+impl Start {
+    /// Whether the log has given out the cursor that was asked for. What is only too old was given out as well.
+    fn is_sound(&self) -> bool {
+        self.gap.is_none_or(|(reason, _)| match reason {
+            GapReason::Trimmed => true,
+            GapReason::Epoch | GapReason::Rollback | GapReason::Overflow | GapReason::Malformed => false,
+        })
+    }
 }
 
 /// Opens a stream.
@@ -168,10 +178,10 @@ async fn follow(
     let start = start(app, &wish.resume, reader).await?;
     let from = start.feed.cursor();
     if let (AckMode::Cursor, Resume::After(cursor)) = (wish.ack, &wish.resume)
-        && cursor.epoch == from.epoch
+        && start.is_sound()
     {
         for owner in wish.identity.mailboxes() {
-            confirm(&app.context, &owner, *cursor).await;
+            confirm_or_repeat(&app.context, &owner, *cursor).await;
         }
     }
     let (entries, overflowed) = unconfirmed(app, &wish.identity, from).await?;
