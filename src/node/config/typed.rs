@@ -120,6 +120,7 @@ impl Loaded {
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const KIB: u64 = 1 << 10;
@@ -148,8 +149,9 @@ impl Reader {
             max_connections_per_address: self.read("max-connections-per-address", some_connections),
             accept_rate: self.read("accept-rate", |text| value::count(text, 0..=1_000_000)),
             reject: self.read("reject", value::word),
-            retry: self.read("retry", |text| value::duration(text, 10 * MILLISECOND..=HOUR)),
-            retry_jitter: self.read("retry-jitter", |text| value::duration(text, Duration::ZERO..=HOUR)),
+            retry: self.read("retry", |text| value::duration(text, SECOND..=10 * MINUTE)),
+            retry_jitter: self
+                .read("retry-jitter", |text| value::duration(text, Duration::ZERO..=10 * MINUTE)),
             heartbeat: self.read("heartbeat", |text| value::duration(text, 10 * MILLISECOND..=HOUR)),
             cursor_every: self
                 .read("cursor-every", |text| value::duration(text, 10 * MILLISECOND..=24 * HOUR)),
