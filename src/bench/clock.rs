@@ -1,0 +1,69 @@
+//! Times of a run. Never reads a clock itself: whoever owns the run's clock makes a [`RunTime`] from it.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Nanoseconds since the run started, that is since publishers' plans and the fault timeline began to count. What
+/// happened earlier (clients that connect during set-up) happened at zero. Half the size of a [`Duration`]: the
+/// ledger keeps two for every published event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunTime(u64);
+
+impl RunTime {
+    /// The start of the run.
+    pub const ZERO: Self = Self(0);
+    /// Later than everything.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// From nanoseconds since the start.
+    #[must_use]
+    pub fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the start.
+    #[must_use]
+    pub fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Time since the start.
+    #[must_use]
+    pub fn since_start(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+
+    /// How long after an earlier time; zero when that one is later.
+    #[must_use]
+    pub fn after(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This much later.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(Self::from(duration).0))
+    }
+
+    /// This much earlier, not before the start.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(Self::from(duration).0))
+    }
+}
+
+impl From<Duration> for RunTime {
+    /// A run of more than 584 years saturates.
+    fn from(since_start: Duration) -> Self {
+        Self(u64::try_from(since_start.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+impl fmt::Display for RunTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}s", self.since_start().as_secs_f64())
+    }
+}

@@ -1,0 +1,220 @@
+//! What the ledgers say when they are laid beside each other. Read [`Account`] first.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bench::plan::{AddressId, GroupId, PhaseId};
+
+/// Counts of deliveries (an event times a subscriber), and what went wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Deliveries that were owed. The sum of `ok`, `lost`, `unseen` and `gap_declared`.
+    pub expected: u64,
+    /// Owed, and arrived.
+    pub ok: u64,
+    /// Deliveries of indeterminate publishes that arrived after all.
+    pub recovered: u64,
+    /// Owed, and proven missing.
+    pub lost: u64,
+    /// Owed, missing, and nothing proves it.
+    pub unseen: u64,
+    /// Owed, missing, and the server said so.
+    pub gap_declared: u64,
+    /// Published between sessions under at-most-once: not owed.
+    pub missed_offline: u64,
+    /// Repeated within one session.
+    pub duplicated_in_session: u64,
+    /// Repeated across a reconnect.
+    pub duplicated_across_reconnect: u64,
+    /// Arrived after a later one.
+    pub reordered: u64,
+    /// How many events of its series were ahead of it, at most.
+    pub reordered_by_at_most: u64,
+    /// Inversions that were too many to be kept, and so could not be judged.
+    pub order_unjudged: u64,
+    /// Should not have arrived.
+    pub unexpected: Unexpected,
+    /// Events (not deliveries) that were acknowledged and are neither delivered to all nor in the log.
+    pub forgotten: u64,
+    /// Sessions that were resumed with a cursor and skipped events that were owed.
+    pub misplaced_resumes: u64,
+    /// SSE ids that stood for two events.
+    pub inconsistent_ids: u64,
+    /// Clients that their server made go away for good, or that never got back.
+    pub never_recovered: u64,
+    /// How publishes ended.
+    pub publishes: PublishCounts,
+    /// What was seen of each kind of anomaly, with the first examples.
+    pub anomalies: Vec<Anomaly>,
+    /// What each fault did.
+    pub faults: Vec<FaultImpact>,
+    /// Missing deliveries (lost, unseen, declared) by group and phase of their publish: infinite latencies.
+    pub missing_by: Vec<((GroupId, PhaseId), u64)>,
+    /// Addresses with missing deliveries, sorted: what an audit read should look at first.
+    pub missing_addresses: Vec<AddressId>,
+    /// Whether an audit read was laid beside it.
+    pub audited: bool,
+}
+
+/// Deliveries that should not have been.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unexpected {
+    /// Nobody published it, in this run or, as far as its payload tells, in any.
+    pub never_published: u64,
+    /// Its publish had been refused.
+    pub refused: u64,
+    /// Another run's.
+    pub other_run: u64,
+    /// Addressed to somebody else.
+    pub leaked: u64,
+}
+
+impl Unexpected {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.never_published + self.refused + self.other_run + self.leaked
+    }
+}
+
+/// How publishes ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishCounts {
+    /// Acknowledged.
+    pub ok: u64,
+    /// Refused.
+    pub fail: u64,
+    /// Nobody knows.
+    pub indeterminate: u64,
+    /// Never sent: too many were in flight.
+    pub dropped: u64,
+}
+
+/// A kind of anomaly. Its text is its name in reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnomalyKind {
+    /// Addressed to somebody else.
+    Leak,
+    /// Proven missing.
+    Lost,
+    /// Missing, and the audit read lacks it too.
+    Forgotten,
+    /// A resumed session skipped owed events.
+    MisplacedResume,
+    /// Missing, and declared.
+    GapDeclared,
+    /// Twice in one session.
+    DuplicatedInSession,
+    /// Twice, across a reconnect.
+    DuplicatedAcrossReconnect,
+    /// After a later one.
+    Reordered,
+    /// Nobody published it.
+    NeverPublished,
+    /// Its publish had been refused.
+    RefusedAppeared,
+    /// Another run's.
+    OtherRun,
+    /// One SSE id, two events.
+    InconsistentId,
+    /// Missing, not proven.
+    Unseen,
+    /// A client that never got back.
+    NeverRecovered,
+}
+
+impl AnomalyKind {
+    /// Its name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Leak => "isolation leak",
+            Self::Lost => "lost",
+            Self::Forgotten => "acknowledged and forgotten",
+            Self::MisplacedResume => "replayed from the wrong place",
+            Self::GapDeclared => "gap declared",
+            Self::DuplicatedInSession => "duplicated in session",
+            Self::DuplicatedAcrossReconnect => "duplicated across reconnect",
+            Self::Reordered => "reordered",
+            Self::NeverPublished => "never published",
+            Self::RefusedAppeared => "refused, yet delivered",
+            Self::OtherRun => "of another run",
+            Self::InconsistentId => "inconsistent id",
+            Self::Unseen => "unseen",
+            Self::NeverRecovered => "never recovered",
+        }
+    }
+}
+
+impl fmt::Display for AnomalyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A kind of anomaly: how often, how often in which fault's window, and the first examples.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anomaly {
+    /// What.
+    pub kind: AnomalyKind,
+    /// How often.
+    pub count: u64,
+    /// How often in whose window, by the name of the fault; what is in no window is not in here.
+    pub by_fault: Vec<(String, u64)>,
+    /// The first of them.
+    pub examples: Vec<Example>,
+}
+
+/// Numbers from `first` to `last`, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeqRange {
+    /// Smallest.
+    pub first: u64,
+    /// Largest.
+    pub last: u64,
+}
+
+/// One anomaly by its names.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Example {
+    /// The publisher.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub publisher: Option<String>,
+    /// The address.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub address: Option<String>,
+    /// Which events of the series.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seq: Option<SeqRange>,
+    /// The subscriber, by its client id.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub subscriber: Option<String>,
+    /// The fault in whose window it was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fault: Option<String>,
+    /// Anything more there is to say.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub note: String,
+}
+
+/// What a fault did, and how long it took to get over it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultImpact {
+    /// The fault's name.
+    pub name: String,
+    /// Sessions that ended in its window.
+    pub sessions_cut: u64,
+    /// From applying it to the first session that ended.
+    pub detect: Option<Duration>,
+    /// From the end of a session to the next confirmed one, of 95 % of them.
+    pub reconnect_p95: Option<Duration>,
+    /// From the end of a session to the first new event, of 95 % of them.
+    pub recovery_p95: Option<Duration>,
+    /// Clients that were cut and never got back.
+    pub never_recovered: u64,
+    /// Deliveries lost in its window.
+    pub lost: u64,
+}

@@ -1,0 +1,7 @@
+//! What is told of a run. [`Report`] is data with a version; [`text::render`] and [`Report::to_json`] write it down.
+//! Pure: the same report gives the same text.
+
+mod model;
+pub mod text;
+
+pub use model::{Delivery, FaultReport, MetricReport, Report, RunFacts, SCHEMA_VERSION, Summary};

@@ -1,0 +1,56 @@
+//! Everything that is wrong with a scenario file, at once.
+
+use std::fmt;
+
+use super::Scenario;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Line and column in the file, from 1 on; `None` for a value that `--set` gave.
+    pub at: Option<(usize, usize)>,
+    /// Path of the key: `publishers.main.rate`.
+    pub key: String,
+    /// What is wrong, with the value and what is allowed.
+    pub message: String,
+}
+
+/// All that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems {
+    /// Name of the file, for the message.
+    pub file: String,
+    /// At least one, in the order of the file.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((line, column)) = self.at {
+            write!(f, "{line}:{column}: ")?;
+        }
+        write!(f, "{}: {}", self.key, self.message)
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is not a valid scenario", self.file)?;
+        for problem in &self.problems {
+            write!(f, "\n  {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Reads a scenario. `overrides` are `key.path=value` as given to `--set`, applied in order before anything is
+/// checked; helper flags (`--seed`, `--duration`) are overrides too.
+///
+/// # Errors
+/// [`Problems`]: all of them.
+pub fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Scenario, Problems> {
+    let _ = (file, text, overrides);
+    todo!()
+}
