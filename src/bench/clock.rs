@@ -20,7 +20,7 @@ impl RunTime {
 
     /// From nanoseconds since the start.
     #[must_use]
-    pub fn from_nanos(nanos: u64) -> Self {
+    pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 

@@ -13,8 +13,10 @@
 //! - at least once, exactly once: a subscriber is owed every acknowledged event of its addresses whose publish
 //!   *started* at or after its first confirmed subscription (the `CONNECTION` event) and before its final close, across
 //!   all reconnects between.
-//! - at most once: what was started at or after a session was confirmed, and acknowledged at least
-//!   [`AT_MOST_ONCE_MARGIN`] before that session ended. The rest of it is `missed_offline`.
+//!   A client that goes for good before the run is over leaves something under way behind: there the publish must
+//!   also have been *acknowledged* at least [`MARGIN`] before.
+//! - at most once: what was started at or after a session was confirmed, and acknowledged at least [`MARGIN`] before
+//!   that session ended. The rest of it is `missed_offline`.
 //! - What was started before the subscription was confirmed, or after the close, may arrive and is never missed.
 //!
 //! # What an owed event becomes
@@ -39,14 +41,17 @@
 
 mod account;
 mod audit;
+mod findings;
+mod impact;
 mod judge;
+mod owed;
 mod publish;
 mod runs;
 mod subscriber;
 
 pub use account::{Account, Anomaly, AnomalyKind, Example, FaultImpact, PublishCounts, SeqRange, Unexpected};
 pub use audit::AuditLedger;
-pub use judge::{AT_MOST_ONCE_MARGIN, Evidence, FaultRecord, judge};
+pub use judge::{Evidence, FaultRecord, MARGIN, judge};
 pub use publish::{PublishLedger, PublishOutcome};
 pub use runs::Runs;
 pub use subscriber::{Arrival, Ending, Path, SubscriberLedger};

@@ -1,11 +1,26 @@
 //! What one virtual client saw. Told of every event as it arrives; answers what it was, so that the client can
-//! record its latency.
+//! record its latency. Bounded: runs instead of numbers, and the first of each anomaly instead of all.
+//! Read [`SubscriberLedger`] first.
 
 use std::time::Duration;
 
 use crate::bench::clock::RunTime;
 use crate::bench::payload::{Foreign, RunId, Stamp};
-use crate::bench::plan::{AddressId, SubscriberPlan};
+use crate::bench::plan::{AddressId, Plan, PublisherId, SubscriberId};
+
+use super::Runs;
+
+/// Inversions that one client keeps until they can be judged. Those of a healthy server are rare: only publishes
+/// that were in flight together.
+const INVERSIONS_MAX: usize = 1_024;
+/// Examples that one client keeps of each kind of anomaly.
+const EXAMPLES_MAX: usize = 4;
+/// Resumed sessions that skipped something, until they can be judged.
+const SKIPS_MAX: usize = 256;
+/// Declared gaps of one series. A server that declares more has its later losses counted as lost.
+const GAPS_MAX: usize = 1_024;
+/// Ids that one client remembers, to find one that stands for two events.
+const WITNESSES_MAX: usize = 65_536;
 
 /// How an event reached the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,8 +61,10 @@ pub enum Arrival {
 /// Why a client connects no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// The plan said so, or the run was over and the stream was open.
-    Planned,
+    /// The run was over and its stream was open.
+    RunOver,
+    /// The plan made it leave before that.
+    Left,
     /// Its stream ended, and its policy is not to come back.
     NoReconnect,
     /// Its policy gave up (a browser after a 503, …): the server made it go away for good.
@@ -59,59 +76,404 @@ pub enum Ending {
 /// The book of one virtual client.
 #[derive(Debug, Clone)]
 pub struct SubscriberLedger {
+    id: SubscriberId,
     run: RunId,
+    addresses: Box<[AddressId]>,
+    /// Beside `addresses`: whose sentinel has come.
+    sentinels: Box<[bool]>,
+    series: Vec<SeriesBook>,
+    sessions: Vec<Session>,
+    finished: Option<(RunTime, Ending)>,
+    last_gap: Option<RunTime>,
+    /// Ids are remembered when these bits of their hash are zero: the same ids at every client.
+    id_mask: u64,
+    last_id: Option<Witness>,
+    anomalies: Anomalies,
+}
+
+/// What arrived of one publisher and address.
+#[derive(Debug, Clone)]
+pub(super) struct SeriesBook {
+    pub(super) publisher: PublisherId,
+    pub(super) address: AddressId,
+    pub(super) seen: Runs,
+    /// The part that arrived in session number `session`.
+    in_session: Runs,
+    session: usize,
+    /// Whether this session has brought something new.
+    went_on: bool,
+    pub(super) gaps: Vec<DeclaredGap>,
+}
+
+/// A `GAP` as one series saw it: it covers numbers above `after` and below `before`, started up to `at`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DeclaredGap {
+    pub(super) after: u64,
+    pub(super) before: u64,
+    pub(super) at: RunTime,
+}
+
+/// From a confirmed subscription to the end of its stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Session {
+    pub(super) confirmed: RunTime,
+    /// [`RunTime::NEVER`] while it is open, and when it was open to the end.
+    pub(super) ended: RunTime,
+    pub(super) first_new: Option<RunTime>,
+    resumed: bool,
+}
+
+/// What went wrong, as far as the client can tell alone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Anomalies {
+    pub(super) in_session: Sightings,
+    pub(super) across_reconnect: Sightings,
+    pub(super) leaked: Sightings,
+    pub(super) other_run: Sightings,
+    pub(super) foreign: Sightings,
+    pub(super) inconsistent: Sightings,
+    pub(super) inversions: Vec<Inversion>,
+    pub(super) inversions_dropped: u64,
+    pub(super) skips: Vec<Skip>,
+    pub(super) witnesses: Vec<Witness>,
+}
+
+/// How often, and the first of them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sightings {
+    pub(super) count: u64,
+    pub(super) first: Vec<Sighting>,
+}
+
+/// An event at a time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sighting {
+    pub(super) at: RunTime,
+    /// `None`: nothing that a run published.
+    pub(super) stamp: Option<Stamp>,
+}
+
+/// Within a session, `seq` arrived after `ahead` of the same series.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inversion {
+    pub(super) publisher: PublisherId,
+    pub(super) address: AddressId,
+    pub(super) seq: u64,
+    pub(super) ahead: u64,
+    pub(super) at: RunTime,
+}
+
+/// A resumed session went on with `before` where `after` was the last one that the client had.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Skip {
+    pub(super) publisher: PublisherId,
+    pub(super) address: AddressId,
+    pub(super) after: u64,
+    pub(super) before: u64,
+    pub(super) confirmed: RunTime,
+    pub(super) session: usize,
+}
+
+/// An SSE id and what it stood for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Witness {
+    pub(super) id: u64,
+    pub(super) publisher: PublisherId,
+    pub(super) address: AddressId,
+    pub(super) seq: u64,
 }
 
 impl SubscriberLedger {
-    /// An empty book.
+    /// An empty book for a client of the plan.
+    ///
+    /// # Panics
+    /// When the plan has no such client.
     #[must_use]
-    pub fn new(plan: &SubscriberPlan, run: RunId) -> Self {
-        let _ = plan;
-        Self { run }
+    pub fn new(plan: &Plan, id: SubscriberId) -> Self {
+        let subscriber = plan.subscriber(id).expect("the id comes from this plan");
+        Self {
+            id,
+            run: plan.run,
+            addresses: subscriber.addresses.clone(),
+            sentinels: vec![false; subscriber.addresses.len()].into_boxed_slice(),
+            series: Vec::new(),
+            sessions: Vec::new(),
+            finished: None,
+            last_gap: None,
+            id_mask: plan.id_mask,
+            last_id: None,
+            anomalies: Anomalies::default(),
+        }
     }
 
     /// A session begins: the `CONNECTION` event came. `resumed`: the client had sent a cursor.
     pub fn confirmed(&mut self, at: RunTime, resumed: bool) {
-        let _ = (at, resumed, self.run);
-        todo!()
+        self.end_session(at);
+        self.sessions.push(Session { confirmed: at, ended: RunTime::NEVER, first_new: None, resumed });
     }
 
-    /// The session is over: the stream ended or broke, whoever did it.
+    /// The session is over: the stream ended or broke. Not for the end of the client itself, see [`Self::finish`].
     pub fn disconnected(&mut self, at: RunTime) {
-        let _ = at;
-        todo!()
+        self.end_session(at);
+    }
+
+    fn end_session(&mut self, at: RunTime) {
+        if let Some(session) = self.sessions.last_mut().filter(|session| session.ended == RunTime::NEVER) {
+            session.ended = at;
+        }
     }
 
     /// The server said that something cannot be replayed.
     pub fn gap(&mut self, at: RunTime) {
-        let _ = at;
-        todo!()
+        self.last_gap = Some(at);
+        for series in &mut self.series {
+            series.declare_gap(at);
+        }
     }
 
     /// An event with its `id:` and `data:`; not for the node's own control events.
     pub fn event(&mut self, at: RunTime, id: Option<&str>, data: &str) -> Arrival {
         match Stamp::decode(data) {
             Ok(stamp) => self.arrive(at, id, stamp),
-            Err(Foreign) => todo!(),
+            Err(Foreign) => {
+                self.anomalies.foreign.add(Sighting { at, stamp: None });
+                Arrival::Foreign
+            }
         }
     }
 
     /// The same for an event whose stamp is known already.
     pub fn arrive(&mut self, at: RunTime, id: Option<&str>, stamp: Stamp) -> Arrival {
-        let _ = (at, id, stamp);
-        todo!()
+        let sighting = Sighting { at, stamp: Some(stamp) };
+        if stamp.run != self.run {
+            self.anomalies.other_run.add(sighting);
+            return Arrival::OtherRun;
+        }
+        let Ok(own) = self.addresses.binary_search(&stamp.address) else {
+            self.anomalies.leaked.add(sighting);
+            return Arrival::Leaked;
+        };
+        if stamp.publisher == PublisherId::SENTINEL {
+            self.sentinels[own] = true;
+            return Arrival::Sentinel(stamp.address);
+        }
+        if let Some(id) = id {
+            self.witness(at, id, stamp);
+        }
+        self.account(at, stamp)
+    }
+
+    fn account(&mut self, at: RunTime, stamp: Stamp) -> Arrival {
+        let number = self.sessions.len();
+        let session = self.sessions.last_mut();
+        let resumed = session.as_ref().is_some_and(|session| session.resumed);
+        let confirmed = session.as_ref().map_or(RunTime::ZERO, |session| session.confirmed);
+        let series = find_or_add(&mut self.series, stamp, self.last_gap);
+        let in_session_before = series.enter_session(number);
+        let had = series.seen.max().unwrap_or(0);
+        if !series.in_session.insert(stamp.seq) {
+            self.anomalies.in_session.add(Sighting { at, stamp: Some(stamp) });
+            return Arrival::Repeated { in_session: true };
+        }
+        if !series.seen.insert(stamp.seq) {
+            self.anomalies.across_reconnect.add(Sighting { at, stamp: Some(stamp) });
+            return Arrival::Repeated { in_session: false };
+        }
+        series.close_gap(stamp.seq);
+        let (publisher, address, seq) = (stamp.publisher, stamp.address, stamp.seq);
+        if let Some(ahead) = in_session_before.filter(|ahead| *ahead > seq) {
+            self.anomalies.invert(Inversion { publisher, address, seq, ahead, at });
+        } else if resumed && !series.went_on && seq > had + 1 {
+            let skip = Skip { publisher, address, after: had, before: seq, confirmed, session: number };
+            self.anomalies.skip(skip);
+        }
+        series.went_on = true;
+        let recovered_after = self.note_first_new(at);
+        let path = if stamp.due < confirmed { Path::Replay } else { Path::Live };
+        Arrival::New { stamp, path, recovered_after }
+    }
+
+    /// The first new event of a session that follows a lost one.
+    fn note_first_new(&mut self, at: RunTime) -> Option<Duration> {
+        let [.., before, session] = self.sessions.as_mut_slice() else { return None };
+        if session.first_new.is_some() {
+            return None;
+        }
+        session.first_new = Some(at);
+        Some(at.after(before.ended))
+    }
+
+    fn witness(&mut self, at: RunTime, id: &str, stamp: Stamp) {
+        let witness =
+            Witness { id: hash(id), publisher: stamp.publisher, address: stamp.address, seq: stamp.seq };
+        let last = self.last_id.replace(witness);
+        if last.is_some_and(|last| last.id == witness.id && last != witness) {
+            self.anomalies.inconsistent.add(Sighting { at, stamp: Some(stamp) });
+        } else if witness.id & self.id_mask == 0 && self.anomalies.witnesses.len() < WITNESSES_MAX {
+            self.anomalies.witnesses.push(witness);
+        }
     }
 
     /// The client connects no more.
     pub fn finish(&mut self, at: RunTime, ending: Ending) {
-        let _ = (at, ending);
-        todo!()
+        self.finished = Some((at, ending));
     }
 
-    /// Of these addresses (sorted), those that are its own and whose sentinel has not come.
+    /// Of these addresses, how many are its own without their sentinel having come.
     #[must_use]
     pub fn sentinels_missing(&self, published: &[AddressId]) -> usize {
-        let _ = published;
-        todo!()
+        let is_missing = |address: &&AddressId| {
+            self.addresses.binary_search(address).is_ok_and(|own| !self.sentinels[own])
+        };
+        published.iter().filter(is_missing).count()
     }
+
+    /// Bytes that the book takes, on the heap and off it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let anomalies = &self.anomalies;
+        let series: usize = self.series.iter().map(SeriesBook::heap_bytes).sum();
+        size_of::<Self>()
+            + size_of_val(&*self.addresses)
+            + size_of_val(&*self.sentinels)
+            + self.series.capacity() * size_of::<SeriesBook>()
+            + series
+            + self.sessions.capacity() * size_of::<Session>()
+            + anomalies.inversions.capacity() * size_of::<Inversion>()
+            + anomalies.skips.capacity() * size_of::<Skip>()
+            + anomalies.witnesses.capacity() * size_of::<Witness>()
+    }
+
+    /// Whose book it is.
+    #[must_use]
+    pub fn id(&self) -> SubscriberId {
+        self.id
+    }
+
+    pub(super) fn book(&self, publisher: PublisherId, address: AddressId) -> Option<&SeriesBook> {
+        self.series.iter().find(|series| series.publisher == publisher && series.address == address)
+    }
+
+    pub(super) fn books(&self) -> &[SeriesBook] {
+        &self.series
+    }
+
+    pub(super) fn sessions(&self) -> &[Session] {
+        &self.sessions
+    }
+
+    pub(super) fn has_sentinel(&self, address: AddressId) -> bool {
+        self.addresses.binary_search(&address).is_ok_and(|own| self.sentinels[own])
+    }
+
+    pub(super) fn addresses(&self) -> &[AddressId] {
+        &self.addresses
+    }
+
+    pub(super) fn anomalies(&self) -> &Anomalies {
+        &self.anomalies
+    }
+
+    pub(super) fn last_gap(&self) -> Option<RunTime> {
+        self.last_gap
+    }
+
+    pub(super) fn ending(&self) -> Option<(RunTime, Ending)> {
+        self.finished
+    }
+}
+
+/// The book of the stamp's series. A client has a few dozen at the most, and mostly hits the first ones.
+fn find_or_add(all: &mut Vec<SeriesBook>, stamp: Stamp, last_gap: Option<RunTime>) -> &mut SeriesBook {
+    let found =
+        all.iter().position(|series| series.publisher == stamp.publisher && series.address == stamp.address);
+    let index = found.unwrap_or_else(|| {
+        let mut series = SeriesBook {
+            publisher: stamp.publisher,
+            address: stamp.address,
+            seen: Runs::default(),
+            in_session: Runs::default(),
+            session: 0,
+            gaps: Vec::new(),
+            went_on: false,
+        };
+        if let Some(at) = last_gap {
+            series.declare_gap(at);
+        }
+        // One more, not twice as many: ten thousand clients have such a list.
+        all.reserve_exact(1);
+        all.push(series);
+        all.len() - 1
+    });
+    &mut all[index]
+}
+
+impl SeriesBook {
+    /// Begins to compare anew where a session begins; returns the highest number of the session so far.
+    fn enter_session(&mut self, session: usize) -> Option<u64> {
+        if self.session != session {
+            self.session = session;
+            self.in_session = Runs::default();
+            self.went_on = false;
+        }
+        self.in_session.max()
+    }
+
+    fn declare_gap(&mut self, at: RunTime) {
+        let after = self.seen.max().unwrap_or(0);
+        if let Some(last) = self.gaps.last_mut()
+            && last.before == u64::MAX
+            && last.after == after
+        {
+            last.at = at;
+        } else if self.gaps.len() < GAPS_MAX {
+            self.gaps.push(DeclaredGap { after, before: u64::MAX, at });
+        }
+    }
+
+    fn close_gap(&mut self, seq: u64) {
+        if let Some(open) = self.gaps.last_mut().filter(|gap| gap.before == u64::MAX && seq > gap.after) {
+            open.before = seq;
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.seen.heap_bytes()
+            + self.in_session.heap_bytes()
+            + self.gaps.capacity() * size_of::<DeclaredGap>()
+    }
+}
+
+impl Anomalies {
+    fn invert(&mut self, inversion: Inversion) {
+        if self.inversions.len() < INVERSIONS_MAX {
+            self.inversions.push(inversion);
+        } else {
+            self.inversions_dropped += 1;
+        }
+    }
+
+    fn skip(&mut self, skip: Skip) {
+        if self.skips.len() < SKIPS_MAX {
+            self.skips.push(skip);
+        }
+    }
+}
+
+impl Sightings {
+    fn add(&mut self, sighting: Sighting) {
+        self.count += 1;
+        if self.first.len() < EXAMPLES_MAX {
+            self.first.push(sighting);
+        }
+    }
+}
+
+/// FNV-1a, its bits mixed: ids of one log differ only in their last characters.
+fn hash(id: &str) -> u64 {
+    let fnv = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mixed = (fnv ^ (fnv >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    mixed ^ (mixed >> 32)
 }

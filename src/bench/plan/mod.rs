@@ -16,8 +16,8 @@ use crate::bench::scenario::{
 use crate::bench::threshold::Threshold;
 use crate::protocol::{Address, ClientId, NodeId, Topic, UserId};
 
-pub use phases::{PhaseId, Phases};
-pub use publishers::{Due, PublisherPlan, Schedule};
+pub use phases::{PhaseId, Phases, RECOVERY};
+pub use publishers::{Due, PublisherPlan, Schedule, Targets};
 
 /// A virtual client: index into [`Plan::subscribers`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,6 +78,9 @@ pub struct Plan {
     pub thresholds: Vec<Threshold>,
     /// Where results go.
     pub output: Output,
+    /// Subscribers remember an SSE id, to find one that stands for two events, when these bits of its hash are zero:
+    /// zero for every id, more bits for runs with more deliveries than can be remembered.
+    pub id_mask: u64,
 }
 
 /// What the clients of a group have in common.
@@ -211,13 +214,19 @@ impl Plan {
         todo!()
     }
 
+    /// A virtual client.
+    #[must_use]
+    pub fn subscriber(&self, id: SubscriberId) -> Option<&SubscriberPlan> {
+        self.subscribers.get(usize::try_from(id.0).unwrap_or(usize::MAX))
+    }
+
     /// The address behind its number. Numbers that came from the network may name nobody.
     #[must_use]
     pub fn address(&self, id: AddressId) -> Option<&Address> {
         self.addresses.get(usize::try_from(id.0).unwrap_or(usize::MAX))
     }
 
-    /// Which fault each address's number stands for.
+    /// The number of every address.
     #[must_use]
     pub fn address_ids(&self) -> BTreeMap<&Address, AddressId> {
         (0..).map(AddressId).zip(&self.addresses).map(|(id, address)| (address, id)).collect()

@@ -1,0 +1,259 @@
+//! Collects anomalies while a run is judged: how many of each kind, in whose fault's window, and the first examples.
+//! Bounded, however much went wrong.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::bench::clock::RunTime;
+use crate::bench::plan::{AddressId, GroupId, PhaseId, Plan, PublisherId, SubscriberId};
+
+use super::FaultRecord;
+use super::account::{Account, Anomaly, AnomalyKind, Example, SeqRange};
+use super::subscriber::Sightings;
+
+/// Examples of a kind in the account.
+const EXAMPLES: usize = 8;
+/// Places that are remembered of a kind while examples are chosen.
+const PLACES_MAX: usize = 1_024;
+
+/// Publisher, address and number.
+pub(super) type EventKey = (PublisherId, AddressId, u64);
+
+/// What was found so far.
+pub(super) struct Findings<'a> {
+    plan: &'a Plan,
+    faults: &'a [FaultRecord],
+    shelves: BTreeMap<AnomalyKind, Shelf>,
+    missing_by: BTreeMap<(GroupId, PhaseId), u64>,
+    missing_addresses: BTreeMap<AddressId, u64>,
+    /// Missing events come one after the other; they are put away as a run when it ends.
+    open: Option<OpenRun>,
+}
+
+/// Anomalies of one kind.
+#[derive(Default)]
+struct Shelf {
+    count: u64,
+    /// Beside the faults.
+    by_fault: Vec<u64>,
+    places: HashMap<Place, Seen>,
+}
+
+/// Where an anomaly was, for all subscribers that saw it there.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Place {
+    series: Option<(PublisherId, AddressId)>,
+    seq: Option<(u64, u64)>,
+    note: String,
+    /// Distinguishes what is no event.
+    client: Option<SubscriberId>,
+}
+
+struct Seen {
+    at: RunTime,
+    fault: Option<usize>,
+    subscriber: Option<SubscriberId>,
+    subscribers: u64,
+}
+
+struct OpenRun {
+    kind: AnomalyKind,
+    subscriber: SubscriberId,
+    series: (PublisherId, AddressId),
+    seq: (u64, u64),
+    at: RunTime,
+    fault: Option<usize>,
+}
+
+impl<'a> Findings<'a> {
+    pub(super) fn new(plan: &'a Plan, faults: &'a [FaultRecord]) -> Self {
+        Self {
+            plan,
+            faults,
+            shelves: BTreeMap::new(),
+            missing_by: BTreeMap::new(),
+            missing_addresses: BTreeMap::new(),
+            open: None,
+        }
+    }
+
+    /// The fault in whose window a time lies: the one that was applied last.
+    pub(super) fn window(&self, time: RunTime) -> Option<usize> {
+        let covering = self.faults.iter().enumerate().filter(|(_, fault)| fault.covers(time));
+        covering.max_by_key(|(index, fault)| (fault.applied, *index)).map(|(index, _)| index)
+    }
+
+    /// An owed event that did not arrive.
+    pub(super) fn missing(
+        &mut self,
+        kind: AnomalyKind,
+        subscriber: SubscriberId,
+        (publisher, address, seq): EventKey,
+        started: RunTime,
+    ) {
+        let fault = self.window(started);
+        self.add_count(kind, fault, 1);
+        if let Some(client) = self.plan.subscriber(subscriber) {
+            *self.missing_by.entry((client.group, self.plan.phases.at(started))).or_default() += 1;
+        }
+        *self.missing_addresses.entry(address).or_default() += 1;
+        let series = (publisher, address);
+        if let Some(open) = &mut self.open
+            && (open.kind, open.subscriber, open.series, open.fault) == (kind, subscriber, series, fault)
+            && open.seq.1 + 1 == seq
+        {
+            open.seq.1 = seq;
+            return;
+        }
+        self.close_run();
+        self.open = Some(OpenRun { kind, subscriber, series, seq: (seq, seq), at: started, fault });
+    }
+
+    fn close_run(&mut self) {
+        let Some(run) = self.open.take() else { return };
+        let place = Place { series: Some(run.series), seq: Some(run.seq), note: String::new(), client: None };
+        self.place(
+            run.kind,
+            place,
+            Seen { at: run.at, fault: run.fault, subscriber: Some(run.subscriber), subscribers: 1 },
+        );
+    }
+
+    /// An event at a subscriber.
+    pub(super) fn event(&mut self, kind: AnomalyKind, by: SubscriberId, event: EventKey, at: RunTime) {
+        self.noted(kind, by, event, at, String::new());
+    }
+
+    /// An event at a subscriber, with something to say about it.
+    pub(super) fn noted(
+        &mut self,
+        kind: AnomalyKind,
+        by: SubscriberId,
+        event: EventKey,
+        at: RunTime,
+        note: String,
+    ) {
+        let fault = self.window(at);
+        self.add_count(kind, fault, 1);
+        self.show(kind, Some(by), Some(event), (at, fault), note);
+    }
+
+    /// An event in the log.
+    pub(super) fn log_event(&mut self, event: EventKey, at: RunTime) {
+        let fault = self.window(at);
+        self.add_count(AnomalyKind::Forgotten, fault, 1);
+        self.show(AnomalyKind::Forgotten, None, Some(event), (at, fault), String::new());
+    }
+
+    /// A client.
+    pub(super) fn client(&mut self, kind: AnomalyKind, by: SubscriberId, at: RunTime) {
+        let fault = self.window(at);
+        self.add_count(kind, fault, 1);
+        self.show(kind, Some(by), None, (at, fault), String::new());
+    }
+
+    /// What a subscriber counted itself. Only its first sightings have a time, and so a fault.
+    pub(super) fn sightings(&mut self, kind: AnomalyKind, by: SubscriberId, sightings: &Sightings) {
+        if sightings.count == 0 {
+            return;
+        }
+        let without_time = sightings.count.saturating_sub(sightings.first.len() as u64);
+        self.add_count(kind, None, without_time);
+        for sighting in &sightings.first {
+            let fault = self.window(sighting.at);
+            self.add_count(kind, fault, 1);
+            let event = sighting.stamp.map(|stamp| (stamp.publisher, stamp.address, stamp.seq));
+            self.show(kind, Some(by), event, (sighting.at, fault), String::new());
+        }
+    }
+
+    fn add_count(&mut self, kind: AnomalyKind, fault: Option<usize>, by: u64) {
+        let shelf = self.shelves.entry(kind).or_default();
+        shelf.count += by;
+        if let Some(fault) = fault {
+            shelf.by_fault.resize(self.faults.len(), 0);
+            shelf.by_fault[fault] += by;
+        }
+    }
+
+    fn show(
+        &mut self,
+        kind: AnomalyKind,
+        subscriber: Option<SubscriberId>,
+        event: Option<EventKey>,
+        (at, fault): (RunTime, Option<usize>),
+        note: String,
+    ) {
+        let place = Place {
+            series: event.map(|(publisher, address, _)| (publisher, address)),
+            seq: event.map(|(_, _, seq)| (seq, seq)),
+            note,
+            client: if event.is_none() { subscriber } else { None },
+        };
+        self.place(kind, place, Seen { at, fault, subscriber, subscribers: 1 });
+    }
+
+    fn place(&mut self, kind: AnomalyKind, place: Place, seen: Seen) {
+        let places = &mut self.shelves.entry(kind).or_default().places;
+        if let Some(known) = places.get_mut(&place) {
+            known.subscribers += 1;
+        } else if places.len() < PLACES_MAX {
+            places.insert(place, seen);
+        }
+    }
+
+    /// Deliveries of a kind in a fault's window.
+    pub(super) fn in_window(&self, kind: AnomalyKind, fault: usize) -> u64 {
+        self.shelves.get(&kind).and_then(|shelf| shelf.by_fault.get(fault)).copied().unwrap_or(0)
+    }
+
+    /// Writes everything down.
+    pub(super) fn into_account(mut self, account: &mut Account) {
+        self.close_run();
+        for (kind, shelf) in std::mem::take(&mut self.shelves) {
+            account.anomalies.push(self.anomaly(kind, shelf));
+        }
+        account.missing_by = self.missing_by.into_iter().collect();
+        account.missing_addresses = self.missing_addresses.into_keys().collect();
+    }
+
+    fn anomaly(&self, kind: AnomalyKind, shelf: Shelf) -> Anomaly {
+        let by_fault = self.faults.iter().zip(&shelf.by_fault).filter(|(_, count)| **count > 0);
+        let by_fault = by_fault.map(|(fault, count)| (fault.name.clone(), *count)).collect();
+        let mut places: Vec<_> = shelf.places.into_iter().collect();
+        // The first in time; ties by place, so that one history gives one report.
+        places.sort_by(|(a, first), (b, second)| (first.at, a).cmp(&(second.at, b)));
+        let examples = places.into_iter().take(EXAMPLES);
+        let examples = examples.map(|(place, seen)| self.example(place, &seen)).collect();
+        Anomaly { kind, count: shelf.count, by_fault, examples }
+    }
+
+    fn example(&self, place: Place, seen: &Seen) -> Example {
+        let mut note = place.note;
+        if seen.subscribers > 1 {
+            let more = format!("and {} more", seen.subscribers - 1);
+            note = if note.is_empty() { more } else { format!("{note}; {more}") };
+        }
+        Example {
+            publisher: place.series.map(|(publisher, _)| self.publisher_name(publisher)),
+            address: place.series.map(|(_, address)| self.address_name(address)),
+            seq: place.seq.map(|(first, last)| SeqRange { first, last }),
+            subscriber: seen.subscriber.map(|id| self.subscriber_name(id)),
+            fault: seen.fault.map(|fault| self.faults[fault].name.clone()),
+            note,
+        }
+    }
+
+    fn publisher_name(&self, id: PublisherId) -> String {
+        let known = self.plan.publishers.iter().find(|publisher| publisher.id == id);
+        known.map_or_else(|| format!("publisher {}", id.0), |publisher| publisher.name.clone())
+    }
+
+    fn address_name(&self, id: AddressId) -> String {
+        self.plan.address(id).map_or_else(|| format!("address {}", id.0), ToString::to_string)
+    }
+
+    fn subscriber_name(&self, id: SubscriberId) -> String {
+        let known = self.plan.subscriber(id);
+        known.map_or_else(|| format!("subscriber {}", id.0), |subscriber| subscriber.client.to_string())
+    }
+}

@@ -1,0 +1,83 @@
+//! Which events of a series one subscriber is owed. The only place that knows the guarantees.
+
+use crate::bench::clock::RunTime;
+use crate::bench::scenario::Guarantee;
+
+use super::SubscriberLedger;
+use super::judge::MARGIN;
+use super::publish::{Sent, Series};
+use super::subscriber::Ending;
+
+/// The spans of time in which a subscriber is owed what is published.
+#[derive(Debug, Clone)]
+pub(super) struct Owed {
+    spans: Vec<Span>,
+    /// From the first confirmed subscription to the end.
+    whole: Option<(RunTime, RunTime)>,
+}
+
+/// Started at `from` or later and before `until`, and acknowledged at `acknowledged_by` or earlier.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    from: RunTime,
+    until: RunTime,
+    acknowledged_by: RunTime,
+}
+
+impl Owed {
+    pub(super) fn new(guarantee: Guarantee, subscriber: &SubscriberLedger) -> Self {
+        let Some(first) = subscriber.sessions().first() else {
+            return Self { spans: Vec::new(), whole: None };
+        };
+        let (end, ending) = subscriber.ending().unwrap_or((RunTime::NEVER, Ending::RunOver));
+        let whole = Some((first.confirmed, end));
+        // Who stays to the end of a run is waited for; who goes earlier leaves something under way behind.
+        let at_the_end = match ending {
+            Ending::RunOver | Ending::Unreachable => RunTime::NEVER,
+            Ending::Left | Ending::NoReconnect | Ending::GaveUp => end.minus(MARGIN),
+        };
+        let span = |from, ended: RunTime| Span {
+            from,
+            until: ended.min(end),
+            acknowledged_by: if ended < end { ended.minus(MARGIN) } else { at_the_end },
+        };
+        let spans = match guarantee {
+            Guarantee::AtMostOnce => {
+                subscriber.sessions().iter().map(|session| span(session.confirmed, session.ended)).collect()
+            }
+            Guarantee::AtLeastOnce | Guarantee::ExactlyOnce => vec![span(first.confirmed, end)],
+        };
+        Self { spans, whole }
+    }
+
+    /// Numbers that may be owed, both ends included; empty when the first is above the last.
+    pub(super) fn range(&self, series: &Series) -> (u64, u64) {
+        self.whole.map_or((1, 0), |(from, until)| {
+            (series.first_started_at(from), series.first_started_at(until).saturating_sub(1))
+        })
+    }
+
+    /// How many are owed.
+    pub(super) fn count(&self, sent: &Sent<'_>) -> u64 {
+        let (first, last) = self.range(sent.series);
+        match self.spans.as_slice() {
+            [span] if span.acknowledged_by == RunTime::NEVER => sent.acknowledged_within(first, last),
+            _ => (first..=last).filter(|seq| self.includes(sent.series, *seq)).count() as u64,
+        }
+    }
+
+    /// Whether this one is owed.
+    pub(super) fn includes(&self, series: &Series, seq: u64) -> bool {
+        let Some((started, acknowledged)) = series.started(seq).zip(series.acknowledged(seq)) else {
+            return false;
+        };
+        self.spans
+            .iter()
+            .any(|span| started >= span.from && started < span.until && acknowledged <= span.acknowledged_by)
+    }
+
+    /// Whether it was acknowledged, within the life of the subscriber, and is not owed.
+    pub(super) fn is_offline(&self, series: &Series, seq: u64) -> bool {
+        series.acknowledged(seq).is_some() && !self.includes(series, seq)
+    }
+}
