@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod ledger;
+pub mod metric;
 pub mod pacer;
 pub mod payload;
 pub mod plan;

@@ -1,6 +1,6 @@
 //! Measurements: a histogram for each metric and set of tags, counters beside them. One recorder a worker, without
 //! locks; merged when the run is over. Never keeps a sample, never averages percentiles.
-//! Read [`Recorder`] first.
+//! Read [`Recorder`] first, then [`Samples`].
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,54 +10,15 @@ use hdrhistogram::Histogram;
 use super::ledger::Path;
 use super::plan::{GroupId, PhaseId, PublisherId};
 
-/// A metric with a distribution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Trend {
-    /// From the first SYN to the response's head.
-    ConnectTime,
-    /// From the first SYN to the first event.
-    FirstEventTime,
-    /// From when an event was *due* to its arrival, replayed ones too.
-    DeliveryLatency,
-    /// From when it was sent to its arrival.
-    DeliveryLatencySent,
-    /// From sending a publish to its answer.
-    PublishTime,
-    /// From when a publish was due to its sending.
-    PublishDispatchDelay,
-    /// From the end of a stream to the next response's head.
-    ReconnectTime,
-    /// From the end of a stream to the first new event.
-    RecoveryTime,
-    /// Between two heartbeats, or any other bytes, of one stream.
-    HeartbeatGap,
-    /// How late the bench's own tick was: how far it can be trusted.
-    GeneratorLag,
-}
+pub use super::metric::{Counter, Metric, Tally, Trend};
 
-/// A metric that counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Counter {
-    /// Streams opened after the first one of a client.
-    Reconnects,
-    /// Connects that failed or were answered with an error.
-    ConnectErrors,
-    /// `CLOSE` events.
-    Closes,
-    /// `GAP` events.
-    Gaps,
-    /// Heartbeats.
-    Heartbeats,
-    /// Streams that broke a rule of the format.
-    DecodeErrors,
-    /// Bytes of streams.
-    BytesIn,
-}
+/// Significant digits of a histogram: a value is known to a thousandth.
+const DIGITS: u8 = 3;
 
 /// What a measurement is told apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tags {
-    /// When.
+    /// When. A delivery belongs to the phase in which it was due.
     pub phase: PhaseId,
     /// Who.
     pub source: Source,
@@ -86,8 +47,8 @@ pub struct Recorder {
 impl Recorder {
     /// Records a duration. Microseconds are kept, with three significant digits.
     pub fn record(&mut self, trend: Trend, tags: Tags, value: Duration) {
-        let _ = (trend, tags, value, &self.trends);
-        todo!()
+        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
+        histogram(&mut self.trends, (trend, tags)).saturating_record(micros);
     }
 
     /// Counts.
@@ -97,7 +58,214 @@ impl Recorder {
 
     /// Adds another worker's measurements.
     pub fn merge(&mut self, other: Self) {
-        let _ = other;
-        todo!()
+        for (key, theirs) in other.trends {
+            let mine = histogram(&mut self.trends, key);
+            mine.add(theirs).expect("a histogram that resizes itself takes every value");
+        }
+        for (key, count) in other.counters {
+            *self.counters.entry(key).or_default() += count;
+        }
+    }
+
+    /// All values of a metric whose tags match, in one histogram.
+    #[must_use]
+    pub fn samples(&self, trend: Trend, matches: impl Fn(&Tags) -> bool) -> Samples {
+        let mut all = new_histogram();
+        for ((_, _), histogram) in self.trends.iter().filter(|((of, tags), _)| *of == trend && matches(tags))
+        {
+            all.add(histogram).expect("a histogram that resizes itself takes every value");
+        }
+        Samples { histogram: all, missing: 0 }
+    }
+
+    /// The sum of a counter over all tags that match.
+    #[must_use]
+    pub fn total(&self, counter: Counter, matches: impl Fn(&Tags) -> bool) -> u64 {
+        let matching = self.counters.iter().filter(|((of, tags), _)| *of == counter && matches(tags));
+        matching.map(|(_, count)| count).sum()
+    }
+
+    /// Which tags a metric was recorded with, sorted.
+    #[must_use]
+    pub fn tags_of(&self, trend: Trend) -> Vec<Tags> {
+        let mut tags: Vec<Tags> =
+            self.trends.keys().filter(|(of, _)| *of == trend).map(|(_, tags)| *tags).collect();
+        tags.sort_unstable();
+        tags
+    }
+}
+
+fn histogram(all: &mut HashMap<(Trend, Tags), Histogram<u64>>, key: (Trend, Tags)) -> &mut Histogram<u64> {
+    all.entry(key).or_insert_with(new_histogram)
+}
+
+/// Grows with its largest value: most of them never see a second.
+fn new_histogram() -> Histogram<u64> {
+    Histogram::new(DIGITS).expect("three digits are allowed")
+}
+
+/// A distribution, and how many values it lacks because the event never came.
+#[derive(Debug, Clone)]
+pub struct Samples {
+    histogram: Histogram<u64>,
+    missing: u64,
+}
+
+/// A value of a distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Value {
+    /// Measured.
+    Of(Duration),
+    /// Infinite: there are so many events that never came.
+    Lost,
+}
+
+impl Samples {
+    /// The same with events that never came: infinite values.
+    #[must_use]
+    pub fn with_missing(self, missing: u64) -> Self {
+        Self { missing, ..self }
+    }
+
+    /// How many were measured.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// How many never came.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.missing
+    }
+
+    /// Whether there is neither a value nor a missing one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0 && self.missing == 0
+    }
+
+    /// The value that `percent` of those that came do not exceed; `None` without values.
+    #[must_use]
+    pub fn of_delivered(&self, percent: f64) -> Option<Duration> {
+        (self.count() > 0).then(|| Duration::from_micros(self.histogram.value_at_percentile(percent)))
+    }
+
+    /// The same of all that should have come.
+    #[must_use]
+    pub fn of_expected(&self, percent: f64) -> Option<Value> {
+        let all = to_f64(self.count() + self.missing);
+        // Without the small step down a rank that is meant to be whole is sometimes one too high.
+        let rank = (percent / 100.0 * all - 1e-9).ceil().max(1.0);
+        if self.is_empty() {
+            None
+        } else if rank > to_f64(self.count()) {
+            Some(Value::Lost)
+        } else {
+            self.of_delivered(rank / to_f64(self.count()) * 100.0).map(Value::Of)
+        }
+    }
+
+    /// The largest, which is infinite when one never came.
+    #[must_use]
+    pub fn max(&self) -> Option<Value> {
+        self.of_expected(100.0)
+    }
+
+    /// The smallest of those that came.
+    #[must_use]
+    pub fn min(&self) -> Option<Duration> {
+        (self.count() > 0).then(|| Duration::from_micros(self.histogram.min()))
+    }
+
+    /// The mean of those that came.
+    #[must_use]
+    pub fn mean(&self) -> Option<Duration> {
+        (self.count() > 0).then(|| Duration::from_secs_f64(self.histogram.mean() / 1e6))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+fn to_f64(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TAGS: Tags = Tags { phase: PhaseId(1), source: Source::Bench, path: None };
+
+    fn millis(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn recorder(values: impl IntoIterator<Item = u64>) -> Recorder {
+        let mut recorder = Recorder::default();
+        values.into_iter().for_each(|ms| recorder.record(Trend::DeliveryLatency, TAGS, millis(ms)));
+        recorder
+    }
+
+    fn all(recorder: &Recorder) -> Samples {
+        recorder.samples(Trend::DeliveryLatency, |_| true)
+    }
+
+    #[track_caller]
+    fn assert_near(value: Option<Duration>, ms: u64) {
+        let value = value.expect("there are samples");
+        assert!(value.abs_diff(millis(ms)) <= millis(ms) / 500, "{value:?} is not {ms} ms");
+    }
+
+    #[test]
+    fn percentiles_are_known_to_a_thousandth() {
+        let samples = all(&recorder(1..=1_000));
+        assert_near(samples.of_delivered(50.0), 500);
+        assert_near(samples.of_delivered(99.0), 990);
+        assert_near(samples.of_delivered(100.0), 1_000);
+        assert_near(samples.min(), 1);
+        assert_near(samples.mean(), 500);
+    }
+
+    #[test]
+    fn what_never_came_is_infinitely_late() {
+        let samples = all(&recorder(1..=990)).with_missing(10);
+        assert!(
+            matches!(samples.of_expected(99.0), Some(Value::Of(at)) if at.abs_diff(millis(990)) < millis(2))
+        );
+        assert_eq!(samples.of_expected(99.1), Some(Value::Lost));
+        assert_eq!(samples.max(), Some(Value::Lost));
+        assert_near(samples.of_delivered(100.0), 990);
+        assert_eq!(all(&recorder([])).with_missing(1).of_expected(50.0), Some(Value::Lost));
+        assert_eq!(all(&recorder([])).of_expected(50.0), None);
+    }
+
+    #[test]
+    fn merged_workers_have_the_percentiles_of_all_their_values() {
+        let mut one = recorder((1..=500).map(|ms| ms * 2));
+        one.count(Counter::Reconnects, TAGS, 2);
+        let mut other = recorder((0..500).map(|ms| ms * 2 + 1));
+        other.count(Counter::Reconnects, TAGS, 3);
+        one.merge(other);
+        assert_eq!(all(&one).count(), 1_000);
+        assert_near(all(&one).of_delivered(99.0), 990);
+        assert_eq!(one.total(Counter::Reconnects, |_| true), 5);
+        assert_eq!(one.total(Counter::Reconnects, |tags| tags.phase == PhaseId(0)), 0);
+    }
+
+    #[test]
+    fn tags_keep_values_apart() {
+        let mut recorder = recorder([1]);
+        let replayed = Tags { path: Some(Path::Replay), ..TAGS };
+        recorder.record(Trend::DeliveryLatency, replayed, millis(100));
+        let of = |path| recorder.samples(Trend::DeliveryLatency, move |tags| tags.path == path);
+        assert_near(
+            of(None).max().map(|value| match value {
+                Value::Of(at) => at,
+                Value::Lost => millis(0),
+            }),
+            1,
+        );
+        assert_near(of(Some(Path::Replay)).of_delivered(50.0), 100);
+        assert_eq!(recorder.tags_of(Trend::DeliveryLatency), [TAGS, replayed]);
     }
 }

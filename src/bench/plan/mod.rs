@@ -1,23 +1,31 @@
 //! Scenario → plan: who connects when with which addresses, what is published when to whom, which node breaks when.
 //! Pure and deterministic: one scenario and one seed make one plan. Read [`Plan`] first.
 
+mod budget;
 mod faults;
 mod phases;
 mod publishers;
+mod seeds;
 mod subscribers;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::bench::payload::RunId;
 use crate::bench::scenario::{
-    Cluster, DecoderKind, LbPolicy, Output, ProcessAction, Reconnect, Scenario, Verify,
+    ClientGroup, Cluster, DecoderKind, LbPolicy, Output, ProcessAction, Reconnect, Scenario, Verify,
 };
 use crate::bench::threshold::Threshold;
 use crate::protocol::{Address, ClientId, NodeId, Topic, UserId};
 
+pub use budget::Budget;
 pub use phases::{PhaseId, Phases, RECOVERY};
-pub use publishers::{Due, PublisherPlan, Schedule, Targets};
+pub use publishers::{Due, PAYLOAD_MAX_BYTES, PublisherPlan, Schedule, Targets};
+pub use subscribers::Identity;
+
+use seeds::Seeds;
 
 /// A virtual client: index into [`Plan::subscribers`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +58,8 @@ pub struct Plan {
     pub run: RunId,
     /// Name of the scenario.
     pub name: String,
+    /// Its description.
+    pub description: String,
     /// The seed that it was drawn from.
     pub seed: u64,
     /// How long publishers publish and faults happen.
@@ -179,39 +189,51 @@ pub enum FaultEdge {
     Apply,
 }
 
-/// What a plan needs of the machine, and how much it will deliver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
-    /// Open files of the bench process at the peak.
-    pub open_files: u64,
-    /// Ephemeral ports of one source address towards one node at the peak.
-    pub ports_per_node: u64,
-    /// Most clients at once.
-    pub clients: u64,
-    /// Events that will be published, if none is dropped.
-    pub events: u64,
-    /// Deliveries that are expected of them, if every client connects on time.
-    pub deliveries: u64,
-}
-
 impl Plan {
     /// Draws a plan from a scenario and its seed. `run` does not influence it.
     #[must_use]
     pub fn new(scenario: &Scenario, run: RunId) -> Self {
-        let _ = (scenario, run);
-        todo!()
+        let seeds = Seeds::new(scenario.seed);
+        let audience = subscribers::Audience::new(&scenario.clients, seeds);
+        let faults = faults::faults(scenario, audience.subscribers.len(), seeds);
+        let publishers = publishers::publishers(scenario, &audience.addresses, seeds);
+        let node = |i| NodeId::parse(&node_name(i)).expect("a letter and a number are a name");
+        let mut plan = Self {
+            run,
+            name: scenario.name.clone(),
+            description: scenario.description.clone(),
+            seed: scenario.seed,
+            duration: scenario.duration,
+            cluster: scenario.cluster.clone(),
+            nodes: (0..scenario.cluster.nodes()).map(node).collect(),
+            lb: scenario.lb,
+            groups: scenario.clients.iter().map(GroupPlan::of).collect(),
+            subscribers: audience.subscribers,
+            addresses: audience.addresses,
+            publishers,
+            phases: Phases::new(scenario.warmup, scenario.duration, &faults),
+            faults,
+            verify: scenario.verify,
+            thresholds: scenario.thresholds.clone(),
+            output: scenario.output.clone(),
+            id_mask: 0,
+        };
+        plan.id_mask = id_mask(plan.estimated_deliveries());
+        plan
     }
 
     /// The fault timeline: what is applied and healed, in order of time.
     #[must_use]
     pub fn timeline(&self) -> Vec<FaultStep> {
-        todo!()
-    }
-
-    /// What the plan needs, and what it will deliver. Walks through every planned event.
-    #[must_use]
-    pub fn budget(&self) -> Budget {
-        todo!()
+        let mut steps = Vec::new();
+        for fault in &self.faults {
+            steps.push(FaultStep { at: fault.at, fault: fault.id, edge: FaultEdge::Apply });
+            if let Some(at) = fault.heals_at.filter(|at| *at > fault.at) {
+                steps.push(FaultStep { at, fault: fault.id, edge: FaultEdge::Heal });
+            }
+        }
+        steps.sort_by_key(|step| (step.at, step.edge, step.fault));
+        steps
     }
 
     /// A virtual client.
@@ -231,4 +253,45 @@ impl Plan {
     pub fn address_ids(&self) -> BTreeMap<&Address, AddressId> {
         (0..).map(AddressId).zip(&self.addresses).map(|(id, address)| (address, id)).collect()
     }
+}
+
+impl GroupPlan {
+    fn of(group: &ClientGroup) -> Self {
+        Self { name: group.name.clone(), reconnect: group.reconnect, decoder: group.decoder }
+    }
+}
+
+impl PlannedFault {
+    /// The fault with its targets: `kill-1 (kill n2)`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match &self.action {
+            FaultAction::Process { action, nodes } => {
+                let nodes: Vec<String> = nodes.iter().map(|node| node_name(usize::from(node.0))).collect();
+                format!("{} ({action} {})", self.name, nodes.join(" "))
+            }
+            FaultAction::ReconnectStorm { subscribers } => {
+                format!("{} (reconnect-storm {} clients)", self.name, subscribers.len())
+            }
+        }
+    }
+}
+
+/// Nodes are counted from one.
+fn node_name(index: usize) -> String {
+    format!("n{}", index + 1)
+}
+
+/// SSE ids that all subscribers together remember, at 24 bytes each.
+const REMEMBERED_IDS: f64 = 2_000_000.0;
+
+/// One bit for every doubling of deliveries beyond what can be remembered.
+fn id_mask(deliveries: f64) -> u64 {
+    let mut mask = 0;
+    let mut remembered = deliveries;
+    while remembered > REMEMBERED_IDS {
+        mask = mask << 1 | 1;
+        remembered /= 2.0;
+    }
+    mask
 }

@@ -1,10 +1,21 @@
-//! What is published when to whom: data, drawn from the seed as it is asked for.
+//! What is published when to whom: data, drawn from the seed as it is asked for. Read [`PublisherPlan::schedule`].
 
+use std::f64::consts::TAU;
 use std::time::Duration;
 
-use crate::bench::scenario::{Mix, Pace, PayloadSize};
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt as _, SeedableRng as _};
 
-use super::{AddressId, PublisherId};
+use crate::bench::pacer::Pacer;
+use crate::bench::scenario::{Mix, Order, Pace, PayloadSize, PublisherSpec, Scenario};
+use crate::protocol::Address;
+
+use super::{AddressId, PublisherId, Seeds};
+
+/// Largest payload that is ever drawn, in bytes.
+pub const PAYLOAD_MAX_BYTES: u32 = 1024 * 1024;
+/// How many standard deviations above the median the 99th percentile of a normal distribution lies.
+const Z99: f64 = 2.326_347_874_040_841;
 
 /// One publisher.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +57,40 @@ pub struct Targets {
     pub clients: Vec<AddressId>,
 }
 
+impl Targets {
+    pub(super) fn new(addresses: &[Address]) -> Self {
+        let mut targets = Self::default();
+        for (id, address) in (0..).map(AddressId).zip(addresses) {
+            match address {
+                Address::All => targets.broadcast.push(id),
+                Address::Topic(_) => targets.topics.push(id),
+                Address::User(_) => targets.users.push(id),
+                Address::Client(_) => targets.clients.push(id),
+                // No client is addressed by a node in this version.
+                Address::Node(_) | Address::NodeClient(..) => {}
+            }
+        }
+        targets
+    }
+}
+
+pub(super) fn publishers(scenario: &Scenario, addresses: &[Address], seeds: Seeds) -> Vec<PublisherPlan> {
+    let targets = Targets::new(addresses);
+    let plan = |(id, spec): (u16, &PublisherSpec)| PublisherPlan {
+        id: PublisherId(id),
+        name: spec.name.clone(),
+        pace: spec.pace.clone(),
+        max_in_flight: spec.max_in_flight,
+        in_order: scenario.verify.order == Order::PerPublisherAddress,
+        qos: spec.qos,
+        payload: spec.payload,
+        mix: spec.mix,
+        targets: targets.clone(),
+        seed: seeds.of("publisher", &spec.name),
+    };
+    (0..PublisherId::SENTINEL.0).zip(&scenario.publishers).map(plan).collect()
+}
+
 /// An event that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
@@ -58,20 +103,90 @@ pub struct Due {
 }
 
 /// The events of one publisher, in order of time. The same each time it is asked for.
-#[derive(Debug, Clone)]
-pub struct Schedule;
+#[derive(Debug)]
+pub struct Schedule {
+    pacer: Pacer,
+    /// Separate from the pacer's, so that another mix leaves the times alone.
+    rng: ChaCha8Rng,
+    payload: PayloadSize,
+    mix: Mix,
+    targets: Targets,
+}
 
 impl PublisherPlan {
     /// All events, in order of time.
     #[must_use]
     pub fn schedule(&self) -> Schedule {
-        todo!()
+        let seeds = Seeds::new(self.seed);
+        Schedule {
+            pacer: Pacer::new(&self.pace, seeds.of("pace", "")),
+            rng: ChaCha8Rng::seed_from_u64(seeds.of("events", "")),
+            payload: self.payload,
+            mix: self.mix,
+            targets: self.targets.clone(),
+        }
     }
+
+    /// Each kind of address with its share of all events; shares add up to one.
+    pub(super) fn shares(&self) -> Vec<(f64, &[AddressId])> {
+        let kinds = kinds(&self.mix, &self.targets);
+        let sum: f64 = kinds.iter().map(|(weight, _)| weight).sum();
+        kinds.into_iter().map(|(weight, targets)| (weight / sum, targets)).collect()
+    }
+}
+
+/// Kinds of addresses that can be drawn, with their weights.
+fn kinds<'a>(mix: &Mix, targets: &'a Targets) -> Vec<(f64, &'a [AddressId])> {
+    let all = [
+        (mix.broadcast, targets.broadcast.as_slice()),
+        (mix.topic, targets.topics.as_slice()),
+        (mix.user, targets.users.as_slice()),
+        (mix.client, targets.clients.as_slice()),
+    ];
+    all.into_iter().filter(|(weight, targets)| *weight > 0.0 && !targets.is_empty()).collect()
 }
 
 impl Iterator for Schedule {
     type Item = Due;
+
     fn next(&mut self) -> Option<Due> {
-        todo!()
+        let at = self.pacer.next()?;
+        let address = draw_address(&self.mix, &self.targets, &mut self.rng)?;
+        let bytes = draw_size(self.payload, &mut self.rng);
+        Some(Due { at, address, bytes })
     }
+}
+
+fn draw_address(mix: &Mix, targets: &Targets, rng: &mut ChaCha8Rng) -> Option<AddressId> {
+    let kinds = kinds(mix, targets);
+    let sum: f64 = kinds.iter().map(|(weight, _)| weight).sum();
+    let mut at = rng.random::<f64>() * sum;
+    let mut chosen = kinds.last()?.1;
+    for (weight, targets) in &kinds {
+        if at < *weight {
+            chosen = targets;
+            break;
+        }
+        at -= weight;
+    }
+    chosen.get(rng.random_range(0..chosen.len())).copied()
+}
+
+fn draw_size(size: PayloadSize, rng: &mut ChaCha8Rng) -> u32 {
+    match size {
+        PayloadSize::Fixed(bytes) => bytes,
+        PayloadSize::LogNormal { median, p99 } => {
+            // Box-Muller; the first number is above zero, so its logarithm is finite.
+            let (first, second) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
+            let normal = (-2.0 * first.ln()).sqrt() * (TAU * second).cos();
+            let sigma = (f64::from(p99) / f64::from(median)).ln() / Z99;
+            let bytes = f64::from(median) * (sigma * normal).exp();
+            to_bytes(bytes.clamp(1.0, f64::from(PAYLOAD_MAX_BYTES)))
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 1 up to 1 MiB")]
+fn to_bytes(bytes: f64) -> u32 {
+    bytes as u32
 }

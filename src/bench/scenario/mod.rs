@@ -12,4 +12,5 @@ pub use model::{
 pub use template::{InvalidTemplate, Template};
 
 mod problem;
+pub(crate) use problem::did_you_mean;
 pub use problem::{Problem, Problems, parse};

@@ -2,6 +2,7 @@
 //! Read [`Scenario`] first.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use super::template::Template;
@@ -286,6 +287,17 @@ pub enum ProcessAction {
     Restart,
     /// SIGSTOP; healed by SIGCONT.
     Pause,
+}
+
+impl fmt::Display for ProcessAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kill => "kill",
+            Self::Term => "term",
+            Self::Restart => "restart",
+            Self::Pause => "pause",
+        })
+    }
 }
 
 /// Which nodes a fault meets.

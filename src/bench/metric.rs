@@ -1,0 +1,146 @@
+//! The metrics by name, and which of them have a distribution. Read [`Metric`] first.
+
+use std::fmt;
+
+/// Anything that an expectation can be about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Metric {
+    /// A distribution of durations.
+    Trend(Trend),
+    /// A count that workers keep.
+    Counter(Counter),
+    /// A count from the ledger.
+    Tally(Tally),
+}
+
+macro_rules! names {
+    ($(#[$enum_doc:meta])* $type:ident { $($(#[$doc:meta])* $variant:ident => $name:literal,)* }) => {
+        $(#[$enum_doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $type {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl $type {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Its name in scenarios and reports.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+names!(
+    /// A metric with a distribution.
+    Trend {
+        /// From the first SYN to the response's head.
+        ConnectTime => "connect_time",
+        /// From the first SYN to the first event.
+        FirstEventTime => "first_event_time",
+        /// From when an event was *due* to its arrival, replayed ones too.
+        DeliveryLatency => "delivery_latency",
+        /// From when it was sent to its arrival.
+        DeliveryLatencySent => "delivery_latency_sent",
+        /// From sending a publish to its answer.
+        PublishTime => "publish_time",
+        /// From when a publish was due to its sending.
+        PublishDispatchDelay => "publish_dispatch_delay",
+        /// From the end of a stream to the next response's head.
+        ReconnectTime => "reconnect_time",
+        /// From the end of a stream to the first new event.
+        RecoveryTime => "recovery_time",
+        /// Between two heartbeats, or any other bytes, of one stream.
+        HeartbeatGap => "heartbeat_gap",
+        /// How late the bench's own tick was: how far it can be trusted.
+        GeneratorLag => "generator_lag",
+    }
+);
+
+names!(
+    /// A metric that workers count.
+    Counter {
+        /// Streams opened after the first one of a client.
+        Reconnects => "reconnects",
+        /// Connects that failed or were answered with an error.
+        ConnectErrors => "connect_errors",
+        /// `CLOSE` events.
+        Closes => "closes",
+        /// `GAP` events.
+        Gaps => "gaps",
+        /// Heartbeats.
+        Heartbeats => "heartbeats",
+        /// Streams that broke a rule of the format.
+        DecodeErrors => "decode_errors",
+        /// Bytes of streams.
+        BytesIn => "bytes_in",
+    }
+);
+
+names!(
+    /// A metric that the ledger counts.
+    Tally {
+        /// Deliveries that were owed.
+        Expected => "events_expected",
+        /// Of them, arrived.
+        Ok => "events_ok",
+        /// Deliveries of indeterminate publishes.
+        Recovered => "events_recovered",
+        /// Owed, and proven missing.
+        Lost => "events_lost",
+        /// Owed, missing, not proven.
+        Unseen => "events_unseen",
+        /// Repeated, in a session or across a reconnect.
+        Duplicated => "events_duplicated",
+        /// After a later one.
+        Reordered => "events_reordered",
+        /// Should not have arrived.
+        Unexpected => "events_unexpected",
+        /// Missing, and declared.
+        GapDeclared => "events_gap_declared",
+        /// Acknowledged publishes.
+        PublishOk => "publish_ok",
+        /// Refused ones.
+        PublishFail => "publish_fail",
+        /// Those of which nobody knows.
+        PublishIndeterminate => "publish_indeterminate",
+        /// Those that were never sent.
+        PublishDropped => "publish_dropped",
+    }
+);
+
+impl Metric {
+    /// Every metric, in the order of the documentation.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let trends = Trend::ALL.iter().copied().map(Self::Trend);
+        let counters = Counter::ALL.iter().copied().map(Self::Counter);
+        trends.chain(counters).chain(Tally::ALL.iter().copied().map(Self::Tally))
+    }
+
+    /// The metric of this name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::all().find(|metric| metric.name() == name)
+    }
+
+    /// Its name in scenarios and reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trend(trend) => trend.name(),
+            Self::Counter(counter) => counter.name(),
+            Self::Tally(tally) => tally.name(),
+        }
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
