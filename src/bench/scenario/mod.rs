@@ -1,16 +1,25 @@
 //! The scenario file: text in, [`Scenario`] or *all* its problems out. Read twice: first into a tree that remembers
 //! where each value stood, then into checked types. Never touches the disk.
 
+mod clients;
+mod faults;
+mod limits;
 mod model;
+mod problem;
+mod publishers;
+mod raw;
+mod read;
+mod section;
 mod template;
+#[cfg(test)]
+mod tests;
 
 pub use model::{
     Arrival, BrokerKind, ClientGroup, Cluster, DecoderKind, Executor, FaultSpec, FaultSpecKind, Gaps,
     Guarantee, LbPolicy, Mix, Order, Output, OutputFormat, Pace, PayloadSize, ProcessAction, PublisherSpec,
     Quiesce, Reconnect, ReconnectPolicy, Scenario, SpawnCluster, Stage, Subscribe, Target, Verify,
 };
-pub use template::{InvalidTemplate, Template};
-
-mod problem;
 pub(crate) use problem::did_you_mean;
-pub use problem::{Problem, Problems, parse};
+pub use problem::{Problem, Problems};
+pub use read::parse;
+pub use template::{InvalidTemplate, Template};

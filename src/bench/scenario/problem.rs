@@ -2,14 +2,12 @@
 
 use std::fmt;
 
-use super::Scenario;
-
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Line and column in the file, from 1 on; `None` for a value that `--set` gave.
     pub at: Option<(usize, usize)>,
-    /// Path of the key: `publishers.main.rate`.
+    /// Path of the key: `publishers.main.rate`; empty when it is about the file as a whole.
     pub key: String,
     /// What is wrong, with the value and what is allowed.
     pub message: String,
@@ -26,10 +24,15 @@ pub struct Problems {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((line, column)) = self.at {
-            write!(f, "{line}:{column}: ")?;
+        match self.at {
+            Some((line, column)) => write!(f, "{line}:{column}: ")?,
+            None => f.write_str("--set: ")?,
         }
-        write!(f, "{}: {}", self.key, self.message)
+        if self.key.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{}: {}", self.key, self.message)
+        }
     }
 }
 
@@ -45,20 +48,9 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// Reads a scenario. `overrides` are `key.path=value` as given to `--set`, applied in order before anything is
-/// checked; helper flags (`--seed`, `--duration`) are overrides too.
-///
-/// # Errors
-/// [`Problems`]: all of them.
-pub fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Scenario, Problems> {
-    let _ = (file, text, overrides);
-    todo!()
-}
-
 /// `, did you mean X?`, or nothing when no name comes close.
 pub(crate) fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let scored = known.map(|candidate| (strsim::jaro_winkler(name, candidate), candidate));
     let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
-    best.filter(|(score, _)| *score > 0.8)
-        .map_or_else(String::new, |(_, name)| format!(", did you mean {name}?"))
+    best.filter(|(score, _)| *score > 0.8).map_or_else(String::new, |(_, name)| format!(", did you mean {name}?"))
 }

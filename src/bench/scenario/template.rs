@@ -66,6 +66,16 @@ impl Template {
         }
         name
     }
+
+    /// The longest name that it can become, in bytes.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        let length = |part: &Part| match part {
+            Part::Text(text) => text.len(),
+            Part::Number { modulus } => modulus.map_or(u32::MAX, |modulus| modulus - 1).to_string().len(),
+        };
+        self.parts.iter().map(length).sum()
+    }
 }
 
 fn modulus(inner: &str) -> Result<Option<u32>, InvalidTemplate> {

@@ -1,0 +1,41 @@
+//! Allowed ranges of a scenario's values, and the defaults, each with its reason where it is not obvious.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A day: histograms and run-length sets would carry more, a person's patience would not.
+pub(super) const LONGEST: Duration = seconds(24 * 60 * 60);
+pub(super) const DURATION: RangeInclusive<Duration> = seconds(1)..=LONGEST;
+pub(super) const ANY_DURATION: RangeInclusive<Duration> = Duration::ZERO..=LONGEST;
+pub(super) const SOME_DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=LONGEST;
+/// What TOML can write.
+pub(super) const SEED: RangeInclusive<u64> = 0..=u64::MAX >> 1;
+pub(super) const NODES: RangeInclusive<u64> = 1..=64;
+pub(super) const MAX_CONNECTIONS: RangeInclusive<u64> = 1..=10_000_000;
+pub(super) const READY_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=seconds(600);
+/// Of one group.
+pub(super) const CLIENTS: RangeInclusive<u32> = 1..=1_000_000;
+pub(super) const CLIENTS_AT_ONCE: RangeInclusive<f64> = 0.0..=1_000_000.0;
+/// Events per second of one publisher.
+pub(super) const RATE: RangeInclusive<f64> = 0.0..=1_000_000.0;
+/// One publisher's requests at once; each is an open file.
+pub(super) const IN_FLIGHT: RangeInclusive<u32> = 1..=65_536;
+pub(super) const WEIGHT: RangeInclusive<f64> = 0.0..=1e6;
+pub(super) const JITTER: RangeInclusive<f64> = 0.0..=1.0;
+pub(super) const PAYLOAD: RangeInclusive<u32> = 1..=crate::bench::plan::PAYLOAD_MAX_BYTES;
+pub(super) const QOS: RangeInclusive<u32> = 0..=1;
+/// Numbers of groups, publishers and faults are 16 bits wide.
+pub(super) const ENTRIES_MAX: usize = 10_000;
+
+pub(super) const SEED_DEFAULT: u64 = 1;
+pub(super) const READY_TIMEOUT_DEFAULT: Duration = seconds(15);
+pub(super) const IN_FLIGHT_DEFAULT: u32 = 256;
+pub(super) const PAYLOAD_DEFAULT: u32 = 256;
+pub(super) const JITTER_DEFAULT: f64 = 0.5;
+pub(super) const MAX_DELAY_DEFAULT: Duration = seconds(30);
+pub(super) const IDLE_DEFAULT: Duration = seconds(3);
+pub(super) const QUIESCE_DEFAULT: Duration = seconds(60);

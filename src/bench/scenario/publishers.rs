@@ -1,0 +1,119 @@
+//! `[publishers.<name>]`: when, to whom, how large.
+
+use std::time::Duration;
+
+use super::raw::Value;
+use super::section::Section;
+use super::{Arrival, ClientGroup, Mix, Pace, PayloadSize, PublisherSpec, Stage, clients, limits, read};
+
+/// All publishers that could be read.
+pub(super) fn publishers(root: &Section<'_>, until: Duration, groups: &[ClientGroup]) -> Vec<PublisherSpec> {
+    let sections = root.sections("publishers");
+    if sections.len() > limits::ENTRIES_MAX {
+        root.refuse("publishers", format!("more than {} publishers", limits::ENTRIES_MAX));
+    }
+    let read = sections.into_iter().filter_map(|(name, section)| publisher(root, name, section, until, groups));
+    read.collect()
+}
+
+fn publisher(
+    root: &Section<'_>,
+    name: &str,
+    section: Section<'_>,
+    until: Duration,
+    groups: &[ClientGroup],
+) -> Option<PublisherSpec> {
+    let valid_name = read::identifier(name).map_err(|error| root.refuse("publishers", error)).ok();
+    let pace = pace(&section, until);
+    let max_in_flight = section.integer32("max_in_flight", limits::IN_FLIGHT);
+    let mix = section.section("mix").map_or(Some(Mix { broadcast: 1.0, ..Mix::default() }), |mix| {
+        let read = read_mix(mix);
+        check_mix(&section, &read, groups)
+    });
+    let payload = payload(&section);
+    let qos = section.integer32("qos", limits::QOS);
+    section.later(&["time_unit", "start", "headers", "token", "type"]);
+    section.finish();
+    Some(PublisherSpec {
+        name: valid_name?,
+        pace: pace?,
+        max_in_flight: max_in_flight.unwrap_or(limits::IN_FLIGHT_DEFAULT),
+        mix: mix?,
+        payload: payload?,
+        qos: qos.and_then(|qos| u8::try_from(qos).ok()).unwrap_or(0),
+    })
+}
+
+/// `rate = 200`, or `stages` that begin at `start_rate`.
+fn pace(section: &Section<'_>, until: Duration) -> Option<Pace> {
+    let arrivals = [("uniform", Arrival::Uniform), ("poisson", Arrival::Poisson)];
+    let arrival = section.choice("arrival", &arrivals).unwrap_or(Arrival::Uniform);
+    if !section.has("stages") {
+        if section.has("start_rate") {
+            section.refuse("start_rate", "belongs to stages");
+        }
+        let rate = section.required("rate", section.number("rate", limits::RATE))?;
+        return Some(Pace { arrival, from: rate, stages: vec![Stage { duration: until, target: rate }] });
+    }
+    if section.has("rate") {
+        section.refuse("rate", "and stages exclude each other; with stages the first rate is start_rate");
+    }
+    let from = section.number("start_rate", limits::RATE).unwrap_or(0.0);
+    let stages = clients::stages(section, limits::RATE);
+    let total: Duration = stages.iter().map(|stage| stage.duration).sum();
+    if total > until {
+        let (total, until) = (humantime::format_duration(total), humantime::format_duration(until));
+        section.refuse("stages", format!("last {total}, longer than the run, {until}"));
+    }
+    Some(Pace { arrival, from, stages })
+}
+
+fn read_mix(section: Section<'_>) -> Mix {
+    let weight = |key| section.number(key, limits::WEIGHT).unwrap_or(0.0);
+    let mix = Mix {
+        broadcast: weight("broadcast"),
+        topic: weight("topic"),
+        user: weight("user"),
+        client: weight("client"),
+    };
+    section.finish();
+    mix
+}
+
+/// What nobody listens to cannot be drawn.
+fn check_mix(section: &Section<'_>, mix: &Mix, groups: &[ClientGroup]) -> Option<Mix> {
+    let nobody = |what: &str| section.refuse("mix", format!("{what} has a weight, but no client has one"));
+    let has_topics = groups.iter().any(|group| !group.subscribe.topics.is_empty());
+    let has_users = groups.iter().any(|group| group.subscribe.user.is_some());
+    if mix.broadcast + mix.topic + mix.user + mix.client <= 0.0 {
+        section.refuse("mix", "needs a weight above zero; allowed are broadcast, topic, user, client");
+        return None;
+    }
+    if mix.topic > 0.0 && !has_topics {
+        nobody("topic");
+    }
+    if mix.user > 0.0 && !has_users {
+        nobody("user");
+    }
+    Some(*mix)
+}
+
+/// `payload = 256`, or `payload = { dist = "lognormal", median = 256, p99 = 8192 }`.
+fn payload(section: &Section<'_>) -> Option<PayloadSize> {
+    match section.value("payload") {
+        None => Some(PayloadSize::Fixed(limits::PAYLOAD_DEFAULT)),
+        Some(Value::Table(_)) => section.section("payload").and_then(distribution),
+        Some(_) => section.integer32("payload", limits::PAYLOAD).map(PayloadSize::Fixed),
+    }
+}
+
+fn distribution(section: Section<'_>) -> Option<PayloadSize> {
+    section.required("dist", section.choice("dist", &[("lognormal", ())]));
+    let median = section.required("median", section.integer32("median", limits::PAYLOAD));
+    let p99 = section.required("p99", section.integer32("p99", limits::PAYLOAD));
+    if let Some((median, p99)) = median.zip(p99).filter(|(median, p99)| median > p99) {
+        section.refuse("p99", format!("{p99} is not allowed; it must not be below the median, {median}"));
+    }
+    section.finish();
+    Some(PayloadSize::LogNormal { median: median?, p99: p99? })
+}

@@ -1,0 +1,302 @@
+//! The tree becomes a [`Scenario`]: head, cluster, verification, thresholds, output. Read [`parse`] first.
+
+use std::time::Duration;
+
+use crate::bench::threshold::Threshold;
+
+use super::raw::{self, Table, Value};
+use super::section::{Section, Sink};
+use super::{
+    BrokerKind, Cluster, Gaps, Guarantee, LbPolicy, Order, Output, OutputFormat, Problem, Problems, Quiesce,
+    Scenario, SpawnCluster, Verify, clients, faults, limits, publishers,
+};
+
+/// Reads a scenario. `overrides` are `key.path=value` as given to `--set`, applied in order before anything is
+/// checked; elements of lists are numbered from 0 (`faults.0.at=5s`).
+///
+/// # Errors
+/// [`Problems`]: all of them, with line and column, key, value and what is allowed.
+pub fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Scenario, Problems> {
+    let invalid = |mut problems: Vec<Problem>| {
+        // What `--set` gave has no place and comes first.
+        problems.sort_by_key(|problem| problem.at);
+        Problems { file: file.to_owned(), problems }
+    };
+    let mut table = raw::read(text).map_err(invalid)?;
+    let refused: Vec<_> = overrides.iter().filter_map(|text| raw::set(&mut table, text).err()).collect();
+    let sink = Sink::new(refused);
+    let scenario = scenario(&table, &sink);
+    let problems = sink.into_inner();
+    match scenario {
+        Some(scenario) if problems.is_empty() => Ok(scenario),
+        _ => Err(invalid(problems)),
+    }
+}
+
+/// Every section is read whatever is wrong with the others; `None` only together with a problem.
+fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
+    let root = Section::root(table, sink);
+    root.required("schema", root.integer("schema", 1..=1));
+    let name = root.required("name", root.parsed("name", identifier));
+    let description = root.text("description").unwrap_or_default().trim().to_owned();
+    let seed = root.integer("seed", limits::SEED).unwrap_or(limits::SEED_DEFAULT);
+    let duration = root.required("duration", root.duration("duration", limits::DURATION));
+    // What follows is checked against a duration, even where the file has none that is valid.
+    let until = duration.unwrap_or(limits::LONGEST);
+    let warmup = root.duration("warmup", Duration::ZERO..=until).unwrap_or_default();
+    let cluster = root.section("cluster").map_or_else(|| Some(one_node()), cluster);
+    let lb = root.section("lb").map_or(Some(LbPolicy::RoundRobin), lb);
+    let clients = clients::groups(&root);
+    let publishers = publishers::publishers(&root, until, &clients);
+    let faults = faults::faults(&root, until, cluster.as_ref());
+    let verify = root.section("verify").map_or_else(|| Some(verify_default()), verify);
+    let thresholds = thresholds(&root);
+    let output = root.section("output").map_or_else(|| Some(Output::default()), output);
+    root.later(&["nemesis", "links", "agents"]);
+    root.finish();
+    Some(Scenario {
+        name: name?,
+        description,
+        seed,
+        duration: duration?,
+        warmup,
+        cluster: cluster?,
+        lb: lb?,
+        clients,
+        publishers,
+        faults,
+        verify: verify?,
+        thresholds,
+        output: output?,
+    })
+}
+
+/// Names of scenarios, groups, publishers and faults: they become tags, and parts of file names.
+pub(super) fn identifier(text: &str) -> Result<String, String> {
+    let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if (1..=64).contains(&text.len()) && text.chars().all(is_fine) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is not a name; allowed are 1 to 64 letters, digits, '-' and '_'"))
+    }
+}
+
+fn one_node() -> Cluster {
+    Cluster::Spawn(SpawnCluster {
+        nodes: 1,
+        broker: BrokerKind::Memory,
+        max_connections: None,
+        flags: std::collections::BTreeMap::new(),
+        ready_timeout: limits::READY_TIMEOUT_DEFAULT,
+    })
+}
+
+fn cluster(section: Section<'_>) -> Option<Cluster> {
+    section.later(&["cmd", "proxy", "links", "redis"]);
+    let cluster = if section.has("attach") { attach(&section) } else { spawn(&section) };
+    section.finish();
+    cluster
+}
+
+fn attach(section: &Section<'_>) -> Option<Cluster> {
+    for key in ["nodes", "broker", "max_connections", "flags", "ready_timeout"] {
+        if section.has(key) {
+            section.refuse(key, "cannot be set for nodes that are there already (attach)");
+        }
+    }
+    let texts = section.texts("attach");
+    let urls: Vec<String> = texts.iter().filter_map(|url| base_url(section, url)).collect();
+    if texts.is_empty() {
+        section.refuse("attach", "is empty; allowed is a list of base URLs, as in [\"http://127.0.0.1:8080\"]");
+    }
+    (!urls.is_empty() && urls.len() == texts.len()).then_some(Cluster::Attach(urls))
+}
+
+fn base_url(section: &Section<'_>, text: &str) -> Option<String> {
+    let uri: Option<http::Uri> = text.parse().ok();
+    let is_base = |uri: &http::Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
+    };
+    if uri.is_some_and(|uri| is_base(&uri)) {
+        return Some(text.trim_end_matches('/').to_owned());
+    }
+    section.refuse("attach", format!("{text:?} is not a base URL, as in \"http://127.0.0.1:8080\""));
+    None
+}
+
+fn spawn(section: &Section<'_>) -> Option<Cluster> {
+    let nodes = section.integer("nodes", limits::NODES).unwrap_or(1);
+    if nodes > 1 {
+        let why = "several nodes need a log that they share (redis), which this version cannot start";
+        section.refuse("nodes", format!("{nodes} is not allowed: {why}; allowed is 1, or attach = [\"http://…\"]"));
+    }
+    let broker = match section.text("broker") {
+        None | Some("memory" | "memory:") => Some(BrokerKind::Memory),
+        Some("file" | "embedded") => Some(BrokerKind::File),
+        Some(text) => {
+            let why = if text.starts_with("redis") { "is not in this version" } else { "is not known" };
+            section.refuse("broker", format!("{text:?} {why}; allowed are memory and file (or embedded)"));
+            None
+        }
+    };
+    let max_connections = section.integer("max_connections", limits::MAX_CONNECTIONS);
+    let ready_timeout = section.duration("ready_timeout", limits::READY_TIMEOUT);
+    let flags = section.section("flags").map(|flags| node_flags(&flags)).unwrap_or_default();
+    Some(Cluster::Spawn(SpawnCluster {
+        nodes: usize::try_from(nodes).ok()?,
+        broker: broker?,
+        max_connections,
+        flags,
+        ready_timeout: ready_timeout.unwrap_or(limits::READY_TIMEOUT_DEFAULT),
+    }))
+}
+
+/// Flags of the node that the run decides itself.
+const OWN_FLAGS: [&str; 4] = ["listen", "broker", "id", "max-connections"];
+
+fn node_flags(section: &Section<'_>) -> std::collections::BTreeMap<String, Option<String>> {
+    let mut flags = std::collections::BTreeMap::new();
+    for (key, value) in section.entries() {
+        let name = key.replace('_', "-");
+        let is_flag = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !name.starts_with('-');
+        if !is_flag {
+            section.refuse(key, "is not a flag; allowed are letters, digits and '-', without the leading dashes");
+        } else if OWN_FLAGS.contains(&name.as_str()) {
+            section.refuse(key, "is set by the run itself (max_connections stands in [cluster])");
+        }
+        match value {
+            Value::Text(text) => _ = flags.insert(name, Some(text.clone())),
+            Value::Integer(number) => _ = flags.insert(name, Some(number.to_string())),
+            Value::Float(number) => _ = flags.insert(name, Some(number.to_string())),
+            Value::Bool(true) => _ = flags.insert(name, None),
+            Value::Bool(false) => {}
+            Value::Array(_) | Value::Table(_) | Value::Datetime(_) => {
+                let shown = value.shown();
+                section.refuse(key, format!("{shown} cannot be given to a flag; allowed are texts, numbers, true and false"));
+            }
+        }
+    }
+    flags
+}
+
+fn lb(section: Section<'_>) -> Option<LbPolicy> {
+    section.later(&["kind", "on_down", "health"]);
+    let policy = match section.text("policy") {
+        Some(text @ ("ip-hash" | "cookie" | "consistent-hash")) => {
+            let allowed = "allowed are round-robin, least-conn, random";
+            section.refuse("policy", format!("{text:?} is not in this version; {allowed}"));
+            None
+        }
+        None => Some(LbPolicy::RoundRobin),
+        Some(_) => section.choice(
+            "policy",
+            &[
+                ("round-robin", LbPolicy::RoundRobin),
+                ("least-conn", LbPolicy::LeastConn),
+                ("random", LbPolicy::Random),
+            ],
+        ),
+    };
+    section.finish();
+    policy
+}
+
+fn verify_default() -> Verify {
+    Verify {
+        delivery: Guarantee::AtLeastOnce,
+        order: Order::PerPublisherAddress,
+        gaps: Gaps::Forbidden,
+        quiesce: Quiesce { idle: limits::IDLE_DEFAULT, timeout: limits::QUIESCE_DEFAULT, audit_read: true },
+    }
+}
+
+fn verify(section: Section<'_>) -> Option<Verify> {
+    let default = verify_default();
+    let deliveries = [
+        ("at-most-once", Guarantee::AtMostOnce),
+        ("at-least-once", Guarantee::AtLeastOnce),
+        ("exactly-once", Guarantee::ExactlyOnce),
+    ];
+    let orders = [("none", Order::None), ("per-publisher-address", Order::PerPublisherAddress)];
+    let gaps = [("allowed", Gaps::Allowed), ("forbidden", Gaps::Forbidden)];
+    let verify = Verify {
+        delivery: section.choice("delivery", &deliveries).unwrap_or(default.delivery),
+        order: section.choice("order", &orders).unwrap_or(default.order),
+        gaps: section.choice("gaps", &gaps).unwrap_or(default.gaps),
+        quiesce: section.section("quiesce").map_or(default.quiesce, |inner| quiesce(inner, default.quiesce)),
+    };
+    section.finish();
+    Some(verify)
+}
+
+fn quiesce(section: Section<'_>, default: Quiesce) -> Quiesce {
+    let quiesce = Quiesce {
+        idle: section.duration("idle", limits::SOME_DURATION).unwrap_or(default.idle),
+        timeout: section.duration("timeout", limits::SOME_DURATION).unwrap_or(default.timeout),
+        audit_read: section.boolean("audit_read").unwrap_or(default.audit_read),
+    };
+    if quiesce.idle > quiesce.timeout {
+        let (idle, timeout) = (quiesce.idle, quiesce.timeout);
+        let format = humantime::format_duration;
+        section.refuse("idle", format!("{} is longer than the timeout, {}", format(idle), format(timeout)));
+    }
+    section.later(&["heal"]);
+    section.finish();
+    quiesce
+}
+
+fn thresholds(root: &Section<'_>) -> Vec<Threshold> {
+    let Some(section) = root.section("thresholds") else { return Vec::new() };
+    let mut thresholds = Vec::new();
+    for (key, value) in section.entries() {
+        for expression in expressions(&section, key, value) {
+            match Threshold::parse(key, expression) {
+                Ok(threshold) => thresholds.push(threshold),
+                Err(error) => section.refuse(key, error),
+            }
+        }
+    }
+    thresholds
+}
+
+fn expressions<'a>(section: &Section<'_>, key: &str, value: &'a Value) -> Vec<&'a str> {
+    let refuse = |value: &Value| {
+        section.refuse(key, format!("{} is not an expression, as in [\"p(99)<50ms\"]", value.shown()));
+    };
+    match value {
+        Value::Text(text) => vec![text],
+        Value::Array(list) => {
+            let text = |node: &'a raw::Node| match &node.value {
+                Value::Text(text) => Some(text.as_str()),
+                other => {
+                    refuse(other);
+                    None
+                }
+            };
+            list.iter().filter_map(text).collect()
+        }
+        other => {
+            refuse(other);
+            Vec::new()
+        }
+    }
+}
+
+fn output(section: Section<'_>) -> Option<Output> {
+    let formats = section.texts("formats").into_iter().filter_map(|text| match text {
+        "text" => Some(OutputFormat::Text),
+        "json" => Some(OutputFormat::Json),
+        "junit" | "html" | "csv" | "hlog" | "hgrm" => {
+            section.refuse("formats", format!("{text:?} is not in this version; allowed are text, json"));
+            None
+        }
+        _ => {
+            section.refuse("formats", format!("{text:?} is not known; allowed are text, json"));
+            None
+        }
+    });
+    let output = Output { formats: formats.collect(), dir: section.text("dir").map(str::to_owned) };
+    section.later(&["prometheus"]);
+    section.finish();
+    Some(output)
+}
