@@ -14,4 +14,5 @@ pub mod recorder;
 pub mod report;
 pub mod scenario;
 pub mod threshold;
+mod thresholds;
 pub mod verdict;

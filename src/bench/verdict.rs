@@ -5,9 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{Account, FaultRecord};
+use super::ledger::{Account, AnomalyKind, FaultRecord};
 use super::plan::Plan;
 use super::recorder::Recorder;
+use super::scenario::{Gaps, Guarantee, Order};
 
 /// How a run ended. The order is the order of severity: the worst one is the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -171,12 +172,197 @@ impl Verdict {
     /// Judges a run.
     #[must_use]
     pub fn new(judged: &Judged<'_>) -> Self {
-        let _ = judged;
-        todo!()
+        let checks = checks(judged);
+        let thresholds = super::thresholds::results(judged);
+        let mut troubles = judged.troubles.to_vec();
+        troubles.extend(fault_troubles(judged));
+        let exits = checks.iter().map(exit_of_check).chain(thresholds.iter().map(exit_of_threshold));
+        let worst = exits.chain(troubles.iter().map(|trouble| trouble.exit)).max();
+        Self { exit: worst.unwrap_or(Exit::Pass), checks, thresholds, troubles }
     }
 
-    /// Names of the checks that failed, worst first as listed.
+    /// Names of the checks that failed, in their order.
     pub fn failed(&self) -> impl Iterator<Item = &str> {
         self.checks.iter().filter(|check| check.status == Status::Fail).map(|check| check.name.as_str())
+    }
+
+    /// The check of this name.
+    #[must_use]
+    pub fn check(&self, name: &str) -> Option<&Check> {
+        self.checks.iter().find(|check| check.name == name)
+    }
+}
+
+fn exit_of_check(check: &Check) -> Exit {
+    match check.status {
+        Status::Pass | Status::Note => Exit::Pass,
+        Status::Unknown => Exit::Unknown,
+        Status::Fail => Exit::VerificationFailed,
+    }
+}
+
+fn exit_of_threshold(result: &ThresholdResult) -> Exit {
+    match result.status {
+        Status::Pass | Status::Note => Exit::Pass,
+        Status::Unknown => Exit::Unknown,
+        Status::Fail if result.judges_generator => Exit::Invalid,
+        Status::Fail => Exit::ThresholdsFailed,
+    }
+}
+
+/// A fault that did not happen as planned: the run measured something else than it says.
+fn fault_troubles(judged: &Judged<'_>) -> Vec<Trouble> {
+    let is_interrupted = judged.troubles.iter().any(|trouble| trouble.exit == Exit::Interrupted);
+    let trouble = |fault: &FaultRecord| {
+        let message = match (&fault.error, fault.applied) {
+            (Some(error), _) => format!("{}: {error}", fault.name),
+            (None, None) if !is_interrupted => format!("{}: was never applied", fault.name),
+            (None, _) => return None,
+        };
+        Some(Trouble { exit: Exit::FaultFailed, message })
+    };
+    judged.faults.iter().filter_map(trouble).collect()
+}
+
+/// Every expectation of the deliveries, passed or not, in the order in which a person should read them.
+fn checks(judged: &Judged<'_>) -> Vec<Check> {
+    let (account, verify) = (judged.account, &judged.plan.verify);
+    let repeats = match verify.delivery {
+        Guarantee::ExactlyOnce => Status::Fail,
+        Guarantee::AtMostOnce | Guarantee::AtLeastOnce => Status::Note,
+    };
+    let gaps = match verify.gaps {
+        Gaps::Forbidden => Status::Fail,
+        Gaps::Allowed => Status::Note,
+    };
+    let order = match verify.order {
+        Order::PerPublisherAddress => Status::Fail,
+        Order::None => Status::Note,
+    };
+    let gone = match verify.delivery {
+        Guarantee::AtLeastOnce | Guarantee::ExactlyOnce => Status::Fail,
+        Guarantee::AtMostOnce => Status::Note,
+    };
+    let (unexpected, owed) = (account.unexpected, account.expected);
+    let fail = Status::Fail;
+    let mut checks = vec![
+        count(AnomalyKind::Leak, unexpected.leaked, fail, "deliveries were addressed to somebody else"),
+        count(AnomalyKind::Lost, account.lost, fail, &format!("of {owed} owed deliveries never came")),
+        count(AnomalyKind::Forgotten, account.forgotten, fail, "acknowledged events are not in the log"),
+        count(
+            AnomalyKind::MisplacedResume,
+            account.misplaced_resumes,
+            fail,
+            "resumed sessions skipped what was owed",
+        ),
+        count(
+            AnomalyKind::GapDeclared,
+            account.gap_declared,
+            gaps,
+            &format!("of {owed} owed deliveries were declared missing"),
+        ),
+        count(
+            AnomalyKind::DuplicatedInSession,
+            account.duplicated_in_session,
+            fail,
+            "deliveries were repeated within a session",
+        ),
+        count(
+            AnomalyKind::DuplicatedAcrossReconnect,
+            account.duplicated_across_reconnect,
+            repeats,
+            "deliveries were repeated after a reconnect",
+        ),
+        count(
+            AnomalyKind::Reordered,
+            account.reordered,
+            order,
+            &format!("deliveries came after a later one, by up to {}", account.reordered_by_at_most),
+        ),
+        count(
+            AnomalyKind::NeverPublished,
+            unexpected.never_published,
+            fail,
+            "deliveries were published by nobody",
+        ),
+        count(
+            AnomalyKind::RefusedAppeared,
+            unexpected.refused,
+            fail,
+            "deliveries of publishes that had been refused",
+        ),
+        count(AnomalyKind::OtherRun, unexpected.other_run, fail, "deliveries were of another run"),
+        count(AnomalyKind::InconsistentId, account.inconsistent_ids, fail, "ids stood for two events"),
+        count(AnomalyKind::NeverRecovered, account.never_recovered, gone, "clients never got back"),
+        count(
+            AnomalyKind::Unseen,
+            account.unseen,
+            Status::Unknown,
+            &format!("of {owed} owed deliveries did not come, and nothing proves that they are lost"),
+        ),
+    ];
+    checks.extend(doubts(judged));
+    checks
+}
+
+/// An expectation that something did not happen.
+fn count(kind: AnomalyKind, count: u64, otherwise: Status, what: &str) -> Check {
+    let (status, detail) = match count {
+        0 => (Status::Pass, "none".to_owned()),
+        _ => (otherwise, format!("{count} {what}")),
+    };
+    Check { name: kind.name().to_owned(), status, detail }
+}
+
+/// What could not be found out. Only told where there is something to tell.
+fn doubts(judged: &Judged<'_>) -> Vec<Check> {
+    let (account, verify) = (judged.account, &judged.plan.verify);
+    let mut doubts = Vec::new();
+    let mut doubt = |name: &str, detail: String| {
+        doubts.push(Check { name: name.to_owned(), status: Status::Unknown, detail });
+    };
+    if account.expected == 0 {
+        doubt("deliveries owed", "nothing was owed to anybody, so nothing was verified".to_owned());
+    }
+    if account.order_unjudged > 0 && verify.order == Order::PerPublisherAddress {
+        doubt("order", format!("{} inversions were too many to be judged", account.order_unjudged));
+    }
+    if !judged.quiescent {
+        let timeout = humantime::format_duration(verify.quiesce.timeout);
+        doubt(
+            "quiescence",
+            format!("not every subscriber had the last event of each address after {timeout}"),
+        );
+    }
+    if verify.quiesce.audit_read && !account.audited {
+        doubt("audit read", "was not made".to_owned());
+    }
+    doubts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_exit_wins_in_the_order_of_the_documentation() {
+        let order = [
+            Exit::VerificationFailed,
+            Exit::Invalid,
+            Exit::ThresholdsFailed,
+            Exit::Unknown,
+            Exit::FaultFailed,
+            Exit::SetupFailed,
+            Exit::TeardownFailed,
+            Exit::BadScenario,
+            Exit::Interrupted,
+            Exit::AddressInUse,
+            Exit::Internal,
+            Exit::Usage,
+            Exit::Pass,
+        ];
+        assert!(order.is_sorted_by(|worse, better| worse > better));
+        let codes = order.map(Exit::code);
+        assert_eq!(codes, [120, 122, 99, 121, 123, 100, 101, 104, 105, 106, 1, 2, 0]);
     }
 }

@@ -4,4 +4,6 @@
 mod model;
 pub mod text;
 
-pub use model::{Delivery, FaultReport, MetricReport, Report, RunFacts, SCHEMA_VERSION, Summary};
+pub use model::{
+    CounterReport, Delivery, FaultReport, MetricReport, Report, RunFacts, SCHEMA_VERSION, Summary,
+};

@@ -1,9 +1,17 @@
-//! A report as data. The field `summary` is small and stable, for CI; the rest may grow.
+//! A report as data. The field `summary` is small and stable, for CI; the rest may grow. Read [`Report`] first.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bench::ledger::{Anomaly, PublishCounts, Unexpected};
-use crate::bench::verdict::{Exit, Judged, Verdict};
+use crate::bench::ledger::{Account, Anomaly, FaultImpact, FaultRecord, Path, PublishCounts, Unexpected};
+use crate::bench::metric::{Counter, Trend};
+use crate::bench::plan::Plan;
+use crate::bench::recorder::{Samples, Value};
+use crate::bench::scenario::Guarantee;
+use crate::bench::threshold::Selector;
+use crate::bench::thresholds;
+use crate::bench::verdict::{Judged, Status, Verdict};
 
 /// Version of the JSON. Raised when a field changes its meaning or goes away, not when one is added.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -25,8 +33,8 @@ pub struct Report {
     pub faults: Vec<FaultReport>,
     /// What was measured.
     pub metrics: Vec<MetricReport>,
-    /// What was counted: name with tags, and how many.
-    pub counters: Vec<(String, u64)>,
+    /// What was counted.
+    pub counters: Vec<CounterReport>,
 }
 
 /// Small and stable.
@@ -38,7 +46,7 @@ pub struct Summary {
     pub verdict: String,
     /// Exit code.
     pub exit_code: u8,
-    /// Names of the checks and thresholds that failed.
+    /// Names of the checks, and keys with expressions of the thresholds, that failed.
     pub failed: Vec<String>,
     /// Deliveries that were owed.
     pub events_expected: u64,
@@ -52,7 +60,7 @@ pub struct Summary {
     pub events_reordered: u64,
     /// Should not have arrived.
     pub events_unexpected: u64,
-    /// Latency from the due time, of what was delivered, in milliseconds; absent without samples.
+    /// Latency from the due time of what was delivered, in milliseconds, without the warm-up; absent without samples.
     pub delivery_latency_p50_ms: Option<f64>,
     /// The same.
     pub delivery_latency_p99_ms: Option<f64>,
@@ -65,6 +73,8 @@ pub struct Summary {
 pub struct RunFacts {
     /// The run.
     pub id: String,
+    /// The scenario's description.
+    pub description: String,
     /// Its seed.
     pub seed: u64,
     /// Nodes.
@@ -79,46 +89,277 @@ pub struct RunFacts {
     pub started_at: Option<String>,
 }
 
-/// What became of the deliveries.
+/// What became of the deliveries; see [`Account`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// See [`crate::bench::ledger::Account`] for this and the following.
+    /// Owed.
     pub expected: u64,
     /// Arrived.
     pub ok: u64,
-    /// Anomalies with examples.
-    pub anomalies: Vec<Anomaly>,
-    /// Unexpected ones by kind.
+    /// Of indeterminate publishes.
+    pub recovered: u64,
+    /// Proven missing.
+    pub lost: u64,
+    /// Missing, not proven.
+    pub unseen: u64,
+    /// Declared missing.
+    pub gap_declared: u64,
+    /// Published between sessions, where that is not owed.
+    pub missed_offline: u64,
+    /// Repeated in a session.
+    pub duplicated_in_session: u64,
+    /// Repeated across a reconnect.
+    pub duplicated_across_reconnect: u64,
+    /// Out of order.
+    pub reordered: u64,
+    /// Should not have arrived.
     pub unexpected: Unexpected,
+    /// Whether the log was read again at the end.
+    pub audited: bool,
     /// How publishes ended.
     pub publishes: PublishCounts,
+    /// Anomalies with examples.
+    pub anomalies: Vec<Anomaly>,
 }
 
-/// A fault, planned and as it was.
+/// A fault, as planned and as it was. Times in milliseconds since the start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FaultReport {
     /// Name.
     pub name: String,
+    /// What it did to whom.
+    pub title: String,
+    /// When it was to be applied.
+    pub planned_ms: f64,
+    /// When it was.
+    pub applied_ms: Option<f64>,
+    /// When it was healed.
+    pub healed_ms: Option<f64>,
+    /// Why it could not be applied or healed.
+    pub error: Option<String>,
+    /// Sessions that ended in its window.
+    pub sessions_cut: u64,
+    /// Until the first of them ended.
+    pub detect_ms: Option<f64>,
+    /// From the end of a session to the next, of 95 % of them.
+    pub reconnect_p95_ms: Option<f64>,
+    /// From the end of a session to the first new event, of 95 % of them.
+    pub recovery_p95_ms: Option<f64>,
+    /// Clients that never got back.
+    pub never_recovered: u64,
+    /// Deliveries lost in its window.
+    pub lost: u64,
 }
 
-/// A metric with one set of tags.
+/// A metric with one set of tags, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricReport {
     /// `delivery_latency{phase:steady}`.
     pub key: String,
+    /// Values.
+    pub count: u64,
+    /// Events that never came: infinite values, in `*_of_expected` and in no other field.
+    pub missing: u64,
+    /// Smallest.
+    pub min: Option<f64>,
+    /// Mean.
+    pub avg: Option<f64>,
+    /// Median.
+    pub med: Option<f64>,
+    /// 90 % are not above it.
+    pub p90: Option<f64>,
+    /// 99 %.
+    pub p99: Option<f64>,
+    /// 99.9 %.
+    pub p999: Option<f64>,
+    /// Largest.
+    pub max: Option<f64>,
+    /// 99 % of what was expected; absent when it is lost, or without values.
+    pub p99_of_expected: Option<f64>,
+    /// Whether that percentile falls among the events that never came.
+    pub p99_of_expected_is_lost: bool,
+}
+
+/// A counter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterReport {
+    /// Its name.
+    pub key: String,
+    /// How many, the warm-up included.
+    pub count: u64,
 }
 
 impl Report {
     /// Puts a report together.
     #[must_use]
     pub fn new(judged: &Judged<'_>, verdict: Verdict, started_at: Option<String>) -> Self {
-        let _ = (judged, verdict, started_at, Exit::Pass);
-        todo!()
+        let counters = Counter::ALL.iter().map(|counter| CounterReport {
+            key: counter.name().to_owned(),
+            count: judged.recorder.total(*counter, |_| true),
+        });
+        Self {
+            schema: SCHEMA_VERSION,
+            summary: summary(judged, &verdict),
+            run: facts(judged.plan, started_at),
+            delivery: delivery(judged.account),
+            faults: faults(judged),
+            metrics: metrics(judged),
+            counters: counters.filter(|counter| counter.count > 0).collect(),
+            verdict,
+        }
     }
 
     /// The report as JSON with a newline at its end.
     #[must_use]
     pub fn to_json(&self) -> String {
-        todo!()
+        let mut json = serde_json::to_string_pretty(self).expect("texts, numbers and lists always make JSON");
+        json.push('\n');
+        json
     }
+}
+
+fn summary(judged: &Judged<'_>, verdict: &Verdict) -> Summary {
+    let account = judged.account;
+    let thresholds = verdict.thresholds.iter().filter(|result| result.status == Status::Fail);
+    let thresholds = thresholds.map(|result| format!("{} {}", result.key, result.expression));
+    let latency = thresholds::samples(judged, Trend::DeliveryLatency, &Selector::default());
+    let of_expected = match latency.of_expected(99.0) {
+        Some(Value::Of(value)) => Some(millis(value)),
+        Some(Value::Lost) | None => None,
+    };
+    Summary {
+        scenario: judged.plan.name.clone(),
+        verdict: verdict.exit.word().to_owned(),
+        exit_code: verdict.exit.code(),
+        failed: verdict.failed().map(str::to_owned).chain(thresholds).collect(),
+        events_expected: account.expected,
+        events_ok: account.ok,
+        events_lost: account.lost,
+        events_duplicated: account.duplicated_in_session + account.duplicated_across_reconnect,
+        events_reordered: account.reordered,
+        events_unexpected: account.unexpected.total(),
+        delivery_latency_p50_ms: latency.of_delivered(50.0).map(millis),
+        delivery_latency_p99_ms: latency.of_delivered(99.0).map(millis),
+        delivery_latency_p99_of_expected_ms: of_expected,
+    }
+}
+
+fn facts(plan: &Plan, started_at: Option<String>) -> RunFacts {
+    let guarantee = match plan.verify.delivery {
+        Guarantee::AtMostOnce => "at-most-once",
+        Guarantee::AtLeastOnce => "at-least-once",
+        Guarantee::ExactlyOnce => "exactly-once",
+    };
+    RunFacts {
+        id: plan.run.to_string(),
+        description: plan.description.clone(),
+        seed: plan.seed,
+        nodes: plan.nodes.len() as u64,
+        clients: plan.subscribers.len() as u64,
+        duration_ms: u64::try_from(plan.duration.as_millis()).unwrap_or(u64::MAX),
+        guarantee: guarantee.to_owned(),
+        started_at,
+    }
+}
+
+fn delivery(account: &Account) -> Delivery {
+    Delivery {
+        expected: account.expected,
+        ok: account.ok,
+        recovered: account.recovered,
+        lost: account.lost,
+        unseen: account.unseen,
+        gap_declared: account.gap_declared,
+        missed_offline: account.missed_offline,
+        duplicated_in_session: account.duplicated_in_session,
+        duplicated_across_reconnect: account.duplicated_across_reconnect,
+        reordered: account.reordered,
+        unexpected: account.unexpected,
+        audited: account.audited,
+        publishes: account.publishes,
+        anomalies: account.anomalies.clone(),
+    }
+}
+
+fn faults(judged: &Judged<'_>) -> Vec<FaultReport> {
+    let title = |record: &FaultRecord| {
+        let planned = judged.plan.faults.iter().find(|fault| fault.name == record.name);
+        planned.map_or_else(|| record.name.clone(), crate::bench::plan::PlannedFault::title)
+    };
+    let report = |(record, impact): (&FaultRecord, &FaultImpact)| FaultReport {
+        name: record.name.clone(),
+        title: title(record),
+        planned_ms: millis(record.planned.since_start()),
+        applied_ms: record.applied.map(|at| millis(at.since_start())),
+        healed_ms: record.healed.map(|at| millis(at.since_start())),
+        error: record.error.clone(),
+        sessions_cut: impact.sessions_cut,
+        detect_ms: impact.detect.map(millis),
+        reconnect_p95_ms: impact.reconnect_p95.map(millis),
+        recovery_p95_ms: impact.recovery_p95.map(millis),
+        never_recovered: impact.never_recovered,
+        lost: impact.lost,
+    };
+    judged.faults.iter().zip(&judged.account.faults).map(report).collect()
+}
+
+/// Every metric that was measured: as a whole without the warm-up, then by phase, by group and by path where there
+/// is more than one.
+fn metrics(judged: &Judged<'_>) -> Vec<MetricReport> {
+    let mut reports = Vec::new();
+    for trend in Trend::ALL {
+        let tags = judged.recorder.tags_of(*trend);
+        let mut selectors = vec![(String::new(), Selector::default())];
+        let mut phases: Vec<_> = tags.iter().map(|tags| tags.phase).collect();
+        phases.dedup();
+        if phases.len() > 1 {
+            let names = phases.iter().map(|phase| judged.plan.phases.name(*phase).to_owned());
+            selectors.extend(names.map(|name| {
+                (format!("{{phase:{name}}}"), Selector { phase: Some(name), ..Selector::default() })
+            }));
+        }
+        if judged.plan.groups.len() > 1 && *trend != Trend::GeneratorLag {
+            let names = judged.plan.groups.iter().map(|group| group.name.clone());
+            selectors.extend(names.map(|name| {
+                (format!("{{group:{name}}}"), Selector { group: Some(name), ..Selector::default() })
+            }));
+        }
+        if tags.iter().any(|tags| tags.path == Some(Path::Replay)) {
+            selectors.extend([("live", Path::Live), ("replay", Path::Replay)].map(|(name, path)| {
+                (format!("{{path:{name}}}"), Selector { path: Some(path), ..Selector::default() })
+            }));
+        }
+        let rows = selectors.into_iter().map(|(tags, selector)| {
+            metric(format!("{}{tags}", trend.name()), &thresholds::samples(judged, *trend, &selector))
+        });
+        reports.extend(rows.filter(|row| row.count > 0 || row.missing > 0));
+    }
+    reports
+}
+
+fn metric(key: String, samples: &Samples) -> MetricReport {
+    let percentile = |percent| samples.of_delivered(percent).map(millis);
+    let of_expected = samples.of_expected(99.0);
+    MetricReport {
+        key,
+        count: samples.count(),
+        missing: samples.missing(),
+        min: samples.min().map(millis),
+        avg: samples.mean().map(millis),
+        med: percentile(50.0),
+        p90: percentile(90.0),
+        p99: percentile(99.0),
+        p999: percentile(99.9),
+        max: percentile(100.0),
+        p99_of_expected: match of_expected {
+            Some(Value::Of(value)) => Some(millis(value)),
+            Some(Value::Lost) | None => None,
+        },
+        p99_of_expected_is_lost: of_expected == Some(Value::Lost),
+    }
+}
+
+/// Milliseconds with three digits behind the point: no more is measured.
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
 }

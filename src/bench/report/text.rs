@@ -1,6 +1,13 @@
-//! A report for people: verdict first, then delivery, thresholds, faults, metrics.
+//! A report for people: verdict first, then delivery, thresholds, faults, metrics. Read [`render`] first.
 
-use super::Report;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::bench::ledger::{Anomaly, Example};
+use crate::bench::threshold::readable;
+use crate::bench::verdict::{Check, Exit, Status};
+
+use super::{FaultReport, MetricReport, Report};
 
 /// How a report is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -12,9 +19,300 @@ pub enum Colour {
     On,
 }
 
+/// Examples that are shown of each anomaly; the JSON has more.
+const EXAMPLES: usize = 3;
+
 /// The report as text.
 #[must_use]
 pub fn render(report: &Report, colour: Colour) -> String {
-    let _ = (report, colour);
-    todo!()
+    let mut page = Page { text: String::new(), colour };
+    page.verdict(report);
+    page.delivery(report);
+    page.thresholds(report);
+    page.faults(&report.faults);
+    page.metrics(report);
+    page.text
+}
+
+struct Page {
+    text: String,
+    colour: Colour,
+}
+
+#[derive(Clone, Copy)]
+enum Paint {
+    Bold,
+    Good,
+    Bad,
+    Doubt,
+    Dim,
+}
+
+impl Page {
+    fn line(&mut self, text: &str) {
+        self.text.push_str(text.trim_end());
+        self.text.push('\n');
+    }
+
+    fn head(&mut self, title: &str, rest: &str) {
+        let title = self.paint(Paint::Bold, &format!("█ {title}"));
+        if !self.text.is_empty() {
+            self.line("");
+        }
+        self.line(&format!("  {title}{}{rest}", if rest.is_empty() { "" } else { "  " }));
+    }
+
+    fn paint(&self, paint: Paint, text: &str) -> String {
+        let code = match paint {
+            Paint::Bold => "1",
+            Paint::Good => "32",
+            Paint::Bad => "31",
+            Paint::Doubt => "33",
+            Paint::Dim => "2",
+        };
+        match self.colour {
+            Colour::Off => text.to_owned(),
+            Colour::On => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+        }
+    }
+
+    fn mark(&self, status: Status) -> String {
+        match status {
+            Status::Pass => self.paint(Paint::Good, "✓"),
+            Status::Note => self.paint(Paint::Dim, "·"),
+            Status::Unknown => self.paint(Paint::Doubt, "?"),
+            Status::Fail => self.paint(Paint::Bad, "✗"),
+        }
+    }
+
+    fn verdict(&mut self, report: &Report) {
+        let (exit, run) = (report.verdict.exit, &report.run);
+        let paint = match exit {
+            Exit::Pass => Paint::Good,
+            Exit::Unknown | Exit::Interrupted => Paint::Doubt,
+            Exit::VerificationFailed
+            | Exit::Invalid
+            | Exit::ThresholdsFailed
+            | Exit::FaultFailed
+            | Exit::SetupFailed
+            | Exit::TeardownFailed
+            | Exit::BadScenario
+            | Exit::AddressInUse
+            | Exit::Internal
+            | Exit::Usage => Paint::Bad,
+        };
+        let word = self.paint(paint, exit.word());
+        self.head("VERDICT", &format!("{word}  {}  (exit code {})", report.summary.scenario, exit.code()));
+        let duration = readable(Duration::from_millis(run.duration_ms));
+        let nodes = plural(run.nodes, "node");
+        let clients = plural(run.clients, "client");
+        self.line(&format!("    seed {} · {nodes} · {clients} · {duration} · run {}", run.seed, run.id));
+        if !report.summary.failed.is_empty() {
+            let failed = self.paint(Paint::Bad, &report.summary.failed.join(", "));
+            self.line(&format!("    failed: {failed}"));
+        }
+        for trouble in &report.verdict.troubles {
+            let mark = self.mark(Status::Fail);
+            self.line(&format!("    {mark} {}", trouble.message));
+        }
+    }
+
+    fn delivery(&mut self, report: &Report) {
+        let delivery = &report.delivery;
+        self.head("DELIVERY", &report.run.guarantee);
+        let counts = [
+            ("expected", delivery.expected),
+            ("ok", delivery.ok),
+            ("recovered", delivery.recovered),
+            ("lost", delivery.lost),
+            ("unseen", delivery.unseen),
+            ("gap declared", delivery.gap_declared),
+        ];
+        let counts = counts.map(|(name, count)| format!("{name} {}", grouped(count)));
+        self.line(&format!("    {}", counts.join("   ")));
+        let publishes = delivery.publishes;
+        self.line(&format!(
+            "    published {}   refused {}   indeterminate {}   dropped {}",
+            grouped(publishes.ok),
+            grouped(publishes.fail),
+            grouped(publishes.indeterminate),
+            grouped(publishes.dropped)
+        ));
+        for check in &report.verdict.checks {
+            self.check(check);
+            let anomaly = delivery.anomalies.iter().find(|anomaly| anomaly.kind.name() == check.name);
+            if let Some(anomaly) = anomaly {
+                self.anomaly(anomaly);
+            }
+        }
+    }
+
+    fn check(&mut self, check: &Check) {
+        let mark = self.mark(check.status);
+        let detail = if check.status == Status::Pass {
+            self.paint(Paint::Dim, &check.detail)
+        } else {
+            check.detail.clone()
+        };
+        self.line(&format!("    {mark} {:<30} {detail}", check.name));
+    }
+
+    fn anomaly(&mut self, anomaly: &Anomaly) {
+        if !anomaly.by_fault.is_empty() {
+            let faults: Vec<_> =
+                anomaly.by_fault.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
+            self.line(&format!("        in the window of {}", faults.join(", ")));
+        }
+        for example in anomaly.examples.iter().take(EXAMPLES) {
+            self.line(&format!("        {}", sentence(example)));
+        }
+    }
+
+    fn thresholds(&mut self, report: &Report) {
+        let results = &report.verdict.thresholds;
+        if results.is_empty() {
+            return;
+        }
+        self.head("THRESHOLDS", "");
+        let width = results.iter().map(|result| result.key.chars().count()).max().unwrap_or(0);
+        for result in results {
+            let mark = self.mark(result.status);
+            self.line(&format!(
+                "    {mark} {:<width$}   {:<14} {}",
+                result.key, result.expression, result.measured
+            ));
+        }
+    }
+
+    fn faults(&mut self, faults: &[FaultReport]) {
+        if faults.is_empty() {
+            return;
+        }
+        self.head("FAULTS", "");
+        let header =
+            ["", "planned", "applied", "healed", "cut", "detect", "reconnect p95", "recovery p95", "lost"];
+        let mut rows = vec![header.map(str::to_owned)];
+        rows.extend(faults.iter().map(fault_row));
+        self.table(&rows);
+        for fault in faults.iter().filter(|fault| fault.never_recovered > 0) {
+            let clients = plural(fault.never_recovered, "client");
+            self.line(&format!("    {}: {clients} never got back", fault.name));
+        }
+    }
+
+    fn metrics(&mut self, report: &Report) {
+        if report.metrics.is_empty() && report.counters.is_empty() {
+            return;
+        }
+        self.head(
+            "METRICS",
+            "latencies count from when an event was due; without the warm-up where no phase is named",
+        );
+        let header =
+            ["", "count", "min", "avg", "med", "p(90)", "p(99)", "p(99.9)", "max", "p(99) of expected"];
+        let mut rows = vec![header.map(str::to_owned)];
+        rows.extend(report.metrics.iter().map(metric_row));
+        self.table(&rows);
+        if !report.counters.is_empty() {
+            let counters: Vec<_> = report
+                .counters
+                .iter()
+                .map(|counter| format!("{} {}", counter.key, grouped(counter.count)))
+                .collect();
+            self.line(&format!("    {}", counters.join("   ")));
+        }
+    }
+
+    /// The first column left, the others right.
+    fn table<const N: usize>(&mut self, rows: &[[String; N]]) {
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: [usize; N] = std::array::from_fn(width);
+        for row in rows {
+            let mut line = format!("    {:<1$}", row[0], widths[0]);
+            for (cell, width) in row.iter().zip(widths).skip(1) {
+                // Writing to a String cannot fail.
+                let _ok = write!(line, "   {cell:>width$}");
+            }
+            self.line(&line);
+        }
+    }
+}
+
+fn fault_row(fault: &FaultReport) -> [String; 9] {
+    [
+        fault.title.clone(),
+        time(Some(fault.planned_ms)),
+        time(fault.applied_ms),
+        time(fault.healed_ms),
+        grouped(fault.sessions_cut),
+        time(fault.detect_ms),
+        time(fault.reconnect_p95_ms),
+        time(fault.recovery_p95_ms),
+        grouped(fault.lost),
+    ]
+}
+
+fn metric_row(metric: &MetricReport) -> [String; 10] {
+    let of_expected =
+        if metric.p99_of_expected_is_lost { "lost".to_owned() } else { time(metric.p99_of_expected) };
+    let is_delivery = metric.key.starts_with("delivery_latency") && !metric.key.contains("{path:");
+    [
+        metric.key.clone(),
+        grouped(metric.count),
+        time(metric.min),
+        time(metric.avg),
+        time(metric.med),
+        time(metric.p90),
+        time(metric.p99),
+        time(metric.p999),
+        time(metric.max),
+        if is_delivery { of_expected } else { String::new() },
+    ]
+}
+
+/// `main → topic:room-7 #88123..88135 at steady-412 (and 40 more), in kill-1`
+fn sentence(example: &Example) -> String {
+    let mut text = String::new();
+    if let Some((publisher, address)) = example.publisher.as_ref().zip(example.address.as_ref()) {
+        text = format!("{publisher} → {address}");
+    }
+    if let Some(seq) = example.seq {
+        let numbers = if seq.first == seq.last {
+            seq.first.to_string()
+        } else {
+            format!("{}..{}", seq.first, seq.last)
+        };
+        text = format!("{text} #{numbers}");
+    }
+    if let Some(subscriber) = &example.subscriber {
+        text = format!("{text} at {subscriber}");
+    }
+    if !example.note.is_empty() {
+        text = format!("{text} ({})", example.note);
+    }
+    if let Some(fault) = &example.fault {
+        text = format!("{text}, in {fault}");
+    }
+    text.trim_start().to_owned()
+}
+
+fn plural(count: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
+/// `1 204 331`
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn time(ms: Option<f64>) -> String {
+    ms.map_or_else(|| "–".to_owned(), |ms| readable(Duration::from_secs_f64(ms / 1e3)))
 }

@@ -51,7 +51,10 @@ fn executor(section: &Section<'_>) -> Option<Executor> {
     let kind = match section.text("executor") {
         None => Some(Kind::Constant),
         Some(text @ ("arrival-rate" | "constant-arrival-rate" | "ramping-arrival-rate")) => {
-            section.refuse("executor", format!("{text:?} is not in this version; allowed are constant and ramping"));
+            section.refuse(
+                "executor",
+                format!("{text:?} is not in this version; allowed are constant and ramping"),
+            );
             None
         }
         Some(_) => section.choice("executor", &words),

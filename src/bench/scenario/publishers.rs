@@ -12,7 +12,8 @@ pub(super) fn publishers(root: &Section<'_>, until: Duration, groups: &[ClientGr
     if sections.len() > limits::ENTRIES_MAX {
         root.refuse("publishers", format!("more than {} publishers", limits::ENTRIES_MAX));
     }
-    let read = sections.into_iter().filter_map(|(name, section)| publisher(root, name, section, until, groups));
+    let read =
+        sections.into_iter().filter_map(|(name, section)| publisher(root, name, section, until, groups));
     read.collect()
 }
 

@@ -107,7 +107,8 @@ fn attach(section: &Section<'_>) -> Option<Cluster> {
     let texts = section.texts("attach");
     let urls: Vec<String> = texts.iter().filter_map(|url| base_url(section, url)).collect();
     if texts.is_empty() {
-        section.refuse("attach", "is empty; allowed is a list of base URLs, as in [\"http://127.0.0.1:8080\"]");
+        section
+            .refuse("attach", "is empty; allowed is a list of base URLs, as in [\"http://127.0.0.1:8080\"]");
     }
     (!urls.is_empty() && urls.len() == texts.len()).then_some(Cluster::Attach(urls))
 }
@@ -128,7 +129,10 @@ fn spawn(section: &Section<'_>) -> Option<Cluster> {
     let nodes = section.integer("nodes", limits::NODES).unwrap_or(1);
     if nodes > 1 {
         let why = "several nodes need a log that they share (redis), which this version cannot start";
-        section.refuse("nodes", format!("{nodes} is not allowed: {why}; allowed is 1, or attach = [\"http://…\"]"));
+        section.refuse(
+            "nodes",
+            format!("{nodes} is not allowed: {why}; allowed is 1, or attach = [\"http://…\"]"),
+        );
     }
     let broker = match section.text("broker") {
         None | Some("memory" | "memory:") => Some(BrokerKind::Memory),
@@ -160,7 +164,10 @@ fn node_flags(section: &Section<'_>) -> std::collections::BTreeMap<String, Optio
         let name = key.replace('_', "-");
         let is_flag = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !name.starts_with('-');
         if !is_flag {
-            section.refuse(key, "is not a flag; allowed are letters, digits and '-', without the leading dashes");
+            section.refuse(
+                key,
+                "is not a flag; allowed are letters, digits and '-', without the leading dashes",
+            );
         } else if OWN_FLAGS.contains(&name.as_str()) {
             section.refuse(key, "is set by the run itself (max_connections stands in [cluster])");
         }
@@ -172,7 +179,10 @@ fn node_flags(section: &Section<'_>) -> std::collections::BTreeMap<String, Optio
             Value::Bool(false) => {}
             Value::Array(_) | Value::Table(_) | Value::Datetime(_) => {
                 let shown = value.shown();
-                section.refuse(key, format!("{shown} cannot be given to a flag; allowed are texts, numbers, true and false"));
+                section.refuse(
+                    key,
+                    format!("{shown} cannot be given to a flag; allowed are texts, numbers, true and false"),
+                );
             }
         }
     }

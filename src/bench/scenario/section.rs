@@ -7,9 +7,9 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::Problem;
 use super::problem::did_you_mean;
 use super::raw::{At, Node, Table, Value};
-use super::Problem;
 
 /// Where all sections put what is wrong.
 pub(super) type Sink = RefCell<Vec<Problem>>;
@@ -110,7 +110,10 @@ impl<'a> Section<'a> {
         if fits.is_none() {
             let (from, to) = allowed.into_inner();
             let shown = node.value.shown();
-            self.refuse(key, format!("{shown} is not allowed; allowed are whole numbers from {from} to {to}"));
+            self.refuse(
+                key,
+                format!("{shown} is not allowed; allowed are whole numbers from {from} to {to}"),
+            );
         }
         fits
     }
