@@ -12,6 +12,8 @@ use super::plan::{GroupId, PhaseId, PublisherId};
 
 pub use super::metric::{Counter, Metric, Tally, Trend};
 
+/// No duration of a run is longer; a histogram that had to reach further would be large for nothing.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Significant digits of a histogram: a value is known to a thousandth.
 const DIGITS: u8 = 3;
 
@@ -47,8 +49,9 @@ pub struct Recorder {
 impl Recorder {
     /// Records a duration. Microseconds are kept, with three significant digits.
     pub fn record(&mut self, trend: Trend, tags: Tags, value: Duration) {
-        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
-        histogram(&mut self.trends, (trend, tags)).saturating_record(micros);
+        let micros = u64::try_from(value.min(LONGEST).as_micros()).unwrap_or(u64::MAX);
+        let histogram = histogram(&mut self.trends, (trend, tags));
+        histogram.record(micros).expect("a histogram that resizes itself takes every value");
     }
 
     /// Counts.

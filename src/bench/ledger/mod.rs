@@ -49,6 +49,9 @@ mod publish;
 mod runs;
 mod subscriber;
 
+#[cfg(test)]
+mod tests;
+
 pub use account::{Account, Anomaly, AnomalyKind, Example, FaultImpact, PublishCounts, SeqRange, Unexpected};
 pub use audit::AuditLedger;
 pub use judge::{Evidence, FaultRecord, MARGIN, judge};

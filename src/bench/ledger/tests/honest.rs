@@ -1,0 +1,142 @@
+//! Histories of servers that kept their word.
+
+use super::history::{ACK, History, at};
+use crate::bench::ledger::{Arrival, Ending, Path, PublishOutcome};
+use crate::bench::verdict::Exit;
+
+#[track_caller]
+fn acquit(history: &History) {
+    history.check(&[]);
+    assert_eq!(history.verdict().exit, Exit::Pass);
+}
+
+#[test]
+fn everybody_got_what_was_his() {
+    let mut history = History::new("delivery = \"exactly-once\"");
+    for ms in 1..=20 {
+        history.deliver("all", ms * 100, &[0, 1]);
+        history.deliver("topic:room", ms * 100 + 1, &[0, 1]);
+        history.deliver("user:u0", ms * 100 + 2, &[0]);
+        history.deliver("client:c-1", ms * 100 + 3, &[1]);
+    }
+    history.end();
+    acquit(&history);
+    let account = history.account();
+    assert_eq!((account.expected, account.ok), (20 * 6, 20 * 6));
+    assert_eq!(account.publishes.ok, 80);
+    assert!(account.audited);
+}
+
+#[test]
+fn a_reconnect_was_replayed_from_the_right_place() {
+    let mut history = History::new("delivery = \"exactly-once\"");
+    history.deliver("all", 9_000, &[0, 1]);
+    history.kill();
+    history.reconnect(0, 10_000, 12_000, true);
+    let missed = history.deliver("all", 11_000, &[1]);
+    let arrival = history.arrive(0, "all", missed, 12_010);
+    assert!(
+        matches!(arrival, Arrival::New { path: Path::Replay, recovered_after: Some(after), .. } if after == at(2_010).since_start())
+    );
+    history.deliver("all", 13_000, &[0, 1]);
+    history.end();
+    acquit(&history);
+    let fault = &history.account().faults[0];
+    assert_eq!(fault.sessions_cut, 1);
+    assert_eq!(fault.detect, Some(at(0).since_start()));
+    assert_eq!(fault.reconnect_p95, Some(at(2_000).since_start()));
+    assert_eq!(fault.recovery_p95, Some(at(2_010).since_start()));
+}
+
+#[test]
+fn at_least_once_may_repeat_across_a_reconnect() {
+    let mut history = History::new("delivery = \"at-least-once\"");
+    let first = history.deliver("all", 1_000, &[0, 1]);
+    history.reconnect(0, 2_000, 3_000, true);
+    history.arrive(0, "all", first, 3_010);
+    history.end();
+    assert_eq!(history.verdict().exit, Exit::Pass);
+    assert_eq!(history.account().duplicated_across_reconnect, 1);
+}
+
+#[test]
+fn what_was_published_before_the_subscription_is_optional() {
+    let mut history = History::new("");
+    history.clients[0] = crate::bench::ledger::SubscriberLedger::new(&history.plan, history.client_id(0));
+    history.deliver("all", 500, &[1]);
+    history.clients[0].confirmed(at(1_000), false);
+    history.deliver("all", 1_000, &[0, 1]);
+    history.end();
+    acquit(&history);
+    assert_eq!(history.account().expected, 3);
+}
+
+#[test]
+fn what_was_never_acknowledged_may_come_or_not() {
+    let mut history = History::new("");
+    history.deliver("all", 100, &[0, 1]);
+    let appeared = history.publish_as("all", 200, PublishOutcome::Indeterminate);
+    history.keep("all", appeared);
+    history.arrive(0, "all", appeared, 210);
+    history.arrive(1, "all", appeared, 210);
+    history.publish_as("all", 300, PublishOutcome::Indeterminate);
+    history.publish_as("all", 400, PublishOutcome::Refused);
+    history.deliver("all", 500, &[0, 1]);
+    history.end();
+    acquit(&history);
+    let account = history.account();
+    assert_eq!((account.recovered, account.expected), (2, 4));
+    assert_eq!((account.publishes.indeterminate, account.publishes.fail), (2, 1));
+}
+
+#[test]
+fn publishes_in_flight_together_have_no_order() {
+    let mut history = History::new("");
+    let first = history.publish("all", 100);
+    let second = history.publish("all", 100 + ACK - 1);
+    for client in [0, 1] {
+        history.arrive(client, "all", second, 150);
+        history.arrive(client, "all", first, 151);
+    }
+    history.keep("all", first);
+    history.keep("all", second);
+    history.end();
+    acquit(&history);
+}
+
+#[test]
+fn at_most_once_owes_nothing_between_sessions() {
+    let mut history = History::new("delivery = \"at-most-once\"");
+    history.deliver("all", 1_000, &[0, 1]);
+    history.reconnect(0, 3_000, 5_000, false);
+    history.deliver("all", 4_000, &[1]);
+    history.deliver("all", 6_000, &[0, 1]);
+    history.end();
+    acquit(&history);
+    assert_eq!(history.account().missed_offline, 1);
+}
+
+#[test]
+fn who_leaves_leaves_what_was_under_way() {
+    let mut history = History::new("");
+    history.deliver("all", 1_000, &[0, 1]);
+    history.deliver("all", 3_900, &[1]);
+    history.deliver("all", 4_100, &[1]);
+    history.end();
+    history.clients[0].finish(at(4_000), Ending::Left);
+    acquit(&history);
+}
+
+#[test]
+fn a_declared_gap_is_forgiven_where_the_scenario_says_so() {
+    let mut history = History::new("gaps = \"allowed\"");
+    history.deliver("all", 1_000, &[0, 1]);
+    history.deliver("all", 2_000, &[1]);
+    history.reconnect(0, 1_500, 3_000, true);
+    history.clients[0].gap(at(3_001));
+    history.deliver("all", 4_000, &[0, 1]);
+    history.end();
+    assert_eq!(history.verdict().exit, Exit::Pass);
+    let account = history.account();
+    assert_eq!((account.gap_declared, account.lost, account.misplaced_resumes), (1, 0, 0));
+}

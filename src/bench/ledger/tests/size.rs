@@ -1,0 +1,45 @@
+//! Memory is bounded by what went wrong, not by what was delivered.
+
+use super::history::at;
+use crate::bench::clock::RunTime;
+use crate::bench::ledger::SubscriberLedger;
+use crate::bench::payload::{RunId, Stamp};
+use crate::bench::plan::{Plan, PublisherId};
+use crate::bench::scenario;
+
+const SCENARIO: &str = r#"
+schema = 1
+name = "size"
+duration = "60s"
+[clients.c]
+clients = 1
+subscribe = { topics = ["t0", "t1", "t2", "t3", "t4", "t5", "t6"], user = "u" }
+[publishers.main]
+rate = 100000
+mix = { broadcast = 1, topic = 1, user = 1, client = 1 }
+"#;
+
+fn book(events_of_each_address: u64) -> usize {
+    let scenario = scenario::parse("size.toml", SCENARIO, &[]).unwrap();
+    let plan = Plan::new(&scenario, RunId::from_random(1));
+    let client = &plan.subscribers[0];
+    assert_eq!(client.addresses.len(), 10);
+    let mut book = SubscriberLedger::new(&plan, client.id);
+    book.confirmed(at(0), false);
+    for seq in 1..=events_of_each_address {
+        for address in client.addresses.iter().copied() {
+            let stamp = Stamp { run: plan.run, publisher: PublisherId(0), address, seq, due: RunTime::ZERO };
+            // Ids are remembered for one client of many; what that takes has a limit of its own.
+            book.arrive(at(seq), None, stamp);
+        }
+    }
+    book.bytes()
+}
+
+#[test]
+fn a_healthy_book_of_ten_addresses_is_as_small_after_a_million_events() {
+    let small = book(100);
+    assert_eq!(book(100_000), small, "it grows with what is delivered");
+    // Ten thousand such clients fit into 30 MB.
+    assert!(small < 3_000, "{small} bytes");
+}

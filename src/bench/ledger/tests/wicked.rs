@@ -1,0 +1,354 @@
+//! Histories of servers that did one thing wrong: each must be convicted, by name.
+
+use super::history::{History, at};
+use crate::bench::ledger::{AnomalyKind, Ending, PublishOutcome, SeqRange, SubscriberLedger};
+use crate::bench::payload::{RunId, Stamp};
+use crate::bench::verdict::Exit;
+use crate::bench::verdict::Status::{Fail, Note, Unknown};
+
+/// Five broadcasts that arrived, so that there is something around the fault.
+fn history(verify: &str) -> History {
+    let mut history = History::new(verify);
+    (1..=5).for_each(|second| _ = history.deliver("all", second * 1_000, &[0, 1]));
+    history
+}
+
+#[test]
+fn one_event_lost() {
+    let mut history = history("");
+    let lost = history.deliver("all", 6_000, &[1]);
+    history.deliver("all", 7_000, &[0, 1]);
+    history.end();
+    history.check(&[("lost", Fail)]);
+    assert_eq!(history.verdict().exit, Exit::VerificationFailed);
+    let account = history.account();
+    assert_eq!((account.expected, account.ok, account.lost), (14, 13, 1));
+    let anomaly = &account.anomalies[0];
+    assert_eq!((anomaly.kind, anomaly.count), (AnomalyKind::Lost, 1));
+    let example = &anomaly.examples[0];
+    assert_eq!(example.publisher.as_deref(), Some("main"));
+    assert_eq!(example.address.as_deref(), Some("all"));
+    assert_eq!(example.seq, Some(SeqRange { first: lost, last: lost }));
+    assert_eq!(example.subscriber.as_deref(), Some("c-0"));
+    assert_eq!(example.fault, None);
+}
+
+#[test]
+fn the_last_event_lost_is_proven_by_the_sentinel() {
+    let mut history = history("");
+    history.deliver("all", 6_000, &[1]);
+    history.end();
+    history.check(&[("lost", Fail)]);
+}
+
+#[test]
+fn the_only_event_of_a_series_lost() {
+    let mut history = history("");
+    history.deliver("user:u0", 6_000, &[]);
+    history.end();
+    history.check(&[("lost", Fail)]);
+}
+
+#[test]
+fn events_lost_in_a_faults_window_are_counted_there() {
+    let mut history = history("");
+    history.kill();
+    history.reconnect(0, 10_000, 12_000, true);
+    history.deliver("all", 10_500, &[1]);
+    history.deliver("all", 11_000, &[1]);
+    history.deliver("all", 13_000, &[0, 1]);
+    history.deliver("all", 40_000, &[1]);
+    history.deliver("all", 41_000, &[0, 1]);
+    history.end();
+    history.check(&[("lost", Fail), ("replayed from the wrong place", Fail)]);
+    let account = history.account();
+    let lost = &account.anomalies[0];
+    assert_eq!((lost.count, lost.by_fault.as_slice()), (3, &[("kill-1".to_owned(), 2)][..]));
+    assert_eq!(lost.examples[0].seq, Some(SeqRange { first: 6, last: 7 }), "neighbours are one example");
+    assert_eq!(lost.examples[0].fault.as_deref(), Some("kill-1"));
+    assert_eq!(account.faults[0].lost, 2);
+}
+
+#[test]
+fn a_gap_that_was_declared_has_its_own_name() {
+    let mut history = history("");
+    history.deliver("all", 6_000, &[1]);
+    history.reconnect(0, 5_500, 7_000, true);
+    history.clients[0].gap(at(7_001));
+    history.deliver("all", 8_000, &[0, 1]);
+    history.end();
+    history.check(&[("gap declared", Fail)]);
+}
+
+#[test]
+fn a_declared_gap_covers_no_hole_before_it_and_none_after_it() {
+    let mut history = history("gaps = \"allowed\"");
+    history.deliver("all", 6_000, &[1]);
+    history.deliver("all", 7_000, &[0, 1]);
+    history.deliver("all", 8_000, &[1]);
+    history.clients[0].gap(at(8_500));
+    history.deliver("all", 9_000, &[0, 1]);
+    history.deliver("all", 10_000, &[1]);
+    history.deliver("all", 11_000, &[0, 1]);
+    history.end();
+    history.check(&[("lost", Fail), ("gap declared", Note)]);
+    let account = history.account();
+    assert_eq!((account.lost, account.gap_declared), (2, 1));
+}
+
+#[test]
+fn a_declared_gap_covers_nothing_that_was_published_after_it() {
+    let mut history = history("gaps = \"allowed\"");
+    history.clients[0].gap(at(5_500));
+    history.deliver("all", 6_000, &[1]);
+    history.deliver("all", 7_000, &[0, 1]);
+    history.end();
+    history.check(&[("lost", Fail)]);
+}
+
+#[test]
+fn a_duplicate_within_a_session() {
+    let mut history = history("delivery = \"at-least-once\"");
+    history.arrive(0, "all", 5, 5_050);
+    history.end();
+    history.check(&[("duplicated in session", Fail)]);
+}
+
+#[test]
+fn a_duplicate_across_a_reconnect() {
+    for (verify, status) in [("delivery = \"exactly-once\"", Fail), ("delivery = \"at-least-once\"", Note)] {
+        let mut history = history(verify);
+        history.reconnect(0, 5_500, 5_600, true);
+        history.arrive(0, "all", 5, 5_700);
+        history.end();
+        history.check(&[("duplicated across reconnect", status)]);
+    }
+}
+
+#[test]
+fn two_events_swapped() {
+    let mut history = history("");
+    let (first, second) = (history.publish("all", 6_000), history.publish("all", 7_000));
+    history.arrive(0, "all", second, 7_010);
+    history.arrive(0, "all", first, 7_020);
+    history.arrive(1, "all", first, 7_010);
+    history.arrive(1, "all", second, 7_020);
+    [first, second].iter().for_each(|seq| history.keep("all", *seq));
+    history.end();
+    history.check(&[("reordered", Fail)]);
+    let account = history.account();
+    assert_eq!((account.reordered, account.reordered_by_at_most), (1, 1));
+    assert_eq!(account.anomalies[0].examples[0].note, "after 7");
+}
+
+#[test]
+fn an_event_of_another_user() {
+    let mut history = history("");
+    let seq = history.deliver("user:u1", 6_000, &[1]);
+    history.arrive(0, "user:u1", seq, 6_020);
+    history.end();
+    history.check(&[("isolation leak", Fail)]);
+    assert_eq!(history.account().anomalies[0].examples[0].address.as_deref(), Some("user:u1"));
+}
+
+#[test]
+fn a_sentinel_of_another_user_is_a_leak_too() {
+    let mut history = history("");
+    history.deliver("user:u1", 6_000, &[1]);
+    history.end();
+    let publisher = crate::bench::plan::PublisherId::SENTINEL;
+    let sentinel = Stamp { publisher, ..history.stamp("user:u1", 1) };
+    history.clients[0].arrive(at(59_500), None, sentinel);
+    history.check(&[("isolation leak", Fail)]);
+}
+
+#[test]
+fn an_event_that_nobody_published() {
+    for seq in [0, 6, 4_000] {
+        let mut history = history("");
+        history.end();
+        history.arrive(0, "all", seq, 59_500);
+        let complaints = history.complaints();
+        assert!(complaints.contains(&("never published".into(), Fail)), "{complaints:?}");
+    }
+}
+
+#[test]
+fn an_event_that_no_bench_published() {
+    let mut history = history("");
+    history.clients[0].event(at(6_000), Some("x"), r#"{"id":"x","type":"MESSAGE","data":"hello"}"#);
+    history.end();
+    history.check(&[("never published", Fail)]);
+}
+
+#[test]
+fn a_refused_publish_that_appeared() {
+    let mut history = history("");
+    let refused = history.publish_as("all", 6_000, PublishOutcome::Refused);
+    history.arrive(0, "all", refused, 6_010);
+    history.end();
+    history.check(&[("refused, yet delivered", Fail)]);
+}
+
+#[test]
+fn an_event_of_another_run() {
+    let mut history = history("");
+    let stamp = Stamp { run: RunId::from_random(2), ..history.stamp("all", 3) };
+    history.clients[0].arrive(at(6_000), Some("y"), stamp);
+    history.end();
+    history.check(&[("of another run", Fail)]);
+}
+
+#[test]
+fn an_unseen_tail_is_unknown_and_not_lost() {
+    let mut history = history("quiesce = { audit_read = false }");
+    history.audit = None;
+    let tail = history.publish("all", 6_000);
+    history.arrive(1, "all", tail, 6_010);
+    history.sentinels(&[1]);
+    history.clients.iter_mut().for_each(|client| client.finish(at(60_000), Ending::RunOver));
+    history.quiescent = false;
+    history.check(&[("unseen", Unknown), ("quiescence", Unknown)]);
+    assert_eq!(history.verdict().exit, Exit::Unknown);
+}
+
+#[test]
+fn the_audit_read_proves_that_an_unseen_tail_is_lost() {
+    let mut history = history("");
+    history.deliver("all", 6_000, &[1]);
+    history.sentinels(&[1]);
+    history.clients.iter_mut().for_each(|client| client.finish(at(60_000), Ending::RunOver));
+    history.check(&[("lost", Fail)]);
+}
+
+#[test]
+fn one_id_for_two_events_of_one_client() {
+    let mut history = history("");
+    let seq = history.publish("all", 6_000);
+    history.keep("all", seq);
+    history.arrive_with_id(0, "all", seq, 6_010, "all-5");
+    history.arrive(1, "all", seq, 6_010);
+    history.end();
+    history.check(&[("inconsistent id", Fail)]);
+}
+
+#[test]
+fn one_id_for_two_events_of_two_clients() {
+    let mut history = history("");
+    let (first, second) = (history.publish("all", 6_000), history.publish("all", 7_000));
+    for (client, ids) in [["a", "b"], ["b", "a"]].iter().enumerate() {
+        history.arrive_with_id(client, "all", first, 7_010, ids[0]);
+        history.arrive_with_id(client, "all", second, 7_020, ids[1]);
+    }
+    [first, second].iter().for_each(|seq| history.keep("all", *seq));
+    history.end();
+    history.check(&[("inconsistent id", Fail)]);
+}
+
+#[test]
+fn an_event_acknowledged_and_forgotten() {
+    let mut history = history("");
+    history.publish("all", 6_000);
+    history.deliver("all", 7_000, &[0, 1]);
+    history.end();
+    history.check(&[("lost", Fail), ("acknowledged and forgotten", Fail)]);
+    assert_eq!(history.account().forgotten, 1);
+    assert_eq!(history.account().lost, 2);
+}
+
+#[test]
+fn an_event_forgotten_that_nobody_was_owed() {
+    let mut history = history("");
+    history.clients.iter_mut().for_each(|client| client.finish(at(5_500), Ending::Left));
+    history.publish("all", 8_000);
+    history.sentinels(&[]);
+    history.check(&[("acknowledged and forgotten", Fail)]);
+}
+
+#[test]
+fn what_the_log_trimmed_by_right_is_not_forgotten() {
+    let mut history = History::new("");
+    for second in 1..=5 {
+        let seq = history.publish("all", second * 1_000);
+        [0, 1].iter().for_each(|client| _ = history.arrive(*client, "all", seq, second * 1_000 + 10));
+        if second > 3 {
+            history.keep("all", seq);
+        }
+    }
+    history.end();
+    history.check(&[]);
+}
+
+#[test]
+fn a_session_resumed_too_far_ahead() {
+    let mut history = history("");
+    history.reconnect(0, 5_500, 7_000, true);
+    history.deliver("all", 6_000, &[1]);
+    history.deliver("all", 6_500, &[1]);
+    history.deliver("all", 8_000, &[0, 1]);
+    history.end();
+    history.check(&[("lost", Fail), ("replayed from the wrong place", Fail)]);
+    let account = history.account();
+    let misplaced = account.anomalies.iter().find(|it| it.kind == AnomalyKind::MisplacedResume).unwrap();
+    assert_eq!(misplaced.examples[0].note, "had up to 5, went on with 8");
+}
+
+#[test]
+fn a_client_without_a_cursor_is_owed_what_it_missed_but_was_not_resumed() {
+    let mut history = history("");
+    history.reconnect(0, 5_500, 7_000, false);
+    history.deliver("all", 6_000, &[1]);
+    history.deliver("all", 8_000, &[0, 1]);
+    history.end();
+    history.check(&[("lost", Fail)]);
+}
+
+#[test]
+fn a_client_that_was_sent_away_for_good() {
+    let mut history = history("");
+    history.end();
+    history.kill();
+    history.clients[0].disconnected(at(10_100));
+    history.clients[0].finish(at(10_200), Ending::GaveUp);
+    history.deliver("all", 20_000, &[1]);
+    history.check(&[("never recovered", Fail)]);
+    let account = history.account();
+    assert_eq!(account.faults[0].never_recovered, 1);
+}
+
+#[test]
+fn a_client_that_never_got_back_in_is_owed_but_nothing_is_proven() {
+    let mut history = history("");
+    history.sentinels(&[1]);
+    history.clients[0].disconnected(at(5_500));
+    history.deliver("all", 6_000, &[1]);
+    history.clients[0].finish(at(60_000), Ending::Unreachable);
+    history.clients[1].finish(at(60_000), Ending::RunOver);
+    history.check(&[("never recovered", Fail), ("unseen", Unknown)]);
+}
+
+#[test]
+fn at_most_once_still_owes_what_falls_within_a_session() {
+    let mut history = history("delivery = \"at-most-once\"");
+    history.deliver("all", 6_000, &[1]);
+    history.deliver("all", 7_000, &[0, 1]);
+    history.reconnect(0, 9_000, 9_500, false);
+    history.end();
+    history.check(&[("lost", Fail)]);
+}
+
+#[test]
+fn a_run_that_owed_nothing_verified_nothing() {
+    let mut history = History::new("");
+    history.end();
+    history.check(&[("deliveries owed", Unknown)]);
+    assert_eq!(history.verdict().exit, Exit::Unknown);
+}
+
+#[test]
+fn a_client_that_never_connected_is_owed_nothing() {
+    let mut history = history("");
+    history.clients[0] = SubscriberLedger::new(&history.plan, history.client_id(0));
+    history.end();
+    history.check(&[]);
+}
