@@ -27,10 +27,12 @@ fn publisher(
     let valid_name = read::identifier(name).map_err(|error| root.refuse("publishers", error)).ok();
     let pace = pace(&section, until);
     let max_in_flight = section.integer32("max_in_flight", limits::IN_FLIGHT);
-    let mix = section.section("mix").map_or(Some(Mix { broadcast: 1.0, ..Mix::default() }), |mix| {
-        let read = read_mix(mix);
-        check_mix(&section, &read, groups)
-    });
+    let mix = match section.section("mix") {
+        None => Some(Mix { broadcast: 1.0, ..Mix::default() }),
+        // Without the groups as they were meant, nobody knows what clients listen to.
+        Some(mix) if root.is_refused_below("clients") => Some(read_mix(mix)),
+        Some(mix) => check_mix(&section, &read_mix(mix), groups),
+    };
     let payload = payload(&section);
     let qos = section.integer32("qos", limits::QOS);
     section.later(&["time_unit", "start", "headers", "token", "type"]);

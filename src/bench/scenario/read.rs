@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use crate::bench::threshold::Threshold;
+use crate::bench::threshold::{Selector, Threshold};
 
+use super::problem::did_you_mean;
 use super::raw::{self, Table, Value};
 use super::section::{Section, Sink};
 use super::{
-    BrokerKind, Cluster, Gaps, Guarantee, LbPolicy, Order, Output, OutputFormat, Problem, Problems, Quiesce,
-    Scenario, SpawnCluster, Verify, clients, faults, limits, publishers,
+    BrokerKind, ClientGroup, Cluster, FaultSpec, Gaps, Guarantee, LbPolicy, Order, Output, OutputFormat,
+    Problem, Problems, PublisherSpec, Quiesce, Scenario, SpawnCluster, Verify, clients, faults, limits,
+    publishers,
 };
 
 /// Reads a scenario. `overrides` are `key.path=value` as given to `--set`, applied in order before anything is
@@ -50,7 +52,7 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
     let publishers = publishers::publishers(&root, until, &clients);
     let faults = faults::faults(&root, until, cluster.as_ref());
     let verify = root.section("verify").map_or_else(|| Some(verify_default()), verify);
-    let thresholds = thresholds(&root);
+    let thresholds = thresholds(&root, &names(&clients, &publishers, &faults));
     let output = root.section("output").map_or_else(|| Some(Output::default()), output);
     root.later(&["nemesis", "links", "agents"]);
     root.finish();
@@ -255,13 +257,50 @@ fn quiesce(section: Section<'_>, default: Quiesce) -> Quiesce {
     quiesce
 }
 
-fn thresholds(root: &Section<'_>) -> Vec<Threshold> {
+/// What the tags of a threshold may name.
+struct Names {
+    groups: Vec<String>,
+    publishers: Vec<String>,
+    phases: Vec<String>,
+}
+
+fn names(groups: &[ClientGroup], publishers: &[PublisherSpec], faults: &[FaultSpec]) -> Names {
+    let fixed = ["warmup", "steady", "recovery", "drain", "fault"].map(str::to_owned);
+    Names {
+        groups: groups.iter().map(|group| group.name.clone()).collect(),
+        publishers: publishers.iter().map(|publisher| publisher.name.clone()).collect(),
+        phases: fixed.into_iter().chain(faults.iter().map(|fault| format!("fault:{}", fault.name))).collect(),
+    }
+}
+
+/// A tag that names nothing would select nothing, for ever.
+fn check_tags(section: &Section<'_>, threshold: &Threshold, names: &Names) {
+    let Selector { phase, group, publisher, path: _ } = &threshold.selector;
+    for (tag, value, known) in [
+        ("phase", phase, &names.phases),
+        ("group", group, &names.groups),
+        ("publisher", publisher, &names.publishers),
+    ] {
+        let Some(value) = value.as_ref().filter(|value| !known.contains(value)) else { continue };
+        let guess = did_you_mean(value, known.iter().map(String::as_str));
+        let allowed = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        section.refuse(
+            &threshold.key,
+            format!("{tag}:{value} is not in this scenario{guess}; allowed are {allowed}"),
+        );
+    }
+}
+
+fn thresholds(root: &Section<'_>, names: &Names) -> Vec<Threshold> {
     let Some(section) = root.section("thresholds") else { return Vec::new() };
     let mut thresholds = Vec::new();
     for (key, value) in section.entries() {
         for expression in expressions(&section, key, value) {
             match Threshold::parse(key, expression) {
-                Ok(threshold) => thresholds.push(threshold),
+                Ok(threshold) => {
+                    check_tags(&section, &threshold, names);
+                    thresholds.push(threshold);
+                }
                 Err(error) => section.refuse(key, error),
             }
         }

@@ -110,10 +110,12 @@ impl<'a> Section<'a> {
         if fits.is_none() {
             let (from, to) = allowed.into_inner();
             let shown = node.value.shown();
-            self.refuse(
-                key,
-                format!("{shown} is not allowed; allowed are whole numbers from {from} to {to}"),
-            );
+            let range = if from == to {
+                format!("is {from}")
+            } else {
+                format!("are whole numbers from {from} to {to}")
+            };
+            self.refuse(key, format!("{shown} is not allowed; allowed {range}"));
         }
         fits
     }
@@ -171,6 +173,15 @@ impl<'a> Section<'a> {
                 None
             }
         }
+    }
+
+    /// Whether something below a key was refused already, so that what follows from it need not be told too.
+    pub(super) fn is_refused_below(&self, key: &str) -> bool {
+        let path = self.path(key);
+        let is_below = |problem: &Problem| {
+            problem.key.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.sink.borrow().iter().any(is_below)
     }
 
     /// A list of texts, or one text, which is a list of one.

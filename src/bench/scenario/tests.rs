@@ -1,1 +1,313 @@
+use std::time::Duration;
 
+use super::{
+    BrokerKind, Cluster, Executor, FaultSpecKind, Gaps, Guarantee, LbPolicy, Order, PayloadSize, Problem,
+    ProcessAction, ReconnectPolicy, Scenario, Target, parse,
+};
+
+/// Line numbers of the tests count from here.
+const HEAD: &str = "schema = 1\nname = \"t\"\nduration = \"60s\"\n[clients.c]\nclients = 5\n";
+
+fn read(text: &str, overrides: &[&str]) -> Result<Scenario, Vec<Problem>> {
+    let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+    parse("t.toml", text, &overrides).map_err(|error| error.problems)
+}
+
+#[track_caller]
+fn valid(rest: &str) -> Scenario {
+    read(&format!("{HEAD}{rest}"), &[]).unwrap_or_else(|problems| panic!("{problems:#?}"))
+}
+
+/// Exactly this problem, told in these words.
+#[track_caller]
+fn check(rest: &str, at: (usize, usize), key: &str, words: &[&str]) {
+    let problems = read(&format!("{HEAD}{rest}"), &[]).expect_err("it must be refused");
+    let [problem] = problems.as_slice() else { panic!("one problem, not {problems:#?}") };
+    assert_eq!((problem.at, problem.key.as_str()), (Some(at), key), "{problem}");
+    for word in words {
+        assert!(problem.message.contains(word), "{word:?} is not in: {problem}");
+    }
+}
+
+#[test]
+fn a_small_scenario_has_sensible_defaults() {
+    let scenario = valid("");
+    assert_eq!(scenario.seed, 1);
+    assert_eq!(scenario.lb, LbPolicy::RoundRobin);
+    let Cluster::Spawn(cluster) = &scenario.cluster else { panic!("it is spawned") };
+    assert_eq!((cluster.nodes, cluster.broker), (1, BrokerKind::Memory));
+    let group = &scenario.clients[0];
+    assert_eq!(group.executor, Executor::Constant { clients: 5, ramp: Duration::ZERO });
+    assert_eq!(group.reconnect.policy, ReconnectPolicy::Tolerant);
+    assert!(group.reconnect.last_event_id);
+    assert_eq!(scenario.verify.delivery, Guarantee::AtLeastOnce);
+    assert_eq!(scenario.verify.order, Order::PerPublisherAddress);
+    assert_eq!(scenario.verify.gaps, Gaps::Forbidden);
+    assert!(scenario.verify.quiesce.audit_read);
+}
+
+#[test]
+fn the_scenarios_that_are_shipped_are_valid() {
+    let quickstart = read(include_str!("../../../scenarios/quickstart.toml"), &[]).unwrap();
+    let Cluster::Spawn(cluster) = &quickstart.cluster else { panic!("it is spawned") };
+    assert_eq!(cluster.broker, BrokerKind::File);
+    let rates: f64 = quickstart.publishers.iter().map(|publisher| publisher.pace.from).sum();
+    assert!((rates - 200.0).abs() < 1e-9);
+    assert_eq!(
+        quickstart.faults[0].kind,
+        FaultSpecKind::Process { action: ProcessAction::Kill, target: Target::One }
+    );
+    let basic = read(include_str!("../../../scenarios/basic.toml"), &[]).unwrap();
+    assert_eq!(basic.verify.delivery, Guarantee::ExactlyOnce);
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_its_place() {
+    let text = "\
+schema = 2
+name = \"no blanks\"
+seed = -1
+duration = 60
+[cluster]
+nodes = 3
+broker = \"redis\"
+[lb]
+policy = \"ip-hash\"
+[clients.c]
+clients = 0
+subscribe = { topics = [\"room-{j}\"], users = \"u\" }
+[publishers.p]
+rate = \"fast\"
+mix = { topic = 1 }
+[[faults]]
+at = \"5s\"
+type = \"redis-kill\"
+[thresholds]
+delivery_latncy = [\"p(99)<1s\"]
+";
+    let error = parse("all-wrong.toml", text, &[]).unwrap_err().to_string();
+    insta::assert_snapshot!(error, @r#"
+    all-wrong.toml is not a valid scenario
+      1:10: schema: 2 is not allowed; allowed is 1
+      2:8: name: "no blanks" is not a name; allowed are 1 to 64 letters, digits, '-' and '_'
+      3:8: seed: -1 is not allowed; allowed are whole numbers from 0 to 9223372036854775807
+      4:12: duration: 60 is not allowed; allowed are durations from "1s" to "1day", as in "1m30s"
+      6:9: cluster.nodes: 3 is not allowed: several nodes need a log that they share (redis), which this version cannot start; allowed is 1, or attach = ["http://…"]
+      7:10: cluster.broker: "redis" is not in this version; allowed are memory and file (or embedded)
+      9:10: lb.policy: "ip-hash" is not in this version; allowed are round-robin, least-conn, random
+      11:11: clients.c.clients: 0 is not allowed; allowed are whole numbers from 1 to 1000000
+      12:24: clients.c.subscribe.topics: "room-{j}": {j} is not known; allowed are {i} and {i%N} with N from 1 to 4294967295
+      12:38: clients.c.subscribe.users: is not a key here, did you mean user?; allowed are client, topics, user
+      14:8: publishers.p.rate: "fast" is not allowed; allowed are numbers from 0 to 1000000
+      18:8: faults.0.type: "redis-kill" is not in this version; allowed are kill, term, restart, pause and reconnect-storm
+      20:19: thresholds.delivery_latncy: metric "delivery_latncy" is not known, did you mean delivery_latency?; allowed are connect_time, first_event_time, delivery_latency, delivery_latency_sent, publish_time, publish_dispatch_delay, reconnect_time, recovery_time, heartbeat_gap, generator_lag, reconnects, connect_errors, closes, gaps, heartbeats, decode_errors, bytes_in, events_expected, events_ok, events_recovered, events_lost, events_unseen, events_duplicated, events_reordered, events_unexpected, events_gap_declared, publish_ok, publish_fail, publish_indeterminate, publish_dropped
+    "#);
+}
+
+#[test]
+fn unknown_keys_are_refused_with_a_suggestion() {
+    check("max_delya = 1\n", (6, 1), "clients.c.max_delya", &["is not a key here", "allowed are clients, "]);
+    check("[verfy]\n", (6, 2), "verfy", &["did you mean verify?"]);
+    check("[publishers.p]\nrat = 1\nrate = 1\n", (7, 1), "publishers.p.rat", &["did you mean rate?"]);
+    check(
+        "reconnect = { polcy = \"fetch\" }\n",
+        (6, 15),
+        "clients.c.reconnect.polcy",
+        &["did you mean policy?"],
+    );
+}
+
+#[test]
+fn values_out_of_range_are_refused_with_the_range() {
+    check("[publishers.p]\nrate = -1\n", (7, 8), "publishers.p.rate", &["-1", "from 0 to 1000000"]);
+    check("[publishers.p]\nrate = 1\nqos = 2\n", (8, 7), "publishers.p.qos", &["2 is", "from 0 to 1"]);
+    check("ramp = \"soon\"\n", (6, 8), "clients.c.ramp", &["\"soon\"", "\"1m30s\""]);
+    check("ramp = 5\n", (6, 8), "clients.c.ramp", &["5 is", "\"1day\""]);
+    check("decoder = \"lax\"\n", (6, 11), "clients.c.decoder", &["strict, eventsource-stream"]);
+    check("[verify]\ngaps = true\n", (7, 8), "verify.gaps", &["true is not a text"]);
+    check(
+        "[verify]\nquiesce = { idle = \"9s\", timeout = \"5s\" }\n",
+        (7, 20),
+        "verify.quiesce.idle",
+        &["9s", "5s"],
+    );
+    check("[output]\nformats = [\"pdf\"]\n", (7, 11), "output.formats", &["\"pdf\"", "text, json"]);
+}
+
+#[test]
+fn what_is_missing_is_named_where_it_should_be() {
+    check("[publishers.p]\narrival = \"poisson\"\n", (6, 13), "publishers.p.rate", &["is missing"]);
+    check("[[faults]]\ntype = \"kill\"\n", (6, 1), "faults.0.at", &["is missing"]);
+}
+
+#[test]
+fn what_a_later_version_will_know_is_refused_as_such() {
+    check(
+        "session = { dist = \"exponential\" }\n",
+        (6, 11),
+        "clients.c.session",
+        &["is not in this version"],
+    );
+    check("[cluster]\nnodes = 3\n", (7, 9), "cluster.nodes", &["redis", "attach"]);
+    check(
+        "[cluster]\nbroker = \"redis-sentinel\"\n",
+        (7, 10),
+        "cluster.broker",
+        &["not in this version", "memory"],
+    );
+    check("[lb]\npolicy = \"cookie\"\n", (7, 10), "lb.policy", &["not in this version", "round-robin"]);
+    check(
+        "[[faults]]\nat = \"1s\"\ntype = \"stall\"\nlink = \"n1->redis\"\n",
+        (8, 8),
+        "faults.0.type",
+        &["not in this version", "reconnect-storm"],
+    );
+}
+
+#[test]
+fn faults_must_end_in_time_and_meet_somebody() {
+    check(
+        "[[faults]]\nat = \"55s\"\nfor = \"10s\"\ntype = \"kill\"\n",
+        (8, 7),
+        "faults.0.for",
+        &["1m 5s", "1m"],
+    );
+    let target = |target: &str| format!("[[faults]]\nat = \"5s\"\ntype = \"kill\"\ntarget = {target}\n");
+    check(&target("[\"n2\"]"), (9, 10), "faults.0.target", &["\"n2\" is not a node"]);
+    check(&target("\"random(2)\""), (9, 10), "faults.0.target", &["more than there are nodes"]);
+    check(&target("\"some\""), (9, 10), "faults.0.target", &["one, all, random(N)"]);
+    check(
+        "[cluster]\nattach = [\"http://h:1\"]\n[[faults]]\nat = \"5s\"\ntype = \"kill\"\n",
+        (10, 8),
+        "faults.0.type",
+        &["attach"],
+    );
+    check(
+        "[[faults]]\nat = \"5s\"\ntype = \"reconnect-storm\"\nfor = \"1s\"\n",
+        (9, 7),
+        "faults.0.for",
+        &["over at once"],
+    );
+    let twice = "[[faults]]\nname = \"x\"\nat = \"5s\"\ntype = \"kill\"\n".repeat(2);
+    check(&twice, (11, 8), "faults.1.name", &["another fault"]);
+}
+
+#[test]
+fn nobody_publishes_to_nobody() {
+    let mix = |mix: &str| format!("[publishers.p]\nrate = 1\nmix = {mix}\n");
+    check(&mix("{ topic = 1 }"), (8, 7), "publishers.p.mix", &["no client has one"]);
+    check(&mix("{ user = 1 }"), (8, 7), "publishers.p.mix", &["no client has one"]);
+    check(&mix("{ broadcast = 0 }"), (8, 7), "publishers.p.mix", &["above zero"]);
+    check(
+        &mix("{ channel = 1, broadcast = 1 }"),
+        (8, 9),
+        "publishers.p.mix.channel",
+        &["allowed are broadcast"],
+    );
+}
+
+#[test]
+fn names_that_a_node_would_refuse_are_refused_here() {
+    let subscribe = |text: &str| format!("subscribe = {text}\n");
+    check(&subscribe("{ user = \"a,b\" }"), (6, 13), "clients.c.subscribe", &["user id", "','"]);
+    check(&subscribe("{ topics = [\"r{zipf:50}\"] }"), (6, 24), "clients.c.subscribe.topics", &["{i%N}"]);
+    let long = format!("{{ client = \"{}{{i}}\" }}", "x".repeat(125));
+    check(&subscribe(&long), (6, 24), "clients.c.subscribe.client", &["135 bytes", "128"]);
+}
+
+#[test]
+fn flags_of_the_node_are_passed_on() {
+    let scenario =
+        valid("[cluster.flags]\nwindow-frames = 500\nheartbeat = \"5s\"\ninsecure = true\nquiet = false\n");
+    let Cluster::Spawn(cluster) = scenario.cluster else { panic!("it is spawned") };
+    let flags: Vec<_> = cluster.flags.iter().map(|(flag, value)| (flag.as_str(), value.as_deref())).collect();
+    assert_eq!(flags, [("heartbeat", Some("5s")), ("insecure", None), ("window-frames", Some("500"))]);
+    check("[cluster.flags]\nlisten = \":1\"\n", (7, 10), "cluster.flags.listen", &["the run itself"]);
+}
+
+#[test]
+fn payloads_and_rates_have_two_forms() {
+    let scenario = valid(
+        "[publishers.p]\nstages = [{ duration = \"10s\", target = 100 }]\nstart_rate = 5\npayload = { dist = \"lognormal\", median = 100, p99 = 900 }\n",
+    );
+    let publisher = &scenario.publishers[0];
+    assert_eq!(publisher.payload, PayloadSize::LogNormal { median: 100, p99: 900 });
+    assert!((publisher.pace.from - 5.0).abs() < 1e-9);
+    check(
+        "[publishers.p]\nstages = [{ duration = \"2m\", target = 1 }]\n",
+        (7, 10),
+        "publishers.p.stages",
+        &["longer than the run"],
+    );
+    check("[publishers.p]\nrate = 1\nstages = []\n", (7, 8), "publishers.p.rate", &["exclude each other"]);
+}
+
+#[test]
+fn a_threshold_of_something_that_is_not_there_is_refused() {
+    let key = |tags: &str| format!("thresholds.delivery_latency{{{tags}}}");
+    let text = |tags: &str| format!("[thresholds]\n\"delivery_latency{{{tags}}}\" = \"max<1s\"\n");
+    check(&text("group:d"), (7, 31), &key("group:d"), &["group:d is not in this scenario", "allowed are c"]);
+    check(&text("publisher:p"), (7, 35), &key("publisher:p"), &["allowed are none"]);
+    check(&text("phase:stedy"), (7, 35), &key("phase:stedy"), &["did you mean steady?"]);
+    check(&text("phase:fault:kill-1"), (7, 42), &key("phase:fault:kill-1"), &["warmup, steady"]);
+    assert_eq!(valid(&text("phase:fault")).thresholds.len(), 1);
+}
+
+#[test]
+fn text_that_is_not_toml_is_told_with_its_place() {
+    let problems = read("schema = 1\nname = \n", &[]).unwrap_err();
+    assert_eq!(problems[0].at.map(|(line, _)| line), Some(2), "{problems:?}");
+    assert!(problems[0].message.contains("not TOML"));
+    assert_eq!(read("a = 1\na = 2\n", &[]).unwrap_err()[0].at, Some((2, 1)));
+}
+
+#[test]
+fn overrides_come_before_every_check() {
+    let text = format!("{HEAD}[[faults]]\nat = \"5s\"\ntype = \"kill\"\n");
+    let scenario = read(
+        &text,
+        &[
+            "seed=7",
+            "duration=30s",
+            "clients.c.clients = 9",
+            "faults.0.at=\"7s\"",
+            "clients.c.reconnect.policy=none",
+        ],
+    )
+    .unwrap();
+    assert_eq!((scenario.seed, scenario.duration), (7, Duration::from_secs(30)));
+    assert_eq!(scenario.clients[0].executor, Executor::Constant { clients: 9, ramp: Duration::ZERO });
+    assert_eq!(scenario.clients[0].reconnect.policy, ReconnectPolicy::None);
+    assert_eq!(scenario.faults[0].at, Duration::from_secs(7));
+    assert!(read(&text, &["faults=[]"]).unwrap().faults.is_empty());
+}
+
+#[track_caller]
+fn check_override(text: &str, key: &str, words: &str) {
+    let text = text.to_owned();
+    let with_fault = format!("{HEAD}[[faults]]\nat = \"5s\"\ntype = \"kill\"\n");
+    let problems = parse("t.toml", &with_fault, &[text]).expect_err("it must be refused").problems;
+    let problem =
+        problems.iter().find(|problem| problem.key == key).unwrap_or_else(|| panic!("{problems:?}"));
+    assert_eq!(problem.at, None, "{problem}");
+    assert!(problem.message.contains(words), "{problem}");
+}
+
+#[test]
+fn a_bad_override_names_its_path() {
+    check_override("seed", "seed", "key.path=value");
+    check_override("=5", "", "part of the path is empty");
+    check_override("clients..x=5", "clients..x", "part of the path is empty");
+    check_override("seed.deeper=5", "seed", "a table is not allowed");
+    check_override("name.deeper=5", "name.deeper", "nothing can be set inside");
+    check_override("faults.3.at=5s", "faults.3.at", "numbered from 0");
+    check_override("clients.c.clients=many", "clients.c.clients", "\"many\"");
+    check_override("clients.c.clint=1", "clients.c.clint", "did you mean clients?");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics_the_reader(text: String, set: String) {
+        let _outcome = parse("any.toml", &text, &[set]);
+    }
+}
