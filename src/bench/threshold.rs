@@ -311,6 +311,9 @@ impl Operator {
 /// A duration as people read it: three digits and a unit.
 #[must_use]
 pub fn readable(duration: Duration) -> String {
+    if duration.is_zero() {
+        return "0s".to_owned();
+    }
     let seconds = duration.as_secs_f64();
     let (value, unit) = match seconds {
         s if s < 1e-3 => (s * 1e6, "us"),

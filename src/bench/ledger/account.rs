@@ -140,7 +140,7 @@ impl AnomalyKind {
             Self::DuplicatedAcrossReconnect => "duplicated across reconnect",
             Self::Reordered => "reordered",
             Self::NeverPublished => "never published",
-            Self::RefusedAppeared => "refused, yet delivered",
+            Self::RefusedAppeared => "refused yet delivered",
             Self::OtherRun => "of another run",
             Self::InconsistentId => "inconsistent id",
             Self::Unseen => "unseen",

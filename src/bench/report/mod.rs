@@ -2,6 +2,8 @@
 //! Pure: the same report gives the same text.
 
 mod model;
+#[cfg(test)]
+mod tests;
 pub mod text;
 
 pub use model::{

@@ -332,7 +332,9 @@ fn metrics(judged: &Judged<'_>) -> Vec<MetricReport> {
         let rows = selectors.into_iter().map(|(tags, selector)| {
             metric(format!("{}{tags}", trend.name()), &thresholds::samples(judged, *trend, &selector))
         });
-        reports.extend(rows.filter(|row| row.count > 0 || row.missing > 0));
+        reports.extend(
+            rows.filter(|row| row.count > 0 || (row.missing > 0 && *trend == Trend::DeliveryLatency)),
+        );
     }
     reports
 }

@@ -138,30 +138,56 @@ impl Page {
             grouped(publishes.indeterminate),
             grouped(publishes.dropped)
         ));
-        for check in &report.verdict.checks {
+        for check in report.verdict.checks.iter().filter(|check| check.status != Status::Pass) {
             self.check(check);
             let anomaly = delivery.anomalies.iter().find(|anomaly| anomaly.kind.name() == check.name);
             if let Some(anomaly) = anomaly {
                 self.anomaly(anomaly);
             }
         }
+        self.passed(report);
+    }
+
+    /// What passed, in few lines: nobody reads fourteen times that all is well.
+    fn passed(&mut self, report: &Report) {
+        let passed: Vec<&str> = report
+            .verdict
+            .checks
+            .iter()
+            .filter(|check| check.status == Status::Pass)
+            .map(|check| check.name.as_str())
+            .collect();
+        let mark = self.mark(Status::Pass);
+        let mut line = format!("    {mark} none:");
+        let mut width = 0;
+        for (i, name) in passed.iter().enumerate() {
+            if width > 90 {
+                self.line(&line);
+                line = " ".repeat(11);
+                width = 0;
+            }
+            let comma = if i + 1 < passed.len() { "," } else { "" };
+            line = format!("{line} {name}{comma}");
+            width += name.len() + 2;
+        }
+        if !passed.is_empty() {
+            self.line(&line);
+        }
     }
 
     fn check(&mut self, check: &Check) {
         let mark = self.mark(check.status);
-        let detail = if check.status == Status::Pass {
-            self.paint(Paint::Dim, &check.detail)
-        } else {
-            check.detail.clone()
-        };
-        self.line(&format!("    {mark} {:<30} {detail}", check.name));
+        self.line(&format!("    {mark} {:<30} {}", check.name, check.detail));
     }
 
     fn anomaly(&mut self, anomaly: &Anomaly) {
         if !anomaly.by_fault.is_empty() {
-            let faults: Vec<_> =
-                anomaly.by_fault.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
-            self.line(&format!("        in the window of {}", faults.join(", ")));
+            let faults: Vec<_> = anomaly
+                .by_fault
+                .iter()
+                .map(|(name, count)| format!("{} in the window of {name}", grouped(*count)))
+                .collect();
+            self.line(&format!("        {}", faults.join(", ")));
         }
         for example in anomaly.examples.iter().take(EXAMPLES) {
             self.line(&format!("        {}", sentence(example)));

@@ -187,7 +187,7 @@ fn a_refused_publish_that_appeared() {
     let refused = history.publish_as("all", 6_000, PublishOutcome::Refused);
     history.arrive(0, "all", refused, 6_010);
     history.end();
-    history.check(&[("refused, yet delivered", Fail)]);
+    history.check(&[("refused yet delivered", Fail)]);
 }
 
 #[test]

@@ -1,0 +1,217 @@
+use std::time::Duration;
+
+use crate::bench::clock::RunTime;
+use crate::bench::ledger::{
+    Ending, Evidence, FaultRecord, Path, PublishLedger, PublishOutcome, SubscriberLedger, judge,
+};
+use crate::bench::payload::{RunId, Stamp};
+use crate::bench::plan::{AddressId, Plan, PublisherId};
+use crate::bench::recorder::{Counter, Recorder, Source, Tags, Trend};
+use crate::bench::scenario;
+use crate::bench::verdict::{Exit, Judged, Status, Trouble, Verdict};
+
+use super::{Report, text};
+
+const SCENARIO: &str = r#"
+schema = 1
+name = "kill-under-load"
+duration = "60s"
+[clients.steady]
+clients = 3
+[publishers.main]
+rate = 10
+[[faults]]
+at = "20s"
+for = "5s"
+type = "kill"
+[verify]
+quiesce = { timeout = "30s", audit_read = false }
+[thresholds]
+"delivery_latency{phase:steady}" = ["p(99)<50ms", "max<2s"]
+"delivery_latency{phase:fault}" = ["p(99)<5s"]
+recovery_time = ["p(95)<1s"]
+events_lost = ["count==0", "rate<1%"]
+"#;
+
+fn second(count: u64) -> RunTime {
+    RunTime::from(Duration::from_secs(count))
+}
+
+/// What a run leaves behind.
+struct Run {
+    plan: Plan,
+    publishes: PublishLedger,
+    clients: Vec<SubscriberLedger>,
+    recorder: Recorder,
+    faults: Vec<FaultRecord>,
+    troubles: Vec<Trouble>,
+}
+
+impl Run {
+    /// An event a second to three clients. The first one is cut by the kill and never gets what was sent while it
+    /// was away, nor, when `is_bad`, is spared one repetition.
+    fn new(is_bad: bool) -> Self {
+        let scenario = scenario::parse("test.toml", SCENARIO, &[]).unwrap();
+        let plan = Plan::new(&scenario, RunId::from_random(0xf00d));
+        let clients = plan.subscribers.iter().map(|client| SubscriberLedger::new(&plan, client.id)).collect();
+        let (planned, applied, healed) = (second(20), Some(second(20)), Some(second(25)));
+        let faults = vec![FaultRecord { name: "kill-1".into(), planned, applied, healed, error: None }];
+        let publishes = PublishLedger::new(PublisherId(0));
+        let mut run =
+            Self { plan, publishes, clients, recorder: Recorder::default(), faults, troubles: Vec::new() };
+        run.clients.iter_mut().for_each(|client| client.confirmed(second(0), false));
+        for at in 0..60 {
+            if at == 20 {
+                run.clients[0].disconnected(second(20));
+            }
+            if at == 23 {
+                run.clients[0].confirmed(second(23), true);
+            }
+            run.second(at, is_bad);
+        }
+        for client in &mut run.clients {
+            client.finish(second(70), Ending::RunOver);
+        }
+        run
+    }
+
+    fn second(&mut self, at: u64, is_bad: bool) {
+        let address = AddressId(0);
+        let due = second(at);
+        let seq = self.publishes.begin(address, due);
+        self.publishes.end(address, seq, due, PublishOutcome::Acknowledged);
+        let stamp = Stamp { run: self.plan.run, publisher: PublisherId(0), address, seq, due };
+        for client in 0..3 {
+            let is_away = client == 0 && (20..23).contains(&at);
+            if is_away && is_bad {
+                continue;
+            }
+            let late = if is_away { Duration::from_secs(24 - at) } else { Duration::from_millis(4 + at % 7) };
+            let path = if is_away { Path::Replay } else { Path::Live };
+            self.clients[client].arrive(due.plus(late), None, stamp);
+            self.record(Trend::DeliveryLatency, due, Some(path), late);
+        }
+        if at == 40 && is_bad {
+            self.clients[1].arrive(due.plus(Duration::from_millis(100)), None, stamp);
+        }
+    }
+
+    fn record(&mut self, trend: Trend, at: RunTime, path: Option<Path>, value: Duration) {
+        let source = Source::Group(crate::bench::plan::GroupId(0));
+        let tags = Tags { phase: self.plan.phases.at(at), source, path };
+        self.recorder.record(trend, tags, value);
+        self.recorder.count(Counter::BytesIn, tags, 400);
+    }
+
+    fn report(&self) -> Report {
+        let account = judge(&Evidence {
+            plan: &self.plan,
+            publishes: std::slice::from_ref(&self.publishes),
+            subscribers: &self.clients,
+            audit: None,
+            faults: &self.faults,
+        });
+        let judged = Judged {
+            plan: &self.plan,
+            account: &account,
+            recorder: &self.recorder,
+            faults: &self.faults,
+            troubles: &self.troubles,
+            quiescent: true,
+        };
+        Report::new(&judged, Verdict::new(&judged), Some("2026-01-01T00:00:00Z".into()))
+    }
+}
+
+#[test]
+fn a_failed_run_is_told_verdict_first() {
+    insta::assert_snapshot!(text::render(&Run::new(true).report(), text::Colour::Off));
+}
+
+#[test]
+fn a_good_run_is_told_in_the_same_shape() {
+    let mut run = Run::new(false);
+    run.record(Trend::RecoveryTime, second(23), None, Duration::from_millis(700));
+    let report = run.report();
+    assert_eq!(report.verdict.exit, Exit::Pass);
+    insta::assert_snapshot!(text::render(&report, text::Colour::Off));
+}
+
+#[test]
+fn the_summary_for_ci_is_small_and_stable() {
+    let report = Run::new(true).report();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&report.summary).unwrap());
+}
+
+#[test]
+fn json_holds_everything_and_reads_back() {
+    let report = Run::new(true).report();
+    let json = report.to_json();
+    assert!(json.ends_with("}\n"));
+    assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+}
+
+#[test]
+fn colour_adds_nothing_but_colour() {
+    let report = Run::new(true).report();
+    let plain = text::render(&report, text::Colour::Off);
+    let mut stripped = text::render(&report, text::Colour::On);
+    for code in ["[1m", "[2m", "[31m", "[32m", "[33m", "[0m"] {
+        stripped = stripped.replace(&format!("\u{1b}{code}"), "");
+    }
+    assert!(!plain.contains('\u{1b}'));
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&stripped), words(&plain));
+}
+
+#[track_caller]
+fn status(report: &Report, key: &str, expression: &str) -> (Status, String) {
+    let results = &report.verdict.thresholds;
+    let result = results.iter().find(|result| result.key == key && result.expression == expression).unwrap();
+    (result.status, result.measured.clone())
+}
+
+#[test]
+fn a_lost_event_is_infinitely_late_for_a_threshold() {
+    let report = Run::new(true).report();
+    // Of 15 deliveries of the fault's phase three never came.
+    assert_eq!(
+        status(&report, "delivery_latency{phase:fault}", "p(99)<5s"),
+        (Status::Fail, "p(99)=lost".into())
+    );
+    assert_eq!(status(&report, "delivery_latency{phase:steady}", "max<2s").0, Status::Pass);
+    assert_eq!(status(&report, "events_lost", "count==0"), (Status::Fail, "count=3".into()));
+    assert_eq!(status(&report, "events_lost", "rate<1%"), (Status::Fail, "rate=0.0167".into()));
+}
+
+#[test]
+fn a_threshold_without_samples_is_unknown() {
+    let report = Run::new(false).report();
+    assert_eq!(status(&report, "recovery_time", "p(95)<1s"), (Status::Unknown, "no samples".into()));
+    assert_eq!(report.verdict.exit, Exit::Unknown);
+}
+
+#[test]
+fn a_late_generator_invalidates_the_run_and_a_failed_verification_is_worse() {
+    let late = |is_bad: bool| {
+        let mut run = Run::new(is_bad);
+        let tags = Tags { phase: run.plan.phases.at(second(15)), source: Source::Bench, path: None };
+        (0..100).for_each(|_| run.recorder.record(Trend::GeneratorLag, tags, Duration::from_millis(300)));
+        run.report()
+    };
+    assert_eq!(late(false).verdict.exit, Exit::Invalid);
+    assert_eq!(late(true).verdict.exit, Exit::VerificationFailed);
+    assert_eq!(status(&late(false), "generator_lag", "p(99)<100ms"), (Status::Fail, "p(99)=300ms".into()));
+}
+
+#[test]
+fn a_fault_that_did_not_happen_is_never_a_pass() {
+    let mut run = Run::new(false);
+    run.record(Trend::RecoveryTime, second(23), None, Duration::from_millis(700));
+    run.faults[0].applied = None;
+    assert_eq!(run.report().verdict.exit, Exit::FaultFailed);
+    run.troubles.push(Trouble { exit: Exit::Interrupted, message: "interrupted".into() });
+    assert_eq!(run.report().verdict.exit, Exit::Interrupted, "there was no time for it");
+    run.faults[0].error = Some("no such process".into());
+    assert_eq!(run.report().verdict.exit, Exit::FaultFailed);
+}
