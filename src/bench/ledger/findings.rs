@@ -18,6 +18,28 @@ const PLACES_MAX: usize = 1_024;
 /// Publisher, address and number.
 pub(super) type EventKey = (PublisherId, AddressId, u64);
 
+/// Where an anomaly was seen.
+pub(super) struct Spot {
+    /// By whom; `None`: in the log.
+    pub(super) subscriber: Option<SubscriberId>,
+    /// `None`: it is no event of a run.
+    pub(super) event: Option<EventKey>,
+    pub(super) at: RunTime,
+    pub(super) note: String,
+}
+
+impl Spot {
+    /// An event at a subscriber.
+    pub(super) fn of(subscriber: SubscriberId, event: EventKey, at: RunTime) -> Self {
+        Self { subscriber: Some(subscriber), event: Some(event), at, note: String::new() }
+    }
+
+    /// The same with something to say about it.
+    pub(super) fn noted(self, note: String) -> Self {
+        Self { note, ..self }
+    }
+}
+
 /// What was found so far.
 pub(super) struct Findings<'a> {
     plan: &'a Plan,
@@ -118,37 +140,11 @@ impl<'a> Findings<'a> {
         );
     }
 
-    /// An event at a subscriber.
-    pub(super) fn event(&mut self, kind: AnomalyKind, by: SubscriberId, event: EventKey, at: RunTime) {
-        self.noted(kind, by, event, at, String::new());
-    }
-
-    /// An event at a subscriber, with something to say about it.
-    pub(super) fn noted(
-        &mut self,
-        kind: AnomalyKind,
-        by: SubscriberId,
-        event: EventKey,
-        at: RunTime,
-        note: String,
-    ) {
-        let fault = self.window(at);
+    /// One anomaly.
+    pub(super) fn add(&mut self, kind: AnomalyKind, spot: Spot) {
+        let fault = self.window(spot.at);
         self.add_count(kind, fault, 1);
-        self.show(kind, Some(by), Some(event), (at, fault), note);
-    }
-
-    /// An event in the log.
-    pub(super) fn log_event(&mut self, event: EventKey, at: RunTime) {
-        let fault = self.window(at);
-        self.add_count(AnomalyKind::Forgotten, fault, 1);
-        self.show(AnomalyKind::Forgotten, None, Some(event), (at, fault), String::new());
-    }
-
-    /// A client.
-    pub(super) fn client(&mut self, kind: AnomalyKind, by: SubscriberId, at: RunTime) {
-        let fault = self.window(at);
-        self.add_count(kind, fault, 1);
-        self.show(kind, Some(by), None, (at, fault), String::new());
+        self.show(kind, spot, fault);
     }
 
     /// What a subscriber counted itself. Only its first sightings have a time, and so a fault.
@@ -159,10 +155,8 @@ impl<'a> Findings<'a> {
         let without_time = sightings.count.saturating_sub(sightings.first.len() as u64);
         self.add_count(kind, None, without_time);
         for sighting in &sightings.first {
-            let fault = self.window(sighting.at);
-            self.add_count(kind, fault, 1);
             let event = sighting.stamp.map(|stamp| (stamp.publisher, stamp.address, stamp.seq));
-            self.show(kind, Some(by), event, (sighting.at, fault), String::new());
+            self.add(kind, Spot { subscriber: Some(by), event, at: sighting.at, note: String::new() });
         }
     }
 
@@ -175,14 +169,8 @@ impl<'a> Findings<'a> {
         }
     }
 
-    fn show(
-        &mut self,
-        kind: AnomalyKind,
-        subscriber: Option<SubscriberId>,
-        event: Option<EventKey>,
-        (at, fault): (RunTime, Option<usize>),
-        note: String,
-    ) {
+    fn show(&mut self, kind: AnomalyKind, spot: Spot, fault: Option<usize>) {
+        let Spot { subscriber, event, at, note } = spot;
         let place = Place {
             series: event.map(|(publisher, address, _)| (publisher, address)),
             seq: event.map(|(_, _, seq)| (seq, seq)),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::bench::clock::RunTime;
 use crate::bench::plan::{AddressId, Plan, PublisherId, RECOVERY};
 
-use super::findings::Findings;
+use super::findings::{Findings, Spot};
 use super::owed::Owed;
 use super::publish::{PublishOutcome, Sent, Series};
 use super::subscriber::{Ending, SeriesBook, Sightings, Witness};
@@ -137,7 +137,8 @@ impl<'a> Bench<'a> {
         self.copy_sightings(subscriber);
         if let Some((at, Ending::GaveUp | Ending::Unreachable)) = subscriber.ending() {
             self.account.never_recovered += 1;
-            self.findings.client(AnomalyKind::NeverRecovered, subscriber.id(), at);
+            let spot = Spot { subscriber: Some(subscriber.id()), event: None, at, note: String::new() };
+            self.findings.add(AnomalyKind::NeverRecovered, spot);
         }
     }
 
@@ -209,7 +210,7 @@ impl<'a> Bench<'a> {
                     self.account.unexpected.refused += 1;
                     let at = series.started(*seq).unwrap_or_default();
                     let event = (publisher, address, *seq);
-                    self.findings.event(AnomalyKind::RefusedAppeared, subscriber.id(), event, at);
+                    self.findings.add(AnomalyKind::RefusedAppeared, Spot::of(subscriber.id(), event, at));
                 } else {
                     self.account.recovered += 1;
                 }
@@ -220,7 +221,8 @@ impl<'a> Bench<'a> {
                 for seq in beyond {
                     self.account.unexpected.never_published += 1;
                     let event = (publisher, address, seq);
-                    self.findings.event(AnomalyKind::NeverPublished, subscriber.id(), event, RunTime::ZERO);
+                    self.findings
+                        .add(AnomalyKind::NeverPublished, Spot::of(subscriber.id(), event, RunTime::ZERO));
                 }
             }
         }
@@ -242,7 +244,8 @@ impl<'a> Bench<'a> {
                 self.account.reordered_by_at_most = self.account.reordered_by_at_most.max(by);
                 let event = (inversion.publisher, inversion.address, inversion.seq);
                 let note = format!("after {}", inversion.ahead);
-                self.findings.noted(AnomalyKind::Reordered, subscriber.id(), event, inversion.at, note);
+                self.findings
+                    .add(AnomalyKind::Reordered, Spot::of(subscriber.id(), event, inversion.at).noted(note));
             }
         }
     }
@@ -271,7 +274,10 @@ impl<'a> Bench<'a> {
             }
             let note = format!("had up to {}, went on with {}", skip.after, skip.before);
             let event = (skip.publisher, skip.address, seq);
-            self.findings.noted(AnomalyKind::MisplacedResume, subscriber.id(), event, skip.confirmed, note);
+            self.findings.add(
+                AnomalyKind::MisplacedResume,
+                Spot::of(subscriber.id(), event, skip.confirmed).noted(note),
+            );
         }
     }
 
@@ -306,7 +312,10 @@ impl<'a> Bench<'a> {
                 self.account.inconsistent_ids += 1;
                 let event = (witness.publisher, witness.address, witness.seq);
                 let note = format!("the same id as event {} of another series or number", known.seq);
-                self.findings.noted(AnomalyKind::InconsistentId, subscriber.id(), event, RunTime::ZERO, note);
+                self.findings.add(
+                    AnomalyKind::InconsistentId,
+                    Spot::of(subscriber.id(), event, RunTime::ZERO).noted(note),
+                );
             }
         }
     }
@@ -329,7 +338,9 @@ impl<'a> Bench<'a> {
         forgotten.sort_unstable_by_key(|((publisher, address), seq, at)| (*at, *publisher, *address, *seq));
         self.account.forgotten = forgotten.len() as u64;
         for ((publisher, address), seq, at) in forgotten {
-            self.findings.log_event((publisher, address, seq), at);
+            let event = Some((publisher, address, seq));
+            self.findings
+                .add(AnomalyKind::Forgotten, Spot { subscriber: None, event, at, note: String::new() });
         }
     }
 

@@ -83,14 +83,13 @@ impl History {
 
     pub(super) fn arrive(&mut self, client: usize, address: &str, seq: u64, ms: u64) -> Arrival {
         let id = format!("{address}-{seq}");
-        self.arrive_with_id(client, address, seq, ms, &id)
+        self.arrive_with_id(client, (address, seq), ms, &id)
     }
 
     pub(super) fn arrive_with_id(
         &mut self,
         client: usize,
-        address: &str,
-        seq: u64,
+        (address, seq): (&str, u64),
         ms: u64,
         id: &str,
     ) -> Arrival {

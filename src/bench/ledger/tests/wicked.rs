@@ -226,7 +226,7 @@ fn one_id_for_two_events_of_one_client() {
     let mut history = history("");
     let seq = history.publish("all", 6_000);
     history.keep("all", seq);
-    history.arrive_with_id(0, "all", seq, 6_010, "all-5");
+    history.arrive_with_id(0, ("all", seq), 6_010, "all-5");
     history.arrive(1, "all", seq, 6_010);
     history.end();
     history.check(&[("inconsistent id", Fail)]);
@@ -237,8 +237,8 @@ fn one_id_for_two_events_of_two_clients() {
     let mut history = history("");
     let (first, second) = (history.publish("all", 6_000), history.publish("all", 7_000));
     for (client, ids) in [["a", "b"], ["b", "a"]].iter().enumerate() {
-        history.arrive_with_id(client, "all", first, 7_010, ids[0]);
-        history.arrive_with_id(client, "all", second, 7_020, ids[1]);
+        history.arrive_with_id(client, ("all", first), 7_010, ids[0]);
+        history.arrive_with_id(client, ("all", second), 7_020, ids[1]);
     }
     [first, second].iter().for_each(|seq| history.keep("all", *seq));
     history.end();
