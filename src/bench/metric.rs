@@ -71,6 +71,16 @@ names!(
         ConnectErrors => "connect_errors",
         /// `CLOSE` events.
         Closes => "closes",
+        /// Streams that a node ended with a `CLOSE` before it let the client in.
+        SoftRejects => "soft_rejects",
+        /// Streams that the server ended properly.
+        CleanEnds => "clean_ends",
+        /// Streams that broke: reset, aborted, the process gone.
+        BrokenEnds => "broken_ends",
+        /// Streams given up after a long silence.
+        SilentEnds => "silent_ends",
+        /// Streams that the bench cut.
+        Cuts => "cuts",
         /// `GAP` events.
         Gaps => "gaps",
         /// Heartbeats.
@@ -79,6 +89,8 @@ names!(
         DecodeErrors => "decode_errors",
         /// Bytes of streams.
         BytesIn => "bytes_in",
+        /// Attempts to publish beyond the first of an event.
+        PublishRetries => "publish_retries",
     }
 );
 

@@ -2,25 +2,29 @@
 //! record its latency. Bounded: runs instead of numbers, and the first of each anomaly instead of all.
 //! Read [`SubscriberLedger`] first.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::bench::clock::RunTime;
 use crate::bench::payload::{Foreign, RunId, Stamp};
-use crate::bench::plan::{AddressId, Plan, PublisherId, SubscriberId};
+use crate::bench::plan::{AddressId, Plan, PublisherId, REMEMBERED_IDS, SubscriberId};
 
 use super::Runs;
 
-/// Inversions that one client keeps until they can be judged. Those of a healthy server are rare: only publishes
-/// that were in flight together.
-const INVERSIONS_MAX: usize = 1_024;
+/// Inversions that all clients together keep until they can be judged, each its share. Those of a healthy server are
+/// rare: only publishes that were in flight together.
+const INVERSIONS_OF_ALL: usize = 1_000_000;
+const INVERSIONS: RangeInclusive<usize> = 16..=4_096;
 /// Examples that one client keeps of each kind of anomaly.
 const EXAMPLES_MAX: usize = 4;
 /// Resumed sessions that skipped something, until they can be judged.
 const SKIPS_MAX: usize = 256;
 /// Declared gaps of one series. A server that declares more has its later losses counted as lost.
 const GAPS_MAX: usize = 1_024;
-/// Ids that one client remembers, to find one that stands for two events.
-const WITNESSES_MAX: usize = 65_536;
+/// Ids that all clients together remember, to find one that stands for two events: twice as many as the plan expects
+/// to be sampled.
+const WITNESSES_OF_ALL: usize = 2 * REMEMBERED_IDS;
+const WITNESSES: RangeInclusive<usize> = 64..=1_000_000;
 
 /// How an event reached the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -136,6 +140,8 @@ pub(super) struct Anomalies {
     pub(super) inversions_dropped: u64,
     pub(super) skips: Vec<Skip>,
     pub(super) witnesses: Vec<Witness>,
+    inversions_max: usize,
+    witnesses_max: usize,
 }
 
 /// How often, and the first of them.
@@ -202,7 +208,7 @@ impl SubscriberLedger {
             last_gap: None,
             id_mask: plan.id_mask,
             last_id: None,
-            anomalies: Anomalies::default(),
+            anomalies: Anomalies::new(plan.subscribers.len()),
         }
     }
 
@@ -309,7 +315,9 @@ impl SubscriberLedger {
         let last = self.last_id.replace(witness);
         if last.is_some_and(|last| last.id == witness.id && last != witness) {
             self.anomalies.inconsistent.add(Sighting { at, stamp: Some(stamp) });
-        } else if witness.id & self.id_mask == 0 && self.anomalies.witnesses.len() < WITNESSES_MAX {
+        } else if witness.id & self.id_mask == 0
+            && self.anomalies.witnesses.len() < self.anomalies.witnesses_max
+        {
             self.anomalies.witnesses.push(witness);
         }
     }
@@ -445,8 +453,20 @@ impl SeriesBook {
 }
 
 impl Anomalies {
+    /// Nothing yet, and no more than one client's share of what can be kept.
+    fn new(clients: usize) -> Self {
+        let share = |of_all: usize, allowed: &RangeInclusive<usize>| {
+            (of_all / clients.max(1)).clamp(*allowed.start(), *allowed.end())
+        };
+        Self {
+            inversions_max: share(INVERSIONS_OF_ALL, &INVERSIONS),
+            witnesses_max: share(WITNESSES_OF_ALL, &WITNESSES),
+            ..Self::default()
+        }
+    }
+
     fn invert(&mut self, inversion: Inversion) {
-        if self.inversions.len() < INVERSIONS_MAX {
+        if self.inversions.len() < self.inversions_max {
             self.inversions.push(inversion);
         } else {
             self.inversions_dropped += 1;

@@ -122,6 +122,6 @@ fn joins_at(joins: Joins) -> Duration {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-fn to_f64(count: usize) -> f64 {
+pub(super) fn to_f64(count: usize) -> f64 {
     count as f64
 }

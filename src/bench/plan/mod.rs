@@ -282,14 +282,14 @@ fn node_name(index: usize) -> String {
     format!("n{}", index + 1)
 }
 
-/// SSE ids that all subscribers together remember, at 24 bytes each.
-const REMEMBERED_IDS: f64 = 2_000_000.0;
+/// SSE ids that all subscribers together are to remember, at 24 bytes each.
+pub const REMEMBERED_IDS: usize = 2_000_000;
 
 /// One bit for every doubling of deliveries beyond what can be remembered.
 fn id_mask(deliveries: f64) -> u64 {
     let mut mask = 0;
     let mut remembered = deliveries;
-    while remembered > REMEMBERED_IDS {
+    while remembered > budget::to_f64(REMEMBERED_IDS) {
         mask = mask << 1 | 1;
         remembered /= 2.0;
     }

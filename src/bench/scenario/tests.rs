@@ -83,7 +83,7 @@ mix = { topic = 1 }
 at = \"5s\"
 type = \"redis-kill\"
 [thresholds]
-delivery_latncy = [\"p(99)<1s\"]
+delivery_latency = [\"p99<1s\"]
 ";
     let error = parse("all-wrong.toml", text, &[]).unwrap_err().to_string();
     insta::assert_snapshot!(error, @r#"
@@ -100,7 +100,7 @@ delivery_latncy = [\"p(99)<1s\"]
       12:38: clients.c.subscribe.users: is not a key here, did you mean user?; allowed are client, topics, user
       14:8: publishers.p.rate: "fast" is not allowed; allowed are numbers from 0 to 1000000
       18:8: faults.0.type: "redis-kill" is not in this version; allowed are kill, term, restart, pause and reconnect-storm
-      20:19: thresholds.delivery_latncy: metric "delivery_latncy" is not known, did you mean delivery_latency?; allowed are connect_time, first_event_time, delivery_latency, delivery_latency_sent, publish_time, publish_dispatch_delay, reconnect_time, recovery_time, heartbeat_gap, generator_lag, reconnects, connect_errors, closes, gaps, heartbeats, decode_errors, bytes_in, events_expected, events_ok, events_recovered, events_lost, events_unseen, events_duplicated, events_reordered, events_unexpected, events_gap_declared, publish_ok, publish_fail, publish_indeterminate, publish_dropped
+      20:20: thresholds.delivery_latency: "p99" is not an aggregation of delivery_latency; allowed are avg, min, med, max, p(N) and count
     "#);
 }
 

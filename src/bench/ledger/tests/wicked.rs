@@ -352,3 +352,21 @@ fn a_client_that_never_connected_is_owed_nothing() {
     history.end();
     history.check(&[]);
 }
+
+#[test]
+fn more_inversions_than_can_be_kept_are_an_unknown_order_beside_the_proven_ones() {
+    let mut history = History::new("quiesce = { audit_read = false }");
+    history.audit = None;
+    for ms in 1..=5_000 {
+        history.publish("all", ms * 10);
+    }
+    // The newest first, and then all others.
+    history.arrive(0, "all", 5_000, 55_000);
+    (1..5_000).for_each(|seq| _ = history.arrive(0, "all", seq, 55_000 + seq));
+    (1..=5_000).for_each(|seq| _ = history.arrive(1, "all", seq, 55_000 + seq));
+    history.end();
+    history.check(&[("reordered", Fail), ("order", Unknown)]);
+    let account = history.account();
+    assert_eq!((account.reordered, account.order_unjudged), (4_096, 4_999 - 4_096));
+    assert_eq!(account.reordered_by_at_most, 4_999);
+}
