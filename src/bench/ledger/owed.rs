@@ -16,11 +16,10 @@ pub(super) struct Owed {
     whole: Option<(RunTime, RunTime)>,
 }
 
-/// Started at `from` or later and before `until`, and acknowledged at `acknowledged_by` or earlier.
+/// Started at `from` or later, and acknowledged at `acknowledged_by` or earlier.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     from: RunTime,
-    until: RunTime,
     acknowledged_by: RunTime,
 }
 
@@ -38,7 +37,6 @@ impl Owed {
         };
         let span = |from, ended: RunTime| Span {
             from,
-            until: ended.min(end),
             acknowledged_by: if ended < end { ended.minus(MARGIN) } else { at_the_end },
         };
         let spans = match guarantee {
@@ -66,14 +64,12 @@ impl Owed {
         }
     }
 
-    /// Whether this one is owed.
+    /// Whether this one, of the numbers that may be owed, is owed.
     pub(super) fn includes(&self, series: &Series, seq: u64) -> bool {
         let Some((started, acknowledged)) = series.started(seq).zip(series.acknowledged(seq)) else {
             return false;
         };
-        self.spans
-            .iter()
-            .any(|span| started >= span.from && started < span.until && acknowledged <= span.acknowledged_by)
+        self.spans.iter().any(|span| started >= span.from && acknowledged <= span.acknowledged_by)
     }
 
     /// Whether it was acknowledged, within the life of the subscriber, and is not owed.

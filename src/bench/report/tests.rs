@@ -192,6 +192,20 @@ fn a_threshold_without_samples_is_unknown() {
 }
 
 #[test]
+fn the_warm_up_is_recorded_and_not_judged() {
+    let mut run = Run::new(false);
+    let scenario = SCENARIO.replace("duration = \"60s\"\n", "duration = \"60s\"\nwarmup = \"5s\"\n");
+    let scenario = scenario::parse("test.toml", &scenario, &[]).unwrap();
+    run.plan = Plan::new(&scenario, run.plan.run);
+    run.record(Trend::RecoveryTime, second(2), None, Duration::from_secs(40));
+    assert_eq!(status(&run.report(), "recovery_time", "p(95)<1s"), (Status::Unknown, "no samples".into()));
+    run.record(Trend::RecoveryTime, second(15), None, Duration::from_millis(20));
+    let report = run.report();
+    assert_eq!(status(&report, "recovery_time", "p(95)<1s").0, Status::Pass);
+    assert!(report.metrics.iter().any(|metric| metric.key == "recovery_time{phase:warmup}"));
+}
+
+#[test]
 fn a_late_generator_invalidates_the_run_and_a_failed_verification_is_worse() {
     let late = |is_bad: bool| {
         let mut run = Run::new(is_bad);

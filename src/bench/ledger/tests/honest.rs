@@ -140,3 +140,28 @@ fn a_declared_gap_is_forgiven_where_the_scenario_says_so() {
     let account = history.account();
     assert_eq!((account.gap_declared, account.lost, account.misplaced_resumes), (1, 0, 0));
 }
+
+#[test]
+fn at_most_once_forgives_what_was_under_way_when_the_stream_broke() {
+    let mut history = History::new("delivery = \"at-most-once\"");
+    history.deliver("all", 1_000, &[0, 1]);
+    history.deliver("all", 2_900, &[1]);
+    history.reconnect(0, 3_000, 3_100, false);
+    history.deliver("all", 4_000, &[0, 1]);
+    history.end();
+    acquit(&history);
+    assert_eq!(history.account().missed_offline, 1);
+}
+
+#[test]
+fn what_was_declared_missing_to_everybody_may_be_missing_in_the_log() {
+    let mut history = History::new("gaps = \"allowed\"");
+    history.deliver("all", 1_000, &[0, 1]);
+    history.publish("all", 2_000);
+    history.clients.iter_mut().for_each(|client| client.gap(at(3_000)));
+    history.deliver("all", 4_000, &[0, 1]);
+    history.end();
+    assert_eq!(history.verdict().exit, Exit::Pass);
+    let account = history.account();
+    assert_eq!((account.gap_declared, account.forgotten), (2, 0));
+}

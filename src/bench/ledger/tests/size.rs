@@ -37,6 +37,25 @@ fn book(events_of_each_address: u64) -> usize {
 }
 
 #[test]
+fn only_a_sample_of_the_ids_is_remembered_where_there_are_too_many() {
+    let remembered = |id_mask: u64| {
+        let scenario = scenario::parse("size.toml", SCENARIO, &[]).unwrap();
+        let plan = Plan { id_mask, ..Plan::new(&scenario, RunId::from_random(1)) };
+        let mut book = SubscriberLedger::new(&plan, plan.subscribers[0].id);
+        book.confirmed(at(0), false);
+        let address = plan.subscribers[0].addresses[0];
+        for seq in 1..=10_000 {
+            let stamp = Stamp { run: plan.run, publisher: PublisherId(0), address, seq, due: RunTime::ZERO };
+            book.arrive(at(seq), Some(&format!("k3f9qa-1795303903002-{seq}")), stamp);
+        }
+        book.anomalies().witnesses.len()
+    };
+    assert_eq!(remembered(0), 10_000);
+    // One of 64, give or take five standard deviations.
+    assert!((95..=220).contains(&remembered(63)), "{}", remembered(63));
+}
+
+#[test]
 fn a_healthy_book_of_ten_addresses_is_as_small_after_a_million_events() {
     let small = book(100);
     assert_eq!(book(100_000), small, "it grows with what is delivered");

@@ -35,10 +35,32 @@ fn one_event_lost() {
 
 #[test]
 fn the_last_event_lost_is_proven_by_the_sentinel() {
-    let mut history = history("");
-    history.deliver("all", 6_000, &[1]);
+    let mut history = history("quiesce = { audit_read = false }");
+    history.audit = None;
+    let tail = history.publish("all", 6_000);
+    history.arrive(1, "all", tail, 6_010);
+    let published = history.publishes.addresses();
+    assert_eq!(history.clients[0].sentinels_missing(&published), 1);
+    history.end();
+    assert_eq!(history.clients[0].sentinels_missing(&published), 0);
+    history.check(&[("lost", Fail)]);
+}
+
+#[test]
+fn the_first_event_that_is_owed_lost() {
+    let mut history = History::new("");
+    history.deliver("all", 0, &[1]);
+    history.deliver("all", 1_000, &[0, 1]);
     history.end();
     history.check(&[("lost", Fail)]);
+}
+
+#[test]
+fn an_audit_read_that_was_asked_for_and_not_made() {
+    let mut history = history("");
+    history.audit = None;
+    history.end();
+    history.check(&[("audit read", Unknown)]);
 }
 
 #[test]
@@ -94,6 +116,20 @@ fn a_declared_gap_covers_no_hole_before_it_and_none_after_it() {
     history.check(&[("lost", Fail), ("gap declared", Note)]);
     let account = history.account();
     assert_eq!((account.lost, account.gap_declared), (2, 1));
+}
+
+#[test]
+fn a_declared_gap_covers_no_hole_in_the_replay_that_follows_it() {
+    let mut history = history("gaps = \"allowed\"");
+    history.reconnect(0, 5_500, 10_000, true);
+    let missed: Vec<u64> = (6..=9).map(|second| history.deliver("all", second * 1_000, &[1])).collect();
+    history.clients[0].gap(at(10_001));
+    history.arrive(0, "all", missed[1], 10_002);
+    history.arrive(0, "all", missed[3], 10_003);
+    history.end();
+    history.check(&[("lost", Fail), ("gap declared", Note)]);
+    let account = history.account();
+    assert_eq!((account.lost, account.gap_declared), (1, 1));
 }
 
 #[test]
@@ -233,6 +269,20 @@ fn one_id_for_two_events_of_one_client() {
 }
 
 #[test]
+fn one_id_twice_in_a_row_is_found_without_being_remembered() {
+    let mut history = History::new("");
+    history.plan.id_mask = u64::MAX;
+    history.clients[0] = SubscriberLedger::new(&history.plan, history.client_id(0));
+    history.clients[0].confirmed(at(0), false);
+    for ms in [1_000, 2_000] {
+        let seq = history.deliver("all", ms, &[1]);
+        history.arrive_with_id(0, ("all", seq), ms + 10, "the same");
+    }
+    history.end();
+    history.check(&[("inconsistent id", Fail)]);
+}
+
+#[test]
 fn one_id_for_two_events_of_two_clients() {
     let mut history = history("");
     let (first, second) = (history.publish("all", 6_000), history.publish("all", 7_000));
@@ -291,6 +341,16 @@ fn a_session_resumed_too_far_ahead() {
     let account = history.account();
     let misplaced = account.anomalies.iter().find(|it| it.kind == AnomalyKind::MisplacedResume).unwrap();
     assert_eq!(misplaced.examples[0].note, "had up to 5, went on with 8");
+}
+
+#[test]
+fn an_event_lost_after_a_resume_was_not_skipped_by_it() {
+    let mut history = history("");
+    history.reconnect(0, 5_500, 6_000, true);
+    history.deliver("all", 7_000, &[1]);
+    history.deliver("all", 8_000, &[0, 1]);
+    history.end();
+    history.check(&[("lost", Fail)]);
 }
 
 #[test]
