@@ -196,3 +196,15 @@ fn phases_follow_the_timeline() {
         ]
     );
 }
+
+#[test]
+fn where_faults_overlap_the_last_one_names_the_phase() {
+    let storm = "[[faults]]\nat = \"9s\"\ntype = \"reconnect-storm\"\n\n[verify]";
+    let plan = plan(&QUICKSTART.replace("[verify]", storm));
+    let name = |ms| plan.phases.name(plan.phases.at(RunTime::from(Duration::from_millis(ms))));
+    let seen = [8_500, 9_500, 10_500].map(name);
+    assert_eq!(seen, ["fault:kill-1", "fault:reconnect-storm-1", "recovery"]);
+    let plan = self::plan(&QUICKSTART.replace("[verify]", &storm.replace("9s", "8500ms")));
+    let name = |ms| plan.phases.name(plan.phases.at(RunTime::from(Duration::from_millis(ms))));
+    assert_eq!([8_400, 9_000, 9_800].map(name), ["fault:kill-1", "fault:reconnect-storm-1", "fault:kill-1"]);
+}

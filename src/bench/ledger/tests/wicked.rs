@@ -1,7 +1,7 @@
 //! Histories of servers that did one thing wrong: each must be convicted, by name.
 
 use super::history::{History, at};
-use crate::bench::ledger::{AnomalyKind, Ending, PublishOutcome, SeqRange, SubscriberLedger};
+use crate::bench::ledger::{AnomalyKind, Ending, FaultRecord, PublishOutcome, SeqRange, SubscriberLedger};
 use crate::bench::payload::{RunId, Stamp};
 use crate::bench::verdict::Exit;
 use crate::bench::verdict::Status::{Fail, Note, Unknown};
@@ -89,6 +89,31 @@ fn events_lost_in_a_faults_window_are_counted_there() {
     assert_eq!(lost.examples[0].seq, Some(SeqRange { first: 6, last: 7 }), "neighbours are one example");
     assert_eq!(lost.examples[0].fault.as_deref(), Some("kill-1"));
     assert_eq!(account.faults[0].lost, 2);
+}
+
+#[test]
+fn an_event_lost_in_two_windows_belongs_to_the_fault_that_came_last() {
+    let mut history = history("");
+    history.kill();
+    let (planned, applied, healed) = (at(12_000), Some(at(12_000)), Some(at(13_000)));
+    let pause = FaultRecord { name: "pause-1".into(), planned, applied, healed, error: None };
+    history.faults.push(pause);
+    for second in [11, 12, 14] {
+        history.deliver("all", second * 1_000 - 500, &[1]);
+        history.deliver("all", second * 1_000, &[0, 1]);
+    }
+    history.end();
+    history.check(&[("lost", Fail)]);
+    let by_fault = &history.account().anomalies[0].by_fault;
+    assert_eq!(by_fault, &[("kill-1".to_owned(), 1), ("pause-1".to_owned(), 2)]);
+}
+
+#[test]
+fn an_event_lost_just_before_the_end() {
+    let mut history = history("");
+    history.deliver("all", 59_900, &[1]);
+    history.end();
+    history.check(&[("lost", Fail)]);
 }
 
 #[test]
