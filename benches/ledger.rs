@@ -82,7 +82,7 @@ fn delivery(c: &mut Criterion) {
         let tags = Tags { phase: plan.phases.at(at(1)), source: Source::Bench, path: None };
         let mut recorder = Recorder::default();
         b.iter(|| {
-            (0..EVENTS).for_each(|i| recorder.record(Trend::DeliveryLatency, tags, Duration::from_micros(i)))
+            (0..EVENTS).for_each(|i| recorder.record(Trend::DeliveryLatency, tags, Duration::from_micros(i)));
         });
     });
     group.finish();
@@ -130,17 +130,22 @@ fn judging(c: &mut Criterion) {
         faults: &[],
     };
     assert_eq!(judge(&evidence).ok, 1_000_000, "the history is honest");
+    print_size(&books);
+    let mut group = c.benchmark_group("judge");
+    group.throughput(Throughput::Elements(1_000_000));
+    group.sample_size(20);
+    group.bench_function("a million deliveries", |b| b.iter(|| judge(black_box(&evidence))));
+    group.finish();
+}
+
+#[expect(clippy::print_stdout, reason = "a figure of the benchmark, beside criterion's")]
+fn print_size(books: &[SubscriberLedger]) {
     let bytes: usize = books.iter().map(SubscriberLedger::bytes).sum();
     println!(
         "a book of ten addresses takes {} bytes, ten thousand of them {} MB",
         bytes / books.len(),
         bytes / 100_000
     );
-    let mut group = c.benchmark_group("judge");
-    group.throughput(Throughput::Elements(1_000_000));
-    group.sample_size(20);
-    group.bench_function("a million deliveries", |b| b.iter(|| judge(black_box(&evidence))));
-    group.finish();
 }
 
 criterion_group!(benches, delivery, judging);
