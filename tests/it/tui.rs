@@ -77,12 +77,12 @@ fn metrics(id: &str, age: Duration) -> serde_json::Value {
     let mut hdr = Vec::new();
     V2DeflateSerializer::new().serialize(&latency, &mut hdr).unwrap();
     let seconds = age.as_secs_f64();
-    let grown = |per_second: f64| (per_second * seconds).round();
+    let grown = |per_second: u64| per_second * u64::try_from(age.as_millis()).unwrap() / 1_000;
     serde_json::json!({
         "instanceId": id, "instanceName": id, "uptime": age.as_secs(), "activeConnections": 4512,
-        "totalMessagesSent": grown(9000.0) as u64, "messagesPerMinute": 540_000,
+        "totalMessagesSent": grown(9_000), "messagesPerMinute": 540_000,
         "memoryUsage": {"max": 1, "total": 1, "used": 433_000_000, "free": 1},
-        "state": "ready", "version": "0.1.0", "totalMessagesPublished": grown(20.0) as u64,
+        "state": "ready", "version": "0.1.0", "totalMessagesPublished": grown(20),
         "totalMessagesTailed": 1, "tailLag": 3, "totalBytesSent": 1, "totalConnections": 5000, "gaps": {"trimmed": 2},
         "closed": {"client": 400, "slow": 1},
         "deliveryLatency": {
