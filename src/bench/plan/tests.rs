@@ -1,3 +1,5 @@
+//! One seed, one plan: what a plan draws, and that nothing else moves it.
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Reports of known runs, as people and programs read them.
+
 use std::time::Duration;
 
 use crate::bench::clock::RunTime;

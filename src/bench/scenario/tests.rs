@@ -1,3 +1,5 @@
+//! Scenario files, right and wrong: what is read, and what is said of every mistake.
+
 use std::time::Duration;
 
 use super::{
