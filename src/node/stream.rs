@@ -316,8 +316,7 @@ impl Following {
     }
 
     async fn write_gap(&self, writer: &SocketWriter, missing: Missing) -> Wrote {
-        let newest =
-            self.context.broker.bounds().await.ok().map(|bounds| bounds.newest_cursor().to_event_id());
+        let newest = Some(self.context.window.tip().to_event_id());
         let event = GapEvent {
             reason: missing.reason,
             requested: Some(self.connection().cursor().to_string()),
@@ -399,9 +398,13 @@ pub(crate) async fn confirm(
 
 /// As [`confirm`], where nobody waits for an answer: a failure costs a repetition, never a message.
 pub(crate) async fn confirm_or_repeat(context: &StreamContext, owner: &Address, up_to: Cursor) {
-    if let Err(error) = confirm(context, owner, up_to).await {
-        tracing::warn!(%error, %owner, "a confirmation was not kept; the messages will be sent again");
-    }
+    let confirmed = tokio::time::timeout(context.timing.log_read, confirm(context, owner, up_to)).await;
+    let failure = match confirmed {
+        Ok(Ok(_count)) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the log did not answer in time".to_owned(),
+    };
+    tracing::warn!(failure, %owner, "a confirmation was not kept; the messages will be sent again");
 }
 
 /// A `GAP` event. `id` is the position that it moves the client to.

@@ -40,7 +40,7 @@ pub(crate) async fn history(
         let detail = format!("limit={limit} is not possible; allowed are 1 to {PAGE_EVENTS_MAX}");
         return Err(ApiError::Invalid(detail));
     }
-    let bounds = app.broker.bounds().await?;
+    let bounds = app.ask(app.broker.bounds()).await?;
     let after = match Resume::parse(query.after.as_deref().unwrap_or_default()) {
         Resume::Live | Resume::Earliest => bounds.start_cursor(),
         Resume::After(cursor) => cursor,
@@ -50,7 +50,7 @@ pub(crate) async fn history(
             )));
         }
     };
-    let page = app.broker.read_after(after, limit).await?;
+    let page = app.ask(app.broker.read_after(after, limit)).await?;
     // A page of a topic is a page of the log with the others left out, so it may be short, or empty, with a `next`.
     let next = (page.entries.len() == limit)
         .then(|| page.entries.last().map(|last| last.cursor.to_event_id()))
@@ -90,7 +90,7 @@ pub(crate) async fn event(
     Named(id): Named<Cursor>,
 ) -> Result<Json<EventLedger>, ApiError> {
     let not_kept = || ApiError::NotFound(format!("the log keeps no event {id}"));
-    let entry = app.broker.get(id).await?.ok_or_else(not_kept)?;
+    let entry = app.ask(app.broker.get(id)).await?.ok_or_else(not_kept)?;
     let frame = app.window.find(id);
     let written = frame.as_ref().map(|frame| WrittenBy {
         instance_id: app.node_id.clone(),
@@ -113,7 +113,7 @@ pub(crate) async fn pending(
     Named(user): Named<UserId>,
 ) -> Result<Json<Pending>, ApiError> {
     let address = Address::User(user);
-    let mailbox = app.broker.mailbox(&address).await?;
+    let mailbox = app.ask(app.broker.mailbox(&address)).await?;
     let messages = mailbox.entries.iter().map(log_event).collect::<Result<_, _>>()?;
     Ok(Json(Pending { address, messages, overflowed: mailbox.overflowed }))
 }

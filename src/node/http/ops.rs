@@ -21,7 +21,7 @@ use crate::protocol::api::{DrainRequest, DrainStatus, LogMetrics, NodeMetrics, S
 
 /// `GET /api/sse/metrics`
 pub(crate) async fn metrics(State(app): State<Arc<AppState>>) -> Result<Json<NodeMetrics>, ApiError> {
-    let bounds = app.broker.bounds().await?;
+    let bounds = app.ask(app.broker.bounds()).await?;
     let metrics = &app.context.metrics;
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let window = app.window.size();
@@ -149,7 +149,7 @@ pub(crate) async fn actuator_health(State(app): State<Arc<AppState>>) -> Respons
 
 /// `GET /api/sse/servers`
 pub(crate) async fn servers(State(app): State<Arc<AppState>>) -> Json<Servers> {
-    let bounds = app.broker.bounds().await.ok();
+    let bounds = app.ask(app.broker.bounds()).await.ok();
     // An embedded log has one node: this one.
     let server = Server {
         instance_id: app.node_id.clone(),

@@ -27,7 +27,7 @@ const BUCKETS_US: [u32; 12] = [
 
 /// Answers a scrape.
 pub(crate) async fn text(State(app): State<Arc<AppState>>) -> Result<Response, ApiError> {
-    let bounds = app.broker.bounds().await?;
+    let bounds = app.ask(app.broker.bounds()).await?;
     let mut registry = Registry::default();
     let snapshot = Snapshot { app: Arc::clone(&app), bounds };
     registry.register_collector(Box::new(snapshot));

@@ -90,7 +90,7 @@ pub(crate) async fn ack(State(app): State<Arc<AppState>>, body: Body) -> Result<
     if owners.is_empty() {
         return Err(ApiError::Body("clientId or userId is missing: whose mailbox is meant?".to_owned()));
     }
-    let bounds = app.broker.bounds().await?;
+    let bounds = app.ask(app.broker.bounds()).await?;
     if cursor.epoch != bounds.epoch {
         return Err(ApiError::Body(format!("id {} belongs to another history of the log", request.id)));
     }
@@ -101,7 +101,7 @@ pub(crate) async fn ack(State(app): State<Arc<AppState>>, body: Body) -> Result<
     }
     let mut confirmed = 0;
     for owner in &owners {
-        confirmed += confirm(&app.context, owner, cursor).await?;
+        confirmed += app.ask(confirm(&app.context, owner, cursor)).await?;
     }
     Ok(Json(Acked { confirmed }))
 }

@@ -11,7 +11,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::error::ApiError;
 use super::{connections, history, ops, publish, stream, web};
-use crate::broker::Broker;
+use crate::broker::{Broker, StoreError};
 use crate::node::admission::Admission;
 use crate::node::config::RejectMode;
 use crate::node::connections::Connections;
@@ -69,6 +69,19 @@ pub(crate) struct AppState {
     pub(crate) limits: AppLimits,
     /// What streams share.
     pub(crate) context: Arc<StreamContext>,
+}
+
+impl AppState {
+    /// Asks the log, and does not wait for ever.
+    pub(crate) async fn ask<T>(
+        &self,
+        question: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, ApiError> {
+        match tokio::time::timeout(self.context.timing.log_read, question).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(ApiError::Unavailable("the log did not answer in time".to_owned())),
+        }
+    }
 }
 
 /// The router of a node.

@@ -92,10 +92,10 @@ pub(crate) async fn open(
         Ok(admitted) => admitted,
         Err(refusal) => return refuse(&app, refusal.code(), &refusal.to_string()),
     };
-    match follow(&app, wish, admitted).await {
+    match app.ask(follow(&app, wish, admitted)).await {
         Ok(stream) => Ok(takeover(stream)),
         Err(error) => {
-            tracing::warn!(%error, "a stream cannot be opened: the log cannot be read");
+            tracing::warn!(error = error.detail(), "a stream cannot be opened: the log cannot be read");
             refuse(&app, CloseCode::LogUnavailable, "the log cannot be read")
         }
     }
