@@ -321,3 +321,52 @@ async fn replay_pages(node: &Node) -> String {
     let text = node.get("/metrics").await.body;
     text.lines().find(|line| line.starts_with("sse_node_replay_pages_total")).unwrap().to_owned()
 }
+
+#[tokio::test]
+async fn what_the_log_has_trimmed_the_window_may_still_have() {
+    let directory = directory();
+    let args = ["--broker", &file(&directory), "--keep-events", "10"];
+    let mut node = Node::start(&args).await;
+    let published = publish_numbers(&node, "broadcast", 0..50).await;
+    assert_eq!(node.metrics().await.log.length, 10);
+    let mut stream = Subscriber::after(&node, "", &published[4]).await;
+    assert_eq!(stream.hello.resumed, Resumed::Replayed);
+    assert_eq!(ids(&stream.until(&json!(49)).await), published[5..]);
+    node.kill().await;
+    node.restart().await;
+    let mut stream = Subscriber::after(&node, "", &published[4]).await;
+    let event = stream.event().await;
+    gap(&event, GapReason::Trimmed);
+    assert_eq!(event.last_event_id, published[39]);
+    assert_eq!(ids(&stream.until(&json!(49)).await), published[40..]);
+}
+
+#[tokio::test]
+async fn a_reader_whose_place_was_trimmed_is_told_in_the_middle_of_its_stream() {
+    let args = ["--keep-events", "10", "--window-frames", "5", "--write-stall", "60s"];
+    let node = Node::start(&args).await;
+    let mut slow = Subscriber::open(&node, "").await;
+    let text = "x".repeat(60_000);
+    let mut published = Vec::new();
+    // More than the buffers of both sides hold, so that the reader's place is left behind.
+    for number in 0..200 {
+        let data = json!({ "data": format!("{number} {text}") });
+        published.push(node.publish("broadcast", &data).await.id.to_string());
+    }
+    let mut seen = Vec::new();
+    let event = loop {
+        let event = slow.event().await;
+        if event.event == control::GAP {
+            break event;
+        }
+        seen.push(event.last_event_id);
+    };
+    let told = gap(&event, GapReason::Trimmed);
+    assert_eq!((told.requested.as_ref(), seen.as_slice()), (seen.last(), &published[..seen.len()]));
+    let after = published.iter().position(|id| *id == event.last_event_id).unwrap();
+    assert!(after >= seen.len(), "events are missing");
+    for id in &published[after + 1..] {
+        assert_eq!(slow.event().await.last_event_id, *id);
+    }
+    assert_eq!(node.metrics().await.gaps["trimmed"], 1);
+}

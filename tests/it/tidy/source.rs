@@ -219,7 +219,8 @@ fn literal(text: &str, before: &str) -> Option<usize> {
     let in_word = before.ends_with(is_word);
     let prefix = ["br", "cr", "r", "b", "c", ""].into_iter().find(|prefix| {
         let behind = text.strip_prefix(prefix);
-        behind.is_some_and(|behind| behind.starts_with(['"', '#', '\''])) && !(in_word && !prefix.is_empty())
+        let quoted = behind.is_some_and(|behind| behind.starts_with(['"', '#', '\'']));
+        quoted && (prefix.is_empty() || !in_word)
     })?;
     let body = &text[prefix.len()..];
     if prefix.ends_with('r') {
