@@ -318,5 +318,5 @@ async fn a_reader_too_far_behind_is_closed_and_comes_back_to_everything() {
         seen.push(event.last_event_id);
     }
     assert_eq!(seen, published);
-    assert_eq!(node.metrics().await.closed["slow"], 1);
+    node.wait_for_line("sse_node_disconnects_total{reason=\"slow\"} 1").await;
 }

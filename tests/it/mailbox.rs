@@ -99,9 +99,8 @@ async fn a_message_comes_again_until_a_later_cursor_confirms_it() {
     assert_eq!(pending(&node, "u").await, [""; 0]);
     let metrics = node.metrics().await;
     assert_eq!((metrics.log.mailboxes, metrics.log.mailbox_messages), (0, 0));
-    let text = node.get("/metrics").await.body;
     for line in ["sse_node_mailbox_resent_total 6", "sse_node_mailbox_confirmed_total 3"] {
-        assert!(text.lines().any(|known| known == line), "{line} in\n{text}");
+        node.wait_for_line(line).await;
     }
 }
 

@@ -134,11 +134,11 @@ async fn metrics_have_the_fields_of_old_and_move() {
     }
     let metrics = eventually("the counters", async || {
         let metrics = node.metrics().await;
-        (metrics.total_messages_sent == 30).then_some(metrics)
+        (metrics.delivery_latency.count == 30).then_some(metrics)
     })
     .await;
     assert_eq!((metrics.active_connections, metrics.total_connections), (3, 3));
-    assert_eq!((metrics.messages_per_minute, metrics.delivery_latency.count), (30, 30));
+    assert_eq!((metrics.messages_per_minute, metrics.total_messages_sent), (30, 30));
     assert_eq!((metrics.total_messages_published, metrics.total_messages_tailed), (10, 10));
     assert_eq!((metrics.log.length, metrics.window_frames, metrics.tail_lag), (10, 10, 0));
     assert_eq!((metrics.log.broker.as_str(), metrics.state.as_str()), ("memory", "ready"));
@@ -198,6 +198,7 @@ async fn prometheus_can_read_the_metrics() {
         stream.until(&json!(2)).await;
     }
     node.wait_for_connections(3).await;
+    node.wait_for_line("sse_node_delivery_latency_seconds_count 4").await;
     let answer = node.get("/metrics").await;
     assert_eq!(
         (answer.status.as_u16(), answer.header("content-type")),

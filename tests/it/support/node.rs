@@ -203,6 +203,15 @@ impl Node {
         }
     }
 
+    /// Waits for a line of the Prometheus text: what was written to a client is counted a moment later.
+    pub(crate) async fn wait_for_line(&self, line: &str) {
+        eventually(line, async || {
+            let text = self.get("/metrics").await.body;
+            text.lines().any(|known| known == line).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until this many streams are open.
     pub(crate) async fn wait_for_connections(&self, count: u64) {
         eventually("the number of open streams", async || {
