@@ -175,7 +175,7 @@ async fn a_drain_that_cannot_be_meant_is_refused_and_harms_nobody() {
     let mut node = Node::start(&[]).await;
     for (body, status, code, reason) in [
         (r#"{"over":"soon"}"#, 422, "invalid_event", "allowed are durations"),
-        (r#"{"over":"99999999999y"}"#, 422, "invalid_event", "allowed are durations"),
+        (r#"{"over":"500000000000y"}"#, 422, "invalid_event", "allowed are durations"),
         (r#"{"over":"500y"}"#, 422, "invalid_event", "allowed are durations"),
         (r#"{"over":5}"#, 422, "invalid_event", "expected a string"),
         (r#"{"within":"5s"}"#, 422, "invalid_event", "unknown field `within`, expected `over` or `reason`"),
