@@ -43,6 +43,11 @@ impl CloseCode {
         Self::TooManyRequests,
     ];
 
+    /// Place in [`Self::ALL`], which lists the codes as they are declared.
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+
     /// The number on the wire.
     pub(crate) fn number(self) -> u16 {
         match self {
@@ -101,4 +106,16 @@ pub(crate) fn close_frame(code: CloseCode, reason: &str, retry: RetryMs) -> Byte
         CloseEvent { code: code.number(), reason: reason.to_owned(), reconnect: true, retry_ms: retry.get() };
     let data = serde_json::to_string(&event).expect("a struct of numbers and text always becomes JSON");
     Frame { retry: Some(retry), id: None, event: control::CLOSE, data: &data }.encode()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_stands_at_its_place() {
+        for (place, code) in CloseCode::ALL.into_iter().enumerate() {
+            assert_eq!(code.index(), place, "{code:?}");
+        }
+    }
 }

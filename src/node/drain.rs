@@ -1,6 +1,7 @@
 //! Leaving politely: no new streams, and every open one ends within the spread at its own random moment, so that the
 //! clients do not arrive at the other nodes together. Can be watched, and taken back. Read [`Drain::start`] first.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,17 +10,21 @@ use tokio::time::Instant;
 
 use super::close::CloseCode;
 use super::connections::{CloseOrder, Connection, Connections};
+use super::limits::SPREAD_MAX;
 use crate::protocol::api::DrainStatus;
-
-/// The longest spread. A day is more than anybody waits for; far more is no time that a clock can add.
-pub(crate) const SPREAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The drain of a node. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Drain {
     connections: Connections,
     plan: Arc<Mutex<Option<Plan>>>,
+    leaving: Arc<AtomicBool>,
 }
+
+/// The process is ending: its drain cannot be taken back.
+#[derive(Debug, thiserror::Error)]
+#[error("the process was told to end; its drain cannot be taken back")]
+pub(crate) struct Leaving;
 
 #[derive(Debug, Clone)]
 struct Plan {
@@ -32,7 +37,7 @@ struct Plan {
 impl Drain {
     /// Nothing is drained yet.
     pub(crate) fn new(connections: Connections) -> Self {
-        Self { connections, plan: Arc::new(Mutex::new(None)) }
+        Self { connections, plan: Arc::new(Mutex::new(None)), leaving: Arc::default() }
     }
 
     /// Begins, or changes the spread of a drain that is under way. The spread is at most [`SPREAD_MAX`].
@@ -51,12 +56,25 @@ impl Drain {
         }
     }
 
+    /// As [`Drain::start`], for good: the process ends behind it.
+    pub(crate) fn leave(&self, over: Duration, reason: &str) {
+        self.leaving.store(true, Ordering::Relaxed);
+        self.start(over, reason);
+    }
+
     /// Takes a drain back: streams that are still open stay.
-    pub(crate) fn cancel(&self) {
+    ///
+    /// # Errors
+    /// [`Leaving`] when the process is ending anyway.
+    pub(crate) fn cancel(&self) -> Result<(), Leaving> {
+        if self.leaving.load(Ordering::Relaxed) {
+            return Err(Leaving);
+        }
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = None;
         for connection in self.connections.all() {
             connection.cancel_close(CloseCode::Shutdown);
         }
+        Ok(())
     }
 
     /// A stream that has just opened leaves with the others if they are leaving.

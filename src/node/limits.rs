@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+/// The longest spread of a drain. A day is more than anybody waits for; far more is no time that a clock can add.
+pub(crate) const SPREAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Limits that nobody needs to tune.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {

@@ -48,14 +48,13 @@ pub(crate) struct Metrics {
     pub(crate) resumed: AtomicU64,
     /// Pages of the log read for replays.
     pub(crate) replay_pages: AtomicU64,
-    /// Streams refused.
-    pub(crate) rejected: AtomicU64,
     /// Messages sent again from mailboxes.
     pub(crate) mailbox_resent: AtomicU64,
     /// Messages confirmed.
     pub(crate) confirmed: AtomicU64,
     gaps: [AtomicU64; GAP_REASONS.len()],
     closed: [AtomicU64; CloseCode::ALL.len()],
+    rejected: [AtomicU64; CloseCode::ALL.len()],
     latency: Latency,
 }
 
@@ -100,11 +99,11 @@ impl Metrics {
             opened: AtomicU64::default(),
             resumed: AtomicU64::default(),
             replay_pages: AtomicU64::default(),
-            rejected: AtomicU64::default(),
             mailbox_resent: AtomicU64::default(),
             confirmed: AtomicU64::default(),
             gaps: Default::default(),
             closed: Default::default(),
+            rejected: Default::default(),
             latency,
         }
     }
@@ -118,9 +117,12 @@ impl Metrics {
 
     /// A stream ended.
     pub(crate) fn count_closed(&self, code: CloseCode) {
-        if let Some(index) = CloseCode::ALL.iter().position(|known| *known == code) {
-            self.closed[index].fetch_add(1, Ordering::Relaxed);
-        }
+        self.closed[code.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A stream was refused.
+    pub(crate) fn count_rejected(&self, code: CloseCode) {
+        self.rejected[code.index()].fetch_add(1, Ordering::Relaxed);
     }
 
     /// An event reached a socket this long after its append. `shard` is any number of the connection's.
@@ -188,9 +190,18 @@ impl Metrics {
 
     /// Ended streams by reason.
     pub(crate) fn closed(&self) -> BTreeMap<String, u64> {
-        let counts = CloseCode::ALL.iter().zip(&self.closed);
-        counts.map(|(code, count)| (code.label().to_owned(), count.load(Ordering::Relaxed))).collect()
+        by_code(&self.closed)
     }
+
+    /// Refused streams by reason.
+    pub(crate) fn rejected(&self) -> BTreeMap<String, u64> {
+        by_code(&self.rejected)
+    }
+}
+
+fn by_code(counts: &[AtomicU64]) -> BTreeMap<String, u64> {
+    let counts = CloseCode::ALL.iter().zip(counts);
+    counts.map(|(code, count)| (code.label().to_owned(), count.load(Ordering::Relaxed))).collect()
 }
 
 fn add(sum: &mut Histogram<u64>, part: &Histogram<u64>) {

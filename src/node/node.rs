@@ -83,9 +83,8 @@ pub async fn run(config: Config) -> Result<(), NodeError> {
         () = broker_tasks.token().cancelled() => "a failed log",
     };
     tracing::info!(connections = parts.app.connections.len(), "leaving because of {why}");
-    if !drain.is_draining() {
-        drain.start(config.drain_over, "the node is leaving");
-    }
+    // Also when an operator has begun a drain: from here on the process's own spread holds.
+    drain.leave(config.drain_over, "the node is leaving");
     tokio::select! {
         left = drain.finished(config.drain_grace) => {
             if left > 0 {

@@ -371,6 +371,9 @@ pub struct NodeMetrics {
     pub gaps: std::collections::BTreeMap<String, u64>,
     /// Streams closed since start, by reason.
     pub closed: std::collections::BTreeMap<String, u64>,
+    /// Streams refused since start, by reason.
+    #[serde(default)]
+    pub rejected: std::collections::BTreeMap<String, u64>,
     /// From the log's append to the write to a connection, of the last minute.
     pub delivery_latency: HistogramDump,
     /// CPU seconds used since start.

@@ -79,6 +79,9 @@ async fn a_leaving_node_is_not_ready_and_sends_new_clients_away_softly() {
     assert_eq!(node.get("/health/ready?expect=ready").await.status, 503);
     assert_eq!(node.get("/actuator/health").await.status, 503);
     assert_eq!(node.get("/health/live").await.status, 200, "it lives");
+    let kept = node.delete("/admin/drain").await;
+    assert_eq!(kept.status, 409, "a process that ends cannot be talked out of it");
+    assert_eq!(node.get("/health/ready").await.status, 503);
     let mut refused = Vec::new();
     for _ in 0..5 {
         let mut stream = Subscriber::request(&node, "", &[]).await;

@@ -44,7 +44,8 @@ async fn a_full_node_sends_clients_away_so_that_they_come_back() {
     drop(one);
     node.wait_for_connections(1).await;
     Subscriber::open(&node, "clientId=three").await;
-    assert!(node.get("/metrics").await.body.contains("sse_node_connections_rejected_total 4"));
+    let scrape = node.get("/metrics").await.body;
+    assert!(scrape.contains("sse_node_rejections_total{reason=\"connection_limit\"} 4"), "{scrape}");
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ pub(crate) enum ApiError {
     NotFound(String),
     /// The path exists, with other methods.
     Method,
+    /// What the node is doing does not allow it.
+    Conflict(String),
     /// The node is full; only with `--reject status`.
     Full(String),
     /// The log has too much to do.
@@ -61,6 +63,7 @@ impl ApiError {
                 "This path takes another method",
                 "see /openapi.json for the methods of every path".to_owned(),
             ),
+            Self::Conflict(detail) => (StatusCode::CONFLICT, "conflict", "Not now", detail),
             Self::Full(detail) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "full", "No stream can be opened now", detail)
             }

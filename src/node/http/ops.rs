@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ApiError;
 use super::{AppState, process, publish};
 use crate::broker::Bounds;
-use crate::node::drain::SPREAD_MAX;
+use crate::node::limits::SPREAD_MAX;
 use crate::node::metrics::dump;
 use crate::protocol::api::{DrainRequest, DrainStatus, LogMetrics, NodeMetrics, Server, Servers};
 
@@ -42,6 +42,7 @@ pub(crate) async fn metrics(State(app): State<Arc<AppState>>) -> Result<Json<Nod
         total_connections: count(&metrics.opened),
         gaps: metrics.gaps(),
         closed: metrics.closed(),
+        rejected: metrics.rejected(),
         delivery_latency: dump(&metrics.latency()),
         cpu_seconds: process::cpu_seconds(),
         open_files: process::open_files(),
@@ -195,8 +196,8 @@ pub(crate) async fn drain_status(State(app): State<Arc<AppState>>) -> Json<Drain
 }
 
 /// `DELETE /admin/drain`
-pub(crate) async fn cancel_drain(State(app): State<Arc<AppState>>) -> Json<DrainStatus> {
-    app.drain.cancel();
+pub(crate) async fn cancel_drain(State(app): State<Arc<AppState>>) -> Result<Json<DrainStatus>, ApiError> {
+    app.drain.cancel().map_err(|leaving| ApiError::Conflict(leaving.to_string()))?;
     tracing::info!(connections = app.connections.len(), "drain taken back");
-    Json(app.drain.status())
+    Ok(Json(app.drain.status()))
 }

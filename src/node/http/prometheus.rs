@@ -83,7 +83,7 @@ impl Snapshot {
 
     fn counters(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let metrics = &self.app.context.metrics;
-        let counters: [(&str, &str, &AtomicU64); 13] = [
+        let counters: [(&str, &str, &AtomicU64); 12] = [
             ("sse_node_messages_sent", "Events written to connections", &metrics.sent),
             ("sse_node_bytes_sent", "Bytes written to connections", &metrics.sent_bytes),
             ("sse_node_messages_published", "Publishes that the log took", &metrics.published),
@@ -93,7 +93,6 @@ impl Snapshot {
             ("sse_node_tail_errors", "Reads of the log by the tail that failed", &metrics.tail_errors),
             ("sse_node_connections_opened", "Streams opened", &metrics.opened),
             ("sse_node_connections_resumed", "Streams that asked for a replay", &metrics.resumed),
-            ("sse_node_connections_rejected", "Streams refused", &metrics.rejected),
             ("sse_node_replay_pages", "Pages of the log read for replays", &metrics.replay_pages),
             ("sse_node_mailbox_resent", "Messages sent again from mailboxes", &metrics.mailbox_resent),
             ("sse_node_mailbox_confirmed", "Messages confirmed", &metrics.confirmed),
@@ -107,6 +106,7 @@ impl Snapshot {
             out.encode_descriptor("sse_node_cpu", "CPU time used", Some(&Unit::Seconds), cpu.metric_type())?;
         cpu.encode(descriptor)?;
         by_reason(out, "sse_node_gaps", "GAP events sent, by reason", &metrics.gaps())?;
+        by_reason(out, "sse_node_rejections", "Streams refused, by reason", &metrics.rejected())?;
         by_reason(out, "sse_node_disconnects", "Streams ended, by reason", &metrics.closed())
     }
 

@@ -137,6 +137,10 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers(allowed_headers)
+        .expose_headers([
+            HeaderName::from_static("x-sse-server-id"),
+            HeaderName::from_static("x-sse-version"),
+        ])
         .max_age(Duration::from_secs(600));
     if origins.iter().any(|origin| origin == "*") {
         return layer.allow_origin(AllowOrigin::any());

@@ -311,7 +311,7 @@ fn opening(
 
 /// Sends a client away: softly, as browsers need it, or with a status.
 fn refuse(app: &AppState, code: CloseCode, reason: &str) -> Result<Response, ApiError> {
-    app.context.metrics.rejected.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    app.context.metrics.count_rejected(code);
     match app.reject {
         RejectMode::Status => Err(ApiError::Full(reason.to_owned())),
         RejectMode::Soft => {
