@@ -1,7 +1,8 @@
 //! The swarm and the judge. A scenario (file) becomes a plan (timeline), a plan becomes a run (execution), a run a
 //! report, a report a verdict.
 //!
-//! This half is pure: no task, no socket, no clock. Everything that happened is told to it, with its time.
+//! The first half is pure: no task, no socket, no clock; everything that happened is told to it, with its time. The
+//! second half is what tasks, sockets and clocks do: [`run`] knows everyone in it.
 //! Read [`scenario::Scenario`], [`plan::Plan`], [`ledger`] in this order, then [`verdict::Verdict`].
 
 pub mod clock;
@@ -16,3 +17,5 @@ pub mod scenario;
 pub mod threshold;
 mod thresholds;
 pub mod verdict;
+
+pub mod cluster;
