@@ -19,3 +19,4 @@ mod thresholds;
 pub mod verdict;
 
 pub mod cluster;
+pub mod doctor;
