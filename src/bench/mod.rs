@@ -18,5 +18,9 @@ pub mod threshold;
 mod thresholds;
 pub mod verdict;
 
+pub mod balance;
 pub mod cluster;
 pub mod doctor;
+pub mod generator;
+pub mod progress;
+pub mod stopwatch;
