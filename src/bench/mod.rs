@@ -23,4 +23,5 @@ pub mod cluster;
 pub mod doctor;
 pub mod generator;
 pub mod progress;
+pub mod publisher;
 pub mod stopwatch;

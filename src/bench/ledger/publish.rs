@@ -86,6 +86,12 @@ impl PublishLedger {
         self.series.keys().copied().collect()
     }
 
+    /// How each publish to an address ended, from number 1 on.
+    pub fn outcomes(&self, address: AddressId) -> impl Iterator<Item = PublishOutcome> + '_ {
+        let series = self.series.get(&address);
+        series.into_iter().flat_map(|series| (1..=series.last_seq()).filter_map(|seq| series.outcome(seq)))
+    }
+
     /// Whose book it is.
     #[must_use]
     pub fn publisher(&self) -> PublisherId {

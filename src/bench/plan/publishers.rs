@@ -34,6 +34,8 @@ pub struct PublisherPlan {
     pub in_order: bool,
     /// `qos` of every publish.
     pub qos: u8,
+    /// Whether a publish without a definite answer is sent again.
+    pub retry: bool,
     /// Sizes.
     pub payload: PayloadSize,
     /// Shares of the kinds of addresses.
@@ -83,6 +85,7 @@ pub(super) fn publishers(scenario: &Scenario, addresses: &[Address], seeds: Seed
         max_in_flight: spec.max_in_flight,
         in_order: scenario.verify.order == Order::PerPublisherAddress,
         qos: spec.qos,
+        retry: spec.retry,
         payload: spec.payload,
         mix: spec.mix,
         targets: targets.clone(),

@@ -197,6 +197,9 @@ pub struct PublisherSpec {
     pub payload: PayloadSize,
     /// 0 or 1.
     pub qos: u8,
+    /// Whether a publish without a definite answer is sent again, with the same id. Not for a cluster that does not
+    /// know idempotency keys.
+    pub retry: bool,
 }
 
 /// When events are due.

@@ -35,6 +35,7 @@ fn publisher(
     };
     let payload = payload(&section);
     let qos = section.integer32("qos", limits::QOS);
+    let retry = section.boolean("retry").unwrap_or(true);
     section.later(&["time_unit", "start", "headers", "token", "type"]);
     section.finish();
     Some(PublisherSpec {
@@ -43,6 +44,7 @@ fn publisher(
         max_in_flight: max_in_flight.unwrap_or(limits::IN_FLIGHT_DEFAULT),
         mix: mix?,
         payload: payload?,
+        retry,
         qos: qos.and_then(|qos| u8::try_from(qos).ok()).unwrap_or(0),
     })
 }

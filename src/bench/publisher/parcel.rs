@@ -1,0 +1,292 @@
+//! An event on its way: packed once, sent as often as it takes, and how that ended. Read [`deliver`] first.
+
+use std::time::Duration;
+
+use rand::SeedableRng as _;
+use rand::rngs::ChaCha8Rng;
+use reqwest::StatusCode;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::Desk;
+use crate::bench::clock::RunTime;
+use crate::bench::ledger::PublishOutcome;
+use crate::bench::payload::Stamp;
+use crate::bench::plan::AddressId;
+use crate::protocol::api::PublishRequest;
+use crate::protocol::{Address, MessageId};
+use crate::runtime::Backoff;
+
+/// One attempt: a node that takes longer than this to answer is down for this purpose.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Waits between attempts grow from the first to the second.
+const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// Longest `Retry-After` that is obeyed.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Whether a publish that got no definite answer is sent again with the same id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// No: the cluster may not know idempotency keys.
+    Never,
+    /// Until so long after the first attempt.
+    For(Duration),
+}
+
+impl Retry {
+    /// For longer than a node is down in any sensible scenario.
+    #[must_use]
+    pub fn usual() -> Self {
+        Self::For(Duration::from_secs(60))
+    }
+}
+
+/// How sending an event ended.
+#[derive(Debug)]
+pub struct Sent {
+    pub(super) address: AddressId,
+    pub(super) seq: u64,
+    /// How it ended.
+    pub outcome: PublishOutcome,
+    pub(super) ended: RunTime,
+    /// From the last attempt's start to its answer.
+    pub(super) took: Duration,
+    pub(super) retries: u64,
+    /// Why it was not acknowledged.
+    pub failure: Option<String>,
+}
+
+/// An event ready to be sent, as often as it takes.
+#[derive(Debug)]
+pub struct Parcel {
+    address: AddressId,
+    seq: u64,
+    path: String,
+    body: Vec<u8>,
+}
+
+impl Parcel {
+    /// Packs an event. Its id is the same whoever sends it however often, so that a repeated publish is recognised.
+    #[must_use]
+    pub fn new(desk: &Desk, stamp: Stamp, bytes: u32, qos: u8) -> Self {
+        Self::pack(desk, stamp, stamp.encode(bytes), None, qos)
+    }
+
+    /// Packs an event that says something more in its metadata.
+    #[must_use]
+    pub fn with_metadata(desk: &Desk, stamp: Stamp, metadata: &impl serde::Serialize) -> Self {
+        let metadata = serde_json::value::to_raw_value(metadata).expect("our own metadata always make JSON");
+        Self::pack(desk, stamp, stamp.encode(0), Some(metadata), 0)
+    }
+
+    fn pack(
+        desk: &Desk,
+        stamp: Stamp,
+        data: Box<RawValue>,
+        metadata: Option<Box<RawValue>>,
+        qos: u8,
+    ) -> Self {
+        let id = format!("{}-{}-{}-{}", stamp.run, stamp.publisher.0, stamp.address.0, stamp.seq);
+        let request = PublishRequest {
+            event_type: None,
+            data,
+            metadata,
+            id: Some(MessageId::parse(&id).expect("numbers and dashes are printable ASCII")),
+            qos: (qos != 0).then_some(qos),
+        };
+        // Publishers draw from these very addresses.
+        let address = &desk.addresses[usize::try_from(stamp.address.0).unwrap_or(usize::MAX)];
+        Self {
+            address: stamp.address,
+            seq: stamp.seq,
+            path: path_of(address),
+            body: serde_json::to_vec(&request).expect("checked names and JSON always make JSON"),
+        }
+    }
+}
+
+/// Where events for an address are posted.
+#[must_use]
+pub fn path_of(address: &Address) -> String {
+    match address {
+        Address::All => "/api/sse/broadcast".to_owned(),
+        Address::Topic(topic) => format!("/api/sse/topics/{}", segment(topic.as_str())),
+        Address::User(user) => format!("/api/sse/users/{}", segment(user.as_str())),
+        Address::Client(client) => format!("/api/sse/broadcast/{}", segment(client.as_str())),
+        Address::Node(node) => format!("/api/sse/broadcast/server/{}", segment(node.as_str())),
+        Address::NodeClient(node, client) => {
+            format!(
+                "/api/sse/broadcast/server/{}/client/{}",
+                segment(node.as_str()),
+                segment(client.as_str())
+            )
+        }
+    }
+}
+
+/// Percent-encodes what is not unreserved (RFC 3986, 2.3).
+fn segment(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// What one attempt came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Answer {
+    Acknowledged,
+    /// It is certain that the log does not have it. Worth another try where `again` says when.
+    NotTaken {
+        why: String,
+        again: Option<Duration>,
+    },
+    /// Nobody knows.
+    Unclear {
+        why: String,
+    },
+}
+
+/// Sends an event until there is an answer that settles it, or the time is up.
+pub async fn deliver(parcel: Parcel, desk: Desk, retry: Retry, rng_seed: u64) -> Sent {
+    let mut rng = ChaCha8Rng::seed_from_u64(rng_seed);
+    let mut backoff = Backoff::new(RETRY_WAITS.0, RETRY_WAITS.1).expect("the waits are in order");
+    let began = Instant::now();
+    let mut retries = 0;
+    // One unclear attempt is enough: that one may have reached the log, whatever the later ones are told.
+    let mut worst = PublishOutcome::Refused;
+    loop {
+        let attempt_began = Instant::now();
+        let answer = attempt(&parcel, &desk, &mut rng).await;
+        let took = attempt_began.elapsed();
+        let (failure, wait) = match answer {
+            Answer::Acknowledged => {
+                return sent(&parcel, &desk, PublishOutcome::Acknowledged, (took, retries), None);
+            }
+            Answer::NotTaken { why, again } => (why, again.map(|wait| wait.max(backoff.next_wait(&mut rng)))),
+            Answer::Unclear { why } => {
+                worst = PublishOutcome::Indeterminate;
+                (why, Some(backoff.next_wait(&mut rng)))
+            }
+        };
+        let may_retry = match retry {
+            Retry::Never => false,
+            Retry::For(limit) => began.elapsed() < limit,
+        };
+        let Some(wait) = wait.filter(|_| may_retry) else {
+            return sent(&parcel, &desk, worst, (took, retries), Some(failure));
+        };
+        tokio::time::sleep(wait).await;
+        retries += 1;
+    }
+}
+
+fn sent(
+    parcel: &Parcel,
+    desk: &Desk,
+    outcome: PublishOutcome,
+    (took, retries): (Duration, u64),
+    failure: Option<String>,
+) -> Sent {
+    let ended = desk.clock.now();
+    Sent { address: parcel.address, seq: parcel.seq, outcome, ended, took, retries, failure }
+}
+
+async fn attempt(parcel: &Parcel, desk: &Desk, rng: &mut ChaCha8Rng) -> Answer {
+    let node = desk.balancer.choose(rng);
+    let request = desk
+        .http
+        .post(format!("{}{}", desk.balancer.base(node), parcel.path))
+        .header("content-type", "application/json")
+        .timeout(ATTEMPT_TIMEOUT)
+        .body(parcel.body.clone());
+    match request.send().await {
+        Ok(response) => {
+            let again = retry_after(response.headers().get("retry-after"));
+            let answer = judge(response.status(), again);
+            // Read to the end, so that the connection can be used again. Its content settles nothing more.
+            drop(response.bytes().await);
+            answer
+        }
+        Err(error) if error.is_connect() => {
+            desk.balancer.mark(node, false);
+            Answer::NotTaken { why: error_text(&error), again: Some(Duration::ZERO) }
+        }
+        Err(error) => Answer::Unclear { why: error_text(&error) },
+    }
+}
+
+fn retry_after(value: Option<&reqwest::header::HeaderValue>) -> Duration {
+    let seconds = value.and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse().ok());
+    Duration::from_secs(seconds.unwrap_or(0)).min(LONGEST_RETRY_AFTER)
+}
+
+fn judge(status: StatusCode, again: Duration) -> Answer {
+    let why = format!("the node answered {status}");
+    if status.is_success() {
+        Answer::Acknowledged
+    } else if status == StatusCode::TOO_MANY_REQUESTS {
+        Answer::NotTaken { why, again: Some(again) }
+    } else if status.is_client_error() || status.is_redirection() || status.is_informational() {
+        Answer::NotTaken { why, again: None }
+    } else {
+        Answer::Unclear { why }
+    }
+}
+
+/// The last cause says most: `Connection refused`, not `error sending request`.
+fn error_text(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_path(address: &str, path: &str) {
+        assert_eq!(path_of(&address.parse().unwrap()), path);
+    }
+
+    #[test]
+    fn every_address_has_its_path_and_names_cannot_break_it() {
+        check_path("all", "/api/sse/broadcast");
+        check_path("topic:room-1", "/api/sse/topics/room-1");
+        check_path("topic:a b?c#d%", "/api/sse/topics/a%20b%3Fc%23d%25");
+        check_path("user:grün", "/api/sse/users/gr%C3%BCn");
+        check_path("client:c", "/api/sse/broadcast/c");
+        check_path("node:n1", "/api/sse/broadcast/server/n1");
+        check_path("node:n1/client:c", "/api/sse/broadcast/server/n1/client/c");
+    }
+
+    #[track_caller]
+    fn check_status(status: u16, expected: PublishOutcome, is_retried: bool) {
+        let answer = judge(StatusCode::from_u16(status).unwrap(), Duration::ZERO);
+        let (outcome, retried) = match answer {
+            Answer::Acknowledged => (PublishOutcome::Acknowledged, false),
+            Answer::NotTaken { again, .. } => (PublishOutcome::Refused, again.is_some()),
+            Answer::Unclear { .. } => (PublishOutcome::Indeterminate, true),
+        };
+        assert_eq!((outcome, retried), (expected, is_retried), "{status}");
+    }
+
+    #[test]
+    fn an_answer_settles_a_publish_only_where_it_can() {
+        check_status(202, PublishOutcome::Acknowledged, false);
+        check_status(200, PublishOutcome::Acknowledged, false);
+        check_status(400, PublishOutcome::Refused, false);
+        check_status(413, PublishOutcome::Refused, false);
+        check_status(429, PublishOutcome::Refused, true);
+        check_status(500, PublishOutcome::Indeterminate, true);
+        check_status(503, PublishOutcome::Indeterminate, true);
+    }
+}

@@ -1,0 +1,205 @@
+//! One publisher at work. Read [`Publisher::run`] first.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::parcel::{Parcel, Retry, Sent, deliver};
+use crate::bench::balance::Balancer;
+use crate::bench::clock::RunTime;
+use crate::bench::ledger::{PublishLedger, PublishOutcome};
+use crate::bench::payload::{RunId, Stamp};
+use crate::bench::plan::{AddressId, Due, Phases, PublisherId, PublisherPlan};
+use crate::bench::progress::Progress;
+use crate::bench::recorder::{Counter, Recorder, Source, Tags, Trend};
+use crate::bench::stopwatch::RunClock;
+use crate::protocol::Address;
+
+/// What all publishers of a run share.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    /// For the requests.
+    pub http: reqwest::Client,
+    /// Chooses nodes.
+    pub balancer: Balancer,
+    /// The time of the run.
+    pub clock: RunClock,
+    /// Added to the times in payloads: zero in a run. Where another process reads them, when the clock was started,
+    /// since the machine's boot.
+    pub epoch: RunTime,
+    /// The run.
+    pub run: RunId,
+    /// Every address, by number.
+    pub addresses: Arc<[Address]>,
+    /// Parts of the run.
+    pub phases: Arc<Phases>,
+    /// For the progress line.
+    pub progress: Arc<Progress>,
+}
+
+/// What a publisher leaves behind.
+#[derive(Debug)]
+pub struct Published {
+    /// Its book.
+    pub ledger: PublishLedger,
+    /// Its measurements.
+    pub recorder: Recorder,
+    /// Attempts beyond the first of an event.
+    pub retries: u64,
+    /// The last reason for which a publish was not acknowledged.
+    pub last_failure: Option<String>,
+}
+
+/// One publisher at work.
+#[derive(Debug)]
+pub struct Publisher {
+    plan: PublisherPlan,
+    desk: Desk,
+    published: Published,
+    lanes: HashMap<AddressId, Lane>,
+    /// Due and not answered: on their way, or waiting in a lane.
+    outstanding: u32,
+    on_their_way: JoinSet<Sent>,
+}
+
+/// Publishes to one address wait for each other where order is judged.
+#[derive(Debug, Default)]
+struct Lane {
+    is_busy: bool,
+    waiting: VecDeque<Due>,
+}
+
+impl Publisher {
+    /// A publisher that has sent nothing.
+    #[must_use]
+    pub fn new(plan: PublisherPlan, desk: Desk) -> Self {
+        let published = Published {
+            ledger: PublishLedger::new(plan.id),
+            recorder: Recorder::default(),
+            retries: 0,
+            last_failure: None,
+        };
+        Self { plan, desk, published, lanes: HashMap::new(), outstanding: 0, on_their_way: JoinSet::new() }
+    }
+
+    /// Publishes until the schedule ends or `stop` is cancelled, then waits for the answers that are outstanding,
+    /// at most until `give_up` is cancelled: what is unanswered by then is indeterminate.
+    pub async fn run(mut self, stop: CancellationToken, give_up: CancellationToken) -> Published {
+        let mut schedule = self.plan.schedule();
+        let mut next = schedule.next();
+        loop {
+            if stop.is_cancelled() {
+                next = None;
+            }
+            if next.is_none() && self.outstanding == 0 {
+                break;
+            }
+            let due_at = next.map(|due| self.desk.clock.instant_of(due.at));
+            let wake = tokio::select! {
+                Some(sent) = self.on_their_way.join_next() => Wake::Answered(sent),
+                () = sleep_until(due_at) => Wake::Due,
+                () = stop.cancelled(), if next.is_some() => Wake::Stopped,
+                () = give_up.cancelled() => break,
+            };
+            match wake {
+                Wake::Answered(Ok(sent)) => self.answered(sent),
+                Wake::Answered(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
+                Wake::Due => {
+                    // All that is due by now, so that a late wake-up does not make the rest later still.
+                    let now = self.desk.clock.now().since_start();
+                    while let Some(due) = next.take_if(|due| due.at <= now) {
+                        self.due(due);
+                        next = schedule.next();
+                    }
+                }
+                Wake::Stopped => {}
+            }
+        }
+        self.on_their_way.shutdown().await;
+        self.published
+    }
+
+    fn due(&mut self, due: Due) {
+        if self.outstanding >= self.plan.max_in_flight {
+            self.published.ledger.dropped();
+            self.desk.progress.publish_dropped();
+            return;
+        }
+        self.outstanding += 1;
+        if self.plan.in_order {
+            let lane = self.lanes.entry(due.address).or_default();
+            if lane.is_busy {
+                lane.waiting.push_back(due);
+                return;
+            }
+            lane.is_busy = true;
+        }
+        self.send(due);
+    }
+
+    fn send(&mut self, due: Due) {
+        let now = self.desk.clock.now();
+        let due_at = RunTime::from(due.at);
+        self.published.recorder.record(
+            Trend::PublishDispatchDelay,
+            tags(&self.desk, self.plan.id, due_at),
+            now.after(due_at),
+        );
+        let seq = self.published.ledger.begin(due.address, now);
+        let stamp = Stamp {
+            run: self.desk.run,
+            publisher: self.plan.id,
+            address: due.address,
+            seq,
+            due: self.desk.epoch.plus(due.at),
+        };
+        let parcel = Parcel::new(&self.desk, stamp, due.bytes, self.plan.qos);
+        let rng_seed = self.plan.seed ^ seq;
+        let retry = if self.plan.retry { Retry::usual() } else { Retry::Never };
+        self.on_their_way.spawn(deliver(parcel, self.desk.clone(), retry, rng_seed));
+    }
+
+    fn answered(&mut self, sent: Sent) {
+        self.outstanding -= 1;
+        self.published.ledger.end(sent.address, sent.seq, sent.ended, sent.outcome);
+        if sent.retries > 0 {
+            self.published.retries += sent.retries;
+            let tags = tags(&self.desk, self.plan.id, sent.ended);
+            self.published.recorder.count(Counter::PublishRetries, tags, sent.retries);
+        }
+        self.desk.progress.published(sent.outcome);
+        if sent.outcome == PublishOutcome::Acknowledged {
+            let tags = tags(&self.desk, self.plan.id, sent.ended);
+            self.published.recorder.record(Trend::PublishTime, tags, sent.took);
+        }
+        if sent.failure.is_some() {
+            self.published.last_failure = sent.failure;
+        }
+        if let Some(lane) = self.lanes.get_mut(&sent.address) {
+            match lane.waiting.pop_front() {
+                Some(due) => self.send(due),
+                None => lane.is_busy = false,
+            }
+        }
+    }
+}
+
+enum Wake {
+    Answered(Result<Sent, tokio::task::JoinError>),
+    Due,
+    Stopped,
+}
+
+async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn tags(desk: &Desk, publisher: PublisherId, at: RunTime) -> Tags {
+    Tags { phase: desk.phases.at(at), source: Source::Publisher(publisher), path: None }
+}
