@@ -25,3 +25,4 @@ pub mod generator;
 pub mod progress;
 pub mod publisher;
 pub mod stopwatch;
+pub mod swarm;

@@ -1,0 +1,184 @@
+//! The virtual clients of a run: each a task with a book of its own, started together, told together, joined and
+//! merged at the end. Read [`Swarm`] first, then [`subscriber`].
+
+pub mod orders;
+pub mod subscriber;
+pub mod tape;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::balance::Balancer;
+use super::ledger::SubscriberLedger;
+use super::plan::{Plan, SubscriberId};
+use super::progress::Progress;
+use super::recorder::Recorder;
+use super::stopwatch::RunClock;
+
+pub use orders::{Ear, Orders, Told};
+pub use subscriber::Subscriber;
+pub use tape::{SharedRecorder, Tape};
+
+/// Recorders that clients hand their tapes in to: enough that two rarely meet at one.
+const RECORDERS: usize = 8;
+/// Connects under way during set-up. A storm is for faults: the set-up must not overflow a listener's backlog.
+const CONNECTS_AT_ONCE: usize = 256;
+
+/// What all clients of a run share.
+#[derive(Debug)]
+pub struct Ground {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// For the connections.
+    pub http: reqwest::Client,
+    /// Chooses nodes.
+    pub balancer: Balancer,
+    /// The time of the run.
+    pub clock: RunClock,
+    /// Cancelled when the clock starts.
+    pub started: CancellationToken,
+    /// For the progress line.
+    pub progress: Arc<Progress>,
+    /// How many are there and have what they need.
+    pub board: Board,
+    /// Connects under way during set-up.
+    pub gate: Semaphore,
+}
+
+/// How many clients are there, and how many of them have everything. Relaxed throughout: whoever waits for a number
+/// looks again.
+#[derive(Debug, Default)]
+pub struct Board {
+    alive: AtomicU32,
+    satisfied: AtomicU32,
+}
+
+impl Board {
+    /// Clients that have not left.
+    #[must_use]
+    pub fn alive(&self) -> u32 {
+        self.alive.load(Ordering::Relaxed)
+    }
+
+    /// Of those, how many have their sentinels.
+    #[must_use]
+    pub fn satisfied(&self) -> u32 {
+        self.satisfied.load(Ordering::Relaxed)
+    }
+}
+
+/// A client's place on the [`Board`]; given up on drop.
+#[derive(Debug)]
+pub(super) struct Place {
+    ground: Arc<Ground>,
+    is_satisfied: bool,
+}
+
+impl Place {
+    fn take(ground: &Arc<Ground>) -> Self {
+        ground.board.alive.fetch_add(1, Ordering::Relaxed);
+        Self { ground: Arc::clone(ground), is_satisfied: false }
+    }
+
+    fn satisfy(&mut self) {
+        if !self.is_satisfied {
+            self.is_satisfied = true;
+            self.ground.board.satisfied.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.ground.board.alive.fetch_sub(1, Ordering::Relaxed);
+        if self.is_satisfied {
+            self.ground.board.satisfied.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// All clients of a run.
+#[derive(Debug)]
+pub struct Swarm {
+    clients: JoinSet<(SubscriberId, SubscriberLedger)>,
+    recorders: Vec<SharedRecorder>,
+    orders: Orders,
+    ground: Arc<Ground>,
+}
+
+impl Ground {
+    /// Ground for a plan.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>, http: reqwest::Client, balancer: Balancer, clock: RunClock) -> Self {
+        let gate = Semaphore::new(CONNECTS_AT_ONCE);
+        let (started, board) = (CancellationToken::new(), Board::default());
+        Self { plan, http, balancer, clock, started, progress: Arc::default(), board, gate }
+    }
+
+    /// Starts the clock, and with it the clients that join later.
+    pub fn start(&self) {
+        self.clock.start();
+        self.started.cancel();
+    }
+}
+
+impl Swarm {
+    /// Starts a task for every client of the plan; each connects when its plan says.
+    #[must_use]
+    pub fn start(ground: Arc<Ground>, orders: Orders) -> Self {
+        let recorders: Vec<SharedRecorder> = (0..RECORDERS).map(|_| SharedRecorder::default()).collect();
+        let mut clients = JoinSet::new();
+        for (index, plan) in ground.plan.subscribers.iter().enumerate() {
+            let tape = Tape::new(Arc::clone(&recorders[index % RECORDERS]));
+            let subscriber = Subscriber::new(&ground, plan, tape, orders.ear(plan.id));
+            let id = plan.id;
+            clients.spawn(async move { (id, subscriber.run().await) });
+        }
+        Self { clients, recorders, orders, ground }
+    }
+
+    /// What the clients share.
+    #[must_use]
+    pub fn ground(&self) -> &Arc<Ground> {
+        &self.ground
+    }
+
+    /// Tells all clients that it is over, and collects their books in the order of their numbers, and the
+    /// measurements. Clients that do not heed it within the grace are dropped, and counted.
+    pub async fn end(mut self, grace: Duration) -> Ended {
+        self.orders.end();
+        let mut books = Vec::with_capacity(self.clients.len());
+        let deadline = tokio::time::Instant::now() + grace;
+        while let Ok(Some(joined)) = tokio::time::timeout_at(deadline, self.clients.join_next()).await {
+            match joined {
+                Ok(book) => books.push(book),
+                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+            }
+        }
+        let stuck = self.clients.len();
+        self.clients.shutdown().await;
+        books.sort_unstable_by_key(|(id, _)| *id);
+        let ledgers = books.into_iter().map(|(_, ledger)| ledger).collect();
+        let mut recorder = Recorder::default();
+        for shared in &self.recorders {
+            recorder.merge(std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner)));
+        }
+        Ended { ledgers, recorder, stuck }
+    }
+}
+
+/// What a swarm leaves behind.
+#[derive(Debug)]
+pub struct Ended {
+    /// The clients' books.
+    pub ledgers: Vec<SubscriberLedger>,
+    /// All measurements.
+    pub recorder: Recorder,
+    /// Clients that did not end in time, and left no book.
+    pub stuck: usize,
+}

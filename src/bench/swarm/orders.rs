@@ -1,0 +1,150 @@
+//! What the run tells its clients while they work: cut your connection, the last events are on their way, it is over.
+//! One channel for all of it and for all of them: each client looks whether it is meant, so that no loop over ten
+//! thousand sockets stands between the first that is cut and the last. Read [`Orders`] first.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::bench::plan::{AddressId, SubscriberId};
+
+/// Everything that was ordered so far.
+#[derive(Debug, Clone, Default)]
+struct Standing {
+    /// How many cuts there were.
+    cuts: u64,
+    /// Whom the last cut meets, sorted.
+    whom: Arc<[SubscriberId]>,
+    /// Addresses that get a sentinel, sorted.
+    sentinels: Option<Arc<[AddressId]>>,
+    is_over: bool,
+}
+
+/// Gives orders. Clones speak to the same clients.
+#[derive(Debug, Clone, Default)]
+pub struct Orders(Arc<watch::Sender<Standing>>);
+
+/// What a client is told.
+#[derive(Debug, Clone)]
+pub enum Told {
+    /// Drop the connection, as if it had broken.
+    Cut,
+    /// These addresses get a last event.
+    Sentinels(Arc<[AddressId]>),
+    /// Drop the connection and come back no more.
+    Over,
+}
+
+/// One client's end.
+#[derive(Debug, Clone)]
+pub struct Ear {
+    me: SubscriberId,
+    standing: watch::Receiver<Standing>,
+    cuts_heard: u64,
+    sentinels_heard: bool,
+}
+
+impl Orders {
+    /// The ear of a client. It hears what is ordered from now on.
+    #[must_use]
+    pub fn ear(&self, me: SubscriberId) -> Ear {
+        let mut standing = self.0.subscribe();
+        // What stands already counts as news, except cuts: those met connections that are gone.
+        standing.mark_changed();
+        let cuts_heard = standing.borrow().cuts;
+        Ear { me, standing, cuts_heard, sentinels_heard: false }
+    }
+
+    /// Cuts the connections of these clients, which must be sorted.
+    pub fn cut(&self, whom: &[SubscriberId]) {
+        self.0.send_modify(|standing| {
+            standing.cuts += 1;
+            standing.whom = Arc::from(whom);
+        });
+    }
+
+    /// Announces the last events. The addresses must be sorted.
+    pub fn announce_sentinels(&self, addresses: Arc<[AddressId]>) {
+        self.0.send_modify(|standing| standing.sentinels = Some(addresses));
+    }
+
+    /// Ends the swarm.
+    pub fn end(&self) {
+        self.0.send_modify(|standing| standing.is_over = true);
+    }
+}
+
+impl Ear {
+    /// The next thing this client is told. Cancel-safe. After the end it is told of the end again and again.
+    pub async fn listen(&mut self) -> Told {
+        loop {
+            if let Some(told) = self.news() {
+                return told;
+            }
+            if self.standing.changed().await.is_err() {
+                return Told::Over;
+            }
+        }
+    }
+
+    fn news(&mut self) -> Option<Told> {
+        let standing = self.standing.borrow_and_update();
+        if standing.is_over {
+            return Some(Told::Over);
+        }
+        if standing.cuts > self.cuts_heard {
+            self.cuts_heard = standing.cuts;
+            if standing.whom.binary_search(&self.me).is_ok() {
+                return Some(Told::Cut);
+            }
+        }
+        let sentinels = standing.sentinels.as_ref().filter(|_| !self.sentinels_heard)?;
+        self.sentinels_heard = true;
+        Some(Told::Sentinels(Arc::clone(sentinels)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+
+    fn hear(ear: &mut Ear) -> Option<Told> {
+        ear.listen().now_or_never()
+    }
+
+    #[test]
+    fn only_those_who_are_meant_are_cut_and_once() {
+        let orders = Orders::default();
+        let mut ears: Vec<_> = (0..3).map(|n| orders.ear(SubscriberId(n))).collect();
+        orders.cut(&[SubscriberId(0), SubscriberId(2)]);
+        let cut: Vec<_> = ears.iter_mut().map(|ear| matches!(hear(ear), Some(Told::Cut))).collect();
+        assert_eq!(cut, [true, false, true]);
+        assert!(hear(&mut ears[0]).is_none(), "one cut cuts once");
+        orders.cut(&[SubscriberId(0)]);
+        assert!(matches!(hear(&mut ears[0]), Some(Told::Cut)));
+    }
+
+    #[test]
+    fn who_comes_later_hears_of_sentinels_and_of_the_end_but_of_no_old_cut() {
+        let orders = Orders::default();
+        orders.cut(&[SubscriberId(7)]);
+        orders.announce_sentinels([AddressId(1)].into());
+        let mut ear = orders.ear(SubscriberId(7));
+        assert!(matches!(hear(&mut ear), Some(Told::Sentinels(_))));
+        assert!(hear(&mut ear).is_none());
+        orders.end();
+        assert!(matches!(hear(&mut ear), Some(Told::Over)));
+        assert!(matches!(hear(&mut ear), Some(Told::Over)));
+    }
+
+    #[test]
+    fn nothing_is_lost_when_several_orders_come_at_once() {
+        let orders = Orders::default();
+        let mut ear = orders.ear(SubscriberId(1));
+        orders.cut(&[SubscriberId(1)]);
+        orders.announce_sentinels([AddressId(0)].into());
+        assert!(matches!(hear(&mut ear), Some(Told::Cut)));
+        assert!(matches!(hear(&mut ear), Some(Told::Sentinels(_))));
+    }
+}

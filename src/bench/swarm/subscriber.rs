@@ -1,0 +1,469 @@
+//! One virtual client: connects, reads, is cut off, comes back as its policy says, and writes down what it sees.
+//! Holds no lock and owns no queue. Read [`Subscriber::run`] first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng as _;
+use rand::rngs::ChaCha8Rng;
+use reqwest::Url;
+use tokio::time::Instant;
+
+use super::{Ear, Ground, Place, Tape, Told};
+use crate::bench::clock::RunTime;
+use crate::bench::ledger::{Arrival, Ending as BookEnding, SubscriberLedger};
+use crate::bench::plan::{AddressId, Joins, NodeIndex, SubscriberPlan};
+use crate::bench::recorder::{Counter, Source, Tags, Trend};
+use crate::bench::scenario;
+use crate::client::{
+    self, ConnectError, Decision, DecoderKind, End, Ending, Event, GiveUp, Policy, Received, Reconnect,
+    ReconnectOptions, Request, Stream,
+};
+use crate::protocol::event::control;
+
+/// One virtual client.
+#[derive(Debug)]
+pub struct Subscriber {
+    ground: Arc<Ground>,
+    me: usize,
+    ear: Ear,
+    tape: Tape,
+    place: Place,
+    ledger: SubscriberLedger,
+    reconnect: Reconnect,
+    /// Connects so far: a seed for each, and the first one is no reconnect.
+    connects: u64,
+    /// When the last stream ended, as long as no other is there.
+    lost_at: Option<Instant>,
+    /// Addresses with a sentinel, once it is known.
+    sentinels: Option<Arc<[AddressId]>>,
+}
+
+/// What a client does after a connection, or instead of it.
+enum Next {
+    /// Connect again after this.
+    After(Duration),
+    /// Never again.
+    Stop(BookEnding),
+}
+
+/// One open stream.
+struct Session {
+    stream: Stream,
+    node: NodeIndex,
+    began: Instant,
+    sent_cursor: bool,
+    is_confirmed: bool,
+    /// When something came last.
+    heard: Instant,
+}
+
+/// Why a client stopped reading.
+enum Stopped {
+    Ended(Ending),
+    Cut,
+    Over,
+    Leaves,
+}
+
+impl Subscriber {
+    /// A client that has not connected.
+    pub(super) fn new(ground: &Arc<Ground>, plan: &SubscriberPlan, tape: Tape, ear: Ear) -> Self {
+        let group = &ground.plan.groups[usize::from(plan.group.0)];
+        Self {
+            ground: Arc::clone(ground),
+            me: usize::try_from(plan.id.0).unwrap_or(usize::MAX),
+            ear,
+            tape,
+            place: Place::take(ground),
+            ledger: SubscriberLedger::new(&ground.plan, plan.id),
+            reconnect: reconnect_of(group.reconnect),
+            connects: 0,
+            lost_at: None,
+            sentinels: None,
+        }
+    }
+
+    /// The whole life of the client. Ends when the plan says so, when its policy gives up, or when it is told that
+    /// it is over.
+    pub async fn run(mut self) -> SubscriberLedger {
+        let mut next = match self.plan().joins {
+            Joins::BeforeStart => Next::After(Duration::ZERO),
+            Joins::At(time) => self.wait_to_join(time).await,
+        };
+        let ending = loop {
+            let wait = match next {
+                Next::After(wait) => wait,
+                Next::Stop(ending) => break ending,
+            };
+            next = match self.rest(wait).await {
+                Some(ending) => Next::Stop(ending),
+                None => self.connect_and_read().await,
+            };
+        };
+        self.ledger.finish(self.ground.clock.now(), ending);
+        self.ledger
+    }
+
+    fn plan(&self) -> &SubscriberPlan {
+        &self.ground.plan.subscribers[self.me]
+    }
+
+    fn tags(&self, at: RunTime) -> Tags {
+        let phase = self.ground.plan.phases.at(at);
+        Tags { phase, source: Source::Group(self.plan().group), path: None }
+    }
+
+    fn tags_now(&self) -> Tags {
+        self.tags(self.ground.clock.now())
+    }
+
+    /// The clock stands until every client that joins before the start is there.
+    async fn wait_to_join(&mut self, time: Duration) -> Next {
+        let ground = Arc::clone(&self.ground);
+        loop {
+            let told = tokio::select! {
+                () = ground.started.cancelled() => break,
+                told = self.ear.listen() => told,
+            };
+            match told {
+                Told::Over => return Next::Stop(self.unreached()),
+                Told::Sentinels(addresses) => self.expect_sentinels(addresses),
+                Told::Cut => {}
+            }
+        }
+        let wait = time.saturating_sub(self.ground.clock.now().since_start());
+        match self.rest(wait).await {
+            Some(ending) => Next::Stop(ending),
+            None => Next::After(Duration::ZERO),
+        }
+    }
+
+    /// Waits without a connection. Says how it ends where it is told to meanwhile.
+    async fn rest(&mut self, wait: Duration) -> Option<BookEnding> {
+        let until = Instant::now() + wait;
+        let mut leaves = self.leaves().filter(|time| *time < until);
+        loop {
+            let told = tokio::select! {
+                () = tokio::time::sleep_until(until) => return None,
+                () = sleep_until(leaves), if leaves.is_some() => {
+                    if self.is_time_to_leave() {
+                        return Some(BookEnding::Left);
+                    }
+                    leaves = None;
+                    continue;
+                }
+                told = self.ear.listen() => told,
+            };
+            match told {
+                // There is no connection to cut.
+                Told::Cut => {}
+                Told::Sentinels(addresses) => self.expect_sentinels(addresses),
+                Told::Over => return Some(self.unreached()),
+            }
+        }
+    }
+
+    /// How a client ends that has no stream when it is over.
+    fn unreached(&self) -> BookEnding {
+        // One that never had to connect is not unreachable.
+        if self.connects == 0 { BookEnding::Left } else { BookEnding::Unreachable }
+    }
+
+    /// When to look whether it is time to leave. Not before; but before the start the clock stands still, and a client
+    /// that connects then looks too early.
+    fn leaves(&self) -> Option<Instant> {
+        self.plan().leaves.map(|time| self.ground.clock.instant_of(time))
+    }
+
+    fn is_time_to_leave(&self) -> bool {
+        self.plan().leaves.is_some_and(|time| self.ground.clock.now().since_start() >= time)
+    }
+
+    fn expect_sentinels(&mut self, addresses: Arc<[AddressId]>) {
+        self.sentinels = Some(addresses);
+        self.look_for_sentinels();
+    }
+
+    fn look_for_sentinels(&mut self) {
+        if let Some(addresses) = &self.sentinels
+            && self.ledger.sentinels_missing(addresses) == 0
+        {
+            self.place.satisfy();
+        }
+    }
+
+    async fn connect_and_read(&mut self) -> Next {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.plan().seed.wrapping_add(self.connects));
+        let node = self.ground.balancer.choose(&mut rng);
+        self.connects += 1;
+        let request = match self.request(node) {
+            Ok(request) => request,
+            Err(why) => {
+                tracing::warn!(client = %self.plan().client, %why, "cannot make a request");
+                return Next::Stop(BookEnding::GaveUp);
+            }
+        };
+        let began = Instant::now();
+        let opened = match self.open(&request).await {
+            Ok(opened) => opened,
+            Err(ending) => return Next::Stop(ending),
+        };
+        let stream = match opened {
+            Ok(stream) => stream,
+            Err(error) => return self.not_opened(node, &error, &mut rng),
+        };
+        self.note_opened(began);
+        let sent_cursor = !request.last_event_id.is_empty();
+        drop(request);
+        let mut session = Session { stream, node, began, sent_cursor, is_confirmed: false, heard: began };
+        let stopped = self.read(&mut session).await;
+        self.note_end(&session, &stopped);
+        self.after(stopped, &mut rng)
+    }
+
+    fn request(&self, node: NodeIndex) -> Result<Request, String> {
+        let plan = self.plan();
+        let base = self.ground.balancer.base(node);
+        let mut url = Url::parse(&format!("{base}/api/sse/stream")).map_err(|error| error.to_string())?;
+        {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("clientId", plan.client.as_str());
+            if let Some(user) = &plan.user {
+                query.append_pair("userId", user.as_str());
+            }
+            if !plan.topics.is_empty() {
+                let topics: Vec<&str> = plan.topics.iter().map(|topic| topic.as_str()).collect();
+                query.append_pair("topics", &topics.join(","));
+            }
+        }
+        let mut request = Request::new(url);
+        self.reconnect.last_event_id().clone_into(&mut request.last_event_id);
+        request.decoder = match self.ground.plan.groups[usize::from(plan.group.0)].decoder {
+            scenario::DecoderKind::Strict => DecoderKind::Strict,
+            scenario::DecoderKind::EventsourceStream => DecoderKind::EventsourceStream,
+        };
+        Ok(request)
+    }
+
+    /// Connects. The outer error says how the client ends where it is told to meanwhile.
+    async fn open(&mut self, request: &Request) -> Result<Result<Stream, ConnectError>, BookEnding> {
+        let ground = Arc::clone(&self.ground);
+        let in_setup = ground.clock.now() == RunTime::ZERO;
+        let connecting = async {
+            // The gate is never closed; a permit is held while connecting in set-up, and not at all later.
+            let _permit = if in_setup { ground.gate.acquire().await.ok() } else { None };
+            client::connect(&ground.http, request).await
+        };
+        let mut connecting = std::pin::pin!(connecting);
+        loop {
+            let told = tokio::select! {
+                opened = &mut connecting => return Ok(opened),
+                told = self.ear.listen() => told,
+            };
+            match told {
+                Told::Cut => {}
+                Told::Sentinels(addresses) => self.expect_sentinels(addresses),
+                Told::Over => return Err(BookEnding::Unreachable),
+            }
+        }
+    }
+
+    fn not_opened(&mut self, node: NodeIndex, error: &ConnectError, rng: &mut ChaCha8Rng) -> Next {
+        let tags = self.tags_now();
+        self.tape.count(Counter::ConnectErrors, tags, 1);
+        self.ground.progress.connect_error();
+        if matches!(error, ConnectError::Refused { .. }) {
+            self.ground.balancer.mark(node, false);
+        }
+        self.decide(error, rng)
+    }
+
+    fn decide<'a>(&mut self, end: impl Into<End<'a>>, rng: &mut ChaCha8Rng) -> Next {
+        match self.reconnect.after(end, rng) {
+            Decision::RetryIn(wait) => Next::After(wait),
+            Decision::GiveUp(why) => {
+                tracing::debug!(client = %self.plan().client, %why, "gives up");
+                Next::Stop(match why {
+                    GiveUp::Once | GiveUp::Finished => BookEnding::NoReconnect,
+                    GiveUp::Status(_) | GiveUp::ContentType | GiveUp::Request | GiveUp::Decoder => {
+                        BookEnding::GaveUp
+                    }
+                })
+            }
+        }
+    }
+
+    fn note_opened(&mut self, began: Instant) {
+        let tags = self.tags_now();
+        self.tape.record(Trend::ConnectTime, tags, began.elapsed());
+        if let Some(lost_at) = self.lost_at.take() {
+            self.tape.record(Trend::ReconnectTime, tags, lost_at.elapsed());
+            self.tape.count(Counter::Reconnects, tags, 1);
+            self.ground.progress.reconnected();
+        }
+    }
+
+    async fn read(&mut self, session: &mut Session) -> Stopped {
+        let _seated = self.ground.balancer.seat(session.node);
+        let mut leaves = self.leaves();
+        loop {
+            let told = tokio::select! {
+                // What came is read before orders are heard: a cut finds an empty socket, as a broken one would.
+                biased;
+                received = session.stream.next() => match received {
+                    Ok(received) => {
+                        self.receive(session, received);
+                        continue;
+                    }
+                    Err(ending) => return Stopped::Ended(ending),
+                },
+                told = self.ear.listen() => told,
+                () = sleep_until(leaves) => {
+                    if self.is_time_to_leave() {
+                        return Stopped::Leaves;
+                    }
+                    leaves = self.leaves();
+                    continue;
+                }
+            };
+            match told {
+                Told::Cut => return Stopped::Cut,
+                Told::Sentinels(addresses) => self.expect_sentinels(addresses),
+                Told::Over => return Stopped::Over,
+            }
+        }
+    }
+
+    fn receive(&mut self, session: &mut Session, received: Received) {
+        self.reconnect.learn(&received);
+        let now = self.ground.clock.now();
+        match received {
+            Received::Event(event) => self.receive_event(session, now, &event),
+            Received::Comment(_) => self.heartbeat(session, now),
+            Received::Retry(_) | Received::IdCommitted(_) => {}
+        }
+        session.heard = Instant::now();
+    }
+
+    fn receive_event(&mut self, session: &mut Session, now: RunTime, event: &Event) {
+        match event.event.as_str() {
+            control::CONNECTION => self.confirm(session, now),
+            control::GAP => {
+                self.ledger.gap(now);
+                self.tape.count(Counter::Gaps, self.tags(now), 1);
+            }
+            control::CLOSE => {
+                let counter = if session.is_confirmed { Counter::Closes } else { Counter::SoftRejects };
+                self.tape.count(counter, self.tags(now), 1);
+            }
+            control::HEARTBEAT => self.heartbeat(session, now),
+            control::CURSOR | control::SYNC => {}
+            _ => {
+                // A server without a CONNECTION event confirms with its first event.
+                self.confirm(session, now);
+                let id = event.id_in_block.then_some(event.last_event_id.as_str());
+                let arrival = self.ledger.event(now, id, &event.data);
+                self.note_arrival(now, arrival);
+            }
+        }
+    }
+
+    fn confirm(&mut self, session: &mut Session, now: RunTime) {
+        if session.is_confirmed {
+            return;
+        }
+        session.is_confirmed = true;
+        self.ledger.confirmed(now, session.sent_cursor);
+        self.tape.record(Trend::FirstEventTime, self.tags(now), session.began.elapsed());
+        self.ground.progress.connected();
+    }
+
+    fn heartbeat(&mut self, session: &Session, now: RunTime) {
+        let tags = self.tags(now);
+        self.tape.count(Counter::Heartbeats, tags, 1);
+        self.tape.record(Trend::HeartbeatGap, tags, session.heard.elapsed());
+    }
+
+    fn note_arrival(&mut self, now: RunTime, arrival: Arrival) {
+        match arrival {
+            Arrival::New { stamp, path, recovered_after } => {
+                // By the phase in which it was due, so that what never comes can be counted with it.
+                let tags = Tags { path: Some(path), ..self.tags(stamp.due) };
+                self.tape.record(Trend::DeliveryLatency, tags, now.after(stamp.due));
+                if let Some(time) = recovered_after {
+                    self.tape.record(Trend::RecoveryTime, self.tags(now), time);
+                }
+                self.ground.progress.delivered();
+            }
+            Arrival::Sentinel(_) => self.look_for_sentinels(),
+            Arrival::Repeated { .. } | Arrival::Leaked | Arrival::OtherRun | Arrival::Foreign => {
+                self.ground.progress.delivered();
+            }
+        }
+    }
+
+    fn note_end(&mut self, session: &Session, stopped: &Stopped) {
+        let now = self.ground.clock.now();
+        let tags = self.tags(now);
+        self.lost_at = Some(Instant::now());
+        self.tape.count(Counter::BytesIn, tags, session.stream.bytes_received());
+        if session.is_confirmed {
+            self.ground.progress.disconnected();
+        }
+        match stopped {
+            // The end of the client itself: its book is finished instead.
+            Stopped::Over | Stopped::Leaves => return,
+            Stopped::Ended(
+                Ending::Malformed { .. } | Ending::DecoderPanicked { .. } | Ending::LimitExceeded(_),
+            ) => {
+                self.tape.count(Counter::DecodeErrors, tags, 1);
+            }
+            Stopped::Ended(Ending::Idle { after }) => {
+                self.tape.count(Counter::SilentEnds, tags, 1);
+                self.tape.record(Trend::HeartbeatGap, tags, *after);
+            }
+            Stopped::Ended(Ending::Clean) => self.tape.count(Counter::CleanEnds, tags, 1),
+            Stopped::Ended(Ending::Aborted { .. }) => self.tape.count(Counter::BrokenEnds, tags, 1),
+            Stopped::Cut => self.tape.count(Counter::Cuts, tags, 1),
+        }
+        if session.is_confirmed {
+            self.ledger.disconnected(now);
+        }
+    }
+
+    fn after(&mut self, stopped: Stopped, rng: &mut ChaCha8Rng) -> Next {
+        match stopped {
+            Stopped::Ended(ending) => self.decide(&ending, rng),
+            Stopped::Cut => {
+                let ending = Ending::Aborted { reason: "cut by the bench".to_owned() };
+                self.decide(&ending, rng)
+            }
+            Stopped::Over => Next::Stop(BookEnding::RunOver),
+            Stopped::Leaves => Next::Stop(BookEnding::Left),
+        }
+    }
+}
+
+async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn reconnect_of(plan: scenario::Reconnect) -> Reconnect {
+    let policy = match plan.policy {
+        scenario::ReconnectPolicy::Browser => Policy::Browser,
+        scenario::ReconnectPolicy::Fetch => Policy::Fetch,
+        scenario::ReconnectPolicy::Tolerant => Policy::Tolerant,
+        scenario::ReconnectPolicy::None => Policy::None,
+    };
+    let options = ReconnectOptions {
+        max_delay: plan.max_delay,
+        jitter: plan.jitter,
+        send_last_event_id: plan.last_event_id,
+        ..ReconnectOptions::default()
+    };
+    Reconnect::new(policy, options)
+}

@@ -1,0 +1,69 @@
+//! Measurements of one client on their way to a recorder. Ten thousand clients cannot each own histograms (one is
+//! tens of kilobytes), and a lock for every event would be one too many: so each client writes a short tape, and hands
+//! it in when it is full.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::bench::recorder::{Counter, Recorder, Tags, Trend};
+
+/// Entries on a full tape: 64 make one lock for 64 measurements, in 2 KiB a client.
+const LENGTH: usize = 64;
+
+/// A recorder that some clients share.
+pub type SharedRecorder = Arc<Mutex<Recorder>>;
+
+/// Measurements that are not handed in yet. Handed in on drop.
+#[derive(Debug)]
+pub struct Tape {
+    entries: Vec<Entry>,
+    recorder: SharedRecorder,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Entry {
+    Trend(Trend, Tags, Duration),
+    Counter(Counter, Tags, u64),
+}
+
+impl Tape {
+    /// An empty tape.
+    #[must_use]
+    pub fn new(recorder: SharedRecorder) -> Self {
+        Self { entries: Vec::new(), recorder }
+    }
+
+    /// Notes a duration.
+    pub fn record(&mut self, trend: Trend, tags: Tags, value: Duration) {
+        self.push(Entry::Trend(trend, tags, value));
+    }
+
+    /// Notes a count.
+    pub fn count(&mut self, counter: Counter, tags: Tags, by: u64) {
+        self.push(Entry::Counter(counter, tags, by));
+    }
+
+    fn push(&mut self, entry: Entry) {
+        self.entries.push(entry);
+        if self.entries.len() >= LENGTH {
+            self.hand_in();
+        }
+    }
+
+    fn hand_in(&mut self) {
+        // Poison means that another client panicked while it handed in; the histograms are whole all the same.
+        let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in self.entries.drain(..) {
+            match entry {
+                Entry::Trend(trend, tags, value) => recorder.record(trend, tags, value),
+                Entry::Counter(counter, tags, by) => recorder.count(counter, tags, by),
+            }
+        }
+    }
+}
+
+impl Drop for Tape {
+    fn drop(&mut self) {
+        self.hand_in();
+    }
+}
