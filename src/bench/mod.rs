@@ -21,6 +21,7 @@ pub mod verdict;
 pub mod balance;
 pub mod cluster;
 pub mod doctor;
+pub mod fault;
 pub mod generator;
 pub mod progress;
 pub mod publisher;

@@ -1,0 +1,9 @@
+//! What is broken on purpose, and its mending. Every fault that was applied is healed: at its own time, or in reverse
+//! order when the run is over or interrupted. A fault that cannot be applied is an error of the run, never silence.
+//! Read [`Timeline`] first.
+
+mod process;
+mod timeline;
+
+pub use process::Processes;
+pub use timeline::{Injector, Timeline};

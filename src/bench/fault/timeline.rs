@@ -1,0 +1,254 @@
+//! The fault timeline of a run: one task a fault, which sleeps until its time, applies it, sleeps until its end, heals.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Processes;
+use crate::bench::clock::RunTime;
+use crate::bench::ledger::FaultRecord;
+use crate::bench::plan::{FaultAction, PlannedFault};
+use crate::bench::stopwatch::RunClock;
+use crate::bench::swarm::Orders;
+
+/// Longest time that one end of a fault may take: a drain, or a node that reads its log.
+const STEP_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Applies and heals.
+#[derive(Debug)]
+pub struct Injector {
+    /// For faults of processes.
+    pub processes: Processes,
+    /// For reconnect storms.
+    pub orders: Orders,
+}
+
+/// Faults under way or to come.
+#[derive(Debug)]
+pub struct Timeline {
+    /// In the order of their times, so that the reverse is the order of healing.
+    running: Vec<Running>,
+    clock: RunClock,
+}
+
+#[derive(Debug)]
+struct Running {
+    planned: PlannedFault,
+    enough: CancellationToken,
+    task: JoinSet<FaultRecord>,
+}
+
+impl Timeline {
+    /// Starts the timeline. The clock runs already.
+    #[must_use]
+    pub fn start(faults: &[PlannedFault], injector: Injector, clock: &RunClock) -> Self {
+        let injector = Arc::new(injector);
+        let mut faults = faults.to_vec();
+        faults.sort_by_key(|fault| fault.at);
+        let running = faults.into_iter().map(|planned| {
+            let enough = CancellationToken::new();
+            let mut task = JoinSet::new();
+            task.spawn(live(planned.clone(), Arc::clone(&injector), clock.clone(), enough.clone()));
+            Running { planned, enough, task }
+        });
+        Self { running: running.collect(), clock: clock.clone() }
+    }
+
+    /// Heals what is still broken, the newest first, and tells what happened. Faults that were not applied yet never
+    /// are.
+    pub async fn heal_all(self) -> Vec<FaultRecord> {
+        let mut records = Vec::new();
+        for mut fault in self.running.into_iter().rev() {
+            fault.enough.cancel();
+            let record = match fault.task.join_next().await {
+                Some(Ok(record)) => record,
+                Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
+                None => failed(&fault.planned, "it left no record".to_owned()),
+            };
+            records.push(record);
+        }
+        records.sort_by_key(|record| record.planned);
+        tracing::debug!(at = %self.clock.now(), "all faults are healed");
+        records
+    }
+}
+
+fn empty(fault: &PlannedFault) -> FaultRecord {
+    let planned = RunTime::from(fault.at);
+    FaultRecord { name: fault.name.clone(), planned, applied: None, healed: None, error: None }
+}
+
+fn failed(fault: &PlannedFault, error: String) -> FaultRecord {
+    FaultRecord { error: Some(error), ..empty(fault) }
+}
+
+/// The life of one fault.
+async fn live(
+    fault: PlannedFault,
+    injector: Arc<Injector>,
+    clock: RunClock,
+    enough: CancellationToken,
+) -> FaultRecord {
+    if until(&clock, Some(fault.at), &enough).await {
+        return empty(&fault);
+    }
+    let mut record = FaultRecord { applied: Some(clock.now()), ..empty(&fault) };
+    tracing::info!(fault = %fault.name, at = %clock.now(), "fault applied");
+    if let Err(error) = in_time(injector.apply(&fault.action)).await {
+        record.error = Some(format!("could not be applied: {error}"));
+    }
+    until(&clock, fault.heals_at, &enough).await;
+    match in_time(injector.heal(&fault.action)).await {
+        Ok(()) => record.healed = Some(clock.now()),
+        Err(error) => {
+            record.error.get_or_insert(format!("could not be healed: {error}"));
+        }
+    }
+    tracing::info!(fault = %fault.name, at = %clock.now(), error = record.error, "fault healed");
+    record
+}
+
+/// Sleeps until this much of the run has passed, or for ever. Says whether it was told that it is enough.
+async fn until(clock: &RunClock, time: Option<Duration>, enough: &CancellationToken) -> bool {
+    let slept = async {
+        match time {
+            Some(time) => tokio::time::sleep_until(clock.instant_of(time)).await,
+            None => std::future::pending().await,
+        }
+    };
+    enough.run_until_cancelled(slept).await.is_none()
+}
+
+async fn in_time(step: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    tokio::time::timeout(STEP_TIMEOUT, step)
+        .await
+        .unwrap_or_else(|_| Err(format!("it took longer than {STEP_TIMEOUT:?}")))
+}
+
+impl Injector {
+    async fn apply(&self, action: &FaultAction) -> Result<(), String> {
+        match action {
+            FaultAction::Process { action, nodes } => self.processes.apply(*action, nodes).await,
+            FaultAction::ReconnectStorm { subscribers } => {
+                self.orders.cut(subscribers);
+                Ok(())
+            }
+        }
+    }
+
+    async fn heal(&self, action: &FaultAction) -> Result<(), String> {
+        match action {
+            FaultAction::Process { action, nodes } => self.processes.heal(*action, nodes).await,
+            // The clients come back by themselves: that is what the storm is about.
+            FaultAction::ReconnectStorm { .. } => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+    use crate::bench::cluster::{Done, NodeHandle, Order};
+    use crate::bench::plan::{FaultId, NodeIndex};
+    use crate::bench::scenario::ProcessAction;
+
+    type Heard = Arc<Mutex<Vec<String>>>;
+
+    /// Nodes that write down what they are told and answer all the same.
+    fn nodes(count: u16, answer: Done) -> (Injector, Heard, JoinSet<()>) {
+        let heard = Heard::default();
+        let mut tasks = JoinSet::new();
+        let mut handles = Vec::new();
+        for number in 1..=count {
+            let (handle, mut orders) = NodeHandle::to_a_test(&format!("n{number}"));
+            let heard = Arc::clone(&heard);
+            tasks.spawn(async move {
+                while let Some((order, reply)) = orders.recv().await {
+                    let word = match order {
+                        Order::Start => "start",
+                        Order::Kill => "kill",
+                        Order::Terminate(_) => "terminate",
+                        Order::Pause => "pause",
+                        Order::Resume => "resume",
+                    };
+                    heard.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{word} n{number}"));
+                    reply.send(Ok(answer)).expect("somebody waits");
+                }
+            });
+            handles.push(Some(handle));
+        }
+        let processes = Processes { nodes: handles, grace: Duration::from_secs(1) };
+        (Injector { processes, orders: Orders::default() }, heard, tasks)
+    }
+
+    fn fault(id: u16, action: ProcessAction, node: u16, at: u64, heals_at: Option<u64>) -> PlannedFault {
+        PlannedFault {
+            id: FaultId(id),
+            name: format!("f{id}"),
+            at: Duration::from_secs(at),
+            heals_at: heals_at.map(Duration::from_secs),
+            action: FaultAction::Process { action, nodes: vec![NodeIndex(node)] },
+        }
+    }
+
+    /// Runs the faults for so long, then heals; what the nodes heard, and the records.
+    async fn play(faults: &[PlannedFault], seconds: u64, answer: Done) -> (Vec<String>, Vec<FaultRecord>) {
+        let (injector, heard, _tasks) = nodes(2, answer);
+        let clock = RunClock::default();
+        clock.start();
+        let timeline = Timeline::start(faults, injector, &clock);
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let records = timeline.heal_all().await;
+        let heard = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (heard, records)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_still_broken_at_the_end_is_healed_the_newest_first() {
+        let faults = [fault(0, ProcessAction::Pause, 0, 1, None), fault(1, ProcessAction::Kill, 1, 2, None)];
+        let (heard, records) = play(&faults, 5, Done::Yes).await;
+        assert_eq!(heard, ["pause n1", "kill n2", "start n2", "resume n1"]);
+        assert!(records.iter().all(|record| record.applied.is_some() && record.healed.is_some()));
+        assert!(records.iter().all(|record| record.error.is_none()), "{records:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fault_with_an_end_is_healed_then_and_only_once() {
+        let faults =
+            [fault(0, ProcessAction::Term, 0, 1, Some(2)), fault(1, ProcessAction::Restart, 1, 3, Some(3))];
+        let (heard, _) = play(&faults, 9, Done::Yes).await;
+        assert_eq!(heard, ["terminate n1", "start n1", "terminate n2", "start n2"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fault_whose_time_never_came_is_not_applied() {
+        let (heard, records) = play(&[fault(0, ProcessAction::Kill, 0, 60, None)], 1, Done::Yes).await;
+        assert!(heard.is_empty(), "{heard:?}");
+        assert_eq!((records[0].applied, records[0].healed), (None, None));
+        assert_eq!(records[0].error, None, "an interrupted run has no fault of its own");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fault_that_finds_nothing_to_break_is_an_error() {
+        let (_, records) = play(&[fault(0, ProcessAction::Kill, 0, 1, None)], 2, Done::Already).await;
+        let error = records[0].error.clone().unwrap();
+        assert!(error.contains("n1 was not running"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_is_not_ours_cannot_be_broken() {
+        let processes = Processes { nodes: vec![None], grace: Duration::from_secs(1) };
+        let injector = Injector { processes, orders: Orders::default() };
+        let clock = RunClock::default();
+        clock.start();
+        let timeline = Timeline::start(&[fault(0, ProcessAction::Pause, 0, 1, None)], injector, &clock);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let records = timeline.heal_all().await;
+        assert!(records[0].error.as_ref().unwrap().contains("did not start"), "{records:?}");
+    }
+}
