@@ -25,5 +25,6 @@ pub mod fault;
 pub mod generator;
 pub mod progress;
 pub mod publisher;
+pub mod run;
 pub mod stopwatch;
 pub mod swarm;

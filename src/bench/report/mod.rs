@@ -7,5 +7,6 @@ mod tests;
 pub mod text;
 
 pub use model::{
-    CounterReport, Delivery, FaultReport, MetricReport, Report, RunFacts, SCHEMA_VERSION, Summary,
+    CounterReport, Delivery, FaultReport, MetricReport, ProcessReport, Report, RunFacts, SCHEMA_VERSION,
+    Summary,
 };

@@ -35,6 +35,30 @@ pub struct Report {
     pub metrics: Vec<MetricReport>,
     /// What was counted.
     pub counters: Vec<CounterReport>,
+    /// What the nodes that the bench started used, and the bench itself. The caller fills it in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<ProcessReport>,
+}
+
+/// What a process used in a run. Those of one node that was restarted are added up.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProcessReport {
+    /// `n1`, …; `bench` for the bench itself.
+    pub id: String,
+    /// Resident memory before the first client, in bytes.
+    pub rss_idle_bytes: u64,
+    /// Most resident memory, in bytes.
+    pub rss_peak_bytes: u64,
+    /// Most connections of this swarm at once.
+    pub connections_peak: u32,
+    /// Growth of resident memory from idle to its peak, by connection.
+    pub rss_per_connection_bytes: Option<u64>,
+    /// CPU time of the run, set-up included.
+    pub cpu_seconds: f64,
+    /// Most open files.
+    pub open_files_peak: u64,
+    /// Times that the process was started.
+    pub starts: u32,
 }
 
 /// Small and stable.
@@ -205,6 +229,7 @@ impl Report {
             faults: faults(judged),
             metrics: metrics(judged),
             counters: counters.filter(|counter| counter.count > 0).collect(),
+            processes: Vec::new(),
             verdict,
         }
     }

@@ -1,0 +1,72 @@
+//! The audit read: the whole log through `GET /api/sse/history`, page by page from the oldest event on, to tell what
+//! the cluster lost from what one client missed.
+
+use std::time::Duration;
+
+use crate::bench::ledger::AuditLedger;
+use crate::bench::payload::RunId;
+use crate::protocol::api::History;
+
+/// Events a page.
+const PAGE: u32 = 500;
+/// One page.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most pages: a log that never ends must not keep the run from ending. 5 million events.
+const PAGES: u32 = 10_000;
+
+/// Why the log could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AuditError {
+    /// No answer.
+    #[error("the audit read got no answer from {url}")]
+    Request {
+        url: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    /// Another answer.
+    #[error("the audit read got {status} from {url}")]
+    Status { url: String, status: reqwest::StatusCode },
+    /// The same page again.
+    #[error("the audit read does not come to an end: {url} leads to itself, or to more than {PAGES} pages")]
+    Endless { url: String },
+}
+
+/// Reads everything that a node still has.
+pub(super) async fn read_log(
+    http: &reqwest::Client,
+    base: &str,
+    run: RunId,
+) -> Result<AuditLedger, AuditError> {
+    let mut ledger = AuditLedger::new(run);
+    let mut after: Option<String> = Some("earliest".to_owned());
+    let url = format!("{base}/api/sse/history");
+    for _ in 0..PAGES {
+        let Some(cursor) = after.take() else { return Ok(ledger) };
+        let page = page(http, &url, &cursor).await?;
+        if page.gap.is_some() {
+            ledger.gap();
+        }
+        for event in &page.events {
+            // An envelope that came as JSON goes as JSON.
+            if let Ok(data) = serde_json::to_string(&event.envelope) {
+                let _sentinel = ledger.event(&data);
+            }
+        }
+        after = page.next.map(|next| next.to_string());
+        if after.as_deref() == Some(cursor.as_str()) {
+            break;
+        }
+    }
+    Err(AuditError::Endless { url })
+}
+
+async fn page(http: &reqwest::Client, url: &str, after: &str) -> Result<History, AuditError> {
+    let failed = |source| AuditError::Request { url: url.to_owned(), source };
+    let query = [("after", after.to_owned()), ("limit", PAGE.to_string())];
+    let response = http.get(url).query(&query).timeout(PAGE_TIMEOUT).send().await.map_err(failed)?;
+    if !response.status().is_success() {
+        return Err(AuditError::Status { url: url.to_owned(), status: response.status() });
+    }
+    response.json().await.map_err(failed)
+}

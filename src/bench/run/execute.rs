@@ -1,0 +1,382 @@
+//! The run itself, from plan to report. Read [`run`] first: its lines are the steps of a run, in their order.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::observe;
+use super::quiesce::{Silence, quiesce};
+use super::{ResultFormat, RunError, audit, files, setup};
+use crate::bench::balance::Balancer;
+use crate::bench::clock::RunTime;
+use crate::bench::cluster::{Cluster, Done, Ended, Member};
+use crate::bench::doctor::Limits;
+use crate::bench::fault::{Injector, Processes, Timeline};
+use crate::bench::generator;
+use crate::bench::ledger::{self, AuditLedger, Evidence, FaultRecord};
+use crate::bench::payload::RunId;
+use crate::bench::plan::{AddressId, Plan};
+use crate::bench::publisher::{Desk, Published, Publisher};
+use crate::bench::recorder::Recorder;
+use crate::bench::report::{ProcessReport, Report, text};
+use crate::bench::scenario::{Quiesce, Scenario};
+use crate::bench::stopwatch::RunClock;
+use crate::bench::swarm::{self, Ground, Orders, Swarm};
+use crate::bench::verdict::{Exit, Judged, Trouble, Verdict};
+use crate::client::HttpOptions;
+
+/// Between SIGTERM and SIGKILL: what a node may take to drain.
+const STOP_GRACE: Duration = Duration::from_secs(30);
+/// Clients only have to drop their sockets.
+const SWARM_GRACE: Duration = Duration::from_secs(20);
+/// After ^C nobody wants to wait for the whole quiet end.
+const INTERRUPTED_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections that publishers keep open, by node.
+const PUBLISH_CONNECTIONS: usize = 256;
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Where logs and reports go.
+    pub dir: PathBuf,
+    /// What the report is written as.
+    pub formats: Vec<ResultFormat>,
+    /// Whether there is a line of progress on stderr.
+    pub show_progress: bool,
+    /// Whether the nodes are left to the caller instead of being stopped.
+    pub keep_cluster: bool,
+}
+
+/// A run that came to a verdict.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Everything that is told of it.
+    pub report: Report,
+    /// The worst of everything.
+    pub exit: Exit,
+    /// Where the files are.
+    pub dir: PathBuf,
+    /// The nodes, if they were to be kept.
+    pub kept: Option<Cluster>,
+}
+
+impl Outcome {
+    /// The report for people.
+    #[must_use]
+    pub fn text(&self, colour: text::Colour) -> String {
+        files::render(&self.report, colour)
+    }
+}
+
+/// Runs a scenario. `interrupt` asks for an orderly end: heal, drain, report. Dropping the future ends everything at
+/// once, the nodes included.
+///
+/// # Errors
+/// Whatever keeps the run from starting, or its report from being written.
+pub async fn run(
+    scenario: &Scenario,
+    options: &RunOptions,
+    limits: &Limits,
+    interrupt: &CancellationToken,
+) -> Result<Outcome, RunError> {
+    let started_at = SystemTime::now();
+    let plan = Arc::new(Plan::new(scenario, RunId::from_random(rand::random())));
+    setup::check(&plan, limits)?;
+    create_dir(&options.dir)?;
+    let mut scene = until(interrupt, Scene::set(plan, options)).await??;
+    until(interrupt, setup::clients(&scene.ground, &scene.members)).await??;
+    let load = scene.load(interrupt).await;
+    let silence = scene.fall_silent(&load).await;
+    let ended = std::mem::take(&mut scene.swarm).ok_or(RunError::Interrupted)?.end(SWARM_GRACE).await;
+    let audit = scene.audit().await;
+    let watched = scene.watchers.end().await;
+    let teardown = scene.tear_down(options.keep_cluster).await;
+    let evidence = Collected { load, silence, ended, audit, watched, teardown };
+    evidence.judge(&scene.ground.plan, options, started_at)
+}
+
+fn create_dir(path: &Path) -> Result<(), RunError> {
+    std::fs::create_dir_all(path).map_err(|source| RunError::Write { path: path.to_owned(), source })
+}
+
+async fn until<T>(interrupt: &CancellationToken, step: impl Future<Output = T>) -> Result<T, RunError> {
+    interrupt.run_until_cancelled(step).await.ok_or(RunError::Interrupted)
+}
+
+/// Everything that is alive during a run.
+struct Scene {
+    ground: Arc<Ground>,
+    desk: Desk,
+    orders: Orders,
+    swarm: Option<Swarm>,
+    watchers: Watchers,
+    cluster: Option<Cluster>,
+    members: Vec<Member>,
+}
+
+/// What load and faults left behind.
+struct Load {
+    published: Vec<Published>,
+    faults: Vec<FaultRecord>,
+    was_interrupted: bool,
+}
+
+impl Scene {
+    async fn set(plan: Arc<Plan>, options: &RunOptions) -> Result<Self, RunError> {
+        // Streams get a client without a pool: in one with a pool a stream could be handed a publisher's connection.
+        let for_streams = HttpOptions::default().build().map_err(RunError::Http)?;
+        let for_publishing = HttpOptions { idle_connections: PUBLISH_CONNECTIONS, ..HttpOptions::default() };
+        let for_publishing = for_publishing.build().map_err(RunError::Http)?;
+        let cluster = setup::cluster(&plan, options.dir.clone(), &for_publishing).await?;
+        let members = cluster.members().to_vec();
+        let balancer = Balancer::new(plan.lb, members.iter().map(|member| member.base.clone()));
+        let clock = RunClock::default();
+        let ground = Ground::new(Arc::clone(&plan), for_streams, balancer.clone(), clock.clone());
+        let ground = Arc::new(ground);
+        let desk = Desk {
+            http: for_publishing,
+            balancer,
+            clock,
+            epoch: RunTime::ZERO,
+            run: plan.run,
+            addresses: plan.addresses.clone().into(),
+            phases: Arc::new(plan.phases.clone()),
+            progress: Arc::clone(&ground.progress),
+        };
+        let watchers = Watchers::start(&ground, &desk, &members, options.show_progress);
+        let orders = Orders::default();
+        let swarm = Some(Swarm::start(Arc::clone(&ground), orders.clone()));
+        Ok(Self { ground, desk, orders, swarm, watchers, cluster: Some(cluster), members })
+    }
+
+    /// Starts the clock; publishes and breaks until the time is up; heals; waits for what is unanswered.
+    async fn load(&mut self, interrupt: &CancellationToken) -> Load {
+        let plan = Arc::clone(&self.ground.plan);
+        let clock = self.ground.clock.clone();
+        self.ground.start();
+        let nodes = self.members.iter().map(|member| member.handle.clone()).collect();
+        let processes = Processes { nodes, grace: STOP_GRACE };
+        let timeline =
+            Timeline::start(&plan.faults, Injector { processes, orders: self.orders.clone() }, &clock);
+        let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
+        let mut publishers = JoinSet::new();
+        for publisher in &plan.publishers {
+            let publisher = Publisher::new(publisher.clone(), self.desk.clone());
+            publishers.spawn(publisher.run(stop.clone(), give_up.clone()));
+        }
+        let time_is_up = tokio::time::sleep_until(clock.instant_of(plan.duration));
+        let was_interrupted = interrupt.run_until_cancelled(time_is_up).await.is_none();
+        stop.cancel();
+        let faults = timeline.heal_all().await;
+        let patience = self.quiesce_limits(was_interrupted).timeout;
+        let published = collect(publishers, patience, &give_up).await;
+        Load { published, faults, was_interrupted }
+    }
+
+    fn quiesce_limits(&self, was_interrupted: bool) -> Quiesce {
+        let limits = self.ground.plan.verify.quiesce;
+        let timeout = if was_interrupted { limits.timeout.min(INTERRUPTED_TIMEOUT) } else { limits.timeout };
+        Quiesce { timeout, ..limits }
+    }
+
+    async fn fall_silent(&self, load: &Load) -> Silence {
+        let addresses: BTreeSet<AddressId> =
+            load.published.iter().flat_map(|published| published.ledger.addresses()).collect();
+        let limits = self.quiesce_limits(load.was_interrupted);
+        quiesce(&self.ground, &self.desk, &self.orders, addresses.into_iter().collect(), limits).await
+    }
+
+    /// Reads the log of the first node that lets itself be read.
+    async fn audit(&self) -> Result<Option<AuditLedger>, String> {
+        if !self.ground.plan.verify.quiesce.audit_read {
+            return Ok(None);
+        }
+        let mut reasons = Vec::new();
+        for member in &self.members {
+            match audit::read_log(&self.desk.http, &member.base, self.desk.run).await {
+                Ok(ledger) => return Ok(Some(ledger)),
+                Err(error) => reasons.push(error.to_string()),
+            }
+        }
+        Err(reasons.join("; "))
+    }
+
+    /// Ends the nodes, or hands them over.
+    async fn tear_down(&mut self, keep: bool) -> Teardown {
+        let crashes: Vec<String> = self
+            .members
+            .iter()
+            .filter_map(|member| member.handle.as_ref())
+            .flat_map(|handle| handle.crashes())
+            .collect();
+        let mut teardown = Teardown { crashes, unclean: Vec::new(), kept: None };
+        let Some(cluster) = self.cluster.take() else { return teardown };
+        if keep {
+            teardown.kept = Some(cluster);
+            return teardown;
+        }
+        match cluster.stop(STOP_GRACE).await {
+            Ok(done) => {
+                let killed = done.iter().filter(|(_, done)| *done == Done::Ended(Ended::Killed));
+                teardown.unclean.extend(killed.map(|(id, _)| {
+                    format!("node {id} did not end within {STOP_GRACE:?} after SIGTERM and was killed")
+                }));
+            }
+            Err(failed) => teardown.unclean.extend(failed.iter().map(|(id, error)| format!("{id}: {error}"))),
+        }
+        teardown
+    }
+}
+
+/// Waits for the publishers' last answers; what is unanswered after `patience` stays so.
+async fn collect(
+    mut publishers: JoinSet<Published>,
+    patience: Duration,
+    give_up: &CancellationToken,
+) -> Vec<Published> {
+    let mut all = Vec::new();
+    let deadline = tokio::time::Instant::now() + patience;
+    loop {
+        let joined = match tokio::time::timeout_at(deadline, publishers.join_next()).await {
+            Ok(joined) => joined,
+            Err(_) => {
+                give_up.cancel();
+                // With nothing left to wait for, a publisher ends at once.
+                publishers.join_next().await
+            }
+        };
+        match joined {
+            Some(Ok(published)) => all.push(published),
+            Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
+            None => return all,
+        }
+    }
+}
+
+/// Tasks that only look.
+struct Watchers {
+    stop: CancellationToken,
+    tasks: JoinSet<Watched>,
+}
+
+enum Watched {
+    Lag(Recorder),
+    Usage(Vec<ProcessReport>),
+    Nothing,
+}
+
+impl Watchers {
+    fn start(ground: &Arc<Ground>, desk: &Desk, members: &[Member], show_progress: bool) -> Self {
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let lag = generator::measure_lag(desk.clock.clone(), Arc::clone(&desk.phases), stop.clone());
+        tasks.spawn(async move { Watched::Lag(lag.await) });
+        let usage = observe::sample(members.to_vec(), desk.balancer.clone(), stop.clone());
+        tasks.spawn(async move { Watched::Usage(usage.await) });
+        let health = observe::watch_health(members.to_vec(), desk.balancer.clone(), stop.clone());
+        tasks.spawn(async move {
+            health.await;
+            Watched::Nothing
+        });
+        if show_progress {
+            let line = observe::show_progress(Arc::clone(ground), ground.plan.name.clone(), stop.clone());
+            tasks.spawn(async move {
+                line.await;
+                Watched::Nothing
+            });
+        }
+        Self { stop, tasks }
+    }
+
+    async fn end(&mut self) -> (Recorder, Vec<ProcessReport>) {
+        self.stop.cancel();
+        let mut result = (Recorder::default(), Vec::new());
+        while let Some(joined) = self.tasks.join_next().await {
+            match joined {
+                Ok(Watched::Lag(recorder)) => result.0 = recorder,
+                Ok(Watched::Usage(usage)) => result.1 = usage,
+                Ok(Watched::Nothing) => {}
+                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+            }
+        }
+        result
+    }
+}
+
+/// How the nodes ended.
+struct Teardown {
+    /// Nodes that ended although nobody told them to.
+    crashes: Vec<String>,
+    /// Nodes that did not end when they were told to.
+    unclean: Vec<String>,
+    kept: Option<Cluster>,
+}
+
+/// All that a verdict needs.
+struct Collected {
+    load: Load,
+    silence: Silence,
+    ended: swarm::Ended,
+    audit: Result<Option<AuditLedger>, String>,
+    watched: (Recorder, Vec<ProcessReport>),
+    teardown: Teardown,
+}
+
+impl Collected {
+    fn judge(self, plan: &Plan, options: &RunOptions, started_at: SystemTime) -> Result<Outcome, RunError> {
+        let troubles = self.troubles();
+        let quiescent = self.silence.is_complete;
+        let mut recorder = self.ended.recorder;
+        recorder.merge(self.watched.0);
+        let mut publishes = Vec::new();
+        for published in self.load.published {
+            recorder.merge(published.recorder);
+            publishes.push(published.ledger);
+        }
+        let audit = self.audit.ok().flatten();
+        let (subscribers, faults) = (&self.ended.ledgers, &self.load.faults);
+        let evidence = Evidence { plan, publishes: &publishes, subscribers, audit: audit.as_ref(), faults };
+        let account = ledger::judge(&evidence);
+        let judged =
+            Judged { plan, account: &account, recorder: &recorder, faults, troubles: &troubles, quiescent };
+        let verdict = Verdict::new(&judged);
+        let exit = verdict.exit;
+        let started_at = humantime::format_rfc3339_millis(started_at).to_string();
+        let mut report = Report::new(&judged, verdict, Some(started_at));
+        report.processes = self.watched.1;
+        files::write(&options.dir, &report, &options.formats)?;
+        Ok(Outcome { report, exit, dir: options.dir.clone(), kept: self.teardown.kept })
+    }
+
+    /// What went wrong with the run itself.
+    fn troubles(&self) -> Vec<Trouble> {
+        let mut troubles = Vec::new();
+        let mut add = |exit, message: String| troubles.push(Trouble { exit, message });
+        if self.load.was_interrupted {
+            add(Exit::Interrupted, "interrupted before the planned end".to_owned());
+        }
+        for missing in &self.silence.missing {
+            add(Exit::Unknown, format!("the end was not quiet: {missing}"));
+        }
+        if self.ended.stuck > 0 {
+            add(Exit::Internal, format!("{} clients did not end and left no book", self.ended.stuck));
+        }
+        if let Err(reason) = &self.audit {
+            add(Exit::Unknown, format!("no node's log could be audited: {reason}"));
+        }
+        for crash in self.teardown.crashes.iter().chain(&self.teardown.unclean) {
+            add(Exit::TeardownFailed, crash.clone());
+        }
+        for published in &self.load.published {
+            if let Some(reason) = &published.last_failure {
+                tracing::warn!(reason, "publishes were not acknowledged; this is the last reason");
+            }
+        }
+        troubles
+    }
+}

@@ -1,0 +1,93 @@
+//! Where a run's results go.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::RunError;
+use crate::bench::report::{ProcessReport, Report, text};
+
+/// From so many connections on, memory by connection says something.
+const ENOUGH_CONNECTIONS: u32 = 100;
+
+/// What a report is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResultFormat {
+    /// `report.txt`.
+    Text,
+    /// `report.json`.
+    Json,
+}
+
+/// `runs/<name>-<time>`.
+#[must_use]
+pub fn default_dir(name: &str, now: SystemTime) -> PathBuf {
+    let time = humantime::format_rfc3339_millis(now).to_string();
+    let time: String = time.chars().filter(|c| !matches!(c, ':' | '-')).collect();
+    Path::new("runs").join(format!("{name}-{time}"))
+}
+
+/// Writes the report in each format.
+pub(super) fn write(dir: &Path, report: &Report, formats: &[ResultFormat]) -> Result<(), RunError> {
+    for format in formats {
+        match format {
+            ResultFormat::Text => write_file(&dir.join("report.txt"), &render(report, text::Colour::Off))?,
+            ResultFormat::Json => write_file(&dir.join("report.json"), &report.to_json())?,
+        }
+    }
+    Ok(())
+}
+
+/// The report for people.
+#[must_use]
+pub(super) fn render(report: &Report, colour: text::Colour) -> String {
+    text::render(report, colour) + &render_processes(&report.processes)
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), RunError> {
+    std::fs::write(path, text).map_err(|source| RunError::Write { path: path.to_owned(), source })
+}
+
+/// What the processes used, for people.
+fn render_processes(nodes: &[ProcessReport]) -> String {
+    let mut text = String::from("  █ PROCESSES\n");
+    for node in nodes {
+        // With a handful of connections the figure would be the growth of everything else.
+        let per_connection = node
+            .rss_per_connection_bytes
+            .filter(|_| node.connections_peak >= ENOUGH_CONNECTIONS)
+            .map(|bytes| format!(", {:.1} KiB a connection", kib(bytes)))
+            .unwrap_or_default();
+        let restarts = match node.starts {
+            0 | 1 => String::new(),
+            starts => format!(", started {starts} times"),
+        };
+        text.push_str(&format!(
+            "    {:<6} {:>6} connections at once   RSS {:.1} MiB at most (idle {:.1}{per_connection})   \
+             CPU {:.2} s   {} open files at most{restarts}\n",
+            node.id,
+            node.connections_peak,
+            kib(node.rss_peak_bytes) / 1024.0,
+            kib(node.rss_idle_bytes) / 1024.0,
+            node.cpu_seconds,
+            node.open_files_peak,
+        ));
+    }
+    text
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people; exact up to 2^53 bytes")]
+fn kib(bytes: u64) -> f64 {
+    bytes as f64 / 1024.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_directory_names_scenario_and_time() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_303_903_002);
+        assert_eq!(default_dir("smoke", time), Path::new("runs/smoke-20261121T233143.002Z"));
+    }
+}

@@ -1,0 +1,14 @@
+//! Executes a plan: cluster up, clients connected, clock started, load and faults, everything healed, the end awaited,
+//! the log audited, the books judged, the report written. Knows everyone; decides nothing about deliveries.
+//! Read [`run`] first.
+
+mod audit;
+mod execute;
+mod files;
+mod observe;
+mod quiesce;
+mod setup;
+
+pub use execute::{Outcome, RunOptions, run};
+pub use files::{ResultFormat, default_dir};
+pub use setup::RunError;

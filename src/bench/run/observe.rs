@@ -1,0 +1,162 @@
+//! What is watched while a run goes on: what each node uses, and whether it answers. And the progress line.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::bench::balance::Balancer;
+use crate::bench::cluster::{Member, Usage, usage};
+use crate::bench::plan::NodeIndex;
+use crate::bench::report::ProcessReport;
+use crate::bench::swarm::Ground;
+
+/// Between two looks at `/proc`.
+const SAMPLE_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks at a node's health.
+const HEALTH_EVERY: Duration = Duration::from_millis(250);
+/// Between two lines of progress where stderr is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+/// Between two refreshes of the line on a terminal.
+const REFRESH_EVERY: Duration = Duration::from_millis(500);
+
+/// Keeps the account of one process.
+#[derive(Debug)]
+struct Meter {
+    usage: ProcessReport,
+    pid: Option<u32>,
+    /// CPU time of this process at the last look, and of the ones before it in all.
+    cpu_now: Duration,
+    cpu_before: Duration,
+}
+
+impl Meter {
+    fn new(id: &str) -> Self {
+        let usage = ProcessReport { id: id.to_owned(), ..ProcessReport::default() };
+        Self { usage, pid: None, cpu_now: Duration::ZERO, cpu_before: Duration::ZERO }
+    }
+
+    fn sample(&mut self, pid: u32, now: Usage, connections: u32) {
+        if self.pid != Some(pid) {
+            self.pid = Some(pid);
+            self.cpu_before += self.cpu_now;
+            self.usage.starts += 1;
+        }
+        self.cpu_now = now.cpu;
+        let usage = &mut self.usage;
+        if usage.rss_idle_bytes == 0 {
+            usage.rss_idle_bytes = now.resident_bytes;
+        }
+        usage.rss_peak_bytes = usage.rss_peak_bytes.max(now.resident_bytes);
+        usage.open_files_peak = usage.open_files_peak.max(now.open_files);
+        usage.connections_peak = usage.connections_peak.max(connections);
+    }
+
+    fn finish(mut self) -> ProcessReport {
+        self.usage.cpu_seconds = (self.cpu_before + self.cpu_now).as_secs_f64();
+        let grown = self.usage.rss_peak_bytes.saturating_sub(self.usage.rss_idle_bytes);
+        self.usage.rss_per_connection_bytes = grown.checked_div(u64::from(self.usage.connections_peak));
+        self.usage
+    }
+}
+
+/// Samples the nodes and this process until `stop` is cancelled.
+pub(super) async fn sample(
+    members: Vec<Member>,
+    balancer: Balancer,
+    stop: CancellationToken,
+) -> Vec<ProcessReport> {
+    let mut meters: Vec<Meter> = members.iter().map(|member| Meter::new(&member.id)).collect();
+    let mut own = Meter::new("bench");
+    let mut ticks = tokio::time::interval(SAMPLE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let open = balancer.open();
+        for ((member, meter), connections) in members.iter().zip(&mut meters).zip(&open) {
+            if let Some(pid) = member.handle.as_ref().and_then(|handle| handle.pid())
+                && let Some(now) = usage::read(pid)
+            {
+                meter.sample(pid, now, *connections);
+            }
+        }
+        if let Some(now) = usage::of_this_process() {
+            own.sample(std::process::id(), now, open.iter().sum());
+        }
+    }
+    let nodes = meters.into_iter().filter(|meter| meter.usage.starts > 0);
+    nodes.chain([own]).map(Meter::finish).collect()
+}
+
+/// Tells the balancer which nodes answer, until `stop` is cancelled. A swarm with one node has no choice to make.
+pub(super) async fn watch_health(members: Vec<Member>, balancer: Balancer, stop: CancellationToken) {
+    if members.len() < 2 {
+        return;
+    }
+    let mut ticks = tokio::time::interval(HEALTH_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let looks = members.iter().map(|member| member.readiness.ask());
+        for (index, is_up) in (0..).zip(futures_util::future::join_all(looks).await) {
+            balancer.mark(NodeIndex(index), is_up.is_ok());
+        }
+    }
+}
+
+/// Writes progress to stderr until `stop` is cancelled: one line that is refreshed on a terminal, else a line now and
+/// then.
+pub(super) async fn show_progress(ground: Arc<Ground>, name: String, stop: CancellationToken) {
+    let on_terminal = std::io::stderr().is_terminal();
+    let mut ticks = tokio::time::interval(if on_terminal { REFRESH_EVERY } else { LINE_EVERY });
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let total = ground.plan.duration.as_secs();
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let now = ground.clock.now().since_start();
+        let phase = if now.is_zero() {
+            "set-up".to_owned()
+        } else {
+            let phase = ground.plan.phases.at(now.into());
+            format!("{:>3}s/{total}s {}", now.as_secs(), ground.plan.phases.names()[usize::from(phase.0)])
+        };
+        let line = format!("{name}  {phase}  {}", ground.progress.snapshot());
+        write_line(&line, on_terminal);
+    }
+    if on_terminal {
+        write_line("", true);
+    }
+}
+
+/// A terminal that cannot be written to is no reason to end a run.
+fn write_line(line: &str, on_terminal: bool) {
+    let mut stderr = std::io::stderr().lock();
+    let written = if on_terminal { write!(stderr, "\r\x1b[2K{line}") } else { writeln!(stderr, "{line}") };
+    let _unseen = written.and_then(|()| stderr.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn used(resident_bytes: u64, cpu: u64) -> Usage {
+        Usage { resident_bytes, cpu: Duration::from_secs(cpu), open_files: 10 }
+    }
+
+    #[test]
+    fn a_restarted_node_is_one_account() {
+        let mut meter = Meter::new("n1");
+        meter.sample(7, used(1_000, 1), 0);
+        meter.sample(7, used(9_000, 3), 80);
+        meter.sample(8, used(500, 1), 0);
+        meter.sample(8, used(800, 2), 40);
+        let usage = meter.finish();
+        assert_eq!((usage.starts, usage.rss_idle_bytes, usage.rss_peak_bytes), (2, 1_000, 9_000));
+        assert_eq!(usage.rss_per_connection_bytes, Some(100));
+        assert!((usage.cpu_seconds - 5.0).abs() < 1e-9, "{}", usage.cpu_seconds);
+    }
+
+    #[test]
+    fn without_connections_nothing_is_divided() {
+        assert_eq!(Meter::new("n1").finish().rss_per_connection_bytes, None);
+    }
+}

@@ -1,0 +1,102 @@
+//! The end of a run: clients back, one sentinel for each address, and then silence. Says whether it came.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::time::Instant;
+
+use crate::bench::ledger::PublishOutcome;
+use crate::bench::payload::Stamp;
+use crate::bench::plan::{AddressId, PublisherId};
+use crate::bench::publisher::{Desk, Parcel, Retry, deliver};
+use crate::bench::scenario::Quiesce;
+use crate::bench::swarm::{Ground, Orders};
+
+/// Sentinels under way at once.
+const SENTINELS_AT_ONCE: usize = 64;
+/// How often it looks whether it is quiet.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// How a run became quiet, or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Silence {
+    /// Every client that is alive has the sentinels of its addresses.
+    pub(super) is_complete: bool,
+    /// What was missing, for people.
+    pub(super) missing: Vec<String>,
+}
+
+/// Awaits the end. `addresses` are those that were published to, sorted.
+pub(super) async fn quiesce(
+    ground: &Arc<Ground>,
+    desk: &Desk,
+    orders: &Orders,
+    addresses: Vec<AddressId>,
+    limits: Quiesce,
+) -> Silence {
+    let deadline = Instant::now() + limits.timeout;
+    let mut missing = Vec::new();
+    // A client that is away when the sentinel is sent, and comes back without a cursor, would never get it.
+    let all_back = || ground.progress.snapshot().connected >= u64::from(ground.board.alive());
+    if !wait_until(deadline, all_back).await {
+        let away = u64::from(ground.board.alive()).saturating_sub(ground.progress.snapshot().connected);
+        missing.push(format!("{away} clients are not connected"));
+    }
+    let addresses: Arc<[AddressId]> = addresses.into();
+    orders.announce_sentinels(Arc::clone(&addresses));
+    let unsent = send_sentinels(desk, &addresses, deadline).await;
+    if unsent > 0 {
+        missing.push(format!("{unsent} of {} sentinels were not acknowledged", addresses.len()));
+    }
+    let is_satisfied = wait_for_sentinels(ground, limits.idle, deadline).await;
+    if !is_satisfied {
+        let lacking = ground.board.alive().saturating_sub(ground.board.satisfied());
+        missing.push(format!("{lacking} clients did not get the sentinels of all their addresses"));
+    }
+    Silence { is_complete: missing.is_empty(), missing }
+}
+
+async fn send_sentinels(desk: &Desk, addresses: &[AddressId], deadline: Instant) -> usize {
+    let sends = addresses.iter().map(|address| {
+        let due = desk.clock.now();
+        let stamp = Stamp { run: desk.run, publisher: PublisherId::SENTINEL, address: *address, seq: 1, due };
+        deliver(Parcel::new(desk, stamp, 0, 0), desk.clone(), Retry::usual(), u64::from(address.0))
+    });
+    let sending = futures_util::stream::iter(sends)
+        .buffer_unordered(SENTINELS_AT_ONCE)
+        .filter(|sent| std::future::ready(sent.outcome == PublishOutcome::Acknowledged))
+        .count();
+    let acknowledged = tokio::time::timeout_at(deadline, sending).await.unwrap_or(0);
+    addresses.len() - acknowledged
+}
+
+/// Until all have theirs, or nothing came anywhere for `idle`, or the time is up.
+async fn wait_for_sentinels(ground: &Arc<Ground>, idle: Duration, deadline: Instant) -> bool {
+    let mut last = (0, 0);
+    let mut last_change = Instant::now();
+    loop {
+        let (alive, satisfied) = (ground.board.alive(), ground.board.satisfied());
+        if satisfied >= alive {
+            return true;
+        }
+        let now = (ground.progress.snapshot().delivered, satisfied);
+        if now != last {
+            (last, last_change) = (now, Instant::now());
+        }
+        if last_change.elapsed() >= idle || Instant::now() >= deadline {
+            return false;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn wait_until(deadline: Instant, condition: impl Fn() -> bool) -> bool {
+    while !condition() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    true
+}

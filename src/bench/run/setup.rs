@@ -1,0 +1,159 @@
+//! What happens before the clock starts: limits checked, directory made, nodes ready, clients connected.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::bench::cluster::{Cluster, ClusterError, ClusterSpec, Member, NotReady};
+use crate::bench::doctor::{self, Limits, Need};
+use crate::bench::plan::{FaultAction, Joins, Plan};
+use crate::bench::scenario::{self, BrokerKind, SpawnCluster};
+use crate::bench::swarm::Ground;
+use crate::bench::verdict::Exit;
+
+/// Longest wait until a node that is there already says that it is ready.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Clients must be connected within this, and a millisecond for each.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often it looks whether they are.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Why a run could not begin, or left no report.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The machine does not allow it.
+    #[error("this machine allows {found}: {fix}")]
+    Limits { found: String, fix: String },
+    /// The scenario asks for what cannot be done to these nodes.
+    #[error("fault {fault:?} breaks a process, and the nodes to attach to are not started by the bench")]
+    ForeignProcess { fault: String },
+    /// A directory or file of the run.
+    #[error("cannot write {path:?}")]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// No HTTP client.
+    #[error("cannot set up HTTP")]
+    Http(#[source] crate::client::HttpOptionsError),
+    /// No cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// Clients that did not get in.
+    #[error("only {connected} of {wanted} clients were connected after {waited:?}{hint}")]
+    Clients { connected: u64, wanted: u64, waited: Duration, hint: &'static str },
+    /// A node ended meanwhile.
+    #[error("clients could not be connected: {crash}")]
+    Crashed { crash: String },
+    /// ^C before there was anything to report.
+    #[error("interrupted before the clock was started")]
+    Interrupted,
+}
+
+impl RunError {
+    /// The exit that this leads to.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Limits { .. } | Self::ForeignProcess { .. } => Exit::BadScenario,
+            Self::Cluster(ClusterError::NoBinary { .. } | ClusterError::BadBinary { .. })
+            | Self::Cluster(ClusterError::Directory { .. } | ClusterError::Port(_))
+            | Self::Cluster(ClusterError::Start { .. } | ClusterError::Attach(NotReady::Ended { .. }))
+            | Self::Cluster(ClusterError::Attach(NotReady::Late { .. }))
+            | Self::Clients { .. }
+            | Self::Crashed { .. } => Exit::SetupFailed,
+            Self::Write { .. } | Self::Http(_) => Exit::Internal,
+            Self::Interrupted => Exit::Interrupted,
+        }
+    }
+}
+
+/// Refuses a plan that this machine or these nodes cannot carry out.
+pub(super) fn check(plan: &Plan, limits: &Limits) -> Result<(), RunError> {
+    let budget = plan.budget();
+    let publishes: u64 = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
+    let nodes = plan.nodes.len() as u64;
+    let finding = doctor::open_files(limits, Need { clients: budget.clients, publishes, nodes });
+    if let Some(fix) = finding.fix {
+        let found = format!("{} {}", finding.what, finding.found);
+        return Err(RunError::Limits { found, fix });
+    }
+    if let scenario::Cluster::Attach(_) = plan.cluster {
+        let process = plan.faults.iter().find(|fault| matches!(fault.action, FaultAction::Process { .. }));
+        if let Some(fault) = process {
+            return Err(RunError::ForeignProcess { fault: fault.name.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// The nodes, ready.
+pub(super) async fn cluster(
+    plan: &Plan,
+    run_dir: PathBuf,
+    http: &reqwest::Client,
+) -> Result<Cluster, RunError> {
+    match &plan.cluster {
+        scenario::Cluster::Attach(bases) => Ok(Cluster::attach(bases, ATTACH_TIMEOUT, http).await?),
+        scenario::Cluster::Spawn(spawn) => {
+            let spec = ClusterSpec {
+                nodes: spawn.nodes,
+                broker: broker_url(spawn.broker).to_owned(),
+                flags: flags(spawn),
+                run_dir,
+                ready_timeout: spawn.ready_timeout,
+            };
+            Ok(Cluster::start(&spec, http).await?)
+        }
+    }
+}
+
+fn broker_url(kind: BrokerKind) -> &'static str {
+    match kind {
+        BrokerKind::Memory => "memory:",
+        BrokerKind::File => "file:",
+    }
+}
+
+fn flags(spawn: &SpawnCluster) -> Vec<String> {
+    let mut flags = Vec::new();
+    if let Some(limit) = spawn.max_connections {
+        flags.extend(["--max-connections".to_owned(), limit.to_string()]);
+    }
+    for (name, value) in &spawn.flags {
+        flags.push(format!("--{name}"));
+        flags.extend(value.clone());
+    }
+    flags
+}
+
+/// Waits until every client that joins before the start has a confirmed stream.
+pub(super) async fn clients(ground: &Arc<Ground>, members: &[Member]) -> Result<(), RunError> {
+    let joins_early = |joins: &Joins| *joins == Joins::BeforeStart;
+    let subscribers = &ground.plan.subscribers;
+    let wanted = subscribers.iter().filter(|subscriber| joins_early(&subscriber.joins)).count() as u64;
+    let patience = CONNECT_TIMEOUT + Duration::from_millis(wanted);
+    let began = Instant::now();
+    loop {
+        let snapshot = ground.progress.snapshot();
+        if snapshot.connected >= wanted {
+            return Ok(());
+        }
+        let crash = members.iter().find_map(|member| member.handle.as_ref()?.crashes().pop());
+        if let Some(crash) = crash {
+            return Err(RunError::Crashed { crash });
+        }
+        if began.elapsed() >= patience {
+            let hint = match (snapshot.connect_errors, snapshot.connected) {
+                (0, 0) => "; they got no CONNECTION event: is it a node of this system?",
+                (0, _) => "; the others were sent away: is --max-connections too low?",
+                _ => "; the others could not connect: see the nodes' logs",
+            };
+            return Err(RunError::Clients { connected: snapshot.connected, wanted, waited: patience, hint });
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
