@@ -27,4 +27,5 @@ pub mod progress;
 pub mod publisher;
 pub mod run;
 pub mod stopwatch;
+pub mod stranger;
 pub mod swarm;
