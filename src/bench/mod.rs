@@ -19,6 +19,7 @@ mod thresholds;
 pub mod verdict;
 
 pub mod balance;
+pub mod cli;
 pub mod cluster;
 pub mod doctor;
 pub mod fault;

@@ -1,0 +1,343 @@
+//! The command line. What a flag means is said here, once, for `--help` and the manual page.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::protocol::Address;
+use crate::runtime::telemetry::LogFormat;
+
+/// Puts clients, publishers and faults on a cluster of SSE nodes and judges what was delivered.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sse-bench",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = EXIT_CODES
+)]
+pub(super) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// More log lines on stderr (-v: debug, -vv: trace).
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+
+    /// No progress on stderr, only warnings.
+    #[arg(long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// How log lines look.
+    #[arg(long, value_enum, default_value = "text", global = true, env = "SSE_BENCH_LOG_FORMAT")]
+    pub log_format: LogFormat,
+}
+
+const EXIT_CODES: &str = "Exit codes, the worst one wins in this order:
+  120 verification failed     122 invalid: the generator was the limit   99 a threshold failed
+  121 unknown, never a pass   123 a fault could not be applied or healed
+  100 set-up failed           101 teardown failed                        104 bad scenario or limits
+  105 interrupted             106 address in use
+  1 internal                  2 usage                                    0 pass";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run scenarios, one after the other, and judge each.
+    Run(RunArgs),
+    /// Read scenarios, report all their problems, and show what they would do.
+    Validate(ValidateArgs),
+    /// Point virtual clients at an SSE server and count what arrives.
+    Swarm(SwarmArgs),
+    /// Publish at a steady rate what `sse-bench swarm` recognises, from this machine.
+    Publish(PublishArgs),
+    /// Look at the limits of this machine; a fix for each that is too small.
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Changes to a scenario.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Changes {
+    /// Overrides a key of the scenario; may be repeated: `-s publishers.main.rate=50`.
+    #[arg(short, long = "set", value_name = "KEY.PATH=VALUE")]
+    pub set: Vec<String>,
+
+    /// Another seed: arrivals, targets, payload sizes and jitter follow from it.
+    #[arg(long, env = "SSE_BENCH_SEED")]
+    pub seed: Option<u64>,
+
+    /// Another duration, as `90s` or `1m30s`.
+    #[arg(short = 'z', long, value_parser = humantime::parse_duration, value_name = "DURATION")]
+    pub duration: Option<Duration>,
+
+    /// So many times the clients, at least one in each group.
+    #[arg(long, allow_negative_numbers = true, value_parser = factor, value_name = "FACTOR")]
+    pub clients_scale: Option<f64>,
+
+    /// So many times the rate of each publisher.
+    #[arg(long, allow_negative_numbers = true, value_parser = factor, value_name = "FACTOR")]
+    pub rate_scale: Option<f64>,
+
+    /// Breaks nothing.
+    #[arg(long)]
+    pub no_faults: bool,
+
+    /// Judges nodes that are there already, instead of starting some; may be repeated.
+    #[arg(long, value_name = "URL", env = "SSE_BENCH_TARGET", value_delimiter = ',', value_parser = base_url)]
+    pub target: Vec<String>,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Scenario files.
+    #[arg(required = true, value_name = "SCENARIO.toml")]
+    pub scenarios: Vec<PathBuf>,
+
+    /// Where reports and node logs go, a directory for each run when there are several
+    /// [default: runs/<name>-<time>].
+    #[arg(short, long, value_name = "DIR", env = "SSE_BENCH_OUT")]
+    pub out: Option<PathBuf>,
+
+    /// What the reports are written as. The first one also goes to stdout.
+    #[arg(long, value_enum, value_delimiter = ',', env = "SSE_BENCH_FORMAT")]
+    pub format: Vec<Format>,
+
+    /// Changes to the scenarios.
+    #[command(flatten)]
+    pub changes: Changes,
+
+    /// Runs each scenario so often, each time with the next seed.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub repeat: Option<u32>,
+
+    /// Repeats until a run does not pass.
+    #[arg(long)]
+    pub until_fail: bool,
+
+    /// The same as --quiet.
+    #[arg(short)]
+    pub q: bool,
+
+    /// Leaves the nodes running after the report, until ^C.
+    #[arg(long)]
+    pub keep_cluster: bool,
+}
+
+/// `validate`.
+#[derive(Debug, Args)]
+pub(super) struct ValidateArgs {
+    /// Scenario files.
+    #[arg(required = true, value_name = "SCENARIO.toml")]
+    pub scenarios: Vec<PathBuf>,
+
+    /// Changes to the scenarios.
+    #[command(flatten)]
+    pub changes: Changes,
+}
+
+/// `swarm`.
+#[derive(Debug, Args)]
+pub(super) struct SwarmArgs {
+    /// The stream: a whole URL, or a node's base URL, to which `/api/sse/stream` is added.
+    /// `{i}` in it stands for the client's number.
+    #[arg(value_parser = stream_url)]
+    pub url: String,
+
+    /// How many clients.
+    #[arg(short = 'c', long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub clients: u32,
+
+    /// For how long, once all are connected.
+    #[arg(short = 'z', long, default_value = "60s", value_parser = humantime::parse_duration)]
+    pub duration: Duration,
+
+    /// Connects spread over this time.
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    pub ramp: Duration,
+
+    /// Sent with each connect; may be repeated: `-H 'Authorization: Bearer …'`.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+
+    /// How clients come back when a stream ends.
+    #[arg(long, value_enum, default_value = "tolerant")]
+    pub reconnect: ReconnectAs,
+
+    /// Fails (120) unless every client got every event that each `sse-bench publish` acknowledged, once, in order, up
+    /// to its end mark. Start the swarm first. Ends as soon as that is settled.
+    #[arg(long)]
+    pub expect_all: bool,
+
+    /// With --expect-all: how many publishers must have ended before the count is taken.
+    #[arg(long, default_value_t = 1, requires = "expect_all", value_parser = clap::value_parser!(u32).range(1..))]
+    pub publishers: u32,
+
+    /// How the summary is written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// Whom a reconnecting client behaves like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReconnectAs {
+    /// An EventSource.
+    Browser,
+    /// A fetch-based library.
+    Fetch,
+    /// Comes back from everything but 204.
+    Tolerant,
+    /// Never comes back.
+    None,
+}
+
+/// `publish`.
+#[derive(Debug, Args)]
+pub(super) struct PublishArgs {
+    /// Base URL of a node; several are used in turn.
+    #[arg(required = true, value_parser = base_url)]
+    pub urls: Vec<String>,
+
+    /// Events per second.
+    #[arg(short = 'q', long, default_value_t = 10.0, allow_negative_numbers = true, value_parser = factor)]
+    pub rate: f64,
+
+    /// For how long.
+    #[arg(short = 'z', long, default_value = "60s", value_parser = humantime::parse_duration)]
+    pub duration: Duration,
+
+    /// To whom: `broadcast`, `topic:T`, `user:U` or `client:C`.
+    #[arg(long, default_value = "broadcast", value_parser = recipient)]
+    pub to: Address,
+
+    /// Bytes of each payload.
+    #[arg(long, default_value_t = 256)]
+    pub size: u32,
+
+    /// 1: also into the mailbox of the user or client.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
+    pub qos: u8,
+
+    /// Publishes without an answer, beyond which one that is due is dropped and counted.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_in_flight: u32,
+
+    /// Gives up on an event at once where there is no definite answer, instead of sending it again with the same id.
+    #[arg(long)]
+    pub no_retry: bool,
+
+    /// Does not wait for the answer to one event before it sends the next: higher rates, and no order to be judged.
+    #[arg(long)]
+    pub unordered: bool,
+
+    /// Sends no end mark: several publishes are to be judged as one.
+    #[arg(long)]
+    pub no_end: bool,
+
+    /// How the summary is written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// For a swarm of so many clients.
+    #[arg(short = 'c', long, default_value_t = 10_000)]
+    pub clients: u64,
+
+    /// On so many nodes.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub nodes: u64,
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
+        Ok(_) | Err(_) => Err("allowed are numbers above zero".to_owned()),
+    }
+}
+
+/// Without a slash at its end, so that paths can be added.
+fn base_url(text: &str) -> Result<String, String> {
+    let url = reqwest::Url::parse(text).map_err(|error| format!("{error}; the form is http://HOST:PORT"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("allowed are http and https".to_owned());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+fn stream_url(text: &str) -> Result<String, String> {
+    // `{i}` is not allowed in a URL; any number is, in its place.
+    let url = reqwest::Url::parse(&text.replace("{i}", "0")).map_err(|error| error.to_string())?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("allowed are http and https".to_owned());
+    }
+    let is_base = url.path() == "/" && url.query().is_none();
+    Ok(if is_base { format!("{}/api/sse/stream", text.trim_end_matches('/')) } else { text.to_owned() })
+}
+
+fn recipient(text: &str) -> Result<Address, String> {
+    match text {
+        "broadcast" => Ok(Address::All),
+        _ => text.parse().map_err(|_| "allowed are broadcast, topic:T, user:U and client:C".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_base_url_gets_the_path_of_the_stream_and_another_url_stays() {
+        assert_eq!(stream_url("http://h:1").unwrap(), "http://h:1/api/sse/stream");
+        assert_eq!(stream_url("http://h:1/").unwrap(), "http://h:1/api/sse/stream");
+        assert_eq!(stream_url("http://h:1/events?u={i}").unwrap(), "http://h:1/events?u={i}");
+        assert!(stream_url("ftp://h").is_err());
+        assert!(stream_url("h:1").is_err());
+    }
+
+    #[track_caller]
+    fn check_refused(args: &[&str], word: &str) {
+        let error = Cli::try_parse_from(args).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains(word), "{error}");
+    }
+
+    #[test]
+    fn bad_arguments_are_usage_errors_that_name_the_flag() {
+        check_refused(&["sse-bench", "run"], "SCENARIO");
+        check_refused(&["sse-bench", "run", "a.toml", "--clients-scale", "-1"], "clients-scale");
+        check_refused(&["sse-bench", "run", "a.toml", "--dration", "1s"], "--duration");
+        check_refused(&["sse-bench", "publish", "nonsense"], "http://HOST:PORT");
+        check_refused(&["sse-bench", "publish", "http://h", "--to", "everyone"], "broadcast");
+        check_refused(&["sse-bench", "swarm", "http://h", "-c", "0"], "--clients");
+    }
+}

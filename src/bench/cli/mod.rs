@@ -1,0 +1,116 @@
+//! What `sse-bench` does with its command line. Results go to stdout, everything else to stderr; the exit code is the
+//! worst of everything. Read [`main`] first.
+
+mod args;
+mod changes;
+mod output;
+mod publish;
+mod run;
+mod swarm;
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory as _, Parser as _};
+use tokio_util::sync::CancellationToken;
+
+use super::doctor::{self, Limits, Need};
+use super::verdict::Exit;
+use crate::runtime::exit::Failure;
+use crate::runtime::{Signals, rlimit, telemetry};
+
+use args::{Cli, Command, DoctorArgs};
+
+/// Publishes of a swarm that `doctor` assumes.
+const USUAL_PUBLISHES: u64 = 256;
+
+/// Runs the command line and gives the exit code of the process.
+///
+/// # Errors
+/// What went wrong before there was anything to judge, with its exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        // Also `--help` and `--version`, which clap sends to stdout with code 0.
+        Err(error) => {
+            let code = if error.use_stderr() { Exit::Usage.code() } else { Exit::Pass.code() };
+            error.print().map_err(|source| Failure::new(Exit::Internal.code(), source))?;
+            return Ok(code);
+        }
+    };
+    let is_quiet = cli.quiet || matches!(&cli.command, Command::Run(args) if args.q);
+    telemetry::init(cli.log_format, filter(cli.verbose, is_quiet));
+    match &cli.command {
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "sse-bench", &mut script);
+            output::print_bytes(&script)
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut page)
+                .map_err(|error| Failure::new(Exit::Internal.code(), error))?;
+            output::print_bytes(&page)
+        }
+        Command::Doctor(args) => examine(args),
+        Command::Validate(args) => run::validate(args),
+        Command::Run(_) | Command::Swarm(_) | Command::Publish(_) => on_runtime(&cli),
+    }
+}
+
+fn filter(verbose: u8, quiet: bool) -> &'static str {
+    match (quiet, verbose) {
+        (true, _) => "warn",
+        (false, 0) => "sse_lab=info,warn",
+        (false, 1) => "sse_lab=debug,info",
+        (false, _) => "sse_lab=trace,debug",
+    }
+}
+
+fn on_runtime(cli: &Cli) -> Result<u8, Failure> {
+    rlimit::raise_open_files();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Internal.code(), error))?;
+    runtime.block_on(with_signals(cli))
+}
+
+/// The first ^C asks for an orderly end, the second one ends at once: what is dropped then kills its processes.
+async fn with_signals(cli: &Cli) -> Result<u8, Failure> {
+    let mut signals = Signals::listen().map_err(|error| Failure::new(Exit::Internal.code(), error))?;
+    let interrupt = CancellationToken::new();
+    let mut work = std::pin::pin!(dispatch(cli, &interrupt));
+    let first = tokio::select! {
+        result = &mut work => return result,
+        name = signals.next() => name,
+    };
+    tracing::warn!(signal = first, "heals, drains and reports; a second one stops at once");
+    interrupt.cancel();
+    tokio::select! {
+        result = &mut work => result,
+        name = signals.next() => {
+            tracing::warn!(signal = name, "stops at once");
+            Ok(Exit::Interrupted.code())
+        }
+    }
+}
+
+async fn dispatch(cli: &Cli, interrupt: &CancellationToken) -> Result<u8, Failure> {
+    match &cli.command {
+        Command::Run(args) => run::run_all(args, cli.quiet || args.q, interrupt).await,
+        Command::Swarm(args) => swarm::run(args, cli.quiet, interrupt).await,
+        Command::Publish(args) => publish::run(args, interrupt).await,
+        Command::Completions { .. } | Command::Man | Command::Doctor(_) | Command::Validate(_) => {
+            Ok(Exit::Pass.code())
+        }
+    }
+}
+
+fn examine(args: &DoctorArgs) -> Result<u8, Failure> {
+    let need = Need { clients: args.clients, publishes: USUAL_PUBLISHES, nodes: args.nodes };
+    let findings = doctor::assess(&Limits::read(), need);
+    let is_fatal = findings.iter().any(|finding| finding.is_fatal);
+    output::print(&doctor::render(&findings))?;
+    Ok(if is_fatal { Exit::BadScenario.code() } else { Exit::Pass.code() })
+}

@@ -1,0 +1,30 @@
+//! Writes results to stdout. A reader that has gone (`sse-bench … | head`) is no error.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use crate::bench::report::text::Colour;
+use crate::bench::verdict::Exit;
+use crate::runtime::exit::Failure;
+
+/// Writes text.
+pub(super) fn print(text: &str) -> Result<u8, Failure> {
+    print_bytes(text.as_bytes())
+}
+
+/// Writes bytes; gives the exit code of a pass.
+pub(super) fn print_bytes(bytes: &[u8]) -> Result<u8, Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Internal.code(), error))
+        }
+        Ok(()) | Err(_) => Ok(Exit::Pass.code()),
+    }
+}
+
+/// Colours for a terminal, unless `NO_COLOR` is set.
+pub(super) fn colour() -> Colour {
+    let wanted =
+        io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if wanted { Colour::On } else { Colour::Off }
+}

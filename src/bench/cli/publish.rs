@@ -1,0 +1,202 @@
+//! `publish`: a publisher alone, whose events `swarm` recognises in another process of this machine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::args::{Format, PublishArgs};
+use super::output;
+use crate::bench::balance::Balancer;
+use crate::bench::ledger::PublishOutcome;
+use crate::bench::payload::Stamp;
+use crate::bench::plan::{AddressId, Phases, PublisherId, PublisherPlan, Targets};
+use crate::bench::progress::Progress;
+use crate::bench::publisher::{Desk, Parcel, Published, Publisher, Retry, deliver};
+use crate::bench::recorder::{Samples, Trend, Value};
+use crate::bench::scenario::{Arrival, LbPolicy, Mix, Pace, PayloadSize, Stage};
+use crate::bench::stopwatch::RunClock;
+use crate::bench::stranger::{EndMark, end_mark};
+use crate::bench::verdict::Exit;
+use crate::client::HttpOptions;
+use crate::protocol::Address;
+use crate::runtime::exit::Failure;
+
+/// How long the last answers are waited for.
+const PATIENCE: Duration = Duration::from_secs(75);
+/// The one address.
+const ADDRESS: AddressId = AddressId(0);
+
+/// The summary as data.
+#[derive(Debug, Serialize)]
+struct Summary {
+    run: String,
+    to: String,
+    published: u64,
+    acknowledged: u64,
+    refused: u64,
+    indeterminate: u64,
+    dropped: u64,
+    retries: u64,
+    end_mark: bool,
+    publish_time_p50_ms: Option<f64>,
+    publish_time_p99_ms: Option<f64>,
+    publish_time_max_ms: Option<f64>,
+    dispatch_delay_p99_ms: Option<f64>,
+}
+
+pub(super) async fn run(args: &PublishArgs, interrupt: &CancellationToken) -> Result<u8, Failure> {
+    let desk = desk(args)?;
+    let publisher = Publisher::new(plan(args), desk.clone());
+    let (stop, give_up) = (interrupt.clone(), CancellationToken::new());
+    let mut publishing = std::pin::pin!(publisher.run(stop, give_up.clone()));
+    let published = match tokio::time::timeout(args.duration + PATIENCE, &mut publishing).await {
+        Ok(published) => published,
+        Err(_) => {
+            give_up.cancel();
+            publishing.await
+        }
+    };
+    let outcomes: Vec<PublishOutcome> = published.ledger.outcomes(ADDRESS).collect();
+    let is_marked = if args.no_end { false } else { send_end(&desk, &outcomes, args).await };
+    let summary = summarise(args, &desk, &published, &outcomes, is_marked);
+    print(args, &summary, published.last_failure.as_deref())?;
+    let exit = judge(args, &summary, interrupt.is_cancelled());
+    Ok(exit.code())
+}
+
+fn desk(args: &PublishArgs) -> Result<Desk, Failure> {
+    let idle_connections = usize::try_from(args.max_in_flight).unwrap_or(usize::MAX);
+    let http = HttpOptions { idle_connections, ..HttpOptions::default() };
+    let http = http.build().map_err(|error| Failure::new(Exit::Internal.code(), error))?;
+    let clock = RunClock::default();
+    Ok(Desk {
+        http,
+        epoch: clock.start(),
+        clock,
+        balancer: Balancer::new(LbPolicy::RoundRobin, args.urls.iter().cloned()),
+        run: end_mark::run_on_this_clock(rand::random()),
+        addresses: Arc::from([args.to.clone()]),
+        phases: Arc::new(Phases::new(Duration::ZERO, args.duration, &[])),
+        progress: Arc::new(Progress::default()),
+    })
+}
+
+fn plan(args: &PublishArgs) -> PublisherPlan {
+    let (mut mix, mut targets) = (Mix::default(), Targets::default());
+    match &args.to {
+        Address::All => (mix.broadcast, targets.broadcast) = (1.0, vec![ADDRESS]),
+        Address::Topic(_) => (mix.topic, targets.topics) = (1.0, vec![ADDRESS]),
+        Address::User(_) => (mix.user, targets.users) = (1.0, vec![ADDRESS]),
+        // The kind only decides how often an address is drawn, and there is one.
+        Address::Client(_) | Address::Node(_) | Address::NodeClient(..) => {
+            (mix.client, targets.clients) = (1.0, vec![ADDRESS]);
+        }
+    }
+    let stages = vec![Stage { duration: args.duration, target: args.rate }];
+    PublisherPlan {
+        id: PublisherId(0),
+        name: "publish".to_owned(),
+        pace: Pace { arrival: Arrival::Uniform, from: args.rate, stages },
+        max_in_flight: args.max_in_flight,
+        in_order: !args.unordered,
+        qos: args.qos,
+        retry: !args.no_retry,
+        payload: PayloadSize::Fixed(args.size),
+        mix,
+        targets,
+        seed: 0,
+    }
+}
+
+/// Tells swarms what was published. Says whether it was acknowledged.
+async fn send_end(desk: &Desk, outcomes: &[PublishOutcome], args: &PublishArgs) -> bool {
+    let mark = EndMark::new(outcomes.iter().copied(), !args.unordered);
+    let due = RunClock::since_boot().now();
+    let stamp =
+        Stamp { run: desk.run, publisher: PublisherId::SENTINEL, address: ADDRESS, seq: mark.last, due };
+    let parcel = Parcel::with_metadata(desk, stamp, &mark);
+    deliver(parcel, desk.clone(), Retry::usual(), 0).await.outcome == PublishOutcome::Acknowledged
+}
+
+fn judge(args: &PublishArgs, summary: &Summary, was_interrupted: bool) -> Exit {
+    let mut exit = if was_interrupted { Exit::Interrupted } else { Exit::Pass };
+    if summary.acknowledged == 0 && summary.published > 0 {
+        exit = exit.max(Exit::SetupFailed);
+    }
+    if summary.refused + summary.indeterminate > 0 || (!args.no_end && !summary.end_mark) {
+        exit = exit.max(Exit::VerificationFailed);
+    }
+    if summary.dropped > 0 {
+        exit = exit.max(Exit::Invalid);
+    }
+    exit
+}
+
+fn summarise(
+    args: &PublishArgs,
+    desk: &Desk,
+    published: &Published,
+    outcomes: &[PublishOutcome],
+    end_mark: bool,
+) -> Summary {
+    let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count() as u64;
+    let time = published.recorder.samples(Trend::PublishTime, |_| true);
+    let delay = published.recorder.samples(Trend::PublishDispatchDelay, |_| true);
+    Summary {
+        run: desk.run.to_string(),
+        to: args.to.to_string(),
+        published: outcomes.len() as u64,
+        acknowledged: count(PublishOutcome::Acknowledged),
+        refused: count(PublishOutcome::Refused),
+        indeterminate: count(PublishOutcome::Indeterminate),
+        dropped: desk.progress.snapshot().publish_dropped,
+        retries: published.retries,
+        end_mark,
+        publish_time_p50_ms: millis(time.of_delivered(50.0)),
+        publish_time_p99_ms: millis(time.of_delivered(99.0)),
+        publish_time_max_ms: largest(&time),
+        dispatch_delay_p99_ms: millis(delay.of_delivered(99.0)),
+    }
+}
+
+fn largest(samples: &Samples) -> Option<f64> {
+    match samples.max()? {
+        Value::Of(value) => millis(Some(value)),
+        Value::Lost => None,
+    }
+}
+
+fn millis(value: Option<Duration>) -> Option<f64> {
+    value.map(|value| value.as_secs_f64() * 1e3)
+}
+
+fn print(args: &PublishArgs, summary: &Summary, failure: Option<&str>) -> Result<u8, Failure> {
+    if args.format == Format::Json {
+        let json = serde_json::to_string_pretty(summary)
+            .map_err(|error| Failure::new(Exit::Internal.code(), error))?;
+        return output::print(&(json + "\n"));
+    }
+    let show = |value: Option<f64>| value.map_or("no samples".to_owned(), |value| format!("{value:.2} ms"));
+    let mut text = format!(
+        "{} published to {}: {} acknowledged, {} refused, {} indeterminate, {} dropped, {} retries{}\n\
+         answer p50 {}, p99 {}, max {}; sent later than due p99 {}\n",
+        summary.published,
+        summary.to,
+        summary.acknowledged,
+        summary.refused,
+        summary.indeterminate,
+        summary.dropped,
+        summary.retries,
+        if summary.end_mark { "; end mark sent" } else { "; no end mark" },
+        show(summary.publish_time_p50_ms),
+        show(summary.publish_time_p99_ms),
+        show(summary.publish_time_max_ms),
+        show(summary.dispatch_delay_p99_ms),
+    );
+    if let Some(reason) = failure {
+        text.push_str(&format!("last reason for a publish that was not acknowledged: {reason}\n"));
+    }
+    output::print(&text)
+}

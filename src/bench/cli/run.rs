@@ -1,0 +1,275 @@
+//! `run` and `validate`: scenarios from files, one after the other.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use tokio_util::sync::CancellationToken;
+
+use super::args::{Changes, Format, RunArgs, ValidateArgs};
+use super::{changes, output};
+use crate::bench::doctor::{self, Limits, Need};
+use crate::bench::payload::RunId;
+use crate::bench::plan::{FaultEdge, Plan};
+use crate::bench::report::Summary;
+use crate::bench::run::{self, Outcome, ResultFormat, RunOptions};
+use crate::bench::scenario::{self, OutputFormat, Scenario};
+use crate::bench::verdict::Exit;
+use crate::runtime::exit::{self, Failure};
+
+/// Runs all scenarios; the exit code is the worst one.
+pub(super) async fn run_all(
+    args: &RunArgs,
+    quiet: bool,
+    interrupt: &CancellationToken,
+) -> Result<u8, Failure> {
+    // All files are read before the first run: a typing error in the last one should not cost an hour.
+    let scenarios = read_all(&args.scenarios, &args.changes)?;
+    let limits = Limits::read();
+    let mut batch = Batch { args, quiet, limits, interrupt, rows: Vec::new() };
+    let mut round = 0;
+    loop {
+        for scenario in &scenarios {
+            if !interrupt.is_cancelled() {
+                batch.run_one(scenario, round).await?;
+            }
+        }
+        round += 1;
+        if interrupt.is_cancelled() || !batch.goes_on(round) {
+            break;
+        }
+    }
+    if batch.rows.len() > 1 {
+        output::print(&render_table(&batch.rows))?;
+    }
+    Ok(batch.worst().code())
+}
+
+/// Runs of one command.
+struct Batch<'a> {
+    args: &'a RunArgs,
+    quiet: bool,
+    limits: Limits,
+    interrupt: &'a CancellationToken,
+    rows: Vec<Row>,
+}
+
+/// A line of the closing table.
+struct Row {
+    name: String,
+    seed: u64,
+    exit: Exit,
+    summary: Option<Summary>,
+    dir: PathBuf,
+}
+
+impl Batch<'_> {
+    fn worst(&self) -> Exit {
+        self.rows.iter().map(|row| row.exit).max().unwrap_or(Exit::Pass)
+    }
+
+    fn goes_on(&self, rounds: u32) -> bool {
+        let has_failed = self.rows.iter().any(|row| row.exit != Exit::Pass);
+        if self.args.until_fail && has_failed {
+            return false;
+        }
+        // `--until-fail` alone goes on for ever.
+        self.args.repeat.map_or(self.args.until_fail, |repeat| rounds < repeat)
+    }
+
+    async fn run_one(&mut self, scenario: &Scenario, round: u32) -> Result<(), Failure> {
+        let mut scenario = scenario.clone();
+        scenario.seed = scenario.seed.wrapping_add(u64::from(round));
+        let formats = self.formats(&scenario);
+        let options = RunOptions {
+            dir: self.dir(&scenario, round),
+            formats: formats.clone(),
+            show_progress: !self.quiet,
+            keep_cluster: self.args.keep_cluster,
+        };
+        tracing::info!(scenario = scenario.name, seed = scenario.seed, dir = %options.dir.display(), "runs");
+        let mut row = Row {
+            name: scenario.name.clone(),
+            seed: scenario.seed,
+            exit: Exit::Pass,
+            summary: None,
+            dir: options.dir.clone(),
+        };
+        // Boxed: the whole run is one future, and this one should stay small.
+        match Box::pin(run::run(&scenario, &options, &self.limits, self.interrupt)).await {
+            Ok(outcome) => {
+                row.exit = outcome.exit;
+                row.summary = Some(outcome.report.summary.clone());
+                self.tell(outcome, &formats).await?;
+            }
+            Err(error) => {
+                row.exit = error.exit();
+                let failure = Failure::new(row.exit.code(), error);
+                let text = format!("{} {}: {}", row.exit.word(), scenario.name, exit::render(&failure));
+                output::print(&text)?;
+            }
+        }
+        self.rows.push(row);
+        Ok(())
+    }
+
+    async fn tell(&self, outcome: Outcome, formats: &[ResultFormat]) -> Result<(), Failure> {
+        match formats.first() {
+            Some(ResultFormat::Json) => output::print(&outcome.report.to_json())?,
+            Some(ResultFormat::Text) | None => {
+                let files = format!("  results in {}\n", outcome.dir.display());
+                output::print(&(outcome.text(output::colour()) + &files))?
+            }
+        };
+        let Some(cluster) = outcome.kept else { return Ok(()) };
+        for member in cluster.members() {
+            tracing::info!(node = member.id, url = member.base, "still runs; ^C ends it");
+        }
+        self.interrupt.cancelled().await;
+        if let Err(failed) = cluster.stop(std::time::Duration::from_secs(30)).await {
+            tracing::error!(?failed, "nodes could not be ended");
+        }
+        Ok(())
+    }
+
+    fn formats(&self, scenario: &Scenario) -> Vec<ResultFormat> {
+        if !self.args.format.is_empty() {
+            return self.args.format.iter().map(|format| of_flag(*format)).collect();
+        }
+        if !scenario.output.formats.is_empty() {
+            return scenario.output.formats.iter().map(|format| of_scenario(*format)).collect();
+        }
+        vec![ResultFormat::Text, ResultFormat::Json]
+    }
+
+    /// Flag, else scenario, else the default; each run its own where there are several.
+    fn dir(&self, scenario: &Scenario, round: u32) -> PathBuf {
+        let default = run::default_dir(&scenario.name, SystemTime::now());
+        let is_one_of_many =
+            self.args.scenarios.len() > 1 || self.args.repeat.is_some() || self.args.until_fail;
+        if let Some(out) = &self.args.out {
+            return if is_one_of_many {
+                out.join(default.file_name().unwrap_or_default())
+            } else {
+                out.clone()
+            };
+        }
+        match &scenario.output.dir {
+            Some(dir) => {
+                let dir = dir.replace("{name}", &scenario.name).replace("{seed}", &scenario.seed.to_string());
+                if round > 0 { PathBuf::from(format!("{dir}-{round}")) } else { PathBuf::from(dir) }
+            }
+            None => default,
+        }
+    }
+}
+
+fn of_flag(format: Format) -> ResultFormat {
+    match format {
+        Format::Text => ResultFormat::Text,
+        Format::Json => ResultFormat::Json,
+    }
+}
+
+fn of_scenario(format: OutputFormat) -> ResultFormat {
+    match format {
+        OutputFormat::Text => ResultFormat::Text,
+        OutputFormat::Json => ResultFormat::Json,
+    }
+}
+
+fn read_all(paths: &[PathBuf], changes: &Changes) -> Result<Vec<Scenario>, Failure> {
+    let mut scenarios = Vec::new();
+    let mut problems = Vec::new();
+    for path in paths {
+        match read(path, changes) {
+            Ok(scenario) => scenarios.push(scenario),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() {
+        Ok(scenarios)
+    } else {
+        Err(Failure::new(Exit::BadScenario.code(), problems.join("\n")))
+    }
+}
+
+fn read(path: &Path, changes: &Changes) -> Result<Scenario, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read the scenario {}: {error}", path.display()))?;
+    let name = path.display().to_string();
+    let scenario =
+        scenario::parse(&name, &text, &changes::overrides(changes)).map_err(|error| error.to_string())?;
+    Ok(changes::apply(changes, scenario))
+}
+
+fn render_table(rows: &[Row]) -> String {
+    let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0).max("scenario".len());
+    let mut text = format!(
+        "\n{:<width$}  {:>10}  {:<11}  {:>10}  {:>10}  {:>6}  {:>5}  {:>9}  {:>9}  results in\n",
+        "scenario", "seed", "verdict", "expected", "ok", "lost", "dup", "reordered", "p99 ms",
+    );
+    for row in rows {
+        let verdict = format!("{} {}", row.exit.word(), row.exit.code());
+        let figures = match &row.summary {
+            Some(summary) => format!(
+                "{:>10}  {:>10}  {:>6}  {:>5}  {:>9}  {:>9}",
+                summary.events_expected,
+                summary.events_ok,
+                summary.events_lost,
+                summary.events_duplicated,
+                summary.events_reordered,
+                summary.delivery_latency_p99_ms.map_or("-".to_owned(), |value| format!("{value:.1}")),
+            ),
+            None => format!("{:>10}  {:>10}  {:>6}  {:>5}  {:>9}  {:>9}", "-", "-", "-", "-", "-", "-"),
+        };
+        let (name, seed, dir) = (&row.name, row.seed, row.dir.display());
+        text.push_str(&format!("{name:<width$}  {seed:>10}  {verdict:<11}  {figures}  {dir}\n"));
+    }
+    text
+}
+
+/// Reads scenarios and shows their plans.
+pub(super) fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
+    let scenarios = read_all(&args.scenarios, &args.changes)?;
+    let limits = Limits::read();
+    let mut fits = true;
+    for scenario in &scenarios {
+        let plan = Plan::new(scenario, RunId::from_random(0));
+        let (text, fit) = describe(&plan, &limits);
+        fits &= fit;
+        output::print(&text)?;
+    }
+    Ok(if fits { Exit::Pass.code() } else { Exit::BadScenario.code() })
+}
+
+/// What a plan does and needs, and whether this machine can carry it.
+fn describe(plan: &Plan, limits: &Limits) -> (String, bool) {
+    let budget = plan.budget();
+    let publishes = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
+    let need = Need { clients: budget.clients, publishes, nodes: plan.nodes.len() as u64 };
+    let findings = doctor::assess(limits, need);
+    let mut text = format!(
+        "{}: valid\n  seed {}, {:?}, {} nodes, {} clients in {} groups, {} publishers, {} addresses\n  \
+         {} events, {} deliveries expected\n",
+        plan.name,
+        plan.seed,
+        plan.duration,
+        plan.nodes.len(),
+        plan.subscribers.len(),
+        plan.groups.len(),
+        plan.publishers.len(),
+        plan.addresses.len(),
+        budget.events,
+        budget.deliveries,
+    );
+    for step in plan.timeline() {
+        let fault = &plan.faults[usize::from(step.fault.0)];
+        let edge = match step.edge {
+            FaultEdge::Apply => "apply",
+            FaultEdge::Heal => "heal",
+        };
+        text.push_str(&format!("  {:>8.3}s  {edge:<5}  {}\n", step.at.as_secs_f64(), fault.name));
+    }
+    text.push_str(&doctor::render(&findings));
+    (text, !findings.iter().any(|finding| finding.is_fatal))
+}

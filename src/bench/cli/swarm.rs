@@ -1,0 +1,272 @@
+//! `swarm`: many clients on a server of any make.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::args::{Format, ReconnectAs, SwarmArgs};
+use super::output;
+use crate::bench::doctor::{self, Limits, Need};
+use crate::bench::recorder::{Counter, Samples, Trend, Value};
+use crate::bench::stranger::{Crowd, CrowdOptions, Found, Owed};
+use crate::bench::verdict::Exit;
+use crate::client::{HttpOptions, Policy};
+use crate::runtime::exit::Failure;
+
+/// Clients must be connected within this, the ramp, and a millisecond for each.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Between two lines of progress.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// The summary as data.
+#[derive(Debug, Serialize)]
+struct Summary {
+    verdict: String,
+    exit_code: u8,
+    clients: u32,
+    connected: u32,
+    connect_errors: u64,
+    reconnects: u64,
+    events: u64,
+    bytes: u64,
+    gaps: u64,
+    closes: u64,
+    publishers_ended: u32,
+    expected: u64,
+    ok: u64,
+    missing: u64,
+    duplicated: u64,
+    reordered: u64,
+    unexpected: u64,
+    incomplete_clients: u32,
+    connect_time_p99_ms: Option<f64>,
+    delivery_latency_p50_ms: Option<f64>,
+    delivery_latency_p99_ms: Option<f64>,
+    delivery_latency_max_ms: Option<f64>,
+}
+
+pub(super) async fn run(args: &SwarmArgs, quiet: bool, interrupt: &CancellationToken) -> Result<u8, Failure> {
+    let headers = headers(&args.headers)?;
+    let need = Need { clients: u64::from(args.clients), publishes: 0, nodes: 1 };
+    let files = doctor::open_files(&Limits::read(), need);
+    if let Some(fix) = files.fix {
+        let problem = format!("too few {}: {}", files.what, files.found);
+        return Err(Failure::new(Exit::BadScenario.code(), problem).tip(fix));
+    }
+    let http = HttpOptions::default().build().map_err(|error| Failure::new(Exit::Internal.code(), error))?;
+    let options = CrowdOptions {
+        url: args.url.clone(),
+        clients: args.clients,
+        ramp: args.ramp,
+        headers,
+        policy: policy(args.reconnect),
+        ends: if args.expect_all { args.publishers } else { 0 },
+    };
+    let crowd = Crowd::start(options, http);
+    let was_interrupted = listen(&crowd, args, quiet, interrupt).await;
+    let found = crowd.end().await;
+    let exit = judge(args, &found, was_interrupted);
+    let summary = summarise(args, &found, exit);
+    match args.format {
+        Format::Text => output::print(&render(args, &found, &summary))?,
+        Format::Json => {
+            let json = serde_json::to_string_pretty(&summary)
+                .map_err(|error| Failure::new(Exit::Internal.code(), error))?;
+            output::print(&(json + "\n"))?
+        }
+    };
+    Ok(exit.code())
+}
+
+/// Listens for as long as was asked for. Says whether it was interrupted.
+async fn listen(crowd: &Crowd, args: &SwarmArgs, quiet: bool, interrupt: &CancellationToken) -> bool {
+    let work = async {
+        let patience = CONNECT_TIMEOUT + args.ramp + Duration::from_millis(u64::from(args.clients));
+        let connected = crowd.connected(patience).await;
+        tracing::info!(connected, of = args.clients, "listens");
+        if connected > 0 {
+            // Without --expect-all this never settles, and the time is what ends it.
+            let _time_is_up = tokio::time::timeout(args.duration, settle(crowd, args.expect_all)).await;
+        }
+    };
+    let show = async {
+        let every = if std::io::stderr().is_terminal() { LINE_EVERY / 5 } else { LINE_EVERY };
+        loop {
+            tokio::time::sleep(every).await;
+            if !quiet {
+                let now = crowd.progress();
+                tracing::info!(
+                    connected = now.connected,
+                    events = now.delivered,
+                    reconnects = now.reconnects
+                );
+            }
+        }
+    };
+    tokio::select! {
+        () = work => false,
+        () = show => false,
+        () = interrupt.cancelled() => true,
+    }
+}
+
+async fn settle(crowd: &Crowd, expects_all: bool) {
+    if expects_all {
+        crowd.settled().await;
+    } else {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn judge(args: &SwarmArgs, found: &Found, was_interrupted: bool) -> Exit {
+    let mut exit = if was_interrupted { Exit::Interrupted } else { Exit::Pass };
+    if found.connected < args.clients {
+        exit = exit.max(Exit::SetupFailed);
+    }
+    if found.stuck > 0 {
+        exit = exit.max(Exit::Internal);
+    }
+    if args.expect_all {
+        if found.ends < args.publishers || found.owed.expected == 0 {
+            exit = exit.max(Exit::Unknown);
+        }
+        if !found.owed.is_met() {
+            exit = exit.max(Exit::VerificationFailed);
+        }
+    }
+    exit
+}
+
+fn summarise(args: &SwarmArgs, found: &Found, exit: Exit) -> Summary {
+    let total = |counter| found.recorder.total(counter, |_| true);
+    let connect = found.recorder.samples(Trend::ConnectTime, |_| true);
+    let latency = found.recorder.samples(Trend::DeliveryLatency, |_| true);
+    let Owed { expected, ok, missing, duplicated, reordered, unexpected, .. } = found.owed;
+    Summary {
+        verdict: exit.word().to_owned(),
+        exit_code: exit.code(),
+        clients: args.clients,
+        connected: found.connected,
+        connect_errors: found.connect_errors,
+        reconnects: found.reconnects,
+        events: found.events,
+        bytes: total(Counter::BytesIn),
+        gaps: total(Counter::Gaps),
+        closes: total(Counter::Closes),
+        publishers_ended: found.ends,
+        expected,
+        ok,
+        missing,
+        duplicated,
+        reordered,
+        unexpected,
+        incomplete_clients: found.incomplete,
+        connect_time_p99_ms: millis(connect.of_delivered(99.0)),
+        delivery_latency_p50_ms: millis(latency.of_delivered(50.0)),
+        delivery_latency_p99_ms: millis(latency.of_delivered(99.0)),
+        delivery_latency_max_ms: largest(&latency),
+    }
+}
+
+fn largest(samples: &Samples) -> Option<f64> {
+    match samples.max()? {
+        Value::Of(value) => millis(Some(value)),
+        Value::Lost => None,
+    }
+}
+
+fn millis(value: Option<Duration>) -> Option<f64> {
+    value.map(|value| value.as_secs_f64() * 1e3)
+}
+
+fn render(args: &SwarmArgs, found: &Found, summary: &Summary) -> String {
+    let mut text = format!("  █ VERDICT  {}  ({})\n", summary.verdict, summary.exit_code);
+    text.push_str(&format!(
+        "  █ CLIENTS   {} of {} connected, {} failed connects, {} reconnects, {} events, {} bytes, {} gaps, {} closes\n",
+        summary.connected, summary.clients, summary.connect_errors, summary.reconnects, summary.events,
+        summary.bytes, summary.gaps, summary.closes,
+    ));
+    if let Some(reason) = &found.connect_failure {
+        text.push_str(&format!("    not connected: {reason}\n"));
+    }
+    text.push_str(&format!("  █ DELIVERY  {}\n", delivery(args, found)));
+    if !found.owed.examples.is_empty() {
+        text.push_str(&format!("    missing at one client: {:?}\n", found.owed.examples));
+    }
+    let show = |value: Option<f64>| value.map_or("no samples".to_owned(), |value| format!("{value:.2} ms"));
+    text.push_str(&format!(
+        "  █ TIMES     connect p99 {}, delivery (from when it was due) p50 {}, p99 {}, max {}\n",
+        show(summary.connect_time_p99_ms),
+        show(summary.delivery_latency_p50_ms),
+        show(summary.delivery_latency_p99_ms),
+        show(summary.delivery_latency_max_ms),
+    ));
+    text
+}
+
+fn delivery(args: &SwarmArgs, found: &Found) -> String {
+    let owed = &found.owed;
+    let wanted = if args.expect_all { args.publishers } else { 0 };
+    if found.ends < wanted {
+        return format!("{} of {wanted} publishers ended: nobody knows what was owed", found.ends);
+    }
+    if found.ends == 0 {
+        return "no publisher of this bench ended: nobody knows what was owed".to_owned();
+    }
+    format!(
+        "{} expected of {} publishers, {} ok, {} missing, {} duplicated, {} reordered, {} unexpected, {} clients lack something",
+        owed.expected,
+        found.ends,
+        owed.ok,
+        owed.missing,
+        owed.duplicated,
+        owed.reordered,
+        owed.unexpected,
+        found.incomplete,
+    )
+}
+
+fn policy(reconnect: ReconnectAs) -> Policy {
+    match reconnect {
+        ReconnectAs::Browser => Policy::Browser,
+        ReconnectAs::Fetch => Policy::Fetch,
+        ReconnectAs::Tolerant => Policy::Tolerant,
+        ReconnectAs::None => Policy::None,
+    }
+}
+
+fn headers(lines: &[String]) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let parsed = line.split_once(':').and_then(|(name, value)| {
+            let name = HeaderName::from_bytes(name.trim().as_bytes()).ok()?;
+            Some((name, HeaderValue::from_str(value.trim()).ok()?))
+        });
+        let Some((name, value)) = parsed else {
+            // The value may be a secret, so only the name is repeated.
+            let name = line.split(':').next().unwrap_or_default();
+            let problem =
+                format!("--header {name:?}…: the form is 'NAME: VALUE', without control characters");
+            return Err(Failure::new(Exit::Usage.code(), problem));
+        };
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_checked_and_a_bad_one_does_not_show_its_value() {
+        let good = headers(&["Authorization: Bearer x".to_owned(), "a:b".to_owned()]).unwrap();
+        assert_eq!(good["authorization"], "Bearer x");
+        let error = headers(&["X Y: secret".to_owned()]).unwrap_err();
+        assert_eq!(error.code, 2);
+        assert!(!error.error.to_string().contains("secret"));
+    }
+}
