@@ -1,0 +1,173 @@
+//! Real nodes broken on purpose: what survives, what is told when it does not, and that nothing is left behind.
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::harness::{Lab, in_time, until_nobody_listens};
+
+/// A node that lets clients come back quickly, and publishers that notice every gap.
+const SCENARIO: &str = r#"
+schema = 1
+name = "faults"
+seed = 3
+duration = "DURATION"
+
+[cluster]
+nodes = 1
+broker = "BROKER"
+flags = { retry = "1s", retry-jitter = "200ms", drain-over = "200ms" }
+
+[clients.all]
+clients = 20
+subscribe = { topics = ["room-{i%4}"], user = "u{i}" }
+reconnect = { policy = "tolerant", max_delay = "2s" }
+
+[publishers.main]
+rate = 100
+mix = { broadcast = 1, topic = 2, user = 2 }
+
+FAULTS
+
+[verify]
+delivery = "exactly-once"
+order = "per-publisher-address"
+gaps = "forbidden"
+quiesce = { idle = "3s", timeout = "30s", audit_read = true }
+
+# Many tests share the machine: what is judged here is delivery, not speed.
+[thresholds]
+generator_lag = ["p(99)<60s"]
+"#;
+
+fn scenario(broker: &str, duration: &str, faults: &str) -> Lab {
+    let text = SCENARIO.replace("BROKER", broker).replace("DURATION", duration);
+    Lab::new(&text.replace("FAULTS", faults))
+}
+
+const EVERY_FAULT: &str = r#"
+[[faults]]
+at = "500ms"
+for = "300ms"
+type = "kill"
+
+[[faults]]
+at = "2s"
+for = "300ms"
+type = "pause"
+
+[[faults]]
+at = "3s"
+type = "restart"
+
+[[faults]]
+at = "4500ms"
+for = "300ms"
+type = "term"
+
+[[faults]]
+at = "6s"
+type = "reconnect-storm"
+clients = 10
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_on_disk_survives_every_fault_and_nobody_loses_or_repeats_an_event() {
+    let ran = scenario("file", "7s", EVERY_FAULT).run(&[]).await;
+    assert_eq!(ran.code, Some(0), "{}\n{}", ran.stdout, ran.stderr);
+    let faults = ran.report["faults"].as_array().unwrap();
+    assert_eq!(faults.len(), 5);
+    for fault in faults {
+        assert!(fault["applied_ms"].is_number() && fault["healed_ms"].is_number(), "{fault:#}");
+    }
+    let cut: Vec<u64> = faults.iter().map(|fault| fault["sessions_cut"].as_u64().unwrap()).collect();
+    assert_eq!(cut[0], 20, "a kill cuts all: {cut:?}");
+    let counters = ran.report["counters"].as_array().unwrap();
+    let cuts = counters.iter().find(|counter| counter["key"] == "cuts").unwrap();
+    let node = &ran.report["processes"][0];
+    assert_eq!((&node["id"], &node["starts"]), (&"n1".into(), &4.into()), "{node:#}");
+    assert!(node["rss_peak_bytes"].as_u64().unwrap() > 1_000_000, "{node:#}");
+    // Of the ten that it names, the storm meets those that are connected.
+    assert!((1..=10).contains(&cuts["count"].as_u64().unwrap()), "{cuts}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_in_memory_that_dies_with_its_node_is_a_gap_that_is_declared() {
+    // Clients are away (for half a second at least) while events are acknowledged, and then the log dies.
+    let faults = "[[faults]]\nat = \"1s\"\ntype = \"reconnect-storm\"\n\
+                  [[faults]]\nat = \"1300ms\"\nfor = \"300ms\"\ntype = \"kill\"\n";
+    let ran = scenario("memory", "3s", faults).run(&[]).await;
+    assert_eq!(ran.code, Some(120), "{}\n{}", ran.stdout, ran.stderr);
+    let failed: Vec<&str> =
+        ran.report["summary"]["failed"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(failed.contains(&"gap declared"), "{failed:?}\n{}", ran.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_crashes_by_itself_does_not_pass_unnoticed() {
+    let lab = scenario("file", "5s", "");
+    let bench = lab.start();
+    let address = lab.node_address().await;
+    kill_process(node_of(&bench), Signal::KILL).unwrap();
+    let output = in_time(bench.wait_with_output()).await;
+    let ran = lab.ran(&output);
+    assert!(ran.code.is_some_and(|code| code >= 99), "{}\n{}", ran.stdout, ran.stderr);
+    let told = ran.stdout + &ran.stderr;
+    assert!(told.contains("node n1 ended by itself") || told.contains("node n1 ended instead"), "{told}");
+    until_nobody_listens(&address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_heals_drains_and_reports() {
+    let lab = scenario("file", "60s", "[[faults]]\nat = \"100ms\"\ntype = \"pause\"\n");
+    let bench = lab.start();
+    let address = lab.node_address().await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    signal(&bench, Signal::INT);
+    let output = in_time(bench.wait_with_output()).await;
+    let ran = lab.ran(&output);
+    assert_eq!(ran.report["summary"]["verdict"], "INTERRUPTED", "{}\n{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.code, Some(105), "{}", ran.stdout);
+    let fault = &ran.report["faults"][0];
+    assert!(fault["healed_ms"].is_number(), "the paused node was continued: {fault:#}");
+    until_nobody_listens(&address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_interrupt_stops_at_once_and_takes_the_nodes_along() {
+    let lab = scenario("file", "60s", "");
+    let bench = lab.start();
+    let address = lab.node_address().await;
+    // Paused, the node can neither drain nor answer the audit: the first interrupt would take its time.
+    kill_process(node_of(&bench), Signal::STOP).unwrap();
+    signal(&bench, Signal::INT);
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    signal(&bench, Signal::INT);
+    let output = in_time(bench.wait_with_output()).await;
+    assert_eq!(output.status.code(), Some(105));
+    assert!(lab.ran(&output).report.is_null(), "there was no time for a report");
+    until_nobody_listens(&address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bench_that_is_killed_leaves_no_node_behind() {
+    let lab = scenario("file", "60s", "");
+    let mut bench = lab.start();
+    let address = lab.node_address().await;
+    bench.kill().await.unwrap();
+    until_nobody_listens(&address).await;
+}
+
+fn signal(child: &tokio::process::Child, signal: Signal) {
+    let pid = i32::try_from(child.id().expect("it runs")).unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+/// The only child of a bench is its node.
+fn node_of(bench: &tokio::process::Child) -> Pid {
+    let id = bench.id().expect("it runs");
+    let mut children = String::new();
+    for task in std::fs::read_dir(format!("/proc/{id}/task")).unwrap() {
+        children += &std::fs::read_to_string(task.unwrap().path().join("children")).unwrap();
+    }
+    Pid::from_raw(children.trim().parse().expect("one child")).unwrap()
+}

@@ -1,0 +1,113 @@
+//! `sse-bench` as a user runs it: the real executable, its exit code, what it prints and what it leaves behind.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// Longest time that one command may take on a slow machine.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A directory with a scenario in it.
+#[derive(Debug)]
+pub(crate) struct Lab {
+    dir: TempDir,
+}
+
+/// What a run left behind.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    /// `null` where there is no report.
+    pub(crate) report: Value,
+}
+
+/// An `sse-bench` command.
+pub(crate) fn bench(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sse-bench"));
+    command.args(args).kill_on_drop(true).stdin(Stdio::null());
+    command
+}
+
+/// Waits for the end of a command.
+pub(crate) async fn in_time(output: impl Future<Output = std::io::Result<Output>>) -> Output {
+    tokio::time::timeout(TIMEOUT, output).await.expect("the command comes to an end").unwrap()
+}
+
+impl Lab {
+    pub(crate) fn new(scenario: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("scenario.toml"), scenario).unwrap();
+        Self { dir }
+    }
+
+    pub(crate) fn scenario(&self) -> PathBuf {
+        self.dir.path().join("scenario.toml")
+    }
+
+    pub(crate) fn out(&self) -> PathBuf {
+        self.dir.path().join("out")
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// `run` on the scenario, with more arguments behind it.
+    pub(crate) fn command(&self, more: &[&str]) -> Command {
+        let mut command = bench(&["run"]);
+        command.arg(self.scenario()).arg("--out").arg(self.out()).args(more).current_dir(self.dir.path());
+        command
+    }
+
+    pub(crate) async fn run(&self, more: &[&str]) -> Ran {
+        let output = in_time(self.command(more).output()).await;
+        self.ran(&output)
+    }
+
+    /// Starts a run that the test will interfere with.
+    pub(crate) fn start(&self) -> Child {
+        self.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    pub(crate) fn ran(&self, output: &Output) -> Ran {
+        let report = std::fs::read(self.out().join("report.json")).unwrap_or_default();
+        Ran {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            report: serde_json::from_slice(&report).unwrap_or(Value::Null),
+        }
+    }
+
+    /// Where node n1 listens, once it says so.
+    pub(crate) async fn node_address(&self) -> String {
+        let log = self.out().join("n1.stderr.log");
+        let found = async {
+            loop {
+                let text = std::fs::read_to_string(&log).unwrap_or_default();
+                let address = text.split_once("http://").map(|(_, rest)| rest);
+                if let Some((address, _)) = address.and_then(|rest| rest.split_once(' ')) {
+                    return address.to_owned();
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(TIMEOUT, found).await.expect("the node says where it listens")
+    }
+}
+
+/// Waits until nobody listens on the address any more.
+pub(crate) async fn until_nobody_listens(address: &str) {
+    let gone = async {
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, gone).await.expect("the node ends with its bench");
+}

@@ -1,0 +1,9 @@
+//! `sse-bench` as a user runs it: real nodes that it starts and breaks, and small servers with one fault each, which
+//! it must catch and call by name. Read [`harness::Lab`] first.
+
+mod broken;
+mod command_line;
+mod faults;
+mod harness;
+mod small_node;
+mod strangers;
