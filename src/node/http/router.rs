@@ -112,6 +112,7 @@ pub(crate) fn router(app: Arc<AppState>, cors_origins: &[HeaderValue]) -> Router
         .route("/metrics", get(super::prometheus::text))
         .route("/admin/drain", post(ops::drain).delete(ops::cancel_drain).get(ops::drain_status))
         .route("/", get(web::page))
+        .route("/sse.js", get(web::client))
         .route("/openapi.json", get(web::openapi))
         .fallback(no_route)
         .method_not_allowed_fallback(|| async { ApiError::Method })

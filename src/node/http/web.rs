@@ -1,4 +1,5 @@
-//! `GET /` and `GET /openapi.json`: a page that shows the stream working, and the description of the interface.
+//! `GET /`, `GET /sse.js` and `GET /openapi.json`: a page that shows the stream working, the browser's client, and the
+//! description of the interface.
 
 use axum::response::{Html, IntoResponse};
 use http::header;
@@ -9,6 +10,11 @@ const OPENAPI: &str = include_str!("../../../web/openapi.json");
 /// `GET /`
 pub(crate) async fn page() -> Html<&'static str> {
     Html(include_str!("../../../web/index.html"))
+}
+
+/// `GET /sse.js`
+pub(crate) async fn client() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../../web/sse.js"))
 }
 
 /// `GET /openapi.json`
