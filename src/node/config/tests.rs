@@ -141,6 +141,18 @@ fn all_problems_are_told_at_once_with_place_value_and_what_is_allowed() {
     assert_eq!(message.lines().count(), 1 + expected.len(), "{message}");
 }
 
+/// The encoder sends nothing outside, so a setting outside would not be what clients get.
+#[test]
+fn retry_is_what_clients_can_be_told() {
+    for text in ["1s", "10m"] {
+        Given::default().flag("retry", text).load().unwrap();
+    }
+    for text in ["999ms", "601s"] {
+        let problems = Given::default().flag("retry", text).problems();
+        assert!(problems[0].contains("--retry") && problems[0].contains("1s to 10m"), "{problems:?}");
+    }
+}
+
 #[test]
 fn settings_that_do_not_go_together_are_refused() {
     let problems = Given::default()

@@ -1,6 +1,7 @@
 //! The configuration, ready to use. Read [`Config`] first.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -11,8 +12,8 @@ use super::value::{self, Refusal};
 use crate::broker::{BrokerUrl, Durability, LogLimits};
 use crate::node::StreamEnd;
 use crate::node::limits::Limits;
-use crate::protocol::NodeId;
 use crate::protocol::name::NAME_MAX_BYTES;
+use crate::protocol::{NodeId, RetryMs};
 use crate::runtime::telemetry::LogFormat;
 
 /// How a stream is refused that could be served later.
@@ -120,7 +121,6 @@ impl Loaded {
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const KIB: u64 = 1 << 10;
@@ -149,9 +149,8 @@ impl Reader {
             max_connections_per_address: self.read("max-connections-per-address", some_connections),
             accept_rate: self.read("accept-rate", |text| value::count(text, 0..=1_000_000)),
             reject: self.read("reject", value::word),
-            retry: self.read("retry", |text| value::duration(text, SECOND..=10 * MINUTE)),
-            retry_jitter: self
-                .read("retry-jitter", |text| value::duration(text, Duration::ZERO..=10 * MINUTE)),
+            retry: self.read("retry", |text| value::duration(text, retry_range())),
+            retry_jitter: self.read("retry-jitter", |text| value::duration(text, Duration::ZERO..=HOUR)),
             heartbeat: self.read("heartbeat", |text| value::duration(text, 10 * MILLISECOND..=HOUR)),
             cursor_every: self
                 .read("cursor-every", |text| value::duration(text, 10 * MILLISECOND..=24 * HOUR)),
@@ -246,6 +245,12 @@ fn label(text: &str) -> Result<String, Refusal> {
     } else {
         Ok(text.to_owned())
     }
+}
+
+/// What clients are really told: the encoder brings everything else to the nearer end.
+fn retry_range() -> RangeInclusive<Duration> {
+    let [least, most] = [RetryMs::MIN, RetryMs::MAX].map(|ms| Duration::from_millis(ms.get().into()));
+    least..=most
 }
 
 /// After the machine, so that a node that is started again is the same one; by chance where the machine's name is
