@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode, Version};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use super::limits::ABORT_PAUSE;
 use super::window::{WindowFrame, chunked};
 
 /// Buffers handed to one `writev`; Linux takes up to 1,024, but a socket rarely takes that much at once.
@@ -146,13 +147,17 @@ impl SocketWriter {
         }
     }
 
-    /// Ends the stream. What was written before is still delivered.
+    /// Ends the stream. What was written before is still delivered, and before an abort there is time to read it.
     pub(crate) async fn end(mut self, end: StreamEnd) {
-        if end == StreamEnd::Clean
-            && self.framing == Framing::Chunked
-            && let Err(error) = self.write_all(&mut [IoSlice::new(b"0\r\n\r\n")]).await
-        {
-            tracing::debug!(%error, "the last chunk did not reach the client");
+        match (end, self.framing) {
+            (StreamEnd::Clean, Framing::Chunked) => {
+                if let Err(error) = self.write_all(&mut [IoSlice::new(b"0\r\n\r\n")]).await {
+                    tracing::debug!(%error, "the last chunk did not reach the client");
+                }
+            }
+            // The client leaving first is as good.
+            (StreamEnd::Abort, _) => drop(tokio::time::timeout(ABORT_PAUSE, self.gone()).await),
+            (StreamEnd::Clean, Framing::Close) => {}
         }
         // The peer may be gone already; there is nobody left to tell.
         if let Err(error) = self.socket.shutdown().await {
@@ -213,6 +218,26 @@ mod tests {
             let mut wire = Vec::new();
             client.read_to_end(&mut wire).await.unwrap();
             check(&wire, expected);
+        }
+    }
+
+    /// A page that reads with `fetch` loses what it has not read when the abort arrives.
+    #[tokio::test(start_paused = true)]
+    async fn an_abort_comes_behind_a_pause_unless_the_client_leaves_first() {
+        let begun = tokio::time::Instant::now();
+        for leaves in [false, true] {
+            let (mut client, server) = pair().await;
+            let writer = SocketWriter::new(server, Framing::Chunked, Duration::from_secs(5));
+            writer.body(b":\n").await.unwrap();
+            if leaves {
+                client.shutdown().await.unwrap();
+            }
+            let before = begun.elapsed();
+            writer.end(StreamEnd::Abort).await;
+            assert_eq!(begun.elapsed() - before < ABORT_PAUSE, leaves);
+            let mut wire = Vec::new();
+            client.read_to_end(&mut wire).await.unwrap();
+            check(&wire, "2\r\n:\n\r\n");
         }
     }
 
