@@ -33,6 +33,11 @@ perf: build ## micro-benchmarks, then 10,000 connections on one node
 	cargo bench --locked
 	scripts/perf
 
+interop: setup ## run other people's clients against a node, also behind nginx and in Chromium
+	tests/interop/setup
+	cargo build --locked --bin sse-node
+	node tests/interop/run.mjs target/debug/sse-node $(CURDIR)/target/interop
+
 tui: build ## watch the node on 127.0.0.1:8080
 	$(BIN)/sse-tui
 
@@ -43,4 +48,4 @@ clean: ## remove what was built and measured
 	cargo clean
 	rm -rf $(RUNS)
 
-.PHONY: help setup build demo test lint scenarios perf tui ci clean
+.PHONY: help setup build demo test lint scenarios perf interop tui ci clean

@@ -1,0 +1,105 @@
+// Runs every client through every story and prints one table. `run.mjs PROGRAM INTO [word ...]`: the node, where the
+// clients are installed and the logs go, and words that select rows.
+import { rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+
+import { CLIENTS, Client } from './client.mjs';
+import { nginx } from './nginx.mjs';
+import { Node } from './node.mjs';
+import { page } from './page.mjs';
+import { stories } from './stories.mjs';
+
+const [program, installed, ...words] = process.argv.slice(2);
+const node = (script, ...args) => ['node', join(CLIENTS, script), ...args];
+const python = script => ['python3', join(CLIENTS, script)];
+
+const curl = { command: node('curl.mjs'), reconnects: false };
+const eventsource = name => ({ command: node('eventsource.cjs', name), reconnects: true });
+const browser = how => ({ command: node('browser.mjs', how), reconnects: true });
+
+const rows = [
+  { name: 'curl -N', client: curl, exitAfterAbort: 18 },
+  { name: 'npm eventsource 4.1.1', client: eventsource('eventsource-4') },
+  { name: 'npm eventsource 2.0.2', client: eventsource('eventsource-2') },
+  { name: 'undici EventSource 7.30.2', client: eventsource('undici') },
+  { name: 'httpx-sse 0.4.3', client: { command: python('with_httpx_sse.py'), reconnects: false } },
+  { name: 'sseclient-py 1.9.0', client: { command: python('with_sseclient_py.py'), reconnects: false } },
+  { name: 'Chromium EventSource', client: browser('native') },
+  { name: 'fetch-event-source 2.0.1', client: browser('fetch') },
+  { name: 'nginx defaults, curl', client: curl, proxy: 'defaults' },
+  { name: 'nginx defaults, eventsource 2', client: eventsource('eventsource-2'), proxy: 'defaults' },
+  { name: 'nginx streams, curl', client: curl, proxy: 'streams', exitAfterAbort: 18 },
+  { name: 'nginx streams, eventsource 4', client: eventsource('eventsource-4'), proxy: 'streams' },
+  { name: 'nginx streams, Chromium', client: browser('native'), proxy: 'streams' },
+];
+
+/** Tells one story; what it started is stopped whatever happens. */
+async function tell(row, name, number) {
+  const { run, settings, occupied } = stories[name];
+  const dir = join(installed, 'runs', row.name.replace(/[^\w.]+/g, '-'), name);
+  const started = [];
+  try {
+    const server = await new Node(program, dir, settings).start();
+    started.push(() => server.stop('SIGKILL'));
+    const front = row.proxy ? await nginx(row.proxy, server, join(dir, 'nginx')) : server;
+    if (row.proxy) started.push(() => front.stop());
+    const holder = occupied ? await server.occupy() : null;
+    const id = `client-${number}`;
+    const client = await new Client(row.client, { id, url: front.url, dir, installed }).start();
+    started.push(() => client.stop());
+    await run({ node: server, client, row, holder });
+  } finally {
+    for (const stop of started.reverse()) await stop();
+  }
+}
+
+async function showPage() {
+  const dir = join(installed, 'runs', 'page');
+  const server = await new Node(program, dir).start();
+  try {
+    await page({ node: server, dir, installed, picture: join(installed, 'page.png') });
+  } finally {
+    await server.stop('SIGKILL');
+  }
+}
+
+// Ends as usual, so that what was started is ended too.
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+
+const failures = [];
+async function outcome(label, work) {
+  try {
+    await work();
+    return 'pass';
+  } catch (error) {
+    failures.push(`${label}: ${error.stack}`);
+    return 'FAIL';
+  }
+}
+
+await rm(join(installed, 'runs'), { recursive: true, force: true });
+const chosen = rows.filter(row => words.every(word => row.name.includes(word)));
+const results = new Map();
+const waiting = [...chosen];
+async function work() {
+  for (let row = waiting.shift(); row; row = waiting.shift()) {
+    const cells = {};
+    for (const name of Object.keys(stories)) {
+      cells[name] = await outcome(`${row.name}, ${name}`, () => tell(row, name, rows.indexOf(row)));
+    }
+    results.set(row, cells);
+    console.error(`interop: ${row.name}: ${Object.values(cells).every(cell => cell === 'pass') ? 'pass' : 'FAIL'}`);
+  }
+}
+await Promise.all(Array.from({ length: availableParallelism() }, work));
+
+const width = Math.max(...rows.map(row => row.name.length));
+const line = (name, cells) => console.log(`${name.padEnd(width)}  ${cells.map(cell => cell.padEnd(6)).join('  ')}`);
+line('', Object.keys(stories));
+for (const row of chosen) line(row.name, Object.values(results.get(row)));
+if (words.length === 0) line("the node's own page", [await outcome("the node's own page", showPage)]);
+
+for (const failure of failures) console.log(`\n${failure}`);
+if (chosen.length === 0) console.log(`no client has ${words.join(' and ')} in its name`);
+process.exit(failures.length > 0 || chosen.length === 0 ? 1 : 0);
