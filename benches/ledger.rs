@@ -125,6 +125,7 @@ fn judging(c: &mut Criterion) {
     let evidence = Evidence {
         plan: &plan,
         publishes: std::slice::from_ref(&publishes),
+        sentinels: None,
         subscribers: &books,
         audit: None,
         faults: &[],

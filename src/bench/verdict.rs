@@ -151,7 +151,8 @@ pub struct Judged<'a> {
     pub faults: &'a [FaultRecord],
     /// What went wrong with the run itself: interrupted, set-up failed, …
     pub troubles: &'a [Trouble],
-    /// Whether the end was quiet: every subscriber had its sentinels before the timeout.
+    /// Whether the end could be awaited: every client was back, and every sentinel was acknowledged, in time. Whether
+    /// they arrived, the account knows.
     pub quiescent: bool,
 }
 
@@ -231,10 +232,6 @@ fn checks(judged: &Judged<'_>) -> Vec<Check> {
         Guarantee::ExactlyOnce => Status::Fail,
         Guarantee::AtMostOnce | Guarantee::AtLeastOnce => Status::Note,
     };
-    let gaps = match verify.gaps {
-        Gaps::Forbidden => Status::Fail,
-        Gaps::Allowed => Status::Note,
-    };
     let order = match verify.order {
         Order::PerPublisherAddress => Status::Fail,
         Order::None => Status::Note,
@@ -255,12 +252,7 @@ fn checks(judged: &Judged<'_>) -> Vec<Check> {
             fail,
             "resumed with a cursor, and went on behind what was owed",
         ),
-        count(
-            AnomalyKind::GapDeclared,
-            account.gap_declared,
-            gaps,
-            &format!("of {owed} owed deliveries declared missing"),
-        ),
+        gaps(account, verify.gaps),
         count(
             AnomalyKind::DuplicatedInSession,
             account.duplicated_in_session,
@@ -304,6 +296,24 @@ fn count(kind: AnomalyKind, count: u64, otherwise: Status, what: &str) -> Check 
     Check { name: kind.name().to_owned(), status, detail }
 }
 
+/// A `GAP` counts also where nothing that was owed is missing: a client cannot know that, and has to start anew.
+fn gaps(account: &Account, allowed: Gaps) -> Check {
+    let name = AnomalyKind::GapDeclared.name().to_owned();
+    let (events, clients, owed) = (account.gap_events, account.gap_clients, account.expected);
+    if events == 0 {
+        return Check { name, status: Status::Pass, detail: "none".to_owned() };
+    }
+    let status = match allowed {
+        Gaps::Forbidden => Status::Fail,
+        Gaps::Allowed => Status::Note,
+    };
+    let (declared, sentinels) = (account.gap_declared, account.gap_sentinels);
+    let detail = format!(
+        "{events} GAP events at {clients} clients cover {declared} of {owed} owed deliveries and {sentinels} sentinels"
+    );
+    Check { name, status, detail }
+}
+
 /// What could not be found out. Only told where there is something to tell.
 fn doubts(judged: &Judged<'_>) -> Vec<Check> {
     let (account, verify) = (judged.account, &judged.plan.verify);
@@ -317,12 +327,15 @@ fn doubts(judged: &Judged<'_>) -> Vec<Check> {
     if account.order_unjudged > 0 && verify.order == Order::PerPublisherAddress {
         doubt("order", format!("{} inversions were too many to be judged", account.order_unjudged));
     }
-    if !judged.quiescent {
-        let timeout = humantime::format_duration(verify.quiesce.timeout);
+    if account.without_sentinels > 0 {
+        let clients = account.without_sentinels;
         doubt(
             "quiescence",
-            format!("not every subscriber had the last event of each address after {timeout}"),
+            format!("{clients} clients did not get the last event of each of their addresses"),
         );
+    } else if !judged.quiescent {
+        let timeout = humantime::format_duration(verify.quiesce.timeout);
+        doubt("quiescence", format!("the end could not be awaited within {timeout}"));
     }
     if verify.quiesce.audit_read && !account.audited {
         doubt("audit read", "was not made".to_owned());

@@ -22,6 +22,14 @@ pub struct Account {
     pub unseen: u64,
     /// Owed, missing, and the server said so.
     pub gap_declared: u64,
+    /// `GAP` events that reached clients, whatever they cover.
+    pub gap_events: u64,
+    /// Clients that at least one of them reached.
+    pub gap_clients: u64,
+    /// Sentinels that did not come and that a `GAP` covers.
+    pub gap_sentinels: u64,
+    /// Clients to which a sentinel did not come that no `GAP` covers: nobody knows what is still under way to them.
+    pub without_sentinels: u64,
     /// Published between sessions under at-most-once: not owed.
     pub missed_offline: u64,
     /// Repeated within one session.

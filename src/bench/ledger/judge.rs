@@ -26,6 +26,8 @@ pub struct Evidence<'a> {
     pub plan: &'a Plan,
     /// Of every publisher that sent anything, without the one of the sentinels.
     pub publishes: &'a [PublishLedger],
+    /// Of the sentinels, once they were sent.
+    pub sentinels: Option<&'a PublishLedger>,
     /// Of every client that was started.
     pub subscribers: &'a [SubscriberLedger],
     /// Of the audit read, if there was one.
@@ -140,6 +142,23 @@ impl<'a> Bench<'a> {
             let spot = Spot { subscriber: Some(subscriber.id()), event: None, at, note: String::new() };
             self.findings.add(AnomalyKind::NeverRecovered, spot);
         }
+        self.account.gap_events += subscriber.gaps();
+        self.account.gap_clients += u64::from(subscriber.gaps() > 0);
+        self.judge_sentinels(subscriber);
+    }
+
+    /// A sentinel that did not come to who was there to the end: declared as everything else, or nobody knows.
+    fn judge_sentinels(&mut self, subscriber: &SubscriberLedger) {
+        let was_there = matches!(subscriber.ending(), Some((_, Ending::RunOver)));
+        let Some(sentinels) = self.evidence.sentinels.filter(|_| was_there) else { return };
+        let owed = subscriber.addresses().iter().filter(|address| !subscriber.has_sentinel(**address));
+        // One that was refused, or of which nobody knows, is the run's own trouble.
+        let missing: Vec<RunTime> =
+            owed.filter_map(|address| sentinels.first_acknowledged(*address)).collect();
+        let is_declared = |started: &&RunTime| subscriber.last_gap().is_some_and(|gap| **started <= gap);
+        let declared = missing.iter().filter(is_declared).count();
+        self.account.gap_sentinels += declared as u64;
+        self.account.without_sentinels += u64::from(declared < missing.len());
     }
 
     /// Counts what was owed, and finds out what became of what is missing.

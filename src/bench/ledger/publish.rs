@@ -92,6 +92,12 @@ impl PublishLedger {
         series.into_iter().flat_map(|series| (1..=series.last_seq()).filter_map(|seq| series.outcome(seq)))
     }
 
+    /// When the first publish to an address started, if it was acknowledged.
+    pub(super) fn first_acknowledged(&self, address: AddressId) -> Option<RunTime> {
+        let series = self.series.get(&address)?;
+        series.acknowledged(1).and(series.started(1))
+    }
+
     /// Whose book it is.
     #[must_use]
     pub fn publisher(&self) -> PublisherId {

@@ -89,6 +89,7 @@ pub struct SubscriberLedger {
     sessions: Vec<Session>,
     finished: Option<(RunTime, Ending)>,
     last_gap: Option<RunTime>,
+    gaps: u64,
     /// Ids are remembered when these bits of their hash are zero: the same ids at every client.
     id_mask: u64,
     last_id: Option<Witness>,
@@ -206,6 +207,7 @@ impl SubscriberLedger {
             sessions: Vec::new(),
             finished: None,
             last_gap: None,
+            gaps: 0,
             id_mask: plan.id_mask,
             last_id: None,
             anomalies: Anomalies::new(plan.subscribers.len()),
@@ -232,6 +234,7 @@ impl SubscriberLedger {
     /// The server said that something cannot be replayed.
     pub fn gap(&mut self, at: RunTime) {
         self.last_gap = Some(at);
+        self.gaps += 1;
         for series in &mut self.series {
             series.declare_gap(at);
         }
@@ -384,6 +387,10 @@ impl SubscriberLedger {
 
     pub(super) fn last_gap(&self) -> Option<RunTime> {
         self.last_gap
+    }
+
+    pub(super) fn gaps(&self) -> u64 {
+        self.gaps
     }
 
     pub(super) fn ending(&self) -> Option<(RunTime, Ending)> {

@@ -44,11 +44,13 @@ impl Retry {
 /// How sending an event ended.
 #[derive(Debug)]
 pub struct Sent {
-    pub(super) address: AddressId,
+    /// Whom it was for.
+    pub address: AddressId,
     pub(super) seq: u64,
     /// How it ended.
     pub outcome: PublishOutcome,
-    pub(super) ended: RunTime,
+    /// When.
+    pub ended: RunTime,
     /// From the last attempt's start to its answer.
     pub(super) took: Duration,
     pub(super) retries: u64,

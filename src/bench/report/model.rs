@@ -128,6 +128,15 @@ pub struct Delivery {
     pub unseen: u64,
     /// Declared missing.
     pub gap_declared: u64,
+    /// `GAP` events that reached clients.
+    #[serde(default)]
+    pub gap_events: u64,
+    /// Clients that one of them reached.
+    #[serde(default)]
+    pub gap_clients: u64,
+    /// Sentinels that a `GAP` covers.
+    #[serde(default)]
+    pub gap_sentinels: u64,
     /// Published between sessions, where that is not owed.
     pub missed_offline: u64,
     /// Repeated in a session.
@@ -295,6 +304,9 @@ fn delivery(account: &Account) -> Delivery {
         lost: account.lost,
         unseen: account.unseen,
         gap_declared: account.gap_declared,
+        gap_events: account.gap_events,
+        gap_clients: account.gap_clients,
+        gap_sentinels: account.gap_sentinels,
         missed_offline: account.missed_offline,
         duplicated_in_session: account.duplicated_in_session,
         duplicated_across_reconnect: account.duplicated_across_reconnect,

@@ -109,6 +109,7 @@ impl Run {
         let account = judge(&Evidence {
             plan: &self.plan,
             publishes: std::slice::from_ref(&self.publishes),
+            sentinels: None,
             subscribers: &self.clients,
             audit: None,
             faults: &self.faults,

@@ -330,7 +330,7 @@ struct Collected {
 impl Collected {
     fn judge(self, plan: &Plan, options: &RunOptions, started_at: SystemTime) -> Result<Outcome, RunError> {
         let troubles = self.troubles();
-        let quiescent = self.silence.is_complete;
+        let quiescent = self.silence.missing.is_empty();
         let mut recorder = self.ended.recorder;
         recorder.merge(self.watched.0);
         let mut publishes = Vec::new();
@@ -340,7 +340,14 @@ impl Collected {
         }
         let audit = self.audit.ok().flatten();
         let (subscribers, faults) = (&self.ended.ledgers, &self.load.faults);
-        let evidence = Evidence { plan, publishes: &publishes, subscribers, audit: audit.as_ref(), faults };
+        let evidence = Evidence {
+            plan,
+            publishes: &publishes,
+            sentinels: Some(&self.silence.sentinels),
+            subscribers,
+            audit: audit.as_ref(),
+            faults,
+        };
         let account = ledger::judge(&evidence);
         let judged =
             Judged { plan, account: &account, recorder: &recorder, faults, troubles: &troubles, quiescent };

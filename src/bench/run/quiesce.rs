@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::time::Instant;
 
-use crate::bench::ledger::PublishOutcome;
+use crate::bench::ledger::{PublishLedger, PublishOutcome};
 use crate::bench::payload::Stamp;
 use crate::bench::plan::{AddressId, PublisherId};
 use crate::bench::publisher::{Desk, Parcel, Retry, deliver};
@@ -19,11 +19,11 @@ const SENTINELS_AT_ONCE: usize = 64;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// How a run became quiet, or not.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Silence {
-    /// Every client that is alive has the sentinels of its addresses.
-    pub(super) is_complete: bool,
-    /// What was missing, for people.
+    /// The sentinels as they were sent. Who did not get them, the clients' books know.
+    pub(super) sentinels: PublishLedger,
+    /// Why the end could not be awaited, for people.
     pub(super) missing: Vec<String>,
 }
 
@@ -45,47 +45,51 @@ pub(super) async fn quiesce(
     }
     let addresses: Arc<[AddressId]> = addresses.into();
     orders.announce_sentinels(Arc::clone(&addresses));
-    let unsent = send_sentinels(desk, &addresses, deadline).await;
+    let sentinels = send_sentinels(desk, &addresses, deadline).await;
+    let unsent = addresses.iter().filter(|address| !is_acknowledged(&sentinels, **address)).count();
     if unsent > 0 {
         missing.push(format!("{unsent} of {} sentinels were not acknowledged", addresses.len()));
     }
-    let is_satisfied = wait_for_sentinels(ground, limits.idle, deadline).await;
-    if !is_satisfied {
-        let lacking = ground.board.alive().saturating_sub(ground.board.satisfied());
-        missing.push(format!("{lacking} clients did not get the sentinels of all their addresses"));
-    }
-    Silence { is_complete: missing.is_empty(), missing }
+    wait_for_sentinels(ground, limits.idle, deadline).await;
+    Silence { sentinels, missing }
 }
 
-async fn send_sentinels(desk: &Desk, addresses: &[AddressId], deadline: Instant) -> usize {
-    let sends = addresses.iter().map(|address| {
+fn is_acknowledged(sentinels: &PublishLedger, address: AddressId) -> bool {
+    sentinels.outcomes(address).any(|outcome| outcome == PublishOutcome::Acknowledged)
+}
+
+/// What is unanswered at the deadline is not in the book.
+async fn send_sentinels(desk: &Desk, addresses: &[AddressId], deadline: Instant) -> PublishLedger {
+    let mut ledger = PublishLedger::new(PublisherId::SENTINEL);
+    let sends = addresses.iter().map(|address| async {
         let due = desk.clock.now();
         let stamp = Stamp { run: desk.run, publisher: PublisherId::SENTINEL, address: *address, seq: 1, due };
-        deliver(Parcel::new(desk, stamp, 0, 0), desk.clone(), Retry::usual(), u64::from(address.0))
+        let parcel = Parcel::new(desk, stamp, 0, 0);
+        (due, deliver(parcel, desk.clone(), Retry::usual(), u64::from(address.0)).await)
     });
-    let sending = futures_util::stream::iter(sends)
-        .buffer_unordered(SENTINELS_AT_ONCE)
-        .filter(|sent| std::future::ready(sent.outcome == PublishOutcome::Acknowledged))
-        .count();
-    let acknowledged = tokio::time::timeout_at(deadline, sending).await.unwrap_or(0);
-    addresses.len() - acknowledged
+    let mut sending = std::pin::pin!(futures_util::stream::iter(sends).buffer_unordered(SENTINELS_AT_ONCE));
+    while let Ok(Some((began, sent))) = tokio::time::timeout_at(deadline, sending.next()).await {
+        let seq = ledger.begin(sent.address, began);
+        ledger.end(sent.address, seq, sent.ended, sent.outcome);
+    }
+    ledger
 }
 
 /// Until all have theirs, or nothing came anywhere for `idle`, or the time is up.
-async fn wait_for_sentinels(ground: &Arc<Ground>, idle: Duration, deadline: Instant) -> bool {
+async fn wait_for_sentinels(ground: &Arc<Ground>, idle: Duration, deadline: Instant) {
     let mut last = (0, 0);
     let mut last_change = Instant::now();
     loop {
         let (alive, satisfied) = (ground.board.alive(), ground.board.satisfied());
         if satisfied >= alive {
-            return true;
+            return;
         }
         let now = (ground.progress.snapshot().delivered, satisfied);
         if now != last {
             (last, last_change) = (now, Instant::now());
         }
         if last_change.elapsed() >= idle || Instant::now() >= deadline {
-            return false;
+            return;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

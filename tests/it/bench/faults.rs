@@ -91,6 +91,17 @@ async fn a_log_on_disk_survives_every_fault_and_nobody_loses_or_repeats_an_event
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_too_short_is_a_gap_that_is_declared_and_counted() {
+    let kill = "[[faults]]\nat = \"1s\"\nfor = \"500ms\"\ntype = \"kill\"\n";
+    let ran = scenario("file", "3s", kill).run(&["-s", "cluster.flags.keep-events=5"]).await;
+    assert_eq!(ran.code, Some(120), "{}\n{}", ran.stdout, ran.stderr);
+    let failed: Vec<&str> =
+        ran.report["summary"]["failed"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert_eq!(failed, ["gap declared"], "{}", ran.stdout);
+    assert!(ran.report["delivery"]["gap_events"].as_u64().unwrap() >= 20, "{}", ran.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_in_memory_that_dies_with_its_node_is_a_gap_that_is_declared() {
     // Clients are away (for half a second at least) while events are acknowledged, and then the log dies.
     let faults = "[[faults]]\nat = \"1s\"\ntype = \"reconnect-storm\"\n\

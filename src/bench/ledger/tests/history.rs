@@ -43,6 +43,7 @@ pub(super) struct History {
     pub(super) audit: Option<AuditLedger>,
     pub(super) faults: Vec<FaultRecord>,
     pub(super) quiescent: bool,
+    sentinels: Option<PublishLedger>,
 }
 
 impl History {
@@ -56,7 +57,7 @@ impl History {
         clients.iter_mut().for_each(|client| client.confirmed(at(0), false));
         let publishes = PublishLedger::new(PublisherId(0));
         let audit = Some(AuditLedger::new(plan.run));
-        Self { plan, publishes, clients, audit, faults: Vec::new(), quiescent: true }
+        Self { plan, publishes, clients, audit, faults: Vec::new(), quiescent: true, sentinels: None }
     }
 
     pub(super) fn id(&self, address: &str) -> AddressId {
@@ -136,6 +137,9 @@ impl History {
     pub(super) fn sentinels(&mut self, clients: &[usize]) {
         for address in self.publishes.addresses() {
             let run = self.plan.run;
+            let book = self.sentinels.get_or_insert_with(|| PublishLedger::new(PublisherId::SENTINEL));
+            let seq = book.begin(address, at(58_000));
+            book.end(address, seq, at(58_000 + ACK), PublishOutcome::Acknowledged);
             let stamp = Stamp { run, publisher: PublisherId::SENTINEL, address, seq: 1, due: RunTime::ZERO };
             for client in clients {
                 if self.plan.subscribers[*client].addresses.contains(&address) {
@@ -152,6 +156,7 @@ impl History {
         judge(&Evidence {
             plan: &self.plan,
             publishes: std::slice::from_ref(&self.publishes),
+            sentinels: self.sentinels.as_ref(),
             subscribers: &self.clients,
             audit: self.audit.as_ref(),
             faults: &self.faults,

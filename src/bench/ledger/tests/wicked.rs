@@ -164,7 +164,46 @@ fn a_declared_gap_covers_nothing_that_was_published_after_it() {
     history.deliver("all", 6_000, &[1]);
     history.deliver("all", 7_000, &[0, 1]);
     history.end();
-    history.check(&[("lost", Fail)]);
+    history.check(&[("lost", Fail), ("gap declared", Note)]);
+}
+
+#[test]
+fn a_gap_is_told_also_where_nothing_that_was_owed_is_missing() {
+    for (gaps, status) in [("forbidden", Fail), ("allowed", Note)] {
+        let mut history = history(&format!("gaps = {gaps:?}"));
+        history.clients[0].gap(at(5_500));
+        history.clients[0].gap(at(5_600));
+        history.end();
+        history.check(&[("gap declared", status)]);
+        let account = history.account();
+        assert_eq!((account.gap_events, account.gap_clients, account.gap_declared), (2, 1, 0));
+    }
+}
+
+#[test]
+fn a_sentinel_that_a_gap_covers_is_declared_and_not_unknown() {
+    for (gaps, status, exit) in [("forbidden", Fail, Exit::VerificationFailed), ("allowed", Note, Exit::Pass)]
+    {
+        let mut history = history(&format!("gaps = {gaps:?}"));
+        history.sentinels(&[1]);
+        history.clients[0].gap(at(59_500));
+        history.clients.iter_mut().for_each(|client| client.finish(at(60_000), Ending::RunOver));
+        history.check(&[("gap declared", status)]);
+        let verdict = history.verdict();
+        assert_eq!(verdict.exit, exit);
+        let detail = &verdict.check("gap declared").unwrap().detail;
+        assert!(detail.contains("1 GAP events at 1 clients") && detail.contains("1 sentinels"), "{detail}");
+    }
+}
+
+#[test]
+fn a_sentinel_that_no_gap_covers_leaves_the_end_unknown() {
+    let mut history = history("gaps = \"allowed\"");
+    history.clients[0].gap(at(57_000));
+    history.sentinels(&[1]);
+    history.clients.iter_mut().for_each(|client| client.finish(at(60_000), Ending::RunOver));
+    history.check(&[("gap declared", Note), ("quiescence", Unknown)]);
+    assert_eq!(history.account().without_sentinels, 1);
 }
 
 #[test]
@@ -279,7 +318,7 @@ fn the_audit_read_proves_that_an_unseen_tail_is_lost() {
     history.deliver("all", 6_000, &[1]);
     history.sentinels(&[1]);
     history.clients.iter_mut().for_each(|client| client.finish(at(60_000), Ending::RunOver));
-    history.check(&[("lost", Fail)]);
+    history.check(&[("lost", Fail), ("quiescence", Unknown)]);
 }
 
 #[test]
