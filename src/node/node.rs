@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -237,6 +238,7 @@ fn app_state(
         drain_over: config.drain_over,
         reject: config.reject,
         limits: app_limits(config),
+        newest_published_ms: AtomicU64::new(0),
         context: Arc::new(context),
     }
 }

@@ -1,6 +1,7 @@
 //! Publishing: a body becomes an event in the log. The answer comes once the log has it, never before.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use axum::Json;
@@ -109,7 +110,7 @@ pub(crate) async fn ack(State(app): State<Arc<AppState>>, body: Body) -> Result<
 async fn publish(app: &AppState, address: Address, headers: &HeaderMap, body: Body) -> Answer {
     let outcome = publish_event(app, address, headers, body).await;
     if outcome.is_err() {
-        app.context.metrics.publish_errors.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        app.context.metrics.publish_errors.fetch_add(1, Ordering::Relaxed);
     }
     outcome.map(|published| (StatusCode::ACCEPTED, Json(published)))
 }
@@ -121,6 +122,7 @@ async fn publish_event(
     body: Body,
 ) -> Result<Published, ApiError> {
     let mut request: PublishRequest = parse(&body?)?;
+    check_tail(app)?;
     if let Some(key) = idempotency_key(headers)? {
         request.id = Some(key);
     }
@@ -135,9 +137,10 @@ async fn append(broker: &Broker, event: NewEvent, app: &AppState) -> Result<Publ
         Ok(appended) => appended?,
         Err(_) => return Err(ApiError::Unknown("the log did not answer in time".to_owned())),
     };
+    app.newest_published_ms.fetch_max(appended.cursor.position.ms, Ordering::Relaxed);
     let metrics = &app.context.metrics;
     let counter = if appended.duplicate { &metrics.duplicates } else { &metrics.published };
-    counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    counter.fetch_add(1, Ordering::Relaxed);
     Ok(published(message_id, appended))
 }
 
@@ -198,6 +201,21 @@ pub(crate) fn new_event(
     Ok(NewEvent { message_id, address, event_type, envelope: Arc::from(envelope), mailbox })
 }
 
+/// A node that does not keep up with the log must not be given more: what it published last and has not read back
+/// says how far it is behind, without a question to the log.
+fn check_tail(app: &AppState) -> Result<(), ApiError> {
+    let published_ms = app.newest_published_ms.load(Ordering::Relaxed);
+    match too_far_behind(published_ms, app.window.tip().position.ms, app.limits.ready_lag) {
+        Some(ms) => Err(ApiError::Unavailable(format!("the node is {ms} ms behind the log"))),
+        None => Ok(()),
+    }
+}
+
+/// By how many milliseconds of the log the tail is behind, if that is more than it may be.
+fn too_far_behind(published_ms: u64, tip_ms: u64, limit_ms: u64) -> Option<u64> {
+    Some(published_ms.saturating_sub(tip_ms)).filter(|behind_ms| *behind_ms > limit_ms)
+}
+
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<MessageId>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes());
@@ -214,4 +232,16 @@ pub(crate) fn parse<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, A
         | serde_json::error::Category::Syntax
         | serde_json::error::Category::Eof => ApiError::NotJson(error.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_is_too_far_behind_only_beyond_the_limit() {
+        assert_eq!(too_far_behind(10_000, 4_999, 5_000), Some(5_001));
+        assert_eq!(too_far_behind(10_000, 5_000, 5_000), None);
+        assert_eq!(too_far_behind(0, 5_000, 5_000), None, "nothing was published yet");
+    }
 }

@@ -1,6 +1,7 @@
 //! Which path is answered by whom, and what all handlers share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use axum::Router;
@@ -67,6 +68,8 @@ pub(crate) struct AppState {
     pub(crate) reject: RejectMode,
     /// Bounds.
     pub(crate) limits: AppLimits,
+    /// Position of the newest event that this node published, milliseconds since 1970.
+    pub(crate) newest_published_ms: AtomicU64,
     /// What streams share.
     pub(crate) context: Arc<StreamContext>,
 }
