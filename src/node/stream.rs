@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::admission::Admitted;
 use super::close::{CloseCode, RetryPolicy, close_frame};
-use super::connections::{AckMode, Connection, Registered};
+use super::connections::{AckMode, Connection, Identity, Registered};
 use super::feed::{Feed, Step};
 use super::metrics::Metrics;
 use super::window::{Window, WindowFrame};
@@ -25,6 +25,8 @@ use crate::protocol::{Address, Cursor, Frame};
 
 /// Mailbox messages encoded into one write.
 const BACKLOG_BATCH: usize = 64;
+/// What a client is told when the log let a deadline pass.
+const LOG_SILENT: &str = "the log did not answer in time";
 
 /// What all streams of a node share.
 #[derive(Debug)]
@@ -239,29 +241,35 @@ impl Following {
 
     async fn write_backlog(&mut self, writer: &SocketWriter) -> Result<(), Ending> {
         let backlog = std::mem::take(&mut self.backlog);
-        for entries in backlog.entries.chunks(BACKLOG_BATCH) {
+        self.write_mail(writer, &backlog.entries).await?;
+        if !backlog.then.is_empty() {
+            let bytes = writer.body(&backlog.then).await?;
+            self.count_bytes(bytes);
+        }
+        Ok(())
+    }
+
+    /// Messages of mailboxes, in log order and without an `id:`: their position comes behind them.
+    async fn write_mail(&self, writer: &SocketWriter, messages: &[Entry]) -> Result<(), Ending> {
+        for messages in messages.chunks(BACKLOG_BATCH) {
             let mut out = BytesMut::new();
-            for entry in entries {
-                Frame { retry: None, id: None, event: entry.event_type.as_str(), data: &entry.envelope }
-                    .encode_into(&mut out);
+            for message in messages {
+                let (event, data) = (message.event_type.as_str(), &message.envelope);
+                Frame { retry: None, id: None, event, data }.encode_into(&mut out);
             }
             let bytes = writer.body(&out).await?;
             self.count_bytes(bytes);
-            let count = entries.len() as u64;
+            let count = messages.len() as u64;
             self.connection().sent.fetch_add(count, Ordering::Relaxed);
             self.context.metrics.sent.fetch_add(count, Ordering::Relaxed);
             self.context.metrics.mailbox_resent.fetch_add(count, Ordering::Relaxed);
         }
         if self.ack == AckMode::Written {
             for owner in self.connection().identity.mailboxes() {
-                let newest = backlog.entries.iter().rev().find(|entry| entry.address == owner);
-                let Some(entry) = newest else { continue };
-                confirm_or_repeat(&self.context, &owner, entry.cursor).await;
+                let newest = messages.iter().rev().find(|message| message.address == owner);
+                let Some(message) = newest else { continue };
+                confirm_or_repeat(&self.context, &owner, message.cursor).await;
             }
-        }
-        if !backlog.then.is_empty() {
-            let bytes = writer.body(&backlog.then).await?;
-            self.count_bytes(bytes);
         }
         Ok(())
     }
@@ -316,6 +324,7 @@ impl Following {
     }
 
     async fn write_gap(&self, writer: &SocketWriter, missing: Missing) -> Wrote {
+        self.write_mail_before(writer, missing.resumed_after).await?;
         let newest = Some(self.context.window.tip().to_event_id());
         let event = GapEvent {
             reason: missing.reason,
@@ -330,21 +339,33 @@ impl Following {
         Ok(Some(missing.resumed_after))
     }
 
+    /// What the log trimmed under the reader, its mailboxes may still have: it goes in front of the `GAP`, whose id would
+    /// confirm it unseen.
+    async fn write_mail_before(&self, writer: &SocketWriter, resumed_after: Cursor) -> Result<(), Ending> {
+        let known = self.connection().cursor();
+        let question = unconfirmed(&self.context, &self.connection().identity, resumed_after);
+        let (mut messages, _overflowed) =
+            match tokio::time::timeout(self.context.timing.log_read, question).await {
+                Ok(Ok(mail)) => mail,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "a stream with a gap cannot read its mailboxes");
+                    return Err(log_unavailable("the log cannot be read"));
+                }
+                Err(_) => return Err(log_unavailable(LOG_SILENT)),
+            };
+        let is_unknown =
+            |message: &Entry| message.cursor.epoch != known.epoch || message.cursor.position > known.position;
+        messages.retain(is_unknown);
+        self.write_mail(writer, &messages).await
+    }
+
     async fn replay(&mut self, writer: &SocketWriter, after: Cursor, limit: usize) -> Wrote {
         self.connection().replaying.store(true, Ordering::Relaxed);
-        let page =
-            match tokio::time::timeout(self.context.timing.log_read, read_page(&self.context, after, limit))
-                .await
-            {
-                Ok(Ok(page)) => page,
-                Ok(Err(reason)) => return Err(Ending::Told(CloseCode::LogUnavailable, reason.into())),
-                Err(_) => {
-                    return Err(Ending::Told(
-                        CloseCode::LogUnavailable,
-                        "the log did not answer in time".into(),
-                    ));
-                }
-            };
+        let question = read_page(&self.context, after, limit);
+        let page = match tokio::time::timeout(self.context.timing.log_read, question).await {
+            Ok(page) => page.map_err(|reason| log_unavailable(&reason))?,
+            Err(_) => return Err(log_unavailable(LOG_SILENT)),
+        };
         let (gap, frames) = self.feed.accept(&page, Instant::now());
         let told_gap = match gap {
             Some(missing) => self.write_gap(writer, missing).await?,
@@ -360,6 +381,32 @@ impl Following {
         connection.set_cursor(self.feed.cursor());
         connection.lag.store(self.feed.lag(), Ordering::Relaxed);
     }
+}
+
+fn log_unavailable(reason: &str) -> Ending {
+    Ending::Told(CloseCode::LogUnavailable, reason.into())
+}
+
+/// What the mailboxes of this client hold up to a position, in log order; and how many messages they had to drop.
+///
+/// # Errors
+/// The store failed.
+pub(crate) async fn unconfirmed(
+    context: &StreamContext,
+    identity: &Identity,
+    up_to: Cursor,
+) -> Result<(Vec<Entry>, u64), StoreError> {
+    let mut messages = Vec::new();
+    let mut overflowed = 0;
+    for owner in identity.mailboxes() {
+        let mailbox = context.broker.mailbox(&owner).await?;
+        overflowed += mailbox.overflowed;
+        messages.extend(mailbox.entries);
+    }
+    messages
+        .retain(|message| message.cursor.epoch != up_to.epoch || message.cursor.position <= up_to.position);
+    messages.sort_by_key(|message| message.cursor.position);
+    Ok((messages, overflowed))
 }
 
 /// Reads a page of the log under a permit, so that a storm of reconnects is no storm on the log.

@@ -216,6 +216,34 @@ async fn a_message_that_the_replay_brings_is_not_sent_twice() {
 }
 
 #[tokio::test]
+async fn a_message_that_was_trimmed_under_its_reader_comes_in_front_of_the_gap() {
+    let args = ["--keep-events", "10", "--window-frames", "5", "--write-stall", "60s"];
+    let node = Node::start(&args).await;
+    let mut slow = Subscriber::open(&node, "userId=u").await;
+    let text = "x".repeat(60_000);
+    // More than the buffers of both sides hold, so that the reader's place is left behind.
+    for number in 0..200 {
+        if number == 150 {
+            mail(&node, "users/u", "kept").await;
+        }
+        node.publish("broadcast", &json!({ "data": text })).await;
+    }
+    let mut before = Vec::new();
+    let event = loop {
+        let event = slow.event().await;
+        if event.event == control::GAP {
+            break event;
+        }
+        before.push(event);
+    };
+    gap(&event, GapReason::Trimmed);
+    let last = before.last().unwrap();
+    assert_eq!((payload(last), last.id_in_block), (json!("kept"), false));
+    Subscriber::after(&node, "userId=u", &event.last_event_id).await;
+    assert_eq!(pending(&node, "u").await, [""; 0], "the gap's id confirms it");
+}
+
+#[tokio::test]
 async fn what_a_mailbox_had_to_drop_is_told_until_it_is_confirmed() {
     let directory = directory();
     let limits = LogLimits { mailbox_max_messages: 3, ..LogLimits::default() };

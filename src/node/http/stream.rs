@@ -16,12 +16,14 @@ use serde::Deserialize;
 use super::AppState;
 use super::error::ApiError;
 use super::listener::Takeover;
-use crate::broker::{Entry, Missing};
+use crate::broker::Missing;
 use crate::node::close::{CloseCode, close_frame};
 use crate::node::config::RejectMode;
 use crate::node::connections::{AckMode, Connection, Identity};
 use crate::node::feed::Feed;
-use crate::node::stream::{Backlog, Body, Following, HeartbeatForm, Stream, confirm_or_repeat, gap_frame};
+use crate::node::stream::{
+    Backlog, Body, Following, HeartbeatForm, Stream, confirm_or_repeat, gap_frame, unconfirmed,
+};
 use crate::protocol::api::{ConnectionEvent, GapEvent, GapReason, Resumed};
 use crate::protocol::event::control;
 use crate::protocol::{ClientId, ConnectionId, Cursor, Frame, Resume, Topic, UserId};
@@ -184,7 +186,8 @@ async fn follow(
             confirm_or_repeat(&app.context, &owner, *cursor).await;
         }
     }
-    let (entries, overflowed) = unconfirmed(app, &wish.identity, from).await?;
+    // What comes after the start the log will bring; what comes before, it will not.
+    let (entries, overflowed) = unconfirmed(&app.context, &wish.identity, from).await?;
     let metrics = &app.context.metrics;
     metrics.opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     if wish.resume != Resume::Live {
@@ -240,24 +243,6 @@ async fn start(
             Ok(Start { feed, resumed: Resumed::Gap, gap: Some((reason, missed)) })
         }
     }
-}
-
-/// What the mailboxes of this client hold and the log, read from `from` on, will not bring.
-async fn unconfirmed(
-    app: &AppState,
-    identity: &Identity,
-    from: Cursor,
-) -> Result<(Vec<Entry>, u64), crate::broker::StoreError> {
-    let mut entries = Vec::new();
-    let mut overflowed = 0;
-    for owner in identity.mailboxes() {
-        let mailbox = app.broker.mailbox(&owner).await?;
-        overflowed += mailbox.overflowed;
-        entries.extend(mailbox.entries);
-    }
-    entries.retain(|entry| entry.cursor.epoch != from.epoch || entry.cursor.position <= from.position);
-    entries.sort_by_key(|entry| entry.cursor.position);
-    Ok((entries, overflowed))
 }
 
 /// The frame behind the backlog that carries the start position; empty when `CONNECTION` itself can carry it.
