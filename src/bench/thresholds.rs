@@ -108,7 +108,7 @@ fn number(aggregation: Aggregation, count: f64, of: f64) -> (f64, String) {
 /// A count of the ledger, and of how many.
 fn tally_of(account: &Account, tally: Tally) -> (u64, u64) {
     let publishes = account.publishes;
-    let attempts = publishes.ok + publishes.fail + publishes.indeterminate + publishes.dropped;
+    let attempts = publishes.total();
     let count = match tally {
         Tally::Expected => account.expected,
         Tally::Ok => account.ok,

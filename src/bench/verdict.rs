@@ -6,9 +6,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::ledger::{Account, AnomalyKind, FaultRecord};
-use super::plan::Plan;
+use super::metric::{Metric, Tally};
+use super::plan::{PhaseId, Phases, Plan};
 use super::recorder::Recorder;
 use super::scenario::{Gaps, Guarantee, Order};
+use super::threshold::Threshold;
 
 /// How a run ended. The order is the order of severity: the worst one is the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -177,6 +179,7 @@ impl Verdict {
         let thresholds = super::thresholds::results(judged);
         let mut troubles = judged.troubles.to_vec();
         troubles.extend(fault_troubles(judged));
+        troubles.extend(load_trouble(judged));
         let exits = checks.iter().map(exit_of_check).chain(thresholds.iter().map(exit_of_threshold));
         let worst = exits.chain(troubles.iter().map(|trouble| trouble.exit)).max();
         Self { exit: worst.unwrap_or(Exit::Pass), checks, thresholds, troubles }
@@ -223,6 +226,34 @@ fn fault_troubles(judged: &Judged<'_>) -> Vec<Trouble> {
         Some(Trouble { exit: Exit::FaultFailed, message })
     };
     judged.faults.iter().filter_map(trouble).collect()
+}
+
+/// Publishes that were due and never sent while nothing was broken: the load was not the one that was to be judged. A
+/// scenario with a threshold of its own for them says how many it bears.
+fn load_trouble(judged: &Judged<'_>) -> Option<Trouble> {
+    let has_threshold = |threshold: &Threshold| threshold.metric == Metric::Tally(Tally::PublishDropped);
+    let (calm, dropped) = (dropped(judged, false), judged.account.publishes.dropped);
+    if calm == 0 || judged.plan.thresholds.iter().any(has_threshold) {
+        return None;
+    }
+    let hint = match judged.plan.verify.order {
+        Order::PerPublisherAddress => {
+            ", or set verify.order = \"none\", so that those to one address need not wait for each other"
+        }
+        Order::None => "",
+    };
+    let message = format!(
+        "{calm} of {} publishes that were due were never sent, in no fault's window ({dropped} in all): max_in_flight \
+         were unanswered, so the load was not the planned one; raise max_in_flight, or lower the rate{hint}",
+        judged.account.publishes.total(),
+    );
+    Some(Trouble { exit: Exit::Invalid, message })
+}
+
+/// Publishes that were never sent, in the windows of faults or out of them.
+fn dropped(judged: &Judged<'_>, disturbed: bool) -> u64 {
+    let by_phase = judged.account.dropped_by.iter();
+    by_phase.filter(|(phase, _)| Phases::is_disturbed(**phase) == disturbed).map(|(_, count)| count).sum()
 }
 
 /// Every expectation of the deliveries, passed or not, in the order in which a person should read them.
@@ -283,6 +314,7 @@ fn checks(judged: &Judged<'_>) -> Vec<Check> {
             &format!("of {owed} owed deliveries did not come, and nothing proves that they are lost"),
         ),
     ];
+    checks.extend(drops(judged));
     checks.extend(doubts(judged));
     checks
 }
@@ -312,6 +344,21 @@ fn gaps(account: &Account, allowed: Gaps) -> Check {
         "{events} GAP events at {clients} clients cover {declared} of {owed} owed deliveries and {sentinels} sentinels"
     );
     Check { name, status, detail }
+}
+
+/// What was due and never sent, told by phase. What it is worth, [`load_trouble`] says.
+fn drops(judged: &Judged<'_>) -> Option<Check> {
+    let phase = |(phase, count): (&PhaseId, &u64)| format!("{count} in {}", judged.plan.phases.name(*phase));
+    let phases: Vec<String> = judged.account.dropped_by.iter().map(phase).collect();
+    let publishes = judged.account.publishes;
+    let detail = format!(
+        "{} of {} that were due were never sent, because max_in_flight were unanswered: {}",
+        publishes.dropped,
+        publishes.total(),
+        phases.join(", ")
+    );
+    let check = Check { name: "publishes dropped".to_owned(), status: Status::Note, detail };
+    (publishes.dropped > 0).then_some(check)
 }
 
 /// What could not be found out. Only told where there is something to tell.

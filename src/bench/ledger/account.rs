@@ -1,5 +1,6 @@
 //! What the ledgers say when they are laid beside each other. Read [`Account`] first.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ pub struct Account {
     pub never_recovered: u64,
     /// How publishes ended.
     pub publishes: PublishCounts,
+    /// Publishes that were due and never sent, by the phase in which they were due.
+    pub dropped_by: BTreeMap<PhaseId, u64>,
     /// What was seen of each kind of anomaly, with the first examples.
     pub anomalies: Vec<Anomaly>,
     /// What each fault did.
@@ -98,6 +101,14 @@ pub struct PublishCounts {
     pub indeterminate: u64,
     /// Never sent: too many were in flight.
     pub dropped: u64,
+}
+
+impl PublishCounts {
+    /// All that were due.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.ok + self.fail + self.indeterminate + self.dropped
+    }
 }
 
 /// A kind of anomaly. Its text is its name in reports.

@@ -383,8 +383,9 @@ impl<'a> Bench<'a> {
 
     fn count_publishes(&mut self) {
         let counts = &mut self.account.publishes;
-        for ledger in self.evidence.publishes {
-            counts.dropped += ledger.dropped_count();
+        for (phase, dropped) in self.evidence.publishes.iter().flat_map(PublishLedger::dropped_by_phase) {
+            counts.dropped += dropped;
+            *self.account.dropped_by.entry(*phase).or_default() += dropped;
         }
         for sent in self.by_address.values().flatten() {
             counts.ok += sent.acknowledged_within(1, sent.series.last_seq());

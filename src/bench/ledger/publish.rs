@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::bench::clock::RunTime;
-use crate::bench::plan::{AddressId, PublisherId};
+use crate::bench::plan::{AddressId, PhaseId, PublisherId};
 
 /// How a publish ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum PublishOutcome {
 pub struct PublishLedger {
     publisher: PublisherId,
     series: BTreeMap<AddressId, Series>,
-    dropped: u64,
+    dropped: BTreeMap<PhaseId, u64>,
 }
 
 /// What one publisher sent to one address, in the order of sending.
@@ -45,7 +45,7 @@ impl PublishLedger {
     /// An empty book.
     #[must_use]
     pub fn new(publisher: PublisherId) -> Self {
-        Self { publisher, series: BTreeMap::new(), dropped: 0 }
+        Self { publisher, series: BTreeMap::new(), dropped: BTreeMap::new() }
     }
 
     /// Takes the next number of the series and notes when the publish started. Without an [`Self::end`] it counts
@@ -75,9 +75,9 @@ impl PublishLedger {
         };
     }
 
-    /// An event that was due and never sent, because too many publishes were in flight.
-    pub fn dropped(&mut self) {
-        self.dropped += 1;
+    /// An event that was due in this phase and never sent, because too many publishes were in flight.
+    pub fn dropped(&mut self, phase: PhaseId) {
+        *self.dropped.entry(phase).or_default() += 1;
     }
 
     /// Addresses that at least one event was sent to, sorted: each gets a sentinel.
@@ -109,8 +109,8 @@ impl PublishLedger {
         self.series.iter().map(|(address, series)| (*address, series))
     }
 
-    pub(super) fn dropped_count(&self) -> u64 {
-        self.dropped
+    pub(super) fn dropped_by_phase(&self) -> &BTreeMap<PhaseId, u64> {
+        &self.dropped
     }
 }
 

@@ -79,6 +79,12 @@ impl Phases {
         self.edges[behind.saturating_sub(1)].1
     }
 
+    /// Whether something is broken then, or was until a moment ago: a fault's phase, or the recovery from one.
+    #[must_use]
+    pub fn is_disturbed(phase: PhaseId) -> bool {
+        phase == RECOVERING || phase.0 >= FIRST_FAULT
+    }
+
     /// The warm-up's.
     #[must_use]
     pub fn warmup() -> PhaseId {

@@ -216,6 +216,23 @@ async fn what_is_due_while_too_many_are_unanswered_is_dropped_and_counted() {
 }
 
 #[tokio::test]
+async fn what_waits_for_its_turn_when_the_time_is_up_is_dropped_and_counted() {
+    let server = server(&[0, 0], Duration::ZERO).await;
+    let give_up = CancellationToken::new();
+    let stop = give_up.clone();
+    let mut giving_up = JoinSet::new();
+    giving_up.spawn(async move {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        stop.cancel();
+    });
+    let (desk, published) = publish(&server, plan(200.0, 1_000, true), &give_up).await;
+    // The first one to each of two addresses is on its way for ever, and all others stand behind it.
+    let unanswered: Vec<_> = outcomes(&published).into_values().flatten().collect();
+    assert_eq!(unanswered, [PublishOutcome::Indeterminate; 2]);
+    assert!((97..=99).contains(&desk.progress.snapshot().publish_dropped), "{}", desk.progress.snapshot());
+}
+
+#[tokio::test]
 async fn a_publisher_that_is_stopped_still_waits_for_its_answers() {
     let server = server(&[], Duration::from_millis(200)).await;
     let desk = desk(&server.base);

@@ -119,13 +119,15 @@ impl Publisher {
             }
         }
         self.on_their_way.shutdown().await;
+        // What still waits for its turn, because the time to wait for answers is up, was never sent.
+        let lanes = std::mem::take(&mut self.lanes);
+        lanes.into_values().flat_map(|lane| lane.waiting).for_each(|due| self.drop_due(due));
         self.published
     }
 
     fn due(&mut self, due: Due) {
         if self.outstanding >= self.plan.max_in_flight {
-            self.published.ledger.dropped();
-            self.desk.progress.publish_dropped();
+            self.drop_due(due);
             return;
         }
         self.outstanding += 1;
@@ -138,6 +140,11 @@ impl Publisher {
             lane.is_busy = true;
         }
         self.send(due);
+    }
+
+    fn drop_due(&mut self, due: Due) {
+        self.published.ledger.dropped(self.desk.phases.at(due.at.into()));
+        self.desk.progress.publish_dropped();
     }
 
     fn send(&mut self, due: Due) {

@@ -232,3 +232,38 @@ fn a_fault_that_did_not_happen_is_never_a_pass() {
     run.faults[0].error = Some("no such process".into());
     assert_eq!(run.report().verdict.exit, Exit::FaultFailed);
 }
+
+/// A good run, of which so many publishes were never sent, due then.
+fn dropping(thresholds: &str, drops: &[(u64, u64)]) -> Report {
+    let mut run = Run::new(false);
+    let scenario = SCENARIO.replace("recovery_time = [\"p(95)<1s\"]", thresholds);
+    let scenario = scenario::parse("test.toml", &scenario, &[]).unwrap();
+    run.plan = Plan::new(&scenario, run.plan.run);
+    for (at, count) in drops {
+        let phase = run.plan.phases.at(second(*at));
+        (0..*count).for_each(|_| run.publishes.dropped(phase));
+    }
+    run.report()
+}
+
+#[test]
+fn publishes_that_were_never_sent_invalidate_the_run_unless_something_was_broken() {
+    let calm = dropping("", &[(10, 3), (22, 7)]);
+    assert_eq!(calm.verdict.exit, Exit::Invalid);
+    let text = text::render(&calm, text::Colour::Off);
+    assert!(text.contains("3 of 70 publishes that were due were never sent"), "{text}");
+    assert!(text.contains("3 in steady, 7 in fault:kill-1"), "{text}");
+    for at in [22, 27] {
+        let broken = dropping("", &[(at, 7)]);
+        assert_eq!(broken.verdict.exit, Exit::Pass);
+        assert_eq!(broken.verdict.check("publishes dropped").map(|check| check.status), Some(Status::Note));
+    }
+    assert_eq!(dropping("", &[]).verdict.check("publishes dropped"), None);
+}
+
+#[test]
+fn a_threshold_of_its_own_says_how_many_publishes_a_run_may_drop() {
+    let own = "publish_dropped = [\"rate<5%\"]";
+    assert_eq!(dropping(own, &[(10, 3)]).verdict.exit, Exit::Pass);
+    assert_eq!(dropping(own, &[(10, 30)]).verdict.exit, Exit::ThresholdsFailed);
+}
