@@ -40,7 +40,14 @@ fn at(ms: u64) -> RunTime {
 /// The stamps that the first client gets: its ten addresses in turn.
 fn stamps(plan: &Plan) -> Vec<Stamp> {
     let addresses = &plan.subscribers[0].addresses;
-    let stamp = |seq, address| Stamp { run: plan.run, publisher: PublisherId(0), address, seq, due: at(seq) };
+    let stamp = |seq, address| Stamp {
+        run: plan.run,
+        publisher: PublisherId(0),
+        address,
+        seq,
+        due: at(seq),
+        sent: at(seq),
+    };
     (1..=EVENTS / 10).flat_map(|seq| addresses.iter().map(move |address| stamp(seq, *address))).collect()
 }
 
@@ -116,6 +123,7 @@ fn judging(c: &mut Criterion) {
                     address: *address,
                     seq: ms,
                     due: at(ms),
+                    sent: at(ms),
                 };
                 books[client.id.0 as usize].arrive(at(ms + 1), None, stamp);
             }

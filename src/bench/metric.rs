@@ -45,7 +45,7 @@ names!(
         FirstEventTime => "first_event_time",
         /// From when an event was *due* to its arrival, replayed ones too.
         DeliveryLatency => "delivery_latency",
-        /// From when it was sent to its arrival.
+        /// From when it was first sent to its arrival: without what the bench itself was late.
         DeliveryLatencySent => "delivery_latency_sent",
         /// From sending a publish to its answer.
         PublishTime => "publish_time",

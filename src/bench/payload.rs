@@ -73,6 +73,8 @@ pub struct Stamp {
     pub seq: u64,
     /// When it was due. Latency counts from here.
     pub due: RunTime,
+    /// When it was first sent: later than due where the bench itself could not keep up.
+    pub sent: RunTime,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,6 +86,7 @@ struct Wire<'a> {
     address: u32,
     seq: u64,
     due: u64,
+    sent: u64,
     #[serde(default)]
     pad: Pad,
 }
@@ -127,6 +130,7 @@ impl Stamp {
                 address: self.address.0,
                 seq: self.seq,
                 due: self.due.as_nanos(),
+                sent: self.sent.as_nanos(),
                 pad: Pad(pad),
             };
             serde_json::to_string(&wire).expect("numbers and plain text always make JSON")
@@ -150,6 +154,7 @@ impl Stamp {
             address: AddressId(wire.address),
             seq: wire.seq,
             due: RunTime::from_nanos(wire.due),
+            sent: RunTime::from_nanos(wire.sent),
         })
     }
 }
@@ -165,6 +170,7 @@ mod tests {
             address: AddressId(70_000),
             seq: 88_123,
             due: RunTime::from_nanos(123_456_789),
+            sent: RunTime::from_nanos(123_456_999),
         }
     }
 
@@ -199,9 +205,10 @@ mod tests {
             "[]",
             r#"{"data":1}"#,
             &envelope("null"),
-            &envelope(r#"{"run":"short","pub":1,"adr":1,"seq":1,"due":1}"#),
-            &envelope(r#"{"run":"00abcdef01234567","pub":1,"adr":1,"due":1}"#),
-            &envelope(r#"{"run":"00abcdef01234567","pub":70000,"adr":1,"seq":1,"due":1}"#),
+            &envelope(r#"{"run":"short","pub":1,"adr":1,"seq":1,"due":1,"sent":1}"#),
+            &envelope(r#"{"run":"00abcdef01234567","pub":1,"adr":1,"due":1,"sent":1}"#),
+            &envelope(r#"{"run":"00abcdef01234567","pub":1,"adr":1,"seq":1,"due":1}"#),
+            &envelope(r#"{"run":"00abcdef01234567","pub":70000,"adr":1,"seq":1,"due":1,"sent":1}"#),
         ];
         for data in other {
             assert_eq!(Stamp::decode(data), Err(Foreign), "{data}");

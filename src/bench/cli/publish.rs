@@ -114,8 +114,14 @@ fn plan(args: &PublishArgs) -> PublisherPlan {
 async fn send_end(desk: &Desk, outcomes: &[PublishOutcome], args: &PublishArgs) -> bool {
     let mark = EndMark::new(outcomes.iter().copied(), !args.unordered);
     let due = RunClock::since_boot().now();
-    let stamp =
-        Stamp { run: desk.run, publisher: PublisherId::SENTINEL, address: ADDRESS, seq: mark.last, due };
+    let stamp = Stamp {
+        run: desk.run,
+        publisher: PublisherId::SENTINEL,
+        address: ADDRESS,
+        seq: mark.last,
+        due,
+        sent: due,
+    };
     let parcel = Parcel::with_metadata(desk, stamp, &mark);
     deliver(parcel, desk.clone(), Retry::usual(), 0).await.outcome == PublishOutcome::Acknowledged
 }

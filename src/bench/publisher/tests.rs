@@ -96,7 +96,7 @@ fn desk(base: &str) -> Desk {
 async fn send(base: &str, retry: Retry) -> PublishOutcome {
     let desk = desk(base);
     let (publisher, address) = (PublisherId(0), AddressId(0));
-    let stamp = Stamp { run: desk.run, publisher, address, seq: 1, due: RunTime::ZERO };
+    let stamp = Stamp { run: desk.run, publisher, address, seq: 1, due: RunTime::ZERO, sent: RunTime::ZERO };
     let parcel = Parcel::new(&desk, stamp, 100, 0);
     deliver(parcel, desk, retry, 7).await.outcome
 }

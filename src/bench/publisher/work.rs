@@ -162,6 +162,7 @@ impl Publisher {
             address: due.address,
             seq,
             due: self.desk.epoch.plus(due.at),
+            sent: self.desk.epoch.plus(now.since_start()),
         };
         let parcel = Parcel::new(&self.desk, stamp, due.bytes, self.plan.qos);
         let rng_seed = self.plan.seed ^ seq;

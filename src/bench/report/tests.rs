@@ -82,7 +82,7 @@ impl Run {
         let due = second(at);
         let seq = self.publishes.begin(address, due);
         self.publishes.end(address, seq, due, PublishOutcome::Acknowledged);
-        let stamp = Stamp { run: self.plan.run, publisher: PublisherId(0), address, seq, due };
+        let stamp = Stamp { run: self.plan.run, publisher: PublisherId(0), address, seq, due, sent: due };
         for client in 0..3 {
             let is_away = client == 0 && (20..23).contains(&at);
             if is_away && is_bad {

@@ -63,7 +63,14 @@ async fn send_sentinels(desk: &Desk, addresses: &[AddressId], deadline: Instant)
     let mut ledger = PublishLedger::new(PublisherId::SENTINEL);
     let sends = addresses.iter().map(|address| async {
         let due = desk.clock.now();
-        let stamp = Stamp { run: desk.run, publisher: PublisherId::SENTINEL, address: *address, seq: 1, due };
+        let stamp = Stamp {
+            run: desk.run,
+            publisher: PublisherId::SENTINEL,
+            address: *address,
+            seq: 1,
+            due,
+            sent: due,
+        };
         let parcel = Parcel::new(desk, stamp, 0, 0);
         (due, deliver(parcel, desk.clone(), Retry::usual(), u64::from(address.0)).await)
     });

@@ -180,7 +180,14 @@ mod tests {
     use crate::bench::plan::AddressId;
 
     fn stamp(run: u64, publisher: PublisherId, seq: u64) -> Stamp {
-        Stamp { run: RunId::from_random(run), publisher, address: AddressId(0), seq, due: RunTime::ZERO }
+        Stamp {
+            run: RunId::from_random(run),
+            publisher,
+            address: AddressId(0),
+            seq,
+            due: RunTime::ZERO,
+            sent: RunTime::ZERO,
+        }
     }
 
     fn counted(numbers: &[u64]) -> Tally {

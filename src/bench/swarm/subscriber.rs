@@ -391,6 +391,7 @@ impl Subscriber {
                 // By the phase in which it was due, so that what never comes can be counted with it.
                 let tags = Tags { path: Some(path), ..self.tags(stamp.due) };
                 self.tape.record(Trend::DeliveryLatency, tags, now.after(stamp.due));
+                self.tape.record(Trend::DeliveryLatencySent, tags, now.after(stamp.sent));
                 if let Some(time) = recovered_after {
                     self.tape.record(Trend::RecoveryTime, self.tags(now), time);
                 }

@@ -2,6 +2,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use sse_lab::bench::metric::Trend;
 
 use super::harness::{Lab, in_time, until_nobody_listens};
 
@@ -88,6 +89,27 @@ async fn a_log_on_disk_survives_every_fault_and_nobody_loses_or_repeats_an_event
     assert!(node["rss_peak_bytes"].as_u64().unwrap() > 1_000_000, "{node:#}");
     // Of the ten that it names, the storm meets those that are connected.
     assert!((1..=10).contains(&cuts["count"].as_u64().unwrap()), "{cuts}");
+    let measured = measured(&ran.report);
+    let never: Vec<_> =
+        Trend::ALL.iter().map(|trend| trend.name()).filter(|name| !measured.contains(name)).collect();
+    assert_eq!(never, ["heartbeat_gap"], "nobody was silent for long enough");
+}
+
+/// Metrics of a report that have samples.
+fn measured(report: &Value) -> Vec<&str> {
+    let metrics = report["metrics"].as_array().unwrap().iter();
+    metrics
+        .filter(|metric| metric["count"].as_u64() > Some(0))
+        .filter_map(|metric| metric["key"].as_str())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heartbeats_of_a_quiet_node_are_measured() {
+    let quiet = ["-s", "cluster.flags.heartbeat=1s", "-s", "publishers.main.rate=0.5"];
+    let ran = scenario("memory", "3s", "").run(&quiet).await;
+    assert_eq!(ran.code, Some(0), "{}\n{}", ran.stdout, ran.stderr);
+    assert!(measured(&ran.report).contains(&"heartbeat_gap"), "{}", ran.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]

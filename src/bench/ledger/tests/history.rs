@@ -67,7 +67,14 @@ impl History {
 
     pub(super) fn stamp(&self, address: &str, seq: u64) -> Stamp {
         let due = RunTime::ZERO;
-        Stamp { run: self.plan.run, publisher: PublisherId(0), address: self.id(address), seq, due }
+        Stamp {
+            run: self.plan.run,
+            publisher: PublisherId(0),
+            address: self.id(address),
+            seq,
+            due,
+            sent: due,
+        }
     }
 
     /// Acknowledged after [`ACK`].
@@ -140,7 +147,14 @@ impl History {
             let book = self.sentinels.get_or_insert_with(|| PublishLedger::new(PublisherId::SENTINEL));
             let seq = book.begin(address, at(58_000));
             book.end(address, seq, at(58_000 + ACK), PublishOutcome::Acknowledged);
-            let stamp = Stamp { run, publisher: PublisherId::SENTINEL, address, seq: 1, due: RunTime::ZERO };
+            let stamp = Stamp {
+                run,
+                publisher: PublisherId::SENTINEL,
+                address,
+                seq: 1,
+                due: RunTime::ZERO,
+                sent: RunTime::ZERO,
+            };
             for client in clients {
                 if self.plan.subscribers[*client].addresses.contains(&address) {
                     self.clients[*client].arrive(at(59_000), None, stamp);

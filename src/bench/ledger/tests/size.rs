@@ -28,7 +28,14 @@ fn book(events_of_each_address: u64) -> usize {
     book.confirmed(at(0), false);
     for seq in 1..=events_of_each_address {
         for address in client.addresses.iter().copied() {
-            let stamp = Stamp { run: plan.run, publisher: PublisherId(0), address, seq, due: RunTime::ZERO };
+            let stamp = Stamp {
+                run: plan.run,
+                publisher: PublisherId(0),
+                address,
+                seq,
+                due: RunTime::ZERO,
+                sent: RunTime::ZERO,
+            };
             // Ids are remembered for one client of many; what that takes has a limit of its own.
             book.arrive(at(seq), None, stamp);
         }
@@ -45,7 +52,14 @@ fn only_a_sample_of_the_ids_is_remembered_where_there_are_too_many() {
         book.confirmed(at(0), false);
         let address = plan.subscribers[0].addresses[0];
         for seq in 1..=10_000 {
-            let stamp = Stamp { run: plan.run, publisher: PublisherId(0), address, seq, due: RunTime::ZERO };
+            let stamp = Stamp {
+                run: plan.run,
+                publisher: PublisherId(0),
+                address,
+                seq,
+                due: RunTime::ZERO,
+                sent: RunTime::ZERO,
+            };
             book.arrive(at(seq), Some(&format!("k3f9qa-1795303903002-{seq}")), stamp);
         }
         book.anomalies().witnesses.len()
