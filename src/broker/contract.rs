@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Bounds, Broker, BrokerUrl, Durability, Entry, LogLimits, Missing, NewEvent, Page};
+use super::{Bounds, Broker, BrokerUrl, Durability, Entry, LogLimits, Missing, NewEvent, Page, PageLimit};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Address, Cursor, EventType, MessageId};
 use crate::runtime::Tasks;
@@ -89,7 +89,7 @@ impl Log {
     }
 
     async fn page(&self, after: Cursor, limit: usize) -> Page {
-        self.read_after(after, limit).await.unwrap()
+        self.read_after(after, PageLimit::entries(limit)).await.unwrap()
     }
 
     async fn mailbox_ids(&self, owner: &str) -> (Vec<String>, u64) {
@@ -195,6 +195,7 @@ for_every_broker! {
         a_cursor_whose_entry_is_not_there_is_a_rollback,
         bytes_are_counted_and_trimmed,
         the_newest_entries_stay_within_both_limits,
+        a_page_stays_within_both_limits_but_is_never_empty,
     }
     writing {
         a_repeated_message_id_gives_the_first_position_and_adds_nothing,

@@ -93,8 +93,25 @@ pub struct Missing {
 pub struct Page {
     /// Set when entries after the cursor are missing; they would come before `entries`.
     pub gap: Option<Missing>,
-    /// At most as many as were asked for. Empty at the end of the log.
+    /// At most as many as were asked for. Empty at the end of the log, and nowhere else.
     pub entries: Vec<Entry>,
+}
+
+/// How much one read may bring. The first entry always comes, however large it is: a reader must get on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageLimit {
+    /// Entries.
+    pub entries: usize,
+    /// Bytes, counted as [`Bounds::bytes`].
+    pub bytes: u64,
+}
+
+impl PageLimit {
+    /// Limited by the number of entries alone.
+    #[must_use]
+    pub fn entries(entries: usize) -> Self {
+        Self { entries, bytes: u64::MAX }
+    }
 }
 
 /// What the log holds.
@@ -292,11 +309,11 @@ impl Broker {
         }
     }
 
-    /// At most `limit` entries after a cursor.
+    /// The entries after a cursor, as far as the limit reaches.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn read_after(&self, after: Cursor, limit: usize) -> Result<Page, StoreError> {
+    pub async fn read_after(&self, after: Cursor, limit: PageLimit) -> Result<Page, StoreError> {
         match self {
             Self::Embedded(log) => log.read_after(after, limit).await,
         }

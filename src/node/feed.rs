@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::window::{FrameOrigin, Reader, Taken, WindowFrame};
-use crate::broker::{Entry, Missing, Page};
+use crate::broker::{Entry, Missing, Page, PageLimit};
 use crate::protocol::{Address, Cursor, Frame};
 
 /// Bounds of one feed.
@@ -17,7 +17,8 @@ pub(crate) struct FeedLimits {
     pub(crate) batch_frames: usize,
     /// About how many bytes are handed out at once.
     pub(crate) batch_bytes: usize,
-    /// Entries read from the log at once.
+    /// Entries read from the log at once, and together no more than `batch_bytes`: a stream holds its page until the
+    /// client has taken it.
     pub(crate) page: usize,
     /// A feed that was live once and is further behind than this many events of the log is too slow.
     pub(crate) lag: u64,
@@ -50,12 +51,12 @@ pub(crate) enum Step {
     Frames(Vec<Arc<WindowFrame>>),
     /// Tell the client that something is missing.
     Gap(Missing),
-    /// Read at most this many entries of the log after a cursor, and give them to [`Feed::accept`].
+    /// Read at most this much of the log after a cursor, and give them to [`Feed::accept`].
     ReadLog {
         /// The cursor.
         after: Cursor,
-        /// The number.
-        limit: usize,
+        /// How much.
+        limit: PageLimit,
     },
     /// Nothing: sleep until woken.
     Idle,
@@ -107,7 +108,8 @@ impl Feed {
             return Step::TooSlow;
         }
         if let Mode::Replay { after } = self.mode {
-            return Step::ReadLog { after, limit: self.limits.page };
+            let limit = PageLimit { entries: self.limits.page, bytes: self.limits.batch_bytes as u64 };
+            return Step::ReadLog { after, limit };
         }
         match self.reader.take(self.limits.batch_frames, self.limits.batch_bytes) {
             Taken::Frames(frames) => Step::Frames(frames),

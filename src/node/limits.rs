@@ -34,7 +34,7 @@ pub struct Limits {
     pub topics_per_stream: usize,
     /// Frames that a stream takes from the window at once.
     pub batch_frames: usize,
-    /// Bytes that a stream takes from the window at once: what one write brings to the socket.
+    /// Bytes that a stream takes from the window or the log at once: what one write brings to the socket.
     pub batch_bytes: usize,
     /// How far the tail may be behind the log, in milliseconds, before the node calls itself degraded.
     pub ready_lag_ms: u64,

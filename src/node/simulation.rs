@@ -208,7 +208,7 @@ impl World {
             }
             Step::Gap(missing) => client.settled = missing.resumed_after,
             Step::ReadLog { after, limit } => {
-                let page = self.log.read_after(after, limit);
+                let page = self.log.read_after(after, limit.entries);
                 let (gap, frames) = client.feed.accept(&page, Instant::now());
                 if let Some(missing) = gap {
                     client.settled = missing.resumed_after;

@@ -17,7 +17,7 @@ use super::feed::{Feed, Step};
 use super::metrics::Metrics;
 use super::window::{Window, WindowFrame};
 use super::writer::{SocketWriter, StreamEnd, WriteError};
-use crate::broker::{Broker, Entry, Missing, Page, StoreError};
+use crate::broker::{Broker, Entry, Missing, Page, PageLimit, StoreError};
 use crate::protocol::api::GapEvent;
 use crate::protocol::encode::HEARTBEAT;
 use crate::protocol::event::control;
@@ -359,7 +359,7 @@ impl Following {
         self.write_mail(writer, &messages).await
     }
 
-    async fn replay(&mut self, writer: &SocketWriter, after: Cursor, limit: usize) -> Wrote {
+    async fn replay(&mut self, writer: &SocketWriter, after: Cursor, limit: PageLimit) -> Wrote {
         self.connection().replaying.store(true, Ordering::Relaxed);
         let question = read_page(&self.context, after, limit);
         let page = match tokio::time::timeout(self.context.timing.log_read, question).await {
@@ -410,7 +410,7 @@ pub(crate) async fn unconfirmed(
 }
 
 /// Reads a page of the log under a permit, so that a storm of reconnects is no storm on the log.
-async fn read_page(context: &StreamContext, after: Cursor, limit: usize) -> Result<Page, String> {
+async fn read_page(context: &StreamContext, after: Cursor, limit: PageLimit) -> Result<Page, String> {
     let _permit = context.replay_permits.acquire().await.map_err(|closed| closed.to_string())?;
     context.metrics.replay_pages.fetch_add(1, Ordering::Relaxed);
     context.broker.read_after(after, limit).await.map_err(|error| {

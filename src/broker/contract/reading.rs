@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Bed, at_most, bytes_of, check_gap, event, ids, named};
-use crate::broker::{Entry, LogLimits, NewEvent};
+use crate::broker::{Entry, LogLimits, NewEvent, PageLimit};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Cursor, Epoch, EventType, Position};
 
@@ -162,6 +162,24 @@ pub(super) async fn the_newest_entries_stay_within_both_limits(bed: &Bed) {
     ] {
         let newest = log.read_newest(limit, bytes).await.unwrap();
         assert_eq!(ids(&newest), named(expected), "at most {limit} and {bytes} bytes");
+    }
+    log.close().await;
+}
+
+pub(super) async fn a_page_stays_within_both_limits_but_is_never_empty(bed: &Bed) {
+    let log = bed.open(LogLimits::default()).await;
+    let cursors = log.put_many(9).await;
+    let one = bytes_of(&event("m0", "all"));
+    for (entries, bytes, expected) in [
+        (3, u64::MAX, 1..4),
+        (100, 4 * one, 1..5),
+        (100, 5 * one - 1, 1..5),
+        (100, u64::MAX, 1..9),
+        (100, one - 1, 1..2),
+        (100, 0, 1..2),
+    ] {
+        let page = log.read_after(cursors[0], PageLimit { entries, bytes }).await.unwrap();
+        assert_eq!(ids(&page.entries), named(expected), "at most {entries} and {bytes} bytes");
     }
     log.close().await;
 }

@@ -15,7 +15,7 @@ use super::writer::{Command, Writer};
 use super::writing::Rules;
 use crate::broker::{
     AppendError, Appended, Bounds, BrokerUrl, Durability, Entry, LogLimits, Mailbox, NewEvent, OpenError,
-    Page, StoreError,
+    Page, PageLimit, StoreError,
 };
 use crate::protocol::{Address, Cursor, Position};
 use crate::runtime::Tasks;
@@ -116,7 +116,7 @@ impl Embedded {
     pub(in crate::broker) async fn read_after(
         &self,
         after: Cursor,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Page, StoreError> {
         self.shared.store.read(move |tables| reading::read_after(tables, after, limit)).await
     }
@@ -165,7 +165,7 @@ impl Follower {
         loop {
             // Marked as seen before the read: what is appended after the read wakes the wait below.
             self.newest.borrow_and_update();
-            let page = self.log.read_after(self.at, limit.max(1)).await?;
+            let page = self.log.read_after(self.at, PageLimit::entries(limit.max(1))).await?;
             let reached = page.entries.last().map(|entry| entry.cursor);
             if let Some(at) = reached.or(page.gap.map(|gap| gap.resumed_after)) {
                 // No await between here and the return: a cancelled call has not moved.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::tables::{BoxState, Meta, Reads, Tables, entry_bytes};
-use crate::broker::{Entry, StoreError};
+use crate::broker::{Entry, PageLimit, StoreError};
 use crate::protocol::{Address, Epoch, MessageId, Position};
 
 /// A log in RAM.
@@ -58,10 +58,14 @@ impl Reads for Memory {
         Ok(found.ok().and_then(|index| self.entries.get(index).cloned()))
     }
 
-    fn entries_after(&self, after: Position, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let from = self.index_after(after);
-        let to = self.entries.len().min(from.saturating_add(limit));
-        Ok(self.entries.range(from..to).cloned().collect())
+    fn entries_after(&self, after: Position, limit: PageLimit) -> Result<Vec<Entry>, StoreError> {
+        let mut bytes = 0_u64;
+        let fitting = self.entries.range(self.index_after(after)..).take(limit.entries).take_while(|entry| {
+            let is_first = bytes == 0;
+            bytes += entry_bytes(entry);
+            is_first || bytes <= limit.bytes
+        });
+        Ok(fitting.cloned().collect())
     }
 
     fn newest_entries(&self, limit: usize, max_bytes: u64) -> Result<Vec<Entry>, StoreError> {

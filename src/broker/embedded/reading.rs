@@ -3,12 +3,12 @@
 
 use super::tables::Reads;
 use super::writing::is_older;
-use crate::broker::{LogLimits, Mailbox, Missing, Page, StoreError};
+use crate::broker::{LogLimits, Mailbox, Missing, Page, PageLimit, StoreError};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Address, Cursor, Position};
 
 /// Entries after a cursor, and what is missing before them.
-pub(super) fn read_after(tables: &dyn Reads, after: Cursor, limit: usize) -> Result<Page, StoreError> {
+pub(super) fn read_after(tables: &dyn Reads, after: Cursor, limit: PageLimit) -> Result<Page, StoreError> {
     let gap = missing(tables, after)?;
     let from = gap.map_or(after.position, |gap| gap.resumed_after.position);
     Ok(Page { gap, entries: tables.entries_after(from, limit)? })

@@ -1,7 +1,7 @@
 //! What the rules need from a place that keeps the log: a few ordered tables and the numbers about them ([`Meta`]).
 //! A store decides nothing; it holds. Read [`Meta`] first.
 
-use crate::broker::{Bounds, Entry, StoreError};
+use crate::broker::{Bounds, Entry, PageLimit, StoreError};
 use crate::protocol::{Address, Cursor, Epoch, MessageId, Position};
 
 /// The numbers about a log, kept and changed together with its tables.
@@ -99,8 +99,8 @@ pub(super) trait Reads {
     fn meta(&self) -> &Meta;
     /// The log entry at a position.
     fn entry(&self, at: Position) -> Result<Option<Entry>, StoreError>;
-    /// Log entries after a position, oldest first.
-    fn entries_after(&self, after: Position, limit: usize) -> Result<Vec<Entry>, StoreError>;
+    /// Log entries after a position, oldest first; at least one if there is one.
+    fn entries_after(&self, after: Position, limit: PageLimit) -> Result<Vec<Entry>, StoreError>;
     /// The newest log entries, oldest of them first, whose bytes together stay within a bound.
     fn newest_entries(&self, limit: usize, max_bytes: u64) -> Result<Vec<Entry>, StoreError>;
     /// Position of the newest log entry before a position.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::AppState;
 use super::error::ApiError;
 use super::path::Named;
-use crate::broker::{Entry, Page};
+use crate::broker::{Entry, Page, PageLimit};
 use crate::protocol::api::{EventLedger, GapEvent, History, LogEvent, Pending, WrittenBy};
 use crate::protocol::{Address, Cursor, Resume, Topic, UserId};
 
@@ -50,7 +50,7 @@ pub(crate) async fn history(
             )));
         }
     };
-    let page = app.ask(app.broker.read_after(after, limit)).await?;
+    let page = app.ask(app.broker.read_after(after, PageLimit::entries(limit))).await?;
     // A page of a topic is a page of the log with the others left out, so it may be short, or empty, with a `next`.
     let next = (page.entries.len() == limit)
         .then(|| page.entries.last().map(|last| last.cursor.to_event_id()))

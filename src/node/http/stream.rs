@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::AppState;
 use super::error::ApiError;
 use super::listener::Takeover;
-use crate::broker::Missing;
+use crate::broker::{Missing, PageLimit};
 use crate::node::close::{CloseCode, close_frame};
 use crate::node::config::RejectMode;
 use crate::node::connections::{AckMode, Connection, Identity};
@@ -236,7 +236,7 @@ async fn start(
         return Ok(Start { feed, resumed: Resumed::Replayed, gap: None });
     }
     // Not in the window: the log says whether the cursor is sound.
-    match app.broker.read_after(cursor, 1).await?.gap {
+    match app.broker.read_after(cursor, PageLimit::entries(1)).await?.gap {
         None => Ok(Start { feed, resumed: Resumed::Replayed, gap: None }),
         Some(Missing { reason, resumed_after, missed }) => {
             let feed = feed.restart(resumed_after);

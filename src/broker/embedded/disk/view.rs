@@ -7,7 +7,7 @@ use fjall::{Guard, Readable, SingleWriterTxKeyspace, SingleWriterWriteTx};
 use super::super::record::{self, InvalidRecord};
 use super::super::tables::{BoxState, Meta, Reads, Tables};
 use super::{Disk, Spaces};
-use crate::broker::{Entry, StoreError};
+use crate::broker::{Entry, PageLimit, StoreError};
 use crate::protocol::{Address, MessageId, Position};
 
 /// Where the old ends of the tables are that are kept by age. A scan from the very beginning would walk over a grave
@@ -96,8 +96,19 @@ impl<S: Readable> Reads for View<'_, S> {
         value.map(read).transpose().map_err(self.invalid(GET))
     }
 
-    fn entries_after(&self, position: Position, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.scan(&self.spaces().log, after(position), limit, |key, value| self.read_entry(key, value))
+    fn entries_after(&self, position: Position, limit: PageLimit) -> Result<Vec<Entry>, StoreError> {
+        const READ: &str = "read entries";
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        for record in self.source.range(&self.spaces().log, after(position)).take(limit.entries) {
+            let (key, value) = record.into_inner().map_err(self.failed(READ))?;
+            bytes += record::entry_record_bytes(&value);
+            if bytes > limit.bytes && !entries.is_empty() {
+                break;
+            }
+            entries.push(self.read_entry(&key, &value).map_err(self.invalid(READ))?);
+        }
+        Ok(entries)
     }
 
     fn newest_entries(&self, limit: usize, max_bytes: u64) -> Result<Vec<Entry>, StoreError> {

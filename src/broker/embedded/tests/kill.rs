@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
 use super::*;
+use crate::broker::PageLimit;
 
 const DIRECTORY: &str = "SSE_LAB_TEST_KILLED_LOG";
 const DURABILITY: &str = "SSE_LAB_TEST_KILLED_DURABILITY";
@@ -79,7 +80,7 @@ fn kill_in_the_middle(path: &Path, durability: &str) -> Vec<(String, Cursor)> {
 async fn check_survivors(path: &Path, acknowledged: &[(String, Cursor)]) {
     let log = open(&BrokerUrl::File(path.to_owned()), limits(), 1).await;
     let bounds = log.bounds().await.unwrap();
-    let kept = log.read_after(bounds.start_cursor(), usize::MAX).await.unwrap().entries;
+    let kept = log.read_after(bounds.start_cursor(), PageLimit::entries(usize::MAX)).await.unwrap().entries;
     assert_eq!(bounds.length, kept.len() as u64);
     assert!(kept.is_sorted_by(|a, b| a.cursor.position < b.cursor.position));
     for (id, cursor) in acknowledged {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::broker::Missing;
+use crate::broker::{Missing, PageLimit};
 use crate::protocol::Position;
 use crate::protocol::api::GapReason;
 
@@ -26,9 +26,9 @@ async fn a_restart_keeps_history_ids_mailboxes_overflow_and_trim() {
     assert_eq!(log.mailbox_ids(&user()).await, (vec!["m3".to_owned(), "m4".to_owned()], 3));
     let again = log.append(mail("m0")).await.unwrap();
     assert_eq!((again.cursor, again.duplicate), (cursors[0], true), "its entry is trimmed, its id is not");
-    let page = log.read_after(cursors[1], 10).await.unwrap();
+    let page = log.read_after(cursors[1], PageLimit::entries(10)).await.unwrap();
     assert_eq!((page.gap, ids(&page.entries)), (None, vec!["m2".into(), "m3".into(), "m4".into()]));
-    let page = log.read_after(cursors[0], 10).await.unwrap();
+    let page = log.read_after(cursors[0], PageLimit::entries(10)).await.unwrap();
     assert_eq!(page.gap.map(|gap| gap.reason), Some(GapReason::Trimmed));
     let next = log.put(event("m5")).await;
     assert!(next.epoch == cursors[4].epoch && next.position > cursors[4].position, "{next}");
@@ -48,7 +48,7 @@ async fn an_emptied_directory_begins_another_history() {
     let bounds = log.bounds().await.unwrap();
     assert_ne!(bounds.epoch, cursor.epoch);
     assert_eq!((bounds.length, bounds.newest), (0, Position::ZERO));
-    let page = log.read_after(cursor, 10).await.unwrap();
+    let page = log.read_after(cursor, PageLimit::entries(10)).await.unwrap();
     assert_eq!(page.gap.map(|gap| gap.reason), Some(GapReason::Epoch));
     log.close().await;
 }
@@ -90,16 +90,16 @@ async fn a_lost_tail_is_a_rollback_for_those_who_had_read_it() {
     // Nothing new yet: the cursors lie beyond the newest entry.
     let log = open(&places.file(), LogLimits::default(), 30_000).await;
     for cursor in [lost, lost_too] {
-        let page = log.read_after(cursor, 10).await.unwrap();
+        let page = log.read_after(cursor, PageLimit::entries(10)).await.unwrap();
         check_rollback(page.gap, kept);
         assert_eq!(page.entries, []);
     }
-    assert_eq!(log.read_after(kept, 10).await.unwrap().gap, None);
+    assert_eq!(log.read_after(kept, PageLimit::entries(10)).await.unwrap().gap, None);
     // New entries have passed them: only the missing entry tells.
     let new = log.put(event("new")).await;
     assert!(new.position > lost_too.position);
     for cursor in [lost, lost_too] {
-        let page = log.read_after(cursor, 10).await.unwrap();
+        let page = log.read_after(cursor, PageLimit::entries(10)).await.unwrap();
         check_rollback(page.gap, kept);
         assert_eq!(ids(&page.entries), ["new"]);
     }
@@ -124,7 +124,7 @@ async fn positions_of_a_lost_tail_are_not_given_out_again() {
     let log = open(&places.file(), LogLimits::default(), 2_000).await;
     let new = log.put(event("new")).await;
     assert!(new.position > lost.position, "{new} must come after {lost}");
-    let page = log.read_after(lost, 10).await.unwrap();
+    let page = log.read_after(lost, PageLimit::entries(10)).await.unwrap();
     assert_eq!(page.gap.map(|gap| gap.reason), Some(GapReason::Rollback));
     assert_eq!(ids(&page.entries), ["new"]);
     log.close().await;

@@ -1,6 +1,7 @@
 //! What the passing of time does, forwards and backwards.
 
 use super::*;
+use crate::broker::PageLimit;
 use crate::protocol::{Epoch, Position};
 
 use super::super::disk::{Disk, WriteView};
@@ -54,7 +55,7 @@ async fn old_entries_are_trimmed_without_an_append() {
         assert_eq!((bounds.start_cursor(), bounds.newest_cursor(), bounds.length), (young, young, 0));
         assert_eq!(bounds.bytes, 0);
         // Whoever had read everything misses nothing.
-        assert_eq!(log.read_after(young, 10).await.unwrap().gap, None);
+        assert_eq!(log.read_after(young, PageLimit::entries(10)).await.unwrap().gap, None);
         log.close().await;
     }
 }
