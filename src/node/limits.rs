@@ -22,6 +22,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// How long a client may take to send a request's head, also the first one after connecting.
     pub head_timeout: Duration,
+    /// How long a client may take to send a request's body.
+    pub body_timeout: Duration,
     /// How long what was sent to a peer may stay unacknowledged (`TCP_USER_TIMEOUT`).
     pub peer_timeout: Duration,
     /// How long a publish may wait for the log. After that its outcome is unknown, and the publisher is told so.
@@ -55,6 +57,7 @@ impl Default for Limits {
             spare_sockets: 1_024,
             head_bytes: 16 * 1024,
             head_timeout: Duration::from_secs(15),
+            body_timeout: Duration::from_secs(30),
             peer_timeout: Duration::from_secs(60),
             publish_deadline: Duration::from_secs(5),
             log_read_deadline: Duration::from_secs(10),

@@ -187,6 +187,7 @@ impl Parts {
             sockets: config.limits.sockets(config.max_connections),
             head_bytes: config.limits.head_bytes,
             head_timeout: config.limits.head_timeout,
+            body_timeout: config.limits.body_timeout,
             stall: config.write_stall,
             peer_timeout: config.limits.peer_timeout,
         };

@@ -1,10 +1,13 @@
 //! The only place where a status is chosen for an error. Errors are problem details (RFC 9457) with a stable code.
 //! Read [`ApiError`] first.
 
+use std::error::Error;
+
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
+use super::body::BodyTooSlow;
 use crate::broker::{AppendError, StoreError};
 use crate::protocol::api::Problem;
 
@@ -19,6 +22,8 @@ pub(crate) enum ApiError {
     Body(String),
     /// The body, or the payload in it, is too large.
     TooLarge(String),
+    /// The body did not come in time.
+    TooSlow(String),
     /// There is no such thing.
     NotFound(String),
     /// The path exists, with other methods.
@@ -55,6 +60,9 @@ impl ApiError {
             }
             Self::TooLarge(detail) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large", detail)
+            }
+            Self::TooSlow(detail) => {
+                (StatusCode::REQUEST_TIMEOUT, "too_slow", "The body did not come in time", detail)
             }
             Self::NotFound(detail) => (StatusCode::NOT_FOUND, "not_found", "There is no such thing", detail),
             Self::Method => (
@@ -133,8 +141,11 @@ impl From<JsonRejection> for ApiError {
 impl From<BytesRejection> for ApiError {
     fn from(rejection: BytesRejection) -> Self {
         let detail = rejection.body_text();
+        let mut causes = std::iter::successors(Some(&rejection as &dyn Error), |error| (*error).source());
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             Self::TooLarge(detail)
+        } else if causes.any(|cause| cause.is::<BodyTooSlow>()) {
+            Self::TooSlow(detail)
         } else {
             Self::Invalid(detail)
         }

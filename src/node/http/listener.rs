@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tower::ServiceExt as _;
 
+use super::body::TimedBody;
 use crate::node::stream::Stream;
 use crate::node::writer::{Framing, SocketWriter, StreamEnd};
 use crate::runtime::Tasks;
@@ -34,6 +35,8 @@ pub(crate) struct ListenerLimits {
     pub(crate) head_bytes: usize,
     /// A request's head must be complete within this time; it is also how long an idle connection is kept.
     pub(crate) head_timeout: Duration,
+    /// A request's body must be complete within this time.
+    pub(crate) body_timeout: Duration,
     /// A write of a stream may make no progress for this long.
     pub(crate) stall: Duration,
     /// What was sent may stay unacknowledged for this long; then the peer counts as gone. Nothing else notices a
@@ -185,7 +188,8 @@ impl HttpConnection {
     async fn answer(&self, mut request: Request<Incoming>, hand: Hand) -> Result<Response, Infallible> {
         let framing = Framing::for_version(request.version());
         request.extensions_mut().insert(ConnectInfo(self.remote));
-        let response = self.router.clone().oneshot(request.map(Body::new)).await?;
+        let timed = |body| Body::new(TimedBody::new(body, self.limits.body_timeout));
+        let response = self.router.clone().oneshot(request.map(timed)).await?;
         let Some(stream) = response.extensions().get::<Takeover>().and_then(Takeover::take) else {
             return Ok(response);
         };
@@ -198,5 +202,50 @@ impl HttpConnection {
             std::future::pending::<()>().await;
         }
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+    use axum::extract::rejection::BytesRejection;
+    use axum::routing::post;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::node::http::error::ApiError;
+
+    const LIMITS: ListenerLimits = ListenerLimits {
+        sockets: 1,
+        head_bytes: 16 * 1024,
+        head_timeout: Duration::from_secs(60),
+        body_timeout: Duration::from_millis(20),
+        stall: Duration::from_secs(60),
+        peer_timeout: Duration::from_secs(60),
+    };
+
+    async fn length(body: Result<Bytes, BytesRejection>) -> Result<String, ApiError> {
+        Ok(body?.len().to_string())
+    }
+
+    #[tokio::test]
+    async fn a_client_that_keeps_its_body_to_itself_loses_its_socket() {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let router = Router::new().route("/", post(length));
+        let tasks = Tasks::new();
+        tasks.spawn("listener", Listener::new(socket, router, LIMITS, StreamEnd::Abort).run(tasks.clone()));
+        // There is one socket, so the second round needs that of the first.
+        for _ in 0..2 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"POST / HTTP/1.1\r\nHost: n\r\nContent-Length: 3\r\n\r\n{").await.unwrap();
+            let mut answer = String::new();
+            let whole = client.read_to_string(&mut answer);
+            tokio::time::timeout(Duration::from_secs(30), whole).await.unwrap().unwrap();
+            assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+            assert!(answer.contains("\"code\":\"too_slow\""), "{answer}");
+        }
+        tasks.token().cancel();
+        assert_eq!(tasks.join(Duration::from_secs(30)).await, Ok(()));
     }
 }

@@ -1,6 +1,7 @@
 //! The HTTP interface of a node: routes, and what all handlers share. Handlers read the node's parts and never
 //! change another's state but by calling it. Read [`router`] first.
 
+pub(crate) mod body;
 pub(crate) mod connections;
 pub(crate) mod error;
 pub(crate) mod history;
