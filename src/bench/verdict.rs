@@ -45,6 +45,23 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// All of them, the worst first.
+    pub const ALL: [Self; 13] = [
+        Self::VerificationFailed,
+        Self::Invalid,
+        Self::ThresholdsFailed,
+        Self::Unknown,
+        Self::FaultFailed,
+        Self::SetupFailed,
+        Self::TeardownFailed,
+        Self::BadScenario,
+        Self::Interrupted,
+        Self::AddressInUse,
+        Self::Internal,
+        Self::Usage,
+        Self::Pass,
+    ];
+
     /// The exit code of the process.
     #[must_use]
     pub fn code(self) -> u8 {
@@ -396,23 +413,8 @@ mod tests {
 
     #[test]
     fn the_worst_exit_wins_in_the_order_of_the_documentation() {
-        let order = [
-            Exit::VerificationFailed,
-            Exit::Invalid,
-            Exit::ThresholdsFailed,
-            Exit::Unknown,
-            Exit::FaultFailed,
-            Exit::SetupFailed,
-            Exit::TeardownFailed,
-            Exit::BadScenario,
-            Exit::Interrupted,
-            Exit::AddressInUse,
-            Exit::Internal,
-            Exit::Usage,
-            Exit::Pass,
-        ];
-        assert!(order.is_sorted_by(|worse, better| worse > better));
-        let codes = order.map(Exit::code);
+        assert!(Exit::ALL.is_sorted_by(|worse, better| worse > better));
+        let codes = Exit::ALL.map(Exit::code);
         assert_eq!(codes, [120, 122, 99, 121, 123, 100, 101, 104, 105, 106, 1, 2, 0]);
     }
 }

@@ -340,4 +340,18 @@ mod tests {
         check_refused(&["sse-bench", "publish", "http://h", "--to", "everyone"], "broadcast");
         check_refused(&["sse-bench", "swarm", "http://h", "-c", "0"], "--clients");
     }
+
+    #[test]
+    fn every_command_and_flag_is_in_the_documentation() {
+        let page = include_str!("../../../docs/scenarios.md");
+        let cli = Cli::command();
+        let mut missing = Vec::new();
+        for command in cli.get_subcommands() {
+            missing.extend(Some(format!("| `{}` |", command.get_name())));
+            let flags = command.get_arguments().chain(cli.get_arguments());
+            missing.extend(flags.filter_map(|flag| flag.get_long()).map(|long| format!("--{long}")));
+        }
+        missing.retain(|text| !page.contains(text.as_str()));
+        assert!(missing.is_empty(), "not in docs/scenarios.md: {missing:?}");
+    }
 }

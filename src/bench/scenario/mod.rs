@@ -2,6 +2,8 @@
 //! where each value stood, then into checked types. Never touches the disk.
 
 mod clients;
+#[cfg(test)]
+mod docs;
 mod faults;
 mod limits;
 mod model;

@@ -44,6 +44,8 @@ impl<'a> Section<'a> {
     }
 
     fn ask(&self, key: &'static str) -> Option<&'a Node> {
+        #[cfg(test)]
+        super::docs::asked(self.path(key));
         self.asked.borrow_mut().push(key);
         self.table.get(key)
     }
@@ -249,8 +251,9 @@ impl<'a> Section<'a> {
 
     /// Keys of later versions: they are refused as such, not as unknown.
     pub(super) fn later(&self, keys: &[&'static str]) {
+        self.asked.borrow_mut().extend(keys);
         for key in keys {
-            if self.ask(key).is_some() {
+            if self.table.contains_key(*key) {
                 self.refuse(key, "is not in this version");
             }
         }

@@ -1,0 +1,148 @@
+//! Holds `docs/scenarios.md` to the code: every key that the parser asks for, every metric, every name in a verdict and
+//! every exit code stands in it, and its examples are scenarios.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use crate::bench::ledger::Account;
+use crate::bench::metric::Metric;
+use crate::bench::payload::RunId;
+use crate::bench::plan::{PhaseId, Plan};
+use crate::bench::recorder::Recorder;
+use crate::bench::verdict::{Exit, Judged, Verdict};
+
+use super::parse;
+
+const PAGE: &str = include_str!("../../../docs/scenarios.md");
+
+thread_local! {
+    static ASKED: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// The parser asked for a key.
+pub(super) fn asked(path: String) {
+    ASKED.with_borrow_mut(|asked| asked.insert(path));
+}
+
+/// Every section, and every form that a value may have.
+const SPAWN: &str = r#"
+schema = 1
+name = "spawn"
+duration = "10s"
+[cluster]
+flags = { keep-events = 5 }
+[lb]
+[clients.G]
+clients = 1
+subscribe = {}
+reconnect = {}
+[publishers.P]
+rate = 1
+mix = { broadcast = 1 }
+payload = { dist = "lognormal", median = 200, p99 = 300 }
+[[faults]]
+at = "1s"
+type = "kill"
+[[faults]]
+at = "2s"
+type = "reconnect-storm"
+[verify]
+quiesce = {}
+[thresholds]
+[output]
+"#;
+
+const ATTACH: &str = r#"
+schema = 1
+name = "attach"
+duration = "10s"
+[cluster]
+attach = ["http://127.0.0.1:1"]
+[clients.G]
+executor = "ramping"
+stages = [{ duration = "1s", target = 1 }]
+[publishers.P]
+start_rate = 1
+stages = [{ duration = "1s", target = 1 }]
+"#;
+
+/// Whether a line of a table begins with this.
+fn has_row(cell: &str) -> bool {
+    PAGE.lines().any(|line| line.starts_with(&format!("| {cell} |")))
+}
+
+#[track_caller]
+fn assert_told<'a>(what: &str, names: impl IntoIterator<Item = &'a str>, is_told: impl Fn(&str) -> bool) {
+    let missing: Vec<&str> = names.into_iter().filter(|name| !is_told(name)).collect();
+    assert!(missing.is_empty(), "{what} that are not in docs/scenarios.md: {missing:?}");
+}
+
+#[test]
+fn every_key_is_in_the_documentation_and_nothing_else_is() {
+    for text in [SPAWN, ATTACH] {
+        parse("docs.toml", text, &[]).unwrap();
+    }
+    let asked = ASKED.take().into_iter();
+    // Elements of lists are numbered; the page says N.
+    let number = |part: &str| if part.parse::<u32>().is_ok() { "N".to_owned() } else { part.to_owned() };
+    let keys: BTreeSet<String> =
+        asked.map(|key| key.split('.').map(number).collect::<Vec<_>>().join(".")).collect();
+    assert!(keys.len() > 50 && keys.contains("publishers.P.payload.median"), "{keys:?}");
+    assert_told("keys", keys.iter().map(String::as_str), |key| has_row(&format!("`{key}`")));
+    let section = PAGE.split("\n## ").find(|section| section.starts_with("Keys")).unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let types = ["kill", "term", "restart", "pause", "reconnect-storm"];
+    let unknown: Vec<&str> =
+        rows.map(|(key, _)| key).filter(|key| !keys.contains(*key) && !types.contains(key)).collect();
+    assert!(unknown.is_empty(), "keys that only the documentation knows: {unknown:?}");
+}
+
+#[test]
+fn every_metric_is_in_the_documentation() {
+    assert_told("metrics", Metric::all().map(Metric::name), |name| {
+        let tables = PAGE.lines().filter(|line| line.starts_with("| `"));
+        tables.filter_map(|line| line.split('|').nth(1)).any(|cell| cell.contains(&format!("`{name}`")))
+    });
+}
+
+#[test]
+fn every_exit_code_is_in_the_documentation_the_worst_first() {
+    let row = |exit: Exit| format!("\n| {} | {} |", exit.code(), exit.word());
+    let places: Vec<Option<usize>> = Exit::ALL.iter().map(|exit| PAGE.find(&row(*exit))).collect();
+    assert!(places.iter().all(Option::is_some), "{:?} {places:?}", Exit::ALL.map(row));
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+#[test]
+fn every_name_in_a_verdict_is_in_the_documentation() {
+    let scenario = parse("docs.toml", SPAWN, &[]).unwrap();
+    let plan = Plan::new(&scenario, RunId::from_random(1));
+    let mut account = Account { order_unjudged: 1, ..Account::default() };
+    account.publishes.dropped = 1;
+    account.dropped_by.insert(PhaseId(0), 1);
+    let judged = Judged {
+        plan: &plan,
+        account: &account,
+        recorder: &Recorder::default(),
+        faults: &[],
+        troubles: &[],
+        quiescent: false,
+    };
+    let checks = Verdict::new(&judged).checks;
+    assert_eq!(checks.len(), 19, "{checks:?}");
+    assert_told("names", checks.iter().map(|check| check.name.as_str()), |name| {
+        has_row(&format!("`{name}`"))
+    });
+}
+
+#[test]
+fn the_examples_are_scenarios() {
+    let blocks = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let (whole, parts): (Vec<&str>, Vec<&str>) = blocks.partition(|block| block.starts_with("schema"));
+    assert_eq!((whole.len(), parts.len()), (1, 1));
+    // A part goes where the whole has nothing of it yet.
+    let head = whole[0].split("[thresholds]").next().unwrap();
+    for text in [whole[0].to_owned(), head.to_owned() + parts[0]] {
+        parse("docs.toml", &text, &[]).unwrap();
+    }
+}
