@@ -38,8 +38,8 @@ pub struct Limits {
     pub batch_frames: usize,
     /// Bytes that a stream takes from the window or the log at once: what one write brings to the socket.
     pub batch_bytes: usize,
-    /// How far the tail may be behind the log, in milliseconds, before the node calls itself degraded.
-    pub ready_lag_ms: u64,
+    /// How long the tail may be behind the log before the node calls itself degraded and refuses publishes.
+    pub ready_lag: Duration,
 }
 
 impl Limits {
@@ -65,7 +65,7 @@ impl Default for Limits {
             topics_per_stream: 256,
             batch_frames: 64,
             batch_bytes: 256 * 1024,
-            ready_lag_ms: 5_000,
+            ready_lag: Duration::from_secs(5),
         }
     }
 }

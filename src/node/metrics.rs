@@ -52,6 +52,8 @@ pub(crate) struct Metrics {
     pub(crate) mailbox_resent: AtomicU64,
     /// Messages confirmed.
     pub(crate) confirmed: AtomicU64,
+    /// Since when the tail has not read all of the log.
+    tail_behind_since: Mutex<Option<Instant>>,
     gaps: [AtomicU64; GAP_REASONS.len()],
     closed: [AtomicU64; CloseCode::ALL.len()],
     rejected: [AtomicU64; CloseCode::ALL.len()],
@@ -101,11 +103,25 @@ impl Metrics {
             replay_pages: AtomicU64::default(),
             mailbox_resent: AtomicU64::default(),
             confirmed: AtomicU64::default(),
+            tail_behind_since: Mutex::new(None),
             gaps: Default::default(),
             closed: Default::default(),
             rejected: Default::default(),
             latency,
         }
+    }
+
+    /// The tail has read all of the log, or knows that it has not.
+    pub(crate) fn note_tail(&self, caught_up: bool, now: Instant) {
+        let mut since = self.tail_behind_since.lock().unwrap_or_else(PoisonError::into_inner);
+        *since = if caught_up { None } else { since.or(Some(now)) };
+    }
+
+    /// For how long the tail has been behind the log. Positions cannot tell: after an hour of silence the first event
+    /// would make every tail an hour late.
+    pub(crate) fn tail_lag(&self, now: Instant) -> Duration {
+        let since = *self.tail_behind_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// A `GAP` was sent.
@@ -247,6 +263,20 @@ mod tests {
             metrics.rotate();
         }
         assert_eq!(metrics.latency().len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_tail_is_late_from_when_it_first_was_until_it_has_all() {
+        let metrics = Metrics::new(Instant::now());
+        let second = Duration::from_secs(1);
+        assert_eq!(metrics.tail_lag(Instant::now()), Duration::ZERO);
+        metrics.note_tail(false, Instant::now());
+        tokio::time::advance(second).await;
+        metrics.note_tail(false, Instant::now());
+        tokio::time::advance(second).await;
+        assert_eq!(metrics.tail_lag(Instant::now()), 2 * second);
+        metrics.note_tail(true, Instant::now());
+        assert_eq!(metrics.tail_lag(Instant::now()), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -239,7 +238,6 @@ fn app_state(
         drain_over: config.drain_over,
         reject: config.reject,
         limits: app_limits(config),
-        newest_published_ms: AtomicU64::new(0),
         context: Arc::new(context),
     }
 }
@@ -257,7 +255,7 @@ fn app_limits(config: &Config) -> AppLimits {
             page: config.replay_page,
             lag: config.lag_limit,
         },
-        ready_lag: limits.ready_lag_ms,
+        ready_lag: limits.ready_lag,
         health_deadline: limits.health_deadline,
     }
 }

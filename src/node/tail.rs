@@ -65,12 +65,15 @@ impl Tail {
                         backoff.reset();
                     }
                     self.publish(&page);
+                    // A page that is not full is the end of the log, as far as anybody can say.
+                    self.metrics.note_tail(page.entries.len() < self.page, Instant::now());
                 }
                 Err(error) => {
                     if backoff.attempt() == 0 {
                         tracing::warn!(%error, "the log cannot be read; trying again");
                     }
                     self.metrics.tail_errors.fetch_add(1, Ordering::Relaxed);
+                    self.metrics.note_tail(false, Instant::now());
                     let wait = backoff.next_wait(&mut rand::rng());
                     tokio::select! {
                         () = token.cancelled() => return,

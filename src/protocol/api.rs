@@ -361,7 +361,7 @@ pub struct NodeMetrics {
     pub total_messages_published: u64,
     /// Events that the tail read from the log since start.
     pub total_messages_tailed: u64,
-    /// How far the newest event that this node has read is behind the newest of the log, milliseconds; 0 when it has all.
+    /// For how long this node has not had all of the log, milliseconds; 0 when it has.
     pub tail_lag: u64,
     /// Bytes written to connections since start.
     pub total_bytes_sent: u64,
@@ -424,7 +424,7 @@ pub struct Server {
     pub state: String,
     /// Open streams.
     pub connections: u64,
-    /// How far it is behind the log, milliseconds; 0 when it has read all.
+    /// For how long it has not had all of the log, milliseconds; 0 when it has.
     pub lag: u64,
     /// Version.
     pub version: String,

@@ -11,6 +11,7 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::error::ApiError;
 use super::{AppState, process, publish};
@@ -33,11 +34,11 @@ pub(crate) async fn metrics(State(app): State<Arc<AppState>>) -> Result<Json<Nod
         total_messages_sent: count(&metrics.sent),
         messages_per_minute: metrics.sent_last_minute(),
         memory_usage: process::memory(),
-        state: state(&app, Some(&bounds)).to_owned(),
+        state: state(&app, true).to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         total_messages_published: count(&metrics.published),
         total_messages_tailed: count(&metrics.tailed),
-        tail_lag: tail_lag(&app, &bounds),
+        tail_lag: tail_lag_ms(&app),
         total_bytes_sent: count(&metrics.sent_bytes),
         total_connections: count(&metrics.opened),
         gaps: metrics.gaps(),
@@ -65,21 +66,19 @@ fn log_metrics(app: &AppState, bounds: &Bounds) -> LogMetrics {
     }
 }
 
-/// Milliseconds of the log that the tail has not read: how far the window's end is behind the newest entry.
-fn tail_lag(app: &AppState, bounds: &Bounds) -> u64 {
-    let tip = app.window.tip();
-    if tip.epoch == bounds.epoch && tip.position >= bounds.newest {
-        return 0;
-    }
-    bounds.newest.ms.saturating_sub(tip.position.ms).max(1)
+/// For how long the tail has been behind the log, milliseconds.
+fn tail_lag_ms(app: &AppState) -> u64 {
+    u64::try_from(app.context.metrics.tail_lag(Instant::now()).as_millis()).unwrap_or(u64::MAX)
 }
 
-fn state(app: &AppState, bounds: Option<&Bounds>) -> &'static str {
-    match bounds {
-        _ if app.drain.is_draining() => "draining",
-        None => "degraded",
-        Some(bounds) if tail_lag(app, bounds) > app.limits.ready_lag => "degraded",
-        Some(_) => "ready",
+/// `log_answers` is what the caller found out; asking is not for everybody who wants to know the state.
+fn state(app: &AppState, log_answers: bool) -> &'static str {
+    if app.drain.is_draining() {
+        "draining"
+    } else if !log_answers || app.context.metrics.tail_lag(Instant::now()) > app.limits.ready_lag {
+        "degraded"
+    } else {
+        "ready"
     }
 }
 
@@ -101,21 +100,32 @@ pub(crate) struct ReadyQuery {
 }
 
 async fn health(app: &AppState) -> Health {
-    // The question itself goes through the log: a log that does not answer is not ready.
-    let bounds = match tokio::time::timeout(app.limits.health_deadline, app.broker.bounds()).await {
-        Ok(Ok(bounds)) => Some(bounds),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "the log does not answer");
-            None
-        }
-        Err(_) => None,
-    };
-    let state = state(app, bounds.as_ref());
+    let proof = tokio::time::timeout(app.limits.health_deadline, proven(app)).await;
+    let state = state(app, proof.unwrap_or(false));
     Health {
         status: if state == "ready" { "UP" } else { "OUT_OF_SERVICE" },
         state,
         connections: app.connections.len() as u64,
-        tail_lag: bounds.map_or(0, |bounds| tail_lag(app, &bounds)),
+        tail_lag: tail_lag_ms(app),
+    }
+}
+
+/// The way from the log to the streams works: the log answers, and what it held when it was asked is in the window.
+async fn proven(app: &AppState) -> bool {
+    let newest = match app.broker.bounds().await {
+        Ok(bounds) => bounds.newest_cursor(),
+        Err(error) => {
+            tracing::warn!(%error, "the log does not answer");
+            return false;
+        }
+    };
+    let mut look = tokio::time::interval(Duration::from_millis(5));
+    loop {
+        let tip = app.window.tip();
+        if tip.epoch == newest.epoch && tip.position >= newest.position {
+            return true;
+        }
+        look.tick().await;
     }
 }
 
@@ -150,15 +160,15 @@ pub(crate) async fn actuator_health(State(app): State<Arc<AppState>>) -> Respons
 
 /// `GET /api/sse/servers`
 pub(crate) async fn servers(State(app): State<Arc<AppState>>) -> Json<Servers> {
-    let bounds = app.ask(app.broker.bounds()).await.ok();
+    let answers = app.ask(app.broker.bounds()).await.is_ok();
     // An embedded log has one node: this one.
     let server = Server {
         instance_id: app.node_id.clone(),
         instance_name: app.name.clone(),
         url: app.url.clone(),
-        state: state(&app, bounds.as_ref()).to_owned(),
+        state: state(&app, answers).to_owned(),
         connections: app.connections.len() as u64,
-        lag: bounds.as_ref().map_or(0, |bounds| tail_lag(&app, bounds)),
+        lag: tail_lag_ms(&app),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at: app.started_at,
     };

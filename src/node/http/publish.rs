@@ -10,6 +10,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::AppState;
 use super::error::ApiError;
@@ -137,7 +138,6 @@ async fn append(broker: &Broker, event: NewEvent, app: &AppState) -> Result<Publ
         Ok(appended) => appended?,
         Err(_) => return Err(ApiError::Unknown("the log did not answer in time".to_owned())),
     };
-    app.newest_published_ms.fetch_max(appended.cursor.position.ms, Ordering::Relaxed);
     let metrics = &app.context.metrics;
     let counter = if appended.duplicate { &metrics.duplicates } else { &metrics.published };
     counter.fetch_add(1, Ordering::Relaxed);
@@ -201,19 +201,13 @@ pub(crate) fn new_event(
     Ok(NewEvent { message_id, address, event_type, envelope: Arc::from(envelope), mailbox })
 }
 
-/// A node that does not keep up with the log must not be given more: what it published last and has not read back
-/// says how far it is behind, without a question to the log.
+/// A node that does not keep up with the log must not be given more.
 fn check_tail(app: &AppState) -> Result<(), ApiError> {
-    let published_ms = app.newest_published_ms.load(Ordering::Relaxed);
-    match too_far_behind(published_ms, app.window.tip().position.ms, app.limits.ready_lag) {
-        Some(ms) => Err(ApiError::Unavailable(format!("the node is {ms} ms behind the log"))),
-        None => Ok(()),
+    let lag = app.context.metrics.tail_lag(Instant::now());
+    if lag > app.limits.ready_lag {
+        return Err(ApiError::Unavailable(format!("the node has been behind the log for {lag:.1?}")));
     }
-}
-
-/// By how many milliseconds of the log the tail is behind, if that is more than it may be.
-fn too_far_behind(published_ms: u64, tip_ms: u64, limit_ms: u64) -> Option<u64> {
-    Some(published_ms.saturating_sub(tip_ms)).filter(|behind_ms| *behind_ms > limit_ms)
+    Ok(())
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<MessageId>, ApiError> {
@@ -232,16 +226,4 @@ pub(crate) fn parse<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, A
         | serde_json::error::Category::Syntax
         | serde_json::error::Category::Eof => ApiError::NotJson(error.to_string()),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tail_is_too_far_behind_only_beyond_the_limit() {
-        assert_eq!(too_far_behind(10_000, 4_999, 5_000), Some(5_001));
-        assert_eq!(too_far_behind(10_000, 5_000, 5_000), None);
-        assert_eq!(too_far_behind(0, 5_000, 5_000), None, "nothing was published yet");
-    }
 }

@@ -1,7 +1,6 @@
 //! Which path is answered by whom, and what all handlers share.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use axum::Router;
@@ -35,8 +34,8 @@ pub(crate) struct AppLimits {
     pub(crate) topics_per_stream: usize,
     /// Bounds of every feed.
     pub(crate) feed: FeedLimits,
-    /// Events that the tail may be behind while the node still counts as ready.
-    pub(crate) ready_lag: u64,
+    /// How long the tail may be behind the log while the node still counts as ready and takes publishes.
+    pub(crate) ready_lag: Duration,
     /// How long the log may take to answer a question about its health.
     pub(crate) health_deadline: Duration,
 }
@@ -68,8 +67,6 @@ pub(crate) struct AppState {
     pub(crate) reject: RejectMode,
     /// Bounds.
     pub(crate) limits: AppLimits,
-    /// Position of the newest event that this node published, milliseconds since 1970.
-    pub(crate) newest_published_ms: AtomicU64,
     /// What streams share.
     pub(crate) context: Arc<StreamContext>,
 }
