@@ -215,18 +215,28 @@ impl Following {
                 Err(ending) => return ending,
             }
             self.note_place();
+            // A replay may read for minutes, or wait for its permits, without an event for this client.
+            if let Err(error) = self.write_due(writer, &mut quiet).await {
+                return error.into();
+            }
             // A feed with a long backlog never waits; the other streams of this worker want their turn.
             tokio::task::consume_budget().await;
         }
     }
 
-    /// Sends what quiet streams need, then waits for a reason to ask the feed again.
-    async fn rest(&mut self, writer: &SocketWriter, quiet: &mut Quiet) -> Option<Ending> {
+    /// Sends what a stream needs that was sent nothing for a while.
+    async fn write_due(&self, writer: &SocketWriter, quiet: &mut Quiet) -> Result<(), WriteError> {
         if let Some(bytes) = quiet.due(Instant::now(), self.feed.cursor(), self.heartbeat) {
-            match writer.body(&bytes).await {
-                Ok(count) => self.count_bytes(count),
-                Err(error) => return Some(error.into()),
-            }
+            let count = writer.body(&bytes).await?;
+            self.count_bytes(count);
+        }
+        Ok(())
+    }
+
+    /// Sends what is due, then waits for a reason to ask the feed again.
+    async fn rest(&mut self, writer: &SocketWriter, quiet: &mut Quiet) -> Option<Ending> {
+        if let Err(error) = self.write_due(writer, quiet).await {
+            return Some(error.into());
         }
         let connection = Arc::clone(self.connection());
         let close_at = connection.close_order().map(|order| order.at);

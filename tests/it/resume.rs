@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sse_lab::broker::LogLimits;
-use sse_lab::client::Event;
+use sse_lab::client::{Event, Received};
 use sse_lab::protocol::api::{GapReason, Resumed};
 use sse_lab::protocol::event::control;
 
@@ -290,6 +290,35 @@ async fn a_replay_that_held_nothing_for_the_client_still_moves_its_cursor() {
             (control::CURSOR, published.last().unwrap())
         );
     }
+}
+
+#[tokio::test]
+async fn a_long_replay_of_what_is_for_others_is_not_silent() {
+    let directory = directory();
+    let log = OfflineLog::open(&directory, LogLimits::default()).await;
+    for number in 0..3_000 {
+        log.append("user:another", number, false).await;
+    }
+    let last = log.append("user:u", 3_000, false).await.cursor.to_string();
+    log.close().await;
+    let args =
+        ["--replay-page", "1", "--window-frames", "1", "--heartbeat", "10ms", "--cursor-every", "10ms"];
+    let node = Node::start(&[&["--broker", &file(&directory)], &args[..]].concat()).await;
+    let mut stream = Subscriber::after(&node, "userId=u", "earliest").await;
+    let (mut heartbeats, mut positions) = (0, 0);
+    loop {
+        match stream.received().await.unwrap() {
+            Received::Comment(_) => heartbeats += 1,
+            Received::Event(event) if event.event == control::CURSOR => positions += 1,
+            Received::Event(event) => {
+                assert_eq!((payload(&event), event.last_event_id), (json!(3_000), last));
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(heartbeats > 0, "a proxy would have closed the connection");
+    assert!(positions > 0, "a client that is cut off would begin again");
 }
 
 #[tokio::test]
