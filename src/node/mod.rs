@@ -18,6 +18,7 @@ mod drain;
 mod feed;
 mod http;
 pub mod limits;
+mod mailbox;
 mod metrics;
 #[expect(clippy::module_inception, reason = "the node itself, in the room of the node")]
 mod node;

@@ -16,7 +16,7 @@ use super::AppState;
 use super::error::ApiError;
 use super::path::Named;
 use crate::broker::{Appended, Broker, NewEvent};
-use crate::node::stream::confirm;
+use crate::node::mailbox::confirm;
 use crate::protocol::api::{AckRequest, Acked, PublishRequest, Published};
 use crate::protocol::{Address, ClientId, Envelope, EventType, MessageId, NodeId, Topic, UserId};
 

@@ -21,9 +21,8 @@ use crate::node::close::{CloseCode, close_frame};
 use crate::node::config::RejectMode;
 use crate::node::connections::{AckMode, Connection, Identity};
 use crate::node::feed::Feed;
-use crate::node::stream::{
-    Backlog, Body, Following, HeartbeatForm, Stream, confirm_or_repeat, gap_frame, unconfirmed,
-};
+use crate::node::mailbox::{confirm_or_repeat, unconfirmed};
+use crate::node::stream::{Backlog, Body, Following, HeartbeatForm, Stream, gap_frame};
 use crate::protocol::api::{ConnectionEvent, GapEvent, GapReason, Resumed};
 use crate::protocol::event::control;
 use crate::protocol::{ClientId, ConnectionId, Cursor, Frame, Resume, Topic, UserId};
