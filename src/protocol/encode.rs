@@ -97,12 +97,6 @@ fn put_data(mut rest: &str, out: &mut BytesMut) {
     }
 }
 
-/// A lone `retry:` line with its blank line: the preamble of a stream. Dispatches nothing.
-#[must_use]
-pub fn retry_preamble(retry: RetryMs) -> Bytes {
-    Bytes::from(format!("retry: {}\n\n", retry.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
