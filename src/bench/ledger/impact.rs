@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::bench::clock::RunTime;
 
 use super::account::{AnomalyKind, FaultImpact};
+use super::arrival::Ending;
 use super::findings::Findings;
-use super::subscriber::{Ending, Session};
+use super::subscriber::Session;
 use super::{Evidence, SubscriberLedger};
 
 /// One session that ended in a fault's window.

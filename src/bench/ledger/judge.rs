@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::bench::clock::RunTime;
 use crate::bench::plan::{AddressId, Plan, PublisherId, RECOVERY};
 
+use super::arrival::Ending;
 use super::findings::{Findings, Spot};
 use super::owed::Owed;
 use super::publish::{PublishOutcome, Sent, Series};
-use super::subscriber::{Ending, SeriesBook, Sightings, Witness};
+use super::subscriber::{SeriesBook, Sightings, Witness};
 use super::{Account, AnomalyKind, AuditLedger, PublishLedger, Runs, SubscriberLedger};
 
 /// What was acknowledged less than this before a stream ended for good (or, under at-most-once, before any stream

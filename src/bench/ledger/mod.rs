@@ -40,6 +40,7 @@
 //! - *inconsistent id*: one SSE id, two events.
 
 mod account;
+mod arrival;
 mod audit;
 mod findings;
 mod impact;
@@ -53,8 +54,9 @@ mod subscriber;
 mod tests;
 
 pub use account::{Account, Anomaly, AnomalyKind, Example, FaultImpact, PublishCounts, SeqRange, Unexpected};
+pub use arrival::{Arrival, Ending, Path};
 pub use audit::AuditLedger;
 pub use judge::{Evidence, FaultRecord, MARGIN, judge};
 pub use publish::{PublishLedger, PublishOutcome};
 pub use runs::Runs;
-pub use subscriber::{Arrival, Ending, Path, SubscriberLedger};
+pub use subscriber::SubscriberLedger;

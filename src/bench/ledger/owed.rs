@@ -4,9 +4,9 @@ use crate::bench::clock::RunTime;
 use crate::bench::scenario::Guarantee;
 
 use super::SubscriberLedger;
+use super::arrival::Ending;
 use super::judge::MARGIN;
 use super::publish::{Sent, Series};
-use super::subscriber::Ending;
 
 /// The spans of time in which a subscriber is owed what is published.
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ use crate::bench::payload::{Foreign, RunId, Stamp};
 use crate::bench::plan::{AddressId, Plan, PublisherId, REMEMBERED_IDS, SubscriberId};
 
 use super::Runs;
+use super::arrival::{Arrival, Ending, Path};
 
 /// Inversions that all clients together keep until they can be judged, each its share. Those of a healthy server are
 /// rare: only publishes that were in flight together.
@@ -25,57 +26,6 @@ const GAPS_MAX: usize = 1_024;
 /// to be sampled.
 const WITNESSES_OF_ALL: usize = 2 * REMEMBERED_IDS;
 const WITNESSES: RangeInclusive<usize> = 64..=1_000_000;
-
-/// How an event reached the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Path {
-    /// It was due while the session was open.
-    Live,
-    /// It was due before the session was confirmed: the server read it again for this client.
-    Replay,
-}
-
-/// What an arrival was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
-    /// The first time. Its latency counts.
-    New {
-        /// What it says of itself.
-        stamp: Stamp,
-        /// How it came.
-        path: Path,
-        /// For the first new event after a stream was lost: how long ago that was.
-        recovered_after: Option<Duration>,
-    },
-    /// It was here before.
-    Repeated {
-        /// In this very session.
-        in_session: bool,
-    },
-    /// The last event of an address.
-    Sentinel(AddressId),
-    /// Addressed to somebody else.
-    Leaked,
-    /// Of another run.
-    OtherRun,
-    /// Of no run.
-    Foreign,
-}
-
-/// Why a client connects no more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// The run was over and its stream was open.
-    RunOver,
-    /// The plan made it leave before that.
-    Left,
-    /// Its stream ended, and its policy is not to come back.
-    NoReconnect,
-    /// Its policy gave up (a browser after a 503, …): the server made it go away for good.
-    GaveUp,
-    /// It was still trying when the run was over.
-    Unreachable,
-}
 
 /// The book of one virtual client.
 #[derive(Debug, Clone)]

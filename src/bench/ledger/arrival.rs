@@ -1,0 +1,58 @@
+//! What a client is told of an event that arrived, and what it says when it leaves: the words between a subscriber and
+//! its ledger.
+
+use std::time::Duration;
+
+use crate::bench::payload::Stamp;
+use crate::bench::plan::AddressId;
+
+/// How an event reached the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Path {
+    /// It was due while the session was open.
+    Live,
+    /// It was due before the session was confirmed: the server read it again for this client.
+    Replay,
+}
+
+/// What an arrival was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// The first time. Its latency counts.
+    New {
+        /// What it says of itself.
+        stamp: Stamp,
+        /// How it came.
+        path: Path,
+        /// For the first new event after a stream was lost: how long ago that was.
+        recovered_after: Option<Duration>,
+    },
+    /// It was here before.
+    Repeated {
+        /// In this very session.
+        in_session: bool,
+    },
+    /// The last event of an address.
+    Sentinel(AddressId),
+    /// Addressed to somebody else.
+    Leaked,
+    /// Of another run.
+    OtherRun,
+    /// Of no run.
+    Foreign,
+}
+
+/// Why a client connects no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The run was over and its stream was open.
+    RunOver,
+    /// The plan made it leave before that.
+    Left,
+    /// Its stream ended, and its policy is not to come back.
+    NoReconnect,
+    /// Its policy gave up (a browser after a 503, …): the server made it go away for good.
+    GaveUp,
+    /// It was still trying when the run was over.
+    Unreachable,
+}
