@@ -192,12 +192,22 @@ async fn follow(
     if wish.resume != Resume::Live {
         metrics.resumed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
-    let gap = start.gap.map(|(reason, missed)| {
-        metrics.count_gap(reason);
-        let newest = Some(app.window.tip().to_event_id());
-        let oldest = Some(from.to_event_id());
-        GapEvent { reason, requested: wish.requested.clone(), oldest, newest, missed }
-    });
+    let gap = match start.gap {
+        None => None,
+        Some((reason, missed)) => {
+            metrics.count_gap(reason);
+            // A malformed cursor goes on live, although the log keeps more.
+            let oldest =
+                if reason == GapReason::Malformed { app.broker.bounds().await?.start_cursor() } else { from };
+            Some(GapEvent {
+                reason,
+                requested: wish.requested.clone(),
+                oldest: Some(oldest.to_event_id()),
+                newest: Some(app.window.tip().to_event_id()),
+                missed,
+            })
+        }
+    };
     let then = position_frame(from, gap.as_ref(), !entries.is_empty());
     let id = then.is_empty().then_some(from);
     let opening = opening(app, &wish.identity, start.resumed, id, overflowed);
