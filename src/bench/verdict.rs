@@ -198,7 +198,10 @@ impl Verdict {
         troubles.extend(fault_troubles(judged));
         troubles.extend(load_trouble(judged));
         let exits = checks.iter().map(exit_of_check).chain(thresholds.iter().map(exit_of_threshold));
-        let worst = exits.chain(troubles.iter().map(|trouble| trouble.exit)).max();
+        let exits = exits.chain(troubles.iter().map(|trouble| trouble.exit));
+        let is_interrupted = troubles.iter().any(|trouble| trouble.exit == Exit::Interrupted);
+        // What could not be found out because somebody ended the run early is no finding.
+        let worst = exits.filter(|exit| !(is_interrupted && *exit == Exit::Unknown)).max();
         Self { exit: worst.unwrap_or(Exit::Pass), checks, thresholds, troubles }
     }
 

@@ -267,3 +267,15 @@ fn a_threshold_of_its_own_says_how_many_publishes_a_run_may_drop() {
     assert_eq!(dropping(own, &[(10, 3)]).verdict.exit, Exit::Pass);
     assert_eq!(dropping(own, &[(10, 30)]).verdict.exit, Exit::ThresholdsFailed);
 }
+
+#[test]
+fn what_an_interrupted_run_did_not_find_out_does_not_hide_that_it_was_interrupted() {
+    let interrupted = |is_bad: bool| {
+        let mut run = Run::new(is_bad);
+        run.troubles.push(Trouble { exit: Exit::Interrupted, message: "interrupted".into() });
+        run.report()
+    };
+    assert_eq!(status(&interrupted(false), "recovery_time", "p(95)<1s").0, Status::Unknown);
+    assert_eq!(interrupted(false).verdict.exit, Exit::Interrupted);
+    assert_eq!(interrupted(true).verdict.exit, Exit::VerificationFailed, "a finding stays one");
+}
