@@ -43,7 +43,7 @@ fn one_seed_is_one_plan_whatever_the_run() {
 #[test]
 fn one_more_publisher_leaves_the_others_as_they_were() {
     let one = plan(QUICKSTART);
-    let more = plan_with(QUICKSTART, &["publishers.another.rate=5"], 1);
+    let more = plan_with(QUICKSTART, &["publishers.another={ rate = 5 }"], 1);
     let schedule = |plan: &Plan, name: &str| {
         let publisher = plan.publishers.iter().find(|publisher| publisher.name == name).unwrap();
         publisher.schedule().collect::<Vec<_>>()

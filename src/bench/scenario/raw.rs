@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::Problem;
+use super::problem::did_you_mean;
 
 /// Line and column, from 1 on; `None` for what `--set` put in.
 pub(super) type At = Option<(usize, usize)>;
@@ -149,8 +150,23 @@ pub(super) fn set(root: &mut Table, assignment: &str) -> Result<(), Problem> {
     if keys.iter().any(|key| key.is_empty()) {
         return Err(refuse(path, "--set takes key.path=value; a part of the path is empty".to_owned()));
     }
+    if let Some(message) = unknown_name(root, &keys) {
+        return Err(refuse(path, message));
+    }
     let value = value_of(text.trim());
     put(root, &keys, value).map_err(|message| refuse(path, message))
+}
+
+/// A group or publisher that the file does not have: most likely a typing error, and it would be added in silence.
+fn unknown_name(root: &Table, keys: &[&str]) -> Option<String> {
+    let [section @ ("clients" | "publishers"), name, _, ..] = keys else { return None };
+    let Value::Table(known) = &root.get(*section)?.value else { return None };
+    if known.contains_key(*name) {
+        return None;
+    }
+    let guess = did_you_mean(name, known.keys().map(String::as_str));
+    let known: Vec<&str> = known.keys().map(String::as_str).collect();
+    Some(format!("the scenario has no {name} in {section}{guess}; it has {}", known.join(", ")))
 }
 
 fn value_of(text: &str) -> Value {

@@ -304,6 +304,11 @@ fn a_bad_override_names_its_path() {
     check_override("name.deeper=5", "name.deeper", "nothing can be set inside");
     check_override("faults.3.at=5s", "faults.3.at", "numbered from 0");
     check_override("clients.c.clients=many", "clients.c.clients", "\"many\"");
+    check_override(
+        "clients.cc.clients=1",
+        "clients.cc.clients",
+        "no cc in clients, did you mean c?; it has c",
+    );
     check_override("clients.c.clint=1", "clients.c.clint", "did you mean clients?");
 }
 
