@@ -1,7 +1,9 @@
-//! Writes results to stdout. A reader that has gone (`sse-bench … | head`) is no error.
+//! Writes results to stdout, and what several commands put into them. A reader that has gone (`sse-bench … | head`) is no error.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
 
+use crate::bench::recorder::{Samples, Value};
 use crate::bench::report::text::Colour;
 use crate::bench::verdict::Exit;
 use crate::runtime::exit::Failure;
@@ -19,6 +21,19 @@ pub(super) fn print_bytes(bytes: &[u8]) -> Result<u8, Failure> {
             Err(Failure::new(Exit::Internal.code(), error))
         }
         Ok(()) | Err(_) => Ok(Exit::Pass.code()),
+    }
+}
+
+/// A time of a summary.
+pub(super) fn millis(value: Option<Duration>) -> Option<f64> {
+    value.map(|value| value.as_secs_f64() * 1e3)
+}
+
+/// The longest time of a summary, if everything came.
+pub(super) fn largest(samples: &Samples) -> Option<f64> {
+    match samples.max()? {
+        Value::Of(value) => millis(Some(value)),
+        Value::Lost => None,
     }
 }
 

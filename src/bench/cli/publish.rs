@@ -14,7 +14,7 @@ use crate::bench::payload::Stamp;
 use crate::bench::plan::{AddressId, Phases, PublisherId, PublisherPlan, Targets};
 use crate::bench::progress::Progress;
 use crate::bench::publisher::{Desk, Parcel, Published, Publisher, Retry, deliver};
-use crate::bench::recorder::{Samples, Trend, Value};
+use crate::bench::recorder::Trend;
 use crate::bench::scenario::{Arrival, LbPolicy, Mix, Pace, PayloadSize, Stage};
 use crate::bench::stopwatch::RunClock;
 use crate::bench::stranger::{EndMark, end_mark};
@@ -25,6 +25,10 @@ use crate::runtime::exit::Failure;
 
 /// How long the last answers are waited for.
 const PATIENCE: Duration = Duration::from_secs(75);
+/// The same after ^C.
+const PATIENCE_INTERRUPTED: Duration = Duration::from_secs(3);
+/// Where nothing was acknowledged by then, nobody is there.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
 /// The one address.
 const ADDRESS: AddressId = AddressId(0);
 
@@ -51,19 +55,35 @@ pub(super) async fn run(args: &PublishArgs, interrupt: &CancellationToken) -> Re
     let publisher = Publisher::new(plan(args), desk.clone());
     let (stop, give_up) = (interrupt.clone(), CancellationToken::new());
     let mut publishing = std::pin::pin!(publisher.run(stop, give_up.clone()));
-    let published = match tokio::time::timeout(args.duration + PATIENCE, &mut publishing).await {
-        Ok(published) => published,
-        Err(_) => {
+    let published = tokio::select! {
+        published = &mut publishing => published,
+        () = patience(args, &desk, interrupt) => {
             give_up.cancel();
             publishing.await
         }
     };
     let outcomes: Vec<PublishOutcome> = published.ledger.outcomes(ADDRESS).collect();
-    let is_marked = if args.no_end { false } else { send_end(&desk, &outcomes, args).await };
+    // Who took nothing will not take the mark either.
+    let has_something_to_mark = outcomes.contains(&PublishOutcome::Acknowledged);
+    let is_marked = !args.no_end && has_something_to_mark && send_end(&desk, &outcomes, args).await;
     let summary = summarise(args, &desk, &published, &outcomes, is_marked);
     print(args, &summary, published.last_failure.as_deref())?;
     let exit = judge(args, &summary, interrupt.is_cancelled());
     Ok(exit.code())
+}
+
+/// Ends when it is no use to wait any longer.
+async fn patience(args: &PublishArgs, desk: &Desk, interrupt: &CancellationToken) {
+    let time_is_up = async {
+        let rest = (args.duration + PATIENCE).saturating_sub(FIRST_ANSWER);
+        tokio::time::sleep(FIRST_ANSWER).await;
+        if desk.progress.snapshot().publish_ok > 0 {
+            tokio::time::sleep(rest).await;
+        }
+    };
+    if interrupt.run_until_cancelled(time_is_up).await.is_none() {
+        tokio::time::sleep(PATIENCE_INTERRUPTED).await;
+    }
 }
 
 fn desk(args: &PublishArgs) -> Result<Desk, Failure> {
@@ -129,7 +149,8 @@ async fn send_end(desk: &Desk, outcomes: &[PublishOutcome], args: &PublishArgs) 
 fn judge(args: &PublishArgs, summary: &Summary, was_interrupted: bool) -> Exit {
     let mut exit = if was_interrupted { Exit::Interrupted } else { Exit::Pass };
     if summary.acknowledged == 0 && summary.published > 0 {
-        exit = exit.max(Exit::SetupFailed);
+        // Nobody is there, or not who was meant: everything else follows from that.
+        return exit.max(Exit::SetupFailed);
     }
     if summary.refused + summary.indeterminate > 0 || (!args.no_end && !summary.end_mark) {
         exit = exit.max(Exit::VerificationFailed);
@@ -160,22 +181,11 @@ fn summarise(
         dropped: desk.progress.snapshot().publish_dropped,
         retries: published.retries,
         end_mark,
-        publish_time_p50_ms: millis(time.of_delivered(50.0)),
-        publish_time_p99_ms: millis(time.of_delivered(99.0)),
-        publish_time_max_ms: largest(&time),
-        dispatch_delay_p99_ms: millis(delay.of_delivered(99.0)),
+        publish_time_p50_ms: output::millis(time.of_delivered(50.0)),
+        publish_time_p99_ms: output::millis(time.of_delivered(99.0)),
+        publish_time_max_ms: output::largest(&time),
+        dispatch_delay_p99_ms: output::millis(delay.of_delivered(99.0)),
     }
-}
-
-fn largest(samples: &Samples) -> Option<f64> {
-    match samples.max()? {
-        Value::Of(value) => millis(Some(value)),
-        Value::Lost => None,
-    }
-}
-
-fn millis(value: Option<Duration>) -> Option<f64> {
-    value.map(|value| value.as_secs_f64() * 1e3)
 }
 
 fn print(args: &PublishArgs, summary: &Summary, failure: Option<&str>) -> Result<u8, Failure> {

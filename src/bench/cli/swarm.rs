@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::{Format, ReconnectAs, SwarmArgs};
 use super::output;
 use crate::bench::doctor::{self, Limits, Need};
-use crate::bench::recorder::{Counter, Samples, Trend, Value};
+use crate::bench::recorder::{Counter, Trend};
 use crate::bench::stranger::{Crowd, CrowdOptions, Found, Owed};
 use crate::bench::verdict::Exit;
 use crate::client::{HttpOptions, Policy};
@@ -164,22 +164,11 @@ fn summarise(args: &SwarmArgs, found: &Found, exit: Exit) -> Summary {
         reordered,
         unexpected,
         incomplete_clients: found.incomplete,
-        connect_time_p99_ms: millis(connect.of_delivered(99.0)),
-        delivery_latency_p50_ms: millis(latency.of_delivered(50.0)),
-        delivery_latency_p99_ms: millis(latency.of_delivered(99.0)),
-        delivery_latency_max_ms: largest(&latency),
+        connect_time_p99_ms: output::millis(connect.of_delivered(99.0)),
+        delivery_latency_p50_ms: output::millis(latency.of_delivered(50.0)),
+        delivery_latency_p99_ms: output::millis(latency.of_delivered(99.0)),
+        delivery_latency_max_ms: output::largest(&latency),
     }
-}
-
-fn largest(samples: &Samples) -> Option<f64> {
-    match samples.max()? {
-        Value::Of(value) => millis(Some(value)),
-        Value::Lost => None,
-    }
-}
-
-fn millis(value: Option<Duration>) -> Option<f64> {
-    value.map(|value| value.as_secs_f64() * 1e3)
 }
 
 fn render(args: &SwarmArgs, found: &Found, summary: &Summary) -> String {

@@ -61,6 +61,18 @@ async fn a_swarm_that_nobody_publishes_to_does_not_pass() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_nobody_answers_ends_and_says_so() {
+    // Bound and not listening: connects are refused.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    let output = in_time(bench(&["publish", &url, "-q", "5", "-z", "1s"]).output()).await;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(100), "{text}");
+    assert!(text.contains("0 acknowledged") && text.contains("refused"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_swarm_that_connects_nowhere_does_not_pass() {
     // Bound and not listening: nobody else can take the port, and connects are refused.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
