@@ -36,6 +36,7 @@ pub use http::{HttpOptions, HttpOptionsError, Trust};
 pub use reader::DecoderKind;
 pub use reconnect::{Decision, End, GiveUp, Policy, Reconnect, ReconnectOptions};
 pub use source::{EventSource, Interruption, Signal};
+pub(crate) use stream::whole_chain;
 pub use stream::{Ending, Event, Received, Stream};
 
 #[cfg(test)]

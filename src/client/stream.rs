@@ -185,7 +185,7 @@ impl Stream {
 }
 
 /// An error and its causes in one line: the outermost of the HTTP stack says little more than that there was one.
-pub(super) fn whole_chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn whole_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

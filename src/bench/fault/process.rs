@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::bench::cluster::{Done, Ended, NodeHandle, Order};
 use crate::bench::plan::NodeIndex;
 use crate::bench::scenario::ProcessAction;
+use crate::client::whole_chain;
 
 /// The processes that faults reach, by node.
 #[derive(Debug, Clone)]
@@ -66,7 +67,7 @@ impl Processes {
                 self.grace
             )),
             Ok(Done::Already | Done::Yes | Done::Ended(Ended::ByItself(_)) | Done::Ready(_)) => Ok(()),
-            Err(error) => Err(with_causes(&error)),
+            Err(error) => Err(whole_chain(&error)),
         }
     }
 }
@@ -77,15 +78,4 @@ enum Expect {
     SomethingDone,
     /// Mending what is whole is fine.
     Anything,
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

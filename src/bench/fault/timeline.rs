@@ -107,7 +107,10 @@ async fn live(
             record.error.get_or_insert(format!("could not be healed: {error}"));
         }
     }
-    tracing::info!(fault = %fault.name, at = %clock.now(), error = record.error, "fault healed");
+    match &record.error {
+        None => tracing::info!(fault = %fault.name, at = %clock.now(), "fault healed"),
+        Some(error) => tracing::warn!(fault = %fault.name, at = %clock.now(), error, "fault failed"),
+    }
     record
 }
 
