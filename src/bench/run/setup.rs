@@ -60,11 +60,12 @@ impl RunError {
         match self {
             Self::Limits { .. } | Self::ForeignProcess { .. } => Exit::BadScenario,
             Self::Cluster(ClusterError::NoBinary { .. } | ClusterError::BadBinary { .. })
-            | Self::Cluster(ClusterError::Directory { .. } | ClusterError::Port(_))
+            | Self::Cluster(ClusterError::Directory { .. })
             | Self::Cluster(ClusterError::Start { .. } | ClusterError::Attach(NotReady::Ended { .. }))
             | Self::Cluster(ClusterError::Attach(NotReady::Late { .. }))
             | Self::Clients { .. }
             | Self::Crashed { .. } => Exit::SetupFailed,
+            Self::Cluster(ClusterError::Port(_)) => Exit::AddressInUse,
             Self::Write { .. } | Self::Http(_) => Exit::Internal,
             Self::Interrupted => Exit::Interrupted,
         }
@@ -155,5 +156,17 @@ pub(super) async fn clients(ground: &Arc<Ground>, members: &[Member]) -> Result<
             return Err(RunError::Clients { connected: snapshot.connected, wanted, waited: patience, hint });
         }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_a_free_port_has_an_exit_of_its_own() {
+        let none = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+        assert_eq!(RunError::from(ClusterError::Port(none)).exit(), Exit::AddressInUse);
+        assert_eq!(RunError::Interrupted.exit(), Exit::Interrupted);
     }
 }
