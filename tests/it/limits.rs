@@ -7,7 +7,7 @@ use sse_lab::client::{Event, Received};
 use sse_lab::protocol::api::Resumed;
 use sse_lab::protocol::event::control;
 
-use crate::support::{Node, Raw, Subscriber, closing, eventually, payload};
+use crate::support::{Node, Raw, Subscriber, closing, eventually, flood, payload};
 
 /// Everything that a refused client gets, and the `retry:` that it was told.
 async fn refused(node: &Node, query: &str) -> (Vec<Event>, u64) {
@@ -294,20 +294,9 @@ async fn a_reader_that_takes_nothing_is_closed_and_the_others_are_served() {
 async fn a_reader_too_far_behind_is_closed_and_comes_back_to_everything() {
     let node = Node::start(&["--lag-limit", "20", "--write-stall", "60s"]).await;
     let mut slow = Subscriber::open(&node, "clientId=slow").await;
-    let text = "x".repeat(60_000);
-    let mut published = Vec::new();
-    for number in 0..200 {
-        let data = json!({ "data": format!("{number} {text}") });
-        published.push(node.publish("broadcast", &data).await.id.to_string());
-    }
-    let mut seen = Vec::new();
-    let event = loop {
-        let event = slow.event().await;
-        if event.event == control::CLOSE {
-            break event;
-        }
-        seen.push(event.last_event_id);
-    };
+    let published = flood(&node, 200).await;
+    let (before, event) = slow.up_to(control::CLOSE).await;
+    let mut seen: Vec<_> = before.into_iter().map(|event| event.last_event_id).collect();
     closing(&event, 3008);
     assert!(seen.len() < published.len(), "the reader was not behind at all");
     let mut again = Subscriber::after(&node, "clientId=slow", seen.last().unwrap()).await;

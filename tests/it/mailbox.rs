@@ -6,7 +6,9 @@ use sse_lab::client::Event;
 use sse_lab::protocol::api::{Acked, EventLedger, GapReason, Pending, Published};
 use sse_lab::protocol::event::control;
 
-use crate::support::{Node, OfflineLog, Subscriber, directory, envelope, eventually, file, gap, payload};
+use crate::support::{
+    Node, OfflineLog, Subscriber, directory, envelope, eventually, file, flood, gap, payload,
+};
 
 async fn mail(node: &Node, to: &str, value: impl Into<Value>) -> Published {
     node.publish(to, &json!({ "data": value.into(), "qos": 1 })).await
@@ -223,22 +225,10 @@ async fn a_message_that_was_trimmed_under_its_reader_comes_in_front_of_the_gap()
     let args = ["--keep-events", "10", "--window-frames", "5", "--write-stall", "60s"];
     let node = Node::start(&args).await;
     let mut slow = Subscriber::open(&node, "userId=u").await;
-    let text = "x".repeat(60_000);
-    // More than the buffers of both sides hold, so that the reader's place is left behind.
-    for number in 0..200 {
-        if number == 150 {
-            mail(&node, "users/u", "kept").await;
-        }
-        node.publish("broadcast", &json!({ "data": text })).await;
-    }
-    let mut before = Vec::new();
-    let event = loop {
-        let event = slow.event().await;
-        if event.event == control::GAP {
-            break event;
-        }
-        before.push(event);
-    };
+    flood(&node, 150).await;
+    mail(&node, "users/u", "kept").await;
+    flood(&node, 50).await;
+    let (before, event) = slow.up_to(control::GAP).await;
     gap(&event, GapReason::Trimmed);
     let last = before.last().unwrap();
     assert_eq!((payload(last), last.id_in_block), (json!("kept"), false));

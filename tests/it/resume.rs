@@ -6,7 +6,9 @@ use sse_lab::client::{Event, Received};
 use sse_lab::protocol::api::{GapReason, Resumed};
 use sse_lab::protocol::event::control;
 
-use crate::support::{Node, OfflineLog, Subscriber, directory, envelope, eventually, file, gap, payload};
+use crate::support::{
+    Node, OfflineLog, Subscriber, directory, envelope, eventually, file, flood, gap, payload,
+};
 
 async fn publish_numbers(node: &Node, to: &str, numbers: std::ops::Range<u64>) -> Vec<String> {
     let mut ids = Vec::new();
@@ -379,21 +381,9 @@ async fn a_reader_whose_place_was_trimmed_is_told_in_the_middle_of_its_stream() 
     let args = ["--keep-events", "10", "--window-frames", "5", "--write-stall", "60s"];
     let node = Node::start(&args).await;
     let mut slow = Subscriber::open(&node, "").await;
-    let text = "x".repeat(60_000);
-    let mut published = Vec::new();
-    // More than the buffers of both sides hold, so that the reader's place is left behind.
-    for number in 0..200 {
-        let data = json!({ "data": format!("{number} {text}") });
-        published.push(node.publish("broadcast", &data).await.id.to_string());
-    }
-    let mut seen = Vec::new();
-    let event = loop {
-        let event = slow.event().await;
-        if event.event == control::GAP {
-            break event;
-        }
-        seen.push(event.last_event_id);
-    };
+    let published = flood(&node, 200).await;
+    let (before, event) = slow.up_to(control::GAP).await;
+    let seen: Vec<_> = before.into_iter().map(|event| event.last_event_id).collect();
     let told = gap(&event, GapReason::Trimmed);
     assert_eq!((told.requested.as_ref(), seen.as_slice()), (seen.last(), &published[..seen.len()]));
     let after = published.iter().position(|id| *id == event.last_event_id).unwrap();

@@ -22,7 +22,31 @@ pub(crate) struct Subscriber {
     pub(crate) start: Option<String>,
 }
 
+/// Publishes this many broadcasts, more than the buffers of both sides hold, so that a reader that takes nothing
+/// meanwhile is left behind. Returns their positions.
+pub(crate) async fn flood(node: &Node, count: usize) -> Vec<String> {
+    let text = "x".repeat(60_000);
+    let mut published = Vec::new();
+    for number in 0..count {
+        let data = serde_json::json!({ "data": format!("{number} {text}") });
+        published.push(node.publish("broadcast", &data).await.id.to_string());
+    }
+    published
+}
+
 impl Subscriber {
+    /// Reads up to the first event of this type; returns what came before it, and that event.
+    pub(crate) async fn up_to(&mut self, event_type: &str) -> (Vec<Event>, Event) {
+        let mut before = Vec::new();
+        loop {
+            let event = self.event().await;
+            if event.event == event_type {
+                return (before, event);
+            }
+            before.push(event);
+        }
+    }
+
     /// Opens a stream from now on.
     pub(crate) async fn open(node: &Node, query: &str) -> Self {
         Self::after(node, query, "").await

@@ -7,7 +7,7 @@ mod node;
 pub(crate) mod openmetrics;
 mod raw;
 
-pub(crate) use client::{Subscriber, closing, envelope, gap, http, payload};
+pub(crate) use client::{Subscriber, closing, envelope, flood, gap, http, payload};
 pub(crate) use log::OfflineLog;
 pub(crate) use node::{Answer, Node, Output, run};
 pub(crate) use raw::{Raw, events};
