@@ -22,7 +22,7 @@ use crate::broker::{Broker, Entry, Missing, Page, PageLimit};
 use crate::protocol::api::GapEvent;
 use crate::protocol::encode::HEARTBEAT;
 use crate::protocol::event::control;
-use crate::protocol::{Cursor, Frame};
+use crate::protocol::{Address, Cursor, Frame};
 
 /// Mailbox messages encoded into one write.
 const BACKLOG_BATCH: usize = 64;
@@ -227,10 +227,16 @@ impl Following {
 
     /// Sends what a stream needs that was sent nothing for a while.
     async fn write_due(&self, writer: &SocketWriter, quiet: &mut Quiet) -> Result<(), WriteError> {
-        if let Some(bytes) = quiet.due(Instant::now(), self.feed.cursor(), self.heartbeat) {
-            let count = writer.body(&bytes).await?;
-            self.count_bytes(count);
+        match quiet.due(Instant::now(), self.feed.cursor(), self.heartbeat) {
+            Some(bytes) => self.write(writer, &bytes).await,
+            None => Ok(()),
         }
+    }
+
+    /// Writes bytes that are no frames of the window, and counts them.
+    async fn write(&self, writer: &SocketWriter, bytes: &[u8]) -> Result<(), WriteError> {
+        let count = writer.body(bytes).await?;
+        self.count_bytes(count);
         Ok(())
     }
 
@@ -254,8 +260,7 @@ impl Following {
         let backlog = std::mem::take(&mut self.backlog);
         self.write_mail(writer, &backlog.entries).await?;
         if !backlog.then.is_empty() {
-            let bytes = writer.body(&backlog.then).await?;
-            self.count_bytes(bytes);
+            self.write(writer, &backlog.then).await?;
         }
         Ok(())
     }
@@ -268,20 +273,17 @@ impl Following {
                 let (event, data) = (message.event_type.as_str(), &message.envelope);
                 Frame { retry: None, id: None, event, data }.encode_into(&mut out);
             }
-            let bytes = writer.body(&out).await?;
-            self.count_bytes(bytes);
+            self.write(writer, &out).await?;
             let count = messages.len() as u64;
             self.connection().sent.fetch_add(count, Ordering::Relaxed);
             self.context.metrics.sent.fetch_add(count, Ordering::Relaxed);
             self.context.metrics.mailbox_resent.fetch_add(count, Ordering::Relaxed);
         }
-        if self.ack == AckMode::Written {
-            for owner in self.connection().identity.mailboxes() {
-                let newest = messages.iter().rev().find(|message| message.address == owner);
-                let Some(message) = newest else { continue };
-                confirm_or_repeat(&self.context, &owner, message.cursor).await;
-            }
-        }
+        self.confirm_written(|owner| {
+            let newest = messages.iter().rev().find(|message| message.address == *owner)?;
+            Some(newest.cursor)
+        })
+        .await;
         Ok(())
     }
 
@@ -294,9 +296,11 @@ impl Following {
         connection.blocked.store(false, Ordering::Relaxed);
         let bytes = written?;
         self.count_frames(frames, bytes);
-        if self.ack == AckMode::Written {
-            self.confirm_written(frames).await;
-        }
+        self.confirm_written(|owner| {
+            let newest = frames.iter().rev().find(|frame| frame.address == *owner)?;
+            Some(newest.cursor)
+        })
+        .await;
         Ok(Some(last.cursor))
     }
 
@@ -326,11 +330,16 @@ impl Following {
         self.context.metrics.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    async fn confirm_written(&self, frames: &[Arc<WindowFrame>]) {
+    /// With `ack=written`, what was written is confirmed: for each mailbox of this client, up to the newest position
+    /// that was written for its owner.
+    async fn confirm_written(&self, newest_for: impl Fn(&Address) -> Option<Cursor>) {
+        if self.ack != AckMode::Written {
+            return;
+        }
         for owner in self.connection().identity.mailboxes() {
-            let newest = frames.iter().rev().find(|frame| frame.address == owner);
-            let Some(frame) = newest else { continue };
-            confirm_or_repeat(&self.context, &owner, frame.cursor).await;
+            if let Some(newest) = newest_for(&owner) {
+                confirm_or_repeat(&self.context, &owner, newest).await;
+            }
         }
     }
 
@@ -345,8 +354,7 @@ impl Following {
             missed: missing.missed,
         };
         self.context.metrics.count_gap(missing.reason);
-        let bytes = writer.body(&gap_frame(&event, Some(missing.resumed_after))).await?;
-        self.count_bytes(bytes);
+        self.write(writer, &gap_frame(&event, Some(missing.resumed_after))).await?;
         Ok(Some(missing.resumed_after))
     }
 
