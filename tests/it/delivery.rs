@@ -203,6 +203,8 @@ async fn an_envelope_says_who_published_what_and_when() {
 async fn the_first_event_says_where_the_client_has_arrived() {
     let node = Node::start(&["--id", "n-1", "--name", "Node 1", "--retry", "2500ms"]).await;
     let before = node.publish("broadcast", &data("before")).await;
+    // The log has it; a stream begins where the node has arrived, so wait until that is the same.
+    assert_eq!(node.get("/health/ready").await.status, 200);
     let mut raw = Raw::connect(&node).await;
     raw.send("GET /api/sse/stream?clientId=c HTTP/1.0\r\n\r\n").await;
     let head = raw.until("\r\n\r\n").await;
