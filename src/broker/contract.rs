@@ -14,6 +14,7 @@ mod following;
 mod mailbox;
 mod model;
 mod reading;
+mod roster;
 mod writing;
 
 /// Where logs of one kind come from.
@@ -211,6 +212,9 @@ for_every_broker! {
         a_full_mailbox_drops_its_oldest_and_says_so_until_told,
         a_mailbox_outlives_the_trim_of_the_log,
         a_duplicate_is_not_put_into_the_mailbox_again,
+    }
+    roster {
+        a_node_is_alive_until_it_leaves,
     }
     following {
         a_follower_wakes_for_every_append,

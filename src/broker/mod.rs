@@ -21,9 +21,12 @@
 //!   and age; the trim of the log does not touch them. Overflow drops the oldest and counts them until a confirmation
 //!   reaches the newest dropped one; whoever does not come to hear of it for the age of a message is not told.
 //!
+//! - **Roster**: which nodes share the log and are alive ([`roster`]). It is no part of the log.
+//!
 //! A broker knows nothing of connections. Read [`Broker`] first.
 
 pub mod embedded;
+pub mod roster;
 pub mod url;
 
 #[cfg(test)]
@@ -36,6 +39,7 @@ use crate::protocol::api::GapReason;
 use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId, Position};
 
 pub use embedded::Embedded;
+pub use roster::Alive;
 pub use url::{BrokerUrl, InvalidBrokerUrl};
 
 /// An event on its way into the log.
@@ -365,6 +369,42 @@ impl Broker {
     pub async fn mailbox(&self, owner: &Address) -> Result<Mailbox, StoreError> {
         match self {
             Self::Embedded(log) => log.mailbox(owner).await,
+        }
+    }
+
+    /// This node is alive. `incarnation` is one life of it (a ULID), `record` what it says of itself.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn beat(&self, incarnation: &Arc<str>, record: &Arc<str>) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(log) => {
+                log.beat(incarnation, record);
+                Ok(())
+            }
+        }
+    }
+
+    /// This node leaves: it is gone from the roster at once.
+    ///
+    /// # Errors
+    /// The store failed; the node is gone after [`roster::ALIVE_FOR`].
+    pub async fn leave(&self, incarnation: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(log) => {
+                log.leave(incarnation);
+                Ok(())
+            }
+        }
+    }
+
+    /// The nodes that are alive, oldest life first.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn alive(&self) -> Result<Vec<Alive>, StoreError> {
+        match self {
+            Self::Embedded(log) => Ok(log.alive()),
         }
     }
 

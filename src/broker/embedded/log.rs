@@ -2,7 +2,8 @@
 //! Read [`Embedded`] first.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,6 +14,7 @@ use super::store::Store;
 use super::tables::Reads;
 use super::writer::{Command, Writer};
 use super::writing::Rules;
+use crate::broker::roster::{Alive, LocalRoster};
 use crate::broker::{
     AppendError, Appended, Bounds, BrokerUrl, Durability, Entry, LogLimits, Mailbox, NewEvent, OpenError,
     Page, PageLimit, StoreError,
@@ -33,6 +35,7 @@ struct Shared {
     clock: Clock,
     commands: mpsc::Sender<Command>,
     newest: watch::Sender<Position>,
+    roster: Mutex<LocalRoster>,
 }
 
 /// Follows an embedded log. After the log was closed nothing comes any more, and it waits for ever.
@@ -72,7 +75,9 @@ impl Embedded {
             newest: newest.clone(),
         };
         tasks.spawn("log writer", writer.run(tasks.token().clone()));
-        Ok(Self { shared: Arc::new(Shared { store, limits, clock, commands, newest }) })
+        Ok(Self {
+            shared: Arc::new(Shared { store, limits, clock, commands, newest, roster: Mutex::default() }),
+        })
     }
 
     pub(in crate::broker) fn kind(&self) -> &'static str {
@@ -80,6 +85,23 @@ impl Embedded {
             Store::Memory(_) => "memory",
             Store::File(_) => "file",
         }
+    }
+
+    fn roster(&self) -> MutexGuard<'_, LocalRoster> {
+        // Poison means that a holder panicked; the map behind the lock is whole all the same.
+        self.shared.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::broker) fn beat(&self, incarnation: &Arc<str>, record: &Arc<str>) {
+        self.roster().beat(incarnation, record, Instant::now());
+    }
+
+    pub(in crate::broker) fn leave(&self, incarnation: &str) {
+        self.roster().leave(incarnation);
+    }
+
+    pub(in crate::broker) fn alive(&self) -> Vec<Alive> {
+        self.roster().alive(Instant::now())
     }
 
     pub(in crate::broker) async fn append(&self, event: NewEvent) -> Result<Appended, AppendError> {

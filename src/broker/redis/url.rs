@@ -1,0 +1,275 @@
+//! Where a Redis is, as a broker URL names it: one server, a master that sentinels know, or the owner of a slot in a
+//! Redis Cluster. Secrets never appear in the text of a URL. Read [`RedisUrl`] first.
+
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+
+/// What stands before every key where the URL says nothing else.
+const DEFAULT_PREFIX: &str = "sse";
+const DEFAULT_PORT: u16 = 6379;
+const DEFAULT_SENTINEL_PORT: u16 = 26379;
+
+/// A Redis, as a URL names it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisUrl {
+    /// How the server is found that holds the log.
+    pub topology: Topology,
+    /// Whether connections are encrypted (`rediss`).
+    pub tls: bool,
+    /// User of Redis' access control; `None` is its default user.
+    pub user: Option<String>,
+    /// Password.
+    pub password: Option<String>,
+    /// Database number; a Redis Cluster has only 0.
+    pub database: u16,
+    /// What stands before every key, so that several clusters of nodes can share a Redis.
+    pub prefix: String,
+}
+
+/// How the server is found that holds the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Topology {
+    /// It is this one.
+    Standalone(Server),
+    /// The sentinels know which one it is.
+    Sentinel {
+        /// Where to ask.
+        sentinels: Vec<Server>,
+        /// What the sentinels call it.
+        master: String,
+    },
+    /// The one that owns the slot of the log.
+    Cluster {
+        /// Where to ask.
+        seeds: Vec<Server>,
+    },
+}
+
+/// Host and port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Name or address; an IPv6 address without its brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl RedisUrl {
+    /// Whether this scheme is one of ours.
+    pub(in crate::broker) fn is_scheme(scheme: &str) -> bool {
+        matches!(
+            scheme,
+            "redis"
+                | "rediss"
+                | "redis+sentinel"
+                | "rediss+sentinel"
+                | "redis+cluster"
+                | "rediss+cluster"
+        )
+    }
+
+    /// Reads what comes behind the scheme.
+    pub(in crate::broker) fn parse(scheme: &str, rest: &str) -> Result<Self, &'static str> {
+        let rest = rest.strip_prefix("//").ok_or("the scheme is followed by //")?;
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (userinfo, hosts) = match authority.rsplit_once('@') {
+            Some((userinfo, hosts)) => (Some(userinfo), hosts),
+            None => (None, authority),
+        };
+        let (user, password) = credentials(userinfo)?;
+        let (tls, kind) = match scheme.strip_prefix("rediss") {
+            Some(kind) => (true, kind),
+            None => (false, scheme.strip_prefix("redis").unwrap_or_default()),
+        };
+        let (topology, database) = match kind {
+            "+sentinel" => {
+                let (master, database) = path.split_once('/').unwrap_or((path, ""));
+                if master.is_empty() {
+                    return Err("sentinels need the name of the master: redis+sentinel://host,host/MASTER");
+                }
+                let sentinels = servers(hosts, DEFAULT_SENTINEL_PORT)?;
+                (Topology::Sentinel { sentinels, master: decoded(master)? }, database)
+            }
+            "+cluster" => (Topology::Cluster { seeds: servers(hosts, DEFAULT_PORT)? }, path),
+            _ if hosts.contains(',') => return Err("redis:// names one server; several need +sentinel or +cluster"),
+            _ => (Topology::Standalone(server(hosts, DEFAULT_PORT)?), path),
+        };
+        let database = database_number(database)?;
+        if database != 0 && matches!(topology, Topology::Cluster { .. }) {
+            return Err("a Redis Cluster has only database 0");
+        }
+        Ok(Self { topology, tls, user, password, database, prefix: prefix(query)? })
+    }
+
+    fn scheme(&self) -> &'static str {
+        match (&self.topology, self.tls) {
+            (Topology::Standalone(_), false) => "redis",
+            (Topology::Standalone(_), true) => "rediss",
+            (Topology::Sentinel { .. }, false) => "redis+sentinel",
+            (Topology::Sentinel { .. }, true) => "rediss+sentinel",
+            (Topology::Cluster { .. }, false) => "redis+cluster",
+            (Topology::Cluster { .. }, true) => "rediss+cluster",
+        }
+    }
+}
+
+fn credentials(userinfo: Option<&str>) -> Result<(Option<String>, Option<String>), &'static str> {
+    let Some(userinfo) = userinfo else { return Ok((None, None)) };
+    let (user, password) = userinfo.split_once(':').ok_or("a password stands behind a colon: user:password@")?;
+    let given = |text: &str| -> Result<Option<String>, &'static str> {
+        if text.is_empty() { Ok(None) } else { decoded(text).map(Some) }
+    };
+    Ok((given(user)?, given(password)?))
+}
+
+fn decoded(text: &str) -> Result<String, &'static str> {
+    let decoded = percent_decode_str(text).decode_utf8().map_err(|_| "it is not UTF-8")?;
+    Ok(decoded.into_owned())
+}
+
+fn servers(text: &str, default_port: u16) -> Result<Vec<Server>, &'static str> {
+    text.split(',').map(|host| server(host, default_port)).collect()
+}
+
+fn server(text: &str, default_port: u16) -> Result<Server, &'static str> {
+    const NO_HOST: &str = "a host is missing";
+    const NO_PORT: &str = "a port is a number from 1 to 65535";
+    let port = |text: &str| text.parse().ok().filter(|port| *port > 0).ok_or(NO_PORT);
+    let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
+        let (host, behind) = bracketed.split_once(']').ok_or("an IPv6 address stands in brackets")?;
+        match behind.strip_prefix(':') {
+            Some(text) => (host, port(text)?),
+            None if behind.is_empty() => (host, default_port),
+            None => return Err(NO_PORT),
+        }
+    } else {
+        match text.split_once(':') {
+            Some((host, text)) => (host, port(text)?),
+            None => (text, default_port),
+        }
+    };
+    if host.is_empty() { Err(NO_HOST) } else { Ok(Server { host: host.to_owned(), port }) }
+}
+
+fn database_number(text: &str) -> Result<u16, &'static str> {
+    if text.is_empty() { Ok(0) } else { text.parse().map_err(|_| "a database is a number") }
+}
+
+/// A prefix becomes a hash tag, `{prefix}:log`, so that all keys of a log are in one slot.
+fn prefix(query: &str) -> Result<String, &'static str> {
+    let mut prefix = DEFAULT_PREFIX;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=') {
+            Some(("prefix", value)) => prefix = value,
+            _ => return Err("behind the ? only prefix=NAME is known"),
+        }
+    }
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(allowed) {
+        return Err("a prefix is 1 to 64 letters, digits, hyphens, underscores or dots");
+    }
+    Ok(prefix.to_owned())
+}
+
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://", self.scheme())?;
+        if self.user.is_some() || self.password.is_some() {
+            write!(f, "{}:***@", self.user.as_deref().unwrap_or_default())?;
+        }
+        let list = |servers: &[Server]| servers.iter().map(Server::to_string).collect::<Vec<_>>().join(",");
+        match &self.topology {
+            Topology::Standalone(server) => write!(f, "{server}")?,
+            Topology::Sentinel { sentinels, master } => write!(f, "{}/{master}", list(sentinels))?,
+            Topology::Cluster { seeds } => write!(f, "{}", list(seeds))?,
+        }
+        if self.database != 0 {
+            write!(f, "/{}", self.database)?;
+        }
+        if self.prefix != DEFAULT_PREFIX {
+            write!(f, "?prefix={}", self.prefix)?;
+        }
+        Ok(())
+    }
+}
+
+// Derived, it would show the password.
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str) -> RedisUrl {
+        let (scheme, rest) = text.split_once(':').unwrap();
+        assert!(RedisUrl::is_scheme(scheme));
+        RedisUrl::parse(scheme, rest).unwrap()
+    }
+
+    #[track_caller]
+    fn refused(text: &str, why: &str) {
+        let (scheme, rest) = text.split_once(':').unwrap();
+        let error = RedisUrl::parse(scheme, rest).unwrap_err();
+        assert!(error.contains(why), "{text}: {error}");
+    }
+
+    fn at(host: &str, port: u16) -> Server {
+        Server { host: host.to_owned(), port }
+    }
+
+    #[test]
+    fn one_server_sentinels_and_a_cluster_are_told_apart() {
+        assert_eq!(check("redis://localhost").topology, Topology::Standalone(at("localhost", 6379)));
+        assert_eq!(check("rediss://[::1]:7000/3").topology, Topology::Standalone(at("::1", 7000)));
+        assert_eq!(check("rediss://[::1]:7000/3").database, 3);
+        assert!(check("rediss://h").tls && !check("redis://h").tls);
+        let sentinel = check("redis+sentinel://a:1,b/mymaster/2?prefix=x");
+        let sentinels = vec![at("a", 1), at("b", 26379)];
+        assert_eq!(sentinel.topology, Topology::Sentinel { sentinels, master: "mymaster".to_owned() });
+        assert_eq!((sentinel.database, sentinel.prefix.as_str()), (2, "x"));
+        let cluster = check("redis+cluster://a,b:7001").topology;
+        assert_eq!(cluster, Topology::Cluster { seeds: vec![at("a", 6379), at("b", 7001)] });
+    }
+
+    #[test]
+    fn a_password_is_understood_and_never_shown() {
+        let url = check("redis://app:s%40crt@h:1/2?prefix=p");
+        assert_eq!((url.user.as_deref(), url.password.as_deref()), (Some("app"), Some("s@crt")));
+        for shown in [url.to_string(), format!("{url:?}")] {
+            assert_eq!(shown, "redis://app:***@h:1/2?prefix=p");
+        }
+        assert_eq!(check("redis://:secret@h").user, None);
+    }
+
+    #[test]
+    fn what_is_not_a_redis_url_is_refused_with_its_reason() {
+        refused("redis:h", "//");
+        refused("redis://", "host is missing");
+        refused("redis://h:0", "port");
+        refused("redis://h:port", "port");
+        refused("redis://a,b", "one server");
+        refused("redis://secret@h", "colon");
+        refused("redis://h/x", "database");
+        refused("redis+cluster://h/1", "only database 0");
+        refused("redis+sentinel://h", "MASTER");
+        refused("redis://h?db=1", "prefix=NAME");
+        refused("redis://h?prefix=a{b}", "prefix is");
+    }
+}
