@@ -87,6 +87,22 @@ fn check_config_shows_each_value_and_where_it_came_from() {
 }
 
 #[test]
+fn a_secret_is_shown_to_nobody() {
+    const SECRET: &str = "nobody-may-ever-see-this";
+    let loaded = Given::default().flag("cluster-secret", SECRET).load().unwrap();
+    assert!(loaded.config.cluster_secret.as_ref().unwrap().is(SECRET.as_bytes()));
+    assert!(loaded.table().contains("(not shown)"), "{}", loaded.table());
+    assert!(!loaded.table().contains(SECRET) && !format!("{:?}", loaded.config).contains(SECRET));
+    assert!(loaded.warnings[0].contains("SSE_NODE_CLUSTER_SECRET"), "{:?}", loaded.warnings);
+    let quiet = Given::default().variable("SSE_NODE_CLUSTER_SECRET", SECRET).load().unwrap();
+    assert_eq!(quiet.warnings, Vec::<String>::new());
+    let problems = Given::default().flag("cluster-secret", "too-short").problems();
+    assert!(problems[0].contains("16 to 256") && !problems[0].contains("too-short"), "{problems:?}");
+    let problems = Given::default().flag("cluster-secret", "@/nowhere/secret").problems();
+    assert!(problems[0].contains("@/nowhere/secret"), "{problems:?}");
+}
+
+#[test]
 fn variables_of_others_are_no_concern() {
     // Kubernetes makes these for a service named sse-node.
     let given = Given::default()

@@ -65,6 +65,8 @@ impl Snapshot {
             None,
             u64::from(app.drain.is_draining()),
         )?;
+        let nodes = app.context.metrics.cluster_nodes.load(Ordering::Relaxed);
+        gauge(out, "sse_node_cluster_nodes", "Nodes that are alive, this one among them", None, nodes)?;
         gauge(out, "sse_node_log_events", "Events that the log keeps", None, bounds.length)?;
         gauge(out, "sse_node_log_size", "Bytes that the log keeps", Some(&Unit::Bytes), bounds.bytes)?;
         gauge(out, "sse_node_mailboxes", "Mailboxes with unconfirmed messages", None, bounds.mailboxes)?;
@@ -83,7 +85,7 @@ impl Snapshot {
 
     fn counters(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let metrics = &self.app.context.metrics;
-        let counters: [(&str, &str, &AtomicU64); 12] = [
+        let counters: [(&str, &str, &AtomicU64); 14] = [
             ("sse_node_messages_sent", "Events written to connections", &metrics.sent),
             ("sse_node_bytes_sent", "Bytes written to connections", &metrics.sent_bytes),
             ("sse_node_messages_published", "Publishes that the log took", &metrics.published),
@@ -96,6 +98,8 @@ impl Snapshot {
             ("sse_node_replay_pages", "Pages of the log read for replays", &metrics.replay_pages),
             ("sse_node_mailbox_resent", "Messages sent again from mailboxes", &metrics.mailbox_resent),
             ("sse_node_mailbox_confirmed", "Messages confirmed", &metrics.confirmed),
+            ("sse_node_beat_errors", "Signs of life that the broker did not take", &metrics.beat_errors),
+            ("sse_node_peer_errors", "Questions to other nodes without an answer", &metrics.peer_errors),
         ];
         for (name, help, value) in counters {
             let metric = ConstCounter::new(value.load(Ordering::Relaxed));

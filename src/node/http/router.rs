@@ -10,13 +10,17 @@ use http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::error::ApiError;
-use super::{connections, history, ops, publish, stream, web};
+use super::{cluster, connections, history, ops, presence, publish, rebalance, servers, stream, web};
 use crate::broker::{Broker, StoreError};
 use crate::node::admission::Admission;
-use crate::node::config::RejectMode;
+use crate::node::claims::Claims;
+use crate::node::config::{RejectMode, Secret};
 use crate::node::connections::Connections;
 use crate::node::drain::Drain;
 use crate::node::feed::FeedLimits;
+use crate::node::peers::{Answers, Peers, Question};
+use crate::node::rebalance::Rebalancing;
+use crate::node::roster::Roster;
 use crate::node::stream::StreamContext;
 use crate::node::window::Window;
 use crate::protocol::NodeId;
@@ -63,6 +67,16 @@ pub(crate) struct AppState {
     pub(crate) drain: Drain,
     /// How long a drain takes unless the request says otherwise.
     pub(crate) drain_over: Duration,
+    /// What the node sheds for others.
+    pub(crate) rebalancing: Rebalancing,
+    /// Who else shares the log.
+    pub(crate) roster: Roster,
+    /// The way to them.
+    pub(crate) peers: Arc<Peers>,
+    /// What they must show.
+    pub(crate) cluster_secret: Option<Secret>,
+    /// Which streams are their clients' newest.
+    pub(crate) claims: Claims,
     /// How clients are refused.
     pub(crate) reject: RejectMode,
     /// Bounds.
@@ -72,6 +86,12 @@ pub(crate) struct AppState {
 }
 
 impl AppState {
+    /// Asks all other nodes.
+    pub(crate) async fn ask_peers<T: serde::de::DeserializeOwned>(&self, question: &Question) -> Answers<T> {
+        let others = self.roster.read().await.others(self.roster.incarnation());
+        self.peers.ask(others, question).await
+    }
+
     /// Asks the log, and does not wait for ever.
     pub(crate) async fn ask<T>(
         &self,
@@ -93,8 +113,9 @@ pub(crate) fn router(app: Arc<AppState>, cors_origins: &[HeaderValue]) -> Router
         .route("/broadcast/{client}", post(publish::to_client))
         .route("/broadcast/server/{node}", post(publish::to_node))
         .route("/broadcast/server/{node}/client/{client}", post(publish::to_node_client))
-        .route("/users/{user}", post(publish::to_user))
+        .route("/users/{user}", get(presence::user).post(publish::to_user))
         .route("/users/{user}/pending", get(history::pending))
+        .route("/clients/{client}", get(presence::client))
         .route("/topics/{topic}", post(publish::to_topic))
         .route("/ack", post(publish::ack))
         .route("/connections", get(connections::list))
@@ -102,15 +123,17 @@ pub(crate) fn router(app: Arc<AppState>, cors_origins: &[HeaderValue]) -> Router
         .route("/history", get(history::history))
         .route("/events/{id}", get(history::event))
         .route("/metrics", get(ops::metrics))
-        .route("/servers", get(ops::servers));
+        .route("/servers", get(servers::servers));
     Router::new()
         .nest("/api/sse", api)
+        .nest("/cluster", cluster::routes(&app))
         .route("/actuator/health", get(ops::actuator_health))
         .route("/health", get(ops::ready))
         .route("/health/live", get(ops::live))
         .route("/health/ready", get(ops::ready))
         .route("/metrics", get(super::prometheus::text))
         .route("/admin/drain", post(ops::drain).delete(ops::cancel_drain).get(ops::drain_status))
+        .route("/admin/rebalance", get(rebalance::status).post(rebalance::start).delete(rebalance::cancel))
         .route("/", get(web::page))
         .route("/sse.js", get(web::client))
         .route("/openapi.json", get(web::openapi))

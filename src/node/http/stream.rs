@@ -4,7 +4,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Query, State};
@@ -22,10 +21,11 @@ use crate::node::config::RejectMode;
 use crate::node::connections::{AckMode, Connection, Identity};
 use crate::node::feed::Feed;
 use crate::node::mailbox::{confirm_or_repeat, unconfirmed};
+use crate::node::roster::unix_ms;
 use crate::node::stream::{Backlog, Body, Following, HeartbeatForm, Stream, gap_frame};
 use crate::protocol::api::{ConnectionEvent, GapEvent, GapReason, Resumed};
 use crate::protocol::event::control;
-use crate::protocol::{ClientId, ConnectionId, Cursor, Frame, Resume, Topic, UserId};
+use crate::protocol::{ClientId, Cursor, Frame, Resume, Topic, UserId};
 
 /// The query of a stream request. Three spellings of the cursor are in use; a header wins over all of them.
 #[derive(Debug, Default, Deserialize)]
@@ -143,7 +143,7 @@ fn understand(
     let in_query = [query.last_event_id, query.last_event_id_mercure, query.last_event_id_snake];
     let requested = requested_cursor(headers, in_query);
     let identity = Identity {
-        id: ConnectionId::parse(&ulid::Ulid::generate().to_string()).expect("a ULID is a valid name"),
+        id: app.claims.next_id(),
         client_id,
         user_id,
         topics,
@@ -223,6 +223,7 @@ async fn follow(
     };
     // A drain that began after the first look has not seen this stream in the list.
     app.drain.include(following.registered.connection());
+    app.claims.claim(following.registered.connection());
     Ok(Stream { headers: stream_headers(app), opening, body: Body::Follow(Box::new(following)) })
 }
 
@@ -338,10 +339,4 @@ fn stream_headers(app: &AppState) -> HeaderMap {
         headers.insert("x-sse-server-id", id);
     }
     headers
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
