@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::redis::server::{self, Topology};
 use super::{Bounds, Broker, BrokerUrl, Durability, Entry, LogLimits, Missing, NewEvent, Page, PageLimit};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Address, Cursor, EventType, MessageId};
@@ -30,6 +31,10 @@ impl Bed {
         Self { url: BrokerUrl::Memory, durability: Durability::Accepted, _dir: None }
     }
 
+    fn redis(topology: Topology) -> Self {
+        Self { url: server::url(topology), durability: Durability::Accepted, _dir: None }
+    }
+
     fn file(durability: Durability) -> Self {
         let dir = tempfile::tempdir().unwrap();
         Self { url: BrokerUrl::File(dir.path().join("log")), durability, _dir: Some(dir) }
@@ -39,7 +44,7 @@ impl Bed {
     fn is_durable(&self) -> bool {
         match self.url {
             BrokerUrl::Memory => false,
-            BrokerUrl::File(_) => true,
+            BrokerUrl::File(_) | BrokerUrl::Redis(_) => true,
         }
     }
 
@@ -152,6 +157,9 @@ macro_rules! for_every_broker {
     ($($story:ident { $($fact:ident,)* })*) => {
         for_every_broker!(@kind memory, super::Bed::memory(), 128, $($story { $($fact,)* })*);
         for_every_broker!(@kind file, super::Bed::file(super::Durability::Accepted), 24, $($story { $($fact,)* })*);
+        for_every_broker!(@kind redis, super::Bed::redis(super::Topology::Standalone), 24, $($story { $($fact,)* })*);
+        for_every_broker!(@kind redis_sentinel, super::Bed::redis(super::Topology::Sentinel), 6, $($story { $($fact,)* })*);
+        for_every_broker!(@kind redis_cluster, super::Bed::redis(super::Topology::Cluster), 6, $($story { $($fact,)* })*);
         for_every_broker!(@kind file_fsync, super::Bed::file(super::Durability::Fsync), 8, $($story { $($fact,)* })*);
     };
     (@kind $kind:ident, $bed:expr, $histories:literal, $($story:ident { $($fact:ident,)* })*) => {

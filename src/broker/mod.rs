@@ -26,6 +26,7 @@
 //! A broker knows nothing of connections. Read [`Broker`] first.
 
 pub mod embedded;
+pub mod redis;
 pub mod roster;
 pub mod url;
 
@@ -39,6 +40,7 @@ use crate::protocol::api::GapReason;
 use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId, Position};
 
 pub use embedded::Embedded;
+pub use redis::Redis;
 pub use roster::Alive;
 pub use url::{BrokerUrl, InvalidBrokerUrl};
 
@@ -70,6 +72,9 @@ pub struct Entry {
     pub event_type: EventType,
     /// The envelope as JSON.
     pub envelope: Arc<str>,
+    /// Where the message stood in the history before, if that history lost it and it was appended again. Whoever has
+    /// everything of that history up to there has had it.
+    pub origin: Option<Cursor>,
 }
 
 /// The log has the event.
@@ -92,11 +97,27 @@ pub struct Missing {
     pub missed: Option<u64>,
 }
 
+/// The history that a cursor belongs to has ended, and goes on under another epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Synced {
+    /// The cursor in the history that has ended.
+    pub from: Cursor,
+    /// Reading went on after this position of the present one.
+    pub to: Cursor,
+    /// The log had lost what lay between the end of the old history and `from`: it comes again, each entry with its
+    /// [`Entry::origin`]. Otherwise nothing changed but the epoch.
+    pub lost: bool,
+    /// How many lost events this node appended again, where it was this node's to do.
+    pub appended_again: u64,
+}
+
 /// Entries after a cursor, oldest first.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
     /// Set when entries after the cursor are missing; they would come before `entries`.
     pub gap: Option<Missing>,
+    /// Set when the cursor's history has ended and another one goes on. Comes before `gap`.
+    pub sync: Option<Synced>,
     /// At most as many as were asked for. Empty at the end of the log, and nowhere else.
     pub entries: Vec<Entry>,
 }
@@ -168,7 +189,9 @@ pub enum Durability {
     /// process loses nothing and a power failure at most the last second.
     #[default]
     Accepted,
-    /// On the disk (`file:` only): one fsync for all publishes that wait at that moment.
+    /// On a replica too (`redis…` only): Redis' WAIT for one replica.
+    Replicated,
+    /// On the disk: one fsync for all publishes that wait at that moment (with Redis: WAITAOF, from version 7.2 on).
     Fsync,
 }
 
@@ -218,6 +241,9 @@ pub enum AppendError {
     /// The broker is closing; nothing was written.
     #[error("the log is closed")]
     Closed,
+    /// The store cannot be reached, or refuses to be written; nothing was written.
+    #[error("the log cannot be used now")]
+    Away(#[source] StoreError),
     /// The store failed; the event may or may not be in the log. Publish again with the same message id.
     #[error("the log could not be written")]
     Store(#[source] StoreError),
@@ -256,6 +282,14 @@ pub enum OpenError {
     /// The store failed.
     #[error("cannot open the log")]
     Store(#[source] StoreError),
+    /// What was asked for cannot be had there.
+    #[error("{place} {why}")]
+    Unfit {
+        /// The address.
+        place: String,
+        /// What it lacks, and what is allowed.
+        why: String,
+    },
 }
 
 /// The log, whoever keeps it. Cheap to clone; clones share the log.
@@ -263,6 +297,8 @@ pub enum OpenError {
 pub enum Broker {
     /// In this process: `memory:` and `file:DIR`.
     Embedded(Embedded),
+    /// In a Redis that several nodes share.
+    Redis(Redis),
 }
 
 /// Follows a log: every entry after a cursor, as it comes.
@@ -270,6 +306,8 @@ pub enum Broker {
 pub enum Follower {
     /// Of an embedded log.
     Embedded(embedded::Follower),
+    /// Of a log in Redis.
+    Redis(redis::Follower),
 }
 
 impl Broker {
@@ -284,7 +322,12 @@ impl Broker {
         durability: Durability,
         tasks: &crate::runtime::Tasks,
     ) -> Result<Self, OpenError> {
-        Ok(Self::Embedded(Embedded::open(url, limits, durability, tasks).await?))
+        Ok(match url {
+            BrokerUrl::Memory | BrokerUrl::File(_) => {
+                Self::Embedded(Embedded::open(url, limits, durability, tasks).await?)
+            }
+            BrokerUrl::Redis(url) => Self::Redis(Redis::open(url, limits, durability, tasks).await?),
+        })
     }
 
     /// `memory`, `file`, …: for people and metrics.
@@ -292,6 +335,7 @@ impl Broker {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Embedded(log) => log.kind(),
+            Self::Redis(log) => log.kind(),
         }
     }
 
@@ -300,6 +344,7 @@ impl Broker {
     pub fn is_shared(&self) -> bool {
         match self {
             Self::Embedded(_) => false,
+            Self::Redis(_) => true,
         }
     }
 
@@ -310,6 +355,7 @@ impl Broker {
     pub async fn append(&self, event: NewEvent) -> Result<Appended, AppendError> {
         match self {
             Self::Embedded(log) => log.append(event).await,
+            Self::Redis(log) => log.append(event).await,
         }
     }
 
@@ -320,6 +366,7 @@ impl Broker {
     pub async fn read_after(&self, after: Cursor, limit: PageLimit) -> Result<Page, StoreError> {
         match self {
             Self::Embedded(log) => log.read_after(after, limit).await,
+            Self::Redis(log) => log.read_after(after, limit).await,
         }
     }
 
@@ -331,6 +378,7 @@ impl Broker {
     pub async fn read_newest(&self, limit: usize, max_bytes: u64) -> Result<Vec<Entry>, StoreError> {
         match self {
             Self::Embedded(log) => log.read_newest(limit, max_bytes).await,
+            Self::Redis(log) => log.read_newest(limit, max_bytes).await,
         }
     }
 
@@ -341,6 +389,7 @@ impl Broker {
     pub async fn get(&self, at: Cursor) -> Result<Option<Entry>, StoreError> {
         match self {
             Self::Embedded(log) => log.get(at).await,
+            Self::Redis(log) => log.get(at).await,
         }
     }
 
@@ -349,6 +398,7 @@ impl Broker {
     pub fn follow(&self, after: Cursor) -> Follower {
         match self {
             Self::Embedded(log) => Follower::Embedded(log.follow(after)),
+            Self::Redis(log) => Follower::Redis(log.follow(after)),
         }
     }
 
@@ -359,6 +409,7 @@ impl Broker {
     pub async fn bounds(&self) -> Result<Bounds, StoreError> {
         match self {
             Self::Embedded(log) => log.bounds().await,
+            Self::Redis(log) => log.bounds().await,
         }
     }
 
@@ -369,6 +420,7 @@ impl Broker {
     pub async fn mailbox(&self, owner: &Address) -> Result<Mailbox, StoreError> {
         match self {
             Self::Embedded(log) => log.mailbox(owner).await,
+            Self::Redis(log) => log.mailbox(owner).await,
         }
     }
 
@@ -382,6 +434,7 @@ impl Broker {
                 log.beat(incarnation, record);
                 Ok(())
             }
+            Self::Redis(log) => log.beat(incarnation, record).await,
         }
     }
 
@@ -395,6 +448,7 @@ impl Broker {
                 log.leave(incarnation);
                 Ok(())
             }
+            Self::Redis(log) => log.leave(incarnation).await,
         }
     }
 
@@ -405,6 +459,7 @@ impl Broker {
     pub async fn alive(&self) -> Result<Vec<Alive>, StoreError> {
         match self {
             Self::Embedded(log) => Ok(log.alive()),
+            Self::Redis(log) => log.alive().await,
         }
     }
 
@@ -416,12 +471,14 @@ impl Broker {
     pub async fn confirm(&self, owner: &Address, up_to: Position) -> Result<u64, StoreError> {
         match self {
             Self::Embedded(log) => log.confirm(owner, up_to).await,
+            Self::Redis(log) => log.confirm(owner, up_to).await,
         }
     }
 }
 
 impl Follower {
-    /// Waits for the next entries: at least one entry or a gap, at most `limit` entries. Cancel-safe: a cancelled
+    /// Waits for the next entries: at least one entry, a gap or a new history, at most `limit` entries; nothing of all
+    /// that only to say that a store that had failed can be read again. Cancel-safe: a cancelled
     /// call loses nothing. In a log that was closed nothing comes any more, and it waits until it is cancelled.
     ///
     /// # Errors
@@ -429,6 +486,7 @@ impl Follower {
     pub async fn next(&mut self, limit: usize) -> Result<Page, StoreError> {
         match self {
             Self::Embedded(follower) => follower.next(limit).await,
+            Self::Redis(follower) => follower.next(limit).await,
         }
     }
 }

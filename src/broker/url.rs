@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::redis::RedisUrl;
+
 /// A broker URL: one URL, one meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum BrokerUrl {
@@ -12,11 +14,15 @@ pub enum BrokerUrl {
     Memory,
     /// `file:DIR`: a durable log in a directory, for one node.
     File(PathBuf),
+    /// `redis://…` and its kin: a log that several nodes share.
+    Redis(RedisUrl),
 }
 
 /// Why a text is not a broker URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("broker {value:?} is not valid: {why}; allowed are memory: and file:DIR")]
+#[error(
+    "broker {value:?} is not valid: {why}; allowed are memory:, file:DIR, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], redis+sentinel://HOST[:PORT],…/MASTER and redis+cluster://HOST[:PORT],…, each with rediss for TLS and ?prefix=NAME"
+)]
 pub struct InvalidBrokerUrl {
     value: String,
     why: &'static str,
@@ -34,9 +40,10 @@ impl FromStr for BrokerUrl {
                 "" => refuse("file: needs a directory"),
                 dir => Ok(Self::File(PathBuf::from(dir))),
             },
-            Some(("redis" | "rediss" | "redis+sentinel" | "redis+cluster", _)) => {
-                refuse("this version keeps its log itself and cannot use Redis")
-            }
+            Some((scheme, rest)) if RedisUrl::is_scheme(scheme) => match RedisUrl::parse(scheme, rest) {
+                Ok(url) => Ok(Self::Redis(url)),
+                Err(why) => Err(InvalidBrokerUrl { value: without_password(text), why }),
+            },
             _ => refuse("it names no known kind of broker"),
         }
     }
@@ -47,7 +54,16 @@ impl fmt::Display for BrokerUrl {
         match self {
             Self::Memory => f.write_str("memory:"),
             Self::File(dir) => write!(f, "file:{}", dir.display()),
+            Self::Redis(url) => url.fmt(f),
         }
+    }
+}
+
+/// A URL that could not be read may hold a password all the same: nothing between the slashes and the `@` is shown.
+fn without_password(text: &str) -> String {
+    match (text.split_once("//"), text.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, behind))) => format!("{scheme}//***@{behind}"),
+        _ => text.to_owned(),
     }
 }
 
@@ -61,9 +77,12 @@ mod tests {
         assert_eq!("file:/var/lib/sse".parse(), Ok(BrokerUrl::File("/var/lib/sse".into())));
         assert_eq!("file:///var/lib/sse".parse(), Ok(BrokerUrl::File("/var/lib/sse".into())));
         assert_eq!("file:data".parse(), Ok(BrokerUrl::File("data".into())));
-        for text in ["", "memory", "memory:x", "file:", "redis://h", "kafka://h"] {
+        assert!(matches!("redis://h".parse(), Ok(BrokerUrl::Redis(_))));
+        let error = "redis://app:secret@h:x".parse::<BrokerUrl>().unwrap_err().to_string();
+        assert!(error.contains("\"redis://***@h:x\"") && !error.contains("secret"), "{error}");
+        for text in ["", "memory", "memory:x", "file:", "redis:h", "kafka://h"] {
             let error = text.parse::<BrokerUrl>().unwrap_err().to_string();
-            assert!(error.contains("memory: and file:DIR"), "{error}");
+            assert!(error.contains("allowed are memory:, file:DIR, redis://"), "{error}");
         }
     }
 }

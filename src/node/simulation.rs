@@ -38,6 +38,7 @@ impl Log {
             address,
             event_type: EventType::parse("MESSAGE").unwrap(),
             envelope: Arc::from("{}"),
+            origin: None,
         });
     }
 
@@ -60,7 +61,7 @@ impl Log {
         };
         let entries =
             self.entries.iter().filter(|entry| entry.cursor.position > from).take(limit).cloned().collect();
-        Page { gap, entries }
+        Page { gap, sync: None, entries }
     }
 }
 

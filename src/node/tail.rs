@@ -124,6 +124,7 @@ mod tests {
             address: Address::All,
             event_type: EventType::parse("MESSAGE").unwrap(),
             envelope: Arc::from(envelope),
+            origin: None,
         };
         let now = humantime::parse_rfc3339("2026-01-01T00:00:01.500Z").unwrap();
         assert_eq!(age_us(&entry, now), expected);

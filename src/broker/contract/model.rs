@@ -63,7 +63,7 @@ impl Model {
         assert!(cursor.position > newest, "{cursor} does not come after {newest:?}");
         let NewEvent { message_id, address, event_type, envelope, mailbox } = new;
         self.seen.insert(message_id.clone(), cursor);
-        let entry = Entry { cursor, message_id, address, event_type, envelope };
+        let entry = Entry { cursor, message_id, address, event_type, envelope, origin: None };
         if mailbox && entry.address.has_mailbox() {
             let own = self.boxes.entry(to).or_default();
             own.messages.push(entry.clone());

@@ -20,7 +20,7 @@ pub(super) async fn an_event_reads_back_as_it_was_appended(bed: &Bed) {
         };
         let cursor = log.put(new.clone()).await;
         let NewEvent { message_id, address, event_type, envelope, .. } = new;
-        sent.push(Entry { cursor, message_id, address, event_type, envelope });
+        sent.push(Entry { cursor, message_id, address, event_type, envelope, origin: None });
     }
     let start = log.look().await.start_cursor();
     assert_eq!(log.page(start, 100).await.entries, sent);

@@ -93,6 +93,12 @@ impl Disk {
             // As far as the operating system, in one write per batch.
             Durability::Accepted => PersistMode::Buffer,
             Durability::Fsync => PersistMode::SyncData,
+            Durability::Replicated => {
+                return Err(OpenError::Unfit {
+                    place: format!("file:{}", path.display()),
+                    why: "has no replica; allowed for --durability are accepted and fsync".to_owned(),
+                });
+            }
         };
         let disk = Self {
             directory: path.to_owned(),

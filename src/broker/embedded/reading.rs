@@ -11,7 +11,7 @@ use crate::protocol::{Address, Cursor, Position};
 pub(super) fn read_after(tables: &dyn Reads, after: Cursor, limit: PageLimit) -> Result<Page, StoreError> {
     let gap = missing(tables, after)?;
     let from = gap.map_or(after.position, |gap| gap.resumed_after.position);
-    Ok(Page { gap, entries: tables.entries_after(from, limit)? })
+    Ok(Page { gap, sync: None, entries: tables.entries_after(from, limit)? })
 }
 
 /// Why an answer from this cursor on cannot be complete; `None` for a sound cursor.

@@ -41,6 +41,10 @@ impl Store {
                 let disk = opened.map_err(|error| OpenError::Store(died("open", place, &error)))??;
                 Ok(Self::File(Arc::new(disk)))
             }
+            BrokerUrl::Redis(url) => Err(OpenError::Unfit {
+                place: url.to_string(),
+                why: "is no place for an embedded log; allowed are memory: and file:DIR".to_owned(),
+            }),
         }
     }
 

@@ -36,8 +36,14 @@ impl Rules {
         }
         let position = tables.meta_mut().number(now_ms);
         let NewEvent { message_id, address, event_type, envelope, mailbox } = event;
-        let entry =
-            Entry { cursor: tables.meta().cursor(position), message_id, address, event_type, envelope };
+        let entry = Entry {
+            cursor: tables.meta().cursor(position),
+            message_id,
+            address,
+            event_type,
+            envelope,
+            origin: None,
+        };
         tables.put_entry(&entry)?;
         tables.remember(&entry.message_id, position)?;
         tables.meta_mut().length += 1;

@@ -70,12 +70,7 @@ impl RedisUrl {
     pub(in crate::broker) fn is_scheme(scheme: &str) -> bool {
         matches!(
             scheme,
-            "redis"
-                | "rediss"
-                | "redis+sentinel"
-                | "rediss+sentinel"
-                | "redis+cluster"
-                | "rediss+cluster"
+            "redis" | "rediss" | "redis+sentinel" | "rediss+sentinel" | "redis+cluster" | "rediss+cluster"
         )
     }
 
@@ -103,7 +98,9 @@ impl RedisUrl {
                 (Topology::Sentinel { sentinels, master: decoded(master)? }, database)
             }
             "+cluster" => (Topology::Cluster { seeds: servers(hosts, DEFAULT_PORT)? }, path),
-            _ if hosts.contains(',') => return Err("redis:// names one server; several need +sentinel or +cluster"),
+            _ if hosts.contains(',') => {
+                return Err("redis:// names one server; several need +sentinel or +cluster");
+            }
             _ => (Topology::Standalone(server(hosts, DEFAULT_PORT)?), path),
         };
         let database = database_number(database)?;
@@ -127,7 +124,8 @@ impl RedisUrl {
 
 fn credentials(userinfo: Option<&str>) -> Result<(Option<String>, Option<String>), &'static str> {
     let Some(userinfo) = userinfo else { return Ok((None, None)) };
-    let (user, password) = userinfo.split_once(':').ok_or("a password stands behind a colon: user:password@")?;
+    let (user, password) =
+        userinfo.split_once(':').ok_or("a password stands behind a colon: user:password@")?;
     let given = |text: &str| -> Result<Option<String>, &'static str> {
         if text.is_empty() { Ok(None) } else { decoded(text).map(Some) }
     };

@@ -117,7 +117,7 @@ async fn append(config: &Config, event: NewEvent) -> Result<Published, Failure> 
         OpenError::InUse { .. } => {
             Failure::new(1, error).tip("publish through the node that has it: POST to it")
         }
-        OpenError::Directory { .. } | OpenError::Store(_) => Failure::new(1, error),
+        OpenError::Directory { .. } | OpenError::Store(_) | OpenError::Unfit { .. } => Failure::new(1, error),
     })?;
     let message_id = event.message_id.clone();
     let again = format!("the event may or may not be in the log; publish it again with --id '{message_id}'");
@@ -128,7 +128,7 @@ async fn append(config: &Config, event: NewEvent) -> Result<Published, Failure> 
     let appended = match appended {
         Ok(Ok(appended)) => appended,
         Ok(Err(error @ AppendError::Store(_))) => return Err(Failure::new(1, error).tip(again)),
-        Ok(Err(error @ (AppendError::Busy { .. } | AppendError::Closed))) => {
+        Ok(Err(error @ (AppendError::Busy { .. } | AppendError::Closed | AppendError::Away(_)))) => {
             return Err(Failure::new(1, error));
         }
         Err(_) => return Err(Failure::new(1, "the log did not answer in time").tip(again)),

@@ -218,6 +218,10 @@ impl Reader {
                 "nothing of --broker memory: survives the process; allowed with file:DIR",
             );
         }
+        let is_shared = matches!(config.broker, BrokerUrl::Redis(_));
+        if config.durability == Durability::Replicated && !is_shared {
+            self.refuse("durability", "an embedded log has no replica; replicated is allowed with redis://…");
+        }
         if config.max_payload > config.max_body {
             self.refuse(
                 "max-payload",

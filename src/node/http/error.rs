@@ -127,6 +127,7 @@ impl From<AppendError> for ApiError {
         match error {
             AppendError::Busy { .. } => Self::Busy(error.to_string()),
             AppendError::Closed => Self::Unavailable(error.to_string()),
+            AppendError::Away(cause) => Self::Unavailable(cause.to_string()),
             AppendError::Store(cause) => Self::Unknown(cause.to_string()),
         }
     }

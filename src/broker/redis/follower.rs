@@ -1,0 +1,408 @@
+//! Follows the log, and repairs it where it lost its tail: a task with a connection of its own, which waits in the
+//! server for new entries. Every connection begins with the question whether the history still holds. Read
+//! [`Task::run`] first, then [`Task::settle`].
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::entry::{Raw, id, position, stored};
+use super::history::{End, FIELDS, Meta};
+use super::limits::{
+    BLOCK, BLOCK_GRACE, HISTORIES, PACED_BELOW, PAGES, PRELOAD, RANGE_COUNT, READ_COUNT, READ_PAUSE,
+};
+use super::link::{Conn, Trouble, backoff};
+use super::log::Shared;
+use super::recent::Recent;
+use super::writer::append_again;
+use crate::broker::{Missing, NewEvent, Page, StoreError, Synced};
+use crate::protocol::api::GapReason;
+use crate::protocol::{Cursor, Position};
+use crate::runtime::Tasks;
+
+/// About how many bytes one read may bring.
+const READ_BYTES: u64 = 4 << 20;
+
+/// Follows a log in Redis. After the log was closed nothing comes any more, and it waits for ever.
+pub struct Follower {
+    pages: mpsc::Receiver<Result<Page, StoreError>>,
+    /// Starts with the first question: before that nobody waits for anything.
+    task: Option<(Task, Tasks)>,
+    /// What was received and not handed out.
+    rest: Page,
+}
+
+impl std::fmt::Debug for Follower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follower").field("rest", &self.rest.entries.len()).finish_non_exhaustive()
+    }
+}
+
+impl Follower {
+    pub(in crate::broker) async fn next(&mut self, limit: usize) -> Result<Page, StoreError> {
+        if let Some((task, tasks)) = self.task.take() {
+            let token = tasks.token().clone();
+            tasks.spawn("redis follower", task.run(token));
+        }
+        if self.rest.entries.is_empty() {
+            match self.pages.recv().await {
+                Some(page) => self.rest = page?,
+                None => std::future::pending().await,
+            }
+        }
+        let behind = self.rest.entries.split_off(limit.min(self.rest.entries.len()));
+        Ok(std::mem::replace(&mut self.rest, Page { entries: behind, ..Page::default() }))
+    }
+}
+
+/// Starts to follow from a cursor on.
+pub(super) fn start(shared: &Arc<Shared>, after: Cursor, tasks: &Tasks) -> Follower {
+    let (sender, pages) = mpsc::channel(PAGES);
+    shared.unread.watch();
+    let task = Task {
+        shared: Arc::clone(shared),
+        pages: sender,
+        at: after,
+        read_up_to: after.position,
+        recent: None,
+        again: Vec::new(),
+        sync: None,
+        gap: None,
+        in_trouble: false,
+        mean_bytes: 1,
+    };
+    Follower { pages, task: Some((task, tasks.clone())), rest: Page::default() }
+}
+
+struct Task {
+    shared: Arc<Shared>,
+    pages: mpsc::Sender<Result<Page, StoreError>>,
+    /// The newest entry that was read.
+    at: Cursor,
+    /// The newest id that was looked at: entries that others put into the stream have ids too.
+    read_up_to: Position,
+    /// `None` until the first look at the log.
+    recent: Option<Recent>,
+    /// What is still to be appended again.
+    again: Vec<(NewEvent, Cursor)>,
+    /// What the node has yet to be told, in front of the next entries.
+    sync: Option<Synced>,
+    gap: Option<Missing>,
+    in_trouble: bool,
+    /// Bytes of an entry, lately.
+    mean_bytes: u64,
+}
+
+/// Why a task stops reading on a connection without trouble.
+enum Stop {
+    /// The history has to be looked at again, on a new connection.
+    Doubt,
+    /// Nobody takes the pages any more.
+    Over,
+}
+
+impl Task {
+    async fn run(mut self, token: CancellationToken) {
+        let mut backoff = backoff();
+        loop {
+            let pages = self.pages.clone();
+            let stopped = tokio::select! {
+                () = token.cancelled() => return,
+                () = pages.closed() => return,
+                stopped = self.read(&mut backoff) => stopped,
+            };
+            match stopped {
+                Ok(Stop::Doubt) => {}
+                Ok(Stop::Over) => return,
+                Err(trouble) => {
+                    self.in_trouble = true;
+                    // Where pages wait to be taken, the node does not need to hear of it now.
+                    let _full = self.pages.try_send(Err(trouble.error()));
+                    let wait = backoff.next_wait(&mut rand::rng());
+                    tokio::select! {
+                        () = token.cancelled() => return,
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads on one connection until there is trouble.
+    async fn read(&mut self, backoff: &mut crate::runtime::Backoff) -> Result<Stop, Trouble> {
+        let shared = Arc::clone(&self.shared);
+        let mut conn = shared.finder.open().await.map_err(Trouble::Broken)?;
+        self.settle(&mut conn).await?;
+        backoff.reset();
+        if std::mem::take(&mut self.in_trouble) && self.send(Page::default()).await.is_err() {
+            return Ok(Stop::Over);
+        }
+        loop {
+            let began = Instant::now();
+            let raw = tokio::select! {
+                raw = self.wait_for_entries(&mut conn) => raw?,
+                // What waits in the server on this connection would hold up the question; hence a new one.
+                () = shared.doubt.notified() => return Ok(Stop::Doubt),
+            };
+            if raw.is_empty() {
+                if self.has_news() {
+                    if self.send(Page::default()).await.is_err() {
+                        return Ok(Stop::Over);
+                    }
+                    continue;
+                }
+                self.settle(&mut conn).await?;
+                continue;
+            }
+            let few = raw.len() < RANGE_COUNT;
+            if let Some(stop) = self.take(&raw).await {
+                return Ok(stop);
+            }
+            if few && began.elapsed() < PACED_BELOW {
+                tokio::time::sleep(READ_PAUSE).await;
+            }
+        }
+    }
+
+    /// Sends a page, with what the node has yet to be told in front of it.
+    async fn send(&mut self, page: Page) -> Result<(), Stop> {
+        let page = Page { gap: self.gap.take(), sync: self.sync.take(), ..page };
+        self.pages.send(Ok(page)).await.map_err(|_| Stop::Over)
+    }
+
+    fn has_news(&self) -> bool {
+        self.gap.is_some() || self.sync.is_some()
+    }
+
+    async fn wait_for_entries(&self, conn: &mut Conn) -> Result<Vec<Raw>, Trouble> {
+        let fits = READ_BYTES / self.mean_bytes.max(1);
+        let count = usize::try_from(fits).unwrap_or(READ_COUNT).clamp(16, READ_COUNT);
+        let mut read = redis::cmd("XREAD");
+        read.arg("COUNT").arg(count);
+        // News go with the entries that follow, and at once where none does.
+        if !self.has_news() {
+            read.arg("BLOCK").arg(u64::try_from(BLOCK.as_millis()).unwrap_or(1_000));
+        }
+        read.arg("STREAMS").arg(&self.shared.keys.log).arg(id(self.read_up_to));
+        let streams: Option<Vec<(String, Vec<Raw>)>> =
+            conn.query("follow the log", &read, BLOCK + BLOCK_GRACE).await?;
+        Ok(streams.into_iter().flatten().next().map(|(_, entries)| entries).unwrap_or_default())
+    }
+
+    /// Takes entries as they stand in the log. Stops before one that belongs to another history.
+    async fn take(&mut self, raw: &[Raw]) -> Option<Stop> {
+        let mut page = Page::default();
+        let mut bytes = 0;
+        for raw in raw {
+            let Some(stored) = stored(raw) else {
+                tracing::warn!(
+                    id = raw.0,
+                    log = self.shared.keys.log,
+                    "an entry is none of this system's; passed over"
+                );
+                self.read_up_to = position(&raw.0).unwrap_or(self.read_up_to);
+                continue;
+            };
+            let other = stored.begins.is_some_and(|epoch| epoch != self.at.epoch);
+            if other || stored.before < self.at.position {
+                self.read_up_to = self.at.position;
+                if !page.entries.is_empty()
+                    && let Err(stop) = self.send(page).await
+                {
+                    return Some(stop);
+                }
+                return Some(Stop::Doubt);
+            }
+            if stored.before > self.at.position {
+                // Trimmed between two reads.
+                let resumed_after = Cursor::new(self.at.epoch, stored.before);
+                let so_far = std::mem::take(&mut page);
+                if (!so_far.entries.is_empty() || self.has_news())
+                    && let Err(stop) = self.send(so_far).await
+                {
+                    return Some(stop);
+                }
+                self.gap = Some(Missing { reason: GapReason::Trimmed, resumed_after, missed: None });
+                self.recent = Some(Recent::new(stored.before));
+            }
+            bytes += stored.bytes();
+            self.at.position = stored.position;
+            self.read_up_to = stored.position;
+            self.shared.unread.done(&stored.message_id);
+            let mailbox = stored.mailbox;
+            let mut entry = stored.entry(self.at.epoch);
+            if let Some(recent) = &mut self.recent {
+                recent.note(&mut entry, mailbox);
+            }
+            page.entries.push(entry);
+        }
+        if page.entries.is_empty() {
+            return None;
+        }
+        self.mean_bytes = bytes / page.entries.len() as u64;
+        self.send(page).await.err()
+    }
+
+    /// Makes sure that what comes next comes after what was read: the same history, or the one that went on from it.
+    async fn settle(&mut self, conn: &mut Conn) -> Result<(), Trouble> {
+        for _ in 0..HISTORIES {
+            let Some((meta, nearest)) = self.look(conn).await? else {
+                self.shared.begin(conn, Some(self.at.epoch)).await?;
+                continue;
+            };
+            if meta.epoch != self.at.epoch {
+                self.adopt(conn, &meta).await?;
+                continue;
+            }
+            self.shared.set_epoch(meta.epoch);
+            if !self.again.is_empty() && !append_again(&self.shared, conn, self.at.epoch, &self.again).await?
+            {
+                continue;
+            }
+            self.note_repair();
+            let gap = meta.missing(self.at.position, nearest);
+            self.remember(conn, gap).await?;
+            self.gap = self.gap.or(gap);
+            return Ok(());
+        }
+        Err(Trouble::Broken(StoreError {
+            operation: "follow the log",
+            place: conn.place.to_string(),
+            cause: format!("{HISTORIES} histories ended while one was being looked at"),
+        }))
+    }
+
+    /// The log's numbers, and the entry at the cursor or the last one before it. `None` where the history of a server
+    /// that ruled before has yet to be closed.
+    async fn look(&self, conn: &mut Conn) -> Result<Option<(Meta, Option<Position>)>, Trouble> {
+        let keys = &self.shared.keys;
+        let mut all = redis::pipe();
+        all.atomic();
+        all.cmd("HMGET").arg(&keys.meta).arg(&FIELDS);
+        all.cmd("XRANGE").arg(&keys.log).arg("-").arg("+").arg("COUNT").arg(4);
+        all.cmd("XREVRANGE").arg(&keys.log).arg(id(self.at.position)).arg("-").arg("COUNT").arg(1);
+        let (fields, oldest, nearest): (Vec<Option<String>>, Vec<Raw>, Vec<Raw>) =
+            conn.pipeline("look at the log", &all, self.shared.protections.response).await?;
+        let nearest = nearest.first().and_then(|raw| position(&raw.0));
+        let meta = Meta::read(&fields, &oldest);
+        Ok(meta.filter(|meta| meta.term == self.shared.term(&conn.term)).map(|meta| (meta, nearest)))
+    }
+
+    /// Goes over to the history that came after the one that was followed, and takes along what that one lost.
+    async fn adopt(&mut self, conn: &mut Conn, meta: &Meta) -> Result<(), Trouble> {
+        let old = self.at;
+        let Some((first, to)) = self.translate(conn, meta).await? else {
+            // Nobody knows how the two belong together.
+            let resumed_after = meta.bounds(0).start_cursor();
+            let gap = Missing { reason: GapReason::Epoch, resumed_after, missed: None };
+            self.go_to(resumed_after);
+            self.recent = Some(Recent::new(resumed_after.position));
+            self.gap = Some(gap);
+            return Ok(());
+        };
+        let lost = old.position > to.position;
+        self.shared.counters.epochs.fetch_add(1, Ordering::Relaxed);
+        if let Some(recent) = &mut self.recent {
+            let gone = recent.lose(to.position);
+            if lost && self.shared.protections.repair {
+                let mut script = self.shared.scripts.cover.key(&self.shared.keys.meta);
+                script.arg(old.epoch.to_string()).arg(id(gone.after));
+                let _covered: String =
+                    conn.script("say what comes back", &script, self.shared.protections.response).await?;
+                self.again.extend(gone.events);
+            }
+        }
+        if self.shared.protections.read_back {
+            let known: std::collections::HashSet<_> =
+                self.again.iter().map(|(event, _)| event.message_id.clone()).collect();
+            let unread = self.shared.unread.lost(to, old, first.at);
+            let unread: Vec<_> =
+                unread.into_iter().filter(|(event, _)| !known.contains(&event.message_id)).collect();
+            self.shared.counters.republished.fetch_add(unread.len() as u64, Ordering::Relaxed);
+            self.again.extend(unread);
+        }
+        tracing::warn!(
+            old = %old,
+            new = %to,
+            lost,
+            again = self.again.len(),
+            "the history of the log has ended and goes on under another epoch"
+        );
+        let from = self.sync.map_or(old, |sync| sync.from);
+        let lost = lost || self.sync.is_some_and(|sync| sync.lost);
+        self.sync = Some(Synced { from, to, lost, appended_again: 0 });
+        self.go_to(to);
+        Ok(())
+    }
+
+    fn go_to(&mut self, cursor: Cursor) {
+        self.at = cursor;
+        self.read_up_to = cursor.position;
+    }
+
+    fn note_repair(&mut self) {
+        let count = self.again.len() as u64;
+        self.again.clear();
+        if count > 0 {
+            self.shared.counters.repaired.fetch_add(count, Ordering::Relaxed);
+            tracing::warn!(events = count, "what the log had lost was appended again");
+        }
+        if let Some(sync) = &mut self.sync {
+            sync.appended_again = count;
+        }
+    }
+
+    /// Remembers nothing from before a gap; at start, loads a little to have something to remember.
+    async fn remember(&mut self, conn: &mut Conn, gap: Option<Missing>) -> Result<(), Trouble> {
+        if let Some(gap) = gap {
+            self.go_to(gap.resumed_after);
+            self.recent = Some(Recent::new(gap.resumed_after.position));
+        }
+        if self.recent.is_some() {
+            return Ok(());
+        }
+        let mut range = redis::cmd("XREVRANGE");
+        range.arg(&self.shared.keys.log).arg(id(self.at.position)).arg("-").arg("COUNT").arg(PRELOAD);
+        let raw: Vec<Raw> =
+            conn.query("load the newest entries", &range, self.shared.protections.response).await?;
+        let entries: Vec<_> = raw.iter().rev().filter_map(stored).collect();
+        let mut recent = Recent::new(entries.first().map_or(self.at.position, |first| first.before));
+        for stored in entries {
+            let mailbox = stored.mailbox;
+            recent.note(&mut stored.entry(self.at.epoch), mailbox);
+        }
+        self.recent = Some(recent);
+        Ok(())
+    }
+
+    /// Where the cursor stands in the present history, and how its own one ended.
+    async fn translate(&self, conn: &mut Conn, meta: &Meta) -> Result<Option<(End, Cursor)>, Trouble> {
+        let Some(first) = self.end_of(conn, self.at.epoch).await? else { return Ok(None) };
+        let mut at = Cursor::new(first.next, self.at.position.min(first.at));
+        for _ in 1..HISTORIES {
+            if at.epoch == meta.epoch {
+                return Ok(Some((first, at)));
+            }
+            let Some(end) = self.end_of(conn, at.epoch).await? else { return Ok(None) };
+            at = Cursor::new(end.next, at.position.min(end.at));
+        }
+        Ok(None)
+    }
+
+    /// How a history ended. One that this node lived in and that the log does not know was lost as a whole.
+    async fn end_of(&self, conn: &mut Conn, epoch: crate::protocol::Epoch) -> Result<Option<End>, Trouble> {
+        let (keys, response) = (&self.shared.keys, self.shared.protections.response);
+        let mut get = redis::cmd("HGET");
+        get.arg(&keys.meta).arg(format!("end:{epoch}"));
+        let mut end: Option<String> = conn.query("read the end of a history", &get, response).await?;
+        if end.is_none() && epoch == self.at.epoch && self.recent.is_some() {
+            let mut script = self.shared.scripts.adopt.key(&keys.meta);
+            script.arg(epoch.to_string());
+            end = conn.script("tell of a lost history", &script, response).await?;
+        }
+        Ok(end.as_deref().and_then(End::parse))
+    }
+}

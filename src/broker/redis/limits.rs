@@ -1,0 +1,79 @@
+//! Every wait, queue and size of the broker in Redis that nobody needs to tune. Read [`Protections`] for what tests
+//! switch off.
+
+use std::time::Duration;
+
+/// Connecting, and each word of the greeting.
+pub(super) const CONNECT: Duration = Duration::from_millis(500);
+/// A sentinel or seed may take this long; then the next one is asked.
+pub(super) const ASK: Duration = Duration::from_millis(300);
+/// An answer may take this long. Shorter than any failover takes to be noticed (1 s and more).
+pub(super) const RESPONSE: Duration = Duration::from_millis(500);
+/// A command waits this long for a connection.
+pub(super) const CONNECTION_WAIT: Duration = Duration::from_secs(1);
+/// Between tries to connect.
+pub(super) const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// A read waits in the server for new entries this long; then the follower looks whether its history still holds.
+pub(super) const BLOCK: Duration = Duration::from_millis(1_000);
+/// Where a read takes longer than this beyond its own wait, the connection is dead.
+pub(super) const BLOCK_GRACE: Duration = Duration::from_millis(1_000);
+/// Entries of one read by the follower.
+pub(super) const READ_COUNT: usize = 500;
+/// A follower that reads again at once would cost a busy server a round for every entry: measured, a pause of 1 ms
+/// halves the server's work at 2,000 events/s and costs 1.2 ms.
+pub(super) const READ_PAUSE: Duration = Duration::from_millis(1);
+/// Reads closer together than this are paced.
+pub(super) const PACED_BELOW: Duration = Duration::from_millis(2);
+/// Entries of one read for a replay: with the largest events 4 MiB.
+pub(super) const RANGE_COUNT: usize = 64;
+/// Events of one script.
+pub(super) const BATCH_EVENTS: usize = 64;
+/// Bytes of one script, unless a single event has more.
+pub(super) const BATCH_BYTES: usize = 256 * 1024;
+/// A publish that could not be written for this long is given up: a failover takes 2 to 5 s.
+pub(super) const PUBLISH_PATIENCE: Duration = Duration::from_secs(8);
+/// How long a replica may take to confirm (`--durability replicated`), and the disk (`fsync`).
+pub(super) const WAIT: Duration = Duration::from_millis(300);
+/// How long the end of the process waits for what is still to be written.
+pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+/// Entries that a node remembers to repair a history that lost its tail.
+pub(super) const RECENT_ENTRIES: usize = 200_000;
+/// Bytes of them.
+pub(super) const RECENT_BYTES: usize = 64 << 20;
+/// Entries that a follower loads at start, to have something to remember.
+pub(super) const PRELOAD: usize = 500;
+/// Acknowledged publishes that were not read back yet; beyond it the oldest is no longer watched.
+pub(super) const UNREAD: usize = 100_000;
+/// How long a reader whose cursor is on a lost branch waits for a node that brings the lost events back.
+pub(super) const REPAIR_WAIT: Duration = Duration::from_millis(1_500);
+/// How often it looks.
+pub(super) const REPAIR_LOOK: Duration = Duration::from_millis(50);
+/// Histories through which a cursor is followed.
+pub(super) const HISTORIES: usize = 16;
+/// How often old entries and mail are swept away. Every node does it; once would do.
+pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(2);
+/// Bounded steps of one sweep.
+pub(super) const SWEEP_STEPS: usize = 20;
+/// Mailboxes of one sweep.
+pub(super) const SWEEP_BOXES: usize = 64;
+/// Pages that wait between the follower's task and whoever takes them.
+pub(super) const PAGES: usize = 2;
+
+/// What keeps acknowledged events from being lost. All of it is on, except where a test shows what happens without.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Protections {
+    /// Histories are closed when a server begins to rule.
+    pub(super) terms: bool,
+    /// What the log lost is appended again.
+    pub(super) repair: bool,
+    /// What was acknowledged and not read back is published again.
+    pub(super) read_back: bool,
+    /// How long an answer may take.
+    pub(super) response: Duration,
+}
+
+impl Default for Protections {
+    fn default() -> Self {
+        Self { terms: true, repair: true, read_back: true, response: RESPONSE }
+    }
+}

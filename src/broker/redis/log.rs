@@ -1,0 +1,479 @@
+//! The log as the broker's contract describes it: asks the server what can be read, and the one writer for what is
+//! published. Read [`Redis`] first.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::entry::{Raw, id, mail, position, stored};
+use super::follower::{self, Follower};
+use super::history::{End, FIELDS, Meta};
+use super::keys::Keys;
+use super::limits::{HISTORIES, Protections, RANGE_COUNT, READ_COUNT, REPAIR_LOOK, REPAIR_WAIT};
+use super::link::{Conn, Finder, Line, Trouble};
+use super::scripts::Scripts;
+use super::unread::Unread;
+use super::url::RedisUrl;
+use super::writer::{Parcel, Writer};
+use super::{setup, sweeper};
+use crate::broker::roster::{ALIVE_FOR, Alive};
+use crate::broker::{
+    AppendError, Appended, Bounds, Durability, Entry, LogLimits, Mailbox, Missing, NewEvent, OpenError, Page,
+    PageLimit, StoreError, Synced,
+};
+use crate::protocol::api::GapReason;
+use crate::protocol::{Address, Cursor, Epoch, Position};
+use crate::runtime::Tasks;
+
+/// A log in Redis. Clones share the connections.
+#[derive(Clone)]
+pub struct Redis {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").field("place", &self.shared.finder.place()).finish_non_exhaustive()
+    }
+}
+
+/// What the tasks of one log share.
+pub(super) struct Shared {
+    pub(super) finder: Arc<Finder>,
+    pub(super) keys: Keys,
+    pub(super) scripts: Scripts,
+    pub(super) limits: LogLimits,
+    pub(super) durability: Durability,
+    pub(super) protections: Protections,
+    pub(super) line: Line,
+    pub(super) unread: Unread,
+    /// Somebody saw that the history may have ended: the follower looks at once.
+    pub(super) doubt: Notify,
+    pub(super) counters: Counters,
+    /// The history that this process lives in, as far as it knows.
+    epoch: Mutex<Epoch>,
+    parcels: mpsc::Sender<Parcel>,
+    tasks: Tasks,
+}
+
+/// What happened to the log since start.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// Histories that ended.
+    pub(super) epochs: AtomicU64,
+    /// Lost events that this node appended again.
+    pub(super) repaired: AtomicU64,
+    /// Acknowledged events that were lost before anybody read them, and that this node published again.
+    pub(super) republished: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn epoch(&self) -> Epoch {
+        *self.epoch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_epoch(&self, epoch: Epoch) {
+        *self.epoch.lock().unwrap_or_else(PoisonError::into_inner) = epoch;
+    }
+
+    /// Closes the history of a server that ruled before, if nobody did it yet; returns the epoch that holds.
+    pub(super) async fn begin(&self, conn: &mut Conn, old: Option<Epoch>) -> Result<Epoch, Trouble> {
+        let proposed = Epoch::from_random(rand::random());
+        let mut script = self.scripts.begin.key(&self.keys.log);
+        script.key(&self.keys.meta).arg(proposed.to_string());
+        script.arg(self.term(&conn.term)).arg(old.map_or(String::new(), |old| old.to_string()));
+        let epoch: String = conn.script("begin a history", &script, self.protections.response).await?;
+        epoch.parse().map_err(|_| self.damaged(conn, "begin a history"))
+    }
+
+    /// The term to be told to the scripts.
+    pub(super) fn term<'a>(&self, term: &'a str) -> &'a str {
+        if self.protections.terms { term } else { "" }
+    }
+
+    fn damaged(&self, conn: &Conn, operation: &'static str) -> Trouble {
+        let cause = format!("{} holds what no node of this system wrote", self.keys.meta);
+        Trouble::Broken(StoreError { operation, place: conn.place.to_string(), cause })
+    }
+
+    fn error(&self, operation: &'static str, cause: impl ToString) -> StoreError {
+        StoreError { operation, place: self.finder.place(), cause: cause.to_string() }
+    }
+}
+
+/// Milliseconds since 1970 by the clock of this node: it names buckets of message ids, and nothing else.
+pub(super) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What the server told at one moment.
+struct Look {
+    meta: Meta,
+    /// The entry at the cursor, or the last one before it.
+    nearest: Option<Position>,
+    after: Vec<Raw>,
+}
+
+impl Redis {
+    pub(in crate::broker) async fn open(
+        url: &RedisUrl,
+        limits: LogLimits,
+        durability: Durability,
+        tasks: &Tasks,
+    ) -> Result<Self, OpenError> {
+        Self::open_with(url, limits, durability, Protections::default(), tasks).await
+    }
+
+    pub(super) async fn open_with(
+        url: &RedisUrl,
+        limits: LogLimits,
+        durability: Durability,
+        protections: Protections,
+        tasks: &Tasks,
+    ) -> Result<Self, OpenError> {
+        let keys = Keys::new(&url.prefix);
+        let finder = Arc::new(Finder::new(url.clone(), keys.log.clone()));
+        let mut conn = finder.open().await.map_err(OpenError::Store)?;
+        setup::check(&mut conn, durability).await?;
+        let (line, keeper) = Line::new(&finder, conn.clone(), protections.response);
+        let (parcels, queue) = mpsc::channel(limits.append_queue.max(1));
+        let shared = Arc::new(Shared {
+            finder,
+            keys,
+            scripts: Scripts::default(),
+            limits,
+            durability,
+            protections,
+            line,
+            unread: Unread::default(),
+            doubt: Notify::new(),
+            counters: Counters::default(),
+            epoch: Mutex::new(Epoch::from_random(0)),
+            parcels,
+            tasks: tasks.clone(),
+        });
+        let epoch =
+            shared.begin(&mut conn, None).await.map_err(|trouble| OpenError::Store(trouble.error()))?;
+        shared.set_epoch(epoch);
+        tasks.spawn("redis line", keeper.run(tasks.token().clone()));
+        tasks.spawn("redis writer", Writer::new(Arc::clone(&shared), queue, conn).run(tasks.token().clone()));
+        tasks.spawn("redis sweeper", sweeper::run(Arc::clone(&shared), tasks.token().clone()));
+        Ok(Self { shared })
+    }
+
+    pub(in crate::broker) fn kind(&self) -> &'static str {
+        "redis"
+    }
+
+    pub(in crate::broker) async fn append(&self, event: NewEvent) -> Result<Appended, AppendError> {
+        let (answer, answered) = oneshot::channel();
+        match self.shared.parcels.try_send(Parcel::new(event, answer)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                return Err(AppendError::Busy { waiting: self.shared.parcels.max_capacity() });
+            }
+            Err(TrySendError::Closed(_)) => return Err(AppendError::Closed),
+        }
+        match answered.await {
+            Ok(result) => result,
+            // The writer answers everything that it took; it dropped this one unanswered only if it panicked.
+            Err(_) => Err(AppendError::Store(self.shared.error("append", "the writer died"))),
+        }
+    }
+
+    /// Looks at the log, at one moment: its numbers, what stands at a position, and what comes after it.
+    async fn look(&self, at: Position, count: usize) -> Result<Look, StoreError> {
+        let keys = &self.shared.keys;
+        let mut all = redis::pipe();
+        all.atomic();
+        all.cmd("HMGET").arg(&keys.meta).arg(&FIELDS);
+        all.cmd("XRANGE").arg(&keys.log).arg("-").arg("+").arg("COUNT").arg(4);
+        all.cmd("XREVRANGE").arg(&keys.log).arg(id(at)).arg("-").arg("COUNT").arg(1);
+        let behind = format!("({}", id(at));
+        if at == (Position { ms: u64::MAX, seq: u64::MAX }) {
+            // Redis refuses a range behind the last id that there can be.
+            all.cmd("XRANGE").arg(&keys.log).arg("+").arg("-");
+        } else {
+            all.cmd("XRANGE").arg(&keys.log).arg(behind).arg("+").arg("COUNT").arg(count);
+        }
+        let (fields, oldest, nearest, after): (Vec<Option<String>>, Vec<Raw>, Vec<Raw>, Vec<Raw>) =
+            self.shared.line.pipeline("read", &all).await?;
+        let nearest = nearest.first().and_then(|raw| position(&raw.0));
+        match Meta::read(&fields, &oldest) {
+            Some(meta) => Ok(Look { meta, nearest, after }),
+            None => Err(self.shared.error("read", "no history has begun there")),
+        }
+    }
+
+    /// As [`Redis::look`], after the history of a server that ruled before was closed.
+    async fn look_settled(&self, at: Position, count: usize) -> Result<Look, StoreError> {
+        let term = self.shared.line.term().await?;
+        let look = self.look(at, count).await;
+        match look {
+            Ok(look) if !self.shared.protections.terms || look.meta.term == *term => Ok(look),
+            // Between the end of one master and the first append to the next: nobody may take what is left of the old
+            // history for all of it.
+            Ok(_) | Err(_) => {
+                let mut conn = self.shared.finder.open().await?;
+                self.shared.begin(&mut conn, Some(self.shared.epoch())).await.map_err(Trouble::error)?;
+                self.shared.doubt.notify_one();
+                self.look(at, count).await
+            }
+        }
+    }
+
+    pub(in crate::broker) async fn read_after(
+        &self,
+        after: Cursor,
+        limit: PageLimit,
+    ) -> Result<Page, StoreError> {
+        let count = limit.entries.clamp(1, RANGE_COUNT);
+        let mut page = Page::default();
+        let mut at = after;
+        let mut look = self.look_settled(at.position, count).await?;
+        if at.epoch != look.meta.epoch {
+            let (sync, gap) = self.translate(after, &look.meta).await?;
+            page.sync = sync;
+            page.gap = gap;
+            at = gap.map_or(sync.map_or(after, |sync| sync.to), |gap| gap.resumed_after);
+            look = self.look(at.position, count).await?;
+        }
+        if page.gap.is_none()
+            && let Some(gap) = look.meta.missing(at.position, look.nearest)
+        {
+            page.gap = Some(gap);
+            at = gap.resumed_after;
+            look = self.look(at.position, count).await?;
+        }
+        self.fill(&mut page, at, look, limit).await?;
+        Ok(page)
+    }
+
+    /// Takes entries until the limit or the end of the log is reached.
+    async fn fill(
+        &self,
+        page: &mut Page,
+        from: Cursor,
+        look: Look,
+        limit: PageLimit,
+    ) -> Result<(), StoreError> {
+        let epoch = look.meta.epoch;
+        let (mut raw, mut bytes, mut at) = (look.after, 0, from.position);
+        loop {
+            let asked = raw.len();
+            for raw in raw {
+                at = position(&raw.0).unwrap_or(at);
+                let Some(stored) = stored(&raw) else { continue };
+                bytes += stored.bytes();
+                if page.entries.len() >= limit.entries || (bytes > limit.bytes && !page.entries.is_empty()) {
+                    return Ok(());
+                }
+                page.entries.push(stored.entry(epoch));
+            }
+            let wanted = limit.entries.saturating_sub(page.entries.len()).min(RANGE_COUNT);
+            if wanted == 0 || asked == 0 || bytes >= limit.bytes {
+                return Ok(());
+            }
+            let more = self.look(at, wanted).await?;
+            if more.meta.epoch != epoch {
+                // The history ended meanwhile. What was read is right; the next read is told.
+                return Ok(());
+            }
+            raw = more.after;
+        }
+    }
+
+    /// Follows a cursor through the histories that came after its own.
+    async fn translate(
+        &self,
+        from: Cursor,
+        meta: &Meta,
+    ) -> Result<(Option<Synced>, Option<Missing>), StoreError> {
+        let Some(first) = self.end_of(from.epoch).await? else {
+            return Ok((None, Some(meta.unknown_epoch())));
+        };
+        let mut at = Cursor::new(first.next, from.position.min(first.at));
+        for _ in 1..HISTORIES {
+            if at.epoch == meta.epoch {
+                let lost = at.position < from.position;
+                let sync = Synced { from, to: at, lost, appended_again: 0 };
+                let whole = match self.covered(from.epoch, lost).await? {
+                    // More may be gone than any node remembers: then also those are concerned who had not come so far.
+                    Some(after) => after <= first.at || from.position >= after,
+                    None => !lost,
+                };
+                let gap = Missing { reason: GapReason::Rollback, resumed_after: at, missed: None };
+                return Ok((Some(sync), (!whole).then_some(gap)));
+            }
+            let Some(end) = self.end_of(at.epoch).await? else { break };
+            at = Cursor::new(end.next, at.position.min(end.at));
+        }
+        Ok((None, Some(meta.unknown_epoch())))
+    }
+
+    pub(super) async fn end_of(&self, epoch: Epoch) -> Result<Option<End>, StoreError> {
+        let mut get = redis::cmd("HGET");
+        get.arg(&self.shared.keys.meta).arg(format!("end:{epoch}"));
+        let end: Option<String> = self.shared.line.query("read the end of a history", &get).await?;
+        Ok(end.as_deref().and_then(End::parse))
+    }
+
+    /// After which position of an old history everything that was lost comes back, if a node said that it has it. Who
+    /// stands on the lost branch may have to wait a moment until one does.
+    async fn covered(&self, epoch: Epoch, wait: bool) -> Result<Option<Position>, StoreError> {
+        let mut get = redis::cmd("HGET");
+        get.arg(&self.shared.keys.meta).arg(format!("cov:{epoch}"));
+        let deadline = Instant::now() + REPAIR_WAIT;
+        loop {
+            let covered: Option<String> = self.shared.line.query("read what comes back", &get).await?;
+            let covered = covered.as_deref().and_then(position);
+            if covered.is_some() || !wait || Instant::now() >= deadline {
+                return Ok(covered);
+            }
+            tokio::time::sleep(REPAIR_LOOK).await;
+        }
+    }
+
+    pub(in crate::broker) async fn read_newest(
+        &self,
+        limit: usize,
+        max_bytes: u64,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let epoch = self.look_settled(Position::ZERO, 1).await?.meta.epoch;
+        let (mut newest, mut bytes, mut before) = (Vec::new(), 0, "+".to_owned());
+        while newest.len() < limit {
+            let count = (limit - newest.len()).min(READ_COUNT);
+            let mut range = redis::cmd("XREVRANGE");
+            range.arg(&self.shared.keys.log).arg(&before).arg("-").arg("COUNT").arg(count);
+            let raw: Vec<Raw> = self.shared.line.query("read", &range).await?;
+            let Some(last) = raw.last() else { break };
+            before = format!("({}", last.0);
+            for stored in raw.iter().filter_map(stored) {
+                bytes += stored.bytes();
+                if bytes > max_bytes {
+                    newest.reverse();
+                    return Ok(newest);
+                }
+                newest.push(stored.entry(epoch));
+            }
+        }
+        newest.reverse();
+        Ok(newest)
+    }
+
+    pub(in crate::broker) async fn get(&self, at: Cursor) -> Result<Option<Entry>, StoreError> {
+        let meta = self.look_settled(Position::ZERO, 1).await?.meta;
+        if at.epoch != meta.epoch {
+            return Ok(None);
+        }
+        let mut range = redis::cmd("XRANGE");
+        range.arg(&self.shared.keys.log).arg(id(at.position)).arg(id(at.position));
+        let raw: Vec<Raw> = self.shared.line.query("read", &range).await?;
+        Ok(raw.first().and_then(stored).map(|stored| stored.entry(meta.epoch)))
+    }
+
+    pub(in crate::broker) fn follow(&self, after: Cursor) -> Follower {
+        follower::start(&self.shared, after, &self.shared.tasks)
+    }
+
+    pub(in crate::broker) async fn bounds(&self) -> Result<Bounds, StoreError> {
+        let meta = self.look_settled(Position::ZERO, 1).await?.meta;
+        let mut count = redis::cmd("ZCARD");
+        count.arg(&self.shared.keys.boxes);
+        let mailboxes: u64 = self.shared.line.query("count mailboxes", &count).await?;
+        Ok(meta.bounds(mailboxes))
+    }
+
+    pub(in crate::broker) async fn mailbox(&self, owner: &Address) -> Result<Mailbox, StoreError> {
+        if !owner.has_mailbox() {
+            return Ok(Mailbox::default());
+        }
+        let keys = &self.shared.keys;
+        let [list, state] = keys.mailbox(owner);
+        let mut all = redis::pipe();
+        all.atomic();
+        all.cmd("HGET").arg(&keys.meta).arg("e");
+        all.cmd("HGET").arg(&keys.meta).arg("newest");
+        all.cmd("LRANGE").arg(list).arg(0).arg(-1);
+        all.cmd("HGET").arg(state).arg("over");
+        let (epoch, newest, messages, over): (Option<String>, Option<String>, Vec<Vec<u8>>, Option<u64>) =
+            self.shared.line.pipeline("read a mailbox", &all).await?;
+        let Some(epoch) = epoch.and_then(|epoch| epoch.parse().ok()) else { return Ok(Mailbox::default()) };
+        let mut entries: Vec<_> = messages.iter().filter_map(|message| mail(owner, epoch, message)).collect();
+        // What is too old counts as dropped, though the next sweep has yet to drop it.
+        let newest = newest.as_deref().and_then(position).unwrap_or_default();
+        let now = unix_ms().max(newest.ms);
+        let oldest = now.saturating_sub(millis(self.shared.limits.mailbox_max_age));
+        let before = entries.len();
+        entries.retain(|entry| entry.cursor.position.ms >= oldest);
+        let expired = (before - entries.len()) as u64;
+        Ok(Mailbox { entries, overflowed: over.unwrap_or(0) + expired })
+    }
+
+    pub(in crate::broker) async fn confirm(
+        &self,
+        owner: &Address,
+        up_to: Position,
+    ) -> Result<u64, StoreError> {
+        if !owner.has_mailbox() {
+            return Ok(0);
+        }
+        if self.shared.tasks.token().is_cancelled() {
+            return Err(self.shared.error("confirm", "the log is closed"));
+        }
+        let keys = &self.shared.keys;
+        let [list, state] = keys.mailbox(owner);
+        let mut script = self.shared.scripts.confirm.key(&keys.meta);
+        script.key(&keys.boxes).key(list).key(state);
+        script.arg(owner.to_string()).arg(up_to.ms).arg(up_to.seq);
+        self.shared.line.script("confirm", &script).await
+    }
+
+    pub(in crate::broker) async fn beat(
+        &self,
+        incarnation: &Arc<str>,
+        record: &Arc<str>,
+    ) -> Result<(), StoreError> {
+        let keys = &self.shared.keys;
+        let mut script = self.shared.scripts.beat.key(&keys.nodes);
+        script.key(&keys.records).arg(&**incarnation).arg(&**record);
+        let _now: u64 = self.shared.line.script("beat", &script).await?;
+        Ok(())
+    }
+
+    pub(in crate::broker) async fn leave(&self, incarnation: &str) -> Result<(), StoreError> {
+        let keys = &self.shared.keys;
+        let mut both = redis::pipe();
+        both.atomic();
+        both.cmd("ZREM").arg(&keys.nodes).arg(incarnation).ignore();
+        both.cmd("HDEL").arg(&keys.records).arg(incarnation).ignore();
+        self.shared.line.pipeline("leave", &both).await
+    }
+
+    pub(in crate::broker) async fn alive(&self) -> Result<Vec<Alive>, StoreError> {
+        let keys = &self.shared.keys;
+        let mut script = self.shared.scripts.alive.key(&keys.nodes);
+        script.key(&keys.records).arg(millis(ALIVE_FOR));
+        let told: Vec<(String, String, u64)> = self.shared.line.script("read the roster", &script).await?;
+        let mut alive: Vec<_> = told
+            .into_iter()
+            .map(|(incarnation, record, silent)| Alive {
+                incarnation: Arc::from(incarnation),
+                record: Arc::from(record),
+                age: Duration::from_millis(silent),
+            })
+            .collect();
+        alive.sort_by(|a, b| a.incarnation.cmp(&b.incarnation));
+        Ok(alive)
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

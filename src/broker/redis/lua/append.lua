@@ -1,0 +1,100 @@
+-- Puts a batch of events into the log, each once, in order, and into the mailboxes of those that ask for it.
+--
+-- KEYS: log, meta, the message ids seen now, before, after (buckets of time), boxes; then for every event with a
+--       mailbox its list and its state.
+-- ARGV: epoch, term ('' = do not ask), max events, max bytes, seconds for which ids are kept, messages in a mailbox,
+--       seconds for which an overflow is told; then for every event: message id, address, type, envelope, '1' if it
+--       has a mailbox, where it stood before ('' = nowhere).
+-- Returns {'OK', position, '1' if it was there already, ...}, or {'TERM'} or {'EPOCH', current}: nothing was written.
+local log, meta, boxes = KEYS[1], KEYS[2], KEYS[6]
+local known = redis.call('HMGET', meta, 'e', 'term', 'newest', 'n', 'bytes', 'le')
+local epoch = known[1]
+-- No append goes into a log whose server began to rule after the last look: the old history must be closed first, at
+-- its newest entry, or nobody could tell later what was lost.
+if not epoch or (ARGV[2] ~= '' and known[2] ~= ARGV[2]) then return { 'TERM' } end
+if epoch ~= ARGV[1] then return { 'EPOCH', epoch } end
+
+local newest = known[3] or '0-0'
+local ms, seq = parts(newest)
+local n, bytes = tonumber(known[4] or '0'), tonumber(known[5] or '0')
+local last_epoch = known[6]
+local now = now_ms()
+local max_messages = tonumber(ARGV[6])
+
+local function number()
+  if now > ms then ms, seq = now, 0 else seq = seq + 1 end
+  return text(ms) .. '-' .. text(seq)
+end
+
+local function add(id, entry)
+  return redis.pcall('XADD', log, id, unpack(entry))
+end
+
+local function put(message_id, address, kind, envelope, mailbox, origin)
+  local id = number()
+  bytes = bytes + #message_id + #address + #kind + #envelope
+  n = n + 1
+  local entry = { 'm', message_id, 'a', address, 't', kind, 'd', envelope, 'p', newest, 'c',
+    text(bytes) .. ':' .. text(n) }
+  if mailbox == '1' then entry[#entry + 1] = 'q'; entry[#entry + 1] = '1' end
+  if origin ~= '' then entry[#entry + 1] = 'o'; entry[#entry + 1] = origin end
+  if last_epoch ~= epoch then entry[#entry + 1] = 'e'; entry[#entry + 1] = epoch; last_epoch = epoch end
+  local added = add(id, entry)
+  if type(added) == 'table' and added.err and string.find(added.err, 'equal or smaller', 1, true) then
+    -- Somebody else put an entry with a higher id into the stream.
+    local info = redis.call('XINFO', 'STREAM', log)
+    for i = 1, #info, 2 do
+      if info[i] == 'last-generated-id' then ms, seq = parts(info[i + 1]) end
+    end
+    id = number()
+    added = add(id, entry)
+  end
+  if type(added) == 'table' and added.err then return nil, added end
+  newest = id
+  redis.call('HSET', KEYS[3], message_id, id)
+  return id
+end
+
+local function deliver(list, state, address, message)
+  local length = redis.call('RPUSH', list, message)
+  local waiting = 1
+  while length > max_messages do
+    local dropped = redis.call('LPOP', list)
+    redis.call('HSET', state, 'upto', string.match(dropped, '^[^\n]+'))
+    redis.call('HINCRBY', state, 'over', 1)
+    redis.call('EXPIRE', state, ARGV[7])
+    length = length - 1
+    waiting = waiting - 1
+  end
+  local oldest = redis.call('LINDEX', list, 0)
+  if oldest then redis.call('ZADD', boxes, (parts(string.match(oldest, '^[^\n]+'))), address) end
+  if waiting ~= 0 then redis.call('HINCRBY', meta, 'mail', waiting) end
+end
+
+local answer = { 'OK' }
+local key = 7
+local failed
+for i = 8, #ARGV, 6 do
+  local message_id, mailbox = ARGV[i], ARGV[i + 4]
+  local first = redis.call('HGET', KEYS[3], message_id) or redis.call('HGET', KEYS[4], message_id)
+    or redis.call('HGET', KEYS[5], message_id)
+  local position = first
+  if not first then
+    position, failed = put(message_id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], mailbox, ARGV[i + 5])
+    if not position then break end
+    if mailbox == '1' then
+      local message = table.concat({ position, message_id, ARGV[i + 2], ARGV[i + 3] }, '\n')
+      deliver(KEYS[key], KEYS[key + 1], ARGV[i + 1], message)
+    end
+  end
+  if mailbox == '1' then key = key + 2 end
+  answer[#answer + 1] = position
+  answer[#answer + 1] = first and '1' or '0'
+end
+-- What could not be written is the first of the batch or none: a server that is out of memory says so before the
+-- first write of a script.
+if failed then return failed end
+redis.call('HSET', meta, 'newest', newest, 'n', text(n), 'bytes', text(bytes), 'le', last_epoch or '')
+redis.call('EXPIRE', KEYS[3], ARGV[5])
+trim(log, bytes, tonumber(ARGV[3]), tonumber(ARGV[4]))
+return answer

@@ -1,0 +1,67 @@
+-- What several scripts need: positions, the fields of an entry, the trim. Stands in front of each of them.
+--
+-- An entry of the log has the fields m (message id), a (address), t (type), d (envelope), p (position of the entry
+-- before it), c ("<bytes>:<n>": bytes and number of all entries ever appended, up to this one), and where it applies
+-- q (goes to a mailbox), o (where it stood before it was lost) and e (the first entry of this epoch).
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local function parts(position)
+  local ms, seq = string.match(position, '^(%d+)-(%d+)$')
+  return tonumber(ms), tonumber(seq)
+end
+
+local function fields(entry)
+  local map = {}
+  for i = 1, #entry[2], 2 do
+    map[entry[2][i]] = entry[2][i + 1]
+  end
+  return map
+end
+
+-- Bytes of everything appended before this entry. Entries that somebody else put into the stream have no such field.
+local function bytes_before(map)
+  local bytes = string.match(map.c, '^(%d+):')
+  return tonumber(bytes) - #map.m - #map.a - #map.t - #map.d
+end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- At most this many entries are looked at in one call, so that nobody waits long behind a trim.
+local STEP = 1000
+
+-- Removes what is over the bytes. `bytes` is that of everything ever appended. Says whether more is left to do.
+local function trim_bytes(log, bytes, max_bytes)
+  local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
+  if not first then return 0 end
+  local map = fields(first)
+  if map.c and bytes - bytes_before(map) <= max_bytes then return 0 end
+  -- A thousandth more than necessary: a full log is then trimmed now and then, not with every append.
+  local enough = bytes - max_bytes + math.floor(max_bytes / 1000)
+  local last
+  for _, entry in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', STEP)) do
+    local known = fields(entry)
+    last = entry[1]
+    if known.c and tonumber(string.match(known.c, '^(%d+):')) >= enough then
+      local ms, seq = parts(last)
+      redis.call('XTRIM', log, 'MINID', text(ms) .. '-' .. text(seq + 1))
+      return 0
+    end
+  end
+  local ms, seq = parts(last)
+  redis.call('XTRIM', log, 'MINID', text(ms) .. '-' .. text(seq + 1))
+  return 1
+end
+
+-- Removes what is over the count and the bytes.
+local function trim(log, bytes, max_events, max_bytes)
+  if redis.call('XLEN', log) > max_events then
+    redis.call('XTRIM', log, 'MAXLEN', max_events - math.floor(max_events / 1000))
+  end
+  return trim_bytes(log, bytes, max_bytes)
+end

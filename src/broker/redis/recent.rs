@@ -1,0 +1,142 @@
+//! What a node remembers of the newest entries, to append again what the log loses. Bounded by count and bytes, in the
+//! order of the log. Pure. Read [`Recent::lose`] first.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::limits::{RECENT_BYTES, RECENT_ENTRIES};
+use crate::broker::{Entry, NewEvent};
+use crate::protocol::{Cursor, MessageId, Position};
+
+/// The newest entries that a node has read.
+#[derive(Debug)]
+pub(super) struct Recent {
+    entries: VecDeque<Kept>,
+    bytes: usize,
+    /// Everything after this position is here.
+    before: Position,
+    /// What the log lost and was read neither again nor forgotten: where it stood.
+    lost: HashMap<MessageId, Cursor>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    entry: Entry,
+    mailbox: bool,
+}
+
+/// What a log lost that this node still has.
+#[derive(Debug)]
+pub(super) struct Lost {
+    /// The events in their order, each with its old place.
+    pub(super) events: Vec<(NewEvent, Cursor)>,
+    /// Everything after this position of the old history is among them.
+    pub(super) after: Position,
+}
+
+impl Recent {
+    /// Remembers nothing before this position.
+    pub(super) fn new(before: Position) -> Self {
+        Self { entries: VecDeque::new(), bytes: 0, before, lost: HashMap::new() }
+    }
+
+    /// Remembers an entry, the newest. An entry that was lost and comes again without word of its old place (its
+    /// publisher repeated it before any node did) is told it.
+    pub(super) fn note(&mut self, entry: &mut Entry, mailbox: bool) {
+        if let Some(origin) = self.lost.remove(&entry.message_id) {
+            entry.origin.get_or_insert(origin);
+        }
+        self.bytes += entry.envelope.len();
+        self.entries.push_back(Kept { entry: entry.clone(), mailbox });
+        while self.entries.len() > RECENT_ENTRIES || self.bytes > RECENT_BYTES {
+            let Some(oldest) = self.entries.pop_front() else { return };
+            self.bytes -= oldest.entry.envelope.len();
+            self.before = oldest.entry.cursor.position;
+        }
+    }
+
+    /// The log ends after this position: takes out what came behind it.
+    pub(super) fn lose(&mut self, end: Position) -> Lost {
+        let kept = self.entries.partition_point(|kept| kept.entry.cursor.position <= end);
+        let gone: Vec<Kept> = self.entries.drain(kept..).collect();
+        let events = gone.into_iter().map(|Kept { entry, mailbox }| {
+            self.bytes -= entry.envelope.len();
+            self.lost.insert(entry.message_id.clone(), entry.cursor);
+            let Entry { cursor, message_id, address, event_type, envelope, origin: _ } = entry;
+            (NewEvent { message_id, address, event_type, envelope, mailbox }, cursor)
+        });
+        let lost = Lost { events: events.collect(), after: self.before.max(end) };
+        self.before = self.before.min(end);
+        lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::protocol::{Address, Epoch, EventType};
+
+    fn at(ms: u64) -> Position {
+        Position { ms, seq: 0 }
+    }
+
+    fn entry(id: &str, ms: u64) -> Entry {
+        Entry {
+            cursor: Cursor::new(Epoch::from_random(1), at(ms)),
+            message_id: MessageId::parse(id).unwrap(),
+            address: Address::All,
+            event_type: EventType::parse("MESSAGE").unwrap(),
+            envelope: Arc::from("{}"),
+            origin: None,
+        }
+    }
+
+    fn remembering(count: u64) -> Recent {
+        let mut recent = Recent::new(at(0));
+        for ms in 1..=count {
+            recent.note(&mut entry(&format!("m{ms}"), ms), ms % 2 == 0);
+        }
+        recent
+    }
+
+    #[test]
+    fn what_came_behind_the_end_is_lost_in_order_with_its_old_place() {
+        let mut recent = remembering(5);
+        let lost = recent.lose(at(3));
+        let events: Vec<_> = lost
+            .events
+            .iter()
+            .map(|(event, origin)| (event.message_id.as_str(), event.mailbox, origin.position.ms))
+            .collect();
+        assert_eq!(events, [("m4", true, 4), ("m5", false, 5)]);
+        assert_eq!(lost.after, at(3));
+        assert_eq!(recent.lose(at(3)).events.len(), 0);
+    }
+
+    #[test]
+    fn a_log_that_lost_more_than_is_remembered_says_how_far_back_it_goes() {
+        let mut recent = Recent::new(at(10));
+        recent.note(&mut entry("m11", 11), false);
+        let lost = recent.lose(Position::ZERO);
+        assert_eq!((lost.events.len(), lost.after), (1, at(10)));
+    }
+
+    #[test]
+    fn a_lost_message_that_comes_again_is_told_its_old_place_once() {
+        let mut recent = remembering(2);
+        recent.lose(at(1));
+        let mut again = entry("m2", 9);
+        recent.note(&mut again, false);
+        assert_eq!(again.origin.map(|origin| origin.position), Some(at(2)));
+        let mut other = entry("m2", 10);
+        recent.note(&mut other, false);
+        assert_eq!(other.origin, None);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let recent = remembering(RECENT_ENTRIES as u64 + 7);
+        assert_eq!((recent.entries.len(), recent.before), (RECENT_ENTRIES, at(7)));
+    }
+}

@@ -1,0 +1,237 @@
+//! Real servers for tests: started on free ports, stopped by process id, never left behind, also when the test process
+//! is killed. Needs Debian's redis-server, redis-sentinel and redis-tools. Read [`Server`] first.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::broker::BrokerUrl;
+
+/// Longer than any server takes to start on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How the server of a log is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::broker) enum Topology {
+    Standalone,
+    Sentinel,
+    Cluster,
+}
+
+/// A URL of a new, empty log on a server that all tests of this process share.
+pub(in crate::broker) fn url(topology: Topology) -> BrokerUrl {
+    static STANDALONE: OnceLock<Server> = OnceLock::new();
+    static SENTINEL: OnceLock<Sentinels> = OnceLock::new();
+    static CLUSTER: OnceLock<Server> = OnceLock::new();
+    let prefix = format!("t{:016x}", rand::random::<u64>());
+    let url = match topology {
+        Topology::Standalone => {
+            format!("redis://{}", STANDALONE.get_or_init(|| Server::start(&[])).address())
+        }
+        Topology::Sentinel => SENTINEL.get_or_init(|| Sentinels::start(1, &[])).url(),
+        Topology::Cluster => {
+            let server = CLUSTER.get_or_init(|| {
+                let bus = free_port().to_string();
+                let server = Server::start(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
+                server.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+                eventually("a cluster", || server.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"));
+                server
+            });
+            format!("redis+cluster://{}", server.address())
+        }
+    };
+    format!("{url}?prefix={prefix}").parse().unwrap()
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub(in crate::broker) fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "{what} did not come in {PATIENCE:?}");
+        std::thread::yield_now();
+    }
+}
+
+/// Below the range from which the kernel takes the ports of clients: a port there may be taken by one at any time.
+fn free_port() -> u16 {
+    loop {
+        let port = rand::random_range(10_000..32_000);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A server, or a sentinel, with a directory of its own.
+#[derive(Debug)]
+pub(in crate::broker) struct Server {
+    /// Its parent: kills it when this process is gone, however that came about.
+    keeper: Child,
+    pid: i32,
+    port: u16,
+    dir: tempfile::TempDir,
+    program: &'static str,
+    args: Vec<String>,
+}
+
+impl Server {
+    /// Starts a server that keeps nothing on disk, unless the arguments say otherwise.
+    pub(in crate::broker) fn start(args: &[&str]) -> Self {
+        let port = free_port();
+        let given = [
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--repl-diskless-sync-delay",
+            "0",
+        ]
+        .iter()
+        .chain(args)
+        .map(|arg| (*arg).to_owned())
+        .collect();
+        Self::spawn("redis-server", port, given, tempfile::tempdir().unwrap())
+    }
+
+    fn spawn(program: &'static str, port: u16, args: Vec<String>, dir: tempfile::TempDir) -> Self {
+        let (keeper, pid) = launch(program, &args, dir.path());
+        let server = Self { keeper, pid, port, dir, program, args };
+        server.wait_until_up();
+        server
+    }
+
+    fn wait_until_up(&self) {
+        eventually("a server", || self.cli(&["PING"]).contains("PONG"));
+    }
+
+    pub(in crate::broker) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(in crate::broker) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What the server answers to a command.
+    pub(in crate::broker) fn cli(&self, command: &[&str]) -> String {
+        let output =
+            Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(command).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.pid).unwrap(), signal).unwrap();
+    }
+
+    /// SIGKILL.
+    pub(in crate::broker) fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        // The keeper ends with it.
+        self.keeper.wait().unwrap();
+    }
+
+    /// SIGSTOP.
+    pub(in crate::broker) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub(in crate::broker) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Starts it again where it was, after [`Server::kill`].
+    pub(in crate::broker) fn restart(&mut self) {
+        (self.keeper, self.pid) = launch(self.program, &self.args, self.dir.path());
+        self.wait_until_up();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Dead already, or the keeper kills it: its input ends here.
+        drop(self.keeper.stdin.take());
+        let _gone = self.keeper.wait();
+    }
+}
+
+/// A shell that starts the server, says its process id, and kills it when its own input ends: with this process.
+fn launch(program: &str, args: &[String], dir: &std::path::Path) -> (Child, i32) {
+    const KEEPER: &str = r#"
+        program=$1; shift
+        "$program" "$@" >log 2>&1 &
+        server=$!
+        echo $server
+        (read -r _; kill -9 $server) <&3 &
+        wait $server
+        kill -9 $! 2>/dev/null
+    "#;
+    let mut keeper = Command::new("sh");
+    // A background command's input is empty; a copy of ours is not.
+    keeper.args(["-c", &format!("exec 3<&0; {KEEPER}"), "sh", program]).args(args).current_dir(dir);
+    let mut keeper =
+        keeper.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(keeper.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let pid = line.trim().parse().expect("the keeper says the process id of its server");
+    (keeper, pid)
+}
+
+/// A master with replicas, and three sentinels that watch it.
+#[derive(Debug)]
+pub(in crate::broker) struct Sentinels {
+    /// The first one is the master at start.
+    pub(in crate::broker) servers: Vec<Server>,
+    sentinels: Vec<Server>,
+}
+
+impl Sentinels {
+    pub(in crate::broker) fn start(replicas: usize, args: &[&str]) -> Self {
+        let own = ["--replica-announce-ip", "127.0.0.1"];
+        let args: Vec<_> = own.iter().chain(args).copied().collect();
+        let mut servers = vec![Server::start(&args)];
+        let master = format!("127.0.0.1 {}", servers[0].port);
+        for _ in 0..replicas {
+            let args: Vec<_> = args.iter().copied().chain(["--replicaof", &master]).collect();
+            servers.push(Server::start(&args));
+        }
+        let sentinels: Vec<_> = (0..3).map(|_| sentinel(servers[0].port)).collect();
+        let all = Self { servers, sentinels };
+        eventually("sentinels that know each other", || {
+            all.sentinels.iter().all(|sentinel| {
+                let info = sentinel.cli(&["INFO", "sentinel"]);
+                info.contains("status=ok") && info.contains(&format!("slaves={replicas},sentinels=3"))
+            })
+        });
+        all
+    }
+
+    pub(in crate::broker) fn url(&self) -> String {
+        let sentinels: Vec<_> = self.sentinels.iter().map(Server::address).collect();
+        format!("redis+sentinel://{}/mymaster", sentinels.join(","))
+    }
+
+    /// Port of the master as the sentinels see it.
+    pub(in crate::broker) fn master_port(&self) -> u16 {
+        let told = self.sentinels[0].cli(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"]);
+        told.lines().nth(1).and_then(|port| port.parse().ok()).unwrap_or(0)
+    }
+}
+
+fn sentinel(master: u16) -> Server {
+    let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
+    let config = format!(
+        "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {master} 2\n\
+         sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 4000\n\
+         sentinel parallel-syncs mymaster 1\n"
+    );
+    std::fs::write(dir.path().join("s.conf"), config).unwrap();
+    Server::spawn("redis-sentinel", port, vec!["s.conf".to_owned()], dir)
+}

@@ -1,0 +1,171 @@
+//! Whether a Redis is fit to keep a log: what cannot work is refused, what may lose data is warned of. Read [`check`]
+//! first.
+
+use std::collections::HashMap;
+
+use redis::cmd;
+
+use super::limits::RESPONSE;
+use super::link::{Conn, Trouble};
+use crate::broker::{Durability, OpenError};
+
+/// Streams and scripts as they are used here exist from this version on.
+const OLDEST: (u32, u32) = (6, 2);
+/// WAITAOF.
+const WAITAOF: (u32, u32) = (7, 2);
+
+/// What a server says of itself.
+#[derive(Debug, Default)]
+struct Report {
+    info: HashMap<String, String>,
+    config: HashMap<String, String>,
+}
+
+/// Refuses a server that cannot do what was asked for, and warns of one that is set up to lose data.
+pub(super) async fn check(conn: &mut Conn, durability: Durability) -> Result<(), OpenError> {
+    let store = |trouble: Trouble| OpenError::Store(trouble.error());
+    let info: String = conn.query("ask for its state", &cmd("INFO"), RESPONSE).await.map_err(store)?;
+    let mut config = cmd("CONFIG");
+    config.arg("GET").arg("*");
+    // Where somebody else runs the server, CONFIG may be forbidden; then nothing is known, and nothing is said.
+    let config: HashMap<String, String> = match conn.query("ask for its settings", &config, RESPONSE).await {
+        Ok(config) => config,
+        Err(Trouble::Refused(error)) => {
+            tracing::info!(%error, "the settings of Redis cannot be looked at");
+            HashMap::new()
+        }
+        Err(trouble) => return Err(store(trouble)),
+    };
+    let report = Report::new(&info, config);
+    if let Some(why) = report.unfit(durability) {
+        return Err(OpenError::Unfit { place: conn.place.to_string(), why });
+    }
+    for warning in report.warnings(durability) {
+        tracing::warn!(redis = %conn.place, "{warning}");
+    }
+    Ok(())
+}
+
+impl Report {
+    fn new(info: &str, config: HashMap<String, String>) -> Self {
+        let pairs = info.lines().filter_map(|line| line.trim().split_once(':'));
+        Self { info: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(), config }
+    }
+
+    fn setting(&self, name: &str) -> Option<&str> {
+        self.config.get(name).map(String::as_str)
+    }
+
+    fn version(&self) -> (u32, u32) {
+        let text = self.info.get("redis_version").map(String::as_str).unwrap_or_default();
+        let mut numbers = text.split('.').map(|part| part.parse().unwrap_or(0));
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+    }
+
+    fn replicas(&self) -> u32 {
+        self.info.get("connected_slaves").and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+
+    fn unfit(&self, durability: Durability) -> Option<String> {
+        let (major, minor) = self.version();
+        if (major, minor) < OLDEST {
+            let (need, least) = OLDEST;
+            return Some(format!("is Redis {major}.{minor}; {need}.{least} or newer is needed"));
+        }
+        match durability {
+            Durability::Fsync if (major, minor) < WAITAOF => Some(format!(
+                "is Redis {major}.{minor}, which cannot tell when an append is on the disk (WAITAOF comes with 7.2); allowed for --durability are accepted and replicated"
+            )),
+            Durability::Fsync if self.setting("appendonly") == Some("no") => Some(
+                "has appendonly no, so nothing reaches its disk; --durability fsync needs appendonly yes"
+                    .to_owned(),
+            ),
+            Durability::Accepted | Durability::Replicated | Durability::Fsync => None,
+        }
+    }
+
+    fn warnings(&self, durability: Durability) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.setting("appendonly") == Some("no") {
+            warnings.push(
+                "appendonly is no: when Redis is restarted, what the nodes do not remember is lost"
+                    .to_owned(),
+            );
+        }
+        if let Some(policy) = self.setting("maxmemory-policy")
+            && policy != "noeviction"
+            && self.setting("maxmemory") != Some("0")
+        {
+            warnings.push(format!(
+                "maxmemory-policy is {policy}: Redis may throw the log away; set noeviction, so that publishes are refused instead"
+            ));
+        }
+        if self.setting("maxmemory") == Some("0") {
+            warnings.push("maxmemory is not set: the system may kill Redis when memory runs out".to_owned());
+        }
+        let replicas = self.replicas();
+        if durability == Durability::Replicated && replicas == 0 {
+            warnings.push(
+                "no replica is connected: every publish will fail (--durability replicated)".to_owned(),
+            );
+        } else if durability == Durability::Replicated && replicas == 1 {
+            warnings.push("only one replica is connected: while it is away, every publish fails".to_owned());
+        } else if replicas > 1 && self.setting("min-replicas-to-write") == Some("0") {
+            warnings.push(
+                "min-replicas-to-write is 0: a master that is cut off goes on acknowledging what a failover throws away".to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(version: &str, replicas: u32, config: &[(&str, &str)]) -> Report {
+        let info = format!(
+            "# Server\r\nredis_version:{version}\r\n# Replication\r\nconnected_slaves:{replicas}\r\n"
+        );
+        Report::new(
+            &info,
+            config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        )
+    }
+
+    const SAFE: [(&str, &str); 4] = [
+        ("appendonly", "yes"),
+        ("maxmemory-policy", "noeviction"),
+        ("maxmemory", "100"),
+        ("min-replicas-to-write", "1"),
+    ];
+
+    #[test]
+    fn what_cannot_work_is_refused_and_says_what_can() {
+        let old = report("5.0.7", 0, &SAFE).unfit(Durability::Accepted).unwrap();
+        assert!(old.contains("5.0") && old.contains("6.2"), "{old}");
+        let fsync = report("7.0.15", 0, &SAFE).unfit(Durability::Fsync).unwrap();
+        assert!(fsync.contains("WAITAOF") && fsync.contains("accepted and replicated"), "{fsync}");
+        assert!(report("7.2.0", 0, &[("appendonly", "no")]).unfit(Durability::Fsync).is_some());
+        for durability in [Durability::Accepted, Durability::Replicated] {
+            assert_eq!(report("7.0.15", 0, &SAFE).unfit(durability), None);
+        }
+        assert_eq!(report("7.2.0", 0, &SAFE).unfit(Durability::Fsync), None);
+    }
+
+    #[test]
+    fn a_server_that_is_set_up_to_lose_data_is_warned_of() {
+        let warned = |replicas, config: &[(&str, &str)], durability| {
+            report("7.0.15", replicas, config).warnings(durability).join("\n")
+        };
+        assert_eq!(warned(2, &SAFE, Durability::Accepted), "");
+        assert!(warned(0, &[("appendonly", "no")], Durability::Accepted).contains("appendonly"));
+        let evicting = [("maxmemory-policy", "allkeys-lru"), ("maxmemory", "100")];
+        assert!(warned(0, &evicting, Durability::Accepted).contains("allkeys-lru"));
+        assert!(warned(0, &[("maxmemory", "0")], Durability::Accepted).contains("maxmemory is not set"));
+        assert!(warned(0, &SAFE, Durability::Replicated).contains("no replica"));
+        assert!(warned(1, &SAFE, Durability::Replicated).contains("only one replica"));
+        assert!(warned(2, &[("min-replicas-to-write", "0")], Durability::Accepted).contains("min-replicas"));
+        assert_eq!(warned(0, &[], Durability::Accepted), "", "what is not known is not warned of");
+    }
+}

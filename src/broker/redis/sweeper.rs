@@ -1,0 +1,52 @@
+//! What needs no publish to become necessary: old entries and old mail go. Every node does it, in bounded steps; that
+//! they do it at the same time costs a little, and needs no agreement. Read [`run`] first.
+
+use std::sync::Arc;
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::limits::{SWEEP_BOXES, SWEEP_EVERY, SWEEP_STEPS};
+use super::log::{Shared, millis, unix_ms};
+use crate::broker::StoreError;
+use crate::protocol::Address;
+
+/// Sweeps until the token ends it.
+pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken) {
+    let mut interval = tokio::time::interval(SWEEP_EVERY);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = token.cancelled() => return,
+            _ = interval.tick() => {}
+        }
+        if let Err(error) = sweep(&shared).await {
+            // Whoever reads or writes tells it louder; the next sweep goes on where this one ended.
+            tracing::debug!(%error, "the log could not be swept");
+        }
+    }
+}
+
+async fn sweep(shared: &Shared) -> Result<(), StoreError> {
+    let (keys, limits) = (&shared.keys, &shared.limits);
+    for _ in 0..SWEEP_STEPS {
+        let mut script = shared.scripts.sweep.key(&keys.log);
+        script.key(&keys.meta).arg(millis(limits.max_age)).arg(limits.max_events).arg(limits.max_bytes);
+        let more: u8 = shared.line.script("sweep", &script).await?;
+        if more == 0 {
+            break;
+        }
+    }
+    let oldest = unix_ms().saturating_sub(millis(limits.mailbox_max_age));
+    let mut range = redis::cmd("ZRANGEBYSCORE");
+    range.arg(&keys.boxes).arg("-inf").arg(format!("({oldest}")).arg("LIMIT").arg(0).arg(SWEEP_BOXES);
+    let owners: Vec<String> = shared.line.query("look for old mail", &range).await?;
+    for owner in owners.iter().filter_map(|owner| owner.parse::<Address>().ok()) {
+        let [list, state] = keys.mailbox(&owner);
+        let mut script = shared.scripts.expire.key(&keys.meta);
+        script.key(&keys.boxes).key(list).key(state);
+        script.arg(owner.to_string()).arg(oldest).arg(limits.mailbox_max_age.as_secs().max(1));
+        let _dropped: u64 = shared.line.script("drop old mail", &script).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! Facts of the log in Redis that the contract suite cannot ask of every broker.

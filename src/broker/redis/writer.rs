@@ -1,0 +1,376 @@
+//! The one task that publishes: takes whatever waits as one batch, one batch at a time so that order is kept, and sends
+//! it again, by message id and so once, until the log has it or its time is over. Read [`Writer::run`] first.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::ScriptInvocation;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::entry::position;
+use super::limits::{BATCH_BYTES, BATCH_EVENTS, CLOSE_PATIENCE, PUBLISH_PATIENCE, WAIT};
+use super::link::{Conn, Trouble, backoff};
+use super::log::{Shared, unix_ms};
+use crate::broker::{AppendError, Appended, Durability, NewEvent, StoreError};
+use crate::protocol::{Cursor, Epoch};
+
+/// A publish that waits, and where its answer goes.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    event: NewEvent,
+    answer: oneshot::Sender<Result<Appended, AppendError>>,
+    since: Instant,
+    /// It was sent once, when this was the newest entry that the writer knew of: it may be in the log.
+    sent: Option<Cursor>,
+}
+
+impl Parcel {
+    pub(super) fn new(event: NewEvent, answer: oneshot::Sender<Result<Appended, AppendError>>) -> Self {
+        Self { event, answer, since: Instant::now(), sent: None }
+    }
+
+    /// Whoever asked may be gone; then nobody minds.
+    fn answer(self, result: Result<Appended, AppendError>) {
+        drop(self.answer.send(result));
+    }
+
+    /// Not in time, or refused: nobody knows whether the log has it, if it was sent at all.
+    fn give_up(self, shared: &Shared, cause: StoreError) {
+        shared.unread.done(&self.event.message_id);
+        let error = if self.sent.is_some() { AppendError::Store(cause) } else { AppendError::Away(cause) };
+        self.answer(Err(error));
+    }
+}
+
+/// The writer of one process.
+#[derive(Debug)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    queue: mpsc::Receiver<Parcel>,
+    conn: Option<Conn>,
+    /// The newest entry that this writer knows of.
+    newest: Cursor,
+    /// When the process gives up what is still to be written; set when it ends.
+    close_at: Option<Instant>,
+}
+
+/// What came of one try to send a batch.
+enum Sent {
+    /// Where each event stands, and whether it was there already.
+    Kept(Vec<Appended>),
+    /// The server began to rule after the last look.
+    NewTerm,
+    /// Another history holds.
+    NewEpoch(Epoch),
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, queue: mpsc::Receiver<Parcel>, conn: Conn) -> Self {
+        let newest = Cursor::start_of(shared.epoch());
+        Self { shared, queue, conn: Some(conn), newest, close_at: None }
+    }
+
+    /// Writes until the token ends it, and then everything that was accepted.
+    pub(super) async fn run(mut self, token: CancellationToken) {
+        let mut waiting = VecDeque::new();
+        let mut received = Vec::new();
+        loop {
+            let count = tokio::select! {
+                count = self.queue.recv_many(&mut received, BATCH_EVENTS) => count,
+                () = token.cancelled(), if self.close_at.is_none() => {
+                    self.queue.close();
+                    self.close_at = Some(Instant::now() + CLOSE_PATIENCE);
+                    continue;
+                }
+            };
+            // The queue is closed and empty.
+            if count == 0 {
+                return;
+            }
+            waiting.extend(received.drain(..));
+            while let Some(batch) = cut_batch(&mut waiting) {
+                self.deliver(batch, &token).await;
+            }
+        }
+    }
+
+    /// Sends a batch until it is in the log, or given up.
+    async fn deliver(&mut self, mut batch: Vec<Parcel>, token: &CancellationToken) {
+        let mut backoff = backoff();
+        let mut last = StoreError {
+            operation: "append",
+            place: self.shared.finder.place(),
+            cause: "there was no time for it".to_owned(),
+        };
+        loop {
+            batch = self.drop_expired(batch, &last, token);
+            if batch.is_empty() {
+                return;
+            }
+            match self.send(&mut batch).await {
+                Ok(Sent::Kept(kept)) => return self.answer(batch, kept).await,
+                Ok(Sent::NewEpoch(epoch)) => {
+                    self.shared.set_epoch(epoch);
+                    self.shared.doubt.notify_one();
+                    continue;
+                }
+                Ok(Sent::NewTerm) => match self.begin().await {
+                    Ok(()) => continue,
+                    Err(trouble) => last = self.note(trouble),
+                },
+                Err(trouble) => {
+                    if let Trouble::Refused(cause) = &trouble
+                        && !cause.cause.contains("TRYAGAIN")
+                    {
+                        // The server is well and says no: its reason will not pass within a publisher's patience.
+                        tracing::warn!(error = %cause, "the log refuses to be written");
+                        batch.into_iter().for_each(|parcel| parcel.give_up(&self.shared, cause.clone()));
+                        return;
+                    }
+                    if backoff.attempt() == 0 {
+                        tracing::warn!(error = %trouble, "the log cannot be written; trying again");
+                    }
+                    last = self.note(trouble);
+                }
+            }
+            let wait = backoff.next_wait(&mut rand::rng());
+            tokio::select! {
+                () = token.cancelled(), if self.close_at.is_none() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    fn note(&mut self, trouble: Trouble) -> StoreError {
+        if trouble.is_broken() {
+            self.conn = None;
+        }
+        trouble.error()
+    }
+
+    fn drop_expired(
+        &mut self,
+        batch: Vec<Parcel>,
+        why: &StoreError,
+        token: &CancellationToken,
+    ) -> Vec<Parcel> {
+        if token.is_cancelled() && self.close_at.is_none() {
+            self.queue.close();
+            self.close_at = Some(Instant::now() + CLOSE_PATIENCE);
+        }
+        let now = Instant::now();
+        let closing = self.close_at.is_some_and(|at| at <= now);
+        let is_over = |parcel: &Parcel| closing || now.duration_since(parcel.since) >= PUBLISH_PATIENCE;
+        let (over, left): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_over);
+        over.into_iter().for_each(|parcel| parcel.give_up(&self.shared, why.clone()));
+        left
+    }
+
+    async fn conn(&mut self) -> Result<&mut Conn, Trouble> {
+        if self.conn.is_none() {
+            self.conn = Some(self.shared.finder.open().await.map_err(Trouble::Broken)?);
+        }
+        Ok(self.conn.as_mut().expect("it was opened above"))
+    }
+
+    async fn begin(&mut self) -> Result<(), Trouble> {
+        let shared = Arc::clone(&self.shared);
+        let epoch = shared.begin(self.conn().await?, Some(shared.epoch())).await?;
+        shared.set_epoch(epoch);
+        shared.doubt.notify_one();
+        Ok(())
+    }
+
+    async fn send(&mut self, batch: &mut [Parcel]) -> Result<Sent, Trouble> {
+        let shared = Arc::clone(&self.shared);
+        let (epoch, newest) = (shared.epoch(), self.newest);
+        let conn = self.conn().await?;
+        let before: Vec<_> = batch.iter().map(|parcel| parcel.sent).collect();
+        for parcel in batch.iter_mut() {
+            shared.unread.sending(&parcel.event);
+            parcel.sent.get_or_insert(newest);
+        }
+        let events = batch.iter().map(|parcel| (&parcel.event, None));
+        let script = append_script(&shared, &conn.term, epoch, events);
+        let answer: Vec<String> = match conn.script("append", &script, shared.protections.response).await {
+            Ok(answer) => answer,
+            Err(trouble) => {
+                if !trouble.is_broken() {
+                    // It said no: what was not sent before is not in the log.
+                    batch.iter_mut().zip(before).for_each(|(parcel, before)| parcel.sent = before);
+                }
+                return Err(trouble);
+            }
+        };
+        let sent = understand(&shared, conn, epoch, &answer)?;
+        if !matches!(sent, Sent::Kept(_)) {
+            batch.iter_mut().zip(&before).for_each(|(parcel, before)| parcel.sent = *before);
+            return Ok(sent);
+        }
+        let Sent::Kept(mut kept) = sent else { return Ok(sent) };
+        for (appended, before) in kept.iter_mut().zip(before) {
+            // Found there by a second try, it may be the first one's work: then it is nobody's repetition.
+            let was_there = before
+                .is_none_or(|newest| newest.epoch == epoch && appended.cursor.position <= newest.position);
+            appended.duplicate &= was_there;
+        }
+        Ok(Sent::Kept(kept))
+    }
+
+    async fn answer(&mut self, batch: Vec<Parcel>, kept: Vec<Appended>) {
+        for (parcel, appended) in batch.iter().zip(&kept) {
+            if appended.cursor.epoch != self.newest.epoch || appended.cursor.position > self.newest.position {
+                self.newest = appended.cursor;
+            }
+            self.shared.unread.acknowledged(&parcel.event.message_id, appended.cursor, appended.duplicate);
+        }
+        let safe = self.make_safe().await;
+        for (parcel, appended) in batch.into_iter().zip(kept) {
+            parcel.answer(match &safe {
+                Ok(()) => Ok(appended),
+                Err(cause) => Err(AppendError::Store(cause.clone())),
+            });
+        }
+    }
+
+    /// Waits for what an acknowledgement promises.
+    async fn make_safe(&mut self) -> Result<(), StoreError> {
+        let wait = u64::try_from(WAIT.as_millis()).unwrap_or(u64::MAX);
+        let (mut command, promised) = match self.shared.durability {
+            Durability::Accepted => return Ok(()),
+            Durability::Replicated => (redis::cmd("WAIT"), "a replica"),
+            Durability::Fsync => (redis::cmd("WAITAOF"), "the disk"),
+        };
+        command.arg(1).arg(if self.shared.durability == Durability::Fsync { 0 } else { wait });
+        if self.shared.durability == Durability::Fsync {
+            command.arg(wait);
+        }
+        let patience = WAIT + self.shared.protections.response;
+        let conn = self.conn().await.map_err(Trouble::error)?;
+        let place = conn.place.to_string();
+        let answer: Result<redis::Value, _> = conn.query("wait for a copy", &command, patience).await;
+        let confirmed = match answer {
+            Ok(redis::Value::Int(count)) => count,
+            Ok(redis::Value::Array(counts)) => match counts.first() {
+                Some(redis::Value::Int(count)) => *count,
+                _ => 0,
+            },
+            Ok(_) => 0,
+            Err(trouble) => return Err(self.note(trouble)),
+        };
+        if confirmed >= 1 {
+            return Ok(());
+        }
+        let cause = format!("{promised} did not confirm within {}", humantime::format_duration(WAIT));
+        Err(StoreError { operation: "append", place, cause })
+    }
+}
+
+/// Takes as many events as one script may have.
+fn cut_batch(waiting: &mut VecDeque<Parcel>) -> Option<Vec<Parcel>> {
+    let mut batch = vec![waiting.pop_front()?];
+    let mut bytes = batch[0].event.envelope.len();
+    while batch.len() < BATCH_EVENTS
+        && let Some(next) = waiting.front()
+    {
+        bytes += next.event.envelope.len();
+        if bytes > BATCH_BYTES {
+            break;
+        }
+        batch.extend(waiting.pop_front());
+    }
+    Some(batch)
+}
+
+/// The script that appends these events in this epoch, each with the place that it had before, if it had one.
+pub(super) fn append_script<'a>(
+    shared: &'a Shared,
+    term: &str,
+    epoch: Epoch,
+    events: impl Iterator<Item = (&'a NewEvent, Option<Cursor>)> + Clone,
+) -> ScriptInvocation<'a> {
+    let (keys, limits) = (&shared.keys, &shared.limits);
+    let window_ms = millis(limits.idempotency_window).max(1);
+    let mut script = shared.scripts.append.key(&keys.log);
+    script.key(&keys.meta);
+    keys.seen(unix_ms(), window_ms).iter().for_each(|key| {
+        script.key(key);
+    });
+    script.key(&keys.boxes);
+    let has_mailbox = |event: &NewEvent| event.mailbox && event.address.has_mailbox();
+    for (event, _) in events.clone().filter(|(event, _)| has_mailbox(event)) {
+        let [list, state] = keys.mailbox(&event.address);
+        script.key(list).key(state);
+    }
+    script.arg(epoch.to_string()).arg(shared.term(term)).arg(limits.max_events).arg(limits.max_bytes);
+    // A bucket is looked at in its own time and in the next; it must live until the end of that.
+    script.arg(window_ms.saturating_mul(3).div_ceil(1_000)).arg(limits.mailbox_max_messages);
+    script.arg(limits.mailbox_max_age.as_secs().max(1));
+    for (event, origin) in events {
+        script.arg(event.message_id.as_str()).arg(event.address.to_string()).arg(event.event_type.as_str());
+        script.arg(&*event.envelope).arg(if has_mailbox(event) { "1" } else { "0" });
+        script.arg(origin.map_or(String::new(), |origin| origin.to_string()));
+    }
+    script
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn understand(shared: &Shared, conn: &Conn, epoch: Epoch, answer: &[String]) -> Result<Sent, Trouble> {
+    let damaged = || {
+        let cause = format!("the script answered {answer:?}; is {} the log of this system?", shared.keys.log);
+        Trouble::Broken(StoreError { operation: "append", place: conn.place.to_string(), cause })
+    };
+    match answer.first().map(String::as_str) {
+        Some("OK") => {
+            let kept = answer[1..].chunks_exact(2).map(|pair| {
+                let cursor = Cursor::new(epoch, position(&pair[0])?);
+                Some(Appended { cursor, duplicate: pair[1] == "1" })
+            });
+            kept.collect::<Option<Vec<_>>>().map(Sent::Kept).ok_or_else(damaged)
+        }
+        Some("TERM") => Ok(Sent::NewTerm),
+        Some("EPOCH") => {
+            let epoch = answer.get(1).and_then(|epoch| epoch.parse().ok()).ok_or_else(damaged)?;
+            Ok(Sent::NewEpoch(epoch))
+        }
+        _ => Err(damaged()),
+    }
+}
+
+/// Appends events that the log lost, each with its old place. `false`: another history began meanwhile.
+pub(super) async fn append_again(
+    shared: &Shared,
+    conn: &mut Conn,
+    epoch: Epoch,
+    lost: &[(NewEvent, Cursor)],
+) -> Result<bool, Trouble> {
+    let mut rest = lost;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take(BATCH_EVENTS).take_while(|(event, _)| {
+            bytes += event.envelope.len();
+            bytes <= BATCH_BYTES
+        });
+        let (batch, behind) = rest.split_at(fits.count().max(1));
+        let events = batch.iter().map(|(event, origin)| (event, Some(*origin)));
+        let script = append_script(shared, &conn.term, epoch, events);
+        let answer: Vec<String> = conn.script("append again", &script, shared.protections.response).await?;
+        match understand(shared, conn, epoch, &answer)? {
+            Sent::Kept(_) => rest = behind,
+            Sent::NewTerm | Sent::NewEpoch(_) => return Ok(false),
+        }
+    }
+    Ok(true)
+}
