@@ -212,6 +212,16 @@ impl Node {
         .await;
     }
 
+    /// Whether the node has written this to its log.
+    pub(crate) fn said(&self, text: &str) -> bool {
+        self.log.text().contains(text)
+    }
+
+    /// Waits for a text in the node's log.
+    pub(crate) async fn wait_for_log(&self, text: &str) {
+        eventually(text, async || self.said(text).then_some(())).await;
+    }
+
     /// Waits until this many streams are open.
     pub(crate) async fn wait_for_connections(&self, count: u64) {
         eventually("the number of open streams", async || {
