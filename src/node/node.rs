@@ -2,7 +2,7 @@
 //! Read [`run`] first.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -26,7 +26,7 @@ use super::roster::{Roster, unix_ms};
 use super::stream::{StreamContext, StreamTiming};
 use super::tail::Tail;
 use super::window::{Window, WindowLimits};
-use crate::broker::{Broker, OpenError, StoreError};
+use crate::broker::{Bounds, Broker, OpenError, StoreError};
 use crate::protocol::api::Server;
 use crate::runtime::{Signals, Tasks, rlimit};
 
@@ -164,7 +164,7 @@ fn announce(config: &Config, address: SocketAddr) {
 struct Parts {
     app: Arc<AppState>,
     metrics: Arc<Metrics>,
-    tail: std::sync::Mutex<Option<Tail>>,
+    tail: Mutex<Option<Tail>>,
 }
 
 impl Parts {
@@ -175,8 +175,10 @@ impl Parts {
             Tail::open(&broker, window_limits, config.limits.tail_page, Arc::clone(&metrics))
                 .await
                 .map_err(NodeError::Log)?;
-        let app = Arc::new(app_state(config, broker, window, address, &metrics)?);
-        Ok(Self { app, metrics, tail: std::sync::Mutex::new(Some(tail)) })
+        let bounds = broker.bounds().await.map_err(NodeError::Log)?;
+        let parts = (broker, bounds, window);
+        let app = Arc::new(app_state(config, parts, address, &metrics)?);
+        Ok(Self { app, metrics, tail: Mutex::new(Some(tail)) })
     }
 
     /// Before the first stream: the others must know of this node, and be known to it.
@@ -230,8 +232,7 @@ impl Parts {
 
 fn app_state(
     config: &Config,
-    broker: Broker,
-    window: Window,
+    (broker, bounds, window): (Broker, Bounds, Window),
     address: SocketAddr,
     metrics: &Arc<Metrics>,
 ) -> Result<AppState, NodeError> {
@@ -265,6 +266,7 @@ fn app_state(
         url: config.advertise.clone().unwrap_or_else(|| format!("http://{address}")),
         started_at: unix_ms(),
         broker,
+        last_bounds: Mutex::new(bounds),
         window,
         rebalancing: Rebalancing::new(config.id.clone(), connections.clone(), drain.clone()),
         drain,

@@ -21,12 +21,12 @@ use crate::node::metrics::dump;
 use crate::protocol::api::{DrainRequest, DrainStatus, LogMetrics, NodeMetrics, Server};
 
 /// `GET /api/sse/metrics`
-pub(crate) async fn metrics(State(app): State<Arc<AppState>>) -> Result<Json<NodeMetrics>, ApiError> {
-    let bounds = app.ask(app.broker.bounds()).await?;
+pub(crate) async fn metrics(State(app): State<Arc<AppState>>) -> Json<NodeMetrics> {
+    let (bounds, log_answers) = app.bounds().await;
     let metrics = &app.context.metrics;
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let window = app.window.size();
-    Ok(Json(NodeMetrics {
+    Json(NodeMetrics {
         instance_id: app.node_id.clone(),
         instance_name: app.name.clone(),
         uptime: metrics.started.elapsed().as_secs(),
@@ -34,7 +34,7 @@ pub(crate) async fn metrics(State(app): State<Arc<AppState>>) -> Result<Json<Nod
         total_messages_sent: count(&metrics.sent),
         messages_per_minute: metrics.sent_last_minute(),
         memory_usage: process::memory(),
-        state: state(&app, true).to_owned(),
+        state: state(&app, log_answers).to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         total_messages_published: count(&metrics.published),
         total_messages_tailed: count(&metrics.tailed),
@@ -50,7 +50,7 @@ pub(crate) async fn metrics(State(app): State<Arc<AppState>>) -> Result<Json<Nod
         log: log_metrics(&app, &bounds),
         window_frames: window.frames,
         window_bytes: window.bytes,
-    }))
+    })
 }
 
 fn log_metrics(app: &AppState, bounds: &Bounds) -> LogMetrics {

@@ -27,9 +27,9 @@ const BUCKETS_US: [u32; 12] = [
 
 /// Answers a scrape.
 pub(crate) async fn text(State(app): State<Arc<AppState>>) -> Result<Response, ApiError> {
-    let bounds = app.ask(app.broker.bounds()).await?;
+    let (bounds, log_answers) = app.bounds().await;
     let mut registry = Registry::default();
-    let snapshot = Snapshot { app: Arc::clone(&app), bounds };
+    let snapshot = Snapshot { app: Arc::clone(&app), bounds, log_answers };
     registry.register_collector(Box::new(snapshot));
     let mut out = String::new();
     encode(&mut out, &registry).map_err(|error| ApiError::Unavailable(format!("metrics: {error}")))?;
@@ -42,6 +42,7 @@ pub(crate) async fn text(State(app): State<Arc<AppState>>) -> Result<Response, A
 struct Snapshot {
     app: Arc<AppState>,
     bounds: Bounds,
+    log_answers: bool,
 }
 
 impl Collector for Snapshot {
@@ -67,6 +68,7 @@ impl Snapshot {
         )?;
         let nodes = app.context.metrics.cluster_nodes.load(Ordering::Relaxed);
         gauge(out, "sse_node_cluster_nodes", "Nodes that are alive, this one among them", None, nodes)?;
+        gauge(out, "sse_node_log_up", "1 while the log answers", None, u64::from(self.log_answers))?;
         gauge(out, "sse_node_log_events", "Events that the log keeps", None, bounds.length)?;
         gauge(out, "sse_node_log_size", "Bytes that the log keeps", Some(&Unit::Bytes), bounds.bytes)?;
         gauge(out, "sse_node_mailboxes", "Mailboxes with unconfirmed messages", None, bounds.mailboxes)?;

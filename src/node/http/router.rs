@@ -1,6 +1,6 @@
 //! Which path is answered by whom, and what all handlers share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -11,7 +11,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::error::ApiError;
 use super::{cluster, connections, history, ops, presence, publish, rebalance, servers, stream, web};
-use crate::broker::{Broker, StoreError};
+use crate::broker::{Bounds, Broker, StoreError};
 use crate::node::admission::Admission;
 use crate::node::claims::Claims;
 use crate::node::config::{RejectMode, Secret};
@@ -57,6 +57,8 @@ pub(crate) struct AppState {
     pub(crate) started_at: u64,
     /// The log.
     pub(crate) broker: Broker,
+    /// What the log held when it last said so.
+    pub(crate) last_bounds: Mutex<Bounds>,
     /// Its newest part.
     pub(crate) window: Window,
     /// The open streams.
@@ -90,6 +92,20 @@ impl AppState {
     pub(crate) async fn ask_peers<T: serde::de::DeserializeOwned>(&self, question: &Question) -> Answers<T> {
         let others = self.roster.read().await.others(self.roster.incarnation());
         self.peers.ask(others, question).await
+    }
+
+    /// What the log holds, and whether it says so itself: when it does not answer, this is what it said last. Whoever
+    /// watches a node wants to see it above all while its log is away.
+    pub(crate) async fn bounds(&self) -> (Bounds, bool) {
+        let answer = tokio::time::timeout(self.limits.health_deadline, self.broker.bounds()).await;
+        let mut last = self.last_bounds.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Ok(Ok(bounds)) => {
+                *last = bounds;
+                (bounds, true)
+            }
+            Ok(Err(_)) | Err(_) => (*last, false),
+        }
     }
 
     /// Asks the log, and does not wait for ever.
