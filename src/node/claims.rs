@@ -6,7 +6,7 @@
 //! same client at once, the one that is heard second hears of the other, and both compare the same two ids. A node
 //! that did not answer, or that appears in the roster, is told everything again.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -35,6 +35,9 @@ pub(crate) struct Claim {
     /// Which.
     pub(crate) connection_id: ConnectionId,
 }
+
+/// Lives of other nodes, and whether they know all that this one claims.
+type Told = HashMap<Arc<str>, bool>;
 
 /// The claims of a node. Clones share them.
 #[derive(Debug, Clone)]
@@ -141,7 +144,7 @@ impl Claims {
 
     /// Tells the other nodes of claims until the token ends it.
     pub(crate) async fn run(self, peers: Arc<Peers>, token: CancellationToken) {
-        let mut informed = HashSet::new();
+        let mut knew = Told::new();
         let mut look = tokio::time::interval(BEAT_EVERY);
         loop {
             let view = tokio::select! {
@@ -151,33 +154,28 @@ impl Claims {
                 _ = look.tick() => self.shared.roster.known(),
             };
             let others = view.others(self.shared.roster.incarnation());
-            let told = self.tell(&peers, &others, &informed);
-            informed = tokio::select! {
+            let told = self.tell(&peers, &others, &knew);
+            knew = tokio::select! {
                 () = token.cancelled() => return,
                 told = told => told,
             };
         }
     }
 
-    /// Tells what is new, and everything to those who may not have heard it. Returns who knows everything.
-    async fn tell(
-        &self,
-        peers: &Peers,
-        others: &[Member],
-        informed: &HashSet<Arc<str>>,
-    ) -> HashSet<Arc<str>> {
+    /// Tells what is new, and everything to those who may not have heard it. Returns who knows everything now.
+    async fn tell(&self, peers: &Peers, others: &[Member], knew: &Told) -> Told {
         let news = std::mem::take(&mut *self.pending());
         let told = stream::iter(others.to_vec()).map(async |member: Member| {
-            let knew = informed.contains(&member.incarnation);
-            let claims = if knew { news.clone() } else { self.all() };
+            let before = knew.get(&member.incarnation).copied();
+            let claims = if before == Some(true) { news.clone() } else { self.all() };
             let failure = self.tell_one(peers, &member, claims).await.err();
-            if let Some(unreachable) = failure.as_ref().filter(|_| knew) {
+            if let Some(unreachable) = failure.as_ref().filter(|_| before != Some(false)) {
                 let (node, reason) = (&unreachable.instance_id, &unreachable.reason);
                 tracing::warn!(%node, reason, "a node cannot be told which streams took over; trying again");
             }
-            failure.is_none().then(|| Arc::clone(&member.incarnation))
+            (Arc::clone(&member.incarnation), failure.is_none())
         });
-        told.buffer_unordered(peers.at_once()).filter_map(std::future::ready).collect().await
+        told.buffer_unordered(peers.at_once()).collect().await
     }
 
     async fn tell_one(
@@ -261,7 +259,7 @@ mod tests {
     async fn ids_sort_in_the_order_in_which_they_were_given_out() {
         let claims = claims(TakeOverMode::Newest, &Connections::default()).await;
         let ids: Vec<_> = (0..10_000).map(|_| claims.next_id()).collect();
-        assert!(ids.is_sorted() && ids.iter().collect::<HashSet<_>>().len() == ids.len());
+        assert!(ids.is_sorted() && ids.iter().collect::<std::collections::HashSet<_>>().len() == ids.len());
     }
 
     /// Streams of one client that are opened at once: on which node each, and in which order they are registered and

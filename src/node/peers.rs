@@ -234,3 +234,80 @@ fn refusal(status: StatusCode, body: &[u8]) -> String {
 pub(crate) fn segment(name: &str) -> String {
     percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::node::roster::tests::{member, server};
+
+    const LIMITS: PeerLimits =
+        PeerLimits { deadline: Duration::from_millis(500), at_once: 2, answer_bytes: 128 };
+
+    /// Asks a node that answers with these bytes, or not at all.
+    async fn ask(answer: Option<&str>) -> Result<u64, String> {
+        let metrics = Arc::new(Metrics::new(Instant::now()));
+        let peers = Peers::new(Arc::from("01ME"), None, LIMITS, metrics).unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut row = server("n-1", 0, "ready");
+        row.url = format!("http://{}", socket.local_addr().unwrap());
+        let member = member("01YOU", row);
+        let serve = async {
+            let (mut socket, _) = socket.accept().await.unwrap();
+            let mut head = vec![0; 1_024];
+            let read = socket.read(&mut head).await.unwrap();
+            let head = String::from_utf8_lossy(&head[..read]).into_owned();
+            assert!(head.starts_with("GET /cluster/x?a=b%26c HTTP/1.1\r\n"), "{head}");
+            assert!(head.contains("x-sse-peer: 01ME\r\n"), "{head}");
+            match answer {
+                Some(answer) => socket.write_all(answer.as_bytes()).await.unwrap(),
+                None => std::future::pending().await,
+            }
+            std::future::pending::<()>().await;
+        };
+        let question = Question::new(Method::GET, "/cluster/x").with("a", Some("b&c".to_owned()));
+        let asked = peers.ask(vec![member], &question);
+        let Answers { answers, unreachable } = tokio::select! {
+            answers = asked => answers,
+            () = serve => unreachable!("it waits to be left"),
+        };
+        assert_eq!(answers.len() + unreachable.len(), 1);
+        assert_eq!(peers.metrics.peer_errors.load(Ordering::Relaxed), unreachable.len() as u64);
+        answers.into_iter().next().ok_or_else(|| unreachable[0].reason.clone())
+    }
+
+    #[track_caller]
+    fn check(outcome: &Result<u64, String>, words: &str) {
+        let reason = outcome.as_ref().unwrap_err();
+        assert!(reason.contains(words), "{reason}");
+    }
+
+    fn ok(headers: &str, body: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
+    }
+
+    #[tokio::test]
+    async fn an_answer_counts_only_from_the_node_that_was_asked() {
+        assert_eq!(ask(Some(&ok("X-Sse-Peer: 01YOU\r\n", "7"))).await, Ok(7));
+        check(&ask(Some(&ok("X-Sse-Peer: 01ME\r\n", "7"))).await, "--advertise");
+        check(&ask(Some(&ok("", "7"))).await, "--advertise");
+        check(&ask(Some(&ok("X-Sse-Peer: 01YOU\r\n", "seven"))).await, "cannot be read");
+        check(&ask(Some(&ok("X-Sse-Peer: 01YOU\r\n", &" ".repeat(129)))).await, "128 bytes");
+        let moved = "HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\nContent-Length: 0\r\n\r\n";
+        check(&ask(Some(moved)).await, "302");
+        let problem =
+            r#"{"type":"about:blank","title":"t","status":403,"detail":"no secret","code":"forbidden"}"#;
+        let refused = format!("HTTP/1.1 403 Forbidden\r\nContent-Length: {}\r\n\r\n{problem}", problem.len());
+        check(&ask(Some(&refused)).await, "403 no secret");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_does_not_answer_is_named_after_its_deadline() {
+        let began = Instant::now();
+        check(&ask(None).await, "no answer within 500ms");
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
+}

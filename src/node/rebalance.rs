@@ -16,7 +16,7 @@ use super::limits::SPREAD_MAX;
 use crate::protocol::NodeId;
 use crate::protocol::api::{RebalanceStatus, Server};
 
-/// A hundredth of the mean by which a node may be above it: less than what comes and goes by itself.
+/// By how many percent a node may be above the mean: so much comes and goes by itself.
 const TOLERANCE_PERCENT: u64 = 2;
 
 /// What a node sheds. Clones share it.

@@ -374,6 +374,13 @@ pub(crate) mod tests {
         }
     }
 
+    /// A node that was heard of just now.
+    pub(crate) fn member(incarnation: &str, server: Server) -> Member {
+        let (uptime, age_when_read) = (Duration::ZERO, Duration::ZERO);
+        let incarnation = Arc::from(incarnation);
+        Member { incarnation, server, uptime, clock_ms: 0, age_when_read, read: Instant::now() }
+    }
+
     fn alive(incarnation: &str, id: &str, uptime_ms: u64, age_ms: u64) -> Alive {
         let record = Record { server: server(id, 0, "ready"), uptime_ms, clock_ms: 0 };
         Alive {

@@ -122,6 +122,9 @@ async fn without_its_broker_a_node_tells_what_it_knew_last() {
     let servers = servers(&cluster.nodes[0]).await;
     assert_eq!((ids(&servers), servers.stale), (vec!["n-0", "n-1"], true));
     assert_eq!(servers.available_servers[0].state, "degraded");
+    let metrics = cluster.nodes[0].metrics().await;
+    assert_eq!((metrics.state.as_str(), metrics.log.broker.as_str()), ("degraded", "redis"));
+    cluster.nodes[0].wait_for_line("sse_node_log_up 0").await;
     // The nodes still answer each other.
     let list = cluster.nodes[0].connections("?scope=cluster").await;
     assert!(list.unreachable.is_empty(), "{list:?}");
@@ -134,7 +137,7 @@ async fn connections_of_all_nodes_are_one_list() {
     let mut streams = cluster.stream_each(|number| format!("clientId=a{number}&userId=u{number}")).await;
     streams.extend(cluster.stream_each(|number| format!("clientId=b{number}&topics=news")).await);
     for (query, expected) in [
-        ("", &["a0", "a1", "a2", "b0", "b1", "b2"][..]),
+        ("&sort=clientId", &["a0", "a1", "a2", "b0", "b1", "b2"][..]),
         ("&sort=-clientId", &["b2", "b1", "b0", "a2", "a1", "a0"]),
         ("&sort=clientId&limit=4", &["a0", "a1", "a2", "b0"]),
         ("&sort=clientId&limit=4&page=2", &["b1", "b2"]),
@@ -293,6 +296,21 @@ async fn of_streams_that_race_exactly_one_survives() {
     }
     let total = cluster.nodes[1].connections("?scope=cluster").await.total_connections;
     assert_eq!((survivors.len(), total), (10, 10));
+}
+
+#[tokio::test]
+async fn a_node_that_slept_while_another_took_over_is_told_when_it_wakes() {
+    let cluster = Cluster::start(2, &["--takeover", "newest"]).await;
+    let (awake, asleep) = (&cluster.nodes[0], &cluster.nodes[1]);
+    let older = Subscriber::open(asleep, "clientId=phone").await;
+    asleep.pause();
+    let newer = Subscriber::open(awake, "clientId=phone").await;
+    awake.wait_for_log("a node cannot be told which streams took over").await;
+    let presence: Presence = awake.get("/api/sse/clients/phone").await.json();
+    assert_eq!((presence.connections.len(), presence.unreachable.len()), (1, 1));
+    asleep.resume();
+    assert_eq!(close_code(older).await, (4500, false));
+    assert_eq!(of_client(asleep, "phone").await, [newer.hello.connection_id.to_string()]);
 }
 
 #[tokio::test]

@@ -49,6 +49,8 @@ pub(crate) struct StreamQuery {
 /// A stream request, understood.
 struct Wish {
     identity: Identity,
+    /// The client named itself. A name that the node made up is nobody else's.
+    is_named: bool,
     resume: Resume,
     requested: Option<String>,
     heartbeat: HeartbeatForm,
@@ -109,7 +111,9 @@ fn understand(
     query: StreamQuery,
 ) -> Result<Wish, ApiError> {
     let invalid = |error: crate::protocol::InvalidName| ApiError::Invalid(error.to_string());
-    let client_id = match query.client_id.as_deref().filter(|id| !id.is_empty()) {
+    let named = query.client_id.as_deref().filter(|id| !id.is_empty());
+    let is_named = named.is_some();
+    let client_id = match named {
         Some(id) => ClientId::parse(id).map_err(invalid)?,
         None => ClientId::parse(&ulid::Ulid::generate().to_string()).expect("a ULID is a valid name"),
     };
@@ -151,7 +155,7 @@ fn understand(
         connected_at: unix_ms(),
     };
     let resume = requested.as_deref().map_or(Resume::Live, Resume::parse);
-    Ok(Wish { identity, resume, requested, heartbeat, ack })
+    Ok(Wish { identity, is_named, resume, requested, heartbeat, ack })
 }
 
 fn one_of(key: &str, value: &str, allowed: &str) -> ApiError {
@@ -223,7 +227,9 @@ async fn follow(
     };
     // A drain that began after the first look has not seen this stream in the list.
     app.drain.include(following.registered.connection());
-    app.claims.claim(following.registered.connection());
+    if wish.is_named {
+        app.claims.claim(following.registered.connection());
+    }
     Ok(Stream { headers: stream_headers(app), opening, body: Body::Follow(Box::new(following)) })
 }
 

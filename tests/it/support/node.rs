@@ -116,8 +116,22 @@ impl Node {
 
     /// `SIGTERM`: please leave.
     pub(crate) fn term(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// `SIGSTOP`: the process stands still until it is told to go on.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// `SIGCONT`.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id().expect("the node runs")).unwrap();
-        rustix::process::kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+        rustix::process::kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
     }
 
     /// Waits until the process has ended by itself.
