@@ -205,9 +205,13 @@ mod tests {
     use crate::broker::{Broker, BrokerUrl, Durability, LogLimits};
     use crate::node::connections::Registered;
     use crate::node::connections::tests::idle;
-    use crate::node::roster::tests::roster;
+    use crate::node::metrics::Metrics;
+    use crate::node::peers::PeerLimits;
+    use crate::node::roster::tests::{member, roster, server};
     use crate::runtime::Tasks;
     use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
 
     async fn claims(mode: TakeOverMode, connections: &Connections) -> Claims {
         let tasks = Tasks::new();
@@ -260,6 +264,40 @@ mod tests {
         let claims = claims(TakeOverMode::Newest, &Connections::default()).await;
         let ids: Vec<_> = (0..10_000).map(|_| claims.next_id()).collect();
         assert!(ids.is_sorted() && ids.iter().collect::<std::collections::HashSet<_>>().len() == ids.len());
+    }
+
+    /// A stream that was slow to open: its client has come to another node, which has claimed it, in the meantime.
+    #[tokio::test]
+    async fn a_stream_ends_that_hears_of_a_newer_one_when_it_claims() {
+        let connections = Connections::default();
+        let claims = claims(TakeOverMode::Newest, &connections).await;
+        let streams = [idle(&connections, "a", "5"), idle(&connections, "b", "6")];
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut row = server("n-1", 0, "ready");
+        row.url = format!("http://{}", socket.local_addr().unwrap());
+        let node = async {
+            let body = r#"[{"clientId":"a","connectionId":"9"}]"#;
+            let answer =
+                format!("HTTP/1.1 200 OK\r\nX-Sse-Peer: 2\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            let (mut socket, _) = socket.accept().await.unwrap();
+            let mut question = vec![0; 4_096];
+            let mut read = 0;
+            while !question[..read].ends_with(b"]") {
+                read += socket.read(&mut question[read..]).await.unwrap();
+            }
+            socket.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8_lossy(&question[..read]).into_owned()
+        };
+        let limits = PeerLimits { deadline: Duration::from_secs(30), at_once: 1, answer_bytes: 1_024 };
+        let metrics = Arc::new(Metrics::new(Instant::now()));
+        let peers = Peers::new(Arc::from("1"), None, limits, metrics).unwrap();
+        let others = [member("2", row)];
+        let knew = Told::new();
+        let (told, question) = tokio::join!(claims.tell(&peers, &others, &knew), node);
+        assert_eq!(told, [(Arc::from("2"), true)].into());
+        let claimed = r#"[{"clientId":"a","connectionId":"5"},{"clientId":"b","connectionId":"6"}]"#;
+        assert!(question.starts_with("POST /cluster/claims ") && question.ends_with(claimed), "{question}");
+        assert!(is_taken_over(streams[0].connection()) && !is_taken_over(streams[1].connection()));
     }
 
     /// Streams of one client that are opened at once: on which node each, and in which order they are registered and

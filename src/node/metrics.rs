@@ -50,6 +50,8 @@ pub(crate) struct Metrics {
     pub(crate) replay_pages: AtomicU64,
     /// Messages sent again from mailboxes.
     pub(crate) mailbox_resent: AtomicU64,
+    /// `SYNC` events: clients that were told of a lost history.
+    pub(crate) syncs: AtomicU64,
     /// Messages confirmed.
     pub(crate) confirmed: AtomicU64,
     /// Times that the broker could not be told that this node is alive.
@@ -108,6 +110,7 @@ impl Metrics {
             resumed: AtomicU64::default(),
             replay_pages: AtomicU64::default(),
             mailbox_resent: AtomicU64::default(),
+            syncs: AtomicU64::default(),
             confirmed: AtomicU64::default(),
             beat_errors: AtomicU64::default(),
             peer_errors: AtomicU64::default(),
