@@ -24,6 +24,7 @@ mod metrics;
 #[expect(clippy::module_inception, reason = "the node itself, in the room of the node")]
 mod node;
 mod peers;
+mod quiet;
 mod rebalance;
 mod roster;
 #[cfg(test)]
