@@ -161,10 +161,16 @@ fn misspelt(name: &str) -> Option<String> {
 }
 
 impl Chosen {
+    /// The text as people may see it.
+    pub(super) fn shown(&self) -> Option<String> {
+        let text = self.text.as_deref()?;
+        let is_secret = self.setting.is_secret();
+        Some(if is_secret { secret::shown(text).to_owned() } else { secret::without_password(text) })
+    }
+
     /// A problem of this value.
     pub(super) fn problem(&self, why: &str) -> Problem {
-        let text = self.text.as_deref().unwrap_or_default();
-        let text = if self.setting.is_secret() { secret::shown(text) } else { text };
+        let text = self.shown().unwrap_or_default();
         let Setting { key, .. } = self.setting;
         let name = match &self.origin {
             Origin::Flag => format!("--{key}"),

@@ -63,6 +63,16 @@ pub(super) fn shown(text: &str) -> &str {
     if text.starts_with('@') { text } else { "(not shown)" }
 }
 
+/// Any other setting as people may see it: a URL may hold a password in front of its host, also one that is refused for
+/// that or for something else.
+pub(super) fn without_password(text: &str) -> String {
+    let url = text.split_once("://").filter(|(scheme, _)| *scheme != "file");
+    match url.and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, host)) => format!("{scheme}://***@{host}"),
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -103,6 +103,25 @@ fn a_secret_is_shown_to_nobody() {
 }
 
 #[test]
+fn a_password_in_a_url_is_shown_to_nobody() {
+    let urls = |host: &str| format!("redis://me:geheim@{host}/0");
+    let table = Given::default().flag("broker", &urls("h:1")).load().unwrap().table();
+    assert!(table.contains("redis://***@h:1/0") && !table.contains("geheim"), "{table}");
+    let problems = Given::default()
+        .flag("broker", &urls("h:port"))
+        .flag("advertise", "http://me:geheim@h:80")
+        .flag("cors-origins", "https://me:geheim@h/app")
+        .problems();
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(
+        problems.iter().all(|problem| !problem.contains("geheim") && problem.contains("***")),
+        "{problems:?}"
+    );
+    let file = Given::default().flag("broker", "file:///data/a@b").load().unwrap().table();
+    assert!(file.contains("file:///data/a@b"), "{file}");
+}
+
+#[test]
 fn variables_of_others_are_no_concern() {
     // Kubernetes makes these for a service named sse-node.
     let given = Given::default()

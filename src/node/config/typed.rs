@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::resolve::{Chosen, InvalidConfig, Origin, Problem, Sources};
-use super::secret::{self, Secret};
+use super::secret::Secret;
 use super::settings::Fallback;
 use super::value::{self, Refusal};
 use crate::broker::{BrokerUrl, Durability, LogLimits};
@@ -294,9 +294,7 @@ impl Loaded {
             "name" => Some(self.config.name.clone()),
             _ => None,
         };
-        let text = chosen.text.as_deref();
-        let text = if chosen.setting.is_secret() { text.map(secret::shown) } else { text };
-        text.map(str::to_owned).or(made)
+        chosen.shown().or(made)
     }
 
     /// Where the value of a setting came from.
