@@ -147,13 +147,14 @@ impl Claims {
         let mut knew = Told::new();
         let mut look = tokio::time::interval(BEAT_EVERY);
         loop {
-            let view = tokio::select! {
+            tokio::select! {
                 () = token.cancelled() => return,
-                () = self.shared.wake.notified() => self.shared.roster.read().await,
-                // Nothing new here: what the roster's own task has seen is new enough.
-                _ = look.tick() => self.shared.roster.known(),
-            };
-            let others = view.others(self.shared.roster.incarnation());
+                () = self.shared.wake.notified() => {}
+                _ = look.tick() => {}
+            }
+            // What the roster's own task has seen: a node that is even newer is told everything when it has seen that,
+            // and no stream waits for the broker.
+            let others = self.shared.roster.known().others(self.shared.roster.incarnation());
             let told = self.tell(&peers, &others, &knew);
             knew = tokio::select! {
                 () = token.cancelled() => return,
@@ -207,7 +208,8 @@ mod tests {
     use crate::node::connections::tests::idle;
     use crate::node::metrics::Metrics;
     use crate::node::peers::PeerLimits;
-    use crate::node::roster::tests::{member, roster, server};
+    use crate::node::roster::tests::{member, roster, roster_beside_a_clock_ahead, server};
+    use crate::node::roster::unix_ms;
     use crate::runtime::Tasks;
     use proptest::prelude::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -257,6 +259,15 @@ mod tests {
         assert_eq!(claims.settle(&[claim("a", "9")]), []);
         assert_eq!(open(&streams), ["1", "2"]);
         assert!(claims.pending().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_stream_comes_behind_those_of_a_node_whose_clock_is_ahead() {
+        let hour = 3_600_000;
+        let roster = roster_beside_a_clock_ahead(hour).await;
+        let claims = Claims::new(TakeOverMode::Newest, Connections::default(), roster);
+        let id: ulid::Ulid = claims.next_id().as_str().parse().unwrap();
+        assert!(id.timestamp_ms() > unix_ms() + hour - 60_000, "{id}");
     }
 
     #[tokio::test]
