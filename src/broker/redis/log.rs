@@ -10,7 +10,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::entry::{Raw, id, mail, position, stored};
+use super::entry::{Raw, id, position, stored};
 use super::follower::{self, Follower};
 use super::history::{End, FIELDS, Meta, Way};
 use super::keys::Keys;
@@ -24,19 +24,18 @@ use super::unread::Unread;
 use super::url::RedisUrl;
 use super::writer::{Parcel, Writer};
 use super::{setup, sweeper};
-use crate::broker::roster::{ALIVE_FOR, Alive};
 use crate::broker::{
-    AppendError, Appended, Bounds, Durability, Entry, LogLimits, Mailbox, Missing, NewEvent, OpenError, Page,
+    AppendError, Appended, Bounds, Durability, Entry, LogLimits, Missing, NewEvent, OpenError, Page,
     PageLimit, Repairs, StoreError, Synced,
 };
 use crate::protocol::api::GapReason;
-use crate::protocol::{Address, Cursor, Epoch, Position};
+use crate::protocol::{Cursor, Epoch, Position};
 use crate::runtime::Tasks;
 
 /// A log in Redis. Clones share the connections.
 #[derive(Clone)]
 pub struct Redis {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl fmt::Debug for Redis {
@@ -63,7 +62,7 @@ pub(super) struct Shared {
     /// The history that this process lives in, as far as it knows.
     epoch: Mutex<Epoch>,
     parcels: mpsc::Sender<Parcel>,
-    tasks: Tasks,
+    pub(super) tasks: Tasks,
 }
 
 /// What happened to the log since start.
@@ -106,7 +105,7 @@ impl Shared {
         Trouble::Broken(StoreError { operation, place: conn.place.to_string(), cause })
     }
 
-    fn error(&self, operation: &'static str, cause: &str) -> StoreError {
+    pub(super) fn error(&self, operation: &'static str, cause: &str) -> StoreError {
         StoreError { operation, place: self.finder.place(), cause: cause.to_owned() }
     }
 }
@@ -403,89 +402,6 @@ impl Redis {
         count.arg(&self.shared.keys.boxes);
         let mailboxes: u64 = self.shared.line.query("count mailboxes", &count).await?;
         Ok(meta.bounds(mailboxes))
-    }
-
-    pub(in crate::broker) async fn mailbox(&self, owner: &Address) -> Result<Mailbox, StoreError> {
-        if !owner.has_mailbox() {
-            return Ok(Mailbox::default());
-        }
-        let keys = &self.shared.keys;
-        let [list, state] = keys.mailbox(owner);
-        let mut all = redis::pipe();
-        all.atomic();
-        all.cmd("HGET").arg(&keys.meta).arg("e");
-        all.cmd("HGET").arg(&keys.meta).arg("newest");
-        all.cmd("LRANGE").arg(list).arg(0).arg(-1);
-        all.cmd("HGET").arg(state).arg("over");
-        let (epoch, newest, messages, over): (Option<String>, Option<String>, Vec<Vec<u8>>, Option<u64>) =
-            self.shared.line.pipeline("read a mailbox", &all).await?;
-        let Some(epoch) = epoch.and_then(|epoch| epoch.parse().ok()) else { return Ok(Mailbox::default()) };
-        let mut entries: Vec<_> = messages.iter().filter_map(|message| mail(owner, epoch, message)).collect();
-        // What is too old counts as dropped, though the next sweep has yet to drop it.
-        let newest = newest.as_deref().and_then(position).unwrap_or_default();
-        let now = unix_ms().max(newest.ms);
-        let oldest = now.saturating_sub(millis(self.shared.limits.mailbox_max_age));
-        let before = entries.len();
-        entries.retain(|entry| entry.cursor.position.ms >= oldest);
-        let expired = (before - entries.len()) as u64;
-        Ok(Mailbox { entries, overflowed: over.unwrap_or(0) + expired })
-    }
-
-    pub(in crate::broker) async fn confirm(
-        &self,
-        owner: &Address,
-        up_to: Position,
-    ) -> Result<u64, StoreError> {
-        if !owner.has_mailbox() {
-            return Ok(0);
-        }
-        if self.shared.tasks.token().is_cancelled() {
-            return Err(self.shared.error("confirm", "the log is closed"));
-        }
-        let keys = &self.shared.keys;
-        let [list, state] = keys.mailbox(owner);
-        let mut script = self.shared.scripts.confirm.key(&keys.meta);
-        script.key(&keys.boxes).key(list).key(state);
-        script.arg(owner.to_string()).arg(up_to.ms).arg(up_to.seq);
-        self.shared.line.script("confirm", &script).await
-    }
-
-    pub(in crate::broker) async fn beat(
-        &self,
-        incarnation: &Arc<str>,
-        record: &Arc<str>,
-    ) -> Result<(), StoreError> {
-        let keys = &self.shared.keys;
-        let mut script = self.shared.scripts.beat.key(&keys.nodes);
-        script.key(&keys.records).arg(&**incarnation).arg(&**record);
-        let _now: u64 = self.shared.line.script("beat", &script).await?;
-        Ok(())
-    }
-
-    pub(in crate::broker) async fn leave(&self, incarnation: &str) -> Result<(), StoreError> {
-        let keys = &self.shared.keys;
-        let mut both = redis::pipe();
-        both.atomic();
-        both.cmd("ZREM").arg(&keys.nodes).arg(incarnation).ignore();
-        both.cmd("HDEL").arg(&keys.records).arg(incarnation).ignore();
-        self.shared.line.pipeline("leave", &both).await
-    }
-
-    pub(in crate::broker) async fn alive(&self) -> Result<Vec<Alive>, StoreError> {
-        let keys = &self.shared.keys;
-        let mut script = self.shared.scripts.alive.key(&keys.nodes);
-        script.key(&keys.records).arg(millis(ALIVE_FOR));
-        let told: Vec<(String, String, u64)> = self.shared.line.script("read the roster", &script).await?;
-        let mut alive: Vec<_> = told
-            .into_iter()
-            .map(|(incarnation, record, silent)| Alive {
-                incarnation: Arc::from(incarnation),
-                record: Arc::from(record),
-                age: Duration::from_millis(silent),
-            })
-            .collect();
-        alive.sort_by(|a, b| a.incarnation.cmp(&b.incarnation));
-        Ok(alive)
     }
 }
 
