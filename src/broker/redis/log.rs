@@ -17,7 +17,7 @@ use super::keys::Keys;
 use super::limits::{
     ANSWER_BYTES, Protections, RANGE_COUNT, RANGE_COUNT_MIN, READ_COUNT, REPAIR_LOOK, REPAIR_WAIT,
 };
-use super::link::{Conn, Finder, Line, Trouble};
+use super::link::{Ask, Conn, Finder, Line, Trouble};
 use super::probe::Probes;
 use super::scripts::Scripts;
 use super::unread::Unread;
@@ -91,7 +91,8 @@ impl Shared {
         let mut script = self.scripts.begin.key(&self.keys.log);
         script.key(&self.keys.meta).arg(proposed.to_string());
         script.arg(self.term(&conn.term)).arg(old.map_or(String::new(), |old| old.to_string()));
-        let epoch: String = conn.script("begin a history", &script, self.protections.response).await?;
+        let epoch: String =
+            conn.ask("begin a history", Ask::Script(&script), self.protections.response).await?;
         epoch.parse().map_err(|_| self.damaged(conn, "begin a history"))
     }
 
@@ -222,7 +223,7 @@ impl Redis {
             all.cmd("XRANGE").arg(&keys.log).arg(behind).arg("+").arg("COUNT").arg(count);
         }
         let (fields, oldest, nearest, after): (Vec<Option<String>>, Vec<Raw>, Vec<Raw>, Vec<Raw>) =
-            self.shared.line.pipeline("read", &all).await?;
+            self.shared.line.ask("read", Ask::Pipeline(&all)).await?;
         let nearest = nearest.first().and_then(|raw| position(&raw.0));
         Ok(Meta::read(&fields, &oldest).map(|meta| Look { meta, nearest, after }))
     }
@@ -334,7 +335,8 @@ impl Redis {
     async fn end_of(&self, epoch: Epoch) -> Result<Option<End>, StoreError> {
         let mut get = redis::cmd("HGET");
         get.arg(&self.shared.keys.meta).arg(format!("end:{epoch}"));
-        let end: Option<String> = self.shared.line.query("read the end of a history", &get).await?;
+        let end: Option<String> =
+            self.shared.line.ask("read the end of a history", Ask::Command(&get)).await?;
         Ok(end.as_deref().and_then(End::parse))
     }
 
@@ -345,7 +347,8 @@ impl Redis {
         get.arg(&self.shared.keys.meta).arg(format!("cov:{epoch}"));
         let deadline = Instant::now() + REPAIR_WAIT;
         loop {
-            let covered: Option<String> = self.shared.line.query("read what comes back", &get).await?;
+            let covered: Option<String> =
+                self.shared.line.ask("read what comes back", Ask::Command(&get)).await?;
             let covered = covered.as_deref().and_then(position);
             if covered.is_some() || !wait || Instant::now() >= deadline {
                 return Ok(covered);
@@ -365,7 +368,7 @@ impl Redis {
             let count = fitting(bytes, newest.len()).min(limit - newest.len());
             let mut range = redis::cmd("XREVRANGE");
             range.arg(&self.shared.keys.log).arg(&before).arg("-").arg("COUNT").arg(count);
-            let raw: Vec<Raw> = self.shared.line.query("read", &range).await?;
+            let raw: Vec<Raw> = self.shared.line.ask("read", Ask::Command(&range)).await?;
             let Some(last) = raw.last() else { break };
             before = format!("({}", last.0);
             for stored in raw.iter().filter_map(stored) {
@@ -388,7 +391,7 @@ impl Redis {
         }
         let mut range = redis::cmd("XRANGE");
         range.arg(&self.shared.keys.log).arg(id(at.position)).arg(id(at.position));
-        let raw: Vec<Raw> = self.shared.line.query("read", &range).await?;
+        let raw: Vec<Raw> = self.shared.line.ask("read", Ask::Command(&range)).await?;
         Ok(raw.first().and_then(stored).map(|stored| stored.entry(meta.epoch)))
     }
 
@@ -400,7 +403,7 @@ impl Redis {
         let meta = self.look_settled(Position::ZERO, 1).await?.meta;
         let mut count = redis::cmd("ZCARD");
         count.arg(&self.shared.keys.boxes);
-        let mailboxes: u64 = self.shared.line.query("count mailboxes", &count).await?;
+        let mailboxes: u64 = self.shared.line.ask("count mailboxes", Ask::Command(&count)).await?;
         Ok(meta.bounds(mailboxes))
     }
 }

@@ -2,6 +2,7 @@
 //! in the same step as the log, emptied by `lua/confirm.lua`.
 
 use super::entry::{mail, position};
+use super::link::Ask;
 use super::log::{Redis, millis, unix_ms};
 use crate::broker::{Mailbox, StoreError};
 use crate::protocol::{Address, Position};
@@ -20,7 +21,7 @@ impl Redis {
         all.cmd("LRANGE").arg(list).arg(0).arg(-1);
         all.cmd("HGET").arg(state).arg("over");
         let (epoch, newest, messages, over): (Option<String>, Option<String>, Vec<Vec<u8>>, Option<u64>) =
-            self.shared.line.pipeline("read a mailbox", &all).await?;
+            self.shared.line.ask("read a mailbox", Ask::Pipeline(&all)).await?;
         let Some(epoch) = epoch.and_then(|epoch| epoch.parse().ok()) else { return Ok(Mailbox::default()) };
         let mut entries: Vec<_> = messages.iter().filter_map(|message| mail(owner, epoch, message)).collect();
         // What is too old counts as dropped, though the next sweep has yet to drop it.
@@ -49,6 +50,6 @@ impl Redis {
         let mut script = self.shared.scripts.confirm.key(&keys.meta);
         script.key(&keys.boxes).key(list).key(state);
         script.arg(owner.to_string()).arg(up_to.ms).arg(up_to.seq);
-        self.shared.line.script("confirm", &script).await
+        self.shared.line.ask("confirm", Ask::Script(&script)).await
     }
 }

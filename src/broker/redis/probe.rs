@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::entry::Raw;
 use super::limits::{PROBE, PROOF};
+use super::link::Ask;
 use super::log::Shared;
 use crate::broker::StoreError;
 
@@ -55,12 +56,12 @@ impl Probes {
         self.lock().waiting.insert(mark.name.clone(), arrive);
         let mut add = redis::cmd("XADD");
         add.arg(&shared.keys.log).arg("*").arg(FIELD).arg(&mark.name);
-        let id: String = shared.line.query("probe", &add).await?;
+        let id: String = shared.line.ask("probe", Ask::Command(&add)).await?;
         let came_back =
             !shared.unread.is_watched() || matches!(tokio::time::timeout(PROBE, arrived).await, Ok(Ok(())));
         let mut remove = redis::cmd("XDEL");
         remove.arg(&shared.keys.log).arg(id);
-        let _removed: u64 = shared.line.query("remove a probe", &remove).await?;
+        let _removed: u64 = shared.line.ask("remove a probe", Ask::Command(&remove)).await?;
         if !came_back {
             let cause = format!("a mark did not come back within {}", humantime::format_duration(PROBE));
             return Err(StoreError { operation: "probe", place: shared.finder.place(), cause });

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::link::Ask;
 use super::log::{Redis, millis};
 use crate::broker::StoreError;
 use crate::broker::roster::{ALIVE_FOR, Alive};
@@ -16,7 +17,7 @@ impl Redis {
         let keys = &self.shared.keys;
         let mut script = self.shared.scripts.beat.key(&keys.nodes);
         script.key(&keys.records).arg(&**incarnation).arg(&**record);
-        let _now: u64 = self.shared.line.script("beat", &script).await?;
+        let _now: u64 = self.shared.line.ask("beat", Ask::Script(&script)).await?;
         Ok(())
     }
 
@@ -26,14 +27,15 @@ impl Redis {
         both.atomic();
         both.cmd("ZREM").arg(&keys.nodes).arg(incarnation).ignore();
         both.cmd("HDEL").arg(&keys.records).arg(incarnation).ignore();
-        self.shared.line.pipeline("leave", &both).await
+        self.shared.line.ask("leave", Ask::Pipeline(&both)).await
     }
 
     pub(in crate::broker) async fn alive(&self) -> Result<Vec<Alive>, StoreError> {
         let keys = &self.shared.keys;
         let mut script = self.shared.scripts.alive.key(&keys.nodes);
         script.key(&keys.records).arg(millis(ALIVE_FOR));
-        let told: Vec<(String, String, u64)> = self.shared.line.script("read the roster", &script).await?;
+        let told: Vec<(String, String, u64)> =
+            self.shared.line.ask("read the roster", Ask::Script(&script)).await?;
         let mut alive: Vec<_> = told
             .into_iter()
             .map(|(incarnation, record, silent)| Alive {
