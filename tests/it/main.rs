@@ -12,6 +12,7 @@ mod cors;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod histories;
 mod leaving;
 #[cfg(test)]
 mod limits;

@@ -24,19 +24,38 @@ const KEEPER: &str = r#"
 pub(crate) struct Redis {
     keeper: Child,
     port: u16,
+    args: Vec<String>,
+    dir: tempfile::TempDir,
 }
 
 impl Redis {
-    /// Starts a server and waits until it answers.
+    /// Starts a server that keeps nothing on the disk, and waits until it answers.
     pub(crate) async fn start() -> Self {
+        Self::start_with(&["--appendonly", "no"]).await
+    }
+
+    /// Starts a server with these arguments, and waits until it answers.
+    pub(crate) async fn start_with(args: &[&str]) -> Self {
         let port = free_port();
-        let mut keeper = Command::new("sh");
-        keeper.args(["-c", KEEPER, "sh", "--port", &port.to_string(), "--bind", "127.0.0.1"]);
-        keeper.args(["--save", "", "--appendonly", "no"]);
-        keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let redis = Self { keeper: keeper.spawn().unwrap(), port };
-        eventually("an answer of Redis", async || redis.command("PING").await.ok()).await;
+        let own = ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""];
+        let args: Vec<_> = own.iter().chain(args).map(|arg| (*arg).to_owned()).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let redis = Self { keeper: launch(&args, dir.path()), port, args, dir };
+        redis.wait_until_it_answers().await;
         redis
+    }
+
+    /// Starts it again where it was, after [`Redis::kill`].
+    pub(crate) async fn restart(&mut self) {
+        self.keeper = launch(&self.args, self.dir.path());
+        self.wait_until_it_answers().await;
+    }
+
+    async fn wait_until_it_answers(&self) {
+        eventually("an answer of Redis", async || {
+            self.command("PING").await.ok().filter(|answer| answer.contains("PONG"))
+        })
+        .await;
     }
 
     /// As `--broker` takes it.
@@ -60,6 +79,13 @@ impl Redis {
         drop(self.keeper.stdin.take());
         within("the end of Redis", self.keeper.wait()).await.unwrap();
     }
+}
+
+fn launch(args: &[String], dir: &std::path::Path) -> Child {
+    let mut keeper = Command::new("sh");
+    keeper.args(["-c", KEEPER, "sh"]).args(args).current_dir(dir);
+    keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    keeper.spawn().unwrap()
 }
 
 /// Below the range from which the kernel takes the ports of clients: a port there may be taken by one at any time.
