@@ -10,6 +10,8 @@ mod cors;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod deploy;
+#[cfg(test)]
 mod leaving;
 #[cfg(test)]
 mod limits;

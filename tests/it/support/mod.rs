@@ -9,7 +9,7 @@ mod raw;
 
 pub(crate) use client::{Subscriber, closing, envelope, flood, gap, http, payload};
 pub(crate) use log::OfflineLog;
-pub(crate) use node::{Answer, Node, Output, run};
+pub(crate) use node::{Answer, Node, Output, own_address, run};
 pub(crate) use raw::{Raw, events};
 
 use std::future::Future;
