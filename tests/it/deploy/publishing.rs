@@ -7,6 +7,7 @@ use reqwest::Method;
 use super::balancer::{Balancer, Kind, Setup};
 use super::behind::nodes;
 use super::counting::{Counting, Manner};
+use crate::support::Node;
 
 /// Somebody from outside, once `trusted` is narrowed to 127.0.0.1.
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 9, 9, 9);
@@ -89,6 +90,15 @@ async fn haproxy_asks_another_node_for_a_stream() {
     a_stream_is_asked_of_another_node(Kind::Haproxy).await;
 }
 
+/// Events that the logs of all nodes keep.
+async fn published(nodes: &[Node]) -> usize {
+    let mut count = 0;
+    for node in nodes {
+        count += node.history().await.len();
+    }
+    count
+}
+
 async fn strangers_may_listen_and_not_publish(kind: Kind) {
     let nodes = nodes(&[]).await;
     let narrow = kind.setup().change_either(("127.0.0.0/8", "127.0.0.1/32"), ("127.0.0.0/8", "127.0.0.1/32"));
@@ -110,6 +120,20 @@ async fn strangers_may_listen_and_not_publish(kind: Kind) {
     }
     // The node's word on a body that makes no sense: the request has come through.
     assert_eq!(balancer.send_from(STRANGER, Method::POST, "/api/sse/ack", "{}").await.status, 422);
+    // Paths that are something else for the balancer than for a node.
+    for path in [
+        "/api/sse/topics/..%2fack",
+        "/api/sse/broadcast/..%2fack",
+        "/api/sse/broadcast/..%2fstream",
+        "/api/sse/users/..%2f..%2f..%2fhealth%2f",
+        "/health/..%2fapi/sse/broadcast",
+        "/%61pi/sse/broadcast",
+        "//api/sse/broadcast",
+    ] {
+        let answer = balancer.send_from(STRANGER, Method::POST, path, event).await;
+        assert!(answer.status.is_client_error(), "{path}: {answer:?}");
+    }
+    assert_eq!(published(&nodes).await, 2, "what was published from inside, and nothing else");
     let (head, _stream) = balancer.head(STRANGER, "clientId=a", None).await;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     // What concerns one node is asked of that node; nobody gets it here.
