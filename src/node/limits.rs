@@ -62,9 +62,10 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(30),
             peer_timeout: Duration::from_secs(60),
-            publish_deadline: Duration::from_secs(5),
+            // A broker that fails over needs up to 5 s, and gives up by itself after 8.
+            publish_deadline: Duration::from_secs(9),
             log_read_deadline: Duration::from_secs(10),
-            health_deadline: Duration::from_secs(2),
+            health_deadline: Duration::from_secs(3),
             topics_per_stream: 256,
             batch_frames: 64,
             batch_bytes: 256 * 1024,

@@ -424,6 +424,12 @@ pub struct LogMetrics {
     pub mailboxes: u64,
     /// Messages in them.
     pub mailbox_messages: u64,
+    /// Times that the log's history ended since this node started: restarts and failovers of the broker.
+    #[serde(default)]
+    pub histories_ended: u64,
+    /// Events that the log had lost and this node appended again.
+    #[serde(default)]
+    pub appended_again: u64,
 }
 
 /// A node in `GET /api/sse/servers`.

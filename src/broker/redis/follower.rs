@@ -199,6 +199,10 @@ impl Task {
         let mut bytes = 0;
         for raw in raw {
             let Some(stored) = stored(raw) else {
+                if self.shared.probes.arrived(raw) {
+                    self.read_up_to = position(&raw.0).unwrap_or(self.read_up_to);
+                    continue;
+                }
                 tracing::warn!(
                     id = raw.0,
                     log = self.shared.keys.log,

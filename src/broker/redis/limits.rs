@@ -50,6 +50,10 @@ pub(super) const REPAIR_WAIT: Duration = Duration::from_millis(1_500);
 pub(super) const REPAIR_LOOK: Duration = Duration::from_millis(50);
 /// Histories through which a cursor is followed.
 pub(super) const HISTORIES: usize = 16;
+/// How long a mark may take through the log and back.
+pub(super) const PROBE: Duration = Duration::from_secs(2);
+/// A proof is good for this long: many may ask, and one mark is enough for all of them.
+pub(super) const PROOF: Duration = Duration::from_millis(500);
 /// How often old entries and mail are swept away. Every node does it; once would do.
 pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(2);
 /// Bounded steps of one sweep.

@@ -2,7 +2,7 @@
 //! published. Read [`Redis`] first.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,6 +16,7 @@ use super::history::{End, FIELDS, Meta, Way};
 use super::keys::Keys;
 use super::limits::{Protections, RANGE_COUNT, READ_COUNT, REPAIR_LOOK, REPAIR_WAIT};
 use super::link::{Conn, Finder, Line, Trouble};
+use super::probe::Probes;
 use super::scripts::Scripts;
 use super::unread::Unread;
 use super::url::RedisUrl;
@@ -24,7 +25,7 @@ use super::{setup, sweeper};
 use crate::broker::roster::{ALIVE_FOR, Alive};
 use crate::broker::{
     AppendError, Appended, Bounds, Durability, Entry, LogLimits, Mailbox, Missing, NewEvent, OpenError, Page,
-    PageLimit, StoreError, Synced,
+    PageLimit, Repairs, StoreError, Synced,
 };
 use crate::protocol::api::GapReason;
 use crate::protocol::{Address, Cursor, Epoch, Position};
@@ -55,6 +56,8 @@ pub(super) struct Shared {
     /// Somebody saw that the history may have ended: the follower looks at once.
     pub(super) doubt: Notify,
     pub(super) counters: Counters,
+    /// Marks on their way through the log.
+    pub(super) probes: Probes,
     /// The history that this process lives in, as far as it knows.
     epoch: Mutex<Epoch>,
     parcels: mpsc::Sender<Parcel>,
@@ -154,6 +157,7 @@ impl Redis {
             unread: Unread::default(),
             doubt: Notify::new(),
             counters: Counters::default(),
+            probes: Probes::default(),
             epoch: Mutex::new(Epoch::from_random(0)),
             parcels,
             tasks: tasks.clone(),
@@ -169,6 +173,19 @@ impl Redis {
 
     pub(in crate::broker) fn kind(&self) -> &'static str {
         "redis"
+    }
+
+    pub(in crate::broker) fn repairs(&self) -> Repairs {
+        let counters = &self.shared.counters;
+        Repairs {
+            histories: counters.epochs.load(Ordering::Relaxed),
+            appended_again: counters.repaired.load(Ordering::Relaxed),
+            published_again: counters.republished.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(in crate::broker) async fn probe(&self) -> Result<(), StoreError> {
+        self.shared.probes.run(&self.shared).await
     }
 
     pub(in crate::broker) async fn append(&self, event: NewEvent) -> Result<Appended, AppendError> {

@@ -29,6 +29,7 @@ mod keys;
 mod limits;
 mod link;
 mod log;
+mod probe;
 mod recent;
 mod scripts;
 #[cfg(test)]

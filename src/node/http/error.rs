@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use super::body::BodyTooSlow;
+use crate::broker::publisher::InvalidEvent;
 use crate::broker::{AppendError, StoreError};
 use crate::protocol::api::Problem;
 
@@ -119,6 +120,12 @@ impl From<AppendError> for ApiError {
             AppendError::Away(cause) => Self::Unavailable(cause.to_string()),
             AppendError::Store(cause) => Self::Unknown(cause.to_string()),
         }
+    }
+}
+
+impl From<InvalidEvent> for ApiError {
+    fn from(error: InvalidEvent) -> Self {
+        Self::Body(error.to_string())
     }
 }
 

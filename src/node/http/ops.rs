@@ -54,6 +54,7 @@ pub(crate) async fn metrics(State(app): State<Arc<AppState>>) -> Result<Json<Nod
 }
 
 fn log_metrics(app: &AppState, bounds: &Bounds) -> LogMetrics {
+    let repairs = app.broker.repairs();
     LogMetrics {
         broker: app.broker.kind().to_owned(),
         epoch: bounds.epoch.to_string(),
@@ -63,6 +64,8 @@ fn log_metrics(app: &AppState, bounds: &Bounds) -> LogMetrics {
         newest: bounds.newest_cursor().to_event_id(),
         mailboxes: bounds.mailboxes,
         mailbox_messages: bounds.mailbox_messages,
+        histories_ended: repairs.histories,
+        appended_again: repairs.appended_again,
     }
 }
 
@@ -110,8 +113,13 @@ async fn health(app: &AppState) -> Health {
     }
 }
 
-/// The way from the log to the streams works: the log answers, and what it held when it was asked is in the window.
+/// The way from a publish to the streams works: a mark went through the log and came back, and what the log held when
+/// it was asked is in the window.
 async fn proven(app: &AppState) -> bool {
+    if let Err(error) = app.broker.probe().await {
+        tracing::warn!(%error, "the log cannot be written and followed");
+        return false;
+    }
     let newest = match app.broker.bounds().await {
         Ok(bounds) => bounds.newest_cursor(),
         Err(error) => {

@@ -83,27 +83,44 @@ impl Snapshot {
 
     fn counters(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let metrics = &self.app.context.metrics;
-        let counters: [(&str, &str, &AtomicU64); 13] = [
-            ("sse_node_messages_sent", "Events written to connections", &metrics.sent),
-            ("sse_node_bytes_sent", "Bytes written to connections", &metrics.sent_bytes),
-            ("sse_node_messages_published", "Publishes that the log took", &metrics.published),
-            ("sse_node_messages_duplicate", "Publishes answered as repeated", &metrics.duplicates),
-            ("sse_node_publish_errors", "Publishes refused or failed", &metrics.publish_errors),
-            ("sse_node_messages_tailed", "Entries read by the tail", &metrics.tailed),
-            ("sse_node_tail_errors", "Reads of the log by the tail that failed", &metrics.tail_errors),
-            ("sse_node_connections_opened", "Streams opened", &metrics.opened),
-            ("sse_node_connections_resumed", "Streams that asked for a replay", &metrics.resumed),
-            ("sse_node_replay_pages", "Pages of the log read for replays", &metrics.replay_pages),
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let repairs = self.app.broker.repairs();
+        let counters = [
+            ("sse_node_messages_sent", "Events written to connections", of(&metrics.sent)),
+            ("sse_node_bytes_sent", "Bytes written to connections", of(&metrics.sent_bytes)),
+            ("sse_node_messages_published", "Publishes that the log took", of(&metrics.published)),
+            ("sse_node_messages_duplicate", "Publishes answered as repeated", of(&metrics.duplicates)),
+            ("sse_node_publish_errors", "Publishes refused or failed", of(&metrics.publish_errors)),
+            ("sse_node_messages_tailed", "Entries read by the tail", of(&metrics.tailed)),
+            ("sse_node_tail_errors", "Reads of the log by the tail that failed", of(&metrics.tail_errors)),
+            ("sse_node_connections_opened", "Streams opened", of(&metrics.opened)),
+            ("sse_node_connections_resumed", "Streams that asked for a replay", of(&metrics.resumed)),
+            ("sse_node_replay_pages", "Pages of the log read for replays", of(&metrics.replay_pages)),
             (
                 "sse_node_syncs",
                 "SYNC events sent: clients told of a history that was lost and repaired",
-                &metrics.syncs,
+                of(&metrics.syncs),
             ),
-            ("sse_node_mailbox_resent", "Messages sent again from mailboxes", &metrics.mailbox_resent),
-            ("sse_node_mailbox_confirmed", "Messages confirmed", &metrics.confirmed),
+            ("sse_node_mailbox_resent", "Messages sent again from mailboxes", of(&metrics.mailbox_resent)),
+            ("sse_node_mailbox_confirmed", "Messages confirmed", of(&metrics.confirmed)),
+            (
+                "sse_node_log_histories_ended",
+                "Times that the log's history ended: restarts and failovers of the broker",
+                repairs.histories,
+            ),
+            (
+                "sse_node_log_appended_again",
+                "Events that the log had lost and this node appended again",
+                repairs.appended_again,
+            ),
+            (
+                "sse_node_log_published_again",
+                "Acknowledged publishes of this node that were lost unread, and published again",
+                repairs.published_again,
+            ),
         ];
         for (name, help, value) in counters {
-            let metric = ConstCounter::new(value.load(Ordering::Relaxed));
+            let metric = ConstCounter::new(value);
             metric.encode(out.encode_descriptor(name, help, None, metric.metric_type())?)?;
         }
         let cpu = ConstCounter::new(process::cpu_seconds());
