@@ -320,6 +320,8 @@ async fn the_image_starts_checks_and_stops_a_node_as_a_node_can() {
 
     let mut node = Node::start(&[]).await;
     let mut check = words(&dockerfile, "CMD");
+    let patience = check.iter().find_map(|word| word.strip_prefix("--timeout=")).unwrap();
+    assert!(duration(patience) > Limits::default().health_deadline, "{patience}");
     assert_eq!(check.remove(0), *program);
     let shipped_url = check.pop().unwrap();
     assert_eq!(shipped_url, "http://127.0.0.1:8080");
