@@ -11,20 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::entry::{Raw, id, position, stored};
 use super::history::{End, FIELDS, Meta, Way};
-use super::limits::{
-    BLOCK, BLOCK_GRACE, HISTORIES, PACED_BELOW, PAGES, PRELOAD, RANGE_COUNT, READ_COUNT, READ_PAUSE,
-};
+use super::limits::{BLOCK, BLOCK_GRACE, HISTORIES, PACED_BELOW, PAGES, PRELOAD, RANGE_COUNT, READ_PAUSE};
 use super::link::{Conn, Trouble, backoff};
-use super::log::Shared;
+use super::log::{Shared, fitting};
 use super::recent::Recent;
 use super::writer::append_again;
 use crate::broker::{Missing, NewEvent, Origins, Page, StoreError, Synced};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Cursor, Epoch, Position};
 use crate::runtime::Tasks;
-
-/// About how many bytes one read may bring.
-const READ_BYTES: u64 = 4 << 20;
 
 /// Follows a log in Redis. After the log was closed nothing comes any more, and it waits for ever.
 pub struct Follower {
@@ -179,8 +174,7 @@ impl Task {
     }
 
     async fn wait_for_entries(&self, conn: &mut Conn) -> Result<Vec<Raw>, Trouble> {
-        let fits = READ_BYTES / self.mean_bytes.max(1);
-        let count = usize::try_from(fits).unwrap_or(READ_COUNT).clamp(16, READ_COUNT);
+        let count = fitting(self.mean_bytes, 1);
         let mut read = redis::cmd("XREAD");
         read.arg("COUNT").arg(count);
         // News go with the entries that follow, and at once where none does.

@@ -26,6 +26,10 @@ pub(super) const READ_PAUSE: Duration = Duration::from_millis(1);
 pub(super) const PACED_BELOW: Duration = Duration::from_millis(2);
 /// Entries of one read for a replay: with the largest events 4 MiB.
 pub(super) const RANGE_COUNT: usize = 64;
+/// About how many bytes one answer may bring: far more would not be there within [`RESPONSE`].
+pub(super) const ANSWER_BYTES: u64 = 4 << 20;
+/// At least so many entries are asked for.
+pub(super) const RANGE_COUNT_MIN: usize = 16;
 /// Events of one script.
 pub(super) const BATCH_EVENTS: usize = 64;
 /// Bytes of one script, unless a single event has more.
@@ -41,7 +45,7 @@ pub(super) const RECENT_ENTRIES: usize = 200_000;
 /// Bytes of them.
 pub(super) const RECENT_BYTES: usize = 64 << 20;
 /// Entries that a follower loads at start, to have something to remember.
-pub(super) const PRELOAD: usize = 500;
+pub(super) const PRELOAD: usize = 64;
 /// Acknowledged publishes that were not read back yet; beyond it the oldest is no longer watched.
 pub(super) const UNREAD: usize = 100_000;
 /// How long a reader whose cursor is on a lost branch waits for a node that brings the lost events back.

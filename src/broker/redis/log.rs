@@ -14,7 +14,9 @@ use super::entry::{Raw, id, mail, position, stored};
 use super::follower::{self, Follower};
 use super::history::{End, FIELDS, Meta, Way};
 use super::keys::Keys;
-use super::limits::{Protections, RANGE_COUNT, READ_COUNT, REPAIR_LOOK, REPAIR_WAIT};
+use super::limits::{
+    ANSWER_BYTES, Protections, RANGE_COUNT, RANGE_COUNT_MIN, READ_COUNT, REPAIR_LOOK, REPAIR_WAIT,
+};
 use super::link::{Conn, Finder, Line, Trouble};
 use super::probe::Probes;
 use super::scripts::Scripts;
@@ -204,8 +206,9 @@ impl Redis {
         }
     }
 
-    /// Looks at the log, at one moment: its numbers, what stands at a position, and what comes after it.
-    async fn look(&self, at: Position, count: usize) -> Result<Look, StoreError> {
+    /// Looks at the log, at one moment: its numbers, what stands at a position, and what comes after it. `None` where no
+    /// history has begun.
+    async fn look_at(&self, at: Position, count: usize) -> Result<Option<Look>, StoreError> {
         let keys = &self.shared.keys;
         let mut all = redis::pipe();
         all.atomic();
@@ -222,27 +225,28 @@ impl Redis {
         let (fields, oldest, nearest, after): (Vec<Option<String>>, Vec<Raw>, Vec<Raw>, Vec<Raw>) =
             self.shared.line.pipeline("read", &all).await?;
         let nearest = nearest.first().and_then(|raw| position(&raw.0));
-        match Meta::read(&fields, &oldest) {
-            Some(meta) => Ok(Look { meta, nearest, after }),
-            None => Err(self.shared.error("read", "no history has begun there")),
-        }
+        Ok(Meta::read(&fields, &oldest).map(|meta| Look { meta, nearest, after }))
+    }
+
+    async fn look(&self, at: Position, count: usize) -> Result<Look, StoreError> {
+        let none = || self.shared.error("read", "no history has begun there");
+        self.look_at(at, count).await?.ok_or_else(none)
     }
 
     /// As [`Redis::look`], after the history of a server that ruled before was closed.
     async fn look_settled(&self, at: Position, count: usize) -> Result<Look, StoreError> {
         let term = self.shared.line.term().await?;
-        let look = self.look(at, count).await;
-        match look {
-            Ok(look) if !self.shared.protections.terms || look.meta.term == *term => Ok(look),
-            // Between the end of one master and the first append to the next: nobody may take what is left of the old
-            // history for all of it.
-            Ok(_) | Err(_) => {
-                let mut conn = self.shared.finder.open().await?;
-                self.shared.begin(&mut conn, Some(self.shared.epoch())).await.map_err(Trouble::error)?;
-                self.shared.doubt.notify_one();
-                self.look(at, count).await
-            }
+        if let Some(look) = self.look_at(at, count).await?
+            && (!self.shared.protections.terms || look.meta.term == *term)
+        {
+            return Ok(look);
         }
+        // Between the end of one master and the first append to the next: nobody may take what is left of the old
+        // history for all of it.
+        let mut conn = self.shared.finder.open().await?;
+        self.shared.begin(&mut conn, Some(self.shared.epoch())).await.map_err(Trouble::error)?;
+        self.shared.doubt.notify_one();
+        self.look(at, count).await
     }
 
     pub(in crate::broker) async fn read_after(
@@ -359,7 +363,7 @@ impl Redis {
         let epoch = self.look_settled(Position::ZERO, 1).await?.meta.epoch;
         let (mut newest, mut bytes, mut before) = (Vec::new(), 0, "+".to_owned());
         while newest.len() < limit {
-            let count = (limit - newest.len()).min(READ_COUNT);
+            let count = fitting(bytes, newest.len()).min(limit - newest.len());
             let mut range = redis::cmd("XREVRANGE");
             range.arg(&self.shared.keys.log).arg(&before).arg("-").arg("COUNT").arg(count);
             let raw: Vec<Raw> = self.shared.line.query("read", &range).await?;
@@ -483,6 +487,13 @@ impl Redis {
         alive.sort_by(|a, b| a.incarnation.cmp(&b.incarnation));
         Ok(alive)
     }
+}
+
+/// How many entries fit into one answer, judged by those that were read: few at first.
+pub(super) fn fitting(bytes: u64, entries: usize) -> usize {
+    let mean =
+        bytes.checked_div(entries as u64).map_or(ANSWER_BYTES / RANGE_COUNT as u64, |mean| mean.max(1));
+    usize::try_from(ANSWER_BYTES / mean).unwrap_or(READ_COUNT).clamp(RANGE_COUNT_MIN, READ_COUNT)
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {

@@ -27,9 +27,9 @@ const BUCKETS_US: [u32; 12] = [
 
 /// Answers a scrape.
 pub(crate) async fn text(State(app): State<Arc<AppState>>) -> Result<Response, ApiError> {
-    let bounds = app.ask(app.broker.bounds()).await?;
+    let (bounds, log_answers) = app.bounds().await;
     let mut registry = Registry::default();
-    let snapshot = Snapshot { app: Arc::clone(&app), bounds };
+    let snapshot = Snapshot { app: Arc::clone(&app), bounds, log_answers };
     registry.register_collector(Box::new(snapshot));
     let mut out = String::new();
     encode(&mut out, &registry).map_err(|error| ApiError::Unavailable(format!("metrics: {error}")))?;
@@ -42,6 +42,7 @@ pub(crate) async fn text(State(app): State<Arc<AppState>>) -> Result<Response, A
 struct Snapshot {
     app: Arc<AppState>,
     bounds: Bounds,
+    log_answers: bool,
 }
 
 impl Collector for Snapshot {
@@ -65,6 +66,9 @@ impl Snapshot {
             None,
             u64::from(app.drain.is_draining()),
         )?;
+        let nodes = app.context.metrics.cluster_nodes.load(Ordering::Relaxed);
+        gauge(out, "sse_node_cluster_nodes", "Nodes that are alive, this one among them", None, nodes)?;
+        gauge(out, "sse_node_log_up", "1 while the log answers", None, u64::from(self.log_answers))?;
         gauge(out, "sse_node_log_events", "Events that the log keeps", None, bounds.length)?;
         gauge(out, "sse_node_log_size", "Bytes that the log keeps", Some(&Unit::Bytes), bounds.bytes)?;
         gauge(out, "sse_node_mailboxes", "Mailboxes with unconfirmed messages", None, bounds.mailboxes)?;
@@ -118,6 +122,8 @@ impl Snapshot {
                 "Acknowledged publishes of this node that were lost unread, and published again",
                 repairs.published_again,
             ),
+            ("sse_node_beat_errors", "Signs of life that the broker did not take", of(&metrics.beat_errors)),
+            ("sse_node_peer_errors", "Questions to other nodes without an answer", of(&metrics.peer_errors)),
         ];
         for (name, help, value) in counters {
             let metric = ConstCounter::new(value);

@@ -42,9 +42,6 @@ const FLAGS_OF_OTHERS: [&str; 22] = [
     "--timeout",
 ];
 
-/// A setting of clusters, which a node has once it asks the others for their connections.
-const OF_CLUSTERS: [&str; 1] = ["SSE_NODE_CLUSTER_SECRET"];
-
 impl Shipped {
     pub(super) fn all() -> Vec<Self> {
         let mut files = Vec::new();
@@ -121,7 +118,7 @@ async fn every_variable_is_one_of_a_node() {
             if word == "SSE_NODE" {
                 continue;
             }
-            if !known.contains(&word) && !OF_CLUSTERS.contains(&word.as_str()) {
+            if !known.contains(&word) {
                 wrong.push(format!("{}: a node knows no {word}", file.path));
             }
             used.insert(word);
@@ -218,8 +215,10 @@ pub(super) async fn check_config(variables: &[(String, String)]) -> Output {
     let mut command = program(env!("CARGO_BIN_EXE_sse-node"));
     command.arg("check-config").env_clear();
     for (name, value) in variables {
-        if name.starts_with("SSE_NODE_") && !OF_CLUSTERS.contains(&name.as_str()) {
-            command.env(name, value);
+        if name.starts_with("SSE_NODE_") {
+            // `${NAME:-default}`, as compose reads it when nobody sets the variable.
+            let default = value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')?.split_once(":-"));
+            command.env(name, default.map_or(value.as_str(), |(_, default)| default));
         }
     }
     within("the end of check-config", command.output()).await.unwrap()

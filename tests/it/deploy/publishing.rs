@@ -142,6 +142,7 @@ async fn strangers_may_listen_and_not_publish(kind: Kind) {
         assert_eq!(balancer.send(Method::GET, path, "").await.status, 404, "{path}");
     }
     assert_eq!(balancer.send(Method::POST, "/admin/drain", "").await.status, 404);
+    assert_eq!(balancer.send(Method::GET, "/cluster/connections", "").await.status, 404);
 }
 
 #[tokio::test]

@@ -116,8 +116,22 @@ impl Node {
 
     /// `SIGTERM`: please leave.
     pub(crate) fn term(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// `SIGSTOP`: the process stands still until it is told to go on.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// `SIGCONT`.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id().expect("the node runs")).unwrap();
-        rustix::process::kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+        rustix::process::kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
     }
 
     /// Waits until the process has ended by itself.
@@ -210,6 +224,16 @@ impl Node {
             text.lines().any(|known| known == line).then_some(())
         })
         .await;
+    }
+
+    /// Whether the node has written this to its log.
+    pub(crate) fn said(&self, text: &str) -> bool {
+        self.log.text().contains(text)
+    }
+
+    /// Waits for a text in the node's log.
+    pub(crate) async fn wait_for_log(&self, text: &str) {
+        eventually(text, async || self.said(text).then_some(())).await;
     }
 
     /// Waits until this many streams are open.
