@@ -86,12 +86,23 @@ async fn a_redis_that_comes_back_empty_costs_nobody_an_event() {
 
     for node in [&first, &second] {
         let mut back = Subscriber::after(node, "clientId=leaves", &known).await;
-        assert!(back.start.is_none(), "the old cursor holds until the next event");
-        assert_eq!(back.event().await.event, "SYNC");
-        let mut got = back.payloads(&json!(11)).await;
-        // What was lost may come behind what was published before it was repaired.
+        // From the node's memory of the old history, or from the new one, where what was lost comes again.
+        assert!(
+            back.start.as_ref().is_none_or(|start| *start == known),
+            "the old cursor holds: {:?}",
+            back.start
+        );
+        let (mut got, mut told) = (Vec::new(), 0);
+        while got.len() < 6 {
+            let event = back.event().await;
+            if event.event == "SYNC" {
+                told += 1;
+            } else {
+                got.push(payload(&event));
+            }
+        }
         got.sort_by_key(Value::as_u64);
-        assert_eq!(got, numbers(6..12), "what it has had is not repeated");
+        assert_eq!((got, told), (numbers(6..12), 1), "what it has had is not repeated");
     }
     let metrics = first.metrics().await;
     assert_eq!(metrics.log.histories_ended, 1);
@@ -128,11 +139,12 @@ async fn a_mailbox_survives_the_end_of_a_history_and_an_old_cursor_confirms_it()
     for n in 0..3 {
         first.publish("users/u", &json!({ "data": n, "qos": 1 })).await;
     }
+    // What the node has not read yet would come live, and not out of the mailbox.
+    are_ready(&[&first, &second]).await;
     let mut stream = Subscriber::open(&first, "clientId=c&userId=u&ack=explicit").await;
     assert_eq!(payload(&stream.event().await), json!(0));
     assert_eq!(stream.payloads(&json!(2)).await, numbers(1..3));
     let (_, cursor) = stream.up_to("CURSOR").await;
-    are_ready(&[&first, &second]).await;
     redis.kill().await;
     redis.restart().await;
     let pending = async || {

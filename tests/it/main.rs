@@ -12,6 +12,8 @@ mod cors;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod deploy;
+#[cfg(test)]
 mod histories;
 mod leaving;
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod redis;
 
 pub(crate) use client::{Subscriber, closing, envelope, flood, gap, http, payload};
 pub(crate) use log::OfflineLog;
-pub(crate) use node::{Answer, Node, Output, run};
+pub(crate) use node::{Answer, Node, Output, own_address, run};
 pub(crate) use raw::{Raw, events};
 pub(crate) use redis::Redis;
 

@@ -281,9 +281,9 @@ pub(crate) async fn run(args: &[&str]) -> Output {
     }
 }
 
-/// An address of the loopback network that no other node of these tests has. Clients come from 127.0.0.1, so a port
+/// An address of the loopback network that no other server of these tests has. Clients come from 127.0.0.1, so a port
 /// of a node that is down can be taken by nobody, and a client that knocks there cannot meet itself.
-fn own_address() -> Ipv4Addr {
+pub(crate) fn own_address() -> Ipv4Addr {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     let process = u8::try_from(std::process::id() % 200).unwrap();
