@@ -120,13 +120,13 @@ impl Batch<'_> {
                 output::print(&(outcome.text(output::colour()) + &files))?
             }
         };
-        let Some(cluster) = outcome.kept else { return Ok(()) };
-        for member in cluster.members() {
+        let Some(site) = outcome.kept else { return Ok(()) };
+        for member in site.members() {
             tracing::info!(node = member.id, url = member.base, "still runs; ^C ends it");
         }
         self.interrupt.cancelled().await;
-        if let Err(failed) = cluster.stop(std::time::Duration::from_secs(30)).await {
-            tracing::error!(?failed, "nodes could not be ended");
+        for unclean in site.stop(std::time::Duration::from_secs(30)).await {
+            tracing::error!("{unclean}");
         }
         Ok(())
     }
@@ -246,7 +246,7 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
 fn describe(plan: &Plan, limits: &Limits) -> (String, bool) {
     let budget = plan.budget();
     let publishes = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
-    let need = Need { clients: budget.clients, publishes, nodes: plan.nodes.len() as u64 };
+    let need = Need { clients: budget.clients, publishes, nodes: plan.doors() };
     let findings = doctor::assess(limits, need);
     let mut text = format!(
         "{}: valid\n  seed {}, {:?}, {} nodes, {} clients in {} groups, {} publishers, {} addresses\n  \

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::bench::scenario::LbKind;
+
 use super::{AddressId, FaultAction, Joins, Plan, PublisherPlan};
 
 /// Open files that a process has anyway: standard streams, event queues, the report's files.
@@ -93,8 +95,13 @@ impl Plan {
     fn nodes_left(&self) -> u64 {
         let hit = |action: &FaultAction| match action {
             FaultAction::Process { nodes, .. } => nodes.len() as u64,
-            FaultAction::ReconnectStorm { .. } => 0,
+            FaultAction::RollingRestart { .. } => 1,
+            FaultAction::Redis { .. } | FaultAction::ReconnectStorm { .. } => 0,
         };
+        // All connections lead to the balancer, where there is one.
+        if self.lb.kind != LbKind::Swarm {
+            return 1;
+        }
         let worst = self.faults.iter().map(|fault| hit(&fault.action)).max().unwrap_or(0);
         (self.nodes.len() as u64).saturating_sub(worst)
     }

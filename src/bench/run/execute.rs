@@ -14,9 +14,9 @@ use super::quiesce::{Silence, quiesce};
 use super::{ResultFormat, RunError, audit, files, setup};
 use crate::bench::balance::Balancer;
 use crate::bench::clock::RunTime;
-use crate::bench::cluster::{Cluster, Done, Ended, Member};
+use crate::bench::cluster::Member;
 use crate::bench::doctor::Limits;
-use crate::bench::fault::{Injector, Processes, Timeline};
+use crate::bench::fault::{Injector, Processes, Stores, Timeline};
 use crate::bench::generator;
 use crate::bench::ledger::{self, AuditLedger, Evidence, FaultRecord};
 use crate::bench::payload::RunId;
@@ -25,6 +25,7 @@ use crate::bench::publisher::{Desk, Published, Publisher};
 use crate::bench::recorder::Recorder;
 use crate::bench::report::{ProcessReport, Report, text};
 use crate::bench::scenario::{Quiesce, Scenario};
+use crate::bench::site::Site;
 use crate::bench::stopwatch::RunClock;
 use crate::bench::swarm::{self, Ground, Orders, Swarm};
 use crate::bench::verdict::{Exit, Judged, Trouble, Verdict};
@@ -48,7 +49,7 @@ pub struct RunOptions {
     pub formats: Vec<ResultFormat>,
     /// Whether there is a line of progress on stderr.
     pub show_progress: bool,
-    /// Whether the nodes are left to the caller instead of being stopped.
+    /// Whether the servers are left to the caller instead of being stopped.
     pub keep_cluster: bool,
 }
 
@@ -61,8 +62,8 @@ pub struct Outcome {
     pub exit: Exit,
     /// Where the files are.
     pub dir: PathBuf,
-    /// The nodes, if they were to be kept.
-    pub kept: Option<Cluster>,
+    /// The servers, if they were to be kept.
+    pub kept: Option<Site>,
 }
 
 impl Outcome {
@@ -89,7 +90,7 @@ pub async fn run(
     setup::check(&plan, limits)?;
     create_dir(&options.dir)?;
     let mut scene = until(interrupt, Scene::set(plan, options)).await??;
-    until(interrupt, setup::clients(&scene.ground, &scene.members)).await??;
+    until(interrupt, setup::clients(&scene.ground, scene.site.as_ref())).await??;
     let load = scene.load(interrupt).await;
     let silence = scene.fall_silent(&load).await;
     let ended = std::mem::take(&mut scene.swarm).ok_or(RunError::Interrupted)?.end(SWARM_GRACE).await;
@@ -115,7 +116,7 @@ struct Scene {
     orders: Orders,
     swarm: Option<Swarm>,
     watchers: Watchers,
-    cluster: Option<Cluster>,
+    site: Option<Site>,
     members: Vec<Member>,
 }
 
@@ -132,9 +133,13 @@ impl Scene {
         let for_streams = HttpOptions::default().build().map_err(RunError::Http)?;
         let for_publishing = HttpOptions { idle_connections: PUBLISH_CONNECTIONS, ..HttpOptions::default() };
         let for_publishing = for_publishing.build().map_err(RunError::Http)?;
-        let cluster = setup::cluster(&plan, options.dir.clone(), &for_publishing).await?;
-        let members = cluster.members().to_vec();
-        let balancer = Balancer::new(plan.lb, members.iter().map(|member| member.base.clone()));
+        // Boxed, as what starts processes is large.
+        let site = Box::pin(setup::site(&plan, options.dir.clone(), &for_publishing)).await?;
+        let members = site.members().to_vec();
+        let balancer = match site.gateway() {
+            Some(gateway) => Balancer::through(gateway.base().to_owned(), members.len()),
+            None => Balancer::new(plan.lb.policy, members.iter().map(|member| member.base.clone())),
+        };
         let clock = RunClock::default();
         let ground = Ground::new(Arc::clone(&plan), for_streams, balancer.clone(), clock.clone());
         let ground = Arc::new(ground);
@@ -148,10 +153,10 @@ impl Scene {
             phases: Arc::new(plan.phases.clone()),
             progress: Arc::clone(&ground.progress),
         };
-        let watchers = Watchers::start(&ground, &desk, &members, options.show_progress);
+        let watchers = Watchers::start(&ground, &desk, &site, options.show_progress);
         let orders = Orders::default();
         let swarm = Some(Swarm::start(Arc::clone(&ground), orders.clone()));
-        Ok(Self { ground, desk, orders, swarm, watchers, cluster: Some(cluster), members })
+        Ok(Self { ground, desk, orders, swarm, watchers, site: Some(site), members })
     }
 
     /// Starts the clock; publishes and breaks until the time is up; heals; waits for what is unanswered.
@@ -161,8 +166,9 @@ impl Scene {
         self.ground.start();
         let nodes = self.members.iter().map(|member| member.handle.clone()).collect();
         let processes = Processes { nodes, grace: STOP_GRACE };
-        let timeline =
-            Timeline::start(&plan.faults, Injector { processes, orders: self.orders.clone() }, &clock);
+        let stores = Stores::new(self.site.as_ref().and_then(Site::servers).cloned());
+        let injector = Injector { processes, stores, orders: self.orders.clone() };
+        let timeline = Timeline::start(&plan.faults, injector, &clock);
         let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
         let mut publishers = JoinSet::new();
         for publisher in &plan.publishers {
@@ -206,28 +212,15 @@ impl Scene {
         Err(reasons.join("; "))
     }
 
-    /// Ends the nodes, or hands them over.
+    /// Ends the servers, or hands them over.
     async fn tear_down(&mut self, keep: bool) -> Teardown {
-        let crashes: Vec<String> = self
-            .members
-            .iter()
-            .filter_map(|member| member.handle.as_ref())
-            .flat_map(|handle| handle.crashes())
-            .collect();
-        let mut teardown = Teardown { crashes, unclean: Vec::new(), kept: None };
-        let Some(cluster) = self.cluster.take() else { return teardown };
+        let mut teardown = Teardown { crashes: Vec::new(), unclean: Vec::new(), kept: None };
+        let Some(site) = self.site.take() else { return teardown };
+        teardown.crashes = site.crashes();
         if keep {
-            teardown.kept = Some(cluster);
-            return teardown;
-        }
-        match cluster.stop(STOP_GRACE).await {
-            Ok(done) => {
-                let killed = done.iter().filter(|(_, done)| *done == Done::Ended(Ended::Killed));
-                teardown.unclean.extend(killed.map(|(id, _)| {
-                    format!("node {id} did not end within {STOP_GRACE:?} after SIGTERM and was killed")
-                }));
-            }
-            Err(failed) => teardown.unclean.extend(failed.iter().map(|(id, error)| format!("{id}: {error}"))),
+            teardown.kept = Some(site);
+        } else {
+            teardown.unclean = site.stop(STOP_GRACE).await;
         }
         teardown
     }
@@ -271,12 +264,13 @@ enum Watched {
 }
 
 impl Watchers {
-    fn start(ground: &Arc<Ground>, desk: &Desk, members: &[Member], show_progress: bool) -> Self {
+    fn start(ground: &Arc<Ground>, desk: &Desk, site: &Site, show_progress: bool) -> Self {
+        let members = site.members();
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let lag = generator::measure_lag(desk.clock.clone(), Arc::clone(&desk.phases), stop.clone());
         tasks.spawn(async move { Watched::Lag(lag.await) });
-        let usage = observe::sample(members.to_vec(), desk.balancer.clone(), stop.clone());
+        let usage = observe::sample(members.to_vec(), site.others(), desk.balancer.clone(), stop.clone());
         tasks.spawn(async move { Watched::Usage(usage.await) });
         let health = observe::watch_health(members.to_vec(), desk.balancer.clone(), stop.clone());
         tasks.spawn(async move {
@@ -308,13 +302,13 @@ impl Watchers {
     }
 }
 
-/// How the nodes ended.
+/// How the servers ended.
 struct Teardown {
-    /// Nodes that ended although nobody told them to.
+    /// Those that ended although nobody told them to.
     crashes: Vec<String>,
-    /// Nodes that did not end when they were told to.
+    /// Those that did not end when they were told to.
     unclean: Vec<String>,
-    kept: Option<Cluster>,
+    kept: Option<Site>,
 }
 
 /// All that a verdict needs.

@@ -23,8 +23,8 @@ pub struct Scenario {
     pub warmup: Duration,
     /// What is judged.
     pub cluster: Cluster,
-    /// How the swarm chooses a node.
-    pub lb: LbPolicy,
+    /// Who chooses a node for the swarm, and how.
+    pub lb: Lb,
     /// Groups of virtual clients, in the order of their names.
     pub clients: Vec<ClientGroup>,
     /// Publishers, in the order of their names.
@@ -75,24 +75,121 @@ pub struct SpawnCluster {
     pub ready_timeout: Duration,
 }
 
-/// Which log a spawned node keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl SpawnCluster {
+    /// The smallest one.
+    #[must_use]
+    pub fn one_in_memory() -> Self {
+        Self {
+            nodes: 1,
+            broker: BrokerKind::Memory,
+            max_connections: None,
+            flags: BTreeMap::new(),
+            ready_timeout: super::limits::READY_TIMEOUT_DEFAULT,
+        }
+    }
+}
+
+/// Which log the spawned nodes keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BrokerKind {
     /// `memory:`.
     Memory,
     /// `file:DIR` in a directory of the run; survives a kill.
     File,
+    /// One that all nodes share, in Redis.
+    Redis(RedisSet),
 }
 
-/// How the swarm chooses a node for a connection or a publish. A node that does not answer is passed over.
+/// The Redis that the nodes share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisSet {
+    /// How its servers stand together.
+    pub shape: RedisShape,
+    /// What survives a kill.
+    pub persistence: Persistence,
+    /// Replicas, of each master.
+    pub replicas: u32,
+    /// A master takes no writes with fewer replicas than this.
+    pub min_replicas: u32,
+    /// The URL of one that is there already: then the run starts none.
+    pub external: Option<String>,
+}
+
+impl RedisSet {
+    /// The usual set of a shape.
+    #[must_use]
+    pub const fn new(shape: RedisShape) -> Self {
+        let replicas = match shape {
+            RedisShape::Single => 0,
+            RedisShape::Sentinel | RedisShape::Cluster => 1,
+        };
+        Self { shape, persistence: Persistence::Aof, replicas, min_replicas: 0, external: None }
+    }
+}
+
+/// How the servers of a [`RedisSet`] stand together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedisShape {
+    /// One, and its replicas if it has any: nobody fails over.
+    Single,
+    /// One with replicas, and three Sentinels that fail over.
+    Sentinel,
+    /// Redis Cluster: three masters, each with its replicas.
+    Cluster,
+}
+
+/// What a spawned Redis writes to disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Persistence {
+    /// Each write, synced every second.
+    Aof,
+    /// A snapshot every few seconds.
+    Rdb,
+    /// Nothing.
+    None,
+}
+
+/// Who chooses a node for a connection or a publish, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lb {
+    /// Who.
+    pub kind: LbKind,
+    /// How. A node that does not answer is passed over.
+    pub policy: LbPolicy,
+}
+
+impl Default for Lb {
+    fn default() -> Self {
+        Self { kind: LbKind::Swarm, policy: LbPolicy::RoundRobin }
+    }
+}
+
+/// Who chooses a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LbKind {
+    /// The swarm itself: clients and publishers connect to the nodes.
+    Swarm,
+    /// An nginx that the run starts, and everybody connects to.
+    Nginx,
+    /// The same with HAProxy.
+    Haproxy,
+}
+
+/// How a node is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LbPolicy {
     /// One after the other.
     RoundRobin,
-    /// The one with the fewest connections of this swarm.
+    /// The one with the fewest connections.
     LeastConn,
     /// Any.
     Random,
+    /// By the client's address; only of a real balancer.
+    IpHash,
+    /// By a cookie that the balancer sets; only of a real balancer.
+    Cookie,
+    /// By `userId`, else `clientId`, so that few move when a node goes; only of a real balancer.
+    ConsistentHash,
 }
 
 /// A group of virtual clients that do the same.
@@ -102,12 +199,18 @@ pub struct ClientGroup {
     pub name: String,
     /// How many, and when.
     pub executor: Executor,
+    /// So much later than the executor says.
+    pub joins: Duration,
     /// What they listen to.
     pub subscribe: Subscribe,
     /// What they do when a stream ends.
     pub reconnect: Reconnect,
     /// How they read the stream.
     pub decoder: DecoderKind,
+    /// Nodes that they connect to, counted from zero; all where none is named.
+    pub nodes: Vec<u16>,
+    /// Whether they are owed what was put into their mailboxes before they came.
+    pub mailbox: bool,
 }
 
 /// How many clients there are, and when.
@@ -200,6 +303,8 @@ pub struct PublisherSpec {
     /// Whether a publish without a definite answer is sent again, with the same id. Not for a cluster that does not
     /// know idempotency keys.
     pub retry: bool,
+    /// Nodes that events are posted to, counted from zero; all where none is named.
+    pub nodes: Vec<u16>,
 }
 
 /// When events are due.
@@ -272,11 +377,100 @@ pub enum FaultSpecKind {
         /// Which nodes.
         target: Target,
     },
+    /// Nodes, each ended and started again, one after the other.
+    RollingRestart {
+        /// Which nodes.
+        target: Target,
+    },
+    /// The Redis that the nodes share.
+    Redis {
+        /// What is done to it.
+        action: RedisAction,
+        /// To which of its servers.
+        target: RedisTarget,
+    },
     /// Connections, cut by the clients themselves at one moment.
     ReconnectStorm {
         /// How many clients; `None`: all.
         clients: Option<u32>,
     },
+}
+
+/// What is done to Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedisAction {
+    /// SIGKILL; healed by starting it again on the same data.
+    Kill,
+    /// SIGTERM, and started again once it has ended (and `for` has passed, if given).
+    Restart,
+    /// SIGSTOP; healed by SIGCONT.
+    Pause,
+    /// Another server is made master by those whose task that is.
+    Failover,
+    /// Everything is deleted.
+    Flush,
+    /// The log loses its oldest events.
+    Trim {
+        /// So many of the newest stay.
+        keep: u32,
+    },
+    /// Replicas get nothing any more; healed by letting them in again.
+    ReplicationCut {
+        /// Nodes cannot read the log meanwhile either.
+        unread: bool,
+    },
+    /// The log's newest id is moved into the future, as if the server's clock had been ahead.
+    ClockSkew {
+        /// So far ahead.
+        by: Duration,
+    },
+}
+
+impl RedisAction {
+    /// Whether it is over as soon as it is done, so that there is nothing to heal.
+    #[must_use]
+    pub fn is_momentary(self) -> bool {
+        match self {
+            Self::Failover | Self::Flush | Self::Trim { .. } | Self::ClockSkew { .. } => true,
+            Self::Kill | Self::Restart | Self::Pause | Self::ReplicationCut { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for RedisAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kill => "redis-kill",
+            Self::Restart => "redis-restart",
+            Self::Pause => "redis-pause",
+            Self::Failover => "redis-failover",
+            Self::Flush => "redis-flush",
+            Self::Trim { .. } => "redis-trim",
+            Self::ReplicationCut { .. } => "replication-cut",
+            Self::ClockSkew { .. } => "clock-skew",
+        })
+    }
+}
+
+/// Which servers a fault of Redis meets. Who is master is looked up when the fault is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedisTarget {
+    /// The master that has the log.
+    Primary,
+    /// The replicas of that master.
+    Replicas,
+    /// All servers with data.
+    All,
+}
+
+impl fmt::Display for RedisTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Primary => "primary",
+            Self::Replicas => "replicas",
+            Self::All => "all",
+        })
+    }
 }
 
 /// What is done to a process.
@@ -327,6 +521,8 @@ pub struct Verify {
     pub gaps: Gaps,
     /// How the end is awaited.
     pub quiesce: Quiesce,
+    /// Whether every mailbox that got something must be empty in the end.
+    pub mailboxes_empty: bool,
 }
 
 /// What is owed to a subscriber.

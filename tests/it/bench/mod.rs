@@ -5,5 +5,6 @@ mod broken;
 mod command_line;
 mod faults;
 mod harness;
+mod redis;
 mod small_node;
 mod strangers;
