@@ -193,7 +193,8 @@ fn read_all(paths: &[PathBuf], changes: &Changes) -> Result<Vec<Scenario>, Failu
     }
 }
 
-fn read(path: &Path, changes: &Changes) -> Result<Scenario, String> {
+/// One scenario from its file, with the changes; else all its problems.
+pub(super) fn read(path: &Path, changes: &Changes) -> Result<Scenario, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read the scenario {}: {error}", path.display()))?;
     let name = path.display().to_string();

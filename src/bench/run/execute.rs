@@ -1,6 +1,6 @@
 //! The run itself, from plan to report. Read [`run`] first: its lines are the steps of a run, in their order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::observe;
 use super::quiesce::{Silence, quiesce};
-use super::{ResultFormat, RunError, audit, files, setup};
+use super::{ResultFormat, RunError, audit, files, mailboxes, setup};
 use crate::bench::balance::Balancer;
 use crate::bench::clock::RunTime;
 use crate::bench::cluster::Member;
@@ -30,6 +30,7 @@ use crate::bench::stopwatch::RunClock;
 use crate::bench::swarm::{self, Ground, Orders, Swarm};
 use crate::bench::verdict::{Exit, Judged, Trouble, Verdict};
 use crate::client::HttpOptions;
+use crate::protocol::Address;
 
 /// Between SIGTERM and SIGKILL: what a node may take to drain.
 const STOP_GRACE: Duration = Duration::from_secs(30);
@@ -95,9 +96,10 @@ pub async fn run(
     let silence = scene.fall_silent(&load).await;
     let ended = std::mem::take(&mut scene.swarm).ok_or(RunError::Interrupted)?.end(SWARM_GRACE).await;
     let audit = scene.audit().await;
+    let mailboxes = scene.mailboxes(&load).await;
     let watched = scene.watchers.end().await;
     let teardown = scene.tear_down(options.keep_cluster).await;
-    let evidence = Collected { load, silence, ended, audit, watched, teardown };
+    let evidence = Collected { load, silence, ended, audit, mailboxes, watched, teardown };
     evidence.judge(&scene.ground.plan, options, started_at)
 }
 
@@ -212,6 +214,26 @@ impl Scene {
         Err(reasons.join("; "))
     }
 
+    /// Looks into the mailboxes that something was put into, if they must be empty.
+    async fn mailboxes(&self, load: &Load) -> Option<mailboxes::Emptiness> {
+        let plan = &self.ground.plan;
+        if !plan.verify.mailboxes_empty {
+            return None;
+        }
+        let keeps = |published: &&Published| {
+            let publisher = published.ledger.publisher();
+            plan.publishers.iter().any(|plan| plan.id == publisher && plan.qos > 0)
+        };
+        let addresses: BTreeSet<AddressId> =
+            load.published.iter().filter(keeps).flat_map(|published| published.ledger.addresses()).collect();
+        let users = addresses.iter().filter_map(|address| match plan.address(*address) {
+            Some(Address::User(user)) => Some(user.clone()),
+            Some(_) | None => None,
+        });
+        let bases = self.members.iter().map(|member| member.base.clone()).collect();
+        Some(mailboxes::look(&self.desk.http, bases, users.collect()).await)
+    }
+
     /// Ends the servers, or hands them over.
     async fn tear_down(&mut self, keep: bool) -> Teardown {
         let mut teardown = Teardown { crashes: Vec::new(), unclean: Vec::new(), kept: None };
@@ -260,7 +282,17 @@ struct Watchers {
 enum Watched {
     Lag(Recorder),
     Usage(Vec<ProcessReport>),
+    Commands(BTreeMap<String, u64>),
     Nothing,
+}
+
+/// What they saw.
+#[derive(Default)]
+struct Seen {
+    lag: Recorder,
+    usage: Vec<ProcessReport>,
+    /// Commands of the Redis that the run started, by name.
+    commands: Option<BTreeMap<String, u64>>,
 }
 
 impl Watchers {
@@ -272,6 +304,10 @@ impl Watchers {
         tasks.spawn(async move { Watched::Lag(lag.await) });
         let usage = observe::sample(members.to_vec(), site.others(), desk.balancer.clone(), stop.clone());
         tasks.spawn(async move { Watched::Usage(usage.await) });
+        if let Some(servers) = site.servers() {
+            let counting = observe::count_commands(servers.clone(), Arc::clone(ground), stop.clone());
+            tasks.spawn(async move { Watched::Commands(counting.await) });
+        }
         let health = observe::watch_health(members.to_vec(), desk.balancer.clone(), stop.clone());
         tasks.spawn(async move {
             health.await;
@@ -287,18 +323,19 @@ impl Watchers {
         Self { stop, tasks }
     }
 
-    async fn end(&mut self) -> (Recorder, Vec<ProcessReport>) {
+    async fn end(&mut self) -> Seen {
         self.stop.cancel();
-        let mut result = (Recorder::default(), Vec::new());
+        let mut seen = Seen::default();
         while let Some(joined) = self.tasks.join_next().await {
             match joined {
-                Ok(Watched::Lag(recorder)) => result.0 = recorder,
-                Ok(Watched::Usage(usage)) => result.1 = usage,
+                Ok(Watched::Lag(recorder)) => seen.lag = recorder,
+                Ok(Watched::Usage(usage)) => seen.usage = usage,
+                Ok(Watched::Commands(commands)) => seen.commands = Some(commands),
                 Ok(Watched::Nothing) => {}
                 Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
             }
         }
-        result
+        seen
     }
 }
 
@@ -317,7 +354,8 @@ struct Collected {
     silence: Silence,
     ended: swarm::Ended,
     audit: Result<Option<AuditLedger>, String>,
-    watched: (Recorder, Vec<ProcessReport>),
+    mailboxes: Option<mailboxes::Emptiness>,
+    watched: Seen,
     teardown: Teardown,
 }
 
@@ -326,7 +364,7 @@ impl Collected {
         let troubles = self.troubles();
         let quiescent = self.silence.missing.is_empty();
         let mut recorder = self.ended.recorder;
-        recorder.merge(self.watched.0);
+        recorder.merge(self.watched.lag);
         let mut publishes = Vec::new();
         for published in self.load.published {
             recorder.merge(published.recorder);
@@ -349,7 +387,8 @@ impl Collected {
         let exit = verdict.exit;
         let started_at = humantime::format_rfc3339_millis(started_at).to_string();
         let mut report = Report::new(&judged, verdict, Some(started_at));
-        report.processes = self.watched.1;
+        report.add_usage(self.watched.usage, self.watched.commands);
+        report.cluster.mailboxes = self.mailboxes.map(|mailboxes| mailboxes.report);
         files::write(&options.dir, &report, &options.formats)?;
         Ok(Outcome { report, exit, dir: options.dir.clone(), kept: self.teardown.kept })
     }
@@ -369,6 +408,14 @@ impl Collected {
         }
         if let Err(reason) = &self.audit {
             add(Exit::Unknown, format!("no node's log could be audited: {reason}"));
+        }
+        if let Some(mailboxes) = &self.mailboxes {
+            if mailboxes.report.pending > 0 {
+                add(Exit::VerificationFailed, mailboxes.complaint());
+            }
+            if let Some(reason) = &mailboxes.unread {
+                add(Exit::Unknown, format!("not all mailboxes could be looked into: {reason}"));
+            }
         }
         for crash in self.teardown.crashes.iter().chain(&self.teardown.unclean) {
             add(Exit::TeardownFailed, crash.clone());

@@ -1,5 +1,6 @@
 //! What is watched while a run goes on: what each node uses, and whether it answers. And the progress line.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use crate::bench::balance::Balancer;
 use crate::bench::cluster::{Member, NodeHandle, Usage, usage};
 use crate::bench::plan::NodeIndex;
 use crate::bench::report::ProcessReport;
+use crate::bench::store::{Servers, commands};
 use crate::bench::swarm::Ground;
 
 /// Between two looks at `/proc`.
@@ -94,6 +96,28 @@ pub(super) async fn sample(
     }
     let started = meters.into_iter().chain(besides).filter(|meter| meter.usage.starts > 0);
     started.chain([own]).map(Meter::finish).collect()
+}
+
+/// Counts what Redis carries out from the start of the clock until the load is over.
+pub(super) async fn count_commands(
+    servers: Servers,
+    ground: Arc<Ground>,
+    stop: CancellationToken,
+) -> BTreeMap<String, u64> {
+    let mut meter = commands::Meter::default();
+    if stop.run_until_cancelled(ground.started.cancelled()).await.is_none() {
+        return meter.finish();
+    }
+    let mut ticks = tokio::time::interval(SAMPLE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        meter.look(&servers).await;
+        // The last look comes after the end, so that it has the last events.
+        if ground.clock.now().since_start() >= ground.plan.duration {
+            break;
+        }
+    }
+    meter.finish()
 }
 
 /// Tells the balancer which nodes answer, until `stop` is cancelled. A swarm with one node has no choice to make.

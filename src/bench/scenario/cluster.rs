@@ -68,7 +68,7 @@ fn spawn(section: &Section<'_>) -> Option<Cluster> {
 }
 
 /// Names of brokers, as the scenario has them.
-pub(super) const BROKERS: [(&str, BrokerKind); 7] = [
+const BROKERS: [(&str, BrokerKind); 7] = [
     ("memory", BrokerKind::Memory),
     ("memory:", BrokerKind::Memory),
     ("file", BrokerKind::File),
@@ -77,6 +77,12 @@ pub(super) const BROKERS: [(&str, BrokerKind); 7] = [
     ("redis-sentinel", BrokerKind::Redis(RedisSet::new(RedisShape::Sentinel))),
     ("redis-cluster", BrokerKind::Redis(RedisSet::new(RedisShape::Cluster))),
 ];
+
+/// The log of this name, with the usual servers where it is Redis.
+#[must_use]
+pub fn broker_named(name: &str) -> Option<BrokerKind> {
+    BROKERS.into_iter().find(|(word, _)| *word == name).map(|(_, kind)| kind)
+}
 
 fn broker(section: &Section<'_>) -> Option<BrokerKind> {
     let kind =

@@ -17,6 +17,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+pub use cluster::broker_named;
 pub use model::{
     Arrival, BrokerKind, ClientGroup, Cluster, DecoderKind, Executor, FaultSpec, FaultSpecKind, Gaps,
     Guarantee, Lb, LbKind, LbPolicy, Mix, Order, Output, OutputFormat, Pace, PayloadSize, Persistence,

@@ -51,7 +51,8 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
     let clients = clients::groups(&root, until, &served);
     let publishers = publishers::publishers(&root, until, &clients, &served);
     let faults = faults::faults(&root, until, cluster.as_ref());
-    let verify = root.section("verify").map_or_else(|| Some(verify_default()), verify);
+    let verify =
+        root.section("verify").map_or_else(|| Some(verify_default()), |section| verify(section, &publishers));
     let thresholds = thresholds(&root, &names(&clients, &publishers, &faults));
     let output = root.section("output").map_or_else(|| Some(Output::default()), output);
     root.later(&["nemesis", "links", "agents"]);
@@ -109,7 +110,7 @@ fn verify_default() -> Verify {
     }
 }
 
-fn verify(section: Section<'_>) -> Option<Verify> {
+fn verify(section: Section<'_>, publishers: &[PublisherSpec]) -> Option<Verify> {
     let default = verify_default();
     let deliveries = [
         ("at-most-once", Guarantee::AtMostOnce),
@@ -126,6 +127,10 @@ fn verify(section: Section<'_>) -> Option<Verify> {
         quiesce: section.section("quiesce").map_or(default.quiesce, |inner| quiesce(inner, default.quiesce)),
         mailboxes_empty: section.choice("mailboxes", &mailboxes).unwrap_or(default.mailboxes_empty),
     };
+    let fills = |publisher: &PublisherSpec| publisher.qos > 0 && publisher.mix.user > 0.0;
+    if verify.mailboxes_empty && !publishers.iter().any(fills) {
+        section.refuse("mailboxes", "no publisher puts anything into one: qos = 1 and mix.user above 0 do");
+    }
     section.finish();
     Some(verify)
 }

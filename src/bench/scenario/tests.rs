@@ -252,6 +252,8 @@ fn clients_and_publishers_may_use_some_nodes_only() {
     check("nodes = [\"n0\"]\n", (6, 9), "clients.c.nodes", &["\"n0\" is not a node"]);
     check("nodes = [\"n1\"]\n[lb]\nkind = \"nginx\"\n", (6, 9), "clients.c.nodes", &["balancer"]);
     check("joins = \"2m\"\n", (6, 9), "clients.c.joins", &["\"1m\""]);
+    let empty = "[verify]\nmailboxes = \"empty\"\n";
+    check(empty, (7, 13), "verify.mailboxes", &["qos = 1"]);
     check("mailbox = true\n", (6, 11), "clients.c.mailbox", &["subscribe"]);
 }
 
