@@ -26,6 +26,7 @@
 //! A broker knows nothing of connections. Read [`Broker`] first.
 
 pub mod embedded;
+pub mod history;
 pub mod redis;
 pub mod roster;
 pub mod url;
@@ -40,6 +41,7 @@ use crate::protocol::api::GapReason;
 use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId, Position};
 
 pub use embedded::Embedded;
+pub use history::{Origins, Synced};
 pub use redis::Redis;
 pub use roster::Alive;
 pub use url::{BrokerUrl, InvalidBrokerUrl};
@@ -72,9 +74,8 @@ pub struct Entry {
     pub event_type: EventType,
     /// The envelope as JSON.
     pub envelope: Arc<str>,
-    /// Where the message stood in the history before, if that history lost it and it was appended again. Whoever has
-    /// everything of that history up to there has had it.
-    pub origin: Option<Cursor>,
+    /// Where the message stood before it was lost and appended again.
+    pub origins: Origins,
 }
 
 /// The log has the event.
@@ -95,20 +96,6 @@ pub struct Missing {
     pub resumed_after: Cursor,
     /// How many events are missing, where that is known: to a reader that asks from the start of the history.
     pub missed: Option<u64>,
-}
-
-/// The history that a cursor belongs to has ended, and goes on under another epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Synced {
-    /// The cursor in the history that has ended.
-    pub from: Cursor,
-    /// Reading went on after this position of the present one.
-    pub to: Cursor,
-    /// The log had lost what lay between the end of the old history and `from`: it comes again, each entry with its
-    /// [`Entry::origin`]. Otherwise nothing changed but the epoch.
-    pub lost: bool,
-    /// How many lost events this node appended again, where it was this node's to do.
-    pub appended_again: u64,
 }
 
 /// Entries after a cursor, oldest first.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::window::{FrameOrigin, Reader, Taken, WindowFrame};
-use crate::broker::{Entry, Missing, Page, PageLimit};
+use crate::broker::{Entry, Missing, Page, PageLimit, Synced};
 use crate::protocol::{Address, Cursor, Frame};
 
 /// Bounds of one feed.
@@ -51,6 +51,8 @@ pub(crate) enum Step {
     Frames(Vec<Arc<WindowFrame>>),
     /// Tell the client that something is missing.
     Gap(Missing),
+    /// Tell the client that the log lost what it has had, and has it again.
+    Sync(Synced),
     /// Read at most this much of the log after a cursor, and give them to [`Feed::accept`].
     ReadLog {
         /// The cursor.
@@ -62,6 +64,17 @@ pub(crate) enum Step {
     Idle,
     /// Too far behind: end the stream; the client comes back and is served from the log.
     TooSlow,
+}
+
+/// What a page of the log brings to one connection, in this order.
+#[derive(Debug, Default)]
+pub(crate) struct Accepted {
+    /// The log lost what the client has had.
+    pub(crate) sync: Option<Synced>,
+    /// A hole in front of the frames.
+    pub(crate) gap: Option<Missing>,
+    /// The frames that concern this connection.
+    pub(crate) frames: Vec<Arc<WindowFrame>>,
 }
 
 impl Feed {
@@ -79,6 +92,12 @@ impl Feed {
     /// Starts elsewhere: the log found the cursor unsound and goes on from here.
     pub(crate) fn restart(self, after: Cursor) -> Self {
         Self::resume(self.reader, self.limits, after)
+    }
+
+    /// Starts where the log says that a cursor of an older history stands now.
+    pub(crate) fn translated(mut self, sync: &Synced) -> Self {
+        self.reader.come_from(sync);
+        self.restart(sync.to)
     }
 
     /// Up to where the connection has everything that concerns it.
@@ -114,6 +133,7 @@ impl Feed {
         match self.reader.take(self.limits.batch_frames, self.limits.batch_bytes) {
             Taken::Frames(frames) => Step::Frames(frames),
             Taken::Gap(missing) => Step::Gap(missing),
+            Taken::Sync(sync) => Step::Sync(sync),
             Taken::Idle => {
                 self.was_live = true;
                 Step::Idle
@@ -128,21 +148,27 @@ impl Feed {
         }
     }
 
-    /// Takes a page of the log that [`Step::ReadLog`] asked for. Returns what is to be written: the hole in front of
-    /// it, if there is one, then the frames that concern this connection.
-    pub(crate) fn accept(&mut self, page: &Page, now: Instant) -> (Option<Missing>, Vec<Arc<WindowFrame>>) {
-        let Mode::Replay { mut after } = self.mode else { return (None, Vec::new()) };
+    /// Takes a page of the log that [`Step::ReadLog`] asked for. Returns what is to be written.
+    pub(crate) fn accept(&mut self, page: &Page, now: Instant) -> Accepted {
+        let Mode::Replay { mut after } = self.mode else { return Accepted::default() };
+        if let Some(sync) = &page.sync {
+            self.reader.come_from(sync);
+            after = sync.to;
+        }
         if let Some(missing) = page.gap {
             after = missing.resumed_after;
         }
-        let concerned = page.entries.iter().filter(|entry| self.concerns(&entry.address));
+        let concerned = page
+            .entries
+            .iter()
+            .filter(|entry| self.concerns(&entry.address) && !self.reader.has_had(&entry.origins));
         let frames = concerned.map(|entry| Arc::new(encode(entry, now, 0))).collect();
         if let Some(last) = page.entries.last() {
             after = last.cursor;
         }
         self.replay_lag = self.replay_lag.saturating_sub(page.entries.len() as u64);
         self.mode = if self.reader.join(after) { Mode::Live } else { Mode::Replay { after } };
-        (page.gap, frames)
+        Accepted { sync: page.sync.clone().filter(Synced::is_lost), gap: page.gap, frames }
     }
 
     fn concerns(&self, address: &Address) -> bool {
@@ -162,6 +188,7 @@ pub(crate) fn encode(entry: &Entry, now: Instant, age_us: u64) -> WindowFrame {
     let origin = FrameOrigin {
         cursor: entry.cursor,
         address: entry.address.clone(),
+        origins: entry.origins.clone(),
         tailed_at: now,
         age_at_tail_us: age_us,
     };

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// The longest spread of a drain. A day is more than anybody waits for; far more is no time that a clock can add.
 pub(crate) const SPREAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long a stream waits that has read to the end of a history which the tail has yet to reach.
+pub(crate) const TAIL_PAUSE: Duration = Duration::from_millis(20);
+
 /// Between the last frame and an abort. A page that reads with `fetch` loses what it has not read when the abort
 /// arrives (measured in Chromium: without a pause one `CLOSE` of three, and with it the time to come back).
 pub(crate) const ABORT_PAUSE: Duration = Duration::from_millis(100);

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 
 use super::connections::Identity;
 use super::stream::StreamContext;
-use crate::broker::{Entry, StoreError};
-use crate::protocol::{Address, Cursor};
+use crate::broker::{Entry, PageLimit, StoreError};
+use crate::protocol::{Address, Cursor, Epoch};
 
 /// What the mailboxes of this client hold up to a position, in log order; and how many messages they had to drop.
 ///
@@ -24,8 +24,8 @@ pub(crate) async fn unconfirmed(
         overflowed += mailbox.overflowed;
         messages.extend(mailbox.entries);
     }
-    messages
-        .retain(|message| message.cursor.epoch != up_to.epoch || message.cursor.position <= up_to.position);
+    // By position alone: a mailbox speaks of the present history, a stream may be about to go over to it.
+    messages.retain(|message| message.cursor.position <= up_to.position);
     messages.sort_by_key(|message| message.cursor.position);
     Ok((messages, overflowed))
 }
@@ -45,6 +45,8 @@ pub(crate) async fn confirm(
         // Nearly everybody, on every reconnect: a read, but no write.
         return Ok(0);
     }
+    let epoch = mailbox.entries.first().map_or(context.window.tip().epoch, |entry| entry.cursor.epoch);
+    let up_to = in_history(context, up_to, epoch).await?;
     let confirmed = mailbox.entries.iter().filter(|entry| entry.cursor.position <= up_to.position);
     for frame in confirmed.filter_map(|entry| context.window.find(entry.cursor)) {
         frame.confirmed.fetch_add(1, Ordering::Relaxed);
@@ -52,6 +54,15 @@ pub(crate) async fn confirm(
     let count = context.broker.confirm(owner, up_to.position).await?;
     context.metrics.confirmed.fetch_add(count, Ordering::Relaxed);
     Ok(count)
+}
+
+/// Where a cursor stands in this history, which is the present one: positions of a lost branch say nothing about it.
+async fn in_history(context: &StreamContext, cursor: Cursor, epoch: Epoch) -> Result<Cursor, StoreError> {
+    if cursor.epoch == epoch {
+        return Ok(cursor);
+    }
+    let page = context.broker.read_after(cursor, PageLimit::entries(1)).await?;
+    Ok(page.sync.map_or(cursor, |sync| sync.to))
 }
 
 /// As [`confirm`], where nobody waits for an answer: a failure costs a repetition, never a message.

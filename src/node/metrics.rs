@@ -50,6 +50,8 @@ pub(crate) struct Metrics {
     pub(crate) replay_pages: AtomicU64,
     /// Messages sent again from mailboxes.
     pub(crate) mailbox_resent: AtomicU64,
+    /// `SYNC` events: clients that were told of a lost history.
+    pub(crate) syncs: AtomicU64,
     /// Messages confirmed.
     pub(crate) confirmed: AtomicU64,
     /// Since when the tail has not read all of the log.
@@ -102,6 +104,7 @@ impl Metrics {
             resumed: AtomicU64::default(),
             replay_pages: AtomicU64::default(),
             mailbox_resent: AtomicU64::default(),
+            syncs: AtomicU64::default(),
             confirmed: AtomicU64::default(),
             tail_behind_since: Mutex::new(None),
             gaps: Default::default(),

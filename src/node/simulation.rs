@@ -1,18 +1,19 @@
 //! The whole of *one log, many cursors* as a simulation: a log that is trimmed and reset, a tail that lags and has to
-//! jump, a small window, feeds that come, go, resume and fall behind, in random order. Every connection must see
-//! strictly increasing ids or a gap that says why not, nothing twice, and nothing lost without a gap. A feed is
-//! stepped only when it was woken, so a lost wake-up fails too.
+//! jump, that loses its newest entries and gets them back under another epoch, a small window, feeds that come, go,
+//! resume and fall behind, in random order. Every connection must see strictly increasing ids or a gap that says why
+//! not, nothing twice, and nothing lost without a gap. A feed is stepped only when it was woken, so a lost wake-up
+//! fails too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::feed::{Feed, FeedLimits, Step, encode};
-use super::window::{Slot, Wake, Window, WindowLimits};
-use crate::broker::{Entry, Missing, Page};
+use super::feed::{Accepted, Feed, FeedLimits, Step, encode};
+use super::window::{Slot, Wake, Window, WindowFrame, WindowLimits};
+use crate::broker::{Entry, Missing, Origins, Page, Synced};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId, Position, UserId};
 
@@ -22,24 +23,68 @@ struct Log {
     entries: Vec<Entry>,
     start: Position,
     newest: Position,
+    /// Where older histories ended, and which came after.
+    ends: Ends,
+    /// What was lost and has yet to come again.
+    lost: VecDeque<Entry>,
+    appended: u64,
 }
 
 impl Log {
     fn new(epoch: u64) -> Self {
-        let epoch = Epoch::from_random(epoch);
-        Self { epoch, entries: Vec::new(), start: Position::ZERO, newest: Position::ZERO }
+        Self {
+            epoch: Epoch::from_random(epoch),
+            entries: Vec::new(),
+            start: Position::ZERO,
+            newest: Position::ZERO,
+            ends: HashMap::new(),
+            lost: VecDeque::new(),
+            appended: 0,
+        }
     }
 
     fn append(&mut self, address: Address) {
         self.newest = self.newest.next();
+        self.appended += 1;
         self.entries.push(Entry {
             cursor: Cursor::new(self.epoch, self.newest),
-            message_id: MessageId::parse(&format!("m{}", self.newest.seq)).unwrap(),
+            message_id: MessageId::parse(&format!("m{}-{}", self.epoch, self.appended)).unwrap(),
             address,
             event_type: EventType::parse("MESSAGE").unwrap(),
             envelope: Arc::from("{}"),
-            origin: None,
+            origins: Origins::default(),
         });
+    }
+
+    /// Another server rules, and lacks the newest entries. Nodes that had them will append them again.
+    fn fail_over(&mut self, lacks: usize) {
+        let old = self.epoch;
+        self.epoch = Epoch::from_random(rand::random());
+        let kept = self.entries.len().saturating_sub(lacks);
+        self.lost.extend(self.entries.drain(kept..));
+        self.newest = self.entries.last().map_or(self.start, |entry| entry.cursor.position);
+        self.ends.insert(old, Cursor::new(self.epoch, self.newest));
+        self.entries.iter_mut().for_each(|entry| entry.cursor.epoch = self.epoch);
+    }
+
+    /// Some of what was lost comes again, behind what has come since.
+    fn repair(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(entry) = self.lost.pop_front() else { return };
+            self.newest = self.newest.next();
+            let cursor = Cursor::new(self.epoch, self.newest);
+            self.entries.push(Entry { cursor, origins: entry.origins.with(entry.cursor), ..entry });
+        }
+    }
+
+    fn translate(&self, from: Cursor) -> Option<Synced> {
+        let (mut ended, mut epoch) = (Vec::new(), from.epoch);
+        while epoch != self.epoch {
+            let end = self.ends.get(&epoch)?;
+            ended.push(Cursor::new(epoch, end.position));
+            epoch = end.epoch;
+        }
+        (!ended.is_empty()).then(|| Synced::new(from, ended.into(), epoch))
     }
 
     fn trim(&mut self, keep: usize) {
@@ -49,7 +94,9 @@ impl Log {
         }
     }
 
-    fn read_after(&self, after: Cursor, limit: usize) -> Page {
+    fn read_after(&self, asked: Cursor, limit: usize) -> Page {
+        let sync = self.translate(asked);
+        let after = sync.as_ref().map_or(asked, |sync| sync.to);
         let start = Cursor::new(self.epoch, self.start);
         let gap = |reason| Some(Missing { reason, resumed_after: start, missed: None });
         let (gap, from) = if after.epoch != self.epoch {
@@ -61,7 +108,7 @@ impl Log {
         };
         let entries =
             self.entries.iter().filter(|entry| entry.cursor.position > from).take(limit).cloned().collect();
-        Page { gap, sync: None, entries }
+        Page { gap, sync, entries }
     }
 }
 
@@ -72,13 +119,24 @@ struct Client {
     addresses: Vec<Address>,
     /// Everything up to here was delivered, did not concern it, or was announced as missing.
     settled: Cursor,
-    seen: BTreeSet<(Epoch, Position)>,
+    /// What its last event said: with this it comes back.
+    known: Cursor,
+    /// Delivered, or not owed: from before it came, or announced as missing.
+    seen: BTreeSet<MessageId>,
+    /// In this session.
+    seen_here: BTreeSet<MessageId>,
     asleep: bool,
 }
 
+type Places = HashMap<Epoch, Vec<Entry>>;
+type Ends = HashMap<Epoch, Cursor>;
+
 struct World {
     log: Log,
-    history: Vec<Entry>,
+    /// Everything that ever stood somewhere, by history.
+    places: Places,
+    /// Where every history ended, and which came after; also of logs that are gone.
+    ends: Ends,
     window: Window,
     tail: Cursor,
     clients: Vec<Client>,
@@ -92,6 +150,8 @@ enum Happening {
     Tail(usize),
     Trim(usize),
     Reset(u64),
+    FailOver(usize),
+    Repair(usize),
     Connect(u8),
     Reconnect(usize),
     Step(usize),
@@ -110,6 +170,8 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         6 => (1..6_usize).prop_map(Happening::Tail),
         1 => (0..12_usize).prop_map(Happening::Trim),
         1 => any::<u64>().prop_map(Happening::Reset),
+        1 => (0..6_usize).prop_map(Happening::FailOver),
+        1 => (1..4_usize).prop_map(Happening::Repair),
         2 => any::<u8>().prop_map(Happening::Connect),
         2 => any::<usize>().prop_map(Happening::Reconnect),
         8 => any::<usize>().prop_map(Happening::Step),
@@ -123,18 +185,46 @@ impl World {
         let tail = Cursor::start_of(log.epoch);
         let window = Window::new(WindowLimits { frames: 7, bytes: 1 << 20 }, tail);
         let limits = FeedLimits { batch_frames: 3, batch_bytes: 1 << 20, page: 2, lag: 40 };
-        Self { log, history: Vec::new(), window, tail, clients: Vec::new(), limits }
+        let places = Places::from([(log.epoch, Vec::new())]);
+        Self { log, places, ends: Ends::new(), window, tail, clients: Vec::new(), limits }
     }
 
     fn happen(&mut self, what: &Happening) {
+        self.do_it(what);
+        self.note_places();
+    }
+
+    /// What the log holds now that it did not hold before.
+    fn note_places(&mut self) {
+        self.ends.extend(&self.log.ends);
+        if !self.places.contains_key(&self.log.epoch) {
+            // What is left of the history before stands in the new one too, also what was trimmed.
+            let before = self.log.ends.iter().find(|(_, end)| end.epoch == self.log.epoch);
+            let left = before.map(|(old, end)| {
+                let stood = self.places[old].iter().filter(|entry| entry.cursor.position <= end.position);
+                let moved = |entry: &Entry| Entry {
+                    cursor: Cursor::new(self.log.epoch, entry.cursor.position),
+                    ..entry.clone()
+                };
+                stood.map(moved).collect()
+            });
+            self.places.insert(self.log.epoch, left.unwrap_or_default());
+        }
+        let places = self.places.get_mut(&self.log.epoch).unwrap();
+        let known = places.last().map_or(Position::ZERO, |entry| entry.cursor.position);
+        places.extend(self.log.entries.iter().filter(|entry| entry.cursor.position > known).cloned());
+    }
+
+    fn do_it(&mut self, what: &Happening) {
         match what {
             Happening::Append(draw) => {
                 self.log.append(address(*draw));
-                self.history.extend(self.log.entries.last().cloned());
             }
             Happening::Tail(limit) => self.tail(*limit),
             Happening::Trim(keep) => self.log.trim(*keep),
             Happening::Reset(epoch) => self.log = Log::new(*epoch),
+            Happening::FailOver(lacks) => self.log.fail_over(*lacks),
+            Happening::Repair(count) => self.log.repair(*count),
             Happening::Connect(draw) => self.connect(*draw, None),
             Happening::Reconnect(draw) => {
                 if !self.clients.is_empty() {
@@ -155,7 +245,11 @@ impl World {
     fn tail(&mut self, limit: usize) {
         let page = self.log.read_after(self.tail, limit);
         let frames = page.entries.iter().map(|entry| Slot::Frame(Arc::new(encode(entry, Instant::now(), 0))));
-        let slots: Vec<_> = page.gap.map(Slot::Gap).into_iter().chain(frames).collect();
+        let marks = page.sync.clone().map(Slot::Sync).into_iter().chain(page.gap.map(Slot::Gap));
+        let slots: Vec<_> = marks.chain(frames).collect();
+        if let Some(sync) = page.sync {
+            self.tail = sync.to;
+        }
         if let Some(missing) = page.gap {
             self.tail = missing.resumed_after;
         }
@@ -175,20 +269,39 @@ impl World {
             None => {
                 let feed = Feed::live(reader, self.limits);
                 let settled = feed.cursor();
-                Client { feed, wake, addresses, settled, seen: BTreeSet::new(), asleep: false }
+                let seen = standing_up_to(settled, &self.places).collect();
+                Client {
+                    feed,
+                    wake,
+                    addresses,
+                    settled,
+                    known: settled,
+                    seen,
+                    seen_here: BTreeSet::new(),
+                    asleep: false,
+                }
             }
             Some(old) => {
-                let cursor = old.settled;
+                let cursor = old.known;
                 let mut feed = Feed::resume(reader, self.limits, cursor);
-                let mut settled = cursor;
+                let (mut settled, mut known, mut announced) = (cursor, cursor, None);
                 // As the handler of a stream does: the log judges a cursor that is not in the window.
-                if feed.is_replaying()
-                    && let Some(missing) = self.log.read_after(cursor, 1).gap
-                {
-                    settled = missing.resumed_after;
-                    feed = feed.restart(settled);
+                if feed.is_replaying() {
+                    let page = self.log.read_after(cursor, 1);
+                    if let Some(sync) = page.sync {
+                        settled = sync.to;
+                        feed = feed.translated(&sync);
+                    }
+                    if let Some(missing) = page.gap {
+                        settled = missing.resumed_after;
+                        known = settled;
+                        feed = feed.restart(settled);
+                        announced = Some(settled);
+                    }
                 }
-                Client { feed, wake, settled, asleep: false, ..old }
+                let mut seen = old.seen;
+                seen.extend(announced.into_iter().flat_map(|cursor| standing_up_to(cursor, &self.places)));
+                Client { feed, wake, settled, known, seen, asleep: false, seen_here: BTreeSet::new(), ..old }
             }
         };
         self.clients.push(client);
@@ -204,23 +317,32 @@ impl World {
         match client.feed.step() {
             Step::Frames(frames) => {
                 for frame in frames {
-                    client.deliver(frame.cursor, &frame.address, &self.history);
+                    client.deliver(&frame, &self.ends, &self.places);
                 }
             }
-            Step::Gap(missing) => client.settled = missing.resumed_after,
+            Step::Gap(missing) => client.gap(&missing, &self.places),
+            Step::Sync(sync) => client.sync(&sync, &self.places),
             Step::ReadLog { after, limit } => {
                 let page = self.log.read_after(after, limit.entries);
-                let (gap, frames) = client.feed.accept(&page, Instant::now());
+                let Accepted { sync, gap, frames } = client.feed.accept(&page, Instant::now());
+                if let Some(sync) = &page.sync {
+                    client.sync(sync, &self.places);
+                }
+                assert_eq!(
+                    sync,
+                    page.sync.clone().filter(Synced::is_lost),
+                    "a client is told of a loss, and of nothing else"
+                );
                 if let Some(missing) = gap {
-                    client.settled = missing.resumed_after;
+                    client.gap(&missing, &self.places);
                 }
                 for frame in frames {
-                    client.deliver(frame.cursor, &frame.address, &self.history);
+                    client.deliver(&frame, &self.ends, &self.places);
                 }
             }
             Step::Idle => {
                 client.asleep = true;
-                client.claim(client.feed.cursor(), &self.history);
+                client.claim(client.feed.cursor(), &self.ends, &self.places);
             }
             Step::TooSlow => {
                 let client = self.clients.swap_remove(index);
@@ -232,6 +354,8 @@ impl World {
 
     /// Lets everything come to rest, then checks that everybody has everything.
     fn settle(&mut self) {
+        self.log.repair(usize::MAX);
+        self.note_places();
         for _ in 0..self.log.entries.len() + 2 {
             self.tail(50);
         }
@@ -244,9 +368,14 @@ impl World {
         let newest = Cursor::new(self.log.epoch, self.log.newest);
         for client in &mut self.clients {
             assert!(client.asleep, "a feed at rest sleeps");
-            client.claim(newest, &self.history);
+            client.claim(newest, &self.ends, &self.places);
         }
     }
+}
+
+fn standing_up_to(cursor: Cursor, places: &Places) -> impl Iterator<Item = MessageId> {
+    let stood = places[&cursor.epoch].iter().filter(move |entry| entry.cursor.position <= cursor.position);
+    stood.map(|entry| entry.message_id.clone())
 }
 
 impl Client {
@@ -254,29 +383,66 @@ impl Client {
         *address == Address::All || self.addresses.contains(address)
     }
 
-    fn deliver(&mut self, cursor: Cursor, address: &Address, history: &[Entry]) {
+    fn deliver(&mut self, frame: &WindowFrame, ends: &Ends, places: &Places) {
+        let (cursor, address) = (frame.cursor, &frame.address);
         assert!(self.concerns(address), "an event for somebody else");
-        assert!(self.seen.insert((cursor.epoch, cursor.position)), "{cursor} was delivered twice");
-        assert_eq!(cursor.epoch, self.settled.epoch, "another history without a gap");
+        let entry =
+            places[&cursor.epoch].iter().find(|entry| entry.cursor == cursor).expect("it stood there");
+        let id = &entry.message_id;
+        assert!(self.seen_here.insert(id.clone()), "{id} was delivered twice in a session");
+        // Whoever comes back with a cursor of the new history may get again what came again behind it.
+        assert!(
+            self.seen.insert(id.clone()) || !entry.origins.places().is_empty(),
+            "{id} was delivered twice"
+        );
+        self.go_over(cursor.epoch, ends);
         assert!(cursor.position > self.settled.position, "{cursor} comes after {}", self.settled);
-        let before = Cursor::new(cursor.epoch, cursor.position);
-        self.settled_up_to(before, history, Some(cursor));
+        self.settled_up_to(cursor, places);
+        self.known = cursor;
+    }
+
+    /// Into another history without a word: only where nothing of it was lost to this client.
+    fn go_over(&mut self, epoch: Epoch, ends: &Ends) {
+        if epoch == self.settled.epoch {
+            return;
+        }
+        let mut to = self.settled;
+        while to.epoch != epoch {
+            let end = ends.get(&to.epoch).expect("another history without a word");
+            to = Cursor::new(end.epoch, to.position.min(end.position));
+        }
+        assert_eq!(to.position, self.settled.position, "a lost history without a word");
+        self.settled = to;
+    }
+
+    fn gap(&mut self, missing: &Missing, places: &Places) {
+        self.seen.extend(standing_up_to(missing.resumed_after, places));
+        self.settled = missing.resumed_after;
+        self.known = missing.resumed_after;
+    }
+
+    /// The client is told that its history was lost beyond a point. It keeps its cursor.
+    fn sync(&mut self, sync: &Synced, places: &Places) {
+        if self.settled.epoch == sync.from.epoch && sync.from.position > self.settled.position {
+            self.settled_up_to(sync.from, places);
+        }
+        self.settled = sync.to;
     }
 
     /// The connection holds that it has everything up to `cursor`.
-    fn claim(&mut self, cursor: Cursor, history: &[Entry]) {
-        if cursor.epoch != self.settled.epoch || cursor.position <= self.settled.position {
-            return;
+    fn claim(&mut self, cursor: Cursor, ends: &Ends, places: &Places) {
+        self.go_over(cursor.epoch, ends);
+        if cursor.position > self.settled.position {
+            self.settled_up_to(cursor, places);
         }
-        self.settled_up_to(cursor, history, None);
+        self.known = self.settled;
     }
 
-    fn settled_up_to(&mut self, cursor: Cursor, history: &[Entry], except: Option<Cursor>) {
-        let lost = history.iter().find(|entry| {
-            entry.cursor.epoch == cursor.epoch
-                && entry.cursor.position > self.settled.position
+    fn settled_up_to(&mut self, cursor: Cursor, places: &Places) {
+        let lost = places[&cursor.epoch].iter().find(|entry| {
+            entry.cursor.position > self.settled.position
                 && entry.cursor.position <= cursor.position
-                && Some(entry.cursor) != except
+                && !self.seen.contains(&entry.message_id)
                 && self.concerns(&entry.address)
         });
         assert!(lost.is_none(), "{} was lost without a gap, up to {cursor}", lost.unwrap().cursor);

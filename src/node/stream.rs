@@ -13,13 +13,14 @@ use tokio::time::Instant;
 use super::admission::Admitted;
 use super::close::{CloseCode, RetryPolicy, close_frame};
 use super::connections::{AckMode, Connection, Registered};
-use super::feed::{Feed, Step};
+use super::feed::{Accepted, Feed, Step};
+use super::limits::TAIL_PAUSE;
 use super::mailbox::{confirm_or_repeat, unconfirmed};
 use super::metrics::Metrics;
 use super::window::{Window, WindowFrame};
 use super::writer::{SocketWriter, StreamEnd, WriteError};
-use crate::broker::{Broker, Entry, Missing, Page, PageLimit};
-use crate::protocol::api::GapEvent;
+use crate::broker::{Broker, Entry, Missing, Page, PageLimit, Synced};
+use crate::protocol::api::{GapEvent, SyncEvent};
 use crate::protocol::encode::HEARTBEAT;
 use crate::protocol::event::control;
 use crate::protocol::{Address, Cursor, Frame};
@@ -201,6 +202,7 @@ impl Following {
             let wrote = match self.feed.step() {
                 Step::Frames(frames) => self.write_frames(writer, &frames).await,
                 Step::Gap(missing) => self.write_gap(writer, missing).await,
+                Step::Sync(sync) => self.write_sync(writer, &sync).await,
                 Step::ReadLog { after, limit } => self.replay(writer, after, limit).await,
                 Step::TooSlow => return Ending::Told(CloseCode::Slow, "too far behind".into()),
                 Step::Idle => {
@@ -358,6 +360,14 @@ impl Following {
         Ok(Some(missing.resumed_after))
     }
 
+    /// Without an `id:`: a client that leaves now comes back with the cursor of the lost history, which says what it
+    /// has had; with one of the new history it would get that again.
+    async fn write_sync(&self, writer: &SocketWriter, sync: &Synced) -> Wrote {
+        self.context.metrics.syncs.fetch_add(1, Ordering::Relaxed);
+        self.write(writer, &sync_frame(sync)).await?;
+        Ok(None)
+    }
+
     /// What the log trimmed under the reader, its mailboxes may still have: it goes in front of the `GAP`, whose id would
     /// confirm it unseen.
     async fn write_mail_before(&self, writer: &SocketWriter, resumed_after: Cursor) -> Result<(), Ending> {
@@ -372,9 +382,8 @@ impl Following {
                 }
                 Err(_) => return Err(log_unavailable(LOG_SILENT)),
             };
-        let is_unknown =
-            |message: &Entry| message.cursor.epoch != known.epoch || message.cursor.position > known.position;
-        messages.retain(is_unknown);
+        // By position alone: a mailbox speaks of the present history, a stream may be about to go over to it.
+        messages.retain(|message| message.cursor.position > known.position);
         self.write_mail(writer, &messages).await
     }
 
@@ -385,13 +394,20 @@ impl Following {
             Ok(page) => page.map_err(|reason| log_unavailable(&reason))?,
             Err(_) => return Err(log_unavailable(LOG_SILENT)),
         };
-        let (gap, frames) = self.feed.accept(&page, Instant::now());
+        let Accepted { sync, gap, frames } = self.feed.accept(&page, Instant::now());
+        if let Some(sync) = sync {
+            self.write_sync(writer, &sync).await?;
+        }
         let told_gap = match gap {
             Some(missing) => self.write_gap(writer, missing).await?,
             None => None,
         };
         let told_frames = self.write_frames(writer, &frames).await?;
         self.connection().replaying.store(self.feed.is_replaying(), Ordering::Relaxed);
+        if page.entries.is_empty() && self.feed.is_replaying() {
+            // At the end of a history that the tail has yet to go over to.
+            tokio::time::sleep(TAIL_PAUSE).await;
+        }
         Ok(told_frames.or(told_gap))
     }
 
@@ -420,6 +436,19 @@ async fn read_page(context: &StreamContext, after: Cursor, limit: PageLimit) -> 
 pub(crate) fn gap_frame(event: &GapEvent, id: Option<Cursor>) -> Bytes {
     let data = serde_json::to_string(event).expect("a struct of text and numbers always becomes JSON");
     Frame { retry: None, id, event: control::GAP, data: &data }.encode()
+}
+
+/// A `SYNC` event.
+pub(crate) fn sync_frame(sync: &Synced) -> Bytes {
+    let event = SyncEvent {
+        old_epoch: sync.from.epoch.to_string(),
+        new_epoch: sync.to.epoch.to_string(),
+        from: sync.from.to_event_id(),
+        to: sync.to.to_event_id(),
+        appended_again: sync.appended_again,
+    };
+    let data = serde_json::to_string(&event).expect("a struct of text and numbers always becomes JSON");
+    Frame { retry: None, id: None, event: control::SYNC, data: &data }.encode()
 }
 
 /// What a quiet stream is sent, and when.

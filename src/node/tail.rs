@@ -85,12 +85,12 @@ impl Tail {
     }
 
     fn publish(&self, page: &Page) {
-        let gap = page.gap.map(Slot::Gap);
+        let marks = page.sync.clone().map(Slot::Sync).into_iter().chain(page.gap.map(Slot::Gap));
         if let Some(missing) = page.gap {
             tracing::warn!(reason = missing.reason.as_str(), "the log has a hole after the tail's cursor");
         }
         self.metrics.tailed.fetch_add(page.entries.len() as u64, Ordering::Relaxed);
-        self.window.publish(gap.into_iter().chain(page.entries.iter().map(frame_slot)).collect());
+        self.window.publish(marks.chain(page.entries.iter().map(frame_slot)).collect());
     }
 }
 
@@ -114,6 +114,7 @@ fn age_us(entry: &Entry, now: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::Origins;
     use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId};
 
     #[track_caller]
@@ -124,7 +125,7 @@ mod tests {
             address: Address::All,
             event_type: EventType::parse("MESSAGE").unwrap(),
             envelope: Arc::from(envelope),
-            origin: None,
+            origins: Origins::default(),
         };
         let now = humantime::parse_rfc3339("2026-01-01T00:00:01.500Z").unwrap();
         assert_eq!(age_us(&entry, now), expected);

@@ -149,6 +149,22 @@ pub struct GapEvent {
     pub missed: Option<u64>,
 }
 
+/// `data:` of a `SYNC` event: the log had lost what the client has had, and has it again. The event has no `id:`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncEvent {
+    /// The history that ended.
+    pub old_epoch: String,
+    /// The history that goes on.
+    pub new_epoch: String,
+    /// Up to where the client has everything of the old history.
+    pub from: EventId,
+    /// What is left of the old history ends at or before this position of the new one.
+    pub to: EventId,
+    /// Events that this node appended again; other nodes may have done more.
+    pub appended_again: u64,
+}
+
 /// `data:` of a `CLOSE` event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

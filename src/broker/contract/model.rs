@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::{Bed, Log, address, bytes_of, event, ids};
-use crate::broker::{Entry, LogLimits, NewEvent, Page};
+use crate::broker::{Entry, LogLimits, NewEvent, Origins, Page};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Cursor, Epoch, MessageId, Position};
 
@@ -63,7 +63,7 @@ impl Model {
         assert!(cursor.position > newest, "{cursor} does not come after {newest:?}");
         let NewEvent { message_id, address, event_type, envelope, mailbox } = new;
         self.seen.insert(message_id.clone(), cursor);
-        let entry = Entry { cursor, message_id, address, event_type, envelope, origin: None };
+        let entry = Entry { cursor, message_id, address, event_type, envelope, origins: Origins::default() };
         if mailbox && entry.address.has_mailbox() {
             let own = self.boxes.entry(to).or_default();
             own.messages.push(entry.clone());

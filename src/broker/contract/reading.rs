@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Bed, at_most, bytes_of, check_gap, event, ids, named};
-use crate::broker::{Entry, LogLimits, NewEvent, PageLimit};
+use crate::broker::{Entry, LogLimits, NewEvent, Origins, PageLimit};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Cursor, Epoch, EventType, Position};
 
@@ -20,7 +20,7 @@ pub(super) async fn an_event_reads_back_as_it_was_appended(bed: &Bed) {
         };
         let cursor = log.put(new.clone()).await;
         let NewEvent { message_id, address, event_type, envelope, .. } = new;
-        sent.push(Entry { cursor, message_id, address, event_type, envelope, origin: None });
+        sent.push(Entry { cursor, message_id, address, event_type, envelope, origins: Origins::default() });
     }
     let start = log.look().await.start_cursor();
     assert_eq!(log.page(start, 100).await.entries, sent);

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::tables::{BoxState, Meta};
-use crate::broker::Entry;
+use crate::broker::{Entry, Origins};
 use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId, Position};
 
 /// Version of all records. A log of another version is refused, never guessed at.
@@ -103,7 +103,7 @@ pub(super) fn read_entry(cursor: Cursor, record: &[u8]) -> Result<Entry, Invalid
         .map_err(|_| InvalidRecord::Damaged("an event type is not valid"))?;
     let address = read_text(fields.short()?)?;
     let envelope = Arc::from(fields.rest()?);
-    Ok(Entry { cursor, message_id, address, event_type, envelope, origin: None })
+    Ok(Entry { cursor, message_id, address, event_type, envelope, origins: Origins::default() })
 }
 
 /// Bytes of an entry as `Bounds::bytes` counts them, without decoding it.
@@ -220,7 +220,7 @@ mod tests {
             address: to.parse().unwrap(),
             event_type: EventType::parse(kind).unwrap(),
             envelope: Arc::from(envelope),
-            origin: None,
+            origins: Origins::default(),
         }
     }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::tables::{BoxState, Tables, entry_bytes};
-use crate::broker::{Appended, Entry, LogLimits, NewEvent, StoreError};
+use crate::broker::{Appended, Entry, LogLimits, NewEvent, Origins, StoreError};
 use crate::protocol::{Address, MessageId, Position};
 
 /// Most things that one sweep removes of each kind, so that a batch behind it does not wait long.
@@ -42,7 +42,7 @@ impl Rules {
             address,
             event_type,
             envelope,
-            origin: None,
+            origins: Origins::default(),
         };
         tables.put_entry(&entry)?;
         tables.remember(&entry.message_id, position)?;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::broker::Entry;
+use crate::broker::{Entry, Origins};
 use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId, Position};
 
 /// An entry as the server gives it: id, then names and values in turn.
@@ -21,7 +21,7 @@ pub(super) struct Stored {
     /// It went to a mailbox too.
     pub(super) mailbox: bool,
     /// Where it stood before it was lost.
-    pub(super) origin: Option<Cursor>,
+    pub(super) origins: Origins,
     /// Position of the entry before it.
     pub(super) before: Position,
     /// It is the first entry of this epoch.
@@ -45,7 +45,7 @@ impl Stored {
             address: self.address,
             event_type: self.event_type,
             envelope: self.envelope,
-            origin: self.origin,
+            origins: self.origins,
         }
     }
 }
@@ -75,7 +75,7 @@ pub(super) fn stored(raw: &Raw) -> Option<Stored> {
         event_type: EventType::parse(field("t")?).ok()?,
         envelope: Arc::from(field("d")?),
         mailbox: field("q").is_some(),
-        origin: field("o").and_then(|origin| origin.parse().ok()),
+        origins: field("o").map(Origins::parse).unwrap_or_default(),
         before: position(field("p")?)?,
         begins: field("e").and_then(|epoch| epoch.parse().ok()),
         total: (bytes.parse().ok()?, n.parse().ok()?),
@@ -91,7 +91,7 @@ pub(super) fn mail(owner: &Address, epoch: Epoch, message: &[u8]) -> Option<Entr
         address: owner.clone(),
         event_type: EventType::parse(parts.next()?).ok()?,
         envelope: Arc::from(parts.next()?),
-        origin: None,
+        origins: Origins::default(),
     })
 }
 
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(stored.bytes(), ("id 1MESSAGE{\"ä\":\"\\n\"}".len() + "user:größe".len()) as u64);
         let entry = stored.entry("ghijkl".parse().unwrap());
         assert_eq!(entry.cursor.to_string(), "ghijkl-7-0");
-        assert_eq!(entry.origin.unwrap().to_string(), "abcdef-5-2");
+        assert_eq!(entry.origins.to_string(), "abcdef-5-2");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::link::{Conn, Trouble, backoff};
 use super::log::Shared;
 use super::recent::Recent;
 use super::writer::append_again;
-use crate::broker::{Missing, NewEvent, Page, StoreError, Synced};
+use crate::broker::{Missing, NewEvent, Origins, Page, StoreError, Synced};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Cursor, Position};
 use crate::runtime::Tasks;
@@ -87,7 +87,7 @@ struct Task {
     /// `None` until the first look at the log.
     recent: Option<Recent>,
     /// What is still to be appended again.
-    again: Vec<(NewEvent, Cursor)>,
+    again: Vec<(NewEvent, Origins)>,
     /// What the node has yet to be told, in front of the next entries.
     sync: Option<Synced>,
     gap: Option<Missing>,
@@ -294,7 +294,7 @@ impl Task {
     /// Goes over to the history that came after the one that was followed, and takes along what that one lost.
     async fn adopt(&mut self, conn: &mut Conn, meta: &Meta) -> Result<(), Trouble> {
         let old = self.at;
-        let Some((first, to)) = self.translate(conn, meta).await? else {
+        let Some((first, ended, to)) = self.translate(conn, meta).await? else {
             // Nobody knows how the two belong together.
             let resumed_after = meta.bounds(0).start_cursor();
             let gap = Missing { reason: GapReason::Epoch, resumed_after, missed: None };
@@ -331,9 +331,10 @@ impl Task {
             again = self.again.len(),
             "the history of the log has ended and goes on under another epoch"
         );
-        let from = self.sync.map_or(old, |sync| sync.from);
-        let lost = lost || self.sync.is_some_and(|sync| sync.lost);
-        self.sync = Some(Synced { from, to, lost, appended_again: 0 });
+        let told = self.sync.take();
+        let from = told.as_ref().map_or(old, |sync| sync.from);
+        let before = told.iter().flat_map(|sync| sync.ended.iter().copied());
+        self.sync = Some(Synced::new(from, before.chain(ended).collect(), to.epoch));
         self.go_to(to);
         Ok(())
     }
@@ -378,15 +379,21 @@ impl Task {
         Ok(())
     }
 
-    /// Where the cursor stands in the present history, and how its own one ended.
-    async fn translate(&self, conn: &mut Conn, meta: &Meta) -> Result<Option<(End, Cursor)>, Trouble> {
+    /// How the cursor's own history ended, all that have ended since, and where the cursor stands now.
+    async fn translate(
+        &self,
+        conn: &mut Conn,
+        meta: &Meta,
+    ) -> Result<Option<(End, Vec<Cursor>, Cursor)>, Trouble> {
         let Some(first) = self.end_of(conn, self.at.epoch).await? else { return Ok(None) };
+        let mut ended = vec![Cursor::new(self.at.epoch, first.at)];
         let mut at = Cursor::new(first.next, self.at.position.min(first.at));
         for _ in 1..HISTORIES {
             if at.epoch == meta.epoch {
-                return Ok(Some((first, at)));
+                return Ok(Some((first, ended, at)));
             }
             let Some(end) = self.end_of(conn, at.epoch).await? else { return Ok(None) };
+            ended.push(Cursor::new(at.epoch, end.at));
             at = Cursor::new(end.next, at.position.min(end.at));
         }
         Ok(None)

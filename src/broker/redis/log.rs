@@ -241,7 +241,7 @@ impl Redis {
             let (sync, gap) = self.translate(after, &look.meta).await?;
             page.sync = sync;
             page.gap = gap;
-            at = gap.map_or(sync.map_or(after, |sync| sync.to), |gap| gap.resumed_after);
+            at = gap.map_or(page.sync.as_ref().map_or(after, |sync| sync.to), |gap| gap.resumed_after);
             look = self.look(at.position, count).await?;
         }
         if page.gap.is_none()
@@ -298,11 +298,12 @@ impl Redis {
         let Some(first) = self.end_of(from.epoch).await? else {
             return Ok((None, Some(meta.unknown_epoch())));
         };
+        let mut ended = vec![Cursor::new(from.epoch, first.at)];
         let mut at = Cursor::new(first.next, from.position.min(first.at));
         for _ in 1..HISTORIES {
             if at.epoch == meta.epoch {
-                let lost = at.position < from.position;
-                let sync = Synced { from, to: at, lost, appended_again: 0 };
+                let sync = Synced::new(from, ended.into(), meta.epoch);
+                let lost = sync.is_lost();
                 let whole = match self.covered(from.epoch, lost).await? {
                     // More may be gone than any node remembers: then also those are concerned who had not come so far.
                     Some(after) => after <= first.at || from.position >= after,
@@ -312,6 +313,7 @@ impl Redis {
                 return Ok((Some(sync), (!whole).then_some(gap)));
             }
             let Some(end) = self.end_of(at.epoch).await? else { break };
+            ended.push(Cursor::new(at.epoch, end.at));
             at = Cursor::new(end.next, at.position.min(end.at));
         }
         Ok((None, Some(meta.unknown_epoch())))

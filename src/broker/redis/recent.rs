@@ -4,8 +4,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::limits::{RECENT_BYTES, RECENT_ENTRIES};
-use crate::broker::{Entry, NewEvent};
-use crate::protocol::{Cursor, MessageId, Position};
+use crate::broker::{Entry, NewEvent, Origins};
+use crate::protocol::{MessageId, Position};
 
 /// The newest entries that a node has read.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Recent {
     /// Everything after this position is here.
     before: Position,
     /// What the log lost and was read neither again nor forgotten: where it stood.
-    lost: HashMap<MessageId, Cursor>,
+    lost: HashMap<MessageId, Origins>,
 }
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ struct Kept {
 #[derive(Debug)]
 pub(super) struct Lost {
     /// The events in their order, each with its old place.
-    pub(super) events: Vec<(NewEvent, Cursor)>,
+    pub(super) events: Vec<(NewEvent, Origins)>,
     /// Everything after this position of the old history is among them.
     pub(super) after: Position,
 }
@@ -42,8 +42,10 @@ impl Recent {
     /// Remembers an entry, the newest. An entry that was lost and comes again without word of its old place (its
     /// publisher repeated it before any node did) is told it.
     pub(super) fn note(&mut self, entry: &mut Entry, mailbox: bool) {
-        if let Some(origin) = self.lost.remove(&entry.message_id) {
-            entry.origin.get_or_insert(origin);
+        if let Some(origins) = self.lost.remove(&entry.message_id)
+            && entry.origins.places().is_empty()
+        {
+            entry.origins = origins;
         }
         self.bytes += entry.envelope.len();
         self.entries.push_back(Kept { entry: entry.clone(), mailbox });
@@ -60,9 +62,10 @@ impl Recent {
         let gone: Vec<Kept> = self.entries.drain(kept..).collect();
         let events = gone.into_iter().map(|Kept { entry, mailbox }| {
             self.bytes -= entry.envelope.len();
-            self.lost.insert(entry.message_id.clone(), entry.cursor);
-            let Entry { cursor, message_id, address, event_type, envelope, origin: _ } = entry;
-            (NewEvent { message_id, address, event_type, envelope, mailbox }, cursor)
+            let Entry { cursor, message_id, address, event_type, envelope, origins } = entry;
+            let origins = origins.with(cursor);
+            self.lost.insert(message_id.clone(), origins.clone());
+            (NewEvent { message_id, address, event_type, envelope, mailbox }, origins)
         });
         let lost = Lost { events: events.collect(), after: self.before.max(end) };
         self.before = self.before.min(end);
@@ -75,7 +78,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::protocol::{Address, Epoch, EventType};
+    use crate::protocol::{Address, Cursor, Epoch, EventType};
 
     fn at(ms: u64) -> Position {
         Position { ms, seq: 0 }
@@ -88,7 +91,7 @@ mod tests {
             address: Address::All,
             event_type: EventType::parse("MESSAGE").unwrap(),
             envelope: Arc::from("{}"),
-            origin: None,
+            origins: Origins::default(),
         }
     }
 
@@ -107,7 +110,9 @@ mod tests {
         let events: Vec<_> = lost
             .events
             .iter()
-            .map(|(event, origin)| (event.message_id.as_str(), event.mailbox, origin.position.ms))
+            .map(|(event, origins)| {
+                (event.message_id.as_str(), event.mailbox, origins.places()[0].position.ms)
+            })
             .collect();
         assert_eq!(events, [("m4", true, 4), ("m5", false, 5)]);
         assert_eq!(lost.after, at(3));
@@ -128,10 +133,10 @@ mod tests {
         recent.lose(at(1));
         let mut again = entry("m2", 9);
         recent.note(&mut again, false);
-        assert_eq!(again.origin.map(|origin| origin.position), Some(at(2)));
+        assert_eq!(again.origins.places()[0].position, at(2));
         let mut other = entry("m2", 10);
         recent.note(&mut other, false);
-        assert_eq!(other.origin, None);
+        assert_eq!(other.origins, Origins::default());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::limits::UNREAD;
-use crate::broker::NewEvent;
+use crate::broker::{NewEvent, Origins};
 use crate::protocol::{Cursor, MessageId, Position};
 
 /// What was sent and not read back.
@@ -84,16 +84,16 @@ impl Unread {
     }
 
     /// What was acknowledged in a history other than the present one, and is not in the part of it that is left.
-    pub(super) fn lost(&self, present: Cursor, old: Cursor, end: Position) -> Vec<(NewEvent, Cursor)> {
+    pub(super) fn lost(&self, present: Cursor, old: Cursor, end: Position) -> Vec<(NewEvent, Origins)> {
         let inner = self.lock();
         let lost = |at: &Cursor| at.epoch != present.epoch && (at.epoch != old.epoch || at.position > end);
         let mut lost: Vec<_> = inner
             .sent
             .values()
-            .filter_map(|sent| Some((sent.event.clone(), sent.acknowledged.filter(lost)?)))
+            .filter_map(|sent| Some((sent.acknowledged.filter(lost)?, &sent.event)))
             .collect();
-        lost.sort_by_key(|(_, at)| at.position);
-        lost
+        lost.sort_by_key(|(at, _)| at.position);
+        lost.into_iter().map(|(at, event)| (event.clone(), Origins::default().with(at))).collect()
     }
 
     /// How many wait.

@@ -14,7 +14,7 @@ use super::entry::position;
 use super::limits::{BATCH_BYTES, BATCH_EVENTS, CLOSE_PATIENCE, PUBLISH_PATIENCE, WAIT};
 use super::link::{Conn, Trouble, backoff};
 use super::log::{Shared, unix_ms};
-use crate::broker::{AppendError, Appended, Durability, NewEvent, StoreError};
+use crate::broker::{AppendError, Appended, Durability, NewEvent, Origins, StoreError};
 use crate::protocol::{Cursor, Epoch};
 
 /// A publish that waits, and where its answer goes.
@@ -199,7 +199,8 @@ impl Writer {
             shared.unread.sending(&parcel.event);
             parcel.sent.get_or_insert(newest);
         }
-        let events = batch.iter().map(|parcel| (&parcel.event, None));
+        let nowhere = Origins::default();
+        let events = batch.iter().map(|parcel| (&parcel.event, &nowhere));
         let script = append_script(&shared, &conn.term, epoch, events);
         let answer: Vec<String> = match conn.script("append", &script, shared.protections.response).await {
             Ok(answer) => answer,
@@ -296,7 +297,7 @@ pub(super) fn append_script<'a>(
     shared: &'a Shared,
     term: &str,
     epoch: Epoch,
-    events: impl Iterator<Item = (&'a NewEvent, Option<Cursor>)> + Clone,
+    events: impl Iterator<Item = (&'a NewEvent, &'a Origins)> + Clone,
 ) -> ScriptInvocation<'a> {
     let (keys, limits) = (&shared.keys, &shared.limits);
     let window_ms = millis(limits.idempotency_window).max(1);
@@ -315,10 +316,10 @@ pub(super) fn append_script<'a>(
     // A bucket is looked at in its own time and in the next; it must live until the end of that.
     script.arg(window_ms.saturating_mul(3).div_ceil(1_000)).arg(limits.mailbox_max_messages);
     script.arg(limits.mailbox_max_age.as_secs().max(1));
-    for (event, origin) in events {
+    for (event, origins) in events {
         script.arg(event.message_id.as_str()).arg(event.address.to_string()).arg(event.event_type.as_str());
         script.arg(&*event.envelope).arg(if has_mailbox(event) { "1" } else { "0" });
-        script.arg(origin.map_or(String::new(), |origin| origin.to_string()));
+        script.arg(origins.to_string());
     }
     script
 }
@@ -354,7 +355,7 @@ pub(super) async fn append_again(
     shared: &Shared,
     conn: &mut Conn,
     epoch: Epoch,
-    lost: &[(NewEvent, Cursor)],
+    lost: &[(NewEvent, Origins)],
 ) -> Result<bool, Trouble> {
     let mut rest = lost;
     while !rest.is_empty() {
@@ -364,7 +365,7 @@ pub(super) async fn append_again(
             bytes <= BATCH_BYTES
         });
         let (batch, behind) = rest.split_at(fits.count().max(1));
-        let events = batch.iter().map(|(event, origin)| (event, Some(*origin)));
+        let events = batch.iter().map(|(event, origins)| (event, origins));
         let script = append_script(shared, &conn.term, epoch, events);
         let answer: Vec<String> = conn.script("append again", &script, shared.protections.response).await?;
         match understand(shared, conn, epoch, &answer)? {

@@ -83,7 +83,7 @@ impl Snapshot {
 
     fn counters(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let metrics = &self.app.context.metrics;
-        let counters: [(&str, &str, &AtomicU64); 12] = [
+        let counters: [(&str, &str, &AtomicU64); 13] = [
             ("sse_node_messages_sent", "Events written to connections", &metrics.sent),
             ("sse_node_bytes_sent", "Bytes written to connections", &metrics.sent_bytes),
             ("sse_node_messages_published", "Publishes that the log took", &metrics.published),
@@ -94,6 +94,11 @@ impl Snapshot {
             ("sse_node_connections_opened", "Streams opened", &metrics.opened),
             ("sse_node_connections_resumed", "Streams that asked for a replay", &metrics.resumed),
             ("sse_node_replay_pages", "Pages of the log read for replays", &metrics.replay_pages),
+            (
+                "sse_node_syncs",
+                "SYNC events sent: clients told of a history that was lost and repaired",
+                &metrics.syncs,
+            ),
             ("sse_node_mailbox_resent", "Messages sent again from mailboxes", &metrics.mailbox_resent),
             ("sse_node_mailbox_confirmed", "Messages confirmed", &metrics.confirmed),
         ];

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::AppState;
 use super::error::ApiError;
 use super::path::Named;
-use crate::broker::{Appended, Broker, NewEvent};
+use crate::broker::{Appended, Broker, NewEvent, PageLimit};
 use crate::node::mailbox::confirm;
 use crate::protocol::api::{AckRequest, Acked, PublishRequest, Published};
 use crate::protocol::{Address, ClientId, Envelope, EventType, MessageId, NodeId, Topic, UserId};
@@ -93,9 +93,13 @@ pub(crate) async fn ack(State(app): State<Arc<AppState>>, body: Body) -> Result<
         return Err(ApiError::Body("clientId or userId is missing: whose mailbox is meant?".to_owned()));
     }
     let bounds = app.ask(app.broker.bounds()).await?;
-    if cursor.epoch != bounds.epoch {
-        return Err(ApiError::Body(format!("id {} belongs to another history of the log", request.id)));
-    }
+    let cursor = if cursor.epoch == bounds.epoch {
+        cursor
+    } else {
+        let page = app.ask(app.broker.read_after(cursor, PageLimit::entries(1))).await?;
+        let unknown = || ApiError::Body(format!("id {} belongs to another history of the log", request.id));
+        page.sync.ok_or_else(unknown)?.to
+    };
     if cursor.position > bounds.newest {
         // Nobody can have what is not there yet.
         let newest = bounds.newest_cursor();

@@ -16,13 +16,13 @@ use serde::Deserialize;
 use super::AppState;
 use super::error::ApiError;
 use super::listener::Takeover;
-use crate::broker::{Missing, PageLimit};
+use crate::broker::{Missing, PageLimit, Synced};
 use crate::node::close::{CloseCode, close_frame};
 use crate::node::config::RejectMode;
 use crate::node::connections::{AckMode, Connection, Identity};
 use crate::node::feed::Feed;
 use crate::node::mailbox::{confirm_or_repeat, unconfirmed};
-use crate::node::stream::{Backlog, Body, Following, HeartbeatForm, Stream, gap_frame};
+use crate::node::stream::{Backlog, Body, Following, HeartbeatForm, Stream, gap_frame, sync_frame};
 use crate::protocol::api::{ConnectionEvent, GapEvent, GapReason, Resumed};
 use crate::protocol::event::control;
 use crate::protocol::{ClientId, ConnectionId, Cursor, Frame, Resume, Topic, UserId};
@@ -60,6 +60,8 @@ struct Start {
     feed: Feed,
     resumed: Resumed,
     gap: Option<(GapReason, Option<u64>)>,
+    /// The log lost what the client has had, and has it again.
+    sync: Option<Synced>,
 }
 
 impl Start {
@@ -208,9 +210,11 @@ async fn follow(
             })
         }
     };
-    let then = position_frame(from, gap.as_ref(), !entries.is_empty());
-    let id = then.is_empty().then_some(from);
-    let opening = opening(app, &wish.identity, start.resumed, id, overflowed);
+    // After a lost history the client keeps its old cursor until the next event: it says what it has had.
+    let tell = gap.is_some() || start.sync.is_none();
+    let then = if tell { position_frame(from, gap.as_ref(), !entries.is_empty()) } else { Bytes::new() };
+    let id = (tell && then.is_empty()).then_some(from);
+    let opening = opening(app, &wish.identity, &start, id, overflowed);
     let connection = Connection::new(wish.identity, from, wake);
     let following = Following {
         backlog: Backlog { entries, then },
@@ -232,7 +236,7 @@ async fn start(
     reader: crate::node::window::Reader,
 ) -> Result<Start, crate::broker::StoreError> {
     let limits = app.limits.feed;
-    let live = |reader, resumed, gap| Start { feed: Feed::live(reader, limits), resumed, gap };
+    let live = |reader, resumed, gap| Start { feed: Feed::live(reader, limits), resumed, gap, sync: None };
     let cursor = match resume {
         Resume::Live => return Ok(live(reader, Resumed::Live, None)),
         // Nobody knows what this client has seen, so from now on; the gap tells it to fetch what it needs.
@@ -242,14 +246,20 @@ async fn start(
     };
     let feed = Feed::resume(reader, limits, cursor);
     if !feed.is_replaying() {
-        return Ok(Start { feed, resumed: Resumed::Replayed, gap: None });
+        return Ok(Start { feed, resumed: Resumed::Replayed, gap: None, sync: None });
     }
     // Not in the window: the log says whether the cursor is sound.
-    match app.broker.read_after(cursor, PageLimit::entries(1)).await?.gap {
-        None => Ok(Start { feed, resumed: Resumed::Replayed, gap: None }),
+    let page = app.broker.read_after(cursor, PageLimit::entries(1)).await?;
+    let feed = match &page.sync {
+        Some(sync) => feed.translated(sync),
+        None => feed,
+    };
+    let sync = page.sync.filter(Synced::is_lost);
+    match page.gap {
+        None => Ok(Start { feed, resumed: Resumed::Replayed, gap: None, sync }),
         Some(Missing { reason, resumed_after, missed }) => {
             let feed = feed.restart(resumed_after);
-            Ok(Start { feed, resumed: Resumed::Gap, gap: Some((reason, missed)) })
+            Ok(Start { feed, resumed: Resumed::Gap, gap: Some((reason, missed)), sync })
         }
     }
 }
@@ -265,13 +275,7 @@ fn position_frame(from: Cursor, gap: Option<&GapEvent>, has_backlog: bool) -> By
     }
 }
 
-fn opening(
-    app: &AppState,
-    identity: &Identity,
-    resumed: Resumed,
-    id: Option<Cursor>,
-    overflowed: u64,
-) -> Bytes {
+fn opening(app: &AppState, identity: &Identity, start: &Start, id: Option<Cursor>, overflowed: u64) -> Bytes {
     let retry = app.context.timing.retry.base();
     let event = ConnectionEvent {
         connection_id: identity.id.clone(),
@@ -283,12 +287,16 @@ fn opening(
         name: "sse-node".to_owned(),
         enable_cluster: app.broker.is_shared(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        resumed,
+        resumed: start.resumed,
         message: format!("connected to {}", app.name),
     };
     let data = serde_json::to_string(&event).expect("a struct of text and numbers always becomes JSON");
     let mut out = BytesMut::new();
     Frame { retry: Some(retry), id, event: control::CONNECTION, data: &data }.encode_into(&mut out);
+    if let Some(sync) = &start.sync {
+        app.context.metrics.syncs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        out.extend_from_slice(&sync_frame(sync));
+    }
     if overflowed > 0 {
         app.context.metrics.count_gap(GapReason::Overflow);
         let gap = GapEvent {

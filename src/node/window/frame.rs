@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
+use crate::broker::Origins;
 use crate::protocol::{Address, Cursor};
 
 /// One event, encoded once for all connections, with an HTTP/1.1 chunk around it so that most connections can be
@@ -15,6 +16,8 @@ pub(crate) struct WindowFrame {
     pub(crate) cursor: Cursor,
     /// Whom it is for.
     pub(crate) address: Address,
+    /// Where the message stood before it was lost and appended again.
+    pub(crate) origins: Origins,
     pub(super) wire: Bytes,
     chunk_head: usize,
     /// When the tail read it.
@@ -34,6 +37,8 @@ pub(crate) struct FrameOrigin {
     pub(crate) cursor: Cursor,
     /// Whom it is for.
     pub(crate) address: Address,
+    /// Where the message stood before it was lost and appended again.
+    pub(crate) origins: Origins,
     /// When the tail read it.
     pub(crate) tailed_at: Instant,
     /// How long it had been in the log by then, microseconds.
@@ -44,10 +49,11 @@ impl WindowFrame {
     /// A frame around encoded bytes.
     pub(crate) fn new(origin: FrameOrigin, encoded: &[u8]) -> Self {
         let (wire, chunk_head) = chunked(encoded);
-        let FrameOrigin { cursor, address, tailed_at, age_at_tail_us } = origin;
+        let FrameOrigin { cursor, address, origins, tailed_at, age_at_tail_us } = origin;
         Self {
             cursor,
             address,
+            origins,
             wire,
             chunk_head,
             tailed_at,

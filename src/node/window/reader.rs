@@ -6,8 +6,11 @@ use super::frame::WindowFrame;
 use super::shared::Window;
 use super::slots::{Slot, Slots};
 use super::wake::{Wake, lock};
-use crate::broker::Missing;
+use crate::broker::{Missing, Origins, Synced};
 use crate::protocol::{Address, Cursor};
+
+/// Histories of which a reader remembers what it has had: each is a restart or failover of the broker.
+const HISTORIES: usize = 16;
 
 /// A place in the window, and the addresses that it reads for.
 #[derive(Debug)]
@@ -20,6 +23,9 @@ pub(crate) struct Reader {
     pub(super) ordinal: u64,
     /// The log's position up to which everything has been looked at.
     pub(super) cursor: Cursor,
+    /// Up to where it has everything of older histories: what was lost of them and comes again it has had. The newest
+    /// [`HISTORIES`] of them.
+    pub(super) had: Vec<Cursor>,
     /// Nothing for this reader stood between its ordinal and the end of the window when it last looked.
     pub(super) idle: bool,
 }
@@ -31,6 +37,8 @@ pub(crate) enum Taken {
     Frames(Vec<Arc<WindowFrame>>),
     /// The log has a hole here.
     Gap(Missing),
+    /// The history lost what this reader has had of it, and goes on under another epoch.
+    Sync(Synced),
     /// Nothing more for now.
     Idle,
     /// What comes next has left the window: read the log after [`Reader::cursor`].
@@ -76,6 +84,21 @@ impl Reader {
         self.go(ordinal, cursor)
     }
 
+    /// It comes from other histories, and has everything up to its cursor in them.
+    pub(crate) fn come_from(&mut self, sync: &Synced) {
+        self.had.extend(sync.passed());
+        let excess = self.had.len().saturating_sub(HISTORIES);
+        self.had.drain(..excess);
+    }
+
+    /// Whether this reader has had a message, where it stood before it was lost.
+    pub(crate) fn has_had(&self, origins: &Origins) -> bool {
+        let was_there = |origin: &Cursor| {
+            self.had.iter().any(|had| origin.epoch == had.epoch && origin.position <= had.position)
+        };
+        origins.places().iter().any(was_there)
+    }
+
     fn go(&mut self, ordinal: Option<u64>, cursor: Cursor) -> bool {
         let Some(ordinal) = ordinal else { return false };
         self.ordinal = ordinal;
@@ -119,7 +142,25 @@ impl Reader {
                     self.ordinal = ordinal + 1;
                     self.idle = false;
                 }
-                Slot::Gap(_) if !taken.is_empty() => break,
+                // Likewise: it was told by the log itself.
+                Slot::Sync(sync) if sync.to.epoch == self.cursor.epoch => {
+                    self.ordinal = ordinal + 1;
+                    self.idle = false;
+                }
+                Slot::Gap(_) | Slot::Sync(_) if !taken.is_empty() => break,
+                Slot::Sync(sync) => {
+                    self.ordinal = ordinal + 1;
+                    self.idle = false;
+                    // Everything in front of this slot has been looked at; a read of the log may have gone further.
+                    let is_ahead =
+                        self.cursor.epoch == sync.from.epoch && self.cursor.position > sync.from.position;
+                    let sync = if is_ahead { sync.of(self.cursor) } else { sync.clone() };
+                    self.come_from(&sync);
+                    self.cursor = sync.to;
+                    if sync.is_lost() {
+                        return Taken::Sync(sync);
+                    }
+                }
                 Slot::Gap(missing) => {
                     self.ordinal = ordinal + 1;
                     self.cursor = missing.resumed_after;
@@ -131,6 +172,9 @@ impl Reader {
                     self.idle = false;
                     if self.is_new(frame.cursor) {
                         self.cursor = frame.cursor;
+                        if self.has_had(&frame.origins) {
+                            continue;
+                        }
                         taken_bytes += frame.wire.len();
                         taken.push(Arc::clone(frame));
                     }

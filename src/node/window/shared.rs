@@ -86,7 +86,7 @@ impl Window {
         let inner = self.read();
         let (ordinal, cursor) = (inner.end(), inner.tip);
         drop(inner);
-        Reader { window: self.clone(), id, wake, addresses, ordinal, cursor, idle: true }
+        Reader { window: self.clone(), id, wake, addresses, ordinal, cursor, had: Vec::new(), idle: true }
     }
 
     /// Newest position in the window.
@@ -103,10 +103,13 @@ impl Window {
     /// The frame at this position, if it is here.
     pub(crate) fn find(&self, cursor: Cursor) -> Option<Arc<WindowFrame>> {
         let inner = self.read();
-        let index = inner.slots.binary_search_by_key(&cursor.position, |slot| slot.cursor().position).ok()?;
-        match &inner.slots[index] {
+        let behind = inner.after(cursor)?;
+        if behind <= inner.first {
+            return None;
+        }
+        match inner.slot(behind - 1) {
             Slot::Frame(frame) if frame.cursor == cursor => Some(Arc::clone(frame)),
-            Slot::Frame(_) | Slot::Gap(_) => None,
+            Slot::Frame(_) | Slot::Gap(_) | Slot::Sync(_) => None,
         }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::frame::WindowFrame;
-use crate::broker::Missing;
-use crate::protocol::{Address, Cursor};
+use crate::broker::{Missing, Synced};
+use crate::protocol::{Address, Cursor, Epoch};
 
 /// How much the window holds.
 #[derive(Debug, Clone, Copy)]
@@ -17,13 +17,15 @@ pub(crate) struct WindowLimits {
     pub(crate) bytes: usize,
 }
 
-/// A place in the window: an event, or a hole in the log that the tail had to jump over.
+/// A place in the window: an event, a hole in the log that the tail had to jump over, or the end of a history.
 #[derive(Debug, Clone)]
 pub(crate) enum Slot {
     /// An event.
     Frame(Arc<WindowFrame>),
     /// Events are missing here, for every reader.
     Gap(Missing),
+    /// The history ended here, and goes on under another epoch.
+    Sync(Synced),
 }
 
 impl Slot {
@@ -31,13 +33,14 @@ impl Slot {
         match self {
             Self::Frame(frame) => frame.cursor,
             Self::Gap(missing) => missing.resumed_after,
+            Self::Sync(sync) => sync.to,
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
             Self::Frame(frame) => frame.wire.len(),
-            Self::Gap(_) => 0,
+            Self::Gap(_) | Self::Sync(_) => 0,
         }
     }
 }
@@ -49,7 +52,10 @@ pub(super) struct Slots {
     pub(super) slots: VecDeque<Slot>,
     pub(super) bytes: usize,
     by_address: HashMap<Address, VecDeque<u64>>,
-    gaps: VecDeque<u64>,
+    /// Ordinals of what concerns every reader: gaps, and ends of histories.
+    marks: VecDeque<u64>,
+    /// Each history in the window, with the ordinal of its first slot: positions are ordered within one only.
+    histories: VecDeque<(Epoch, u64)>,
     /// Everything after this cursor is here.
     pub(super) start: Cursor,
     /// Newest position here.
@@ -64,7 +70,8 @@ impl Slots {
             slots: VecDeque::new(),
             bytes: 0,
             by_address: HashMap::new(),
-            gaps: VecDeque::new(),
+            marks: VecDeque::new(),
+            histories: VecDeque::new(),
             start: tip,
             tip,
         }
@@ -87,7 +94,11 @@ impl Slots {
             Slot::Frame(frame) => {
                 self.by_address.entry(frame.address.clone()).or_default().push_back(ordinal);
             }
-            Slot::Gap(_) => self.gaps.push_back(ordinal),
+            Slot::Gap(_) | Slot::Sync(_) => self.marks.push_back(ordinal),
+        }
+        let epoch = slot.cursor().epoch;
+        if self.histories.back().is_none_or(|(newest, _)| *newest != epoch) {
+            self.histories.push_back((epoch, ordinal));
         }
         self.bytes += slot.bytes();
         self.tip = slot.cursor();
@@ -103,9 +114,12 @@ impl Slots {
             self.start = slot.cursor();
             match &slot {
                 Slot::Frame(frame) => self.forget(&frame.address),
-                Slot::Gap(_) => {
-                    self.gaps.pop_front();
+                Slot::Gap(_) | Slot::Sync(_) => {
+                    self.marks.pop_front();
                 }
+            }
+            if self.histories.get(1).is_some_and(|(_, begin)| *begin <= self.first) {
+                self.histories.pop_front();
             }
         }
     }
@@ -128,7 +142,7 @@ impl Slots {
         };
         let addressed = addresses.iter().filter_map(|address| first_from(self.by_address.get(address)?));
         let to_all = self.by_address.get(&Address::All).and_then(first_from);
-        addressed.chain(to_all).chain(first_from(&self.gaps)).min()
+        addressed.chain(to_all).chain(first_from(&self.marks)).min()
     }
 
     /// The ordinal behind this cursor, if everything after the cursor is here.
@@ -139,12 +153,24 @@ impl Slots {
         if cursor == self.start {
             return Some(self.first);
         }
-        // A jump of the tail may change the epoch within the window; positions are ordered within one epoch only.
-        let same_epoch = |slot: &Slot| slot.cursor().epoch == cursor.epoch;
-        if !(self.slots.front().is_some_and(same_epoch) && self.slots.back().is_some_and(same_epoch)) {
-            return None;
+        let (begin, end) = self.history(cursor.epoch)?;
+        let (mut low, mut high) = (begin, end);
+        // The first slot of this history that does not come before the cursor.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.slot(middle).cursor().position < cursor.position {
+                low = middle + 1
+            } else {
+                high = middle
+            }
         }
-        let found = self.slots.binary_search_by_key(&cursor.position, |slot| slot.cursor().position);
-        found.ok().map(|index| self.first + index as u64 + 1)
+        (low < end && self.slot(low).cursor() == cursor).then_some(low + 1)
+    }
+
+    /// Ordinals of the slots of a history: the first, and the one behind the last.
+    fn history(&self, epoch: Epoch) -> Option<(u64, u64)> {
+        let index = self.histories.iter().position(|(known, _)| *known == epoch)?;
+        let end = self.histories.get(index + 1).map_or(self.end(), |(_, begin)| *begin);
+        Some((self.histories[index].1.max(self.first), end))
     }
 }

@@ -76,7 +76,7 @@ impl Readers {
     pub(super) fn wake(&self, slot: &Slot, pending: Pending) {
         let concerned = match slot {
             Slot::Frame(frame) if frame.address != Address::All => self.by_address.get(&frame.address),
-            Slot::Frame(_) | Slot::Gap(_) => Some(&self.all),
+            Slot::Frame(_) | Slot::Gap(_) | Slot::Sync(_) => Some(&self.all),
         };
         for wake in concerned.into_iter().flat_map(HashMap::values) {
             wake.offer(pending);
