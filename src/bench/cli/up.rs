@@ -35,7 +35,8 @@ pub(super) async fn run(args: &UpArgs, interrupt: &CancellationToken) -> Result<
     output::print(&describe(&site, &spec))?;
     tracing::info!("up; ^C ends it");
     interrupt.cancelled().await;
-    let unclean = site.stop(STOP_GRACE).await;
+    let mut unclean = site.crashes();
+    unclean.extend(site.stop(STOP_GRACE).await);
     if unclean.is_empty() {
         return Ok(Exit::Pass.code());
     }

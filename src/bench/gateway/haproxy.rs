@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::{Layout, LbPolicy};
 
-/// Open files besides two for each connection are HAProxy's own to count.
 pub(super) fn arguments(config: &Path) -> Vec<String> {
     // In the foreground, and no worker that would outlive a master that is killed.
     vec!["-db".to_owned(), "-f".to_owned(), config.display().to_string()]

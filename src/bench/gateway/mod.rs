@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::cluster::program::{MissingProgram, Program};
 use super::cluster::{Launch, NodeError, NodeHandle, NodeTask, Order, Probe, Readiness, ports};
 use super::scenario::{Lb, LbKind, LbPolicy};
+use crate::runtime::rlimit;
 
 const NGINX: Program = Program { name: "nginx", package: "nginx-light" };
 const HAPROXY: Program = Program { name: "haproxy", package: "haproxy" };
@@ -25,6 +26,8 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 const TRIES: usize = 3;
 /// What a balancer should be able to carry whatever the scenario needs.
 const CONNECTIONS_MIN: u64 = 1_024;
+/// Its open files besides two for each connection: one to the client, one to the node.
+const FILES_BESIDES: u64 = 256;
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -136,6 +139,12 @@ impl Gateway {
     }
 }
 
+/// Open files of a balancer that carries so many connections.
+#[must_use]
+pub fn open_files(connections: u64) -> u64 {
+    connections.saturating_mul(2).saturating_add(FILES_BESIDES)
+}
+
 /// Writes the configuration; how to start with it.
 async fn launch(spec: &GatewaySpec, listen: SocketAddr) -> Result<Launch, GatewayError> {
     let nodes: Vec<&str> = spec.nodes.iter().map(|base| host_of(base)).collect::<Result<_, _>>()?;
@@ -150,7 +159,8 @@ async fn launch(spec: &GatewaySpec, listen: SocketAddr) -> Result<Launch, Gatewa
     };
     std::fs::create_dir_all(&dir).map_err(failed(&dir))?;
     let dir = std::path::absolute(&dir).map_err(failed(&dir))?;
-    let connections = spec.connections.max(CONNECTIONS_MIN);
+    let possible = rlimit::raise_open_files().saturating_sub(FILES_BESIDES) / 2;
+    let connections = spec.connections.max(CONNECTIONS_MIN).min(possible);
     let layout = Layout { listen, nodes: &nodes, policy: spec.lb.policy, connections, dir: &dir };
     let path = dir.join(format!("{name}.conf"));
     let (text, args) = match spec.lb.kind {

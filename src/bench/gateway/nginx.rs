@@ -8,15 +8,13 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::{Layout, LbPolicy};
+use super::{Layout, LbPolicy, open_files};
 
 /// Features of nginx that have directories of their own, by the names of their directives and of their modules.
 /// Without a directory below the run's, nginx takes a system's, which only root may write to.
 const TEMPORARY: [&str; 3] = ["fastcgi", "uwsgi", "scgi"];
 /// `nginx -V` only prints.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
-/// Open files besides two for each connection.
-const FILES_BESIDES: u64 = 256;
 /// What a client is told that no node can serve: the code of a node that leaves.
 const CLOSE: &str = r#"{\"code\":3001,\"reason\":\"no node answers\",\"reconnect\":true,\"retryMs\":1000}"#;
 
@@ -38,7 +36,8 @@ pub(super) async fn temporary_paths(program: &Path) -> Vec<&'static str> {
 
 pub(super) fn config(layout: &Layout<'_>, temporary: &[&str]) -> String {
     let dir = layout.dir.display();
-    let connections = layout.connections.saturating_mul(2).saturating_add(FILES_BESIDES);
+    // To nginx both ends are connections.
+    let connections = open_files(layout.connections);
     let temporary: String = ["client_body", "proxy"]
         .iter()
         .chain(temporary)

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::bench::scenario::LbKind;
+use crate::protocol::Address;
 
 use super::{AddressId, FaultAction, Joins, Plan, PublisherPlan};
 
@@ -83,7 +84,11 @@ impl Plan {
         for subscriber in &self.subscribers {
             for address in &subscriber.addresses {
                 let crowd = crowds.entry(*address).or_default();
-                crowd.joins.push(joins_at(subscriber.joins));
+                // What waits in a mailbox is delivered to who comes later.
+                let waits = self.groups[usize::from(subscriber.group.0)].mailbox
+                    && matches!(self.address(*address), Some(Address::User(_) | Address::Client(_)));
+                let joins = if waits { Duration::ZERO } else { joins_at(subscriber.joins) };
+                crowd.joins.push(joins);
                 crowd.leaves.extend(subscriber.leaves);
             }
         }

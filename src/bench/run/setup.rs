@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::bench::doctor::{self, Limits, Need};
+use crate::bench::gateway;
 use crate::bench::plan::{FaultAction, Joins, Plan};
-use crate::bench::scenario;
+use crate::bench::scenario::{self, LbKind};
 use crate::bench::site::{Site, SiteError, SiteSpec};
 use crate::bench::swarm::Ground;
 use crate::bench::verdict::Exit;
@@ -73,6 +74,13 @@ pub(super) fn check(plan: &Plan, limits: &Limits) -> Result<(), RunError> {
         doctor::open_files(limits, Need { clients: budget.clients, publishes, nodes: plan.doors() });
     if let Some(fix) = finding.fix {
         let found = format!("{} {}", finding.what, finding.found);
+        return Err(RunError::Limits { found, fix });
+    }
+    let through_balancer = gateway::open_files(budget.clients + publishes);
+    if plan.lb.kind != LbKind::Swarm && through_balancer > limits.open_files {
+        let found = format!("open files {}, {through_balancer} needed by the balancer", limits.open_files);
+        let fix =
+            format!("ulimit -n {through_balancer} in this shell, or fewer clients with --clients-scale");
         return Err(RunError::Limits { found, fix });
     }
     if let scenario::Cluster::Attach(_) = plan.cluster {

@@ -6,5 +6,6 @@ mod command_line;
 mod faults;
 mod harness;
 mod redis;
+mod site;
 mod small_node;
 mod strangers;
