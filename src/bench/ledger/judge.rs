@@ -140,7 +140,7 @@ impl<'a> Bench<'a> {
 
     fn judge_subscriber(&mut self, subscriber: &'a SubscriberLedger) {
         let owed = Owed::new(self.evidence.plan.verify.delivery, subscriber);
-        let mail = owed.from_the_mailbox();
+        let mail = owed.of_the_mailbox();
         for address in subscriber.addresses() {
             for sent in self.by_address.get(address).into_iter().flatten() {
                 let owed = if self.is_mail(subscriber, *address, sent) { &mail } else { &owed };

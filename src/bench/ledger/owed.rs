@@ -50,7 +50,7 @@ impl Owed {
 
     /// What was put into a mailbox is owed from the beginning of the run on, though the subscriber came later: at least
     /// once, whatever else is promised.
-    pub(super) fn from_the_mailbox(&self) -> Self {
+    pub(super) fn of_the_mailbox(&self) -> Self {
         let whole = self.whole.map(|(_, end)| (RunTime::ZERO, end));
         let acknowledged_by = self.spans.last().map(|span| span.acknowledged_by);
         let spans = acknowledged_by.map(|acknowledged_by| Span { from: RunTime::ZERO, acknowledged_by });
