@@ -22,6 +22,7 @@ mod mailbox;
 mod metrics;
 #[expect(clippy::module_inception, reason = "the node itself, in the room of the node")]
 mod node;
+mod quiet;
 #[cfg(test)]
 mod simulation;
 mod stream;

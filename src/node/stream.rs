@@ -17,11 +17,11 @@ use super::feed::{Accepted, Feed, Step};
 use super::limits::TAIL_PAUSE;
 use super::mailbox::{confirm_or_repeat, unconfirmed};
 use super::metrics::Metrics;
+use super::quiet::Quiet;
 use super::window::{Window, WindowFrame};
 use super::writer::{SocketWriter, StreamEnd, WriteError};
 use crate::broker::{Broker, Entry, Missing, Page, PageLimit, Synced};
 use crate::protocol::api::{GapEvent, SyncEvent};
-use crate::protocol::encode::HEARTBEAT;
 use crate::protocol::event::control;
 use crate::protocol::{Address, Cursor, Frame};
 
@@ -449,55 +449,4 @@ pub(crate) fn sync_frame(sync: &Synced) -> Bytes {
     };
     let data = serde_json::to_string(&event).expect("a struct of text and numbers always becomes JSON");
     Frame { retry: None, id: None, event: control::SYNC, data: &data }.encode()
-}
-
-/// What a quiet stream is sent, and when.
-struct Quiet {
-    timing: StreamTiming,
-    heartbeat_at: Instant,
-    cursor_at: Instant,
-    /// The position that the client knows.
-    told: Cursor,
-}
-
-impl Quiet {
-    fn new(now: Instant, told: Cursor, timing: StreamTiming) -> Self {
-        Self { timing, heartbeat_at: now + timing.heartbeat, cursor_at: now + timing.cursor, told }
-    }
-
-    fn next(&self) -> Instant {
-        self.heartbeat_at.min(self.cursor_at)
-    }
-
-    /// Something was written, the last of it at this position. What a stream has looked at and what it was told are
-    /// two things: a page of a replay may hold nothing for it.
-    fn wrote(&mut self, now: Instant, told: Option<Cursor>) {
-        let Some(told) = told else { return };
-        self.heartbeat_at = now + self.timing.heartbeat;
-        self.cursor_at = now + self.timing.cursor;
-        self.told = told;
-    }
-
-    fn due(&mut self, now: Instant, cursor: Cursor, form: HeartbeatForm) -> Option<Bytes> {
-        let mut out = BytesMut::new();
-        if now >= self.cursor_at {
-            self.cursor_at = now + self.timing.cursor;
-            if cursor != self.told {
-                self.told = cursor;
-                Frame { retry: None, id: Some(cursor), event: control::CURSOR, data: "" }
-                    .encode_into(&mut out);
-            }
-        }
-        if now >= self.heartbeat_at {
-            self.heartbeat_at = now + self.timing.heartbeat;
-            match form {
-                HeartbeatForm::Comment => out.extend_from_slice(HEARTBEAT),
-                HeartbeatForm::Event => {
-                    Frame { retry: None, id: None, event: control::HEARTBEAT, data: "{}" }
-                        .encode_into(&mut out);
-                }
-            }
-        }
-        (!out.is_empty()).then(|| out.freeze())
-    }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::entry::{Raw, id, position, stored};
-use super::history::{End, FIELDS, Meta};
+use super::history::{End, FIELDS, Meta, Way};
 use super::limits::{
     BLOCK, BLOCK_GRACE, HISTORIES, PACED_BELOW, PAGES, PRELOAD, RANGE_COUNT, READ_COUNT, READ_PAUSE,
 };
@@ -20,7 +20,7 @@ use super::recent::Recent;
 use super::writer::append_again;
 use crate::broker::{Missing, NewEvent, Origins, Page, StoreError, Synced};
 use crate::protocol::api::GapReason;
-use crate::protocol::{Cursor, Position};
+use crate::protocol::{Cursor, Epoch, Position};
 use crate::runtime::Tasks;
 
 /// About how many bytes one read may bring.
@@ -30,7 +30,7 @@ const READ_BYTES: u64 = 4 << 20;
 pub struct Follower {
     pages: mpsc::Receiver<Result<Page, StoreError>>,
     /// Starts with the first question: before that nobody waits for anything.
-    task: Option<(Task, Tasks)>,
+    task: Option<Box<(Task, Tasks)>>,
     /// What was received and not handed out.
     rest: Page,
 }
@@ -43,7 +43,8 @@ impl std::fmt::Debug for Follower {
 
 impl Follower {
     pub(in crate::broker) async fn next(&mut self, limit: usize) -> Result<Page, StoreError> {
-        if let Some((task, tasks)) = self.task.take() {
+        if let Some(begin) = self.task.take() {
+            let (task, tasks) = *begin;
             let token = tasks.token().clone();
             tasks.spawn("redis follower", task.run(token));
         }
@@ -74,7 +75,7 @@ pub(super) fn start(shared: &Arc<Shared>, after: Cursor, tasks: &Tasks) -> Follo
         in_trouble: false,
         mean_bytes: 1,
     };
-    Follower { pages, task: Some((task, tasks.clone())), rest: Page::default() }
+    Follower { pages, task: Some(Box::new((task, tasks.clone()))), rest: Page::default() }
 }
 
 struct Task {
@@ -294,7 +295,7 @@ impl Task {
     /// Goes over to the history that came after the one that was followed, and takes along what that one lost.
     async fn adopt(&mut self, conn: &mut Conn, meta: &Meta) -> Result<(), Trouble> {
         let old = self.at;
-        let Some((first, ended, to)) = self.translate(conn, meta).await? else {
+        let Some(ended) = self.ended(conn, meta.epoch).await? else {
             // Nobody knows how the two belong together.
             let resumed_after = meta.bounds(0).start_cursor();
             let gap = Missing { reason: GapReason::Epoch, resumed_after, missed: None };
@@ -303,7 +304,9 @@ impl Task {
             self.gap = Some(gap);
             return Ok(());
         };
-        let lost = old.position > to.position;
+        let first = ended[0].position;
+        let sync = Synced::new(old, ended.into(), meta.epoch);
+        let (to, lost) = (sync.to, sync.is_lost());
         self.shared.counters.epochs.fetch_add(1, Ordering::Relaxed);
         if let Some(recent) = &mut self.recent {
             let gone = recent.lose(to.position);
@@ -318,7 +321,7 @@ impl Task {
         if self.shared.protections.read_back {
             let known: std::collections::HashSet<_> =
                 self.again.iter().map(|(event, _)| event.message_id.clone()).collect();
-            let unread = self.shared.unread.lost(to, old, first.at);
+            let unread = self.shared.unread.lost(to, old, first);
             let unread: Vec<_> =
                 unread.into_iter().filter(|(event, _)| !known.contains(&event.message_id)).collect();
             self.shared.counters.republished.fetch_add(unread.len() as u64, Ordering::Relaxed);
@@ -331,10 +334,13 @@ impl Task {
             again = self.again.len(),
             "the history of the log has ended and goes on under another epoch"
         );
-        let told = self.sync.take();
-        let from = told.as_ref().map_or(old, |sync| sync.from);
-        let before = told.iter().flat_map(|sync| sync.ended.iter().copied());
-        self.sync = Some(Synced::new(from, before.chain(ended).collect(), to.epoch));
+        self.sync = Some(match self.sync.take() {
+            None => sync,
+            Some(told) => {
+                let both = told.ended.iter().chain(sync.ended.iter()).copied();
+                Synced::new(told.from, both.collect(), to.epoch)
+            }
+        });
         self.go_to(to);
         Ok(())
     }
@@ -379,28 +385,17 @@ impl Task {
         Ok(())
     }
 
-    /// How the cursor's own history ended, all that have ended since, and where the cursor stands now.
-    async fn translate(
-        &self,
-        conn: &mut Conn,
-        meta: &Meta,
-    ) -> Result<Option<(End, Vec<Cursor>, Cursor)>, Trouble> {
-        let Some(first) = self.end_of(conn, self.at.epoch).await? else { return Ok(None) };
-        let mut ended = vec![Cursor::new(self.at.epoch, first.at)];
-        let mut at = Cursor::new(first.next, self.at.position.min(first.at));
-        for _ in 1..HISTORIES {
-            if at.epoch == meta.epoch {
-                return Ok(Some((first, ended, at)));
-            }
-            let Some(end) = self.end_of(conn, at.epoch).await? else { return Ok(None) };
-            ended.push(Cursor::new(at.epoch, end.at));
-            at = Cursor::new(end.next, at.position.min(end.at));
+    /// The histories that have ended from the one that was followed to the present.
+    async fn ended(&self, conn: &mut Conn, present: Epoch) -> Result<Option<Vec<Cursor>>, Trouble> {
+        let mut way = Way::new(self.at.epoch, present);
+        while let Some(epoch) = way.open() {
+            way.go(self.end_of(conn, epoch).await?);
         }
-        Ok(None)
+        Ok(way.ended())
     }
 
     /// How a history ended. One that this node lived in and that the log does not know was lost as a whole.
-    async fn end_of(&self, conn: &mut Conn, epoch: crate::protocol::Epoch) -> Result<Option<End>, Trouble> {
+    async fn end_of(&self, conn: &mut Conn, epoch: Epoch) -> Result<Option<End>, Trouble> {
         let (keys, response) = (&self.shared.keys, self.shared.protections.response);
         let mut get = redis::cmd("HGET");
         get.arg(&keys.meta).arg(format!("end:{epoch}"));

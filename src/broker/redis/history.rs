@@ -2,6 +2,7 @@
 //! what the server said is an argument. Read [`Meta::missing`] first.
 
 use super::entry::{Raw, position, stored};
+use super::limits::HISTORIES;
 use crate::broker::{Bounds, Missing};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Cursor, Epoch, Position};
@@ -121,6 +122,39 @@ impl End {
     }
 }
 
+/// The way from one history to the present: asks for the end of one history after the other.
+#[derive(Debug)]
+pub(super) struct Way {
+    at: Option<Epoch>,
+    present: Epoch,
+    ended: Vec<Cursor>,
+}
+
+impl Way {
+    pub(super) fn new(from: Epoch, present: Epoch) -> Self {
+        Self { at: Some(from), present, ended: Vec::new() }
+    }
+
+    /// The history whose end is to be found out next; `None` where the way is over.
+    pub(super) fn open(&self) -> Option<Epoch> {
+        self.at.filter(|epoch| *epoch != self.present && self.ended.len() < HISTORIES)
+    }
+
+    /// How that history ended, if anybody knows.
+    pub(super) fn go(&mut self, end: Option<End>) {
+        if let (Some(epoch), Some(end)) = (self.at, end) {
+            self.ended.push(Cursor::new(epoch, end.at));
+        }
+        self.at = end.map(|end| end.next);
+    }
+
+    /// The histories that ended, oldest first, each with the newest position that is left of it. `None` where nobody
+    /// knows how they belong to the present one.
+    pub(super) fn ended(self) -> Option<Vec<Cursor>> {
+        (self.at == Some(self.present)).then_some(self.ended)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +202,22 @@ mod tests {
         check(&log, 0, None, Some((GapReason::Trimmed, 9, Some(9))));
         check(&meta(None, 0), 0, None, None);
         assert_eq!(log.bounds(0).length, 0);
+    }
+
+    #[test]
+    fn histories_are_followed_to_the_present_and_not_for_ever() {
+        let walk = |present: u64| {
+            let mut way = Way::new(Epoch::from_random(2), Epoch::from_random(present));
+            while let Some(epoch) = way.open() {
+                let known = (1..100).find(|known| Epoch::from_random(*known) == epoch);
+                way.go(known.map(|known| End { at: at(known), next: Epoch::from_random(known + 1) }));
+            }
+            way.ended().map(|ended| ended.iter().map(|end| end.position.ms).collect::<Vec<_>>())
+        };
+        assert_eq!(walk(4), Some(vec![2, 3]));
+        assert_eq!(walk(2 + HISTORIES as u64).map(|ended| ended.len()), Some(HISTORIES));
+        assert_eq!(walk(3 + HISTORIES as u64), None);
+        assert_eq!(walk(1), None, "nobody knows how the last one ended");
     }
 
     #[test]

@@ -165,8 +165,8 @@ impl Finder {
         Err(last.unwrap_or_else(|| self.error("find the master", "nobody knows where it is")))
     }
 
-    fn error(&self, operation: &'static str, cause: impl ToString) -> StoreError {
-        StoreError { operation, place: self.place(), cause: cause.to_string() }
+    fn error(&self, operation: &'static str, cause: &str) -> StoreError {
+        StoreError { operation, place: self.place(), cause: cause.to_owned() }
     }
 
     /// Where the log may be, the likeliest first.
@@ -245,8 +245,8 @@ impl Finder {
         };
         match tokio::time::timeout(ASK, asked).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(asked_in_vain(server, error)),
-            Err(_) => Err(asked_in_vain(server, "no answer in time")),
+            Ok(Err(error)) => Err(asked_in_vain(server, &error)),
+            Err(_) => Err(asked_in_vain(server, &"no answer in time")),
         }
     }
 
@@ -310,7 +310,7 @@ impl Finder {
     }
 }
 
-fn asked_in_vain(server: &Server, cause: impl ToString) -> StoreError {
+fn asked_in_vain(server: &Server, cause: &dyn std::fmt::Display) -> StoreError {
     StoreError { operation: "ask for the master", place: server.to_string(), cause: cause.to_string() }
 }
 

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 use super::entry::{Raw, id, mail, position, stored};
 use super::follower::{self, Follower};
-use super::history::{End, FIELDS, Meta};
+use super::history::{End, FIELDS, Meta, Way};
 use super::keys::Keys;
-use super::limits::{HISTORIES, Protections, RANGE_COUNT, READ_COUNT, REPAIR_LOOK, REPAIR_WAIT};
+use super::limits::{Protections, RANGE_COUNT, READ_COUNT, REPAIR_LOOK, REPAIR_WAIT};
 use super::link::{Conn, Finder, Line, Trouble};
 use super::scripts::Scripts;
 use super::unread::Unread;
@@ -101,8 +101,8 @@ impl Shared {
         Trouble::Broken(StoreError { operation, place: conn.place.to_string(), cause })
     }
 
-    fn error(&self, operation: &'static str, cause: impl ToString) -> StoreError {
-        StoreError { operation, place: self.finder.place(), cause: cause.to_string() }
+    fn error(&self, operation: &'static str, cause: &str) -> StoreError {
+        StoreError { operation, place: self.finder.place(), cause: cause.to_owned() }
     }
 }
 
@@ -295,31 +295,23 @@ impl Redis {
         from: Cursor,
         meta: &Meta,
     ) -> Result<(Option<Synced>, Option<Missing>), StoreError> {
-        let Some(first) = self.end_of(from.epoch).await? else {
-            return Ok((None, Some(meta.unknown_epoch())));
-        };
-        let mut ended = vec![Cursor::new(from.epoch, first.at)];
-        let mut at = Cursor::new(first.next, from.position.min(first.at));
-        for _ in 1..HISTORIES {
-            if at.epoch == meta.epoch {
-                let sync = Synced::new(from, ended.into(), meta.epoch);
-                let lost = sync.is_lost();
-                let whole = match self.covered(from.epoch, lost).await? {
-                    // More may be gone than any node remembers: then also those are concerned who had not come so far.
-                    Some(after) => after <= first.at || from.position >= after,
-                    None => !lost,
-                };
-                let gap = Missing { reason: GapReason::Rollback, resumed_after: at, missed: None };
-                return Ok((Some(sync), (!whole).then_some(gap)));
-            }
-            let Some(end) = self.end_of(at.epoch).await? else { break };
-            ended.push(Cursor::new(at.epoch, end.at));
-            at = Cursor::new(end.next, at.position.min(end.at));
+        let mut way = Way::new(from.epoch, meta.epoch);
+        while let Some(epoch) = way.open() {
+            way.go(self.end_of(epoch).await?);
         }
-        Ok((None, Some(meta.unknown_epoch())))
+        let Some(ended) = way.ended() else { return Ok((None, Some(meta.unknown_epoch()))) };
+        let first = ended[0].position;
+        let sync = Synced::new(from, ended.into(), meta.epoch);
+        let whole = match self.covered(from.epoch, sync.is_lost()).await? {
+            // More may be gone than any node remembers: then also those are concerned who had not come so far.
+            Some(after) => after <= first || from.position >= after,
+            None => !sync.is_lost(),
+        };
+        let gap = Missing { reason: GapReason::Rollback, resumed_after: sync.to, missed: None };
+        Ok((Some(sync), (!whole).then_some(gap)))
     }
 
-    pub(super) async fn end_of(&self, epoch: Epoch) -> Result<Option<End>, StoreError> {
+    async fn end_of(&self, epoch: Epoch) -> Result<Option<End>, StoreError> {
         let mut get = redis::cmd("HGET");
         get.arg(&self.shared.keys.meta).arg(format!("end:{epoch}"));
         let end: Option<String> = self.shared.line.query("read the end of a history", &get).await?;

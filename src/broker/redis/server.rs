@@ -235,3 +235,126 @@ fn sentinel(master: u16) -> Server {
     std::fs::write(dir.path().join("s.conf"), config).unwrap();
     Server::spawn("redis-sentinel", port, vec!["s.conf".to_owned()], dir)
 }
+
+/// A Redis Cluster: three masters, each with a replica.
+#[derive(Debug)]
+pub(in crate::broker) struct Members {
+    pub(in crate::broker) servers: Vec<Server>,
+}
+
+impl Members {
+    pub(in crate::broker) fn start() -> Self {
+        let servers: Vec<_> = (0..6)
+            .map(|_| {
+                let bus = free_port().to_string();
+                let own =
+                    ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", &bus];
+                Server::start(&own)
+            })
+            .collect();
+        let mut create = Command::new("redis-cli");
+        create.args(["--cluster", "create"]).args(servers.iter().map(Server::address));
+        let output = create.args(["--cluster-replicas", "1", "--cluster-yes"]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let all = Self { servers };
+        eventually("a cluster", || {
+            let is_ok = |server: &Server| server.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok");
+            let in_step =
+                |server: &Server| !server.cli(&["INFO", "replication"]).contains("master_link_status:down");
+            all.servers.iter().all(|server| is_ok(server) && in_step(server))
+        });
+        all
+    }
+
+    pub(in crate::broker) fn url(&self) -> String {
+        let seeds: Vec<_> = self.servers.iter().map(Server::address).collect();
+        format!("redis+cluster://{}", seeds.join(","))
+    }
+
+    /// Lines of CLUSTER NODES as this member sees them.
+    fn nodes(&self, member: usize) -> Vec<Vec<String>> {
+        let told = self.servers[member].cli(&["CLUSTER", "NODES"]);
+        told.lines().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
+    }
+
+    fn index_at(&self, address: &str) -> usize {
+        let port: u16 = address.split(['@', ':']).nth(1).unwrap().parse().unwrap();
+        self.servers.iter().position(|server| server.port == port).unwrap()
+    }
+
+    fn log_slot(&self, member: usize) -> u16 {
+        self.servers[member].cli(&["CLUSTER", "KEYSLOT", "{sse}:log"]).trim().parse().unwrap()
+    }
+
+    /// Which server owns the slot of the log.
+    pub(in crate::broker) fn owner(&self) -> usize {
+        self.owner_as_told_by(0).unwrap()
+    }
+
+    /// Whether this server owns the slot of the log, also while members disagree about it.
+    pub(in crate::broker) fn is_owner(&self, member: usize) -> bool {
+        self.owner_as_told_by(0) == Some(member)
+    }
+
+    /// As seen by a member other than this one.
+    pub(in crate::broker) fn owner_seen_by_others(&self, but: usize) -> Option<usize> {
+        self.owner_as_told_by(usize::from(but == 0))
+    }
+
+    fn owner_as_told_by(&self, member: usize) -> Option<usize> {
+        let slot = self.log_slot(member);
+        let covers = |range: &String| {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            first.parse::<u16>().is_ok_and(|first| first <= slot)
+                && last.parse::<u16>().is_ok_and(|last| slot <= last)
+        };
+        let nodes = self.nodes(member);
+        let owner = nodes.iter().find(|node| {
+            node[2].contains("master") && !node[2].contains("fail") && node[8..].iter().any(covers)
+        })?;
+        Some(self.index_at(&owner[1]))
+    }
+
+    fn id(&self, member: usize) -> String {
+        self.servers[member].cli(&["CLUSTER", "MYID"]).trim().to_owned()
+    }
+
+    pub(in crate::broker) fn replica_of(&self, member: usize) -> usize {
+        let id = self.id(member);
+        let nodes = self.nodes(member);
+        self.index_at(&nodes.iter().find(|node| node[3] == id).unwrap()[1])
+    }
+
+    pub(in crate::broker) fn other_master(&self, member: usize) -> usize {
+        let nodes = self.nodes(member);
+        let masters = nodes.iter().filter(|node| node[2].contains("master"));
+        masters.map(|node| self.index_at(&node[1])).find(|other| *other != member).unwrap()
+    }
+
+    /// Moves the slot of the log, key by key, as `redis-cli --cluster reshard` does.
+    pub(in crate::broker) fn move_log_slot(&self, from: usize, to: usize) {
+        let (slot, from_id, to_id) = (self.log_slot(from).to_string(), self.id(from), self.id(to));
+        let (source, target) = (&self.servers[from], &self.servers[to]);
+        target.cli(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
+        source.cli(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+        eventually("an empty slot", || {
+            let keys = source.cli(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
+            let keys: Vec<_> = keys.lines().filter(|key| !key.is_empty()).collect();
+            if keys.is_empty() {
+                return true;
+            }
+            let port = target.port.to_string();
+            let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+            migrate.extend(&keys);
+            source.cli(&migrate);
+            false
+        });
+        for server in [target, source] {
+            server.cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
+        }
+        eventually("one opinion about the owner", || {
+            let mut members = 0..self.servers.len();
+            members.all(|member| self.owner_as_told_by(member) == Some(to))
+        });
+    }
+}

@@ -128,7 +128,7 @@ fn all_problems_are_told_at_once_with_place_value_and_what_is_allowed() {
         ("max-conections", "did you mean max-connections?"),
         ("--id \"a/b\"", "allowed are 1 to 128 bytes"),
         ("--listen \"localhost\"", "127.0.0.1:8080"),
-        ("SSE_NODE_BROKER \"kafka://h\"", "memory: and file:DIR"),
+        ("SSE_NODE_BROKER \"kafka://h\"", "allowed are memory:, file:DIR, redis://"),
         ("retry in node.toml \"soon\"", "with a unit"),
         ("SSE_NODE_WINDOW_BYTES \"huge\"", "64MiB"),
         ("drain-close in node.toml \"softly\"", "abort and clean"),

@@ -159,9 +159,9 @@ impl Slots {
         while low < high {
             let middle = low + (high - low) / 2;
             if self.slot(middle).cursor().position < cursor.position {
-                low = middle + 1
+                low = middle + 1;
             } else {
-                high = middle
+                high = middle;
             }
         }
         (low < end && self.slot(low).cursor() == cursor).then_some(low + 1)

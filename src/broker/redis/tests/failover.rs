@@ -1,0 +1,151 @@
+//! A master behind sentinels that dies, or stands still, while its replica lags.
+
+use rustix::process::Signal;
+
+use super::load::{Load, Outcome};
+use super::plain;
+use crate::broker::redis::limits::Protections;
+use crate::broker::redis::server::{Sentinels, eventually};
+
+/// Events that the replica never gets.
+const TAIL: u64 = 400;
+
+/// What goes on before the master dies.
+#[derive(Clone, Copy)]
+struct Story {
+    /// Nobody reads the newest events either.
+    unread: bool,
+    /// The master's clock is 30 s ahead.
+    skewed: bool,
+}
+
+async fn failover(story: Story, protections: Protections) -> Outcome {
+    let sentinels = tokio::task::spawn_blocking(|| Sentinels::start(1, &[])).await.unwrap();
+    let load = Load::start(&sentinels.url(), protections).await;
+    load.more(500).await;
+    let sentinels = tokio::task::spawn_blocking(move || {
+        cut_replication(&sentinels, story);
+        sentinels
+    });
+    let sentinels = sentinels.await.unwrap();
+    load.more(TAIL).await;
+    let sentinels = tokio::task::spawn_blocking(move || {
+        let mut sentinels = sentinels;
+        sentinels.servers[0].kill();
+        let promoted = sentinels.servers[1].port();
+        eventually("a new master", || sentinels.master_port() == promoted);
+        sentinels
+    });
+    let sentinels = sentinels.await.unwrap();
+    load.more(1_000).await;
+    let outcome = load.end().await;
+    drop(sentinels);
+    outcome
+}
+
+/// No command of replication is allowed any more, so the link is not made again after it was broken. Stopping the
+/// replica would be no cut: the tail would wait in its socket.
+fn cut_replication(sentinels: &Sentinels, story: Story) {
+    let master = &sentinels.servers[0];
+    if story.skewed {
+        let ahead =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() + 30_000;
+        master.cli(&["XADD", "{sse}:log", &format!("{ahead}-0"), "from", "the future"]);
+    }
+    let mut rules = vec!["ACL", "SETUSER", "default", "-psync", "-sync"];
+    if story.unread {
+        rules.push("-xread");
+    }
+    assert!(master.cli(&rules).contains("OK"));
+    master.cli(&["CLIENT", "KILL", "TYPE", "replica"]);
+    if story.unread {
+        // A read that waits in the server was allowed when it came.
+        master.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+    }
+}
+
+const READ: Story = Story { unread: false, skewed: false };
+const UNREAD: Story = Story { unread: true, skewed: false };
+const SKEWED: Story = Story { unread: false, skewed: true };
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tail_that_the_nodes_have_read_is_appended_again() {
+    let outcome = failover(READ, Protections::default()).await;
+    outcome.assert_whole();
+    assert!(outcome.losses >= 1, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn control_a_plain_log_loses_the_tail() {
+    let outcome = failover(READ, plain()).await;
+    assert!(outcome.lost as u64 >= TAIL * 3 / 4, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tail_that_nobody_has_read_is_published_again_by_its_publishers() {
+    failover(UNREAD, Protections::default()).await.assert_whole();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn control_without_reading_back_a_tail_that_nobody_has_read_is_lost() {
+    let outcome = failover(UNREAD, Protections { read_back: false, ..Protections::default() }).await;
+    assert!(outcome.lost as u64 >= TAIL * 3 / 4, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_was_ahead_hides_nothing() {
+    failover(SKEWED, Protections::default()).await.assert_whole();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn control_a_plain_log_hides_what_comes_after_a_clock_that_was_ahead() {
+    let outcome = failover(SKEWED, plain()).await;
+    assert!(outcome.lost as u64 >= TAIL * 3 / 4, "{outcome:?}");
+    // The new master gives out the same ids again: readers who had the lost ones take the new ones for known.
+    assert!(outcome.missed as u64 >= TAIL * 3 / 4, "{outcome:?}");
+}
+
+/// The master stands still until it was replaced, and goes on then.
+async fn zombie(protections: Protections) -> Outcome {
+    let sentinels = tokio::task::spawn_blocking(|| Sentinels::start(1, &[])).await.unwrap();
+    let load = Load::start(&sentinels.url(), protections).await;
+    load.more(500).await;
+    let sentinels = tokio::task::spawn_blocking(move || {
+        sentinels.servers[0].pause();
+        let promoted = sentinels.servers[1].port();
+        eventually("a new master", || sentinels.master_port() == promoted);
+        sentinels.servers[0].resume();
+        eventually("the old master's new role", || sentinels.servers[0].cli(&["ROLE"]).starts_with("slave"));
+        sentinels
+    });
+    let sentinels = sentinels.await.unwrap();
+    load.more(500).await;
+    let outcome = load.end().await;
+    drop(sentinels);
+    outcome
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_stood_still_acknowledges_nothing_that_is_thrown_away() {
+    zombie(Protections::default()).await.assert_whole();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn control_who_waits_long_for_an_answer_gets_it_from_a_deposed_master() {
+    let outcome = zombie(Protections { response: std::time::Duration::from_secs(20), ..plain() }).await;
+    assert!(outcome.lost >= 1, "{outcome:?}");
+}
+
+/// A signal that stops a process is not one that ends it.
+#[test]
+fn the_stories_stop_and_continue_a_real_process() {
+    let server = crate::broker::redis::server::Server::start(&[]);
+    server.pause();
+    let output = std::process::Command::new("timeout")
+        .args(["0.3", "redis-cli", "-p", &server.port().to_string(), "PING"])
+        .output()
+        .unwrap();
+    assert!(output.stdout.is_empty(), "{output:?} after {:?}", Signal::STOP);
+    server.resume();
+    assert!(server.cli(&["PING"]).contains("PONG"));
+}

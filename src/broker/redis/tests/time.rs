@@ -1,0 +1,61 @@
+//! What time does to the log in Redis: old entries, old mail and silent nodes go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::load::event;
+use crate::broker::redis::server::{Topology, url};
+use crate::broker::{Broker, Durability, LogLimits, NewEvent};
+use crate::protocol::Address;
+use crate::runtime::Tasks;
+
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let waited = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waited)
+        .await
+        .unwrap_or_else(|_| panic!("{what} did not come"));
+}
+
+#[tokio::test]
+async fn old_entries_and_old_mail_go_without_an_append_and_mail_is_told() {
+    let limits = LogLimits {
+        max_age: Duration::from_millis(200),
+        mailbox_max_age: Duration::from_secs(2),
+        ..LogLimits::default()
+    };
+    let (tasks, user): (_, Address) = (Tasks::new(), "user:u".parse().unwrap());
+    let log = Broker::open(&url(Topology::Standalone), limits, Durability::Accepted, &tasks).await.unwrap();
+    for n in 0..3 {
+        let mail = NewEvent { mailbox: true, address: user.clone(), ..event(&format!("m{n}")) };
+        log.append(mail).await.unwrap();
+    }
+    until("an empty log", async || log.bounds().await.unwrap().length == 0).await;
+    let bounds = log.bounds().await.unwrap();
+    assert_eq!((bounds.bytes, bounds.start), (0, bounds.newest));
+    until("an empty mailbox", async || log.bounds().await.unwrap().mailbox_messages == 0).await;
+    let mailbox = log.mailbox(&user).await.unwrap();
+    assert_eq!((mailbox.entries.len(), mailbox.overflowed), (0, 3));
+    assert_eq!(log.bounds().await.unwrap().mailboxes, 0);
+    tasks.token().cancel();
+    assert_eq!(tasks.join(Duration::from_secs(60)).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_node_that_is_silent_leaves_the_roster_and_no_trace() {
+    let (tasks, url) = (Tasks::new(), url(Topology::Standalone));
+    let log = Broker::open(&url, LogLimits::default(), Durability::Accepted, &tasks).await.unwrap();
+    let (silent, lively): (Arc<str>, Arc<str>) = (Arc::from("01A"), Arc::from("01B"));
+    log.beat(&silent, &Arc::from("{}")).await.unwrap();
+    until("the end of a silent node", async || {
+        log.beat(&lively, &Arc::from("{}")).await.unwrap();
+        log.alive().await.unwrap().iter().all(|node| *node.incarnation != *silent)
+    })
+    .await;
+    assert_eq!(log.alive().await.unwrap().len(), 1);
+    tasks.token().cancel();
+    assert_eq!(tasks.join(Duration::from_secs(60)).await, Ok(()));
+}
