@@ -16,7 +16,10 @@ use crate::client::whole_chain;
 /// Between SIGTERM and SIGKILL: what a Redis needs to sync its files.
 const GRACE: Duration = Duration::from_secs(10);
 /// A failover that was asked for, until another server is master; and a cut, until nobody is connected.
-const CHANGE_TIMEOUT: Duration = Duration::from_secs(15);
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A replica of a Redis Cluster that has not taken over within five seconds does not try any longer.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(6);
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What a replica's user needs to copy, and a node's to read the log.
 const COPYING: [&str; 2] = ["psync", "sync"];
@@ -199,12 +202,19 @@ async fn skew(server: &Server, key: &str, by: Duration) -> Result<(), String> {
 async fn fail_over(servers: &Servers) -> Result<(), String> {
     let before = servers.primary().await.map_err(|error| whole_chain(&error))?;
     let deadline = Instant::now() + CHANGE_TIMEOUT;
-    let mut refusal = match servers.set().shape {
-        RedisShape::Sentinel => ask_sentinel(servers).await,
-        RedisShape::Cluster => ask_replica(servers, before).await,
-        RedisShape::Single => return Err("nobody fails over a single Redis".to_owned()),
-    };
+    let mut refusal = Ok(());
+    let mut ask_again = Instant::now();
     loop {
+        if Instant::now() >= ask_again {
+            refusal = match servers.set().shape {
+                RedisShape::Sentinel => ask_sentinel(servers).await,
+                RedisShape::Cluster => ask_replica(servers, before).await,
+                RedisShape::Single => return Err("nobody fails over a single Redis".to_owned()),
+            };
+            // They refuse right after another failover, or while a replica is not there yet; and what they have
+            // taken on they may give up again.
+            ask_again = Instant::now() + if refusal.is_ok() { GIVEN_UP_AFTER } else { ASK_AGAIN_AFTER };
+        }
         let primary = servers.primary().await;
         if let Ok(now) = &primary
             && now.address != before.address
@@ -217,13 +227,6 @@ async fn fail_over(servers: &Servers) -> Result<(), String> {
             return Err(format!("{} is still master after {CHANGE_TIMEOUT:?} {why}", before.name));
         }
         tokio::time::sleep(LOOK_EVERY).await;
-        // Right after another failover, or with a replica that is not there yet, they refuse.
-        if refusal.is_err() {
-            refusal = match servers.set().shape {
-                RedisShape::Sentinel => ask_sentinel(servers).await,
-                RedisShape::Single | RedisShape::Cluster => ask_replica(servers, before).await,
-            };
-        }
     }
 }
 

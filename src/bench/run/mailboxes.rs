@@ -52,7 +52,7 @@ pub(super) async fn look(http: &reqwest::Client, bases: Vec<String>, users: Vec<
         let waiting = waiting(http, base, &user).await;
         (user, waiting)
     });
-    let mut looking = std::pin::pin!(futures_util::stream::iter(looks).buffer_unordered(AT_ONCE));
+    let mut looking = std::pin::pin!(futures_util::stream::iter(looks).buffered(AT_ONCE));
     while let Some((user, waiting)) = looking.next().await {
         match waiting {
             Ok(waiting) => found.add(user, waiting),

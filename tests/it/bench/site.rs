@@ -72,15 +72,11 @@ impl Up {
         answer.headers()["x-sse-server-id"].to_str().unwrap().to_owned()
     }
 
-    async fn end(mut self) -> Option<i32> {
+    /// Its exit code, and what it said.
+    async fn end(self) -> (Option<i32>, String) {
         self.signal(Signal::INT);
-        in_time(async {
-            let status = self.bench.wait().await?;
-            Ok(std::process::Output { status, stdout: Vec::new(), stderr: Vec::new() })
-        })
-        .await
-        .status
-        .code()
+        let output = in_time(self.bench.wait_with_output()).await;
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }
 
@@ -117,7 +113,9 @@ async fn check_balancer(name: &str) {
     assert_eq!(answer.headers()["cache-control"], "no-store");
     let close = "{\"code\":3001,\"reason\":\"no node answers\",\"reconnect\":true,\"retryMs\":1000}";
     assert_eq!(answer.text().await.unwrap(), format!("retry: 1000\nevent: CLOSE\ndata: {close}\n\n"));
-    assert_eq!(up.end().await, Some(101), "nodes that ended by themselves are told");
+    let (code, said) = up.end().await;
+    assert_eq!(code, Some(101), "{said}");
+    assert!(said.contains("node n1 ended by itself"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,7 +144,8 @@ async fn what_up_prints_is_there_until_an_interrupt() {
     }
     let addresses = up.addresses();
     assert_eq!(addresses.len(), 4, "{addresses:?}");
-    assert_eq!(up.end().await, Some(0));
+    let (code, said) = up.end().await;
+    assert_eq!(code, Some(0), "{said}");
     for address in addresses {
         let refused = tokio::net::TcpStream::connect(&address).await;
         assert!(refused.is_err(), "{address} still listens");

@@ -106,7 +106,7 @@ fn at_least_once_may_repeat_across_a_reconnect() {
 #[test]
 fn what_was_published_before_the_subscription_is_optional() {
     let mut history = History::new("");
-    history.clients[0] = crate::bench::ledger::SubscriberLedger::new(&history.plan, history.client_id(0));
+    history.clients[0] = SubscriberLedger::new(&history.plan, history.client_id(0));
     history.deliver("all", 500, &[1]);
     history.clients[0].confirmed(at(1_000), false);
     history.deliver("all", 1_000, &[0, 1]);
