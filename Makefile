@@ -10,7 +10,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what this machine lacks (Debian packages; elsewhere says what is needed)
-	@scripts/setup cc=build-essential tmux=tmux curl=curl
+	@scripts/setup cc=build-essential tmux=tmux curl=curl \
+	  redis-server=redis-server redis-sentinel=redis-sentinel redis-cli=redis-tools nginx=nginx-light haproxy=haproxy
 
 build: setup ## build the three programs, optimised
 	cargo build --release --locked

@@ -32,7 +32,14 @@ export function connect(url, { types = [], onEvent = () => {}, onGap = () => {},
   const control = {
     CONNECTION: (event, data) => { failures = 0; onState('open', data); },
     GAP: (event, data) => onGap(data),
-    CLOSE: (event, data) => onState('reconnecting', data),
+    // Whoever must not come back would send away the stream that took over, which would do the same in turn.
+    CLOSE: (event, data) => data.reconnect === false ? stop(data) : onState('reconnecting', data),
+  };
+
+  const stop = why => {
+    clearTimeout(timer);
+    source.close();
+    onState('closed', why);
   };
 
   const open = () => {
@@ -59,11 +66,7 @@ export function connect(url, { types = [], onEvent = () => {}, onGap = () => {},
 
   open();
   return {
-    close() {
-      clearTimeout(timer);
-      source.close();
-      onState('closed', null);
-    },
+    close() { stop(null); },
     get cursor() { return cursor; },
   };
 }

@@ -27,6 +27,8 @@
 
 pub mod embedded;
 pub mod history;
+pub mod limits;
+pub mod publisher;
 pub mod redis;
 pub mod roster;
 pub mod url;
@@ -35,13 +37,14 @@ pub mod url;
 mod contract;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::protocol::api::GapReason;
 use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId, Position};
 
 pub use embedded::Embedded;
 pub use history::{Origins, Synced};
+pub use limits::{Durability, LogLimits, PageLimit};
+pub use publisher::Publisher;
 pub use redis::Redis;
 pub use roster::Alive;
 pub use url::{BrokerUrl, InvalidBrokerUrl};
@@ -109,23 +112,6 @@ pub struct Page {
     pub entries: Vec<Entry>,
 }
 
-/// How much one read may bring. The first entry always comes, however large it is: a reader must get on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PageLimit {
-    /// Entries.
-    pub entries: usize,
-    /// Bytes, counted as [`Bounds::bytes`].
-    pub bytes: u64,
-}
-
-impl PageLimit {
-    /// Limited by the number of entries alone.
-    #[must_use]
-    pub fn entries(entries: usize) -> Self {
-        Self { entries, bytes: u64::MAX }
-    }
-}
-
 /// What the log holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -159,6 +145,17 @@ impl Bounds {
     }
 }
 
+/// What happened to a log that others keep, as far as one process had to do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Repairs {
+    /// Histories that ended: the store was started again, or another server took over.
+    pub histories: u64,
+    /// Events that the log had lost and this process appended again.
+    pub appended_again: u64,
+    /// Of these, its own acknowledged publishes that nobody had read.
+    pub published_again: u64,
+}
+
 /// A mailbox's content.
 #[derive(Debug, Clone, Default)]
 pub struct Mailbox {
@@ -167,53 +164,6 @@ pub struct Mailbox {
     /// Messages dropped because the mailbox was full or they were too old, not yet confirmed as told. Still counts
     /// all of them when a confirmation reached only some.
     pub overflowed: u64,
-}
-
-/// What an acknowledged publish survives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Durability {
-    /// In the log. `memory:`: the life of the process; `file:`: written to the operating system, so the death of the
-    /// process loses nothing and a power failure at most the last second.
-    #[default]
-    Accepted,
-    /// On a replica too (`redis…` only): Redis' WAIT for one replica.
-    Replicated,
-    /// On the disk: one fsync for all publishes that wait at that moment (with Redis: WAITAOF, from version 7.2 on).
-    Fsync,
-}
-
-/// Limits of a log.
-#[derive(Debug, Clone)]
-pub struct LogLimits {
-    /// Entries kept.
-    pub max_events: u64,
-    /// Bytes kept, counted as [`Bounds::bytes`].
-    pub max_bytes: u64,
-    /// Entries older than this are trimmed.
-    pub max_age: Duration,
-    /// How long a message id is remembered.
-    pub idempotency_window: Duration,
-    /// Messages in one mailbox.
-    pub mailbox_max_messages: u64,
-    /// Messages in a mailbox older than this are dropped, and counted as overflow.
-    pub mailbox_max_age: Duration,
-    /// Publishes that may wait for the writer; the next one is refused with [`AppendError::Busy`].
-    pub append_queue: usize,
-}
-
-impl Default for LogLimits {
-    fn default() -> Self {
-        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        Self {
-            max_events: 1_000_000,
-            max_bytes: 1 << 30,
-            max_age: DAY,
-            idempotency_window: Duration::from_secs(10 * 60),
-            mailbox_max_messages: 1_000,
-            mailbox_max_age: 7 * DAY,
-            append_queue: 4_096,
-        }
-    }
 }
 
 /// Why an event is not in the log, or may not be.
@@ -436,6 +386,28 @@ impl Broker {
                 Ok(())
             }
             Self::Redis(log) => log.leave(incarnation).await,
+        }
+    }
+
+    /// Proves that the log can be written and followed: for a log that others keep, a mark goes through it and comes
+    /// back by the follower, if there is one.
+    ///
+    /// # Errors
+    /// The store failed, or nothing came back in time.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        match self {
+            // What can be read here can be followed; the writer is a task of this process.
+            Self::Embedded(log) => log.bounds().await.map(drop),
+            Self::Redis(log) => log.probe().await,
+        }
+    }
+
+    /// What happened to the log since this process opened it.
+    #[must_use]
+    pub fn repairs(&self) -> Repairs {
+        match self {
+            Self::Embedded(_) => Repairs::default(),
+            Self::Redis(log) => log.repairs(),
         }
     }
 

@@ -28,11 +28,15 @@ pub(crate) enum CloseCode {
     ConnectionLimit,
     /// Streams were opened too fast.
     TooManyRequests,
+    /// The node has more streams than its share.
+    Rebalance,
+    /// A newer stream of the same client is open, here or on another node.
+    TakenOver,
 }
 
 impl CloseCode {
     /// All of them, for metrics.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::ClientGone,
         Self::Shutdown,
         Self::Slow,
@@ -41,6 +45,8 @@ impl CloseCode {
         Self::Forced,
         Self::ConnectionLimit,
         Self::TooManyRequests,
+        Self::Rebalance,
+        Self::TakenOver,
     ];
 
     /// Place in [`Self::ALL`], which lists the codes as they are declared.
@@ -56,10 +62,18 @@ impl CloseCode {
             Self::LogUnavailable => 3004,
             Self::Slow => 3008,
             Self::Stalled => 3009,
+            Self::Rebalance => 3011,
             Self::TooManyRequests => 3013,
             Self::Forced => 3503,
             Self::ConnectionLimit => 3504,
+            // Centrifugo leaves 4500 to 4999 to others, for disconnects after which nobody comes back.
+            Self::TakenOver => 4500,
         }
+    }
+
+    /// Whether the client should come back. A client that was replaced would replace its successor in turn.
+    pub(crate) fn reconnects(self) -> bool {
+        self != Self::TakenOver
     }
 
     /// The word for metrics and people.
@@ -73,6 +87,8 @@ impl CloseCode {
             Self::Forced => "forced",
             Self::ConnectionLimit => "connection_limit",
             Self::TooManyRequests => "too_many_requests",
+            Self::Rebalance => "rebalance",
+            Self::TakenOver => "taken_over",
         }
     }
 }
@@ -100,10 +116,13 @@ impl RetryPolicy {
     }
 }
 
-/// A `CLOSE` event with its `retry:`.
+/// A `CLOSE` event with its `retry:`. Whoever must not come back and does not know it, as a bare `EventSource`, is
+/// at least told to come as late as can be said.
 pub(crate) fn close_frame(code: CloseCode, reason: &str, retry: RetryMs) -> Bytes {
+    let reconnect = code.reconnects();
+    let retry = if reconnect { retry } else { RetryMs::MAX };
     let event =
-        CloseEvent { code: code.number(), reason: reason.to_owned(), reconnect: true, retry_ms: retry.get() };
+        CloseEvent { code: code.number(), reason: reason.to_owned(), reconnect, retry_ms: retry.get() };
     let data = serde_json::to_string(&event).expect("a struct of numbers and text always becomes JSON");
     Frame { retry: Some(retry), id: None, event: control::CLOSE, data: &data }.encode()
 }
@@ -116,6 +135,17 @@ mod tests {
     fn every_code_stands_at_its_place() {
         for (place, code) in CloseCode::ALL.into_iter().enumerate() {
             assert_eq!(code.index(), place, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn only_whoever_was_replaced_is_told_to_stay_away() {
+        for code in CloseCode::ALL {
+            let frame = close_frame(code, "why", RetryMs::MIN);
+            let text = std::str::from_utf8(&frame).unwrap();
+            let stays_away = code == CloseCode::TakenOver;
+            assert_eq!(text.contains("\"reconnect\":false"), stays_away, "{text}");
+            assert_eq!(text.starts_with("retry: 600000\n"), stays_away, "{text}");
         }
     }
 }

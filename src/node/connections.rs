@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::time::Instant;
 
@@ -181,7 +181,32 @@ impl Connection {
 /// All open streams of a node. Clones share the list.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Connections {
-    open: Arc<RwLock<HashMap<ConnectionId, Arc<Connection>>>>,
+    open: Arc<RwLock<Open>>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    by_id: HashMap<ConnectionId, Arc<Connection>>,
+    /// Nearly always one stream a client.
+    by_client: HashMap<ClientId, Vec<Arc<Connection>>>,
+}
+
+impl Open {
+    fn add(&mut self, connection: &Arc<Connection>) {
+        let Identity { id, client_id, .. } = &connection.identity;
+        self.by_id.insert(id.clone(), Arc::clone(connection));
+        self.by_client.entry(client_id.clone()).or_default().push(Arc::clone(connection));
+    }
+
+    fn remove(&mut self, connection: &Connection) {
+        let Identity { id, client_id, .. } = &connection.identity;
+        self.by_id.remove(id);
+        let Some(streams) = self.by_client.get_mut(client_id) else { return };
+        streams.retain(|stream| stream.identity.id != *id);
+        if streams.is_empty() {
+            self.by_client.remove(client_id);
+        }
+    }
 }
 
 /// A stream's place in the list; leaves it when dropped, so a stream cannot be forgotten there.
@@ -200,23 +225,29 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        let mut open = self.connections.open.write().unwrap_or_else(PoisonError::into_inner);
-        open.remove(&self.connection.identity.id);
+        self.connections.write().remove(&self.connection);
     }
 }
 
 impl Connections {
+    fn read(&self) -> RwLockReadGuard<'_, Open> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Open> {
+        self.open.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Adds a stream.
     pub(crate) fn register(&self, connection: Connection) -> Registered {
         let connection = Arc::new(connection);
-        let id = connection.identity.id.clone();
-        self.open.write().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&connection));
+        self.write().add(&connection);
         Registered { connections: self.clone(), connection }
     }
 
     /// How many are open.
     pub(crate) fn len(&self) -> usize {
-        self.open.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.read().by_id.len()
     }
 
     /// Whether none is open.
@@ -226,11 +257,58 @@ impl Connections {
 
     /// One stream.
     pub(crate) fn get(&self, id: &ConnectionId) -> Option<Arc<Connection>> {
-        self.open.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.read().by_id.get(id).cloned()
     }
 
     /// All streams at this moment.
     pub(crate) fn all(&self) -> Vec<Arc<Connection>> {
-        self.open.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.read().by_id.values().cloned().collect()
+    }
+
+    /// The streams of a client.
+    pub(crate) fn of_client(&self, client: &ClientId) -> Vec<Arc<Connection>> {
+        self.read().by_client.get(client).cloned().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::node::window::{Window, WindowLimits};
+    use crate::protocol::Epoch;
+
+    /// A stream that nobody serves, in the list until it is dropped.
+    pub(crate) fn idle(connections: &Connections, client: &str, id: &str) -> Registered {
+        let cursor = Cursor::start_of(Epoch::from_random(1));
+        let wake = Window::new(WindowLimits { frames: 1, bytes: 1 }, cursor).attach(Vec::new()).wake_handle();
+        let identity = Identity {
+            id: ConnectionId::parse(id).unwrap(),
+            client_id: ClientId::parse(client).unwrap(),
+            user_id: None,
+            topics: Vec::new(),
+            remote: Ipv4Addr::LOCALHOST.into(),
+            connected_at: 0,
+        };
+        connections.register(Connection::new(identity, cursor, wake))
+    }
+
+    #[test]
+    fn a_client_is_found_by_its_name_as_long_as_it_has_a_stream() {
+        let connections = Connections::default();
+        let client = ClientId::parse("a").unwrap();
+        let ids = |connections: &Connections| {
+            let streams = connections.of_client(&client);
+            streams.iter().map(|stream| stream.identity.id.to_string()).collect::<Vec<_>>()
+        };
+        let (first, second) = (idle(&connections, "a", "1"), idle(&connections, "a", "2"));
+        let _other = idle(&connections, "b", "3");
+        assert_eq!(ids(&connections), ["1", "2"]);
+        drop(first);
+        assert_eq!((ids(&connections), connections.len()), (vec!["2".to_owned()], 2));
+        drop(second);
+        assert!(ids(&connections).is_empty());
+        assert_eq!(connections.read().by_client.len(), 1, "nothing is left of the client");
     }
 }

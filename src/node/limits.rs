@@ -13,6 +13,15 @@ pub(crate) const TAIL_PAUSE: Duration = Duration::from_millis(20);
 /// arrives (measured in Chromium: without a pause one `CLOSE` of three, and with it the time to come back).
 pub(crate) const ABORT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Bytes of what one node tells another.
+pub(crate) const CLUSTER_BODY_BYTES: usize = 1024 * 1024;
+
+/// Claims to clients that one node tells another at once: with the longest names they fit into a body.
+pub(crate) const CLAIMS_AT_ONCE: usize = 1_000;
+
+/// Rows of a list of connections that every node is asked for: page and rows a page, multiplied.
+pub(crate) const CLUSTER_ROWS_MAX: u64 = 100_000;
+
 /// Limits that nobody needs to tune.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -35,6 +44,14 @@ pub struct Limits {
     pub log_read_deadline: Duration,
     /// How long a probe may wait for the log.
     pub health_deadline: Duration,
+    /// How long the broker may take to hear that this node is alive, or to tell who else is.
+    pub roster_deadline: Duration,
+    /// How long another node may take to answer.
+    pub peer_deadline: Duration,
+    /// Nodes that are asked at the same time.
+    pub peers_at_once: usize,
+    /// Bytes of another node's answer.
+    pub peer_answer_bytes: usize,
     /// Topics of one stream.
     pub topics_per_stream: usize,
     /// Frames that a stream takes from the window at once.
@@ -62,9 +79,14 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(30),
             peer_timeout: Duration::from_secs(60),
-            publish_deadline: Duration::from_secs(5),
+            // A broker that fails over needs up to 5 s, and gives up by itself after 8.
+            publish_deadline: Duration::from_secs(9),
             log_read_deadline: Duration::from_secs(10),
-            health_deadline: Duration::from_secs(2),
+            health_deadline: Duration::from_secs(3),
+            roster_deadline: Duration::from_secs(2),
+            peer_deadline: Duration::from_secs(2),
+            peers_at_once: 16,
+            peer_answer_bytes: 64 * 1024 * 1024,
             topics_per_stream: 256,
             batch_frames: 64,
             batch_bytes: 256 * 1024,

@@ -54,6 +54,12 @@ pub(crate) struct Metrics {
     pub(crate) syncs: AtomicU64,
     /// Messages confirmed.
     pub(crate) confirmed: AtomicU64,
+    /// Times that the broker could not be told that this node is alive.
+    pub(crate) beat_errors: AtomicU64,
+    /// Questions to other nodes that were not answered.
+    pub(crate) peer_errors: AtomicU64,
+    /// Nodes that are alive, as far as this one knows.
+    pub(crate) cluster_nodes: AtomicU64,
     /// Since when the tail has not read all of the log.
     tail_behind_since: Mutex<Option<Instant>>,
     gaps: [AtomicU64; GAP_REASONS.len()],
@@ -106,6 +112,9 @@ impl Metrics {
             mailbox_resent: AtomicU64::default(),
             syncs: AtomicU64::default(),
             confirmed: AtomicU64::default(),
+            beat_errors: AtomicU64::default(),
+            peer_errors: AtomicU64::default(),
+            cluster_nodes: AtomicU64::default(),
             tail_behind_since: Mutex::new(None),
             gaps: Default::default(),
             closed: Default::default(),

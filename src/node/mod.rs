@@ -10,6 +10,7 @@
 //! Read `feed` first; `node` builds everything and takes it apart.
 
 mod admission;
+mod claims;
 pub mod cli;
 mod close;
 pub mod config;
@@ -22,7 +23,10 @@ mod mailbox;
 mod metrics;
 #[expect(clippy::module_inception, reason = "the node itself, in the room of the node")]
 mod node;
+mod peers;
 mod quiet;
+mod rebalance;
+mod roster;
 #[cfg(test)]
 mod simulation;
 mod stream;

@@ -1,6 +1,8 @@
 //! JSON bodies of the HTTP interface, shared by the node that writes them and by bench and console that read them.
 //! Keys are camelCase; the seed's fields keep their names. Durations are milliseconds and say so in their names.
 
+mod cluster;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -8,6 +10,11 @@ use super::address::Address;
 use super::cursor::EventId;
 use super::event::{Envelope, EventType, MessageId};
 use super::name::{ClientId, ConnectionId, NodeId, Topic, UserId};
+
+pub use cluster::{
+    DrainRequest, DrainStatus, Presence, Rebalance, RebalanceRequest, RebalanceStatus, Server, Servers,
+    Unreachable, Whereabouts,
+};
 
 /// Body of every publishing call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -173,7 +180,7 @@ pub struct CloseEvent {
     pub code: u16,
     /// The code in words.
     pub reason: String,
-    /// Whether the client should come back.
+    /// Whether the client should come back. Not where another stream took over: it would take over in turn.
     pub reconnect: bool,
     /// When, in milliseconds; equal to the `retry:` of this event.
     pub retry_ms: u32,
@@ -249,6 +256,9 @@ pub struct ConnectionList {
     pub limit: u64,
     /// The rows of this page.
     pub clients: Vec<ConnectionRow>,
+    /// Nodes whose streams are missing here, since they did not answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreachable: Vec<Unreachable>,
 }
 
 /// One entry of the log as JSON.
@@ -310,6 +320,9 @@ pub struct EventLedger {
     pub written: Vec<WrittenBy>,
     /// Clients that confirmed it.
     pub confirmed: u64,
+    /// Nodes that are missing in `written` and `confirmed`, since they did not answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreachable: Vec<Unreachable>,
 }
 
 /// Part of an [`EventLedger`].
@@ -424,66 +437,10 @@ pub struct LogMetrics {
     pub mailboxes: u64,
     /// Messages in them.
     pub mailbox_messages: u64,
-}
-
-/// A node in `GET /api/sse/servers`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Server {
-    /// The node.
-    pub instance_id: NodeId,
-    /// Its name for people.
-    pub instance_name: String,
-    /// Where it can be reached.
-    pub url: String,
-    /// `starting`, `ready`, `degraded`, `draining`.
-    pub state: String,
-    /// Open streams.
-    pub connections: u64,
-    /// For how long it has not had all of the log, milliseconds; 0 when it has.
-    pub lag: u64,
-    /// Version.
-    pub version: String,
-    /// Milliseconds since 1970.
-    pub started_at: u64,
-}
-
-/// `GET /api/sse/servers`: the roster.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Servers {
-    /// The node that answers.
-    pub current_instance: NodeId,
-    /// All nodes that are alive.
-    pub available_servers: Vec<Server>,
-    /// How many.
-    pub total_servers: u64,
-}
-
-/// Body of `POST /admin/drain`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DrainRequest {
-    /// Spread the goodbyes over this long, as `30s`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub over: Option<String>,
-    /// Told to every client.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-}
-
-/// Answer to `/admin/drain`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DrainStatus {
-    /// Whether a drain is under way.
-    pub draining: bool,
-    /// Streams still open.
-    pub remaining: u64,
-    /// Streams open when it began.
-    pub total: u64,
-    /// Until the last goodbye, milliseconds.
-    pub ends_in_ms: u64,
-    /// The reason that clients are told.
-    pub reason: String,
+    /// Times that the log's history ended since this node started: restarts and failovers of the broker.
+    #[serde(default)]
+    pub histories_ended: u64,
+    /// Events that the log had lost and this node appended again.
+    #[serde(default)]
+    pub appended_again: u64,
 }

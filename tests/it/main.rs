@@ -6,10 +6,15 @@
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod cors;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod deploy;
+#[cfg(test)]
+mod histories;
 mod leaving;
 #[cfg(test)]
 mod limits;

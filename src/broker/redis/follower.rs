@@ -11,20 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::entry::{Raw, id, position, stored};
 use super::history::{End, FIELDS, Meta, Way};
-use super::limits::{
-    BLOCK, BLOCK_GRACE, HISTORIES, PACED_BELOW, PAGES, PRELOAD, RANGE_COUNT, READ_COUNT, READ_PAUSE,
-};
-use super::link::{Conn, Trouble, backoff};
-use super::log::Shared;
+use super::limits::{BLOCK, BLOCK_GRACE, HISTORIES, PACED_BELOW, PAGES, PRELOAD, RANGE_COUNT, READ_PAUSE};
+use super::link::{Ask, Conn, Trouble, backoff};
+use super::log::{Shared, fitting};
 use super::recent::Recent;
 use super::writer::append_again;
 use crate::broker::{Missing, NewEvent, Origins, Page, StoreError, Synced};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Cursor, Epoch, Position};
 use crate::runtime::Tasks;
-
-/// About how many bytes one read may bring.
-const READ_BYTES: u64 = 4 << 20;
 
 /// Follows a log in Redis. After the log was closed nothing comes any more, and it waits for ever.
 pub struct Follower {
@@ -179,8 +174,7 @@ impl Task {
     }
 
     async fn wait_for_entries(&self, conn: &mut Conn) -> Result<Vec<Raw>, Trouble> {
-        let fits = READ_BYTES / self.mean_bytes.max(1);
-        let count = usize::try_from(fits).unwrap_or(READ_COUNT).clamp(16, READ_COUNT);
+        let count = fitting(self.mean_bytes, 1);
         let mut read = redis::cmd("XREAD");
         read.arg("COUNT").arg(count);
         // News go with the entries that follow, and at once where none does.
@@ -189,7 +183,7 @@ impl Task {
         }
         read.arg("STREAMS").arg(&self.shared.keys.log).arg(id(self.read_up_to));
         let streams: Option<Vec<(String, Vec<Raw>)>> =
-            conn.query("follow the log", &read, BLOCK + BLOCK_GRACE).await?;
+            conn.ask("follow the log", Ask::Command(&read), BLOCK + BLOCK_GRACE).await?;
         Ok(streams.into_iter().flatten().next().map(|(_, entries)| entries).unwrap_or_default())
     }
 
@@ -199,6 +193,10 @@ impl Task {
         let mut bytes = 0;
         for raw in raw {
             let Some(stored) = stored(raw) else {
+                if self.shared.probes.arrived(raw) {
+                    self.read_up_to = position(&raw.0).unwrap_or(self.read_up_to);
+                    continue;
+                }
                 tracing::warn!(
                     id = raw.0,
                     log = self.shared.keys.log,
@@ -286,7 +284,7 @@ impl Task {
         all.cmd("XRANGE").arg(&keys.log).arg("-").arg("+").arg("COUNT").arg(4);
         all.cmd("XREVRANGE").arg(&keys.log).arg(id(self.at.position)).arg("-").arg("COUNT").arg(1);
         let (fields, oldest, nearest): (Vec<Option<String>>, Vec<Raw>, Vec<Raw>) =
-            conn.pipeline("look at the log", &all, self.shared.protections.response).await?;
+            conn.ask("look at the log", Ask::Pipeline(&all), self.shared.protections.response).await?;
         let nearest = nearest.first().and_then(|raw| position(&raw.0));
         let meta = Meta::read(&fields, &oldest);
         Ok(meta.filter(|meta| meta.term == self.shared.term(&conn.term)).map(|meta| (meta, nearest)))
@@ -313,8 +311,9 @@ impl Task {
             if lost && self.shared.protections.repair {
                 let mut script = self.shared.scripts.cover.key(&self.shared.keys.meta);
                 script.arg(old.epoch.to_string()).arg(id(gone.after));
-                let _covered: String =
-                    conn.script("say what comes back", &script, self.shared.protections.response).await?;
+                let _covered: String = conn
+                    .ask("say what comes back", Ask::Script(&script), self.shared.protections.response)
+                    .await?;
                 self.again.extend(gone.events);
             }
         }
@@ -373,8 +372,9 @@ impl Task {
         }
         let mut range = redis::cmd("XREVRANGE");
         range.arg(&self.shared.keys.log).arg(id(self.at.position)).arg("-").arg("COUNT").arg(PRELOAD);
-        let raw: Vec<Raw> =
-            conn.query("load the newest entries", &range, self.shared.protections.response).await?;
+        let raw: Vec<Raw> = conn
+            .ask("load the newest entries", Ask::Command(&range), self.shared.protections.response)
+            .await?;
         let entries: Vec<_> = raw.iter().rev().filter_map(stored).collect();
         let mut recent = Recent::new(entries.first().map_or(self.at.position, |first| first.before));
         for stored in entries {
@@ -399,11 +399,12 @@ impl Task {
         let (keys, response) = (&self.shared.keys, self.shared.protections.response);
         let mut get = redis::cmd("HGET");
         get.arg(&keys.meta).arg(format!("end:{epoch}"));
-        let mut end: Option<String> = conn.query("read the end of a history", &get, response).await?;
+        let mut end: Option<String> =
+            conn.ask("read the end of a history", Ask::Command(&get), response).await?;
         if end.is_none() && epoch == self.at.epoch && self.recent.is_some() {
             let mut script = self.shared.scripts.adopt.key(&keys.meta);
             script.arg(epoch.to_string());
-            end = conn.script("tell of a lost history", &script, response).await?;
+            end = conn.ask("tell of a lost history", Ask::Script(&script), response).await?;
         }
         Ok(end.as_deref().and_then(End::parse))
     }

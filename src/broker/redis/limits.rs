@@ -26,6 +26,10 @@ pub(super) const READ_PAUSE: Duration = Duration::from_millis(1);
 pub(super) const PACED_BELOW: Duration = Duration::from_millis(2);
 /// Entries of one read for a replay: with the largest events 4 MiB.
 pub(super) const RANGE_COUNT: usize = 64;
+/// About how many bytes one answer may bring: far more would not be there within [`RESPONSE`].
+pub(super) const ANSWER_BYTES: u64 = 4 << 20;
+/// At least so many entries are asked for.
+pub(super) const RANGE_COUNT_MIN: usize = 16;
 /// Events of one script.
 pub(super) const BATCH_EVENTS: usize = 64;
 /// Bytes of one script, unless a single event has more.
@@ -41,7 +45,7 @@ pub(super) const RECENT_ENTRIES: usize = 200_000;
 /// Bytes of them.
 pub(super) const RECENT_BYTES: usize = 64 << 20;
 /// Entries that a follower loads at start, to have something to remember.
-pub(super) const PRELOAD: usize = 500;
+pub(super) const PRELOAD: usize = 64;
 /// Acknowledged publishes that were not read back yet; beyond it the oldest is no longer watched.
 pub(super) const UNREAD: usize = 100_000;
 /// How long a reader whose cursor is on a lost branch waits for a node that brings the lost events back.
@@ -50,6 +54,10 @@ pub(super) const REPAIR_WAIT: Duration = Duration::from_millis(1_500);
 pub(super) const REPAIR_LOOK: Duration = Duration::from_millis(50);
 /// Histories through which a cursor is followed.
 pub(super) const HISTORIES: usize = 16;
+/// How long a mark may take through the log and back.
+pub(super) const PROBE: Duration = Duration::from_secs(2);
+/// A proof is good for this long: many may ask, and one mark is enough for all of them.
+pub(super) const PROOF: Duration = Duration::from_millis(500);
 /// How often old entries and mail are swept away. Every node does it; once would do.
 pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(2);
 /// Bounded steps of one sweep.

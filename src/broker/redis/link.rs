@@ -1,6 +1,7 @@
 //! Connections to the server that holds the log: found, greeted, and dropped at the first sign of trouble. Never
 //! re-sends anything by itself. Read [`Finder::open`] first, then [`Line`].
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _,
     RedisConnectionInfo, RedisError, Value, cmd,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::{ASK, BACKOFF, CONNECT, CONNECTION_WAIT};
@@ -66,10 +67,23 @@ pub(super) fn trouble(operation: &'static str, place: &str, error: &RedisError) 
     }
 }
 
+/// What can be asked of a server.
+#[derive(Clone, Copy)]
+pub(super) enum Ask<'a> {
+    /// One command.
+    Command(&'a redis::Cmd),
+    /// Several, atomically if the pipeline is.
+    Pipeline(&'a redis::Pipeline),
+    /// A script, which is loaded where the server does not know it yet.
+    Script(&'a redis::ScriptInvocation<'a>),
+}
+
 /// An open connection to a server that rules.
 #[derive(Clone)]
 pub(super) struct Conn {
     redis: MultiplexedConnection,
+    /// Tells this connection from others of the process.
+    serial: u64,
     /// The rule of this server as master: changes with every start and every promotion.
     pub(super) term: Arc<str>,
     /// Its address, for messages.
@@ -83,36 +97,21 @@ impl std::fmt::Debug for Conn {
 }
 
 impl Conn {
-    /// Sends a command and waits at most this long for the answer.
-    pub(super) async fn query<T: FromRedisValue>(
+    /// Asks, and waits at most this long for the answer.
+    pub(super) async fn ask<T: FromRedisValue>(
         &mut self,
         operation: &'static str,
-        command: &redis::Cmd,
+        ask: Ask<'_>,
         patience: Duration,
     ) -> Result<T, Trouble> {
-        let answer = command.query_async(&mut self.redis);
-        settle(operation, &self.place, tokio::time::timeout(patience, answer).await)
-    }
-
-    /// Sends several commands, atomically if the pipeline is.
-    pub(super) async fn pipeline<T: FromRedisValue>(
-        &mut self,
-        operation: &'static str,
-        pipeline: &redis::Pipeline,
-        patience: Duration,
-    ) -> Result<T, Trouble> {
-        let answer = pipeline.query_async(&mut self.redis);
-        settle(operation, &self.place, tokio::time::timeout(patience, answer).await)
-    }
-
-    /// Runs a script; loads it where the server does not know it yet.
-    pub(super) async fn script<T: FromRedisValue>(
-        &mut self,
-        operation: &'static str,
-        script: &redis::ScriptInvocation<'_>,
-        patience: Duration,
-    ) -> Result<T, Trouble> {
-        let answer = script.invoke_async(&mut self.redis);
+        let redis = &mut self.redis;
+        let answer = async {
+            match ask {
+                Ask::Command(command) => command.query_async(redis).await,
+                Ask::Pipeline(pipeline) => pipeline.query_async(redis).await,
+                Ask::Script(script) => script.invoke_async(redis).await,
+            }
+        };
         settle(operation, &self.place, tokio::time::timeout(patience, answer).await)
     }
 }
@@ -141,11 +140,13 @@ pub(super) struct Finder {
     log: String,
     /// Servers of a Redis Cluster beyond those that the URL names: its seeds may all be gone one day.
     known: Mutex<Vec<Server>>,
+    /// Connections opened so far.
+    opened: AtomicU64,
 }
 
 impl Finder {
     pub(super) fn new(url: RedisUrl, log: String) -> Self {
-        Self { url, log, known: Mutex::default() }
+        Self { url, log, known: Mutex::default(), opened: AtomicU64::default() }
     }
 
     /// The URL without its password.
@@ -294,17 +295,21 @@ impl Finder {
             Ok(Err(error)) => return Err(fail("connect", error.to_string())),
             Err(_) => return Err(fail("connect", "no answer in time".to_owned())),
         };
-        let mut conn = Conn { redis, term: Arc::from(""), place: Arc::clone(&place) };
+        let serial = self.opened.fetch_add(1, Ordering::Relaxed);
+        let mut conn = Conn { redis, serial, term: Arc::from(""), place: Arc::clone(&place) };
         // A server that is loading its data answers ROLE, and not PING.
-        let _pong: Value = conn.query("greet", &cmd("PING"), CONNECT).await.map_err(Trouble::error)?;
+        let ping = cmd("PING");
+        let _pong: Value = conn.ask("greet", Ask::Command(&ping), CONNECT).await.map_err(Trouble::error)?;
+        let role = cmd("ROLE");
         let role: Vec<Value> =
-            conn.query("ask for the role", &cmd("ROLE"), CONNECT).await.map_err(Trouble::error)?;
+            conn.ask("ask for the role", Ask::Command(&role), CONNECT).await.map_err(Trouble::error)?;
         match role.first() {
             Some(Value::BulkString(role)) if role == b"master" => {}
             other => return Err(fail("connect", format!("it is no master, its role is {other:?}"))),
         }
+        let info = cmd("INFO");
         let info: String =
-            conn.query("ask for the term", &cmd("INFO"), CONNECT).await.map_err(Trouble::error)?;
+            conn.ask("ask for the term", Ask::Command(&info), CONNECT).await.map_err(Trouble::error)?;
         conn.term = Arc::from(term(&info));
         Ok(conn)
     }
@@ -346,11 +351,14 @@ pub(super) fn backoff() -> Backoff {
     Backoff::new(BACKOFF.0, BACKOFF.1).expect("the bounds are constants in order")
 }
 
-/// One connection for short commands, shared by all who ask: kept open by a task, opened again when it breaks.
+/// One connection for short commands, shared by all who ask: kept open by a task, opened again when it breaks. What is
+/// asked here is asked twice where the connection turns out to be broken, so it must do no harm when it is carried out
+/// twice.
 #[derive(Debug)]
 pub(super) struct Line {
     conn: watch::Receiver<Option<Conn>>,
-    broken: Arc<Notify>,
+    /// Serial of the newest connection that broke.
+    broken: watch::Sender<Option<u64>>,
     place: String,
     response: Duration,
 }
@@ -360,25 +368,26 @@ pub(super) struct Line {
 pub(super) struct LineKeeper {
     finder: Arc<Finder>,
     conn: watch::Sender<Option<Conn>>,
-    broken: Arc<Notify>,
+    broken: watch::Receiver<Option<u64>>,
 }
 
 impl Line {
     /// A line over a connection that is open, and the task that keeps it so.
     pub(super) fn new(finder: &Arc<Finder>, conn: Conn, response: Duration) -> (Self, LineKeeper) {
         let (sender, receiver) = watch::channel(Some(conn));
-        let broken = Arc::new(Notify::new());
-        let keeper = LineKeeper { finder: Arc::clone(finder), conn: sender, broken: Arc::clone(&broken) };
+        let (broken, breaks) = watch::channel(None);
+        let keeper = LineKeeper { finder: Arc::clone(finder), conn: sender, broken: breaks };
         (Self { conn: receiver, broken, place: finder.place(), response }, keeper)
     }
 
-    /// The connection, as soon as there is one.
-    async fn conn(&self) -> Result<Conn, StoreError> {
+    /// The connection, as soon as there is one other than the one that broke.
+    async fn conn(&self, but: Option<u64>) -> Result<Conn, StoreError> {
         let mut conn = self.conn.clone();
-        let open = tokio::time::timeout(CONNECTION_WAIT, conn.wait_for(Option::is_some)).await;
-        match open {
-            Ok(Ok(conn)) => Ok(conn.clone().expect("it was waited for")),
-            Ok(Err(_)) | Err(_) => Err(StoreError {
+        let usable = |conn: &Option<Conn>| conn.as_ref().is_some_and(|conn| Some(conn.serial) != but);
+        let open = tokio::time::timeout(CONNECTION_WAIT, conn.wait_for(usable)).await;
+        match open.map(|open| open.map(|conn| conn.clone())) {
+            Ok(Ok(Some(conn))) => Ok(conn),
+            Ok(_) | Err(_) => Err(StoreError {
                 operation: "connect",
                 place: self.place.clone(),
                 cause: "there is no connection to the master".to_owned(),
@@ -386,75 +395,63 @@ impl Line {
         }
     }
 
-    fn note(&self, trouble: Trouble) -> StoreError {
-        if trouble.is_broken() {
-            self.broken.notify_one();
-        }
-        trouble.error()
-    }
-
     /// The term of the server that the next command most likely goes to.
     pub(super) async fn term(&self) -> Result<Arc<str>, StoreError> {
-        Ok(self.conn().await?.term)
+        Ok(self.conn(None).await?.term)
     }
 
-    /// Sends a command.
-    pub(super) async fn query<T: FromRedisValue>(
+    /// Asks, and asks once more on a new connection where the first one turns out to be broken.
+    pub(super) async fn ask<T: FromRedisValue>(
         &self,
         operation: &'static str,
-        command: &redis::Cmd,
+        ask: Ask<'_>,
     ) -> Result<T, StoreError> {
-        let mut conn = self.conn().await?;
-        conn.query(operation, command, self.response).await.map_err(|trouble| self.note(trouble))
-    }
-
-    /// Sends several commands.
-    pub(super) async fn pipeline<T: FromRedisValue>(
-        &self,
-        operation: &'static str,
-        pipeline: &redis::Pipeline,
-    ) -> Result<T, StoreError> {
-        let mut conn = self.conn().await?;
-        conn.pipeline(operation, pipeline, self.response).await.map_err(|trouble| self.note(trouble))
-    }
-
-    /// Runs a script.
-    pub(super) async fn script<T: FromRedisValue>(
-        &self,
-        operation: &'static str,
-        script: &redis::ScriptInvocation<'_>,
-    ) -> Result<T, StoreError> {
-        let mut conn = self.conn().await?;
-        conn.script(operation, script, self.response).await.map_err(|trouble| self.note(trouble))
+        let mut conn = self.conn(None).await?;
+        let trouble = match conn.ask(operation, ask, self.response).await {
+            Ok(answer) => return Ok(answer),
+            Err(trouble) => trouble,
+        };
+        if !trouble.is_broken() {
+            return Err(trouble.error());
+        }
+        self.broken.send_replace(Some(conn.serial));
+        let Ok(mut other) = self.conn(Some(conn.serial)).await else { return Err(trouble.error()) };
+        let answer = other.ask(operation, ask, self.response).await;
+        if answer.as_ref().is_err_and(Trouble::is_broken) {
+            self.broken.send_replace(Some(other.serial));
+        }
+        answer.map_err(Trouble::error)
     }
 }
 
 impl LineKeeper {
     /// Keeps the line open until the token ends it.
-    pub(super) async fn run(self, token: CancellationToken) {
+    pub(super) async fn run(mut self, token: CancellationToken) {
         let mut backoff = backoff();
         loop {
+            let serial = self.conn.borrow().as_ref().map(|conn| conn.serial);
             tokio::select! {
                 () = token.cancelled() => return,
-                () = self.broken.notified() => {}
+                // An error means that nobody can ask any more.
+                broken = self.broken.wait_for(|broken| *broken == serial) => if broken.is_err() { return },
             }
             self.conn.send_replace(None);
-            loop {
-                match self.finder.open().await {
-                    Ok(conn) => {
-                        backoff.reset();
-                        self.conn.send_replace(Some(conn));
-                        break;
-                    }
-                    Err(error) => tracing::debug!(%error, "no connection for commands"),
-                }
+            while let Err(error) = self.open().await {
+                tracing::debug!(%error, "no connection for commands");
                 let wait = backoff.next_wait(&mut rand::rng());
                 tokio::select! {
                     () = token.cancelled() => return,
                     () = tokio::time::sleep(wait) => {}
                 }
             }
+            backoff.reset();
         }
+    }
+
+    async fn open(&self) -> Result<(), StoreError> {
+        let conn = self.finder.open().await?;
+        self.conn.send_replace(Some(conn));
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 //! published. Read [`Redis`] first.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,30 +10,32 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::entry::{Raw, id, mail, position, stored};
+use super::entry::{Raw, id, position, stored};
 use super::follower::{self, Follower};
 use super::history::{End, FIELDS, Meta, Way};
 use super::keys::Keys;
-use super::limits::{Protections, RANGE_COUNT, READ_COUNT, REPAIR_LOOK, REPAIR_WAIT};
-use super::link::{Conn, Finder, Line, Trouble};
+use super::limits::{
+    ANSWER_BYTES, Protections, RANGE_COUNT, RANGE_COUNT_MIN, READ_COUNT, REPAIR_LOOK, REPAIR_WAIT,
+};
+use super::link::{Ask, Conn, Finder, Line, Trouble};
+use super::probe::Probes;
 use super::scripts::Scripts;
 use super::unread::Unread;
 use super::url::RedisUrl;
 use super::writer::{Parcel, Writer};
 use super::{setup, sweeper};
-use crate::broker::roster::{ALIVE_FOR, Alive};
 use crate::broker::{
-    AppendError, Appended, Bounds, Durability, Entry, LogLimits, Mailbox, Missing, NewEvent, OpenError, Page,
-    PageLimit, StoreError, Synced,
+    AppendError, Appended, Bounds, Durability, Entry, LogLimits, Missing, NewEvent, OpenError, Page,
+    PageLimit, Repairs, StoreError, Synced,
 };
 use crate::protocol::api::GapReason;
-use crate::protocol::{Address, Cursor, Epoch, Position};
+use crate::protocol::{Cursor, Epoch, Position};
 use crate::runtime::Tasks;
 
 /// A log in Redis. Clones share the connections.
 #[derive(Clone)]
 pub struct Redis {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl fmt::Debug for Redis {
@@ -55,10 +57,12 @@ pub(super) struct Shared {
     /// Somebody saw that the history may have ended: the follower looks at once.
     pub(super) doubt: Notify,
     pub(super) counters: Counters,
+    /// Marks on their way through the log.
+    pub(super) probes: Probes,
     /// The history that this process lives in, as far as it knows.
     epoch: Mutex<Epoch>,
     parcels: mpsc::Sender<Parcel>,
-    tasks: Tasks,
+    pub(super) tasks: Tasks,
 }
 
 /// What happened to the log since start.
@@ -87,7 +91,8 @@ impl Shared {
         let mut script = self.scripts.begin.key(&self.keys.log);
         script.key(&self.keys.meta).arg(proposed.to_string());
         script.arg(self.term(&conn.term)).arg(old.map_or(String::new(), |old| old.to_string()));
-        let epoch: String = conn.script("begin a history", &script, self.protections.response).await?;
+        let epoch: String =
+            conn.ask("begin a history", Ask::Script(&script), self.protections.response).await?;
         epoch.parse().map_err(|_| self.damaged(conn, "begin a history"))
     }
 
@@ -101,7 +106,7 @@ impl Shared {
         Trouble::Broken(StoreError { operation, place: conn.place.to_string(), cause })
     }
 
-    fn error(&self, operation: &'static str, cause: &str) -> StoreError {
+    pub(super) fn error(&self, operation: &'static str, cause: &str) -> StoreError {
         StoreError { operation, place: self.finder.place(), cause: cause.to_owned() }
     }
 }
@@ -154,6 +159,7 @@ impl Redis {
             unread: Unread::default(),
             doubt: Notify::new(),
             counters: Counters::default(),
+            probes: Probes::default(),
             epoch: Mutex::new(Epoch::from_random(0)),
             parcels,
             tasks: tasks.clone(),
@@ -169,6 +175,19 @@ impl Redis {
 
     pub(in crate::broker) fn kind(&self) -> &'static str {
         "redis"
+    }
+
+    pub(in crate::broker) fn repairs(&self) -> Repairs {
+        let counters = &self.shared.counters;
+        Repairs {
+            histories: counters.epochs.load(Ordering::Relaxed),
+            appended_again: counters.repaired.load(Ordering::Relaxed),
+            published_again: counters.republished.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(in crate::broker) async fn probe(&self) -> Result<(), StoreError> {
+        self.shared.probes.run(&self.shared).await
     }
 
     pub(in crate::broker) async fn append(&self, event: NewEvent) -> Result<Appended, AppendError> {
@@ -187,8 +206,9 @@ impl Redis {
         }
     }
 
-    /// Looks at the log, at one moment: its numbers, what stands at a position, and what comes after it.
-    async fn look(&self, at: Position, count: usize) -> Result<Look, StoreError> {
+    /// Looks at the log, at one moment: its numbers, what stands at a position, and what comes after it. `None` where no
+    /// history has begun.
+    async fn look_at(&self, at: Position, count: usize) -> Result<Option<Look>, StoreError> {
         let keys = &self.shared.keys;
         let mut all = redis::pipe();
         all.atomic();
@@ -203,29 +223,30 @@ impl Redis {
             all.cmd("XRANGE").arg(&keys.log).arg(behind).arg("+").arg("COUNT").arg(count);
         }
         let (fields, oldest, nearest, after): (Vec<Option<String>>, Vec<Raw>, Vec<Raw>, Vec<Raw>) =
-            self.shared.line.pipeline("read", &all).await?;
+            self.shared.line.ask("read", Ask::Pipeline(&all)).await?;
         let nearest = nearest.first().and_then(|raw| position(&raw.0));
-        match Meta::read(&fields, &oldest) {
-            Some(meta) => Ok(Look { meta, nearest, after }),
-            None => Err(self.shared.error("read", "no history has begun there")),
-        }
+        Ok(Meta::read(&fields, &oldest).map(|meta| Look { meta, nearest, after }))
+    }
+
+    async fn look(&self, at: Position, count: usize) -> Result<Look, StoreError> {
+        let none = || self.shared.error("read", "no history has begun there");
+        self.look_at(at, count).await?.ok_or_else(none)
     }
 
     /// As [`Redis::look`], after the history of a server that ruled before was closed.
     async fn look_settled(&self, at: Position, count: usize) -> Result<Look, StoreError> {
         let term = self.shared.line.term().await?;
-        let look = self.look(at, count).await;
-        match look {
-            Ok(look) if !self.shared.protections.terms || look.meta.term == *term => Ok(look),
-            // Between the end of one master and the first append to the next: nobody may take what is left of the old
-            // history for all of it.
-            Ok(_) | Err(_) => {
-                let mut conn = self.shared.finder.open().await?;
-                self.shared.begin(&mut conn, Some(self.shared.epoch())).await.map_err(Trouble::error)?;
-                self.shared.doubt.notify_one();
-                self.look(at, count).await
-            }
+        if let Some(look) = self.look_at(at, count).await?
+            && (!self.shared.protections.terms || look.meta.term == *term)
+        {
+            return Ok(look);
         }
+        // Between the end of one master and the first append to the next: nobody may take what is left of the old
+        // history for all of it.
+        let mut conn = self.shared.finder.open().await?;
+        self.shared.begin(&mut conn, Some(self.shared.epoch())).await.map_err(Trouble::error)?;
+        self.shared.doubt.notify_one();
+        self.look(at, count).await
     }
 
     pub(in crate::broker) async fn read_after(
@@ -314,7 +335,8 @@ impl Redis {
     async fn end_of(&self, epoch: Epoch) -> Result<Option<End>, StoreError> {
         let mut get = redis::cmd("HGET");
         get.arg(&self.shared.keys.meta).arg(format!("end:{epoch}"));
-        let end: Option<String> = self.shared.line.query("read the end of a history", &get).await?;
+        let end: Option<String> =
+            self.shared.line.ask("read the end of a history", Ask::Command(&get)).await?;
         Ok(end.as_deref().and_then(End::parse))
     }
 
@@ -325,7 +347,8 @@ impl Redis {
         get.arg(&self.shared.keys.meta).arg(format!("cov:{epoch}"));
         let deadline = Instant::now() + REPAIR_WAIT;
         loop {
-            let covered: Option<String> = self.shared.line.query("read what comes back", &get).await?;
+            let covered: Option<String> =
+                self.shared.line.ask("read what comes back", Ask::Command(&get)).await?;
             let covered = covered.as_deref().and_then(position);
             if covered.is_some() || !wait || Instant::now() >= deadline {
                 return Ok(covered);
@@ -342,10 +365,10 @@ impl Redis {
         let epoch = self.look_settled(Position::ZERO, 1).await?.meta.epoch;
         let (mut newest, mut bytes, mut before) = (Vec::new(), 0, "+".to_owned());
         while newest.len() < limit {
-            let count = (limit - newest.len()).min(READ_COUNT);
+            let count = fitting(bytes, newest.len()).min(limit - newest.len());
             let mut range = redis::cmd("XREVRANGE");
             range.arg(&self.shared.keys.log).arg(&before).arg("-").arg("COUNT").arg(count);
-            let raw: Vec<Raw> = self.shared.line.query("read", &range).await?;
+            let raw: Vec<Raw> = self.shared.line.ask("read", Ask::Command(&range)).await?;
             let Some(last) = raw.last() else { break };
             before = format!("({}", last.0);
             for stored in raw.iter().filter_map(stored) {
@@ -368,7 +391,7 @@ impl Redis {
         }
         let mut range = redis::cmd("XRANGE");
         range.arg(&self.shared.keys.log).arg(id(at.position)).arg(id(at.position));
-        let raw: Vec<Raw> = self.shared.line.query("read", &range).await?;
+        let raw: Vec<Raw> = self.shared.line.ask("read", Ask::Command(&range)).await?;
         Ok(raw.first().and_then(stored).map(|stored| stored.entry(meta.epoch)))
     }
 
@@ -380,92 +403,16 @@ impl Redis {
         let meta = self.look_settled(Position::ZERO, 1).await?.meta;
         let mut count = redis::cmd("ZCARD");
         count.arg(&self.shared.keys.boxes);
-        let mailboxes: u64 = self.shared.line.query("count mailboxes", &count).await?;
+        let mailboxes: u64 = self.shared.line.ask("count mailboxes", Ask::Command(&count)).await?;
         Ok(meta.bounds(mailboxes))
     }
+}
 
-    pub(in crate::broker) async fn mailbox(&self, owner: &Address) -> Result<Mailbox, StoreError> {
-        if !owner.has_mailbox() {
-            return Ok(Mailbox::default());
-        }
-        let keys = &self.shared.keys;
-        let [list, state] = keys.mailbox(owner);
-        let mut all = redis::pipe();
-        all.atomic();
-        all.cmd("HGET").arg(&keys.meta).arg("e");
-        all.cmd("HGET").arg(&keys.meta).arg("newest");
-        all.cmd("LRANGE").arg(list).arg(0).arg(-1);
-        all.cmd("HGET").arg(state).arg("over");
-        let (epoch, newest, messages, over): (Option<String>, Option<String>, Vec<Vec<u8>>, Option<u64>) =
-            self.shared.line.pipeline("read a mailbox", &all).await?;
-        let Some(epoch) = epoch.and_then(|epoch| epoch.parse().ok()) else { return Ok(Mailbox::default()) };
-        let mut entries: Vec<_> = messages.iter().filter_map(|message| mail(owner, epoch, message)).collect();
-        // What is too old counts as dropped, though the next sweep has yet to drop it.
-        let newest = newest.as_deref().and_then(position).unwrap_or_default();
-        let now = unix_ms().max(newest.ms);
-        let oldest = now.saturating_sub(millis(self.shared.limits.mailbox_max_age));
-        let before = entries.len();
-        entries.retain(|entry| entry.cursor.position.ms >= oldest);
-        let expired = (before - entries.len()) as u64;
-        Ok(Mailbox { entries, overflowed: over.unwrap_or(0) + expired })
-    }
-
-    pub(in crate::broker) async fn confirm(
-        &self,
-        owner: &Address,
-        up_to: Position,
-    ) -> Result<u64, StoreError> {
-        if !owner.has_mailbox() {
-            return Ok(0);
-        }
-        if self.shared.tasks.token().is_cancelled() {
-            return Err(self.shared.error("confirm", "the log is closed"));
-        }
-        let keys = &self.shared.keys;
-        let [list, state] = keys.mailbox(owner);
-        let mut script = self.shared.scripts.confirm.key(&keys.meta);
-        script.key(&keys.boxes).key(list).key(state);
-        script.arg(owner.to_string()).arg(up_to.ms).arg(up_to.seq);
-        self.shared.line.script("confirm", &script).await
-    }
-
-    pub(in crate::broker) async fn beat(
-        &self,
-        incarnation: &Arc<str>,
-        record: &Arc<str>,
-    ) -> Result<(), StoreError> {
-        let keys = &self.shared.keys;
-        let mut script = self.shared.scripts.beat.key(&keys.nodes);
-        script.key(&keys.records).arg(&**incarnation).arg(&**record);
-        let _now: u64 = self.shared.line.script("beat", &script).await?;
-        Ok(())
-    }
-
-    pub(in crate::broker) async fn leave(&self, incarnation: &str) -> Result<(), StoreError> {
-        let keys = &self.shared.keys;
-        let mut both = redis::pipe();
-        both.atomic();
-        both.cmd("ZREM").arg(&keys.nodes).arg(incarnation).ignore();
-        both.cmd("HDEL").arg(&keys.records).arg(incarnation).ignore();
-        self.shared.line.pipeline("leave", &both).await
-    }
-
-    pub(in crate::broker) async fn alive(&self) -> Result<Vec<Alive>, StoreError> {
-        let keys = &self.shared.keys;
-        let mut script = self.shared.scripts.alive.key(&keys.nodes);
-        script.key(&keys.records).arg(millis(ALIVE_FOR));
-        let told: Vec<(String, String, u64)> = self.shared.line.script("read the roster", &script).await?;
-        let mut alive: Vec<_> = told
-            .into_iter()
-            .map(|(incarnation, record, silent)| Alive {
-                incarnation: Arc::from(incarnation),
-                record: Arc::from(record),
-                age: Duration::from_millis(silent),
-            })
-            .collect();
-        alive.sort_by(|a, b| a.incarnation.cmp(&b.incarnation));
-        Ok(alive)
-    }
+/// How many entries fit into one answer, judged by those that were read: few at first.
+pub(super) fn fitting(bytes: u64, entries: usize) -> usize {
+    let mean =
+        bytes.checked_div(entries as u64).map_or(ANSWER_BYTES / RANGE_COUNT as u64, |mean| mean.max(1));
+    usize::try_from(ANSWER_BYTES / mean).unwrap_or(READ_COUNT).clamp(RANGE_COUNT_MIN, READ_COUNT)
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {

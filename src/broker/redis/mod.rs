@@ -29,7 +29,10 @@ mod keys;
 mod limits;
 mod link;
 mod log;
+mod mailbox;
+mod probe;
 mod recent;
+mod roster;
 mod scripts;
 #[cfg(test)]
 pub(in crate::broker) mod server;

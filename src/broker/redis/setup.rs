@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use redis::cmd;
 
 use super::limits::RESPONSE;
-use super::link::{Conn, Trouble};
+use super::link::{Ask, Conn, Trouble};
 use crate::broker::{Durability, OpenError};
 
 /// Streams and scripts as they are used here exist from this version on.
@@ -24,18 +24,20 @@ struct Report {
 /// Refuses a server that cannot do what was asked for, and warns of one that is set up to lose data.
 pub(super) async fn check(conn: &mut Conn, durability: Durability) -> Result<(), OpenError> {
     let store = |trouble: Trouble| OpenError::Store(trouble.error());
-    let info: String = conn.query("ask for its state", &cmd("INFO"), RESPONSE).await.map_err(store)?;
+    let info: String =
+        conn.ask("ask for its state", Ask::Command(&cmd("INFO")), RESPONSE).await.map_err(store)?;
     let mut config = cmd("CONFIG");
     config.arg("GET").arg("*");
     // Where somebody else runs the server, CONFIG may be forbidden; then nothing is known, and nothing is said.
-    let config: HashMap<String, String> = match conn.query("ask for its settings", &config, RESPONSE).await {
-        Ok(config) => config,
-        Err(Trouble::Refused(error)) => {
-            tracing::info!(%error, "the settings of Redis cannot be looked at");
-            HashMap::new()
-        }
-        Err(trouble) => return Err(store(trouble)),
-    };
+    let config: HashMap<String, String> =
+        match conn.ask("ask for its settings", Ask::Command(&config), RESPONSE).await {
+            Ok(config) => config,
+            Err(Trouble::Refused(error)) => {
+                tracing::info!(%error, "the settings of Redis cannot be looked at");
+                HashMap::new()
+            }
+            Err(trouble) => return Err(store(trouble)),
+        };
     let report = Report::new(&info, config);
     if let Some(why) = report.unfit(durability) {
         return Err(OpenError::Unfit { place: conn.place.to_string(), why });

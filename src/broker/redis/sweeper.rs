@@ -7,6 +7,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::{SWEEP_BOXES, SWEEP_EVERY, SWEEP_STEPS};
+use super::link::Ask;
 use super::log::{Shared, millis, unix_ms};
 use crate::broker::StoreError;
 use crate::protocol::Address;
@@ -32,7 +33,7 @@ async fn sweep(shared: &Shared) -> Result<(), StoreError> {
     for _ in 0..SWEEP_STEPS {
         let mut script = shared.scripts.sweep.key(&keys.log);
         script.key(&keys.meta).arg(millis(limits.max_age)).arg(limits.max_events).arg(limits.max_bytes);
-        let more: u8 = shared.line.script("sweep", &script).await?;
+        let more: u8 = shared.line.ask("sweep", Ask::Script(&script)).await?;
         if more == 0 {
             break;
         }
@@ -40,13 +41,13 @@ async fn sweep(shared: &Shared) -> Result<(), StoreError> {
     let oldest = unix_ms().saturating_sub(millis(limits.mailbox_max_age));
     let mut range = redis::cmd("ZRANGEBYSCORE");
     range.arg(&keys.boxes).arg("-inf").arg(format!("({oldest}")).arg("LIMIT").arg(0).arg(SWEEP_BOXES);
-    let owners: Vec<String> = shared.line.query("look for old mail", &range).await?;
+    let owners: Vec<String> = shared.line.ask("look for old mail", Ask::Command(&range)).await?;
     for owner in owners.iter().filter_map(|owner| owner.parse::<Address>().ok()) {
         let [list, state] = keys.mailbox(&owner);
         let mut script = shared.scripts.expire.key(&keys.meta);
         script.key(&keys.boxes).key(list).key(state);
         script.arg(owner.to_string()).arg(oldest).arg(limits.mailbox_max_age.as_secs().max(1));
-        let _dropped: u64 = shared.line.script("drop old mail", &script).await?;
+        let _dropped: u64 = shared.line.ask("drop old mail", Ask::Script(&script)).await?;
     }
     Ok(())
 }

@@ -41,6 +41,11 @@ impl Unread {
         self.lock().watched = true;
     }
 
+    /// Whether somebody reads back.
+    pub(super) fn is_watched(&self) -> bool {
+        self.lock().watched
+    }
+
     /// Before a publish is sent: its entry may be read before its answer comes.
     pub(super) fn sending(&self, event: &NewEvent) {
         let mut inner = self.lock();

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::entry::position;
 use super::limits::{BATCH_BYTES, BATCH_EVENTS, CLOSE_PATIENCE, PUBLISH_PATIENCE, WAIT};
-use super::link::{Conn, Trouble, backoff};
+use super::link::{Ask, Conn, Trouble, backoff};
 use super::log::{Shared, unix_ms};
 use crate::broker::{AppendError, Appended, Durability, NewEvent, Origins, StoreError};
 use crate::protocol::{Cursor, Epoch};
@@ -23,13 +23,16 @@ pub(super) struct Parcel {
     event: NewEvent,
     answer: oneshot::Sender<Result<Appended, AppendError>>,
     since: Instant,
-    /// It was sent once, when this was the newest entry that the writer knew of: it may be in the log.
-    sent: Option<Cursor>,
+    /// Tells this publish from others of the same message.
+    mark: String,
+    /// It was sent once without an answer: it may be in the log.
+    sent: bool,
 }
 
 impl Parcel {
     pub(super) fn new(event: NewEvent, answer: oneshot::Sender<Result<Appended, AppendError>>) -> Self {
-        Self { event, answer, since: Instant::now(), sent: None }
+        let mark = format!("{:x}", rand::random::<u64>());
+        Self { event, answer, since: Instant::now(), mark, sent: false }
     }
 
     /// Whoever asked may be gone; then nobody minds.
@@ -40,7 +43,7 @@ impl Parcel {
     /// Not in time, or refused: nobody knows whether the log has it, if it was sent at all.
     fn give_up(self, shared: &Shared, cause: StoreError) {
         shared.unread.done(&self.event.message_id);
-        let error = if self.sent.is_some() { AppendError::Store(cause) } else { AppendError::Away(cause) };
+        let error = if self.sent { AppendError::Store(cause) } else { AppendError::Away(cause) };
         self.answer(Err(error));
     }
 }
@@ -51,8 +54,6 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     queue: mpsc::Receiver<Parcel>,
     conn: Option<Conn>,
-    /// The newest entry that this writer knows of.
-    newest: Cursor,
     /// When the process gives up what is still to be written; set when it ends.
     close_at: Option<Instant>,
 }
@@ -75,8 +76,7 @@ impl std::fmt::Debug for Shared {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, queue: mpsc::Receiver<Parcel>, conn: Conn) -> Self {
-        let newest = Cursor::start_of(shared.epoch());
-        Self { shared, queue, conn: Some(conn), newest, close_at: None }
+        Self { shared, queue, conn: Some(conn), close_at: None }
     }
 
     /// Writes until the token ends it, and then everything that was accepted.
@@ -192,46 +192,26 @@ impl Writer {
 
     async fn send(&mut self, batch: &mut [Parcel]) -> Result<Sent, Trouble> {
         let shared = Arc::clone(&self.shared);
-        let (epoch, newest) = (shared.epoch(), self.newest);
+        let epoch = shared.epoch();
         let conn = self.conn().await?;
-        let before: Vec<_> = batch.iter().map(|parcel| parcel.sent).collect();
-        for parcel in batch.iter_mut() {
-            shared.unread.sending(&parcel.event);
-            parcel.sent.get_or_insert(newest);
-        }
+        batch.iter().for_each(|parcel| shared.unread.sending(&parcel.event));
         let nowhere = Origins::default();
-        let events = batch.iter().map(|parcel| (&parcel.event, &nowhere));
+        let events = batch.iter().map(|parcel| (&parcel.event, &nowhere, parcel.mark.as_str()));
         let script = append_script(&shared, &conn.term, epoch, events);
-        let answer: Vec<String> = match conn.script("append", &script, shared.protections.response).await {
+        let ask = Ask::Script(&script);
+        let answer: Vec<String> = match conn.ask("append", ask, shared.protections.response).await {
             Ok(answer) => answer,
             Err(trouble) => {
-                if !trouble.is_broken() {
-                    // It said no: what was not sent before is not in the log.
-                    batch.iter_mut().zip(before).for_each(|(parcel, before)| parcel.sent = before);
-                }
+                // Whoever said no has written nothing of it; from all others nobody knows.
+                batch.iter_mut().for_each(|parcel| parcel.sent |= trouble.is_broken());
                 return Err(trouble);
             }
         };
-        let sent = understand(&shared, conn, epoch, &answer)?;
-        if !matches!(sent, Sent::Kept(_)) {
-            batch.iter_mut().zip(&before).for_each(|(parcel, before)| parcel.sent = *before);
-            return Ok(sent);
-        }
-        let Sent::Kept(mut kept) = sent else { return Ok(sent) };
-        for (appended, before) in kept.iter_mut().zip(before) {
-            // Found there by a second try, it may be the first one's work: then it is nobody's repetition.
-            let was_there = before
-                .is_none_or(|newest| newest.epoch == epoch && appended.cursor.position <= newest.position);
-            appended.duplicate &= was_there;
-        }
-        Ok(Sent::Kept(kept))
+        understand(&shared, conn, epoch, &answer)
     }
 
     async fn answer(&mut self, batch: Vec<Parcel>, kept: Vec<Appended>) {
         for (parcel, appended) in batch.iter().zip(&kept) {
-            if appended.cursor.epoch != self.newest.epoch || appended.cursor.position > self.newest.position {
-                self.newest = appended.cursor;
-            }
             self.shared.unread.acknowledged(&parcel.event.message_id, appended.cursor, appended.duplicate);
         }
         let safe = self.make_safe().await;
@@ -258,7 +238,8 @@ impl Writer {
         let patience = WAIT + self.shared.protections.response;
         let conn = self.conn().await.map_err(Trouble::error)?;
         let place = conn.place.to_string();
-        let answer: Result<redis::Value, _> = conn.query("wait for a copy", &command, patience).await;
+        let answer: Result<redis::Value, _> =
+            conn.ask("wait for a copy", Ask::Command(&command), patience).await;
         let confirmed = match answer {
             Ok(redis::Value::Int(count)) => count,
             Ok(redis::Value::Array(counts)) => match counts.first() {
@@ -297,7 +278,7 @@ pub(super) fn append_script<'a>(
     shared: &'a Shared,
     term: &str,
     epoch: Epoch,
-    events: impl Iterator<Item = (&'a NewEvent, &'a Origins)> + Clone,
+    events: impl Iterator<Item = (&'a NewEvent, &'a Origins, &'a str)> + Clone,
 ) -> ScriptInvocation<'a> {
     let (keys, limits) = (&shared.keys, &shared.limits);
     let window_ms = millis(limits.idempotency_window).max(1);
@@ -308,7 +289,7 @@ pub(super) fn append_script<'a>(
     });
     script.key(&keys.boxes);
     let has_mailbox = |event: &NewEvent| event.mailbox && event.address.has_mailbox();
-    for (event, _) in events.clone().filter(|(event, _)| has_mailbox(event)) {
+    for (event, _, _) in events.clone().filter(|(event, _, _)| has_mailbox(event)) {
         let [list, state] = keys.mailbox(&event.address);
         script.key(list).key(state);
     }
@@ -316,10 +297,10 @@ pub(super) fn append_script<'a>(
     // A bucket is looked at in its own time and in the next; it must live until the end of that.
     script.arg(window_ms.saturating_mul(3).div_ceil(1_000)).arg(limits.mailbox_max_messages);
     script.arg(limits.mailbox_max_age.as_secs().max(1));
-    for (event, origins) in events {
+    for (event, origins, mark) in events {
         script.arg(event.message_id.as_str()).arg(event.address.to_string()).arg(event.event_type.as_str());
         script.arg(&*event.envelope).arg(if has_mailbox(event) { "1" } else { "0" });
-        script.arg(origins.to_string());
+        script.arg(origins.to_string()).arg(mark);
     }
     script
 }
@@ -365,9 +346,10 @@ pub(super) async fn append_again(
             bytes <= BATCH_BYTES
         });
         let (batch, behind) = rest.split_at(fits.count().max(1));
-        let events = batch.iter().map(|(event, origins)| (event, origins));
+        let events = batch.iter().map(|(event, origins)| (event, origins, ""));
         let script = append_script(shared, &conn.term, epoch, events);
-        let answer: Vec<String> = conn.script("append again", &script, shared.protections.response).await?;
+        let answer: Vec<String> =
+            conn.ask("append again", Ask::Script(&script), shared.protections.response).await?;
         match understand(shared, conn, epoch, &answer)? {
             Sent::Kept(_) => rest = behind,
             Sent::NewTerm | Sent::NewEpoch(_) => return Ok(false),

@@ -1,24 +1,21 @@
 //! A publisher without a node: opens the log, appends one event, says where it stands.
 
 use std::io::Read as _;
-use std::time::Duration;
 
 use clap::ArgGroup;
 use serde_json::value::RawValue;
 
 use super::{USAGE, invalid};
-use crate::broker::{AppendError, Broker, BrokerUrl, NewEvent, OpenError};
+use crate::broker::publisher::new_event;
+use crate::broker::{AppendError, BrokerUrl, NewEvent, OpenError, Publisher};
 use crate::node::config::{Config, LogFlags};
-use crate::node::http::publish::{check_payload, new_event, published};
+use crate::node::http::publish::check_payload;
 use crate::protocol::api::{PublishRequest, Published};
 use crate::protocol::{Address, ClientId, EventType, MessageId, Topic, UserId};
-use crate::runtime::Tasks;
 use crate::runtime::exit::Failure;
 
 /// `source` of an envelope that no node made.
 const SOURCE: &str = "sse-node publish";
-/// How long the log may take to close.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What `sse-node publish` was told.
 #[derive(Debug, clap::Args)]
@@ -98,7 +95,7 @@ impl Publish {
             qos: Some(self.qos),
         };
         check_payload(&request, config.max_payload).map_err(|error| unusable(error.detail()))?;
-        new_event(request, address, SOURCE).map_err(|error| unusable(error.detail()))
+        new_event(request, address, SOURCE).map_err(|error| unusable(error.to_string()))
     }
 }
 
@@ -111,28 +108,26 @@ fn read_stdin(max_payload: usize) -> Result<String, Failure> {
 }
 
 async fn append(config: &Config, event: NewEvent) -> Result<Published, Failure> {
-    let tasks = Tasks::new();
-    let opened = Broker::open(&config.broker, config.log.clone(), config.durability, &tasks).await;
-    let broker = opened.map_err(|error| match error {
+    let opened = Publisher::open(&config.broker, config.log.clone(), config.durability, SOURCE).await;
+    let publisher = opened.map_err(|error| match error {
         OpenError::InUse { .. } => {
             Failure::new(1, error).tip("publish through the node that has it: POST to it")
         }
         OpenError::Directory { .. } | OpenError::Store(_) | OpenError::Unfit { .. } => Failure::new(1, error),
     })?;
-    let message_id = event.message_id.clone();
-    let again = format!("the event may or may not be in the log; publish it again with --id '{message_id}'");
-    let appended = tokio::time::timeout(config.limits.publish_deadline, broker.append(event)).await;
+    let again =
+        format!("the event may or may not be in the log; publish it again with --id '{}'", event.message_id);
+    let published = tokio::time::timeout(config.limits.publish_deadline, publisher.append(event)).await;
     // Also after a failure, so that the next process finds the log in order.
-    tasks.token().cancel();
-    let closed = tasks.join(CLOSE_DEADLINE).await;
-    let appended = match appended {
-        Ok(Ok(appended)) => appended,
+    let closed = publisher.close().await;
+    let published = match published {
+        Ok(Ok(published)) => published,
         Ok(Err(error @ AppendError::Store(_))) => return Err(Failure::new(1, error).tip(again)),
         Ok(Err(error @ (AppendError::Busy { .. } | AppendError::Closed | AppendError::Away(_)))) => {
             return Err(Failure::new(1, error));
         }
         Err(_) => return Err(Failure::new(1, "the log did not answer in time").tip(again)),
     };
-    closed.map_err(|_| Failure::new(1, "the event is in the log, which did not close in time"))?;
-    Ok(published(message_id, appended))
+    closed.map_err(|error| Failure::new(1, error).tip("the event is in the log"))?;
+    Ok(published)
 }

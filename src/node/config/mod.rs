@@ -5,6 +5,7 @@
 mod flags;
 mod render;
 mod resolve;
+mod secret;
 mod settings;
 mod typed;
 mod value;
@@ -12,8 +13,9 @@ mod value;
 pub use flags::{Flags, LogFlags, ServeFlags};
 pub use render::default_file;
 pub use resolve::{InvalidConfig, Origin, Problem};
+pub use secret::Secret;
 pub use settings::default;
-pub use typed::{Config, Loaded, RejectMode};
+pub use typed::{Config, Loaded, RejectMode, TakeOverMode};
 
 #[cfg(test)]
 mod tests;

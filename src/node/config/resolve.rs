@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::secret;
 use super::settings::{FILE, Fallback, PREFIX, SETTINGS, Setting};
 
 /// What the user wrote, wherever.
@@ -160,9 +161,16 @@ fn misspelt(name: &str) -> Option<String> {
 }
 
 impl Chosen {
+    /// The text as people may see it.
+    pub(super) fn shown(&self) -> Option<String> {
+        let text = self.text.as_deref()?;
+        let is_secret = self.setting.is_secret();
+        Some(if is_secret { secret::shown(text).to_owned() } else { secret::without_password(text) })
+    }
+
     /// A problem of this value.
     pub(super) fn problem(&self, why: &str) -> Problem {
-        let text = self.text.as_deref().unwrap_or_default();
+        let text = self.shown().unwrap_or_default();
         let Setting { key, .. } = self.setting;
         let name = match &self.origin {
             Origin::Flag => format!("--{key}"),
@@ -171,6 +179,19 @@ impl Chosen {
             Origin::Default => (*key).to_owned(),
         };
         Problem(format!("{name} {text:?} is not valid: {why}"))
+    }
+}
+
+impl Chosen {
+    /// A warning about a secret that others can see.
+    pub(super) fn exposed(&self) -> Option<String> {
+        let text = self.text.as_deref()?;
+        let exposed = self.setting.is_secret() && self.origin == Origin::Flag && !text.starts_with('@');
+        let Setting { key, .. } = self.setting;
+        let variable = self.setting.variable();
+        exposed.then(|| {
+            format!("every user of this machine can read --{key} in the list of processes; use {variable} or @FILE")
+        })
     }
 }
 

@@ -32,17 +32,19 @@ pub(super) enum Group {
     Admission,
     Publishing,
     Leaving,
+    Cluster,
     Diagnostics,
 }
 
 impl Group {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Node,
         Self::Log,
         Self::Streams,
         Self::Admission,
         Self::Publishing,
         Self::Leaving,
+        Self::Cluster,
         Self::Diagnostics,
     ];
 
@@ -54,6 +56,7 @@ impl Group {
             Self::Admission => "Admission",
             Self::Publishing => "Publishing",
             Self::Leaving => "Leaving",
+            Self::Cluster => "Cluster",
             Self::Diagnostics => "Diagnostics",
         }
     }
@@ -71,6 +74,11 @@ impl Setting {
             Fallback::Text(text) => text,
             Fallback::Made { shown, .. } => shown,
         }
+    }
+
+    /// A secret: its value is shown to nobody.
+    pub(super) fn is_secret(&self) -> bool {
+        self.value == SECRET
     }
 
     /// A switch: the flag alone means `true`.
@@ -146,6 +154,8 @@ pub mod default {
     pub const DRAIN_CLOSE: &str = "abort";
     /// How long a drain waits for streams that do not end.
     pub const DRAIN_GRACE: &str = "5s";
+    /// A client may have several streams.
+    pub const TAKEOVER: &str = "off";
     /// Log lines for people.
     pub const LOG_FORMAT: &str = "text";
     /// What is worth a log line; the store's own notes only when something is wrong.
@@ -153,6 +163,7 @@ pub mod default {
 }
 
 const SWITCH: &str = "BOOL";
+const SECRET: &str = "TEXT|@FILE";
 const ADDRESS: &str = "IP:PORT";
 const COUNT: &str = "N";
 const DURATION: &str = "DURATION";
@@ -195,7 +206,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "advertise",
         "URL",
         ("where it listens", "http://10.0.0.7:8080"),
-        "Where others reach this node",
+        "Where others reach this node, the other nodes of the cluster among them",
     ),
     made(
         Group::Node,
@@ -353,6 +364,20 @@ pub(super) const SETTINGS: &[Setting] = &[
         SWITCH,
         default::OFF,
         "End at once when the process that started this one does",
+    ),
+    made(
+        Group::Cluster,
+        "cluster-secret",
+        SECRET,
+        ("none: only nodes on this machine are answered", "a-long-text-that-nobody-guesses"),
+        "What the nodes show each other when they ask for connections and the like; the same on all of them. Better @FILE or the variable than a flag, which every user of the machine can read",
+    ),
+    row(
+        Group::Cluster,
+        "takeover",
+        "WHICH",
+        default::TAKEOVER,
+        "What happens when a client opens a second stream with its clientId, on any node: off (it has two) or newest (the older ones are closed for good); the same on all nodes",
     ),
     row(Group::Diagnostics, "log-format", "FORM", default::LOG_FORMAT, "How log lines look: text or json"),
     row(

@@ -87,6 +87,41 @@ fn check_config_shows_each_value_and_where_it_came_from() {
 }
 
 #[test]
+fn a_secret_is_shown_to_nobody() {
+    const SECRET: &str = "nobody-may-ever-see-this";
+    let loaded = Given::default().flag("cluster-secret", SECRET).load().unwrap();
+    assert!(loaded.config.cluster_secret.as_ref().unwrap().is(SECRET.as_bytes()));
+    assert!(loaded.table().contains("(not shown)"), "{}", loaded.table());
+    assert!(!loaded.table().contains(SECRET) && !format!("{:?}", loaded.config).contains(SECRET));
+    assert!(loaded.warnings[0].contains("SSE_NODE_CLUSTER_SECRET"), "{:?}", loaded.warnings);
+    let quiet = Given::default().variable("SSE_NODE_CLUSTER_SECRET", SECRET).load().unwrap();
+    assert_eq!(quiet.warnings, Vec::<String>::new());
+    let problems = Given::default().flag("cluster-secret", "too-short").problems();
+    assert!(problems[0].contains("16 to 256") && !problems[0].contains("too-short"), "{problems:?}");
+    let problems = Given::default().flag("cluster-secret", "@/nowhere/secret").problems();
+    assert!(problems[0].contains("@/nowhere/secret"), "{problems:?}");
+}
+
+#[test]
+fn a_password_in_a_url_is_shown_to_nobody() {
+    let urls = |host: &str| format!("redis://me:geheim@{host}/0");
+    let table = Given::default().flag("broker", &urls("h:1")).load().unwrap().table();
+    assert!(table.contains("redis://***@h:1/0") && !table.contains("geheim"), "{table}");
+    let problems = Given::default()
+        .flag("broker", &urls("h:port"))
+        .flag("advertise", "http://me:geheim@h:80")
+        .flag("cors-origins", "https://me:geheim@h/app")
+        .problems();
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(
+        problems.iter().all(|problem| !problem.contains("geheim") && problem.contains("***")),
+        "{problems:?}"
+    );
+    let file = Given::default().flag("broker", "file:///data/a@b").load().unwrap().table();
+    assert!(file.contains("file:///data/a@b"), "{file}");
+}
+
+#[test]
 fn variables_of_others_are_no_concern() {
     // Kubernetes makes these for a service named sse-node.
     let given = Given::default()

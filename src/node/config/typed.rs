@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::resolve::{Chosen, InvalidConfig, Origin, Problem, Sources};
+use super::secret::Secret;
 use super::settings::Fallback;
 use super::value::{self, Refusal};
 use crate::broker::{BrokerUrl, Durability, LogLimits};
@@ -24,6 +25,16 @@ pub enum RejectMode {
     Soft,
     /// 503 with Retry-After.
     Status,
+}
+
+/// What happens to the older streams of a client that opens a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum TakeOverMode {
+    /// Nothing: a client may have several streams.
+    #[default]
+    Off,
+    /// They are closed, on whatever node they are.
+    Newest,
 }
 
 /// Everything that a node has to be told.
@@ -83,6 +94,10 @@ pub struct Config {
     pub drain_close: StreamEnd,
     /// How long to wait for those that do not end.
     pub drain_grace: Duration,
+    /// What the nodes of the cluster show each other.
+    pub cluster_secret: Option<Secret>,
+    /// What happens to the older streams of a client that opens a new one.
+    pub takeover: TakeOverMode,
     /// Limits of the log.
     pub log: LogLimits,
     /// What nobody needs to tune.
@@ -111,8 +126,10 @@ impl Loaded {
         let mut reader = Reader { chosen: resolved.chosen, problems: resolved.problems };
         let config = reader.config();
         reader.check_together(&config);
+        let mut warnings = resolved.warnings;
+        warnings.extend(reader.chosen.iter().filter_map(Chosen::exposed));
         if reader.problems.is_empty() {
-            Ok(Self { config, warnings: resolved.warnings, chosen: reader.chosen })
+            Ok(Self { config, warnings, chosen: reader.chosen })
         } else {
             Err(reader.problems.into())
         }
@@ -165,6 +182,8 @@ impl Reader {
             drain_over: self.read("drain-over", |text| value::duration(text, Duration::ZERO..=HOUR)),
             drain_close: self.read("drain-close", value::word),
             drain_grace: self.read("drain-grace", |text| value::duration(text, Duration::ZERO..=HOUR)),
+            cluster_secret: self.optional("cluster-secret", Secret::parse),
+            takeover: self.read("takeover", value::word),
             log: self.log_limits(),
             limits: Limits::default(),
             die_with_parent: self.read("die-with-parent", value::switch),
@@ -275,7 +294,7 @@ impl Loaded {
             "name" => Some(self.config.name.clone()),
             _ => None,
         };
-        chosen.text.clone().or(made)
+        chosen.shown().or(made)
     }
 
     /// Where the value of a setting came from.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::secret::without_password;
+
 /// Why a text is not a value: for people, behind the name of the setting.
 pub(super) type Refusal = String;
 
@@ -103,8 +105,10 @@ pub(super) fn origins(text: &str) -> Result<Vec<HeaderValue>, Refusal> {
 }
 
 fn origin(text: &str) -> Result<HeaderValue, Refusal> {
-    let allowed =
-        || format!("{text:?} is not an origin; allowed are ones like https://app.example:8443, and *");
+    let allowed = || {
+        let shown = without_password(text);
+        format!("{shown:?} is not an origin; allowed are ones like https://app.example:8443, and *")
+    };
     let is_origin = |uri: &http::Uri| {
         let bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !text.ends_with('/');
         uri.scheme().is_some() && uri.authority().is_some() && bare

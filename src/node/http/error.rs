@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use super::body::BodyTooSlow;
+use crate::broker::publisher::InvalidEvent;
 use crate::broker::{AppendError, StoreError};
 use crate::protocol::api::Problem;
 
@@ -26,6 +27,10 @@ pub(crate) enum ApiError {
     TooSlow(String),
     /// There is no such thing.
     NotFound(String),
+    /// The caller may not do this.
+    Forbidden(String),
+    /// Another node of the cluster did not answer, and without it nobody knows.
+    Unreachable(String),
     /// The path exists, with other methods.
     Method,
     /// What the node is doing does not allow it.
@@ -65,6 +70,13 @@ impl ApiError {
                 (StatusCode::REQUEST_TIMEOUT, "too_slow", "The body did not come in time", detail)
             }
             Self::NotFound(detail) => (StatusCode::NOT_FOUND, "not_found", "There is no such thing", detail),
+            Self::Forbidden(detail) => (StatusCode::FORBIDDEN, "forbidden", "You may not do this", detail),
+            Self::Unreachable(detail) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unreachable",
+                "A node of the cluster does not answer",
+                detail,
+            ),
             Self::Method => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
@@ -119,6 +131,12 @@ impl From<AppendError> for ApiError {
             AppendError::Away(cause) => Self::Unavailable(cause.to_string()),
             AppendError::Store(cause) => Self::Unknown(cause.to_string()),
         }
+    }
+}
+
+impl From<InvalidEvent> for ApiError {
+    fn from(error: InvalidEvent) -> Self {
+        Self::Body(error.to_string())
     }
 }
 

@@ -6,12 +6,14 @@ use std::sync::atomic::Ordering;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use serde::Deserialize;
+use http::Method;
+use serde::{Deserialize, Serialize};
 
 use super::AppState;
 use super::error::ApiError;
 use super::path::Named;
 use crate::broker::{Entry, Page, PageLimit};
+use crate::node::peers::{Answers, Question};
 use crate::protocol::api::{EventLedger, GapEvent, History, LogEvent, Pending, WrittenBy};
 use crate::protocol::{Address, Cursor, Resume, Topic, UserId};
 
@@ -91,20 +93,41 @@ pub(crate) async fn event(
 ) -> Result<Json<EventLedger>, ApiError> {
     let not_kept = || ApiError::NotFound(format!("the log keeps no event {id}"));
     let entry = app.ask(app.broker.get(id)).await?.ok_or_else(not_kept)?;
-    let frame = app.window.find(id);
-    let written = frame.as_ref().map(|frame| WrittenBy {
-        instance_id: app.node_id.clone(),
-        connections: frame.written.load(Ordering::Relaxed),
-    });
+    let question = Question::new(Method::GET, format!("/cluster/events/{id}"));
+    let Answers { answers, unreachable } = app.ask_peers::<Traces>(&question).await;
+    let traces: Vec<_> = [own_traces(&app, id)].into_iter().chain(answers).collect();
+    let mut written: Vec<_> = traces.iter().filter_map(|traces| traces.written.clone()).collect();
+    written.sort_by(|a, b| a.instance_id.cmp(&b.instance_id));
     let envelope = log_event(&entry)?.envelope;
     Ok(Json(EventLedger {
         id: id.to_event_id(),
         message_id: entry.message_id,
         address: entry.address,
         accepted_at: envelope.timestamp,
-        written: written.into_iter().collect(),
-        confirmed: frame.map_or(0, |frame| frame.confirmed.load(Ordering::Relaxed)),
+        written,
+        confirmed: traces.iter().map(|traces| traces.confirmed).sum(),
+        unreachable,
     }))
+}
+
+/// What one node knows of an event.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Traces {
+    /// Nothing where its window does not reach back that far.
+    written: Option<WrittenBy>,
+    confirmed: u64,
+}
+
+/// What this node knows of an event.
+pub(crate) fn own_traces(app: &AppState, id: Cursor) -> Traces {
+    let frame = app.window.find(id);
+    Traces {
+        written: frame.as_ref().map(|frame| WrittenBy {
+            instance_id: app.node_id.clone(),
+            connections: frame.written.load(Ordering::Relaxed),
+        }),
+        confirmed: frame.map_or(0, |frame| frame.confirmed.load(Ordering::Relaxed)),
+    }
 }
 
 /// `GET /api/sse/users/{userId}/pending`

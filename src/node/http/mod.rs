@@ -2,16 +2,21 @@
 //! change another's state but by calling it. Read [`router`] first.
 
 pub(crate) mod body;
+pub(crate) mod cluster;
 pub(crate) mod connections;
 pub(crate) mod error;
 pub(crate) mod history;
 pub(crate) mod listener;
 pub(crate) mod ops;
 pub(crate) mod path;
+pub(crate) mod presence;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod publish;
+pub(crate) mod rebalance;
 pub(crate) mod router;
+pub(crate) mod rows;
+pub(crate) mod servers;
 pub(crate) mod stream;
 pub(crate) mod web;
 

@@ -1,4 +1,4 @@
-//! For operators: metrics as JSON, health, the roster, drain.
+//! For operators: metrics as JSON, health, drain.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,15 +18,15 @@ use super::{AppState, process, publish};
 use crate::broker::Bounds;
 use crate::node::limits::SPREAD_MAX;
 use crate::node::metrics::dump;
-use crate::protocol::api::{DrainRequest, DrainStatus, LogMetrics, NodeMetrics, Server, Servers};
+use crate::protocol::api::{DrainRequest, DrainStatus, LogMetrics, NodeMetrics, Server};
 
 /// `GET /api/sse/metrics`
-pub(crate) async fn metrics(State(app): State<Arc<AppState>>) -> Result<Json<NodeMetrics>, ApiError> {
-    let bounds = app.ask(app.broker.bounds()).await?;
+pub(crate) async fn metrics(State(app): State<Arc<AppState>>) -> Json<NodeMetrics> {
+    let (bounds, log_answers) = app.bounds().await;
     let metrics = &app.context.metrics;
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let window = app.window.size();
-    Ok(Json(NodeMetrics {
+    Json(NodeMetrics {
         instance_id: app.node_id.clone(),
         instance_name: app.name.clone(),
         uptime: metrics.started.elapsed().as_secs(),
@@ -34,7 +34,7 @@ pub(crate) async fn metrics(State(app): State<Arc<AppState>>) -> Result<Json<Nod
         total_messages_sent: count(&metrics.sent),
         messages_per_minute: metrics.sent_last_minute(),
         memory_usage: process::memory(),
-        state: state(&app, true).to_owned(),
+        state: state(&app, log_answers).to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         total_messages_published: count(&metrics.published),
         total_messages_tailed: count(&metrics.tailed),
@@ -50,10 +50,11 @@ pub(crate) async fn metrics(State(app): State<Arc<AppState>>) -> Result<Json<Nod
         log: log_metrics(&app, &bounds),
         window_frames: window.frames,
         window_bytes: window.bytes,
-    }))
+    })
 }
 
 fn log_metrics(app: &AppState, bounds: &Bounds) -> LogMetrics {
+    let repairs = app.broker.repairs();
     LogMetrics {
         broker: app.broker.kind().to_owned(),
         epoch: bounds.epoch.to_string(),
@@ -63,6 +64,8 @@ fn log_metrics(app: &AppState, bounds: &Bounds) -> LogMetrics {
         newest: bounds.newest_cursor().to_event_id(),
         mailboxes: bounds.mailboxes,
         mailbox_messages: bounds.mailbox_messages,
+        histories_ended: repairs.histories,
+        appended_again: repairs.appended_again,
     }
 }
 
@@ -110,8 +113,13 @@ async fn health(app: &AppState) -> Health {
     }
 }
 
-/// The way from the log to the streams works: the log answers, and what it held when it was asked is in the window.
+/// The way from a publish to the streams works: a mark went through the log and came back, and what the log held when
+/// it was asked is in the window.
 async fn proven(app: &AppState) -> bool {
+    if let Err(error) = app.broker.probe().await {
+        tracing::warn!(%error, "the log cannot be written and followed");
+        return false;
+    }
     let newest = match app.broker.bounds().await {
         Ok(bounds) => bounds.newest_cursor(),
         Err(error) => {
@@ -158,21 +166,22 @@ pub(crate) async fn actuator_health(State(app): State<Arc<AppState>>) -> Respons
     (status, Json(serde_json::json!({ "status": health.status }))).into_response()
 }
 
-/// `GET /api/sse/servers`
-pub(crate) async fn servers(State(app): State<Arc<AppState>>) -> Json<Servers> {
-    let answers = app.ask(app.broker.bounds()).await.is_ok();
-    // An embedded log has one node: this one.
-    let server = Server {
-        instance_id: app.node_id.clone(),
-        instance_name: app.name.clone(),
-        url: app.url.clone(),
-        state: state(&app, answers).to_owned(),
-        connections: app.connections.len() as u64,
-        lag: tail_lag_ms(&app),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        started_at: app.started_at,
-    };
-    Json(Servers { current_instance: app.node_id.clone(), available_servers: vec![server], total_servers: 1 })
+impl AppState {
+    /// What the node says of itself. `log_answers` is what the caller found out.
+    pub(crate) fn own_row(&self, log_answers: bool) -> Server {
+        Server {
+            instance_id: self.node_id.clone(),
+            instance_name: self.name.clone(),
+            url: self.url.clone(),
+            state: state(self, log_answers).to_owned(),
+            connections: self.connections.len() as u64,
+            lag: tail_lag_ms(self),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: self.started_at,
+            incarnation: self.roster.incarnation().to_string(),
+            last_beat_ms: u64::try_from(self.roster.own_age().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
 }
 
 /// `POST /admin/drain`
@@ -185,11 +194,13 @@ pub(crate) async fn drain(
         if body.is_empty() { DrainRequest::default() } else { publish::parse(&body)? };
     let over = request.over.as_deref().map_or(Ok(app.drain_over), spread)?;
     app.drain.start(over, request.reason.as_deref().unwrap_or("the node is leaving"));
+    app.roster.beat_soon();
     tracing::info!(?over, connections = app.connections.len(), "drain begins");
     Ok((StatusCode::ACCEPTED, Json(app.drain.status())))
 }
 
-fn spread(text: &str) -> Result<Duration, ApiError> {
+/// How long goodbyes may take.
+pub(crate) fn spread(text: &str) -> Result<Duration, ApiError> {
     let allowed = |why: String| {
         let longest = humantime::format_duration(SPREAD_MAX);
         ApiError::Body(format!(
@@ -208,6 +219,7 @@ pub(crate) async fn drain_status(State(app): State<Arc<AppState>>) -> Json<Drain
 /// `DELETE /admin/drain`
 pub(crate) async fn cancel_drain(State(app): State<Arc<AppState>>) -> Result<Json<DrainStatus>, ApiError> {
     app.drain.cancel().map_err(|leaving| ApiError::Conflict(leaving.to_string()))?;
+    app.roster.beat_soon();
     tracing::info!(connections = app.connections.len(), "drain taken back");
     Ok(Json(app.drain.status()))
 }

@@ -27,9 +27,9 @@ const BUCKETS_US: [u32; 12] = [
 
 /// Answers a scrape.
 pub(crate) async fn text(State(app): State<Arc<AppState>>) -> Result<Response, ApiError> {
-    let bounds = app.ask(app.broker.bounds()).await?;
+    let (bounds, log_answers) = app.bounds().await;
     let mut registry = Registry::default();
-    let snapshot = Snapshot { app: Arc::clone(&app), bounds };
+    let snapshot = Snapshot { app: Arc::clone(&app), bounds, log_answers };
     registry.register_collector(Box::new(snapshot));
     let mut out = String::new();
     encode(&mut out, &registry).map_err(|error| ApiError::Unavailable(format!("metrics: {error}")))?;
@@ -42,6 +42,7 @@ pub(crate) async fn text(State(app): State<Arc<AppState>>) -> Result<Response, A
 struct Snapshot {
     app: Arc<AppState>,
     bounds: Bounds,
+    log_answers: bool,
 }
 
 impl Collector for Snapshot {
@@ -65,6 +66,9 @@ impl Snapshot {
             None,
             u64::from(app.drain.is_draining()),
         )?;
+        let nodes = app.context.metrics.cluster_nodes.load(Ordering::Relaxed);
+        gauge(out, "sse_node_cluster_nodes", "Nodes that are alive, this one among them", None, nodes)?;
+        gauge(out, "sse_node_log_up", "1 while the log answers", None, u64::from(self.log_answers))?;
         gauge(out, "sse_node_log_events", "Events that the log keeps", None, bounds.length)?;
         gauge(out, "sse_node_log_size", "Bytes that the log keeps", Some(&Unit::Bytes), bounds.bytes)?;
         gauge(out, "sse_node_mailboxes", "Mailboxes with unconfirmed messages", None, bounds.mailboxes)?;
@@ -83,27 +87,46 @@ impl Snapshot {
 
     fn counters(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let metrics = &self.app.context.metrics;
-        let counters: [(&str, &str, &AtomicU64); 13] = [
-            ("sse_node_messages_sent", "Events written to connections", &metrics.sent),
-            ("sse_node_bytes_sent", "Bytes written to connections", &metrics.sent_bytes),
-            ("sse_node_messages_published", "Publishes that the log took", &metrics.published),
-            ("sse_node_messages_duplicate", "Publishes answered as repeated", &metrics.duplicates),
-            ("sse_node_publish_errors", "Publishes refused or failed", &metrics.publish_errors),
-            ("sse_node_messages_tailed", "Entries read by the tail", &metrics.tailed),
-            ("sse_node_tail_errors", "Reads of the log by the tail that failed", &metrics.tail_errors),
-            ("sse_node_connections_opened", "Streams opened", &metrics.opened),
-            ("sse_node_connections_resumed", "Streams that asked for a replay", &metrics.resumed),
-            ("sse_node_replay_pages", "Pages of the log read for replays", &metrics.replay_pages),
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let repairs = self.app.broker.repairs();
+        let counters = [
+            ("sse_node_messages_sent", "Events written to connections", of(&metrics.sent)),
+            ("sse_node_bytes_sent", "Bytes written to connections", of(&metrics.sent_bytes)),
+            ("sse_node_messages_published", "Publishes that the log took", of(&metrics.published)),
+            ("sse_node_messages_duplicate", "Publishes answered as repeated", of(&metrics.duplicates)),
+            ("sse_node_publish_errors", "Publishes refused or failed", of(&metrics.publish_errors)),
+            ("sse_node_messages_tailed", "Entries read by the tail", of(&metrics.tailed)),
+            ("sse_node_tail_errors", "Reads of the log by the tail that failed", of(&metrics.tail_errors)),
+            ("sse_node_connections_opened", "Streams opened", of(&metrics.opened)),
+            ("sse_node_connections_resumed", "Streams that asked for a replay", of(&metrics.resumed)),
+            ("sse_node_replay_pages", "Pages of the log read for replays", of(&metrics.replay_pages)),
             (
                 "sse_node_syncs",
                 "SYNC events sent: clients told of a history that was lost and repaired",
-                &metrics.syncs,
+                of(&metrics.syncs),
             ),
-            ("sse_node_mailbox_resent", "Messages sent again from mailboxes", &metrics.mailbox_resent),
-            ("sse_node_mailbox_confirmed", "Messages confirmed", &metrics.confirmed),
+            ("sse_node_mailbox_resent", "Messages sent again from mailboxes", of(&metrics.mailbox_resent)),
+            ("sse_node_mailbox_confirmed", "Messages confirmed", of(&metrics.confirmed)),
+            (
+                "sse_node_log_histories_ended",
+                "Times that the log's history ended: restarts and failovers of the broker",
+                repairs.histories,
+            ),
+            (
+                "sse_node_log_appended_again",
+                "Events that the log had lost and this node appended again",
+                repairs.appended_again,
+            ),
+            (
+                "sse_node_log_published_again",
+                "Acknowledged publishes of this node that were lost unread, and published again",
+                repairs.published_again,
+            ),
+            ("sse_node_beat_errors", "Signs of life that the broker did not take", of(&metrics.beat_errors)),
+            ("sse_node_peer_errors", "Questions to other nodes without an answer", of(&metrics.peer_errors)),
         ];
         for (name, help, value) in counters {
-            let metric = ConstCounter::new(value.load(Ordering::Relaxed));
+            let metric = ConstCounter::new(value);
             metric.encode(out.encode_descriptor(name, help, None, metric.metric_type())?)?;
         }
         let cpu = ConstCounter::new(process::cpu_seconds());

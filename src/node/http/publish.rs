@@ -1,24 +1,22 @@
 //! Publishing: a body becomes an event in the log. The answer comes once the log has it, never before.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::SystemTime;
-
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use http::{HeaderMap, StatusCode};
-use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 use super::AppState;
 use super::error::ApiError;
 use super::path::Named;
-use crate::broker::{Appended, Broker, NewEvent, PageLimit};
+use crate::broker::publisher::{new_event, published};
+use crate::broker::{Broker, NewEvent, PageLimit};
 use crate::node::mailbox::confirm;
 use crate::protocol::api::{AckRequest, Acked, PublishRequest, Published};
-use crate::protocol::{Address, ClientId, Envelope, EventType, MessageId, NodeId, Topic, UserId};
+use crate::protocol::{Address, ClientId, MessageId, NodeId, Topic, UserId};
 
 type Body = Result<Bytes, BytesRejection>;
 type Answer = Result<(StatusCode, Json<Published>), ApiError>;
@@ -148,16 +146,6 @@ async fn append(broker: &Broker, event: NewEvent, app: &AppState) -> Result<Publ
     Ok(published(message_id, appended))
 }
 
-/// The answer to whoever published.
-pub(crate) fn published(message_id: MessageId, appended: Appended) -> Published {
-    Published {
-        id: appended.cursor.to_event_id(),
-        message_id,
-        epoch: appended.cursor.epoch.to_string(),
-        duplicate: appended.duplicate,
-    }
-}
-
 /// Whether a payload is small enough.
 pub(crate) fn check_payload(request: &PublishRequest, allowed: usize) -> Result<(), ApiError> {
     let size =
@@ -167,42 +155,6 @@ pub(crate) fn check_payload(request: &PublishRequest, allowed: usize) -> Result<
         return Err(ApiError::TooLarge(detail));
     }
     Ok(())
-}
-
-/// Makes the event that a request asks for.
-pub(crate) fn new_event(
-    request: PublishRequest,
-    address: Address,
-    source: &str,
-) -> Result<NewEvent, ApiError> {
-    let mailbox = match request.qos.unwrap_or(0) {
-        0 => false,
-        1 if address.has_mailbox() => true,
-        1 => {
-            let detail = format!("qos 1 is for users and clients, who have a mailbox; {address} has none");
-            return Err(ApiError::Body(detail));
-        }
-        other => return Err(ApiError::Body(format!("qos {other} is not known; allowed are 0 and 1"))),
-    };
-    let event_type = match request.event_type {
-        Some(event_type) => event_type,
-        None => EventType::parse(address.default_type()).expect("the default types are valid"),
-    };
-    let message_id = match request.id {
-        Some(id) => id,
-        None => MessageId::parse(&ulid::Ulid::generate().to_string()).expect("a ULID is a valid message id"),
-    };
-    let envelope = Envelope {
-        id: message_id.clone(),
-        event_type: event_type.clone(),
-        data: request.data,
-        timestamp: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-        source: source.to_owned(),
-        metadata: request.metadata.unwrap_or_else(|| RawValue::NULL.to_owned()),
-    };
-    let envelope =
-        serde_json::to_string(&envelope).expect("an envelope of checked parts always becomes JSON");
-    Ok(NewEvent { message_id, address, event_type, envelope: Arc::from(envelope), mailbox })
 }
 
 /// A node that does not keep up with the log must not be given more.

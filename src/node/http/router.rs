@@ -1,6 +1,6 @@
 //! Which path is answered by whom, and what all handlers share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -10,13 +10,17 @@ use http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::error::ApiError;
-use super::{connections, history, ops, publish, stream, web};
-use crate::broker::{Broker, StoreError};
+use super::{cluster, connections, history, ops, presence, publish, rebalance, servers, stream, web};
+use crate::broker::{Bounds, Broker, StoreError};
 use crate::node::admission::Admission;
-use crate::node::config::RejectMode;
+use crate::node::claims::Claims;
+use crate::node::config::{RejectMode, Secret};
 use crate::node::connections::Connections;
 use crate::node::drain::Drain;
 use crate::node::feed::FeedLimits;
+use crate::node::peers::{Answers, Peers, Question};
+use crate::node::rebalance::Rebalancing;
+use crate::node::roster::Roster;
 use crate::node::stream::StreamContext;
 use crate::node::window::Window;
 use crate::protocol::NodeId;
@@ -53,6 +57,8 @@ pub(crate) struct AppState {
     pub(crate) started_at: u64,
     /// The log.
     pub(crate) broker: Broker,
+    /// What the log held when it last said so.
+    pub(crate) last_bounds: Mutex<Bounds>,
     /// Its newest part.
     pub(crate) window: Window,
     /// The open streams.
@@ -63,6 +69,16 @@ pub(crate) struct AppState {
     pub(crate) drain: Drain,
     /// How long a drain takes unless the request says otherwise.
     pub(crate) drain_over: Duration,
+    /// What the node sheds for others.
+    pub(crate) rebalancing: Rebalancing,
+    /// Who else shares the log.
+    pub(crate) roster: Roster,
+    /// The way to them.
+    pub(crate) peers: Arc<Peers>,
+    /// What they must show.
+    pub(crate) cluster_secret: Option<Secret>,
+    /// Which streams are their clients' newest.
+    pub(crate) claims: Claims,
     /// How clients are refused.
     pub(crate) reject: RejectMode,
     /// Bounds.
@@ -72,6 +88,26 @@ pub(crate) struct AppState {
 }
 
 impl AppState {
+    /// Asks all other nodes.
+    pub(crate) async fn ask_peers<T: serde::de::DeserializeOwned>(&self, question: &Question) -> Answers<T> {
+        let others = self.roster.read().await.others(self.roster.incarnation());
+        self.peers.ask(others, question).await
+    }
+
+    /// What the log holds, and whether it says so itself: when it does not answer, this is what it said last. Whoever
+    /// watches a node wants to see it above all while its log is away.
+    pub(crate) async fn bounds(&self) -> (Bounds, bool) {
+        let answer = tokio::time::timeout(self.limits.health_deadline, self.broker.bounds()).await;
+        let mut last = self.last_bounds.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Ok(Ok(bounds)) => {
+                *last = bounds;
+                (bounds, true)
+            }
+            Ok(Err(_)) | Err(_) => (*last, false),
+        }
+    }
+
     /// Asks the log, and does not wait for ever.
     pub(crate) async fn ask<T>(
         &self,
@@ -93,8 +129,9 @@ pub(crate) fn router(app: Arc<AppState>, cors_origins: &[HeaderValue]) -> Router
         .route("/broadcast/{client}", post(publish::to_client))
         .route("/broadcast/server/{node}", post(publish::to_node))
         .route("/broadcast/server/{node}/client/{client}", post(publish::to_node_client))
-        .route("/users/{user}", post(publish::to_user))
+        .route("/users/{user}", get(presence::user).post(publish::to_user))
         .route("/users/{user}/pending", get(history::pending))
+        .route("/clients/{client}", get(presence::client))
         .route("/topics/{topic}", post(publish::to_topic))
         .route("/ack", post(publish::ack))
         .route("/connections", get(connections::list))
@@ -102,15 +139,17 @@ pub(crate) fn router(app: Arc<AppState>, cors_origins: &[HeaderValue]) -> Router
         .route("/history", get(history::history))
         .route("/events/{id}", get(history::event))
         .route("/metrics", get(ops::metrics))
-        .route("/servers", get(ops::servers));
+        .route("/servers", get(servers::servers));
     Router::new()
         .nest("/api/sse", api)
+        .nest("/cluster", cluster::routes(&app))
         .route("/actuator/health", get(ops::actuator_health))
         .route("/health", get(ops::ready))
         .route("/health/live", get(ops::live))
         .route("/health/ready", get(ops::ready))
         .route("/metrics", get(super::prometheus::text))
         .route("/admin/drain", post(ops::drain).delete(ops::cancel_drain).get(ops::drain_status))
+        .route("/admin/rebalance", get(rebalance::status).post(rebalance::start).delete(rebalance::cancel))
         .route("/", get(web::page))
         .route("/sse.js", get(web::client))
         .route("/openapi.json", get(web::openapi))

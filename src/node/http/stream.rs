@@ -4,7 +4,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Query, State};
@@ -22,10 +21,11 @@ use crate::node::config::RejectMode;
 use crate::node::connections::{AckMode, Connection, Identity};
 use crate::node::feed::Feed;
 use crate::node::mailbox::{confirm_or_repeat, unconfirmed};
+use crate::node::roster::unix_ms;
 use crate::node::stream::{Backlog, Body, Following, HeartbeatForm, Stream, gap_frame, sync_frame};
 use crate::protocol::api::{ConnectionEvent, GapEvent, GapReason, Resumed};
 use crate::protocol::event::control;
-use crate::protocol::{ClientId, ConnectionId, Cursor, Frame, Resume, Topic, UserId};
+use crate::protocol::{ClientId, Cursor, Frame, Resume, Topic, UserId};
 
 /// The query of a stream request. Three spellings of the cursor are in use; a header wins over all of them.
 #[derive(Debug, Default, Deserialize)]
@@ -49,6 +49,8 @@ pub(crate) struct StreamQuery {
 /// A stream request, understood.
 struct Wish {
     identity: Identity,
+    /// The client named itself. A name that the node made up is nobody else's.
+    is_named: bool,
     resume: Resume,
     requested: Option<String>,
     heartbeat: HeartbeatForm,
@@ -111,7 +113,9 @@ fn understand(
     query: StreamQuery,
 ) -> Result<Wish, ApiError> {
     let invalid = |error: crate::protocol::InvalidName| ApiError::Invalid(error.to_string());
-    let client_id = match query.client_id.as_deref().filter(|id| !id.is_empty()) {
+    let named = query.client_id.as_deref().filter(|id| !id.is_empty());
+    let is_named = named.is_some();
+    let client_id = match named {
         Some(id) => ClientId::parse(id).map_err(invalid)?,
         None => ClientId::parse(&ulid::Ulid::generate().to_string()).expect("a ULID is a valid name"),
     };
@@ -145,7 +149,7 @@ fn understand(
     let in_query = [query.last_event_id, query.last_event_id_mercure, query.last_event_id_snake];
     let requested = requested_cursor(headers, in_query);
     let identity = Identity {
-        id: ConnectionId::parse(&ulid::Ulid::generate().to_string()).expect("a ULID is a valid name"),
+        id: app.claims.next_id(),
         client_id,
         user_id,
         topics,
@@ -153,7 +157,7 @@ fn understand(
         connected_at: unix_ms(),
     };
     let resume = requested.as_deref().map_or(Resume::Live, Resume::parse);
-    Ok(Wish { identity, resume, requested, heartbeat, ack })
+    Ok(Wish { identity, is_named, resume, requested, heartbeat, ack })
 }
 
 fn one_of(key: &str, value: &str, allowed: &str) -> ApiError {
@@ -227,6 +231,9 @@ async fn follow(
     };
     // A drain that began after the first look has not seen this stream in the list.
     app.drain.include(following.registered.connection());
+    if wish.is_named {
+        app.claims.claim(following.registered.connection());
+    }
     Ok(Stream { headers: stream_headers(app), opening, body: Body::Follow(Box::new(following)) })
 }
 
@@ -346,10 +353,4 @@ fn stream_headers(app: &AppState) -> HeaderMap {
         headers.insert("x-sse-server-id", id);
     }
     headers
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -6,11 +6,13 @@ mod log;
 mod node;
 pub(crate) mod openmetrics;
 mod raw;
+mod redis;
 
 pub(crate) use client::{Subscriber, closing, envelope, flood, gap, http, payload};
 pub(crate) use log::OfflineLog;
-pub(crate) use node::{Answer, Node, Output, run};
+pub(crate) use node::{Answer, Node, Output, own_address, run};
 pub(crate) use raw::{Raw, events};
+pub(crate) use redis::Redis;
 
 use std::future::Future;
 use std::time::Duration;

@@ -116,8 +116,22 @@ impl Node {
 
     /// `SIGTERM`: please leave.
     pub(crate) fn term(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// `SIGSTOP`: the process stands still until it is told to go on.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// `SIGCONT`.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id().expect("the node runs")).unwrap();
-        rustix::process::kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+        rustix::process::kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
     }
 
     /// Waits until the process has ended by itself.
@@ -212,6 +226,16 @@ impl Node {
         .await;
     }
 
+    /// Whether the node has written this to its log.
+    pub(crate) fn said(&self, text: &str) -> bool {
+        self.log.text().contains(text)
+    }
+
+    /// Waits for a text in the node's log.
+    pub(crate) async fn wait_for_log(&self, text: &str) {
+        eventually(text, async || self.said(text).then_some(())).await;
+    }
+
     /// Waits until this many streams are open.
     pub(crate) async fn wait_for_connections(&self, count: u64) {
         eventually("the number of open streams", async || {
@@ -257,9 +281,9 @@ pub(crate) async fn run(args: &[&str]) -> Output {
     }
 }
 
-/// An address of the loopback network that no other node of these tests has. Clients come from 127.0.0.1, so a port
+/// An address of the loopback network that no other server of these tests has. Clients come from 127.0.0.1, so a port
 /// of a node that is down can be taken by nobody, and a client that knocks there cannot meet itself.
-fn own_address() -> Ipv4Addr {
+pub(crate) fn own_address() -> Ipv4Addr {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     let process = u8::try_from(std::process::id() % 200).unwrap();

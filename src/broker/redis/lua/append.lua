@@ -4,8 +4,8 @@
 --       mailbox its list and its state.
 -- ARGV: epoch, term ('' = do not ask), max events, max bytes, seconds for which ids are kept, messages in a mailbox,
 --       seconds for which an overflow is told; then for every event: message id, address, type, envelope, '1' if it
---       has a mailbox, where it stood before ('' = nowhere).
--- Returns {'OK', position, '1' if it was there already, ...}, or {'TERM'} or {'EPOCH', current}: nothing was written.
+--       has a mailbox, where it stood before ('' = nowhere), a mark of whoever publishes it.
+-- Returns {'OK', position, '1' if somebody else put it there before, ...}, or {'TERM'} or {'EPOCH', current}: nothing was written.
 local log, meta, boxes = KEYS[1], KEYS[2], KEYS[6]
 local known = redis.call('HMGET', meta, 'e', 'term', 'newest', 'n', 'bytes', 'le')
 local epoch = known[1]
@@ -30,7 +30,7 @@ local function add(id, entry)
   return redis.pcall('XADD', log, id, unpack(entry))
 end
 
-local function put(message_id, address, kind, envelope, mailbox, origin)
+local function put(message_id, address, kind, envelope, mailbox, origin, mark)
   local id = number()
   bytes = bytes + #message_id + #address + #kind + #envelope
   n = n + 1
@@ -51,7 +51,7 @@ local function put(message_id, address, kind, envelope, mailbox, origin)
   end
   if type(added) == 'table' and added.err then return nil, added end
   newest = id
-  redis.call('HSET', KEYS[3], message_id, id)
+  redis.call('HSET', KEYS[3], message_id, id .. ' ' .. mark)
   return id
 end
 
@@ -74,13 +74,15 @@ end
 local answer = { 'OK' }
 local key = 7
 local failed
-for i = 8, #ARGV, 6 do
-  local message_id, mailbox = ARGV[i], ARGV[i + 4]
+for i = 8, #ARGV, 7 do
+  local message_id, mailbox, mark = ARGV[i], ARGV[i + 4], ARGV[i + 6]
   local first = redis.call('HGET', KEYS[3], message_id) or redis.call('HGET', KEYS[4], message_id)
     or redis.call('HGET', KEYS[5], message_id)
-  local position = first
-  if not first then
-    position, failed = put(message_id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], mailbox, ARGV[i + 5])
+  local position, known
+  if first then
+    position, known = string.match(first, '^(%S+) (.*)$')
+  else
+    position, failed = put(message_id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], mailbox, ARGV[i + 5], mark)
     if not position then break end
     if mailbox == '1' then
       local message = table.concat({ position, message_id, ARGV[i + 2], ARGV[i + 3] }, '\n')
@@ -89,7 +91,8 @@ for i = 8, #ARGV, 6 do
   end
   if mailbox == '1' then key = key + 2 end
   answer[#answer + 1] = position
-  answer[#answer + 1] = first and '1' or '0'
+  -- A second try may find what the first one did; that is nobody's repetition.
+  answer[#answer + 1] = (first and known ~= mark) and '1' or '0'
 end
 -- What could not be written is the first of the batch or none: a server that is out of memory says so before the
 -- first write of a script.

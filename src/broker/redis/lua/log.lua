@@ -37,10 +37,12 @@ local STEP = 1000
 
 -- Removes what is over the bytes. `bytes` is that of everything ever appended. Says whether more is left to do.
 local function trim_bytes(log, bytes, max_bytes)
-  local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
-  if not first then return 0 end
-  local map = fields(first)
-  if map.c and bytes - bytes_before(map) <= max_bytes then return 0 end
+  local first
+  for _, entry in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', 4)) do
+    local map = fields(entry)
+    if map.c then first = map; break end
+  end
+  if not first or bytes - bytes_before(first) <= max_bytes then return 0 end
   -- A thousandth more than necessary: a full log is then trimmed now and then, not with every append.
   local enough = bytes - max_bytes + math.floor(max_bytes / 1000)
   local last

@@ -1,0 +1,67 @@
+//! What a log keeps, what an acknowledgement means, and how much one read may bring. Read [`LogLimits`] first.
+
+use std::time::Duration;
+
+/// What an acknowledged publish survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Durability {
+    /// In the log. `memory:`: the life of the process; `file:`: written to the operating system, so the death of the
+    /// process loses nothing and a power failure at most the last second.
+    #[default]
+    Accepted,
+    /// On a replica too (`redis…` only): Redis' WAIT for one replica.
+    Replicated,
+    /// On the disk: one fsync for all publishes that wait at that moment (with Redis: WAITAOF, from version 7.2 on).
+    Fsync,
+}
+
+/// Limits of a log.
+#[derive(Debug, Clone)]
+pub struct LogLimits {
+    /// Entries kept.
+    pub max_events: u64,
+    /// Bytes kept, counted as [`super::Bounds::bytes`].
+    pub max_bytes: u64,
+    /// Entries older than this are trimmed.
+    pub max_age: Duration,
+    /// How long a message id is remembered.
+    pub idempotency_window: Duration,
+    /// Messages in one mailbox.
+    pub mailbox_max_messages: u64,
+    /// Messages in a mailbox older than this are dropped, and counted as overflow.
+    pub mailbox_max_age: Duration,
+    /// Publishes that may wait for the writer; the next one is refused with [`super::AppendError::Busy`].
+    pub append_queue: usize,
+}
+
+impl Default for LogLimits {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Self {
+            max_events: 1_000_000,
+            max_bytes: 1 << 30,
+            max_age: DAY,
+            idempotency_window: Duration::from_secs(10 * 60),
+            mailbox_max_messages: 1_000,
+            mailbox_max_age: 7 * DAY,
+            append_queue: 4_096,
+        }
+    }
+}
+
+/// How much one read may bring. The first entry always comes, however large it is: a reader must get on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageLimit {
+    /// Entries.
+    pub entries: usize,
+    /// Bytes, counted as [`super::Bounds::bytes`].
+    pub bytes: u64,
+}
+
+impl PageLimit {
+    /// Limited by the number of entries alone.
+    #[must_use]
+    pub fn entries(entries: usize) -> Self {
+        Self { entries, bytes: u64::MAX }
+    }
+}

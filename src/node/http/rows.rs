@@ -1,0 +1,287 @@
+//! Which connections a list shows, in which order, and which page of them. The order is total, so that the pages of
+//! several nodes can be merged: whoever is among the first rows of all nodes is among the first rows of its own. Pure.
+//! Read [`Selection`] first.
+
+use std::cmp::Ordering;
+
+use serde::Deserialize;
+
+use super::error::ApiError;
+use crate::node::limits::CLUSTER_ROWS_MAX;
+use crate::protocol::Topic;
+use crate::protocol::api::ConnectionRow;
+
+/// Rows of a page unless the request says otherwise.
+const PAGE_ROWS: u64 = 100;
+/// Most rows of a page.
+const PAGE_ROWS_MAX: u64 = 1_000;
+const SORT_KEYS: &str =
+    "connectedAt, clientId, userId, remote, sent, bytes, lag, state; with '-' in front from high to low";
+
+/// The query of a list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    scope: Option<String>,
+    filter: Option<String>,
+    sort: Option<String>,
+    page: Option<u64>,
+    limit: Option<u64>,
+}
+
+/// Whose things are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Scope {
+    /// Those of the node that is asked.
+    #[default]
+    Node,
+    /// Those of all nodes.
+    Cluster,
+}
+
+impl Scope {
+    pub(crate) fn parse(text: Option<&str>) -> Result<Self, ApiError> {
+        match text {
+            None | Some("node") => Ok(Self::Node),
+            Some("cluster") => Ok(Self::Cluster),
+            Some(other) => {
+                Err(ApiError::Invalid(format!("scope={other:?} is not known; allowed are node, cluster")))
+            }
+        }
+    }
+}
+
+/// A list that somebody wants to see.
+#[derive(Debug, Clone)]
+pub(crate) struct Selection {
+    /// Whose.
+    pub(crate) scope: Scope,
+    filter: String,
+    sort: Sort,
+    /// Counted from 1.
+    pub(crate) page: u64,
+    /// Rows a page.
+    pub(crate) limit: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sort {
+    key: Key,
+    descending: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    ConnectedAt,
+    ClientId,
+    UserId,
+    Remote,
+    Sent,
+    Bytes,
+    Lag,
+    State,
+}
+
+const KEYS: [(&str, Key); 8] = [
+    ("connectedAt", Key::ConnectedAt),
+    ("clientId", Key::ClientId),
+    ("userId", Key::UserId),
+    ("remote", Key::Remote),
+    ("sent", Key::Sent),
+    ("bytes", Key::Bytes),
+    ("lag", Key::Lag),
+    ("state", Key::State),
+];
+
+impl Selection {
+    /// What a user asks for.
+    pub(crate) fn of_user(query: &ListQuery) -> Result<Self, ApiError> {
+        let selection = Self::of_node(query)?;
+        let (page, limit) = (selection.page, selection.limit);
+        if !(1..=PAGE_ROWS_MAX).contains(&limit) {
+            let detail = format!("limit={limit} is not possible; allowed are 1 to {PAGE_ROWS_MAX}");
+            return Err(ApiError::Invalid(detail));
+        }
+        if page == 0 {
+            return Err(ApiError::Invalid("page=0 is not possible; pages are counted from 1".to_owned()));
+        }
+        if selection.scope == Scope::Cluster && selection.depth() > CLUSTER_ROWS_MAX {
+            let detail = format!(
+                "page={page} with limit={limit} is too far down a list of all nodes, which ends after \
+                 {CLUSTER_ROWS_MAX} rows; use a filter, or ask the nodes one by one"
+            );
+            return Err(ApiError::Invalid(detail));
+        }
+        Ok(selection)
+    }
+
+    /// What another node asks for: as many rows as it needs.
+    pub(crate) fn of_node(query: &ListQuery) -> Result<Self, ApiError> {
+        Ok(Self {
+            scope: Scope::parse(query.scope.as_deref())?,
+            filter: query.filter.clone().unwrap_or_default(),
+            sort: Sort::parse(query.sort.as_deref().unwrap_or("connectedAt"))?,
+            page: query.page.unwrap_or(1),
+            limit: query.limit.unwrap_or(PAGE_ROWS),
+        })
+    }
+
+    /// The query that asks another node for every row that this page may need.
+    pub(crate) fn for_peers(&self) -> [(&'static str, String); 3] {
+        [("filter", self.filter.clone()), ("sort", self.sort.text()), ("limit", self.depth().to_string())]
+    }
+
+    /// The same list from its first row to the last one of this page.
+    pub(crate) fn up_to_its_end(&self) -> Self {
+        Self { page: 1, limit: self.depth(), ..self.clone() }
+    }
+
+    /// As many rows as all nodes together have up to the end of this page.
+    fn depth(&self) -> u64 {
+        self.page.saturating_mul(self.limit)
+    }
+
+    /// Leaves out what is not asked for, and sorts the rest.
+    pub(crate) fn apply(&self, rows: &mut Vec<ConnectionRow>) {
+        rows.retain(|row| matches(row, &self.filter));
+        rows.sort_by(|a, b| self.sort.compare(a, b));
+    }
+
+    /// The rows of the page, of sorted ones.
+    pub(crate) fn cut(&self, rows: Vec<ConnectionRow>) -> Vec<ConnectionRow> {
+        let as_size = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        let skip = as_size(self.depth().saturating_sub(self.limit));
+        rows.into_iter().skip(skip).take(as_size(self.limit)).collect()
+    }
+}
+
+impl Sort {
+    fn parse(text: &str) -> Result<Self, ApiError> {
+        let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
+        let known = KEYS.iter().find(|(known, _)| *known == name);
+        let (_, key) = known.ok_or_else(|| {
+            ApiError::Invalid(format!("sort={name:?} is not known; allowed are {SORT_KEYS}"))
+        })?;
+        Ok(Self { key: *key, descending })
+    }
+
+    fn text(self) -> String {
+        let name = KEYS.iter().find(|(_, key)| *key == self.key).map_or("connectedAt", |(name, _)| name);
+        if self.descending { format!("-{name}") } else { name.to_owned() }
+    }
+
+    /// Rows that are equal here are told apart by their ids, which no two streams share.
+    fn compare(self, a: &ConnectionRow, b: &ConnectionRow) -> Ordering {
+        let order = match self.key {
+            Key::ConnectedAt => a.connected_at.cmp(&b.connected_at),
+            Key::ClientId => a.client_id.cmp(&b.client_id),
+            Key::UserId => a.user_id.cmp(&b.user_id),
+            Key::Remote => a.remote.cmp(&b.remote),
+            Key::Sent => a.sent.cmp(&b.sent),
+            Key::Bytes => a.bytes.cmp(&b.bytes),
+            Key::Lag => a.lag.cmp(&b.lag),
+            Key::State => a.state.cmp(&b.state),
+        };
+        let order = order.then_with(|| a.connection_id.cmp(&b.connection_id));
+        if self.descending { order.reverse() } else { order }
+    }
+}
+
+/// Words separated by blanks, all of which must hold: `text` anywhere, `!text` nowhere, `key:text` in one field.
+fn matches(row: &ConnectionRow, filter: &str) -> bool {
+    filter.split_whitespace().all(|word| match word.strip_prefix('!') {
+        Some(word) => !matches_word(row, word),
+        None => matches_word(row, word),
+    })
+}
+
+fn matches_word(row: &ConnectionRow, word: &str) -> bool {
+    let has = |field: &str, text: &str| field.to_lowercase().contains(&text.to_lowercase());
+    let user = row.user_id.as_ref().map_or("", |user| user.as_str());
+    let in_topics = |text: &str| row.topics.iter().any(|topic: &Topic| has(topic.as_str(), text));
+    match word.split_once(':') {
+        Some(("id", text)) => has(row.connection_id.as_str(), text),
+        Some(("client", text)) => has(row.client_id.as_str(), text),
+        Some(("user", text)) => has(user, text),
+        Some(("topic", text)) => in_topics(text),
+        Some(("node", text)) => has(row.instance_id.as_str(), text),
+        Some(("ip", text)) => has(&row.remote, text),
+        Some(("state", text)) => has(&row.state, text),
+        Some(_) | None => {
+            let fields = [row.connection_id.as_str(), row.client_id.as_str(), user, &row.remote, &row.state];
+            fields.iter().any(|field| has(field, word)) || in_topics(word)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row(node: usize, id: usize, sent: u64) -> ConnectionRow {
+        serde_json::from_value(serde_json::json!({
+            "connectionId": format!("{id:04}"), "clientId": format!("c{}", sent % 3), "topics": [],
+            "instanceId": format!("n{node}"), "remote": "127.0.0.1", "connectedAt": sent / 2,
+            "lastEventId": "zzzzzz-0-0", "sent": sent, "bytes": 0, "lag": 0, "state": "live",
+        }))
+        .unwrap()
+    }
+
+    fn selection(sort: &str, page: u64, limit: u64) -> Selection {
+        let sort = Some(sort.to_owned());
+        let query = ListQuery { sort, page: Some(page), limit: Some(limit), ..ListQuery::default() };
+        Selection::of_user(&query).unwrap()
+    }
+
+    fn ids(rows: &[ConnectionRow]) -> Vec<String> {
+        rows.iter().map(|row| row.connection_id.to_string()).collect()
+    }
+
+    /// What the cluster shows, from what each node would have answered.
+    fn merged(nodes: &[Vec<ConnectionRow>], selection: &Selection) -> Vec<String> {
+        let answers = nodes.iter().flat_map(|rows| {
+            let [_, (_, sort), (_, limit)] = selection.for_peers();
+            let query = ListQuery { sort: Some(sort), limit: limit.parse().ok(), ..ListQuery::default() };
+            let asked = Selection::of_node(&query).unwrap();
+            let mut rows = rows.clone();
+            asked.apply(&mut rows);
+            asked.cut(rows)
+        });
+        let mut all: Vec<_> = answers.collect();
+        selection.apply(&mut all);
+        ids(&selection.cut(all))
+    }
+
+    proptest! {
+        #[test]
+        fn the_pages_of_several_nodes_are_those_of_one_list(
+            sent in prop::collection::vec((0..3_usize, 0..6_u64), 0..40),
+            sort in prop::sample::select(vec!["connectedAt", "-connectedAt", "clientId", "-sent", "state"]),
+            limit in 1..9_u64,
+        ) {
+            let rows: Vec<_> = sent.iter().enumerate().map(|(id, (node, sent))| row(*node, id, *sent)).collect();
+            let nodes: Vec<Vec<_>> = (0..3).map(|node| {
+                rows.iter().filter(|row| row.instance_id.as_str() == format!("n{node}")).cloned().collect()
+            }).collect();
+            let mut whole = rows.clone();
+            selection(sort, 1, 1_000).apply(&mut whole);
+            let pages: Vec<_> =
+                (1..=50).flat_map(|page| merged(&nodes, &selection(sort, page, limit))).collect();
+            prop_assert_eq!(pages, ids(&whole));
+        }
+    }
+
+    #[test]
+    fn a_page_far_down_the_list_of_a_cluster_is_refused() {
+        let query = |scope: &str, page| {
+            let (scope, limit) = (Some(scope.to_owned()), Some(1_000));
+            ListQuery { scope, page: Some(page), limit, ..ListQuery::default() }
+        };
+        assert!(Selection::of_user(&query("cluster", 100)).is_ok());
+        let refusal = Selection::of_user(&query("cluster", 101)).unwrap_err().detail();
+        assert!(refusal.contains("100000 rows") && refusal.contains("filter"), "{refusal}");
+        assert!(Selection::of_user(&query("node", u64::MAX)).is_ok());
+    }
+}

@@ -1,0 +1,313 @@
+//! Asks the other nodes, all at once and each with a deadline. Whoever does not answer is named, never left out. Knows
+//! nothing of what is asked. Read [`Peers::ask`] first.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use http::{HeaderName, Method, StatusCode};
+use serde::de::DeserializeOwned;
+
+use super::config::Secret;
+use super::metrics::Metrics;
+use super::roster::Member;
+use crate::protocol::api::{Problem, Unreachable};
+
+/// Says which life of a node asks, or answers. A web page cannot send it to another origin without being allowed to.
+pub(crate) const PEER: HeaderName = HeaderName::from_static("x-sse-peer");
+/// Carries the secret of the cluster.
+pub(crate) const SECRET: HeaderName = HeaderName::from_static("x-sse-cluster-secret");
+
+/// Bounds of a question.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PeerLimits {
+    /// How long a node may take to answer.
+    pub(crate) deadline: Duration,
+    /// Nodes that are asked at the same time.
+    pub(crate) at_once: usize,
+    /// Bytes of an answer.
+    pub(crate) answer_bytes: usize,
+}
+
+/// The way to the other nodes.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    http: reqwest::Client,
+    incarnation: Arc<str>,
+    secret: Option<Secret>,
+    limits: PeerLimits,
+    metrics: Arc<Metrics>,
+}
+
+/// What every node is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    method: Method,
+    path: String,
+    query: Vec<(&'static str, String)>,
+    body: Option<String>,
+}
+
+/// What the nodes said.
+#[derive(Debug)]
+pub(crate) struct Answers<T> {
+    /// In no order.
+    pub(crate) answers: Vec<T>,
+    /// Who did not.
+    pub(crate) unreachable: Vec<Unreachable>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum PeerError {
+    #[error("no answer within {0:?}")]
+    Deadline(Duration),
+    #[error("{0}")]
+    Http(String),
+    #[error("it refuses: {0}")]
+    Refused(String),
+    #[error("another node answers at this address: give each node its own --advertise")]
+    SomebodyElse,
+    #[error("its answer has more than {0} bytes")]
+    TooLarge(usize),
+    #[error("its answer cannot be read: {0}")]
+    NotUnderstood(serde_json::Error),
+}
+
+impl From<reqwest::Error> for PeerError {
+    fn from(error: reqwest::Error) -> Self {
+        // The outer texts say that a request failed; the innermost says why.
+        let mut innermost = error.source();
+        while let Some(cause) = innermost.and_then(std::error::Error::source) {
+            innermost = Some(cause);
+        }
+        Self::Http(innermost.map_or_else(|| error.to_string(), ToString::to_string))
+    }
+}
+
+impl Question {
+    /// A question without a body.
+    pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), query: Vec::new(), body: None }
+    }
+
+    /// Adds to the query what is there.
+    #[must_use]
+    pub(crate) fn with(mut self, key: &'static str, value: Option<String>) -> Self {
+        self.query.extend(value.map(|value| (key, value)));
+        self
+    }
+
+    /// Adds a body.
+    #[must_use]
+    pub(crate) fn body(mut self, body: &impl serde::Serialize) -> Self {
+        self.body = Some(serde_json::to_string(body).expect("bodies of text and numbers always become JSON"));
+        self
+    }
+}
+
+impl Peers {
+    /// Builds the client, once.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub(crate) fn new(
+        incarnation: Arc<str>,
+        secret: Option<Secret>,
+        limits: PeerLimits,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, reqwest::Error> {
+        if rustls::crypto::CryptoProvider::get_default().is_none()
+            && rustls::crypto::ring::default_provider().install_default().is_err()
+        {
+            tracing::debug!("the TLS provider was installed meanwhile");
+        }
+        // Without any authority on the machine (a bare container) TLS would refuse to be set up at all, and take plain
+        // http with it.
+        let http = client(limits).build().or_else(|_| client(limits).tls_certs_only([]).build())?;
+        Ok(Self { http, incarnation, secret, limits, metrics })
+    }
+
+    /// Nodes that may be asked at the same time.
+    pub(crate) fn at_once(&self) -> usize {
+        self.limits.at_once
+    }
+
+    /// Asks these nodes.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        members: Vec<Member>,
+        question: &Question,
+    ) -> Answers<T> {
+        let asked = stream::iter(members).map(async |member: Member| self.ask_one(&member, question).await);
+        let outcomes: Vec<_> = asked.buffer_unordered(self.limits.at_once).collect().await;
+        let mut all = Answers { answers: Vec::new(), unreachable: Vec::new() };
+        for outcome in outcomes {
+            match outcome {
+                Ok(answer) => all.answers.push(answer),
+                Err(unreachable) => {
+                    tracing::debug!(node = %unreachable.instance_id, reason = unreachable.reason, "no answer");
+                    all.unreachable.push(unreachable);
+                }
+            }
+        }
+        all
+    }
+
+    /// Asks one node.
+    ///
+    /// # Errors
+    /// The node, and why there is no answer.
+    pub(crate) async fn ask_one<T: DeserializeOwned>(
+        &self,
+        member: &Member,
+        question: &Question,
+    ) -> Result<T, Unreachable> {
+        let deadline = self.limits.deadline;
+        let outcome = match tokio::time::timeout(deadline, self.send(member, question)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(PeerError::Deadline(deadline)),
+        };
+        outcome.map_err(|error| {
+            self.metrics.peer_errors.fetch_add(1, Ordering::Relaxed);
+            let (instance_id, url) = (member.server.instance_id.clone(), member.server.url.clone());
+            Unreachable { instance_id, url, reason: error.to_string() }
+        })
+    }
+
+    async fn send<T: DeserializeOwned>(&self, member: &Member, question: &Question) -> Result<T, PeerError> {
+        let url = format!("{}{}", member.server.url, question.path);
+        let mut request = self.http.request(question.method.clone(), url).query(&question.query);
+        request = request.header(PEER, &*self.incarnation);
+        if let Some(secret) = &self.secret {
+            request = request.header(SECRET, secret.header());
+        }
+        if let Some(body) = &question.body {
+            request = request.header(http::header::CONTENT_TYPE, "application/json").body(body.clone());
+        }
+        let mut response = request.send().await?;
+        let status = response.status();
+        let answers = response.headers().get(PEER).map(|value| value.as_bytes().to_vec());
+        let body = self.body(&mut response).await?;
+        if status.is_success() && answers.as_deref() != Some(member.incarnation.as_bytes()) {
+            return Err(PeerError::SomebodyElse);
+        }
+        if !status.is_success() {
+            return Err(PeerError::Refused(refusal(status, &body)));
+        }
+        serde_json::from_slice(&body).map_err(PeerError::NotUnderstood)
+    }
+
+    async fn body(&self, response: &mut reqwest::Response) -> Result<Vec<u8>, PeerError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > self.limits.answer_bytes {
+                return Err(PeerError::TooLarge(self.limits.answer_bytes));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+fn client(limits: PeerLimits) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .http1_only()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(limits.deadline)
+        // Shorter than a node keeps an idle connection, so that none is used while it is being closed.
+        .pool_idle_timeout(Duration::from_secs(5))
+        .pool_max_idle_per_host(limits.at_once)
+        .user_agent(concat!("sse-node/", env!("CARGO_PKG_VERSION")))
+}
+
+/// What a node said that did not want to answer.
+fn refusal(status: StatusCode, body: &[u8]) -> String {
+    let problem = serde_json::from_slice::<Problem>(body).ok();
+    problem.map_or_else(|| status.to_string(), |problem| format!("{} {}", status.as_u16(), problem.detail))
+}
+
+/// A name as a segment of a path.
+pub(crate) fn segment(name: &str) -> String {
+    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::node::roster::tests::{member, server};
+
+    const LIMITS: PeerLimits =
+        PeerLimits { deadline: Duration::from_millis(500), at_once: 2, answer_bytes: 128 };
+
+    /// Asks a node that answers with these bytes, or not at all.
+    async fn ask(answer: Option<&str>) -> Result<u64, String> {
+        let metrics = Arc::new(Metrics::new(Instant::now()));
+        let peers = Peers::new(Arc::from("01ME"), None, LIMITS, metrics).unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut row = server("n-1", 0, "ready");
+        row.url = format!("http://{}", socket.local_addr().unwrap());
+        let member = member("01YOU", row);
+        let serve = async {
+            let (mut socket, _) = socket.accept().await.unwrap();
+            let mut head = vec![0; 1_024];
+            let read = socket.read(&mut head).await.unwrap();
+            let head = String::from_utf8_lossy(&head[..read]).into_owned();
+            assert!(head.starts_with("GET /cluster/x?a=b%26c HTTP/1.1\r\n"), "{head}");
+            assert!(head.contains("x-sse-peer: 01ME\r\n"), "{head}");
+            match answer {
+                Some(answer) => socket.write_all(answer.as_bytes()).await.unwrap(),
+                None => std::future::pending().await,
+            }
+            std::future::pending::<()>().await;
+        };
+        let question = Question::new(Method::GET, "/cluster/x").with("a", Some("b&c".to_owned()));
+        let asked = peers.ask(vec![member], &question);
+        let Answers { answers, unreachable } = tokio::select! {
+            answers = asked => answers,
+            () = serve => unreachable!("it waits to be left"),
+        };
+        assert_eq!(answers.len() + unreachable.len(), 1);
+        assert_eq!(peers.metrics.peer_errors.load(Ordering::Relaxed), unreachable.len() as u64);
+        answers.into_iter().next().ok_or_else(|| unreachable[0].reason.clone())
+    }
+
+    #[track_caller]
+    fn check(outcome: &Result<u64, String>, words: &str) {
+        let reason = outcome.as_ref().unwrap_err();
+        assert!(reason.contains(words), "{reason}");
+    }
+
+    fn ok(headers: &str, body: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
+    }
+
+    #[tokio::test]
+    async fn an_answer_counts_only_from_the_node_that_was_asked() {
+        assert_eq!(ask(Some(&ok("X-Sse-Peer: 01YOU\r\n", "7"))).await, Ok(7));
+        check(&ask(Some(&ok("X-Sse-Peer: 01ME\r\n", "7"))).await, "--advertise");
+        check(&ask(Some(&ok("", "7"))).await, "--advertise");
+        check(&ask(Some(&ok("X-Sse-Peer: 01YOU\r\n", "seven"))).await, "cannot be read");
+        check(&ask(Some(&ok("X-Sse-Peer: 01YOU\r\n", &" ".repeat(129)))).await, "128 bytes");
+        let moved = "HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\nContent-Length: 0\r\n\r\n";
+        check(&ask(Some(moved)).await, "302");
+        let problem =
+            r#"{"type":"about:blank","title":"t","status":403,"detail":"no secret","code":"forbidden"}"#;
+        let refused = format!("HTTP/1.1 403 Forbidden\r\nContent-Length: {}\r\n\r\n{problem}", problem.len());
+        check(&ask(Some(&refused)).await, "403 no secret");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_does_not_answer_is_named_after_its_deadline() {
+        let began = Instant::now();
+        check(&ask(None).await, "no answer within 500ms");
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
+}
