@@ -121,8 +121,10 @@ impl Batch<'_> {
             }
         };
         let Some(site) = outcome.kept else { return Ok(()) };
-        for member in site.members() {
-            tracing::info!(node = member.id, url = member.base, "still runs; ^C ends it");
+        let gateway = site.gateway().map(|gateway| (gateway.handle().id(), gateway.base()));
+        let nodes = site.members().iter().map(|member| (member.id.as_str(), member.base.as_str()));
+        for (id, url) in gateway.into_iter().chain(nodes) {
+            tracing::info!(id, url, "still runs; ^C ends it");
         }
         self.interrupt.cancelled().await;
         for unclean in site.stop(std::time::Duration::from_secs(30)).await {

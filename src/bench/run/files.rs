@@ -64,11 +64,15 @@ fn render_processes(nodes: &[ProcessReport]) -> String {
             0 | 1 => String::new(),
             starts => format!(", started {starts} times"),
         };
+        // Those of the swarm; others have none.
+        let connections = match node.connections_peak {
+            0 => String::new(),
+            count => format!("{count} connections at once"),
+        };
         text.push_str(&format!(
-            "    {:<10} {:>6} connections at once   RSS {:.1} MiB at most (idle {:.1}{per_connection})   \
+            "    {:<10} {connections:>26}   RSS {:.1} MiB at most (idle {:.1}{per_connection})   \
              CPU {:.2} s   {} open files at most{restarts}\n",
             node.id,
-            node.connections_peak,
             kib(node.rss_peak_bytes) / 1024.0,
             kib(node.rss_idle_bytes) / 1024.0,
             node.cpu_seconds,

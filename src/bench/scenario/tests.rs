@@ -62,6 +62,19 @@ fn the_scenarios_that_are_shipped_are_valid() {
     );
     let basic = read(include_str!("../../../scenarios/basic.toml"), &[]).unwrap();
     assert_eq!(basic.verify.delivery, Guarantee::ExactlyOnce);
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let mut names = Vec::new();
+    for dir in [root.clone(), root.join("large")] {
+        for file in std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()) {
+            let Some(name) = file.file_stem().filter(|_| file.extension().is_some()) else { continue };
+            let scenario = read(&std::fs::read_to_string(&file).unwrap(), &[]);
+            let scenario = scenario.unwrap_or_else(|problems| panic!("{file:?}: {problems:#?}"));
+            assert_eq!(name.to_str(), Some(scenario.name.as_str()), "a scenario is named as its file");
+            assert!(!scenario.description.is_empty(), "{file:?}");
+            names.push(scenario.name);
+        }
+    }
+    assert!(names.len() >= 9, "{names:?}");
 }
 
 #[test]

@@ -56,15 +56,6 @@ impl Up {
         kill_process(pid_of(self.bench.id().unwrap()), signal).unwrap();
     }
 
-    /// Processes that the bench started: id and name.
-    fn children(&self) -> Vec<(u32, String)> {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.bench.id().unwrap())).unwrap();
-        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-        let ids: String = tasks.map(|task| read(task.unwrap().path().join("children"))).collect();
-        let ids = ids.split_whitespace().map(|id| id.parse().unwrap());
-        ids.map(|id: u32| (id, read(format!("/proc/{id}/comm").into()).trim().to_owned())).collect()
-    }
-
     /// Which node a stream through the balancer reaches.
     async fn reached(&self, balancer: &str, client: usize) -> String {
         let url = format!("{balancer}/api/sse/stream?clientId=c{client}");
@@ -80,6 +71,15 @@ impl Up {
     }
 }
 
+/// Processes that a bench started: id and name.
+fn children(bench: u32) -> Vec<(u32, String)> {
+    let tasks = std::fs::read_dir(format!("/proc/{bench}/task")).unwrap();
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let ids: String = tasks.map(|task| read(task.unwrap().path().join("children"))).collect();
+    let ids = ids.split_whitespace().map(|id| id.parse().unwrap());
+    ids.map(|id: u32| (id, read(format!("/proc/{id}/comm").into()).trim().to_owned())).collect()
+}
+
 fn pid_of(id: u32) -> Pid {
     Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
 }
@@ -93,7 +93,7 @@ async fn check_balancer(name: &str) {
         nodes.push(up.reached(&balancer, client).await);
     }
     assert!(nodes.contains(&"n1".to_owned()) && nodes.contains(&"n2".to_owned()), "{nodes:?}");
-    for (id, _) in up.children().iter().filter(|(_, name)| name == "sse-node") {
+    for (id, _) in children(up.bench.id().unwrap()).iter().filter(|(_, name)| name == "sse-node") {
         kill_process(pid_of(*id), Signal::KILL).unwrap();
     }
     until_nobody_listens(up.place("n1").strip_prefix("http://").unwrap()).await;
@@ -155,7 +155,7 @@ async fn what_up_prints_is_there_until_an_interrupt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bench_that_is_killed_leaves_no_server_behind_not_even_a_paused_one() {
     let up = Up::start(&["--nodes", "2", "--broker", "redis-sentinel", "--lb", "nginx"]).await;
-    let children = up.children();
+    let children = children(up.bench.id().unwrap());
     let named = |wanted: &str| children.iter().filter(|(_, name)| name.starts_with(wanted)).count();
     assert_eq!((named("sse-node"), named("redis-server"), named("nginx")), (2, 5, 1), "{children:?}");
     let (paused, _) = children.iter().find(|(_, name)| name.starts_with("redis-server")).unwrap();
@@ -251,6 +251,45 @@ async fn a_cluster_behind_nginx_outlives_its_nodes_one_after_the_other_and_its_r
     let ids: Vec<&str> =
         ran.report["processes"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["n1", "n2", "nginx", "redis-1", "bench"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_continues_a_redis_that_was_paused() {
+    let pause = "[[faults]]\nat = \"100ms\"\ntype = \"redis-pause\"\n\n[verify]";
+    let (head, tail) = CLUSTER.split_once("[[faults]]").unwrap();
+    let tail = tail.split_once("[verify]").unwrap().1;
+    let lab = Lab::new(&format!("{head}{pause}{tail}").replace("\"8s\"", "\"60s\""));
+    let bench = lab.start();
+    let is_paused = || {
+        let is_stopped = |id: u32| {
+            std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| stat.contains(") T "))
+        };
+        children(bench.id().unwrap())
+            .iter()
+            .any(|(id, name)| name.starts_with("redis-server") && is_stopped(*id))
+    };
+    let pausing = async {
+        while !is_paused() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), pausing).await.expect("Redis is paused");
+    kill_process(pid_of(bench.id().unwrap()), Signal::INT).unwrap();
+    let ran = lab.ran(&in_time(bench.wait_with_output()).await);
+    assert_eq!(ran.report["summary"]["verdict"], "INTERRUPTED", "{}\n{}", ran.stdout, ran.stderr);
+    let fault = &ran.report["faults"][0];
+    assert!(fault["applied_ms"].is_number() && fault["healed_ms"].is_number(), "{fault:#}");
+    assert!(fault["error"].is_null(), "{fault:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_of_redis_that_finds_nothing_to_break_fails_the_run() {
+    let trim = "[[faults]]\nat = \"1s\"\ntype = \"redis-trim\"\nkeep = 1000000\n\n[verify]";
+    let (head, tail) = CLUSTER.split_once("[[faults]]").unwrap();
+    let tail = tail.split_once("[verify]").unwrap().1;
+    let ran = Lab::new(&format!("{head}{trim}{tail}").replace("\"8s\"", "\"2s\"")).run(&[]).await;
+    assert_eq!(ran.code, Some(123), "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("nothing to trim"), "{}", ran.stdout);
 }
 
 const AWAY: &str = r#"
