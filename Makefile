@@ -7,7 +7,7 @@ BIN := target/release
 RUNS := runs
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what this machine lacks (Debian packages; elsewhere says what is needed)
 	@scripts/setup cc=build-essential tmux=tmux curl=curl \
@@ -19,6 +19,11 @@ build: setup ## build the three programs, optimised
 demo: build ## kill a node in the middle of a load and prove that nothing was lost
 	$(BIN)/sse-bench run scenarios/quickstart.toml --out $(RUNS)/demo
 	@echo; echo "The report: $(RUNS)/demo (report.txt, report.json, the node's log)"
+
+demo-cluster: build ## three nodes behind nginx on one Redis, each killed in turn, and nothing lost
+	@scripts/setup redis-server=redis-server nginx=nginx-light setpriv=util-linux
+	$(BIN)/sse-bench run scenarios/demo-cluster.toml --out $(RUNS)/demo-cluster
+	@echo; echo "The report: $(RUNS)/demo-cluster (report.txt, report.json, the logs of nodes, Redis and nginx)"
 
 test: setup ## run all tests
 	cargo test --locked
@@ -49,4 +54,4 @@ clean: ## remove what was built and measured
 	cargo clean
 	rm -rf $(RUNS)
 
-.PHONY: help setup build demo test lint scenarios perf interop tui ci clean
+.PHONY: help setup build demo demo-cluster test lint scenarios perf interop tui ci clean

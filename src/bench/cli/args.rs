@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::bench::scenario::{self, BrokerKind};
 use crate::protocol::Address;
 use crate::runtime::telemetry::LogFormat;
 
@@ -55,6 +56,8 @@ pub(super) enum Command {
     Swarm(SwarmArgs),
     /// Publish at a steady rate what `sse-bench swarm` recognises, from this machine.
     Publish(PublishArgs),
+    /// Start a local cluster, print its URLs, and keep it until ^C.
+    Up(UpArgs),
     /// Look at the limits of this machine; a fix for each that is too small.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.
@@ -260,6 +263,45 @@ pub(super) struct PublishArgs {
     pub format: Format,
 }
 
+/// `up`.
+#[derive(Debug, Args)]
+pub(super) struct UpArgs {
+    /// Takes cluster and balancer from this scenario, and nothing else of it.
+    #[arg(value_name = "SCENARIO.toml")]
+    pub scenario: Option<PathBuf>,
+
+    /// How many nodes [default: the scenario's, else 3].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub nodes: Option<u16>,
+
+    /// Which log they keep: memory, file, redis, redis-sentinel or redis-cluster [default: the scenario's, else redis].
+    #[arg(long, value_parser = broker)]
+    pub broker: Option<BrokerKind>,
+
+    /// What stands in front of them [default: the scenario's, else none].
+    #[arg(long, value_enum)]
+    pub lb: Option<Balancing>,
+
+    /// Where logs, data and configuration files go [default: runs/up-<time>].
+    #[arg(short, long, value_name = "DIR", env = "SSE_BENCH_OUT")]
+    pub out: Option<PathBuf>,
+
+    /// Overrides a key of the scenario; may be repeated.
+    #[arg(short, long = "set", value_name = "KEY.PATH=VALUE", requires = "scenario")]
+    pub set: Vec<String>,
+}
+
+/// What stands in front of nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Balancing {
+    /// Nothing.
+    None,
+    /// An nginx.
+    Nginx,
+    /// An HAProxy.
+    Haproxy,
+}
+
 /// `doctor`.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
@@ -270,6 +312,11 @@ pub(super) struct DoctorArgs {
     /// On so many nodes.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub nodes: u64,
+}
+
+fn broker(text: &str) -> Result<BrokerKind, String> {
+    let allowed = "allowed are memory, file, redis, redis-sentinel and redis-cluster";
+    scenario::broker_named(text).ok_or_else(|| allowed.to_owned())
 }
 
 fn factor(text: &str) -> Result<f64, String> {
@@ -339,6 +386,9 @@ mod tests {
         check_refused(&["sse-bench", "publish", "nonsense"], "http://HOST:PORT");
         check_refused(&["sse-bench", "publish", "http://h", "--to", "everyone"], "broadcast");
         check_refused(&["sse-bench", "swarm", "http://h", "-c", "0"], "--clients");
+        check_refused(&["sse-bench", "up", "--broker", "kafka"], "redis-sentinel");
+        check_refused(&["sse-bench", "up", "--nodes", "0"], "--nodes");
+        check_refused(&["sse-bench", "up", "-s", "cluster.nodes=2"], "SCENARIO");
     }
 
     #[test]

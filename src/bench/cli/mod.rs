@@ -7,6 +7,7 @@ mod output;
 mod publish;
 mod run;
 mod swarm;
+mod up;
 
 use std::ffi::OsString;
 
@@ -54,7 +55,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         }
         Command::Doctor(args) => examine(args),
         Command::Validate(args) => run::validate(args),
-        Command::Run(_) | Command::Swarm(_) | Command::Publish(_) => on_runtime(&cli),
+        Command::Run(_) | Command::Swarm(_) | Command::Publish(_) | Command::Up(_) => on_runtime(&cli),
     }
 }
 
@@ -85,7 +86,7 @@ async fn with_signals(cli: &Cli) -> Result<u8, Failure> {
         result = &mut work => return result,
         name = signals.next() => name,
     };
-    tracing::warn!(signal = first, "heals, drains and reports; a second one stops at once");
+    tracing::warn!(signal = first, "comes to an orderly end; a second one stops at once");
     interrupt.cancel();
     tokio::select! {
         result = &mut work => result,
@@ -101,6 +102,7 @@ async fn dispatch(cli: &Cli, interrupt: &CancellationToken) -> Result<u8, Failur
         Command::Run(args) => run::run_all(args, cli.quiet || args.q, interrupt).await,
         Command::Swarm(args) => swarm::run(args, cli.quiet, interrupt).await,
         Command::Publish(args) => publish::run(args, interrupt).await,
+        Command::Up(args) => up::run(args, interrupt).await,
         Command::Completions { .. } | Command::Man | Command::Doctor(_) | Command::Validate(_) => {
             Ok(Exit::Pass.code())
         }

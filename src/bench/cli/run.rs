@@ -120,13 +120,15 @@ impl Batch<'_> {
                 output::print(&(outcome.text(output::colour()) + &files))?
             }
         };
-        let Some(cluster) = outcome.kept else { return Ok(()) };
-        for member in cluster.members() {
-            tracing::info!(node = member.id, url = member.base, "still runs; ^C ends it");
+        let Some(site) = outcome.kept else { return Ok(()) };
+        let gateway = site.gateway().map(|gateway| (gateway.handle().id(), gateway.base()));
+        let nodes = site.members().iter().map(|member| (member.id.as_str(), member.base.as_str()));
+        for (id, url) in gateway.into_iter().chain(nodes) {
+            tracing::info!(id, url, "still runs; ^C ends it");
         }
         self.interrupt.cancelled().await;
-        if let Err(failed) = cluster.stop(std::time::Duration::from_secs(30)).await {
-            tracing::error!(?failed, "nodes could not be ended");
+        for unclean in site.stop(std::time::Duration::from_secs(30)).await {
+            tracing::error!("{unclean}");
         }
         Ok(())
     }
@@ -193,7 +195,8 @@ fn read_all(paths: &[PathBuf], changes: &Changes) -> Result<Vec<Scenario>, Failu
     }
 }
 
-fn read(path: &Path, changes: &Changes) -> Result<Scenario, String> {
+/// One scenario from its file, with the changes; else all its problems.
+pub(super) fn read(path: &Path, changes: &Changes) -> Result<Scenario, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read the scenario {}: {error}", path.display()))?;
     let name = path.display().to_string();
@@ -246,7 +249,7 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
 fn describe(plan: &Plan, limits: &Limits) -> (String, bool) {
     let budget = plan.budget();
     let publishes = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
-    let need = Need { clients: budget.clients, publishes, nodes: plan.nodes.len() as u64 };
+    let need = Need { clients: budget.clients, publishes, nodes: plan.doors() };
     let findings = doctor::assess(limits, need);
     let mut text = format!(
         "{}: valid\n  seed {}, {:?}, {} nodes, {} clients in {} groups, {} publishers, {} addresses\n  \

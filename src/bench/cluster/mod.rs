@@ -5,6 +5,7 @@
 pub mod node;
 pub mod ports;
 pub mod process;
+pub mod program;
 pub mod ready;
 pub mod usage;
 
@@ -17,11 +18,11 @@ use tokio::task::JoinSet;
 
 pub use node::{Done, NodeError, NodeHandle, Order};
 pub use process::Ended;
-pub use ready::{NotReady, Readiness};
+pub use process::Launch;
+pub use ready::{NotReady, Probe, Readiness};
 pub use usage::Usage;
 
-use node::NodeTask;
-use process::Launch;
+pub use node::NodeTask;
 
 /// Names the executable of a node.
 pub const NODE_BIN_ENV: &str = "SSE_BENCH_NODE_BIN";
@@ -132,7 +133,7 @@ impl Cluster {
         let results = futures_util::future::join_all(starts).await;
         for (index, result) in results.into_iter().enumerate() {
             if let Err(error) = result {
-                cluster.start_elsewhere(index, spec, error).await?;
+                cluster.start_elsewhere(index, (spec, http), error).await?;
             }
         }
         Ok(cluster)
@@ -142,18 +143,17 @@ impl Cluster {
     async fn start_elsewhere(
         &mut self,
         index: usize,
-        spec: &ClusterSpec,
+        (spec, http): (&ClusterSpec, &reqwest::Client),
         first: NodeError,
     ) -> Result<(), ClusterError> {
         let id = self.members[index].id.clone();
-        let http = self.members[index].readiness.http.clone();
         let program = node_binary()?;
         let mut last = first;
         for _ in 1..PORT_TRIES {
             if !is_taken(&self.members[index].base) {
                 break;
             }
-            let seat = Seat { spec, program: &program, http: &http, id: id.clone() };
+            let seat = Seat { spec, program: &program, http, id: id.clone() };
             let (member, task) = seat.prepare()?;
             self.tasks.spawn(task.run());
             self.members[index] = member;
@@ -178,7 +178,8 @@ impl Cluster {
         for (index, base) in bases.iter().enumerate() {
             let (id, base) = (format!("n{}", index + 1), base.trim_end_matches('/').to_owned());
             let what = format!("node {id}");
-            let readiness = Readiness { what, http: http.clone(), base: base.clone(), timeout };
+            let probe = Probe::Http { http: http.clone(), base: base.clone() };
+            let readiness = Readiness { what, probe, timeout };
             readiness.wait(None).await.map_err(ClusterError::Attach)?;
             members.push(Member { id, base, readiness, handle: None });
         }
@@ -253,7 +254,8 @@ impl Seat<'_> {
             log: self.spec.run_dir.join(&self.id),
         };
         let timeout = self.spec.ready_timeout;
-        let readiness = Readiness { what, http: self.http.clone(), base: base.clone(), timeout };
+        let probe = Probe::Http { http: self.http.clone(), base: base.clone() };
+        let readiness = Readiness { what, probe, timeout };
         let (handle, task) = NodeTask::new(&self.id, launch, readiness.clone());
         Ok((Member { id: self.id.clone(), base, readiness, handle: Some(handle) }, task))
     }

@@ -191,7 +191,11 @@ impl Process {
     /// It was gone before, or would not go.
     pub async fn terminate(&mut self, grace: Duration) -> Result<Ended, ProcessError> {
         self.signal(Signal::TERM, "SIGTERM")?;
-        self.resume()?;
+        match self.resume() {
+            // It was quick.
+            Err(_) if self.exited()?.is_some() => {}
+            resumed => resumed?,
+        }
         match tokio::time::timeout(grace, self.child.wait()).await {
             Ok(Ok(status)) => Ok(Ended::ByItself(status)),
             Ok(Err(source)) => Err(ProcessError::Wait { what: self.what.clone(), source }),
@@ -286,6 +290,17 @@ mod tests {
         wait_for_state(process.pid(), 'T').await;
         let ended = process.terminate(Duration::from_secs(20)).await.unwrap();
         assert!(matches!(ended, Ended::ByItself(_)), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ends_at_once_was_ended_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        // `sleep` heeds SIGTERM faster than a second signal can be sent, sometimes.
+        for _ in 0..50 {
+            let mut process = shell(dir.path(), "exec sleep 60").start().unwrap();
+            let ended = process.terminate(Duration::from_secs(20)).await.unwrap();
+            assert!(matches!(ended, Ended::ByItself(_)), "{ended:?}");
+        }
     }
 
     #[tokio::test]

@@ -1,42 +1,57 @@
-//! Whether a node can serve: `GET /health/ready` polled until it says so, its process ends, or the time is up.
+//! Whether a server can serve: asked until it says so, its process ends, or the time is up. A node (and what stands in
+//! front of nodes) is asked `GET /health/ready`, a Redis `PING`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::process::{Launch, Process};
+use crate::bench::store::resp;
 
 /// Between two looks: short, since a node is ready within tens of milliseconds.
 const POLL_EVERY: Duration = Duration::from_millis(20);
 /// One look; a paused node answers never.
 const POLL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How to see that a node is ready.
+/// How to see that a server is ready.
 #[derive(Debug, Clone)]
 pub struct Readiness {
-    /// The node, for messages: `node n1`.
+    /// The server, for messages: `node n1`.
     pub what: String,
-    /// For the polls.
-    pub http: reqwest::Client,
-    /// Base URL of the node.
-    pub base: String,
+    /// How it is asked.
+    pub probe: Probe,
     /// How long it may take.
     pub timeout: Duration,
 }
 
-/// A node that did not become ready.
+/// How a server is asked whether it is ready.
+#[derive(Debug, Clone)]
+pub enum Probe {
+    /// `GET /health/ready` below a base URL.
+    Http {
+        /// For the polls.
+        http: reqwest::Client,
+        /// Base URL of the node.
+        base: String,
+    },
+    /// `PING`, which a Redis that still loads its data refuses.
+    Redis(SocketAddr),
+}
+
+/// A server that did not become ready.
 #[derive(Debug, thiserror::Error)]
 pub enum NotReady {
     /// Its process ended.
     #[error("{what} ended instead of becoming ready ({status}); it said:\n{last_words}")]
     Ended { what: String, status: String, last_words: String },
     /// It took too long.
-    #[error("{what} at {base} was not ready within {timeout:?}: {last}")]
-    Late { what: String, base: String, timeout: Duration, last: String },
+    #[error("{what} at {place} was not ready within {timeout:?}: {last}")]
+    Late { what: String, place: String, timeout: Duration, last: String },
 }
 
 impl Readiness {
-    /// Waits until the node is ready and says how long that took. The process is watched where it is ours.
+    /// Waits until the server is ready and says how long that took. The process is watched where it is ours.
     ///
     /// # Errors
     /// It ended, or the time is up.
@@ -54,8 +69,8 @@ impl Readiness {
                 return Err(NotReady::Ended { what, status: status.to_string(), last_words });
             }
             if began.elapsed() >= self.timeout {
-                let (what, base) = (self.what.clone(), self.base.clone());
-                return Err(NotReady::Late { what, base, timeout: self.timeout, last });
+                let (what, place) = (self.what.clone(), self.probe.place());
+                return Err(NotReady::Late { what, place, timeout: self.timeout, last });
             }
             tokio::time::sleep(POLL_EVERY).await;
         }
@@ -66,12 +81,31 @@ impl Readiness {
     /// # Errors
     /// Why it is not ready, for people.
     pub async fn ask(&self) -> Result<(), String> {
-        let request = self.http.get(format!("{}/health/ready", self.base)).timeout(POLL_TIMEOUT);
-        match request.send().await {
-            Ok(answer) if answer.status().is_success() => Ok(()),
-            Ok(answer) => Err(format!("GET /health/ready answers {}", answer.status())),
-            Err(error) => Err(innermost(&error)),
+        match &self.probe {
+            Probe::Http { http, base } => ask_http(http, base).await,
+            Probe::Redis(address) => {
+                let answer = resp::ask(*address, &["PING"], POLL_TIMEOUT).await;
+                answer.map(|_| ()).map_err(|error| crate::client::whole_chain(&error))
+            }
         }
+    }
+}
+
+impl Probe {
+    fn place(&self) -> String {
+        match self {
+            Self::Http { base, .. } => base.clone(),
+            Self::Redis(address) => address.to_string(),
+        }
+    }
+}
+
+async fn ask_http(http: &reqwest::Client, base: &str) -> Result<(), String> {
+    let request = http.get(format!("{base}/health/ready")).timeout(POLL_TIMEOUT);
+    match request.send().await {
+        Ok(answer) if answer.status().is_success() => Ok(()),
+        Ok(answer) => Err(format!("GET /health/ready answers {}", answer.status())),
+        Err(error) => Err(innermost(&error)),
     }
 }
 

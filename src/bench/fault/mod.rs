@@ -3,7 +3,9 @@
 //! Read [`Timeline`] first.
 
 mod process;
+mod store;
 mod timeline;
 
 pub use process::Processes;
+pub use store::Stores;
 pub use timeline::{Injector, Timeline};

@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Processes;
+use super::{Processes, Stores};
 use crate::bench::clock::RunTime;
 use crate::bench::ledger::FaultRecord;
-use crate::bench::plan::{FaultAction, PlannedFault};
+use crate::bench::plan::{FaultAction, NodeIndex, PlannedFault};
+use crate::bench::scenario::ProcessAction;
 use crate::bench::stopwatch::RunClock;
 use crate::bench::swarm::Orders;
 
@@ -22,6 +23,8 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 pub struct Injector {
     /// For faults of processes.
     pub processes: Processes,
+    /// For faults of Redis.
+    pub stores: Stores,
     /// For reconnect storms.
     pub orders: Orders,
 }
@@ -97,11 +100,15 @@ async fn live(
     }
     let mut record = FaultRecord { applied: Some(clock.now()), ..empty(&fault) };
     tracing::info!(fault = %fault.name, at = %clock.now(), "fault applied");
-    if let Err(error) = in_time(injector.apply(&fault.action)).await {
+    if let Err(error) = injector.apply(&fault, &enough).await {
         record.error = Some(format!("could not be applied: {error}"));
     }
-    until(&clock, fault.heals_at, &enough).await;
-    match in_time(injector.heal(&fault.action)).await {
+    // What is over by itself is not broken until the end of its time.
+    let is_over = matches!(fault.action, FaultAction::RollingRestart { .. });
+    if !is_over {
+        until(&clock, fault.heals_at, &enough).await;
+    }
+    match in_time(injector.heal(&fault)).await {
         Ok(()) => record.healed = Some(clock.now()),
         Err(error) => {
             record.error.get_or_insert(format!("could not be healed: {error}"));
@@ -132,9 +139,13 @@ async fn in_time(step: impl Future<Output = Result<(), String>>) -> Result<(), S
 }
 
 impl Injector {
-    async fn apply(&self, action: &FaultAction) -> Result<(), String> {
-        match action {
-            FaultAction::Process { action, nodes } => self.processes.apply(*action, nodes).await,
+    async fn apply(&self, fault: &PlannedFault, enough: &CancellationToken) -> Result<(), String> {
+        match &fault.action {
+            FaultAction::Process { action, nodes } => in_time(self.processes.apply(*action, nodes)).await,
+            FaultAction::RollingRestart { nodes, every } => self.roll(nodes, *every, enough).await,
+            FaultAction::Redis { action, target } => {
+                in_time(self.stores.apply(fault.id, *action, *target)).await
+            }
             FaultAction::ReconnectStorm { subscribers } => {
                 self.orders.cut(subscribers);
                 Ok(())
@@ -142,12 +153,35 @@ impl Injector {
         }
     }
 
-    async fn heal(&self, action: &FaultAction) -> Result<(), String> {
-        match action {
+    async fn heal(&self, fault: &PlannedFault) -> Result<(), String> {
+        match &fault.action {
             FaultAction::Process { action, nodes } => self.processes.heal(*action, nodes).await,
+            // Where it was told to end half-way, one may be down.
+            FaultAction::RollingRestart { nodes, .. } => {
+                self.processes.heal(ProcessAction::Restart, nodes).await
+            }
+            FaultAction::Redis { action, .. } => self.stores.heal(fault.id, *action).await,
             // The clients come back by themselves: that is what the storm is about.
             FaultAction::ReconnectStorm { .. } => Ok(()),
         }
+    }
+
+    /// Each node ended, started and ready before the next one's turn, which comes after `every` at the earliest.
+    async fn roll(
+        &self,
+        nodes: &[NodeIndex],
+        every: Duration,
+        enough: &CancellationToken,
+    ) -> Result<(), String> {
+        for node in nodes {
+            let next = tokio::time::Instant::now() + every;
+            in_time(self.processes.apply(ProcessAction::Restart, &[*node])).await?;
+            in_time(self.processes.heal(ProcessAction::Restart, &[*node])).await?;
+            if enough.run_until_cancelled(tokio::time::sleep_until(next)).await.is_none() {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 }
 
@@ -157,8 +191,8 @@ mod tests {
 
     use super::*;
     use crate::bench::cluster::{Done, NodeHandle, Order};
-    use crate::bench::plan::{FaultId, NodeIndex};
-    use crate::bench::scenario::ProcessAction;
+    use crate::bench::plan::FaultId;
+    use crate::bench::scenario::{RedisAction, RedisTarget};
 
     type Heard = Arc<Mutex<Vec<String>>>;
 
@@ -186,7 +220,7 @@ mod tests {
             handles.push(Some(handle));
         }
         let processes = Processes { nodes: handles, grace: Duration::from_secs(1) };
-        (Injector { processes, orders: Orders::default() }, heard, tasks)
+        (Injector { processes, stores: Stores::new(None), orders: Orders::default() }, heard, tasks)
     }
 
     fn fault(id: u16, action: ProcessAction, node: u16, at: u64, heals_at: Option<u64>) -> PlannedFault {
@@ -244,9 +278,40 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_rolling_restart_takes_one_node_after_the_other_and_is_then_over() {
+        let every = Duration::from_secs(4);
+        let action = FaultAction::RollingRestart { nodes: vec![NodeIndex(0), NodeIndex(1)], every };
+        let roll = PlannedFault { action, ..fault(0, ProcessAction::Restart, 0, 1, Some(60)) };
+        let (heard, records) = play(&[roll], 30, Done::Yes).await;
+        let turn = ["terminate n1", "start n1", "terminate n2", "start n2"];
+        // Mending what is whole is fine.
+        assert_eq!(heard, [turn.as_slice(), &["start n1", "start n2"]].concat());
+        let healed = records[0].healed.unwrap().since_start();
+        assert!((Duration::from_secs(9)..Duration::from_secs(10)).contains(&healed), "{healed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rolling_restart_that_is_told_to_end_leaves_the_others_alone() {
+        let every = Duration::from_secs(4);
+        let action = FaultAction::RollingRestart { nodes: vec![NodeIndex(0), NodeIndex(1)], every };
+        let roll = PlannedFault { action, ..fault(0, ProcessAction::Restart, 0, 1, None) };
+        let (heard, records) = play(&[roll], 2, Done::Yes).await;
+        assert!(!heard.contains(&"terminate n2".to_owned()), "{heard:?}");
+        assert!(records[0].error.is_none() && records[0].healed.is_some(), "{records:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fault_of_a_redis_that_is_not_there_is_an_error() {
+        let action = FaultAction::Redis { action: RedisAction::Kill, target: RedisTarget::Primary };
+        let kill = PlannedFault { action, ..fault(0, ProcessAction::Kill, 0, 1, None) };
+        let (_, records) = play(&[kill], 2, Done::Yes).await;
+        assert!(records[0].error.as_ref().unwrap().contains("did not start a Redis"), "{records:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_process_that_is_not_ours_cannot_be_broken() {
         let processes = Processes { nodes: vec![None], grace: Duration::from_secs(1) };
-        let injector = Injector { processes, orders: Orders::default() };
+        let injector = Injector { processes, stores: Stores::new(None), orders: Orders::default() };
         let clock = RunClock::default();
         clock.start();
         let timeline = Timeline::start(&[fault(0, ProcessAction::Pause, 0, 1, None)], injector, &clock);

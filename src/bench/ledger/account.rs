@@ -224,7 +224,7 @@ pub struct Example {
 pub struct FaultImpact {
     /// The fault's name.
     pub name: String,
-    /// Sessions that ended in its window.
+    /// Sessions that it cut: of the nodes that it met, ended while it was at work or the cluster recovered.
     pub sessions_cut: u64,
     /// From applying it to the first session that ended.
     pub detect: Option<Duration>,

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use crate::bench::clock::RunTime;
+use crate::bench::plan::FaultAction;
 
 use super::account::{AnomalyKind, FaultImpact};
 use super::arrival::Ending;
 use super::findings::Findings;
 use super::subscriber::Session;
-use super::{Evidence, SubscriberLedger};
+use super::{Evidence, FaultRecord, SubscriberLedger};
 
-/// One session that ended in a fault's window.
+/// One session that a fault cut.
 struct Cut {
     fault: usize,
     ended: RunTime,
@@ -22,7 +23,7 @@ struct Cut {
 /// The impact of every fault, in their order.
 pub(super) fn impacts(evidence: &Evidence<'_>, findings: &Findings<'_>) -> Vec<FaultImpact> {
     let cuts: Vec<Cut> =
-        evidence.subscribers.iter().flat_map(|subscriber| cuts(subscriber, findings)).collect();
+        evidence.subscribers.iter().flat_map(|subscriber| cuts(subscriber, evidence)).collect();
     let faults = evidence.faults.iter().enumerate();
     faults
         .map(|(index, fault)| {
@@ -43,11 +44,11 @@ pub(super) fn impacts(evidence: &Evidence<'_>, findings: &Findings<'_>) -> Vec<F
         .collect()
 }
 
-fn cuts(subscriber: &SubscriberLedger, findings: &Findings<'_>) -> Vec<Cut> {
+fn cuts(subscriber: &SubscriberLedger, evidence: &Evidence<'_>) -> Vec<Cut> {
     let sessions = subscriber.sessions();
     let gave_up = matches!(subscriber.ending(), Some((_, Ending::GaveUp | Ending::Unreachable)));
     let cut = |(number, session): (usize, &Session)| {
-        let fault = findings.window(session.ended).filter(|_| session.ended != RunTime::NEVER)?;
+        let fault = culprit(subscriber, session, evidence)?;
         let later = &sessions[number + 1..];
         Some(Cut {
             fault,
@@ -58,6 +59,32 @@ fn cuts(subscriber: &SubscriberLedger, findings: &Findings<'_>) -> Vec<Cut> {
         })
     };
     sessions.iter().enumerate().filter_map(cut).collect()
+}
+
+/// The fault that cut a session: of those at work when it ended, and that could meet it, the one that was applied last.
+/// Where nodes are killed in turn, a session of the second one does not count for the first.
+fn culprit(subscriber: &SubscriberLedger, session: &Session, evidence: &Evidence<'_>) -> Option<usize> {
+    if session.ended == RunTime::NEVER {
+        return None;
+    }
+    let is_at_work = |fault: &FaultRecord| {
+        fault.covers(session.ended) && fault.applied.is_some_and(|applied| applied <= session.ended)
+    };
+    let meets = |fault: &FaultRecord| {
+        let planned = evidence.plan.faults.iter().find(|planned| planned.name == fault.name);
+        planned.is_none_or(|planned| match &planned.action {
+            FaultAction::Process { nodes, .. } | FaultAction::RollingRestart { nodes, .. } => {
+                session.node.is_none_or(|node| nodes.contains(&node))
+            }
+            FaultAction::ReconnectStorm { subscribers } => {
+                subscribers.binary_search(&subscriber.id()).is_ok()
+            }
+            FaultAction::Redis { .. } => true,
+        })
+    };
+    let faults = evidence.faults.iter().enumerate();
+    let culprits = faults.filter(|(_, fault)| is_at_work(fault) && meets(fault));
+    culprits.max_by_key(|(index, fault)| (fault.applied, *index)).map(|(index, _)| index)
 }
 
 /// The value that 95 % do not exceed.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bench::clock::RunTime;
 use crate::bench::plan::{AddressId, Plan, PublisherId, RECOVERY};
+use crate::protocol::Address;
 
 use super::arrival::Ending;
 use super::findings::{Findings, Spot};
@@ -127,12 +128,24 @@ impl<'a> Bench<'a> {
         self.by_address.get(&address)?.iter().find(|sent| sent.publisher == publisher)
     }
 
+    /// Whether an event waited for a subscriber in its mailbox while it was away.
+    fn is_mail(&self, subscriber: &SubscriberLedger, address: AddressId, sent: &Sent<'_>) -> bool {
+        let plan = self.evidence.plan;
+        let group = plan.subscriber(subscriber.id()).map(|client| usize::from(client.group.0));
+        let has_mailbox = group.and_then(|group| plan.groups.get(group)).is_some_and(|group| group.mailbox);
+        let is_kept =
+            plan.publishers.iter().any(|publisher| publisher.id == sent.publisher && publisher.qos > 0);
+        has_mailbox && is_kept && matches!(plan.address(address), Some(Address::User(_) | Address::Client(_)))
+    }
+
     fn judge_subscriber(&mut self, subscriber: &'a SubscriberLedger) {
         let owed = Owed::new(self.evidence.plan.verify.delivery, subscriber);
+        let mail = owed.of_the_mailbox();
         for address in subscriber.addresses() {
             for sent in self.by_address.get(address).into_iter().flatten() {
+                let owed = if self.is_mail(subscriber, *address, sent) { &mail } else { &owed };
                 let book = subscriber.book(sent.publisher, *address);
-                self.judge_series(&Seat { subscriber, address: *address, sent, book, owed: &owed });
+                self.judge_series(&Seat { subscriber, address: *address, sent, book, owed });
             }
         }
         self.judge_unexpected(subscriber);

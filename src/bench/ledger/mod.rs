@@ -17,6 +17,8 @@
 //!   also have been *acknowledged* at least [`MARGIN`] before.
 //! - at most once: what was started at or after a session was confirmed, and acknowledged at least [`MARGIN`] before
 //!   that session ended. The rest of it is `missed_offline`.
+//! - a client of a group with a mailbox is also owed what was acknowledged to its user or client id with `qos` 1 since
+//!   the run began, though it came later.
 //! - What was started before the subscription was confirmed, or after the close, may arrive and is never missed.
 //!
 //! # What an owed event becomes

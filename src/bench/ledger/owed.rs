@@ -48,6 +48,15 @@ impl Owed {
         Self { spans, whole }
     }
 
+    /// What was put into a mailbox is owed from the beginning of the run on, though the subscriber came later: at least
+    /// once, whatever else is promised.
+    pub(super) fn of_the_mailbox(&self) -> Self {
+        let whole = self.whole.map(|(_, end)| (RunTime::ZERO, end));
+        let acknowledged_by = self.spans.last().map(|span| span.acknowledged_by);
+        let spans = acknowledged_by.map(|acknowledged_by| Span { from: RunTime::ZERO, acknowledged_by });
+        Self { spans: spans.into_iter().collect(), whole }
+    }
+
     /// Numbers that may be owed, both ends included; empty when the first is above the last.
     pub(super) fn range(&self, series: &Series) -> (u64, u64) {
         self.whole.map_or((1, 0), |(from, until)| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::bench::clock::RunTime;
 use crate::bench::payload::{Foreign, RunId, Stamp};
-use crate::bench::plan::{AddressId, Plan, PublisherId, REMEMBERED_IDS, SubscriberId};
+use crate::bench::plan::{AddressId, NodeIndex, Plan, PublisherId, REMEMBERED_IDS, SubscriberId};
 
 use super::Runs;
 use super::arrival::{Arrival, Ending, Path};
@@ -75,6 +75,8 @@ pub(super) struct Session {
     /// [`RunTime::NEVER`] while it is open, and when it was open to the end.
     pub(super) ended: RunTime,
     pub(super) first_new: Option<RunTime>,
+    /// Who served it, where that is known.
+    pub(super) node: Option<NodeIndex>,
     resumed: bool,
 }
 
@@ -167,7 +169,15 @@ impl SubscriberLedger {
     /// A session begins: the `CONNECTION` event came. `resumed`: the client had sent a cursor.
     pub fn confirmed(&mut self, at: RunTime, resumed: bool) {
         self.end_session(at);
-        self.sessions.push(Session { confirmed: at, ended: RunTime::NEVER, first_new: None, resumed });
+        let (ended, first_new, node) = (RunTime::NEVER, None, None);
+        self.sessions.push(Session { confirmed: at, ended, first_new, node, resumed });
+    }
+
+    /// Which node serves the session that has just begun.
+    pub fn served_by(&mut self, node: NodeIndex) {
+        if let Some(session) = self.sessions.last_mut() {
+            session.node = Some(node);
+        }
     }
 
     /// The session is over: the stream ended or broke. Not for the end of the client itself, see [`Self::finish`].

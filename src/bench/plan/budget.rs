@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::bench::scenario::LbKind;
+use crate::protocol::Address;
+
 use super::{AddressId, FaultAction, Joins, Plan, PublisherPlan};
 
 /// Open files that a process has anyway: standard streams, event queues, the report's files.
@@ -81,7 +84,11 @@ impl Plan {
         for subscriber in &self.subscribers {
             for address in &subscriber.addresses {
                 let crowd = crowds.entry(*address).or_default();
-                crowd.joins.push(joins_at(subscriber.joins));
+                // What waits in a mailbox is delivered to who comes later.
+                let waits = self.groups[usize::from(subscriber.group.0)].mailbox
+                    && matches!(self.address(*address), Some(Address::User(_) | Address::Client(_)));
+                let joins = if waits { Duration::ZERO } else { joins_at(subscriber.joins) };
+                crowd.joins.push(joins);
                 crowd.leaves.extend(subscriber.leaves);
             }
         }
@@ -93,8 +100,13 @@ impl Plan {
     fn nodes_left(&self) -> u64 {
         let hit = |action: &FaultAction| match action {
             FaultAction::Process { nodes, .. } => nodes.len() as u64,
-            FaultAction::ReconnectStorm { .. } => 0,
+            FaultAction::RollingRestart { .. } => 1,
+            FaultAction::Redis { .. } | FaultAction::ReconnectStorm { .. } => 0,
         };
+        // All connections lead to the balancer, where there is one.
+        if self.lb.kind != LbKind::Swarm {
+            return 1;
+        }
         let worst = self.faults.iter().map(|fault| hit(&fault.action)).max().unwrap_or(0);
         (self.nodes.len() as u64).saturating_sub(worst)
     }

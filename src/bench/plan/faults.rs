@@ -4,7 +4,7 @@ use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::index;
 
-use crate::bench::scenario::{FaultSpec, FaultSpecKind, ProcessAction, Scenario, Target};
+use crate::bench::scenario::{FaultSpec, FaultSpecKind, ProcessAction, RedisAction, Scenario, Target};
 
 use super::{FaultAction, FaultId, NodeIndex, PlannedFault, Seeds, SubscriberId};
 
@@ -19,7 +19,7 @@ pub(super) fn faults(scenario: &Scenario, subscribers: usize, seeds: Seeds) -> V
             name: spec.name.clone(),
             at: spec.at,
             heals_at: heals_at(spec),
-            action: action(&spec.kind, scenario.cluster.nodes(), subscribers, &mut rng),
+            action: action(spec, scenario.cluster.nodes(), subscribers, &mut rng),
         }
     };
     (0..).zip(specs).map(plan).collect()
@@ -31,6 +31,8 @@ fn heals_at(spec: &FaultSpec) -> Option<std::time::Duration> {
             ProcessAction::Restart => true,
             ProcessAction::Kill | ProcessAction::Term | ProcessAction::Pause => false,
         },
+        FaultSpecKind::Redis { action, .. } => *action == RedisAction::Restart || action.is_momentary(),
+        FaultSpecKind::RollingRestart { .. } => false,
         FaultSpecKind::ReconnectStorm { .. } => true,
     };
     match spec.lasts {
@@ -40,21 +42,17 @@ fn heals_at(spec: &FaultSpec) -> Option<std::time::Duration> {
     }
 }
 
-fn action(kind: &FaultSpecKind, nodes: usize, subscribers: usize, rng: &mut ChaCha8Rng) -> FaultAction {
-    match kind {
+fn action(spec: &FaultSpec, nodes: usize, subscribers: usize, rng: &mut ChaCha8Rng) -> FaultAction {
+    match &spec.kind {
         FaultSpecKind::Process { action, target } => {
-            let drawn = |count: usize, rng| draw(nodes, count, rng);
-            let numbers = match target {
-                Target::One => drawn(1, rng),
-                Target::All => (0..nodes).collect(),
-                Target::Random(count) => drawn(usize::try_from(*count).unwrap_or(usize::MAX), rng),
-                Target::Named(names) => {
-                    (0..nodes).filter(|i| names.contains(&super::node_name(*i))).collect()
-                }
-            };
-            let nodes = numbers.into_iter().filter_map(|i| u16::try_from(i).ok()).map(NodeIndex).collect();
-            FaultAction::Process { action: *action, nodes }
+            FaultAction::Process { action: *action, nodes: hit(target, nodes, rng) }
         }
+        FaultSpecKind::RollingRestart { target } => {
+            let nodes = hit(target, nodes, rng);
+            let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX).max(1);
+            FaultAction::RollingRestart { nodes, every: spec.lasts.unwrap_or_default() / count }
+        }
+        FaultSpecKind::Redis { action, target } => FaultAction::Redis { action: *action, target: *target },
         FaultSpecKind::ReconnectStorm { clients } => {
             let count = clients.map_or(subscribers, |count| usize::try_from(count).unwrap_or(usize::MAX));
             let numbers = draw(subscribers, count, rng).into_iter();
@@ -62,6 +60,17 @@ fn action(kind: &FaultSpecKind, nodes: usize, subscribers: usize, rng: &mut ChaC
             FaultAction::ReconnectStorm { subscribers: ids.collect() }
         }
     }
+}
+
+/// The nodes that a fault meets, sorted.
+fn hit(target: &Target, nodes: usize, rng: &mut ChaCha8Rng) -> Vec<NodeIndex> {
+    let numbers = match target {
+        Target::One => draw(nodes, 1, rng),
+        Target::All => (0..nodes).collect(),
+        Target::Random(count) => draw(nodes, usize::try_from(*count).unwrap_or(usize::MAX), rng),
+        Target::Named(names) => (0..nodes).filter(|i| names.contains(&super::node_name(*i))).collect(),
+    };
+    numbers.into_iter().filter_map(|i| u16::try_from(i).ok()).map(NodeIndex).collect()
 }
 
 /// So many numbers below `of`, sorted.

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use crate::bench::payload::RunId;
 use crate::bench::scenario::{
-    ClientGroup, Cluster, DecoderKind, LbPolicy, Output, ProcessAction, Reconnect, Scenario, Verify,
+    ClientGroup, Cluster, DecoderKind, Lb, LbKind, Output, ProcessAction, Reconnect, RedisAction,
+    RedisTarget, Scenario, Verify,
 };
 use crate::bench::threshold::Threshold;
 use crate::protocol::{Address, ClientId, NodeId, Topic, UserId};
@@ -68,8 +69,8 @@ pub struct Plan {
     pub cluster: Cluster,
     /// Their names: `n1`, `n2`, …
     pub nodes: Vec<NodeId>,
-    /// How a node is chosen.
-    pub lb: LbPolicy,
+    /// Who chooses a node, and how.
+    pub lb: Lb,
     /// Groups of clients.
     pub groups: Vec<GroupPlan>,
     /// All virtual clients, group by group.
@@ -102,6 +103,10 @@ pub struct GroupPlan {
     pub reconnect: Reconnect,
     /// How they read.
     pub decoder: DecoderKind,
+    /// Nodes that they connect to; all where none is named.
+    pub nodes: Vec<NodeIndex>,
+    /// Whether they are owed what was put into their mailboxes before they came.
+    pub mailbox: bool,
 }
 
 /// One virtual client.
@@ -161,6 +166,20 @@ pub enum FaultAction {
         action: ProcessAction,
         /// To whom, sorted.
         nodes: Vec<NodeIndex>,
+    },
+    /// To nodes, one after the other: ended, started again, ready, the next.
+    RollingRestart {
+        /// To whom, in this order.
+        nodes: Vec<NodeIndex>,
+        /// From one to the next, at least.
+        every: Duration,
+    },
+    /// To the Redis that the nodes share.
+    Redis {
+        /// What.
+        action: RedisAction,
+        /// To which of its servers.
+        target: RedisTarget,
     },
     /// These clients cut their connections at one moment.
     ReconnectStorm {
@@ -236,6 +255,12 @@ impl Plan {
         steps
     }
 
+    /// Addresses that clients and publishers connect to: the nodes', or the balancer's in front of them.
+    #[must_use]
+    pub fn doors(&self) -> u64 {
+        if self.lb.kind == LbKind::Swarm { self.nodes.len() as u64 } else { 1 }
+    }
+
     /// A virtual client.
     #[must_use]
     pub fn subscriber(&self, id: SubscriberId) -> Option<&SubscriberPlan> {
@@ -257,7 +282,13 @@ impl Plan {
 
 impl GroupPlan {
     fn of(group: &ClientGroup) -> Self {
-        Self { name: group.name.clone(), reconnect: group.reconnect, decoder: group.decoder }
+        Self {
+            name: group.name.clone(),
+            reconnect: group.reconnect,
+            decoder: group.decoder,
+            nodes: group.nodes.iter().copied().map(NodeIndex).collect(),
+            mailbox: group.mailbox,
+        }
     }
 }
 
@@ -265,11 +296,19 @@ impl PlannedFault {
     /// The fault with its targets: `kill-1 (kill n2)`.
     #[must_use]
     pub fn title(&self) -> String {
+        let names = |nodes: &[NodeIndex]| {
+            let names: Vec<String> = nodes.iter().map(|node| node_name(usize::from(node.0))).collect();
+            names.join(" ")
+        };
         match &self.action {
-            FaultAction::Process { action, nodes } => {
-                let nodes: Vec<String> = nodes.iter().map(|node| node_name(usize::from(node.0))).collect();
-                format!("{} ({action} {})", self.name, nodes.join(" "))
+            FaultAction::Process { action, nodes } => format!("{} ({action} {})", self.name, names(nodes)),
+            FaultAction::RollingRestart { nodes, .. } => {
+                format!("{} (rolling-restart {})", self.name, names(nodes))
             }
+            FaultAction::Redis { action, target: _ } if action.is_momentary() => {
+                format!("{} ({action})", self.name)
+            }
+            FaultAction::Redis { action, target } => format!("{} ({action} {target})", self.name),
             FaultAction::ReconnectStorm { subscribers } => {
                 format!("{} (reconnect-storm {} clients)", self.name, subscribers.len())
             }

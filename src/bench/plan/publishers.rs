@@ -1,6 +1,7 @@
 //! What is published when to whom: data, drawn from the seed as it is asked for. Read [`PublisherPlan::schedule`].
 
 use std::f64::consts::TAU;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::ChaCha8Rng;
@@ -10,7 +11,7 @@ use crate::bench::pacer::Pacer;
 use crate::bench::scenario::{Mix, Order, Pace, PayloadSize, PublisherSpec, Scenario};
 use crate::protocol::Address;
 
-use super::{AddressId, PublisherId, Seeds};
+use super::{AddressId, NodeIndex, PublisherId, Seeds};
 
 /// Largest payload that is ever drawn, in bytes.
 pub const PAYLOAD_MAX_BYTES: u32 = 1024 * 1024;
@@ -36,6 +37,8 @@ pub struct PublisherPlan {
     pub qos: u8,
     /// Whether a publish without a definite answer is sent again.
     pub retry: bool,
+    /// Nodes that events are posted to; all where none is named.
+    pub nodes: Arc<[NodeIndex]>,
     /// Sizes.
     pub payload: PayloadSize,
     /// Shares of the kinds of addresses.
@@ -86,6 +89,7 @@ pub(super) fn publishers(scenario: &Scenario, addresses: &[Address], seeds: Seed
         in_order: scenario.verify.order == Order::PerPublisherAddress,
         qos: spec.qos,
         retry: spec.retry,
+        nodes: spec.nodes.iter().copied().map(NodeIndex).collect(),
         payload: spec.payload,
         mix: spec.mix,
         targets: targets.clone(),

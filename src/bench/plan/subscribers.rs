@@ -55,7 +55,7 @@ impl Audience {
         audience.number(Address::All);
         for (group, spec) in (0..).map(GroupId).zip(groups) {
             let group_seeds = Seeds::new(seeds.of("group", &spec.name));
-            for (i, (joins, leaves)) in (0..).zip(lives(&spec.executor)) {
+            for (i, (joins, leaves)) in (0..).zip(lives(&spec.executor, spec.joins)) {
                 let identity = Identity::of(spec, i).expect("the scenario was checked with these names");
                 audience.add(group, identity, (joins, leaves), group_seeds.of("client", &i.to_string()));
             }
@@ -102,14 +102,14 @@ impl Audience {
 }
 
 /// When the clients of a group come and go.
-fn lives(executor: &Executor) -> Vec<(Joins, Option<Duration>)> {
+fn lives(executor: &Executor, later: Duration) -> Vec<(Joins, Option<Duration>)> {
     match executor {
-        Executor::Constant { clients, ramp } if ramp.is_zero() => {
+        Executor::Constant { clients, ramp } if ramp.is_zero() && later.is_zero() => {
             (0..*clients).map(|_| (Joins::BeforeStart, None)).collect()
         }
         Executor::Constant { clients, ramp } => {
             let at = |i: u32| ramp.mul_f64(f64::from(i) / f64::from(*clients));
-            (0..*clients).map(|i| (Joins::At(at(i)), None)).collect()
+            (0..*clients).map(|i| (Joins::At(later + at(i)), None)).collect()
         }
         Executor::Ramping { stages } => {
             pacer::lives(stages).into_iter().map(|(from, to)| (Joins::At(from), to)).collect()

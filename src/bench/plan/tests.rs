@@ -155,7 +155,9 @@ fn faults_stand_in_order_of_time_and_meet_as_many_as_asked() {
         .iter()
         .map(|fault| match &fault.action {
             FaultAction::ReconnectStorm { subscribers } => (fault.name.as_str(), subscribers.len()),
-            FaultAction::Process { .. } => panic!("no process was to be hurt"),
+            FaultAction::Process { .. } | FaultAction::RollingRestart { .. } | FaultAction::Redis { .. } => {
+                panic!("no process was to be hurt")
+            }
         })
         .collect();
     assert_eq!(met, [("reconnect-storm-2", 10), ("reconnect-storm-1", 4)]);
@@ -209,4 +211,67 @@ fn where_faults_overlap_the_last_one_names_the_phase() {
     let plan = self::plan(&QUICKSTART.replace("[verify]", &storm.replace("9s", "8500ms")));
     let name = |ms| plan.phases.name(plan.phases.at(RunTime::from(Duration::from_millis(ms))));
     assert_eq!([8_400, 9_000, 9_800].map(name), ["fault:kill-1", "fault:reconnect-storm-1", "fault:kill-1"]);
+}
+
+const SHARED: &str = r#"
+schema = 1
+name = "shared"
+duration = "60s"
+[cluster]
+nodes = 3
+broker = "redis-sentinel"
+[clients.c]
+clients = 4
+joins = "10s"
+ramp = "4s"
+mailbox = true
+subscribe = { user = "u{i}", topics = ["room"] }
+[publishers.p]
+rate = 1
+mix = { user = 1, topic = 1 }
+qos = 1
+nodes = ["n2"]
+[[faults]]
+at = "5s"
+for = "30s"
+type = "rolling-restart"
+[[faults]]
+at = "40s"
+type = "redis-failover"
+[[faults]]
+at = "50s"
+type = "redis-kill"
+target = "replicas"
+"#;
+
+#[test]
+fn a_rolling_restart_gives_each_node_its_share_of_the_time() {
+    let plan = plan(SHARED);
+    let FaultAction::RollingRestart { nodes, every } = &plan.faults[0].action else { panic!("it rolls") };
+    assert_eq!((nodes.len(), *every), (3, second(10)));
+    let titles: Vec<String> = plan.faults.iter().map(super::PlannedFault::title).collect();
+    assert_eq!(
+        titles,
+        [
+            "rolling-restart-1 (rolling-restart n1 n2 n3)",
+            "redis-failover-1 (redis-failover)",
+            "redis-kill-1 (redis-kill replicas)"
+        ]
+    );
+    assert_eq!(plan.faults[1].heals_at, Some(second(40)), "it is over at once");
+    assert_eq!(plan.faults[2].heals_at, None);
+}
+
+#[test]
+fn who_comes_late_is_owed_what_waits_in_the_mailbox() {
+    let plan = plan(SHARED);
+    let joins: Vec<Joins> = plan.subscribers.iter().map(|client| client.joins).collect();
+    assert_eq!(joins, [10, 11, 12, 13].map(|at| Joins::At(second(at))));
+    assert_eq!(*plan.publishers[0].nodes, [NodeIndex(1)]);
+    let to_users = events(&plan)
+        .iter()
+        .filter(|due| matches!(plan.address(due.address), Some(Address::User(_))))
+        .count() as u64;
+    let rooms = plan.budget().deliveries - to_users;
+    assert!(rooms < 4 * (plan.budget().events - to_users), "nobody hears of the room before he comes");
 }

@@ -1,5 +1,6 @@
 //! An event on its way: packed once, sent as often as it takes, and how that ended. Read [`deliver`] first.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::SeedableRng as _;
@@ -12,7 +13,7 @@ use super::Desk;
 use crate::bench::clock::RunTime;
 use crate::bench::ledger::PublishOutcome;
 use crate::bench::payload::Stamp;
-use crate::bench::plan::AddressId;
+use crate::bench::plan::{AddressId, NodeIndex};
 use crate::protocol::api::PublishRequest;
 use crate::protocol::{Address, MessageId};
 use crate::runtime::Backoff;
@@ -65,9 +66,17 @@ pub struct Parcel {
     seq: u64,
     path: String,
     body: Vec<u8>,
+    /// Nodes that it may be posted to; all where none is named.
+    nodes: Arc<[NodeIndex]>,
 }
 
 impl Parcel {
+    /// The same, for some nodes only.
+    #[must_use]
+    pub fn through(self, nodes: &Arc<[NodeIndex]>) -> Self {
+        Self { nodes: Arc::clone(nodes), ..self }
+    }
+
     /// Packs an event. Its id is the same whoever sends it however often, so that a repeated publish is recognised.
     #[must_use]
     pub fn new(desk: &Desk, stamp: Stamp, bytes: u32, qos: u8) -> Self {
@@ -103,6 +112,7 @@ impl Parcel {
             seq: stamp.seq,
             path: path_of(address),
             body: serde_json::to_vec(&request).expect("checked names and JSON always make JSON"),
+            nodes: Arc::default(),
         }
     }
 }
@@ -200,10 +210,10 @@ fn sent(
 }
 
 async fn attempt(parcel: &Parcel, desk: &Desk, rng: &mut ChaCha8Rng) -> Answer {
-    let node = desk.balancer.choose(rng);
+    let door = desk.balancer.choose_among(&parcel.nodes, rng);
     let request = desk
         .http
-        .post(format!("{}{}", desk.balancer.base(node), parcel.path))
+        .post(format!("{}{}", desk.balancer.base(door), parcel.path))
         .header("content-type", "application/json")
         .timeout(ATTEMPT_TIMEOUT)
         .body(parcel.body.clone());
@@ -216,7 +226,7 @@ async fn attempt(parcel: &Parcel, desk: &Desk, rng: &mut ChaCha8Rng) -> Answer {
             answer
         }
         Err(error) if error.is_connect() => {
-            desk.balancer.mark(node, false);
+            desk.balancer.mark(door, false);
             Answer::NotTaken { why: error_text(&error), again: Some(Duration::ZERO) }
         }
         Err(error) => Answer::Unclear { why: error_text(&error) },

@@ -148,6 +148,7 @@ async fn what_never_left_is_refused() {
 fn plan(rate: f64, max_in_flight: u32, in_order: bool) -> PublisherPlan {
     let duration = Duration::from_millis(500);
     PublisherPlan {
+        nodes: Arc::default(),
         id: PublisherId(0),
         name: "p".to_owned(),
         pace: Pace { arrival: Arrival::Uniform, from: rate, stages: vec![Stage { duration, target: rate }] },

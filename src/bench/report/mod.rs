@@ -5,8 +5,9 @@ mod model;
 #[cfg(test)]
 mod tests;
 pub mod text;
+mod usage;
 
 pub use model::{
-    CounterReport, Delivery, FaultReport, MetricReport, ProcessReport, Report, RunFacts, SCHEMA_VERSION,
-    Summary,
+    CounterReport, Delivery, FaultReport, MetricReport, Report, RunFacts, SCHEMA_VERSION, Summary,
 };
+pub use usage::{ClusterReport, MailboxReport, ProcessReport, RedisReport};

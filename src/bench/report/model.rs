@@ -13,6 +13,8 @@ use crate::bench::threshold::Selector;
 use crate::bench::thresholds;
 use crate::bench::verdict::{Judged, Status, Verdict};
 
+use super::{ClusterReport, ProcessReport};
+
 /// Version of the JSON. Raised when a field changes its meaning or goes away, not when one is added.
 pub const SCHEMA_VERSION: u32 = 1;
 
@@ -38,27 +40,9 @@ pub struct Report {
     /// What the nodes that the bench started used, and the bench itself. The caller fills it in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<ProcessReport>,
-}
-
-/// What a process used in a run. Those of one node that was restarted are added up.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct ProcessReport {
-    /// `n1`, …; `bench` for the bench itself.
-    pub id: String,
-    /// Resident memory before the first client, in bytes.
-    pub rss_idle_bytes: u64,
-    /// Most resident memory, in bytes.
-    pub rss_peak_bytes: u64,
-    /// Most connections of this swarm at once.
-    pub connections_peak: u32,
-    /// Growth of resident memory from idle to its peak, by connection.
-    pub rss_per_connection_bytes: Option<u64>,
-    /// CPU time of the run, set-up included.
-    pub cpu_seconds: f64,
-    /// Most open files.
-    pub open_files_peak: u64,
-    /// Times that the process was started.
-    pub starts: u32,
+    /// What the nodes and their Redis did together. The caller fills it in.
+    #[serde(default)]
+    pub cluster: ClusterReport,
 }
 
 /// Small and stable.
@@ -170,7 +154,7 @@ pub struct FaultReport {
     pub healed_ms: Option<f64>,
     /// Why it could not be applied or healed.
     pub error: Option<String>,
-    /// Sessions that ended in its window.
+    /// Sessions that it cut.
     pub sessions_cut: u64,
     /// Until the first of them ended.
     pub detect_ms: Option<f64>,
@@ -239,6 +223,7 @@ impl Report {
             metrics: metrics(judged),
             counters: counters.filter(|counter| counter.count > 0).collect(),
             processes: Vec::new(),
+            cluster: ClusterReport::default(),
             verdict,
         }
     }

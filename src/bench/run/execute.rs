@@ -1,6 +1,6 @@
 //! The run itself, from plan to report. Read [`run`] first: its lines are the steps of a run, in their order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::observe;
 use super::quiesce::{Silence, quiesce};
-use super::{ResultFormat, RunError, audit, files, setup};
+use super::{ResultFormat, RunError, audit, files, mailboxes, setup};
 use crate::bench::balance::Balancer;
 use crate::bench::clock::RunTime;
-use crate::bench::cluster::{Cluster, Done, Ended, Member};
+use crate::bench::cluster::Member;
 use crate::bench::doctor::Limits;
-use crate::bench::fault::{Injector, Processes, Timeline};
+use crate::bench::fault::{Injector, Processes, Stores, Timeline};
 use crate::bench::generator;
 use crate::bench::ledger::{self, AuditLedger, Evidence, FaultRecord};
 use crate::bench::payload::RunId;
@@ -25,10 +25,12 @@ use crate::bench::publisher::{Desk, Published, Publisher};
 use crate::bench::recorder::Recorder;
 use crate::bench::report::{ProcessReport, Report, text};
 use crate::bench::scenario::{Quiesce, Scenario};
+use crate::bench::site::Site;
 use crate::bench::stopwatch::RunClock;
 use crate::bench::swarm::{self, Ground, Orders, Swarm};
 use crate::bench::verdict::{Exit, Judged, Trouble, Verdict};
 use crate::client::HttpOptions;
+use crate::protocol::Address;
 
 /// Between SIGTERM and SIGKILL: what a node may take to drain.
 const STOP_GRACE: Duration = Duration::from_secs(30);
@@ -48,7 +50,7 @@ pub struct RunOptions {
     pub formats: Vec<ResultFormat>,
     /// Whether there is a line of progress on stderr.
     pub show_progress: bool,
-    /// Whether the nodes are left to the caller instead of being stopped.
+    /// Whether the servers are left to the caller instead of being stopped.
     pub keep_cluster: bool,
 }
 
@@ -61,8 +63,8 @@ pub struct Outcome {
     pub exit: Exit,
     /// Where the files are.
     pub dir: PathBuf,
-    /// The nodes, if they were to be kept.
-    pub kept: Option<Cluster>,
+    /// The servers, if they were to be kept.
+    pub kept: Option<Site>,
 }
 
 impl Outcome {
@@ -89,14 +91,15 @@ pub async fn run(
     setup::check(&plan, limits)?;
     create_dir(&options.dir)?;
     let mut scene = until(interrupt, Scene::set(plan, options)).await??;
-    until(interrupt, setup::clients(&scene.ground, &scene.members)).await??;
+    until(interrupt, setup::clients(&scene.ground, scene.site.as_ref())).await??;
     let load = scene.load(interrupt).await;
     let silence = scene.fall_silent(&load).await;
     let ended = std::mem::take(&mut scene.swarm).ok_or(RunError::Interrupted)?.end(SWARM_GRACE).await;
     let audit = scene.audit().await;
+    let mailboxes = scene.mailboxes(&load).await;
     let watched = scene.watchers.end().await;
     let teardown = scene.tear_down(options.keep_cluster).await;
-    let evidence = Collected { load, silence, ended, audit, watched, teardown };
+    let evidence = Collected { load, silence, ended, audit, mailboxes, watched, teardown };
     evidence.judge(&scene.ground.plan, options, started_at)
 }
 
@@ -115,7 +118,7 @@ struct Scene {
     orders: Orders,
     swarm: Option<Swarm>,
     watchers: Watchers,
-    cluster: Option<Cluster>,
+    site: Option<Site>,
     members: Vec<Member>,
 }
 
@@ -132,9 +135,13 @@ impl Scene {
         let for_streams = HttpOptions::default().build().map_err(RunError::Http)?;
         let for_publishing = HttpOptions { idle_connections: PUBLISH_CONNECTIONS, ..HttpOptions::default() };
         let for_publishing = for_publishing.build().map_err(RunError::Http)?;
-        let cluster = setup::cluster(&plan, options.dir.clone(), &for_publishing).await?;
-        let members = cluster.members().to_vec();
-        let balancer = Balancer::new(plan.lb, members.iter().map(|member| member.base.clone()));
+        // Boxed, as what starts processes is large.
+        let site = Box::pin(setup::site(&plan, options.dir.clone(), &for_publishing)).await?;
+        let members = site.members().to_vec();
+        let balancer = match site.gateway() {
+            Some(gateway) => Balancer::through(gateway.base().to_owned(), members.len()),
+            None => Balancer::new(plan.lb.policy, members.iter().map(|member| member.base.clone())),
+        };
         let clock = RunClock::default();
         let ground = Ground::new(Arc::clone(&plan), for_streams, balancer.clone(), clock.clone());
         let ground = Arc::new(ground);
@@ -148,10 +155,10 @@ impl Scene {
             phases: Arc::new(plan.phases.clone()),
             progress: Arc::clone(&ground.progress),
         };
-        let watchers = Watchers::start(&ground, &desk, &members, options.show_progress);
+        let watchers = Watchers::start(&ground, &desk, &site, options.show_progress);
         let orders = Orders::default();
         let swarm = Some(Swarm::start(Arc::clone(&ground), orders.clone()));
-        Ok(Self { ground, desk, orders, swarm, watchers, cluster: Some(cluster), members })
+        Ok(Self { ground, desk, orders, swarm, watchers, site: Some(site), members })
     }
 
     /// Starts the clock; publishes and breaks until the time is up; heals; waits for what is unanswered.
@@ -161,8 +168,9 @@ impl Scene {
         self.ground.start();
         let nodes = self.members.iter().map(|member| member.handle.clone()).collect();
         let processes = Processes { nodes, grace: STOP_GRACE };
-        let timeline =
-            Timeline::start(&plan.faults, Injector { processes, orders: self.orders.clone() }, &clock);
+        let stores = Stores::new(self.site.as_ref().and_then(Site::servers).cloned());
+        let injector = Injector { processes, stores, orders: self.orders.clone() };
+        let timeline = Timeline::start(&plan.faults, injector, &clock);
         let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
         let mut publishers = JoinSet::new();
         for publisher in &plan.publishers {
@@ -206,28 +214,35 @@ impl Scene {
         Err(reasons.join("; "))
     }
 
-    /// Ends the nodes, or hands them over.
-    async fn tear_down(&mut self, keep: bool) -> Teardown {
-        let crashes: Vec<String> = self
-            .members
-            .iter()
-            .filter_map(|member| member.handle.as_ref())
-            .flat_map(|handle| handle.crashes())
-            .collect();
-        let mut teardown = Teardown { crashes, unclean: Vec::new(), kept: None };
-        let Some(cluster) = self.cluster.take() else { return teardown };
-        if keep {
-            teardown.kept = Some(cluster);
-            return teardown;
+    /// Looks into the mailboxes that something was put into, if they must be empty.
+    async fn mailboxes(&self, load: &Load) -> Option<mailboxes::Emptiness> {
+        let plan = &self.ground.plan;
+        if !plan.verify.mailboxes_empty {
+            return None;
         }
-        match cluster.stop(STOP_GRACE).await {
-            Ok(done) => {
-                let killed = done.iter().filter(|(_, done)| *done == Done::Ended(Ended::Killed));
-                teardown.unclean.extend(killed.map(|(id, _)| {
-                    format!("node {id} did not end within {STOP_GRACE:?} after SIGTERM and was killed")
-                }));
-            }
-            Err(failed) => teardown.unclean.extend(failed.iter().map(|(id, error)| format!("{id}: {error}"))),
+        let keeps = |published: &&Published| {
+            let publisher = published.ledger.publisher();
+            plan.publishers.iter().any(|plan| plan.id == publisher && plan.qos > 0)
+        };
+        let addresses: BTreeSet<AddressId> =
+            load.published.iter().filter(keeps).flat_map(|published| published.ledger.addresses()).collect();
+        let users = addresses.iter().filter_map(|address| match plan.address(*address) {
+            Some(Address::User(user)) => Some(user.clone()),
+            Some(_) | None => None,
+        });
+        let bases = self.members.iter().map(|member| member.base.clone()).collect();
+        Some(mailboxes::look(&self.desk.http, bases, users.collect()).await)
+    }
+
+    /// Ends the servers, or hands them over.
+    async fn tear_down(&mut self, keep: bool) -> Teardown {
+        let mut teardown = Teardown { crashes: Vec::new(), unclean: Vec::new(), kept: None };
+        let Some(site) = self.site.take() else { return teardown };
+        teardown.crashes = site.crashes();
+        if keep {
+            teardown.kept = Some(site);
+        } else {
+            teardown.unclean = site.stop(STOP_GRACE).await;
         }
         teardown
     }
@@ -267,17 +282,32 @@ struct Watchers {
 enum Watched {
     Lag(Recorder),
     Usage(Vec<ProcessReport>),
+    Commands(BTreeMap<String, u64>),
     Nothing,
 }
 
+/// What they saw.
+#[derive(Default)]
+struct Seen {
+    lag: Recorder,
+    usage: Vec<ProcessReport>,
+    /// Commands of the Redis that the run started, by name.
+    commands: Option<BTreeMap<String, u64>>,
+}
+
 impl Watchers {
-    fn start(ground: &Arc<Ground>, desk: &Desk, members: &[Member], show_progress: bool) -> Self {
+    fn start(ground: &Arc<Ground>, desk: &Desk, site: &Site, show_progress: bool) -> Self {
+        let members = site.members();
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let lag = generator::measure_lag(desk.clock.clone(), Arc::clone(&desk.phases), stop.clone());
         tasks.spawn(async move { Watched::Lag(lag.await) });
-        let usage = observe::sample(members.to_vec(), desk.balancer.clone(), stop.clone());
+        let usage = observe::sample(members.to_vec(), site.others(), desk.balancer.clone(), stop.clone());
         tasks.spawn(async move { Watched::Usage(usage.await) });
+        if let Some(servers) = site.servers() {
+            let counting = observe::count_commands(servers.clone(), Arc::clone(ground), stop.clone());
+            tasks.spawn(async move { Watched::Commands(counting.await) });
+        }
         let health = observe::watch_health(members.to_vec(), desk.balancer.clone(), stop.clone());
         tasks.spawn(async move {
             health.await;
@@ -293,28 +323,29 @@ impl Watchers {
         Self { stop, tasks }
     }
 
-    async fn end(&mut self) -> (Recorder, Vec<ProcessReport>) {
+    async fn end(&mut self) -> Seen {
         self.stop.cancel();
-        let mut result = (Recorder::default(), Vec::new());
+        let mut seen = Seen::default();
         while let Some(joined) = self.tasks.join_next().await {
             match joined {
-                Ok(Watched::Lag(recorder)) => result.0 = recorder,
-                Ok(Watched::Usage(usage)) => result.1 = usage,
+                Ok(Watched::Lag(recorder)) => seen.lag = recorder,
+                Ok(Watched::Usage(usage)) => seen.usage = usage,
+                Ok(Watched::Commands(commands)) => seen.commands = Some(commands),
                 Ok(Watched::Nothing) => {}
                 Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
             }
         }
-        result
+        seen
     }
 }
 
-/// How the nodes ended.
+/// How the servers ended.
 struct Teardown {
-    /// Nodes that ended although nobody told them to.
+    /// Those that ended although nobody told them to.
     crashes: Vec<String>,
-    /// Nodes that did not end when they were told to.
+    /// Those that did not end when they were told to.
     unclean: Vec<String>,
-    kept: Option<Cluster>,
+    kept: Option<Site>,
 }
 
 /// All that a verdict needs.
@@ -323,7 +354,8 @@ struct Collected {
     silence: Silence,
     ended: swarm::Ended,
     audit: Result<Option<AuditLedger>, String>,
-    watched: (Recorder, Vec<ProcessReport>),
+    mailboxes: Option<mailboxes::Emptiness>,
+    watched: Seen,
     teardown: Teardown,
 }
 
@@ -332,7 +364,7 @@ impl Collected {
         let troubles = self.troubles();
         let quiescent = self.silence.missing.is_empty();
         let mut recorder = self.ended.recorder;
-        recorder.merge(self.watched.0);
+        recorder.merge(self.watched.lag);
         let mut publishes = Vec::new();
         for published in self.load.published {
             recorder.merge(published.recorder);
@@ -355,7 +387,8 @@ impl Collected {
         let exit = verdict.exit;
         let started_at = humantime::format_rfc3339_millis(started_at).to_string();
         let mut report = Report::new(&judged, verdict, Some(started_at));
-        report.processes = self.watched.1;
+        report.add_usage(self.watched.usage, self.watched.commands);
+        report.cluster.mailboxes = self.mailboxes.map(|mailboxes| mailboxes.report);
         files::write(&options.dir, &report, &options.formats)?;
         Ok(Outcome { report, exit, dir: options.dir.clone(), kept: self.teardown.kept })
     }
@@ -375,6 +408,14 @@ impl Collected {
         }
         if let Err(reason) = &self.audit {
             add(Exit::Unknown, format!("no node's log could be audited: {reason}"));
+        }
+        if let Some(mailboxes) = &self.mailboxes {
+            if mailboxes.report.pending > 0 {
+                add(Exit::VerificationFailed, mailboxes.complaint());
+            }
+            if let Some(reason) = &mailboxes.unread {
+                add(Exit::Unknown, format!("not all mailboxes could be looked into: {reason}"));
+            }
         }
         for crash in self.teardown.crashes.iter().chain(&self.teardown.unclean) {
             add(Exit::TeardownFailed, crash.clone());

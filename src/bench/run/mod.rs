@@ -5,6 +5,7 @@
 mod audit;
 mod execute;
 mod files;
+mod mailboxes;
 mod observe;
 mod quiesce;
 mod setup;

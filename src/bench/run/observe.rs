@@ -1,5 +1,6 @@
 //! What is watched while a run goes on: what each node uses, and whether it answers. And the progress line.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +9,10 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::bench::balance::Balancer;
-use crate::bench::cluster::{Member, Usage, usage};
+use crate::bench::cluster::{Member, NodeHandle, Usage, usage};
 use crate::bench::plan::NodeIndex;
 use crate::bench::report::ProcessReport;
+use crate::bench::store::{Servers, commands};
 use crate::bench::swarm::Ground;
 
 /// Between two looks at `/proc`.
@@ -65,10 +67,12 @@ impl Meter {
 /// Samples the nodes and this process until `stop` is cancelled.
 pub(super) async fn sample(
     members: Vec<Member>,
+    others: Vec<NodeHandle>,
     balancer: Balancer,
     stop: CancellationToken,
 ) -> Vec<ProcessReport> {
     let mut meters: Vec<Meter> = members.iter().map(|member| Meter::new(&member.id)).collect();
+    let mut besides: Vec<Meter> = others.iter().map(|handle| Meter::new(handle.id())).collect();
     let mut own = Meter::new("bench");
     let mut ticks = tokio::time::interval(SAMPLE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -81,12 +85,39 @@ pub(super) async fn sample(
                 meter.sample(pid, now, *connections);
             }
         }
+        for (handle, meter) in others.iter().zip(&mut besides) {
+            if let Some((pid, now)) = handle.pid().and_then(|pid| Some((pid, usage::read(pid)?))) {
+                meter.sample(pid, now, 0);
+            }
+        }
         if let Some(now) = usage::of_this_process() {
             own.sample(std::process::id(), now, open.iter().sum());
         }
     }
-    let nodes = meters.into_iter().filter(|meter| meter.usage.starts > 0);
-    nodes.chain([own]).map(Meter::finish).collect()
+    let started = meters.into_iter().chain(besides).filter(|meter| meter.usage.starts > 0);
+    started.chain([own]).map(Meter::finish).collect()
+}
+
+/// Counts what Redis carries out from the start of the clock until the load is over.
+pub(super) async fn count_commands(
+    servers: Servers,
+    ground: Arc<Ground>,
+    stop: CancellationToken,
+) -> BTreeMap<String, u64> {
+    let mut meter = commands::Meter::default();
+    if stop.run_until_cancelled(ground.started.cancelled()).await.is_none() {
+        return meter.finish();
+    }
+    let mut ticks = tokio::time::interval(SAMPLE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        meter.look(&servers).await;
+        // The last look comes after the end, so that it has the last events.
+        if ground.clock.now().since_start() >= ground.plan.duration {
+            break;
+        }
+    }
+    meter.finish()
 }
 
 /// Tells the balancer which nodes answer, until `stop` is cancelled. A swarm with one node has no choice to make.
@@ -99,7 +130,7 @@ pub(super) async fn watch_health(members: Vec<Member>, balancer: Balancer, stop:
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let looks = members.iter().map(|member| member.readiness.ask());
         for (index, is_up) in (0..).zip(futures_util::future::join_all(looks).await) {
-            balancer.mark(NodeIndex(index), is_up.is_ok());
+            balancer.mark_node(NodeIndex(index), is_up.is_ok());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What happens before the clock starts: limits checked, directory made, nodes ready, clients connected.
+//! What happens before the clock starts: limits checked, directory made, servers ready, clients connected.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::bench::cluster::{Cluster, ClusterError, ClusterSpec, Member, NotReady};
 use crate::bench::doctor::{self, Limits, Need};
+use crate::bench::gateway;
 use crate::bench::plan::{FaultAction, Joins, Plan};
-use crate::bench::scenario::{self, BrokerKind, SpawnCluster};
+use crate::bench::scenario::{self, LbKind};
+use crate::bench::site::{Site, SiteError, SiteSpec};
 use crate::bench::swarm::Ground;
 use crate::bench::verdict::Exit;
 
-/// Longest wait until a node that is there already says that it is ready.
-const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Clients must be connected within this, and a millisecond for each.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often it looks whether they are.
@@ -39,9 +38,9 @@ pub enum RunError {
     /// No HTTP client.
     #[error("cannot set up HTTP")]
     Http(#[source] crate::client::HttpOptionsError),
-    /// No cluster.
+    /// No cluster, or not all of it.
     #[error(transparent)]
-    Cluster(#[from] ClusterError),
+    Site(#[from] SiteError),
     /// Clients that did not get in.
     #[error("only {connected} of {wanted} clients were connected after {waited:?}{hint}")]
     Clients { connected: u64, wanted: u64, waited: Duration, hint: &'static str },
@@ -59,13 +58,8 @@ impl RunError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Limits { .. } | Self::ForeignProcess { .. } => Exit::BadScenario,
-            Self::Cluster(ClusterError::NoBinary { .. } | ClusterError::BadBinary { .. })
-            | Self::Cluster(ClusterError::Directory { .. })
-            | Self::Cluster(ClusterError::Start { .. } | ClusterError::Attach(NotReady::Ended { .. }))
-            | Self::Cluster(ClusterError::Attach(NotReady::Late { .. }))
-            | Self::Clients { .. }
-            | Self::Crashed { .. } => Exit::SetupFailed,
-            Self::Cluster(ClusterError::Port(_)) => Exit::AddressInUse,
+            Self::Clients { .. } | Self::Crashed { .. } => Exit::SetupFailed,
+            Self::Site(error) => error.exit(),
             Self::Write { .. } | Self::Http(_) => Exit::Internal,
             Self::Interrupted => Exit::Interrupted,
         }
@@ -76,14 +70,27 @@ impl RunError {
 pub(super) fn check(plan: &Plan, limits: &Limits) -> Result<(), RunError> {
     let budget = plan.budget();
     let publishes: u64 = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
-    let nodes = plan.nodes.len() as u64;
-    let finding = doctor::open_files(limits, Need { clients: budget.clients, publishes, nodes });
+    let finding =
+        doctor::open_files(limits, Need { clients: budget.clients, publishes, nodes: plan.doors() });
     if let Some(fix) = finding.fix {
         let found = format!("{} {}", finding.what, finding.found);
         return Err(RunError::Limits { found, fix });
     }
+    let through_balancer = gateway::open_files(budget.clients + publishes);
+    if plan.lb.kind != LbKind::Swarm && through_balancer > limits.open_files {
+        let found = format!("open files {}, {through_balancer} needed by the balancer", limits.open_files);
+        let fix =
+            format!("ulimit -n {through_balancer} in this shell, or fewer clients with --clients-scale");
+        return Err(RunError::Limits { found, fix });
+    }
     if let scenario::Cluster::Attach(_) = plan.cluster {
-        let process = plan.faults.iter().find(|fault| matches!(fault.action, FaultAction::Process { .. }));
+        let is_of_a_process = |action: &FaultAction| match action {
+            FaultAction::Process { .. } | FaultAction::RollingRestart { .. } | FaultAction::Redis { .. } => {
+                true
+            }
+            FaultAction::ReconnectStorm { .. } => false,
+        };
+        let process = plan.faults.iter().find(|fault| is_of_a_process(&fault.action));
         if let Some(fault) = process {
             return Err(RunError::ForeignProcess { fault: fault.name.clone() });
         }
@@ -91,48 +98,17 @@ pub(super) fn check(plan: &Plan, limits: &Limits) -> Result<(), RunError> {
     Ok(())
 }
 
-/// The nodes, ready.
-pub(super) async fn cluster(
-    plan: &Plan,
-    run_dir: PathBuf,
-    http: &reqwest::Client,
-) -> Result<Cluster, RunError> {
-    match &plan.cluster {
-        scenario::Cluster::Attach(bases) => Ok(Cluster::attach(bases, ATTACH_TIMEOUT, http).await?),
-        scenario::Cluster::Spawn(spawn) => {
-            let spec = ClusterSpec {
-                nodes: spawn.nodes,
-                broker: broker_url(spawn.broker).to_owned(),
-                flags: flags(spawn),
-                run_dir,
-                ready_timeout: spawn.ready_timeout,
-            };
-            Ok(Cluster::start(&spec, http).await?)
-        }
-    }
-}
-
-fn broker_url(kind: BrokerKind) -> &'static str {
-    match kind {
-        BrokerKind::Memory => "memory:",
-        BrokerKind::File => "file:",
-    }
-}
-
-fn flags(spawn: &SpawnCluster) -> Vec<String> {
-    let mut flags = Vec::new();
-    if let Some(limit) = spawn.max_connections {
-        flags.extend(["--max-connections".to_owned(), limit.to_string()]);
-    }
-    for (name, value) in &spawn.flags {
-        flags.push(format!("--{name}"));
-        flags.extend(value.clone());
-    }
-    flags
+/// Everything that the run needs, ready.
+pub(super) async fn site(plan: &Plan, run_dir: PathBuf, http: &reqwest::Client) -> Result<Site, RunError> {
+    let budget = plan.budget();
+    let publishes: u64 = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
+    let connections = budget.clients + publishes;
+    let spec = SiteSpec { cluster: plan.cluster.clone(), lb: plan.lb, connections, run_dir };
+    Ok(Site::start(&spec, http).await?)
 }
 
 /// Waits until every client that joins before the start has a confirmed stream.
-pub(super) async fn clients(ground: &Arc<Ground>, members: &[Member]) -> Result<(), RunError> {
+pub(super) async fn clients(ground: &Arc<Ground>, site: Option<&Site>) -> Result<(), RunError> {
     let joins_early = |joins: &Joins| *joins == Joins::BeforeStart;
     let subscribers = &ground.plan.subscribers;
     let wanted = subscribers.iter().filter(|subscriber| joins_early(&subscriber.joins)).count() as u64;
@@ -143,7 +119,7 @@ pub(super) async fn clients(ground: &Arc<Ground>, members: &[Member]) -> Result<
         if snapshot.connected >= wanted {
             return Ok(());
         }
-        let crash = members.iter().find_map(|member| member.handle.as_ref()?.crashes().pop());
+        let crash = site.and_then(|site| site.crashes().pop());
         if let Some(crash) = crash {
             return Err(RunError::Crashed { crash });
         }
@@ -162,11 +138,12 @@ pub(super) async fn clients(ground: &Arc<Ground>, members: &[Member]) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::cluster::ClusterError;
 
     #[test]
     fn a_machine_without_a_free_port_has_an_exit_of_its_own() {
         let none = std::io::Error::from(std::io::ErrorKind::AddrInUse);
-        assert_eq!(RunError::from(ClusterError::Port(none)).exit(), Exit::AddressInUse);
+        assert_eq!(RunError::from(SiteError::from(ClusterError::Port(none))).exit(), Exit::AddressInUse);
         assert_eq!(RunError::Interrupted.exit(), Exit::Interrupted);
     }
 }

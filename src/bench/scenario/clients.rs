@@ -1,15 +1,18 @@
 //! `[clients.<group>]`: how many, what they listen to, what they do when a stream ends.
 
+use std::time::Duration;
+
 use crate::bench::plan::Identity;
 use crate::protocol::name::NAME_MAX_BYTES;
 
+use super::cluster::Served;
 use super::section::Section;
 use super::{
     ClientGroup, DecoderKind, Executor, Reconnect, ReconnectPolicy, Stage, Subscribe, Template, limits, read,
 };
 
 /// All groups that could be read.
-pub(super) fn groups(root: &Section<'_>) -> Vec<ClientGroup> {
+pub(super) fn groups(root: &Section<'_>, until: Duration, served: &Served) -> Vec<ClientGroup> {
     let sections = root.sections("clients");
     if sections.is_empty() {
         root.refuse("clients", "a scenario needs a group of clients, as in [clients.steady]");
@@ -17,21 +20,50 @@ pub(super) fn groups(root: &Section<'_>) -> Vec<ClientGroup> {
     if sections.len() > limits::ENTRIES_MAX {
         root.refuse("clients", format!("more than {} groups", limits::ENTRIES_MAX));
     }
-    sections.into_iter().filter_map(|(name, section)| group(root, name, section)).collect()
+    sections.into_iter().filter_map(|(name, section)| group((root, until), name, section, served)).collect()
 }
 
-fn group(root: &Section<'_>, name: &str, section: Section<'_>) -> Option<ClientGroup> {
+fn group(
+    (root, until): (&Section<'_>, Duration),
+    name: &str,
+    section: Section<'_>,
+    served: &Served,
+) -> Option<ClientGroup> {
     let valid_name = read::identifier(name).map_err(|error| root.refuse("clients", error)).ok();
     let executor = executor(&section);
     let subscribe = section.section("subscribe").map(subscribe).unwrap_or_default();
     let reconnect = section.section("reconnect").map_or_else(reconnect_default, reconnect);
     let decoders = [("strict", DecoderKind::Strict), ("eventsource-stream", DecoderKind::EventsourceStream)];
     let decoder = section.choice("decoder", &decoders).unwrap_or(DecoderKind::Strict);
+    let joins = joins(&section, until, executor.as_ref());
+    let nodes = read::nodes(&section, served);
+    let mailbox = section.boolean("mailbox").unwrap_or(false);
+    if mailbox && subscribe.user.is_none() && subscribe.client.is_none() {
+        section.refuse("mailbox", "needs a user or a client id that is named in subscribe");
+    }
     section.later(&["session", "read", "source_ips", "headers", "token", "tls", "heartbeat"]);
-    let group = ClientGroup { name: valid_name?, executor: executor?, subscribe, reconnect, decoder };
+    let group = ClientGroup {
+        name: valid_name?,
+        executor: executor?,
+        joins,
+        subscribe,
+        reconnect,
+        decoder,
+        nodes,
+        mailbox,
+    };
     check_names(&section, &group);
     section.finish();
     Some(group)
+}
+
+/// When they come; those of a ramp that starts at zero have their stages for it.
+fn joins(section: &Section<'_>, until: Duration, executor: Option<&Executor>) -> Duration {
+    let joins = section.duration("joins", Duration::ZERO..=until).unwrap_or_default();
+    if section.has("joins") && matches!(executor, Some(Executor::Ramping { .. })) {
+        section.refuse("joins", "belongs to executor = \"constant\"; a stage with target = 0 waits too");
+    }
+    joins
 }
 
 fn executor(section: &Section<'_>) -> Option<Executor> {

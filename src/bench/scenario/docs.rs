@@ -11,6 +11,7 @@ use crate::bench::plan::{PhaseId, Plan};
 use crate::bench::recorder::Recorder;
 use crate::bench::verdict::{Exit, Judged, Verdict};
 
+use super::faults::WORDS as FAULT_WORDS;
 use super::parse;
 
 const PAGE: &str = include_str!("../../../docs/scenarios.md");
@@ -30,7 +31,9 @@ schema = 1
 name = "spawn"
 duration = "10s"
 [cluster]
+broker = "redis-sentinel"
 flags = { keep-events = 5 }
+[cluster.redis]
 [lb]
 [clients.G]
 clients = 1
@@ -46,6 +49,9 @@ type = "kill"
 [[faults]]
 at = "2s"
 type = "reconnect-storm"
+[[faults]]
+at = "3s"
+type = "redis-trim"
 [verify]
 quiesce = {}
 [thresholds]
@@ -91,9 +97,13 @@ fn every_key_is_in_the_documentation_and_nothing_else_is() {
     assert_told("keys", keys.iter().map(String::as_str), |key| has_row(&format!("`{key}`")));
     let section = PAGE.split("\n## ").find(|section| section.starts_with("Keys")).unwrap();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    let types = ["kill", "term", "restart", "pause", "reconnect-storm"];
-    let unknown: Vec<&str> =
-        rows.map(|(key, _)| key).filter(|key| !keys.contains(*key) && !types.contains(key)).collect();
+    let types: Vec<&str> = FAULT_WORDS.iter().map(|(word, _)| *word).collect();
+    assert_told("types of faults", types.iter().copied(), |word| has_row(&format!("`{word}`")));
+    let brokers = ["redis", "redis-sentinel", "redis-cluster"];
+    let unknown = rows
+        .map(|(key, _)| key)
+        .filter(|key| !keys.contains(*key) && !types.contains(key) && !brokers.contains(key));
+    let unknown: Vec<&str> = unknown.collect();
     assert!(unknown.is_empty(), "keys that only the documentation knows: {unknown:?}");
 }
 

@@ -15,6 +15,8 @@ pub(super) const SOME_DURATION: RangeInclusive<Duration> = Duration::from_millis
 /// What TOML can write.
 pub(super) const SEED: RangeInclusive<u64> = 0..=u64::MAX >> 1;
 pub(super) const NODES: RangeInclusive<u64> = 1..=64;
+/// Replicas of one Redis master.
+pub(super) const REPLICAS: u32 = 5;
 pub(super) const MAX_CONNECTIONS: RangeInclusive<u64> = 1..=10_000_000;
 pub(super) const READY_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=seconds(600);
 /// Of one group.
@@ -28,6 +30,8 @@ pub(super) const WEIGHT: RangeInclusive<f64> = 0.0..=1e6;
 pub(super) const JITTER: RangeInclusive<f64> = 0.0..=1.0;
 pub(super) const PAYLOAD: RangeInclusive<u32> = 1..=crate::bench::plan::PAYLOAD_MAX_BYTES;
 pub(super) const QOS: RangeInclusive<u32> = 0..=1;
+/// Events that a `redis-trim` leaves.
+pub(super) const KEPT: RangeInclusive<u32> = 0..=1_000_000;
 /// Numbers of groups, publishers and faults are 16 bits wide.
 pub(super) const ENTRIES_MAX: usize = 10_000;
 
@@ -39,3 +43,5 @@ pub(super) const JITTER_DEFAULT: f64 = 0.5;
 pub(super) const MAX_DELAY_DEFAULT: Duration = seconds(30);
 pub(super) const IDLE_DEFAULT: Duration = seconds(3);
 pub(super) const QUIESCE_DEFAULT: Duration = seconds(60);
+/// Further than any clock that NTP looks after, and what the figures of the contract are measured with.
+pub(super) const SKEW_DEFAULT: Duration = seconds(30);

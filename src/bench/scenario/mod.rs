@@ -2,6 +2,7 @@
 //! where each value stood, then into checked types. Never touches the disk.
 
 mod clients;
+mod cluster;
 #[cfg(test)]
 mod docs;
 mod faults;
@@ -16,10 +17,12 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+pub use cluster::broker_named;
 pub use model::{
     Arrival, BrokerKind, ClientGroup, Cluster, DecoderKind, Executor, FaultSpec, FaultSpecKind, Gaps,
-    Guarantee, LbPolicy, Mix, Order, Output, OutputFormat, Pace, PayloadSize, ProcessAction, PublisherSpec,
-    Quiesce, Reconnect, ReconnectPolicy, Scenario, SpawnCluster, Stage, Subscribe, Target, Verify,
+    Guarantee, Lb, LbKind, LbPolicy, Mix, Order, Output, OutputFormat, Pace, PayloadSize, Persistence,
+    ProcessAction, PublisherSpec, Quiesce, Reconnect, ReconnectPolicy, RedisAction, RedisSet, RedisShape,
+    RedisTarget, Scenario, SpawnCluster, Stage, Subscribe, Target, Verify,
 };
 pub(crate) use problem::did_you_mean;
 pub use problem::{Problem, Problems};

@@ -2,23 +2,30 @@
 
 use std::time::Duration;
 
+use super::cluster::Served;
 use super::raw::Value;
 use super::section::Section;
 use super::{Arrival, ClientGroup, Mix, Pace, PayloadSize, PublisherSpec, Stage, clients, limits, read};
 
 /// All publishers that could be read.
-pub(super) fn publishers(root: &Section<'_>, until: Duration, groups: &[ClientGroup]) -> Vec<PublisherSpec> {
+pub(super) fn publishers(
+    root: &Section<'_>,
+    until: Duration,
+    groups: &[ClientGroup],
+    served: &Served,
+) -> Vec<PublisherSpec> {
     let sections = root.sections("publishers");
     if sections.len() > limits::ENTRIES_MAX {
         root.refuse("publishers", format!("more than {} publishers", limits::ENTRIES_MAX));
     }
-    let read =
-        sections.into_iter().filter_map(|(name, section)| publisher(root, name, section, until, groups));
+    let read = sections
+        .into_iter()
+        .filter_map(|(name, section)| publisher((root, served), name, section, until, groups));
     read.collect()
 }
 
 fn publisher(
-    root: &Section<'_>,
+    (root, served): (&Section<'_>, &Served),
     name: &str,
     section: Section<'_>,
     until: Duration,
@@ -36,6 +43,7 @@ fn publisher(
     let payload = payload(&section);
     let qos = section.integer32("qos", limits::QOS);
     let retry = section.boolean("retry").unwrap_or(true);
+    let nodes = read::nodes(&section, served);
     section.later(&["time_unit", "start", "headers", "token", "type"]);
     section.finish();
     Some(PublisherSpec {
@@ -45,6 +53,7 @@ fn publisher(
         mix: mix?,
         payload: payload?,
         retry,
+        nodes,
         qos: qos.and_then(|qos| u8::try_from(qos).ok()).unwrap_or(0),
     })
 }

@@ -1,4 +1,4 @@
-//! The tree becomes a [`Scenario`]: head, cluster, verification, thresholds, output. Read [`parse`] first.
+//! The tree becomes a [`Scenario`]: head, verification, thresholds, output. Read [`parse`] first.
 
 use std::time::Duration;
 
@@ -8,9 +8,8 @@ use super::problem::did_you_mean;
 use super::raw::{self, Table, Value};
 use super::section::{Section, Sink};
 use super::{
-    BrokerKind, ClientGroup, Cluster, FaultSpec, Gaps, Guarantee, LbPolicy, Order, Output, OutputFormat,
-    Problem, Problems, PublisherSpec, Quiesce, Scenario, SpawnCluster, Verify, clients, faults, limits,
-    publishers,
+    ClientGroup, FaultSpec, Gaps, Guarantee, Lb, Order, Output, OutputFormat, Problem, Problems,
+    PublisherSpec, Quiesce, Scenario, Verify, clients, cluster, faults, limits, publishers,
 };
 
 /// Reads a scenario. `overrides` are `key.path=value` as given to `--set`, applied in order before anything is
@@ -46,12 +45,14 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
     // What follows is checked against a duration, even where the file has none that is valid.
     let until = duration.unwrap_or(limits::LONGEST);
     let warmup = root.duration("warmup", Duration::ZERO..=until).unwrap_or_default();
-    let cluster = root.section("cluster").map_or_else(|| Some(one_node()), cluster);
-    let lb = root.section("lb").map_or(Some(LbPolicy::RoundRobin), lb);
-    let clients = clients::groups(&root);
-    let publishers = publishers::publishers(&root, until, &clients);
+    let cluster = root.section("cluster").map_or_else(|| Some(cluster::one_node()), cluster::cluster);
+    let lb = root.section("lb").map_or(Some(Lb::default()), cluster::lb);
+    let served = cluster::Served::new(cluster.as_ref(), lb.as_ref());
+    let clients = clients::groups(&root, until, &served);
+    let publishers = publishers::publishers(&root, until, &clients, &served);
     let faults = faults::faults(&root, until, cluster.as_ref());
-    let verify = root.section("verify").map_or_else(|| Some(verify_default()), verify);
+    let verify =
+        root.section("verify").map_or_else(|| Some(verify_default()), |section| verify(section, &publishers));
     let thresholds = thresholds(&root, &names(&clients, &publishers, &faults));
     let output = root.section("output").map_or_else(|| Some(Output::default()), output);
     root.later(&["nemesis", "links", "agents"]);
@@ -73,6 +74,22 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
     })
 }
 
+/// `nodes = ["n1", "n2"]` of those who use some nodes only, counted from zero.
+pub(super) fn nodes(section: &Section<'_>, served: &cluster::Served) -> Vec<u16> {
+    let texts = section.texts("nodes");
+    if !texts.is_empty() && served.is_by_balancer {
+        section.refuse("nodes", "cannot be chosen behind a balancer (lb.kind), which chooses itself");
+    }
+    let number = |text: &&str| match served.number(text) {
+        Ok(number) => Some(number),
+        Err(why) => {
+            section.refuse("nodes", why);
+            None
+        }
+    };
+    texts.iter().filter_map(number).collect()
+}
+
 /// Names of scenarios, groups, publishers and faults: they become tags, and parts of file names.
 pub(super) fn identifier(text: &str) -> Result<String, String> {
     let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
@@ -83,146 +100,17 @@ pub(super) fn identifier(text: &str) -> Result<String, String> {
     }
 }
 
-fn one_node() -> Cluster {
-    Cluster::Spawn(SpawnCluster {
-        nodes: 1,
-        broker: BrokerKind::Memory,
-        max_connections: None,
-        flags: std::collections::BTreeMap::new(),
-        ready_timeout: limits::READY_TIMEOUT_DEFAULT,
-    })
-}
-
-fn cluster(section: Section<'_>) -> Option<Cluster> {
-    section.later(&["cmd", "proxy", "links", "redis"]);
-    let cluster = if section.has("attach") { attach(&section) } else { spawn(&section) };
-    section.finish();
-    cluster
-}
-
-fn attach(section: &Section<'_>) -> Option<Cluster> {
-    for key in ["nodes", "broker", "max_connections", "flags", "ready_timeout"] {
-        if section.has(key) {
-            section.refuse(key, "cannot be set for nodes that are there already (attach)");
-        }
-    }
-    let texts = section.texts("attach");
-    let urls: Vec<String> = texts.iter().filter_map(|url| base_url(section, url)).collect();
-    if texts.is_empty() {
-        section
-            .refuse("attach", "is empty; allowed is a list of base URLs, as in [\"http://127.0.0.1:8080\"]");
-    }
-    (!urls.is_empty() && urls.len() == texts.len()).then_some(Cluster::Attach(urls))
-}
-
-fn base_url(section: &Section<'_>, text: &str) -> Option<String> {
-    let uri: Option<http::Uri> = text.parse().ok();
-    let is_base = |uri: &http::Uri| {
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
-    };
-    if uri.is_some_and(|uri| is_base(&uri)) {
-        return Some(text.trim_end_matches('/').to_owned());
-    }
-    section.refuse("attach", format!("{text:?} is not a base URL, as in \"http://127.0.0.1:8080\""));
-    None
-}
-
-fn spawn(section: &Section<'_>) -> Option<Cluster> {
-    let nodes = section.integer("nodes", limits::NODES).unwrap_or(1);
-    if nodes > 1 {
-        let why = "several nodes need a log that they share (redis), which this version cannot start";
-        section.refuse(
-            "nodes",
-            format!("{nodes} is not allowed: {why}; allowed is 1, or attach = [\"http://…\"]"),
-        );
-    }
-    let broker = match section.text("broker") {
-        None | Some("memory" | "memory:") => Some(BrokerKind::Memory),
-        Some("file" | "embedded") => Some(BrokerKind::File),
-        Some(text) => {
-            let why = if text.starts_with("redis") { "is not in this version" } else { "is not known" };
-            section.refuse("broker", format!("{text:?} {why}; allowed are memory and file (or embedded)"));
-            None
-        }
-    };
-    let max_connections = section.integer("max_connections", limits::MAX_CONNECTIONS);
-    let ready_timeout = section.duration("ready_timeout", limits::READY_TIMEOUT);
-    let flags = section.section("flags").map(|flags| node_flags(&flags)).unwrap_or_default();
-    Some(Cluster::Spawn(SpawnCluster {
-        nodes: usize::try_from(nodes).ok()?,
-        broker: broker?,
-        max_connections,
-        flags,
-        ready_timeout: ready_timeout.unwrap_or(limits::READY_TIMEOUT_DEFAULT),
-    }))
-}
-
-/// Flags of the node that the run decides itself.
-const OWN_FLAGS: [&str; 4] = ["listen", "broker", "id", "max-connections"];
-
-fn node_flags(section: &Section<'_>) -> std::collections::BTreeMap<String, Option<String>> {
-    let mut flags = std::collections::BTreeMap::new();
-    for (key, value) in section.entries() {
-        let name = key.replace('_', "-");
-        let is_flag = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !name.starts_with('-');
-        if !is_flag {
-            section.refuse(
-                key,
-                "is not a flag; allowed are letters, digits and '-', without the leading dashes",
-            );
-        } else if OWN_FLAGS.contains(&name.as_str()) {
-            section.refuse(key, "is set by the run itself (max_connections stands in [cluster])");
-        }
-        match value {
-            Value::Text(text) => _ = flags.insert(name, Some(text.clone())),
-            Value::Integer(number) => _ = flags.insert(name, Some(number.to_string())),
-            Value::Float(number) => _ = flags.insert(name, Some(number.to_string())),
-            Value::Bool(true) => _ = flags.insert(name, None),
-            Value::Bool(false) => {}
-            Value::Array(_) | Value::Table(_) | Value::Datetime(_) => {
-                let shown = value.shown();
-                section.refuse(
-                    key,
-                    format!("{shown} cannot be given to a flag; allowed are texts, numbers, true and false"),
-                );
-            }
-        }
-    }
-    flags
-}
-
-fn lb(section: Section<'_>) -> Option<LbPolicy> {
-    section.later(&["kind", "on_down", "health"]);
-    let policy = match section.text("policy") {
-        Some(text @ ("ip-hash" | "cookie" | "consistent-hash")) => {
-            let allowed = "allowed are round-robin, least-conn, random";
-            section.refuse("policy", format!("{text:?} is not in this version; {allowed}"));
-            None
-        }
-        None => Some(LbPolicy::RoundRobin),
-        Some(_) => section.choice(
-            "policy",
-            &[
-                ("round-robin", LbPolicy::RoundRobin),
-                ("least-conn", LbPolicy::LeastConn),
-                ("random", LbPolicy::Random),
-            ],
-        ),
-    };
-    section.finish();
-    policy
-}
-
 fn verify_default() -> Verify {
     Verify {
         delivery: Guarantee::AtLeastOnce,
         order: Order::PerPublisherAddress,
         gaps: Gaps::Forbidden,
         quiesce: Quiesce { idle: limits::IDLE_DEFAULT, timeout: limits::QUIESCE_DEFAULT, audit_read: true },
+        mailboxes_empty: false,
     }
 }
 
-fn verify(section: Section<'_>) -> Option<Verify> {
+fn verify(section: Section<'_>, publishers: &[PublisherSpec]) -> Option<Verify> {
     let default = verify_default();
     let deliveries = [
         ("at-most-once", Guarantee::AtMostOnce),
@@ -230,13 +118,19 @@ fn verify(section: Section<'_>) -> Option<Verify> {
         ("exactly-once", Guarantee::ExactlyOnce),
     ];
     let orders = [("none", Order::None), ("per-publisher-address", Order::PerPublisherAddress)];
+    let mailboxes = [("any", false), ("empty", true)];
     let gaps = [("allowed", Gaps::Allowed), ("forbidden", Gaps::Forbidden)];
     let verify = Verify {
         delivery: section.choice("delivery", &deliveries).unwrap_or(default.delivery),
         order: section.choice("order", &orders).unwrap_or(default.order),
         gaps: section.choice("gaps", &gaps).unwrap_or(default.gaps),
         quiesce: section.section("quiesce").map_or(default.quiesce, |inner| quiesce(inner, default.quiesce)),
+        mailboxes_empty: section.choice("mailboxes", &mailboxes).unwrap_or(default.mailboxes_empty),
     };
+    let fills = |publisher: &PublisherSpec| publisher.qos > 0 && publisher.mix.user > 0.0;
+    if verify.mailboxes_empty && !publishers.iter().any(fills) {
+        section.refuse("mailboxes", "no publisher puts anything into one: qos = 1 and mix.user above 0 do");
+    }
     section.finish();
     Some(verify)
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    BrokerKind, Cluster, Executor, FaultSpecKind, Gaps, Guarantee, LbPolicy, Order, PayloadSize, Problem,
-    ProcessAction, ReconnectPolicy, Scenario, Target, parse,
+    BrokerKind, Cluster, Executor, FaultSpecKind, Gaps, Guarantee, Lb, LbKind, LbPolicy, Order, PayloadSize,
+    Persistence, Problem, ProcessAction, ReconnectPolicy, RedisAction, RedisSet, RedisShape, RedisTarget,
+    Scenario, Target, parse,
 };
 
 /// Line numbers of the tests count from here.
@@ -35,9 +36,9 @@ fn check(rest: &str, at: (usize, usize), key: &str, words: &[&str]) {
 fn a_small_scenario_has_sensible_defaults() {
     let scenario = valid("");
     assert_eq!(scenario.seed, 1);
-    assert_eq!(scenario.lb, LbPolicy::RoundRobin);
+    assert_eq!(scenario.lb, Lb { kind: LbKind::Swarm, policy: LbPolicy::RoundRobin });
     let Cluster::Spawn(cluster) = &scenario.cluster else { panic!("it is spawned") };
-    assert_eq!((cluster.nodes, cluster.broker), (1, BrokerKind::Memory));
+    assert_eq!((cluster.nodes, &cluster.broker), (1, &BrokerKind::Memory));
     let group = &scenario.clients[0];
     assert_eq!(group.executor, Executor::Constant { clients: 5, ramp: Duration::ZERO });
     assert_eq!(group.reconnect.policy, ReconnectPolicy::Tolerant);
@@ -61,6 +62,19 @@ fn the_scenarios_that_are_shipped_are_valid() {
     );
     let basic = read(include_str!("../../../scenarios/basic.toml"), &[]).unwrap();
     assert_eq!(basic.verify.delivery, Guarantee::ExactlyOnce);
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let mut names = Vec::new();
+    for dir in [root.clone(), root.join("large")] {
+        for file in std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()) {
+            let Some(name) = file.file_stem().filter(|_| file.extension().is_some()) else { continue };
+            let scenario = read(&std::fs::read_to_string(&file).unwrap(), &[]);
+            let scenario = scenario.unwrap_or_else(|problems| panic!("{file:?}: {problems:#?}"));
+            assert_eq!(name.to_str(), Some(scenario.name.as_str()), "a scenario is named as its file");
+            assert!(!scenario.description.is_empty(), "{file:?}");
+            names.push(scenario.name);
+        }
+    }
+    assert!(names.len() >= 9, "{names:?}");
 }
 
 #[test]
@@ -94,14 +108,11 @@ delivery_latency = [\"p99<1s\"]
       2:8: name: "no blanks" is not a name; allowed are 1 to 64 letters, digits, '-' and '_'
       3:8: seed: -1 is not allowed; allowed are whole numbers from 0 to 9223372036854775807
       4:12: duration: 60 is not allowed; allowed are durations from "1s" to "1day", as in "1m30s"
-      6:9: cluster.nodes: 3 is not allowed: several nodes need a log that they share (redis), which this version cannot start; allowed is 1, or attach = ["http://…"]
-      7:10: cluster.broker: "redis" is not in this version; allowed are memory and file (or embedded)
-      9:10: lb.policy: "ip-hash" is not in this version; allowed are round-robin, least-conn, random
+      9:10: lb.policy: "ip-hash" needs a balancer, kind = "nginx" or "haproxy"; without one round-robin, least-conn and random are allowed
       11:11: clients.c.clients: 0 is not allowed; allowed are whole numbers from 1 to 1000000
       12:24: clients.c.subscribe.topics: "room-{j}": {j} is not known; allowed are {i} and {i%N} with N from 1 to 4294967295
       12:38: clients.c.subscribe.users: is not a key here, did you mean user?; allowed are client, topics, user
       14:8: publishers.p.rate: "fast" is not allowed; allowed are numbers from 0 to 1000000
-      18:8: faults.0.type: "redis-kill" is not in this version; allowed are kill, term, restart, pause and reconnect-storm
       20:20: thresholds.delivery_latency: "p99" is not an aggregation of delivery_latency; allowed are avg, min, med, max, p(N) and count
     "#);
 }
@@ -150,20 +161,113 @@ fn what_a_later_version_will_know_is_refused_as_such() {
         "clients.c.session",
         &["is not in this version"],
     );
-    check("[cluster]\nnodes = 3\n", (7, 9), "cluster.nodes", &["redis", "attach"]);
-    check(
-        "[cluster]\nbroker = \"redis-sentinel\"\n",
-        (7, 10),
-        "cluster.broker",
-        &["not in this version", "memory"],
-    );
-    check("[lb]\npolicy = \"cookie\"\n", (7, 10), "lb.policy", &["not in this version", "round-robin"]);
     check(
         "[[faults]]\nat = \"1s\"\ntype = \"stall\"\nlink = \"n1->redis\"\n",
         (8, 8),
         "faults.0.type",
         &["not in this version", "reconnect-storm"],
     );
+}
+
+const REDIS: &str = "[cluster]\nnodes = 3\nbroker = \"redis\"\n";
+const SENTINEL: &str = "[cluster]\nnodes = 3\nbroker = \"redis-sentinel\"\n";
+
+fn redis_of(scenario: &Scenario) -> &RedisSet {
+    let Cluster::Spawn(cluster) = &scenario.cluster else { panic!("it is spawned") };
+    let BrokerKind::Redis(set) = &cluster.broker else { panic!("it is Redis") };
+    set
+}
+
+#[test]
+fn several_nodes_share_a_redis_of_three_shapes() {
+    check("[cluster]\nnodes = 3\n", (7, 9), "cluster.nodes", &["a log that they share", "redis-cluster"]);
+    let plain = valid(REDIS);
+    assert_eq!(plain.cluster.nodes(), 3);
+    assert_eq!(redis_of(&plain), &RedisSet::new(RedisShape::Single));
+    let options = "[cluster.redis]\npersistence = \"none\"\nreplicas = 2\nmin_replicas = 1\n";
+    let sentinel = valid(&format!("{SENTINEL}{options}"));
+    let set = redis_of(&sentinel);
+    assert_eq!((set.shape, set.persistence), (RedisShape::Sentinel, Persistence::None));
+    assert_eq!((set.replicas, set.min_replicas), (2, 1));
+    let cluster = valid("[cluster]\nbroker = \"redis-cluster\"\n");
+    assert_eq!(redis_of(&cluster), &RedisSet { replicas: 1, ..RedisSet::new(RedisShape::Cluster) });
+}
+
+#[test]
+fn a_redis_that_cannot_be_is_refused() {
+    check("[cluster]\nbroker = \"redos\"\n", (7, 10), "cluster.broker", &["redis", "memory"]);
+    let belongs = "belongs to broker = \"redis\"";
+    check("[cluster]\nredis = { replicas = 1 }\n", (7, 9), "cluster.redis", &[belongs]);
+    let options = |options: &str| format!("{SENTINEL}redis = {{ {options} }}\n");
+    let key = |key: &str| format!("cluster.redis.{key}");
+    check(&options("replicas = 0"), (9, 22), &key("replicas"), &["from 1 to 5"]);
+    check(&options("min_replicas = 2"), (9, 26), &key("min_replicas"), &["2 is more than", "replicas, 1"]);
+    check(&options("persistence = \"disk\""), (9, 25), &key("persistence"), &["aof, rdb, none"]);
+    let external = "external = \"redis://h:1\"";
+    check(&options(external), (9, 22), &key("external"), &["redis+sentinel://", "redis-sentinel"]);
+    let both = format!("{REDIS}redis = {{ {external}, replicas = 1 }}\n");
+    check(&both, (9, 48), &key("replicas"), &["there already"]);
+}
+
+#[test]
+fn faults_of_redis_have_their_own_keys() {
+    let fault = |rest: &str| {
+        let scenario = valid(&format!("{SENTINEL}[[faults]]\nat = \"5s\"\n{rest}"));
+        scenario.faults.into_iter().next().unwrap().kind
+    };
+    let redis = |action| FaultSpecKind::Redis { action, target: RedisTarget::Primary };
+    assert_eq!(fault("type = \"redis-kill\"\n"), redis(RedisAction::Kill));
+    assert_eq!(fault("type = \"redis-trim\"\nkeep = 9\n"), redis(RedisAction::Trim { keep: 9 }));
+    let skew = RedisAction::ClockSkew { by: Duration::from_secs(60) };
+    assert_eq!(fault("type = \"clock-skew\"\nby = \"1m\"\n"), redis(skew));
+    let cut = RedisAction::ReplicationCut { unread: true };
+    assert_eq!(fault("type = \"replication-cut\"\nunread = true\n"), redis(cut));
+    let pause = FaultSpecKind::Redis { action: RedisAction::Pause, target: RedisTarget::All };
+    assert_eq!(fault("type = \"redis-pause\"\ntarget = \"all\"\n"), pause);
+    assert_eq!(fault("type = \"rolling-restart\"\n"), FaultSpecKind::RollingRestart { target: Target::All });
+}
+
+#[test]
+fn a_fault_of_redis_without_what_it_breaks_is_refused() {
+    let fault = |cluster: &str, rest: &str| format!("{cluster}[[faults]]\nat = \"5s\"\ntype = {rest}\n");
+    check(&fault("", "\"redis-kill\""), (8, 8), "faults.0.type", &["needs a Redis", "cluster.broker"]);
+    check(&fault(REDIS, "\"redis-failover\""), (11, 8), "faults.0.type", &["redis-sentinel"]);
+    check(&fault(REDIS, "\"replication-cut\""), (11, 8), "faults.0.type", &["cluster.redis.replicas is 0"]);
+    let external = format!("{REDIS}redis = {{ external = \"redis://h:1\" }}\n");
+    check(&fault(&external, "\"redis-flush\""), (12, 8), "faults.0.type", &["external"]);
+    let replicas = "\"redis-pause\"\ntarget = \"replicas\"";
+    check(&fault(REDIS, replicas), (12, 10), "faults.0.target", &["there are no replicas"]);
+    let over = "\"redis-flush\"\nfor = \"1s\"";
+    check(&fault(REDIS, over), (12, 7), "faults.0.for", &["over at once"]);
+    check(&fault(REDIS, "\"kill\"\nkeep = 1"), (12, 8), "faults.0.keep", &["belongs to", "redis-trim"]);
+}
+
+#[test]
+fn some_policies_need_a_real_balancer() {
+    check("[lb]\npolicy = \"cookie\"\n", (7, 10), "lb.policy", &["kind = \"nginx\"", "round-robin"]);
+    check("[lb]\nkind = \"envoy\"\n", (7, 8), "lb.kind", &["none, nginx, haproxy"]);
+    let lb = valid("[lb]\nkind = \"nginx\"\npolicy = \"consistent-hash\"\n").lb;
+    assert_eq!(lb, Lb { kind: LbKind::Nginx, policy: LbPolicy::ConsistentHash });
+}
+
+#[test]
+fn clients_and_publishers_may_use_some_nodes_only() {
+    let text = format!(
+        "nodes = [\"n2\", \"n3\"]\njoins = \"9s\"\n{REDIS}[publishers.p]\nrate = 1\nnodes = \"n1\"\n"
+    );
+    let scenario = valid(&text);
+    assert_eq!(
+        (scenario.clients[0].nodes.as_slice(), scenario.publishers[0].nodes.as_slice()),
+        (&[1, 2][..], &[0][..])
+    );
+    assert_eq!(scenario.clients[0].joins, Duration::from_secs(9));
+    check("nodes = [\"n2\"]\n", (6, 9), "clients.c.nodes", &["\"n2\" is not a node"]);
+    check("nodes = [\"n0\"]\n", (6, 9), "clients.c.nodes", &["\"n0\" is not a node"]);
+    check("nodes = [\"n1\"]\n[lb]\nkind = \"nginx\"\n", (6, 9), "clients.c.nodes", &["balancer"]);
+    check("joins = \"2m\"\n", (6, 9), "clients.c.joins", &["\"1m\""]);
+    let empty = "[verify]\nmailboxes = \"empty\"\n";
+    check(empty, (7, 13), "verify.mailboxes", &["qos = 1"]);
+    check("mailbox = true\n", (6, 11), "clients.c.mailbox", &["subscribe"]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::balance::Balancer;
 use super::ledger::SubscriberLedger;
-use super::plan::{Plan, SubscriberId};
+use super::plan::{NodeIndex, Plan, SubscriberId};
 use super::progress::Progress;
 use super::recorder::Recorder;
 use super::stopwatch::RunClock;
@@ -118,6 +118,13 @@ impl Ground {
         let gate = Semaphore::new(CONNECTS_AT_ONCE);
         let (started, board) = (CancellationToken::new(), Board::default());
         Self { plan, http, balancer, clock, started, progress: Arc::default(), board, gate }
+    }
+
+    /// The node of this name.
+    #[must_use]
+    pub fn node_named(&self, name: &str) -> Option<NodeIndex> {
+        let found = self.plan.nodes.iter().position(|node| node.as_str() == name)?;
+        u16::try_from(found).ok().map(NodeIndex)
     }
 
     /// Starts the clock, and with it the clients that join later.

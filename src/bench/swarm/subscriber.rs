@@ -10,9 +10,10 @@ use reqwest::Url;
 use tokio::time::Instant;
 
 use super::{Ear, Ground, Place, Tape, Told};
+use crate::bench::balance::{Door, Seated};
 use crate::bench::clock::RunTime;
 use crate::bench::ledger::{Arrival, Ending as BookEnding, SubscriberLedger};
-use crate::bench::plan::{AddressId, Joins, NodeIndex, SubscriberPlan};
+use crate::bench::plan::{AddressId, GroupPlan, Joins, NodeIndex, SubscriberPlan};
 use crate::bench::recorder::{Counter, Source, Tags, Trend};
 use crate::bench::scenario;
 use crate::client::{
@@ -50,7 +51,9 @@ enum Next {
 /// One open stream.
 struct Session {
     stream: Stream,
-    node: NodeIndex,
+    /// Known before the first event only where no balancer stands between.
+    node: Option<NodeIndex>,
+    seated: Option<Seated>,
     began: Instant,
     sent_cursor: bool,
     is_confirmed: bool,
@@ -107,6 +110,10 @@ impl Subscriber {
 
     fn plan(&self) -> &SubscriberPlan {
         &self.ground.plan.subscribers[self.me]
+    }
+
+    fn group(&self) -> &GroupPlan {
+        &self.ground.plan.groups[usize::from(self.plan().group.0)]
     }
 
     fn tags(&self, at: RunTime) -> Tags {
@@ -195,9 +202,9 @@ impl Subscriber {
 
     async fn connect_and_read(&mut self) -> Next {
         let mut rng = ChaCha8Rng::seed_from_u64(self.plan().seed.wrapping_add(self.connects));
-        let node = self.ground.balancer.choose(&mut rng);
+        let door = self.ground.balancer.choose_among(&self.group().nodes, &mut rng);
         self.connects += 1;
-        let request = match self.request(node) {
+        let request = match self.request(door) {
             Ok(request) => request,
             Err(why) => {
                 tracing::warn!(client = %self.plan().client, %why, "cannot make a request");
@@ -211,20 +218,23 @@ impl Subscriber {
         };
         let stream = match opened {
             Ok(stream) => stream,
-            Err(error) => return self.not_opened(node, &error, &mut rng),
+            Err(error) => return self.not_opened(door, &error, &mut rng),
         };
         self.note_opened(began);
         let sent_cursor = !request.last_event_id.is_empty();
         drop(request);
-        let mut session = Session { stream, node, began, sent_cursor, is_confirmed: false, heard: began };
+        let node = self.ground.balancer.node_behind(door);
+        let seated = node.and_then(|node| self.ground.balancer.seat(node));
+        let mut session =
+            Session { stream, node, seated, began, sent_cursor, is_confirmed: false, heard: began };
         let stopped = self.read(&mut session).await;
         self.note_end(&session, &stopped);
         self.after(stopped, &mut rng)
     }
 
-    fn request(&self, node: NodeIndex) -> Result<Request, String> {
+    fn request(&self, door: Door) -> Result<Request, String> {
         let plan = self.plan();
-        let base = self.ground.balancer.base(node);
+        let base = self.ground.balancer.base(door);
         let mut url = Url::parse(&format!("{base}/api/sse/stream")).map_err(|error| error.to_string())?;
         {
             let mut query = url.query_pairs_mut();
@@ -239,7 +249,7 @@ impl Subscriber {
         }
         let mut request = Request::new(url);
         self.reconnect.last_event_id().clone_into(&mut request.last_event_id);
-        request.decoder = match self.ground.plan.groups[usize::from(plan.group.0)].decoder {
+        request.decoder = match self.group().decoder {
             scenario::DecoderKind::Strict => DecoderKind::Strict,
             scenario::DecoderKind::EventsourceStream => DecoderKind::EventsourceStream,
         };
@@ -269,12 +279,12 @@ impl Subscriber {
         }
     }
 
-    fn not_opened(&mut self, node: NodeIndex, error: &ConnectError, rng: &mut ChaCha8Rng) -> Next {
+    fn not_opened(&mut self, door: Door, error: &ConnectError, rng: &mut ChaCha8Rng) -> Next {
         let tags = self.tags_now();
         self.tape.count(Counter::ConnectErrors, tags, 1);
         self.ground.progress.connect_error();
         if matches!(error, ConnectError::Refused { .. }) {
-            self.ground.balancer.mark(node, false);
+            self.ground.balancer.mark(door, false);
         }
         self.decide(error, rng)
     }
@@ -305,7 +315,6 @@ impl Subscriber {
     }
 
     async fn read(&mut self, session: &mut Session) -> Stopped {
-        let _seated = self.ground.balancer.seat(session.node);
         let mut leaves = self.leaves();
         loop {
             let told = tokio::select! {
@@ -348,7 +357,10 @@ impl Subscriber {
 
     fn receive_event(&mut self, session: &mut Session, now: RunTime, event: &Event) {
         match event.event.as_str() {
-            control::CONNECTION => self.confirm(session, now),
+            control::CONNECTION => {
+                self.learn_node(session, &event.data);
+                self.confirm(session, now);
+            }
             control::GAP => {
                 self.ledger.gap(now);
                 self.tape.count(Counter::Gaps, self.tags(now), 1);
@@ -369,12 +381,30 @@ impl Subscriber {
         }
     }
 
+    /// Behind a balancer the node says itself which one it is.
+    fn learn_node(&self, session: &mut Session, data: &str) {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Hello {
+            instance_id: String,
+        }
+        if session.node.is_some() {
+            return;
+        }
+        let Ok(hello) = serde_json::from_str::<Hello>(data) else { return };
+        session.node = self.ground.node_named(&hello.instance_id);
+        session.seated = session.node.and_then(|node| self.ground.balancer.seat(node));
+    }
+
     fn confirm(&mut self, session: &mut Session, now: RunTime) {
         if session.is_confirmed {
             return;
         }
         session.is_confirmed = true;
         self.ledger.confirmed(now, session.sent_cursor);
+        if let Some(node) = session.node {
+            self.ledger.served_by(node);
+        }
         self.tape.record(Trend::FirstEventTime, self.tags(now), session.began.elapsed());
         self.ground.progress.connected();
     }

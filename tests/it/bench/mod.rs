@@ -5,5 +5,7 @@ mod broken;
 mod command_line;
 mod faults;
 mod harness;
+mod redis;
+mod site;
 mod small_node;
 mod strangers;

@@ -1,7 +1,9 @@
 //! Histories of servers that kept their word.
 
 use super::history::{ACK, History, at};
-use crate::bench::ledger::{Arrival, Ending, Path, PublishOutcome};
+use crate::bench::ledger::{Arrival, Ending, FaultRecord, Path, PublishOutcome, SubscriberLedger};
+use crate::bench::plan::{FaultAction, NodeIndex, PlannedFault, SubscriberId};
+use crate::bench::scenario::ProcessAction;
 use crate::bench::verdict::Exit;
 
 #[track_caller]
@@ -49,6 +51,48 @@ fn a_reconnect_was_replayed_from_the_right_place() {
 }
 
 #[test]
+fn a_session_counts_for_the_fault_that_met_its_node() {
+    let mut history = History::new("delivery = \"exactly-once\"");
+    history.kill();
+    // Another node is killed while clients still get over the first: `kill-1` meets n1, the only node there is.
+    history.plan.faults.push(PlannedFault {
+        name: "kill-2".to_owned(),
+        action: FaultAction::Process { action: ProcessAction::Kill, nodes: vec![NodeIndex(1)] },
+        ..history.plan.faults[0].clone()
+    });
+    let (planned, applied, healed) = (at(12_000), Some(at(12_000)), Some(at(15_000)));
+    history.faults.push(FaultRecord { name: "kill-2".into(), planned, applied, healed, error: None });
+    history.clients[0].served_by(NodeIndex(0));
+    history.clients[1].served_by(NodeIndex(1));
+    history.reconnect(0, 12_500, 13_000, true);
+    history.reconnect(1, 12_100, 13_500, true);
+    // This one ended just before any fault, and is nobody's.
+    history.reconnect(0, 9_900, 9_950, true);
+    history.end();
+    let faults = history.account().faults;
+    let figures: Vec<_> = faults.iter().map(|fault| (fault.sessions_cut, fault.reconnect_p95)).collect();
+    let after = |ms| Some(at(ms).since_start());
+    assert_eq!(figures, [(1, after(500)), (1, after(1_400))]);
+    assert_eq!(faults[1].detect, after(100));
+}
+
+#[test]
+fn a_mailbox_is_owed_from_the_beginning_on_and_nothing_else_is() {
+    let mut history = History::new("delivery = \"at-least-once\"");
+    history.plan.publishers[0].qos = 1;
+    history.plan.groups[0].mailbox = true;
+    history.clients[0] = SubscriberLedger::new(&history.plan, SubscriberId(0));
+    let waiting = history.deliver("user:u0", 1_000, &[]);
+    history.deliver("topic:room", 1_001, &[1]);
+    history.clients[0].confirmed(at(5_000), false);
+    history.arrive(0, "user:u0", waiting, 5_001);
+    history.end();
+    acquit(&history);
+    // The room's event is owed to the one who was there.
+    assert_eq!((history.account().expected, history.account().ok), (2, 2));
+}
+
+#[test]
 fn at_least_once_may_repeat_across_a_reconnect() {
     let mut history = History::new("delivery = \"at-least-once\"");
     let first = history.deliver("all", 1_000, &[0, 1]);
@@ -62,7 +106,7 @@ fn at_least_once_may_repeat_across_a_reconnect() {
 #[test]
 fn what_was_published_before_the_subscription_is_optional() {
     let mut history = History::new("");
-    history.clients[0] = crate::bench::ledger::SubscriberLedger::new(&history.plan, history.client_id(0));
+    history.clients[0] = SubscriberLedger::new(&history.plan, history.client_id(0));
     history.deliver("all", 500, &[1]);
     history.clients[0].confirmed(at(1_000), false);
     history.deliver("all", 1_000, &[0, 1]);

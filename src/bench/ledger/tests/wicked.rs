@@ -34,6 +34,18 @@ fn one_event_lost() {
 }
 
 #[test]
+fn mail_that_did_not_wait_is_lost() {
+    let mut history = History::new("");
+    history.plan.publishers[0].qos = 1;
+    history.plan.groups[0].mailbox = true;
+    history.clients[0] = SubscriberLedger::new(&history.plan, history.client_id(0));
+    history.deliver("user:u0", 1_000, &[]);
+    history.clients[0].confirmed(at(5_000), false);
+    history.end();
+    history.check(&[("lost", Fail)]);
+}
+
+#[test]
 fn the_last_event_lost_is_proven_by_the_sentinel() {
     let mut history = history("quiesce = { audit_read = false }");
     history.audit = None;

@@ -1,12 +1,18 @@
 //! A scenario, checked and ready to plan: every value here is within its allowed range, every name parsed.
 //! Read [`Scenario`] first.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod cluster;
+mod faults;
+
 use std::time::Duration;
 
 use super::template::Template;
 use crate::bench::threshold::Threshold;
+
+pub use cluster::{
+    BrokerKind, Cluster, Lb, LbKind, LbPolicy, Persistence, RedisSet, RedisShape, SpawnCluster,
+};
+pub use faults::{FaultSpec, FaultSpecKind, ProcessAction, RedisAction, RedisTarget, Target};
 
 /// What is run and judged.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,8 +29,8 @@ pub struct Scenario {
     pub warmup: Duration,
     /// What is judged.
     pub cluster: Cluster,
-    /// How the swarm chooses a node.
-    pub lb: LbPolicy,
+    /// Who chooses a node for the swarm, and how.
+    pub lb: Lb,
     /// Groups of virtual clients, in the order of their names.
     pub clients: Vec<ClientGroup>,
     /// Publishers, in the order of their names.
@@ -39,62 +45,6 @@ pub struct Scenario {
     pub output: Output,
 }
 
-/// The nodes.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Cluster {
-    /// Child processes that the run starts.
-    Spawn(SpawnCluster),
-    /// Nodes that are there already, by base URL without a slash at the end. Process faults are not possible.
-    Attach(Vec<String>),
-}
-
-impl Cluster {
-    /// How many nodes.
-    #[must_use]
-    pub fn nodes(&self) -> usize {
-        match self {
-            Self::Spawn(spawn) => spawn.nodes,
-            Self::Attach(urls) => urls.len(),
-        }
-    }
-}
-
-/// Nodes that the run starts as child processes, named `n1`, `n2`, …
-#[derive(Debug, Clone, PartialEq)]
-pub struct SpawnCluster {
-    /// How many.
-    pub nodes: usize,
-    /// Which log they keep.
-    pub broker: BrokerKind,
-    /// `--max-connections` of each node, if the scenario sets it.
-    pub max_connections: Option<u64>,
-    /// Any other flag of the node, without its dashes, passed as `--flag value`; `None` for `flag = true`, which is
-    /// passed as `--flag` alone. `flag = false` is left out.
-    pub flags: BTreeMap<String, Option<String>>,
-    /// How long a node may take to become ready.
-    pub ready_timeout: Duration,
-}
-
-/// Which log a spawned node keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BrokerKind {
-    /// `memory:`.
-    Memory,
-    /// `file:DIR` in a directory of the run; survives a kill.
-    File,
-}
-
-/// How the swarm chooses a node for a connection or a publish. A node that does not answer is passed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LbPolicy {
-    /// One after the other.
-    RoundRobin,
-    /// The one with the fewest connections of this swarm.
-    LeastConn,
-    /// Any.
-    Random,
-}
-
 /// A group of virtual clients that do the same.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClientGroup {
@@ -102,12 +52,18 @@ pub struct ClientGroup {
     pub name: String,
     /// How many, and when.
     pub executor: Executor,
+    /// So much later than the executor says.
+    pub joins: Duration,
     /// What they listen to.
     pub subscribe: Subscribe,
     /// What they do when a stream ends.
     pub reconnect: Reconnect,
     /// How they read the stream.
     pub decoder: DecoderKind,
+    /// Nodes that they connect to, counted from zero; all where none is named.
+    pub nodes: Vec<u16>,
+    /// Whether they are owed what was put into their mailboxes before they came.
+    pub mailbox: bool,
 }
 
 /// How many clients there are, and when.
@@ -200,6 +156,8 @@ pub struct PublisherSpec {
     /// Whether a publish without a definite answer is sent again, with the same id. Not for a cluster that does not
     /// know idempotency keys.
     pub retry: bool,
+    /// Nodes that events are posted to, counted from zero; all where none is named.
+    pub nodes: Vec<u16>,
 }
 
 /// When events are due.
@@ -249,73 +207,6 @@ pub enum PayloadSize {
     },
 }
 
-/// Something that is broken on purpose.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FaultSpec {
-    /// Name in reports and tags; `kill-1` when the scenario gives none.
-    pub name: String,
-    /// When.
-    pub at: Duration,
-    /// How long; `None`: until the run heals everything before it waits for quiescence.
-    pub lasts: Option<Duration>,
-    /// What.
-    pub kind: FaultSpecKind,
-}
-
-/// What is broken.
-#[derive(Debug, Clone, PartialEq)]
-pub enum FaultSpecKind {
-    /// A process.
-    Process {
-        /// What is done to it.
-        action: ProcessAction,
-        /// Which nodes.
-        target: Target,
-    },
-    /// Connections, cut by the clients themselves at one moment.
-    ReconnectStorm {
-        /// How many clients; `None`: all.
-        clients: Option<u32>,
-    },
-}
-
-/// What is done to a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ProcessAction {
-    /// SIGKILL; healed by starting it again.
-    Kill,
-    /// SIGTERM, and its end awaited; healed by starting it again.
-    Term,
-    /// SIGTERM, and started again once it has ended (and `for` has passed, if given).
-    Restart,
-    /// SIGSTOP; healed by SIGCONT.
-    Pause,
-}
-
-impl fmt::Display for ProcessAction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Kill => "kill",
-            Self::Term => "term",
-            Self::Restart => "restart",
-            Self::Pause => "pause",
-        })
-    }
-}
-
-/// Which nodes a fault meets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// One, drawn from the seed.
-    One,
-    /// All.
-    All,
-    /// So many, drawn from the seed.
-    Random(u32),
-    /// These: `n1`, `n2`, …
-    Named(Vec<String>),
-}
-
 /// What must hold of the deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verify {
@@ -327,6 +218,8 @@ pub struct Verify {
     pub gaps: Gaps,
     /// How the end is awaited.
     pub quiesce: Quiesce,
+    /// Whether every mailbox that got something must be empty in the end.
+    pub mailboxes_empty: bool,
 }
 
 /// What is owed to a subscriber.

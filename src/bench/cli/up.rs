@@ -1,0 +1,129 @@
+//! `up`: a local cluster for people and for the console, until ^C.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+
+use super::args::{Balancing, Changes, UpArgs};
+use super::{output, run};
+use crate::bench::run::default_dir;
+use crate::bench::scenario::{BrokerKind, Cluster, Lb, LbKind, RedisSet, RedisShape, Scenario, SpawnCluster};
+use crate::bench::site::{Site, SiteSpec};
+use crate::bench::verdict::Exit;
+use crate::client::HttpOptions;
+use crate::runtime::exit::Failure;
+
+/// Where neither a flag nor a scenario says how many.
+const NODES: usize = 3;
+/// What a balancer should carry where nobody plans any load.
+const CONNECTIONS: u64 = 10_000;
+/// Between SIGTERM and SIGKILL: what a node may take to drain.
+const STOP_GRACE: Duration = Duration::from_secs(30);
+
+/// Starts, prints, waits, ends.
+pub(super) async fn run(args: &UpArgs, interrupt: &CancellationToken) -> Result<u8, Failure> {
+    let spec = spec(args)?;
+    std::fs::create_dir_all(&spec.run_dir).map_err(|error| {
+        Failure::new(Exit::Internal.code(), format!("cannot create {}: {error}", spec.run_dir.display()))
+    })?;
+    let http = HttpOptions::default().build();
+    let http = http.map_err(|error| Failure::new(Exit::Internal.code(), error))?;
+    let starting = interrupt.run_until_cancelled(Box::pin(Site::start(&spec, &http))).await;
+    let Some(started) = starting else { return Ok(Exit::Interrupted.code()) };
+    let site = started.map_err(|error| Failure::new(error.exit().code(), error))?;
+    output::print(&describe(&site, &spec))?;
+    tracing::info!("up; ^C ends it");
+    interrupt.cancelled().await;
+    let mut unclean = site.crashes();
+    unclean.extend(site.stop(STOP_GRACE).await);
+    if unclean.is_empty() {
+        return Ok(Exit::Pass.code());
+    }
+    Err(Failure::new(Exit::TeardownFailed.code(), unclean.join("\n")))
+}
+
+fn spec(args: &UpArgs) -> Result<SiteSpec, Failure> {
+    let refused = |why: String| Failure::new(Exit::BadScenario.code(), why);
+    let scenario = match &args.scenario {
+        Some(path) => {
+            let changes = Changes { set: args.set.clone(), ..Changes::default() };
+            Some(run::read(path, &changes).map_err(refused)?)
+        }
+        None => None,
+    };
+    let (cluster, lb) = merged(args, scenario).map_err(refused)?;
+    let run_dir: PathBuf = args.out.clone().unwrap_or_else(|| default_dir("up", SystemTime::now()));
+    Ok(SiteSpec { cluster, lb, connections: CONNECTIONS, run_dir })
+}
+
+/// The scenario's cluster, or the usual one, as the flags change it.
+fn merged(args: &UpArgs, scenario: Option<Scenario>) -> Result<(Cluster, Lb), String> {
+    let usual = || {
+        let broker = BrokerKind::Redis(RedisSet::new(RedisShape::Single));
+        let spawn = SpawnCluster { nodes: NODES, broker, ..SpawnCluster::one_in_memory() };
+        (Cluster::Spawn(spawn), Lb::default())
+    };
+    let (cluster, lb) = scenario.map_or_else(usual, |scenario| (scenario.cluster, scenario.lb));
+    let Cluster::Spawn(mut spawn) = cluster else {
+        return Err("the scenario attaches to nodes that are there already: there is nothing to start".into());
+    };
+    spawn.nodes = args.nodes.map_or(spawn.nodes, usize::from);
+    if let Some(broker) = &args.broker {
+        spawn.broker = broker.clone();
+    }
+    if spawn.nodes > 1 && !matches!(spawn.broker, BrokerKind::Redis(_)) {
+        tracing::warn!("each node keeps a log of its own: what is published on one reaches only its clients");
+    }
+    let kind = args.lb.map_or(lb.kind, |lb| match lb {
+        Balancing::None => LbKind::Swarm,
+        Balancing::Nginx => LbKind::Nginx,
+        Balancing::Haproxy => LbKind::Haproxy,
+    });
+    Ok((Cluster::Spawn(spawn), Lb { kind, ..lb }))
+}
+
+/// A line for each: what it is, and where.
+fn describe(site: &Site, spec: &SiteSpec) -> String {
+    let mut lines = Vec::new();
+    lines.extend(site.gateway().map(|gateway| (gateway.handle().id().to_owned(), gateway.base().to_owned())));
+    lines.extend(site.members().iter().map(|member| (member.id.clone(), member.base.clone())));
+    lines.extend(site.servers().map(|servers| ("redis".to_owned(), servers.url())));
+    lines.push(("files".to_owned(), spec.run_dir.display().to_string()));
+    lines.iter().map(|(what, place)| format!("{what:<8} {place}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: UpArgs =
+        UpArgs { scenario: None, nodes: None, broker: None, lb: None, out: None, set: Vec::new() };
+
+    fn spawned(cluster: Cluster) -> SpawnCluster {
+        let Cluster::Spawn(spawn) = cluster else { panic!("it is spawned") };
+        spawn
+    }
+
+    #[test]
+    fn three_nodes_on_a_redis_are_the_usual_cluster() {
+        let (cluster, lb) = merged(&NONE, None).unwrap();
+        assert_eq!((cluster.nodes(), lb), (3, Lb::default()));
+        assert!(matches!(spawned(cluster).broker, BrokerKind::Redis(set) if set.shape == RedisShape::Single));
+    }
+
+    #[test]
+    fn flags_go_before_the_scenario() {
+        let text = "schema = 1\nname = \"t\"\nduration = \"1s\"\n[clients.c]\nclients = 1\n[cluster]\n\
+                    broker = \"file\"\n[lb]\nkind = \"haproxy\"\npolicy = \"cookie\"\n";
+        let scenario = || crate::bench::scenario::parse("t.toml", text, &[]).unwrap();
+        let (cluster, lb) = merged(&NONE, Some(scenario())).unwrap();
+        assert_eq!((spawned(cluster).broker, lb.kind), (BrokerKind::File, LbKind::Haproxy));
+        let args =
+            UpArgs { nodes: Some(2), broker: Some(BrokerKind::Memory), lb: Some(Balancing::Nginx), ..NONE };
+        let (cluster, changed) = merged(&args, Some(scenario())).unwrap();
+        let spawn = spawned(cluster);
+        assert_eq!((spawn.nodes, spawn.broker), (2, BrokerKind::Memory));
+        assert_eq!((changed.kind, changed.policy), (LbKind::Nginx, lb.policy));
+    }
+}

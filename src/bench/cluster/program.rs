@@ -1,0 +1,79 @@
+//! Programs of others that a run starts: found where they are installed, and tied to the life of the bench.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::process::Launch;
+
+/// Where servers are installed that are in nobody's `PATH` but root's.
+const SERVER_DIRS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+/// A program, and the Debian package that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Program {
+    /// What it is called.
+    pub name: &'static str,
+    /// What to install.
+    pub package: &'static str,
+}
+
+/// Starts another program that dies with its parent.
+const SETPRIV: Program = Program { name: "setpriv", package: "util-linux" };
+
+/// A program that is not installed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{what} needs {name}, which is not installed (Debian: apt-get install {package})",
+    name = program.name,
+    package = program.package
+)]
+pub struct MissingProgram {
+    what: String,
+    program: Program,
+}
+
+impl Program {
+    /// Where it is.
+    ///
+    /// # Errors
+    /// It is not installed; `what` needs it.
+    pub fn find(self, what: &str) -> Result<PathBuf, MissingProgram> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        self.find_in(&path).ok_or_else(|| MissingProgram { what: what.to_owned(), program: self })
+    }
+
+    fn find_in(self, path: &OsStr) -> Option<PathBuf> {
+        let dirs = std::env::split_paths(path).chain(SERVER_DIRS.map(PathBuf::from));
+        dirs.map(|dir| dir.join(self.name)).find(|path| path.is_file())
+    }
+
+    /// How to start it so that it never outlives the bench, even one that is killed. Its output goes to `log`.
+    ///
+    /// # Errors
+    /// It, or what ties it to the bench, is not installed.
+    pub fn tethered(self, what: &str, args: Vec<String>, log: &Path) -> Result<Launch, MissingProgram> {
+        let program = self.find(what)?.display().to_string();
+        let mut tied = vec!["--pdeathsig".to_owned(), "KILL".to_owned(), "--".to_owned(), program];
+        tied.extend(args);
+        Ok(Launch { what: what.to_owned(), program: SETPRIV.find(what)?, args: tied, log: log.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_found_in_the_path_and_a_missing_one_is_told_with_its_package() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = Program { name: "a-server", package: "a-package" };
+        assert_eq!(program.find_in(dir.path().as_os_str()), None);
+        let error = program.find("redis-1").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "redis-1 needs a-server, which is not installed (Debian: apt-get install a-package)"
+        );
+        std::fs::write(dir.path().join("a-server"), "").unwrap();
+        assert_eq!(program.find_in(dir.path().as_os_str()), Some(dir.path().join("a-server")));
+    }
+}

@@ -1,0 +1,122 @@
+//! What a run cost: each process, and the cluster as a whole by delivery and by event. Read [`ClusterReport`] first.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CounterReport, Report};
+
+/// What the nodes and their Redis did together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClusterReport {
+    /// CPU time of all nodes by delivery, in microseconds.
+    pub cpu_us_per_delivery: Option<f64>,
+    /// What the masters of the Redis that the run started carried out under load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisReport>,
+    /// Mailboxes that were looked into at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mailboxes: Option<MailboxReport>,
+}
+
+/// Commands of Redis, without those by which servers keep in touch.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RedisReport {
+    /// All of them.
+    pub commands: u64,
+    /// By acknowledged event.
+    pub commands_per_event: Option<f64>,
+    /// By name, the most frequent first. What a script calls counts beside the script.
+    pub by_command: Vec<CounterReport>,
+}
+
+/// Mailboxes of users at the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxReport {
+    /// Those that were read.
+    pub read: u64,
+    /// Messages that still wait.
+    pub pending: u64,
+}
+
+/// What a process used in a run. Those of one node that was restarted are added up.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProcessReport {
+    /// `n1`, …; `bench` for the bench itself.
+    pub id: String,
+    /// Resident memory before the first client, in bytes.
+    pub rss_idle_bytes: u64,
+    /// Most resident memory, in bytes.
+    pub rss_peak_bytes: u64,
+    /// Most connections of this swarm at once.
+    pub connections_peak: u32,
+    /// Growth of resident memory from idle to its peak, by connection.
+    pub rss_per_connection_bytes: Option<u64>,
+    /// CPU time of the run, set-up included.
+    pub cpu_seconds: f64,
+    /// Most open files.
+    pub open_files_peak: u64,
+    /// Times that the process was started.
+    pub starts: u32,
+}
+
+impl Report {
+    /// Adds what the processes used and what Redis did: by command, how often.
+    pub fn add_usage(&mut self, processes: Vec<ProcessReport>, commands: Option<BTreeMap<String, u64>>) {
+        let nodes = processes.iter().filter(|process| process.is_node());
+        let cpu: f64 = nodes.map(|process| process.cpu_seconds).sum();
+        let deliveries = self.delivery.ok + self.delivery.recovered;
+        self.cluster.cpu_us_per_delivery = per(cpu * 1e6, deliveries);
+        self.cluster.redis = commands.map(|commands| RedisReport::new(commands, self.delivery.publishes.ok));
+        self.processes = processes;
+    }
+}
+
+impl ProcessReport {
+    /// `n1`, `n2`, …: neither the bench nor what stands around the nodes.
+    fn is_node(&self) -> bool {
+        self.id.strip_prefix('n').is_some_and(|number| number.parse::<u16>().is_ok())
+    }
+}
+
+impl RedisReport {
+    fn new(commands: BTreeMap<String, u64>, events: u64) -> Self {
+        let total = commands.values().sum();
+        let mut by_command: Vec<CounterReport> =
+            commands.into_iter().map(|(key, count)| CounterReport { key, count }).collect();
+        by_command.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.key.cmp(&b.key)));
+        #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+        let commands_per_event = per(total as f64, events);
+        Self { commands: total, commands_per_event, by_command }
+    }
+}
+
+/// A share with three digits behind the point; of nothing there is none.
+fn per(amount: f64, count: u64) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+    let share = amount / count as f64;
+    (count > 0).then(|| (share * 1e3).round() / 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_stand_in_the_order_of_their_number_and_are_shared_out_among_the_events() {
+        let commands = [("xadd", 100), ("evalsha", 60), ("xread", 90)];
+        let commands = commands.map(|(name, count)| (name.to_owned(), count)).into();
+        let report = RedisReport::new(commands, 100);
+        let names: Vec<_> = report.by_command.iter().map(|counter| counter.key.as_str()).collect();
+        assert_eq!((report.commands, names), (250, vec!["xadd", "xread", "evalsha"]));
+        assert_eq!(report.commands_per_event, Some(2.5));
+        assert_eq!(RedisReport::new(BTreeMap::new(), 0).commands_per_event, None);
+    }
+
+    #[test]
+    fn only_nodes_are_nodes() {
+        let is_node = |id: &str| ProcessReport { id: id.to_owned(), ..ProcessReport::default() }.is_node();
+        assert!(is_node("n1") && is_node("n12"));
+        assert!(!is_node("nginx") && !is_node("bench") && !is_node("redis-1") && !is_node("n"));
+    }
+}

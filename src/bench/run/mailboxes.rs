@@ -1,0 +1,85 @@
+//! Whether anything still waits in a mailbox at the end: `GET /api/sse/users/{userId}/pending` of every user that got
+//! something there. Read [`look`] first.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+
+use crate::bench::report::MailboxReport;
+use crate::protocol::UserId;
+use crate::protocol::api::Pending;
+
+/// One mailbox.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Mailboxes that are looked into at once.
+const AT_ONCE: usize = 32;
+/// Users that a complaint names.
+const NAMED: usize = 5;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Emptiness {
+    pub(super) report: MailboxReport,
+    /// Users with something in their mailbox, and how much.
+    full: Vec<(UserId, usize)>,
+    /// Why a mailbox could not be looked into.
+    pub(super) unread: Option<String>,
+}
+
+impl Emptiness {
+    /// What is wrong, for people.
+    pub(super) fn complaint(&self) -> String {
+        let named = self.full.iter().take(NAMED);
+        let users: Vec<String> = named.map(|(user, count)| format!("{user} ({count})")).collect();
+        let (pending, full, read) = (self.report.pending, self.full.len(), self.report.read);
+        let more = if full > NAMED { ", …" } else { "" };
+        format!("{pending} messages wait in {full} of {read} mailboxes: {}{more}", users.join(", "))
+    }
+
+    fn add(&mut self, user: UserId, waiting: usize) {
+        self.report.read += 1;
+        self.report.pending += waiting as u64;
+        if waiting > 0 {
+            self.full.push((user, waiting));
+        }
+    }
+}
+
+/// Asks the nodes in turn, each mailbox one of them.
+pub(super) async fn look(http: &reqwest::Client, bases: Vec<String>, users: Vec<UserId>) -> Emptiness {
+    let mut found = Emptiness::default();
+    let looks = users.into_iter().zip(bases.iter().cycle()).map(|(user, base)| async move {
+        let waiting = waiting(http, base, &user).await;
+        (user, waiting)
+    });
+    let mut looking = std::pin::pin!(futures_util::stream::iter(looks).buffered(AT_ONCE));
+    while let Some((user, waiting)) = looking.next().await {
+        match waiting {
+            Ok(waiting) => found.add(user, waiting),
+            Err(error) => found.unread = Some(format!("{user}: {error}")),
+        }
+    }
+    found
+}
+
+async fn waiting(http: &reqwest::Client, base: &str, user: &UserId) -> Result<usize, reqwest::Error> {
+    let path = crate::bench::publisher::path_of(&crate::protocol::Address::User(user.clone()));
+    let request = http.get(format!("{base}{path}/pending")).timeout(LOOK_TIMEOUT);
+    let pending: Pending = request.send().await?.error_for_status()?.json().await?;
+    Ok(pending.messages.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_names_the_first_users_with_something_in_their_mailbox() {
+        let mut found = Emptiness::default();
+        for number in 0..8 {
+            found.add(UserId::parse(&format!("u{number}")).unwrap(), number % 2 * 3);
+        }
+        assert_eq!(found.report, MailboxReport { read: 8, pending: 12 });
+        assert_eq!(found.complaint(), "12 messages wait in 4 of 8 mailboxes: u1 (3), u3 (3), u5 (3), u7 (3)");
+    }
+}

@@ -1,0 +1,160 @@
+//! What a scenario says of nodes, of the log that they keep or share, and of what stands in front of them.
+//! Read [`Cluster`] first.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::bench::scenario::limits;
+
+/// The nodes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cluster {
+    /// Child processes that the run starts.
+    Spawn(SpawnCluster),
+    /// Nodes that are there already, by base URL without a slash at the end. Process faults are not possible.
+    Attach(Vec<String>),
+}
+
+impl Cluster {
+    /// How many nodes.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        match self {
+            Self::Spawn(spawn) => spawn.nodes,
+            Self::Attach(urls) => urls.len(),
+        }
+    }
+}
+
+/// Nodes that the run starts as child processes, named `n1`, `n2`, …
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpawnCluster {
+    /// How many.
+    pub nodes: usize,
+    /// Which log they keep.
+    pub broker: BrokerKind,
+    /// `--max-connections` of each node, if the scenario sets it.
+    pub max_connections: Option<u64>,
+    /// Any other flag of the node, without its dashes, passed as `--flag value`; `None` for `flag = true`, which is
+    /// passed as `--flag` alone. `flag = false` is left out.
+    pub flags: BTreeMap<String, Option<String>>,
+    /// How long a node may take to become ready.
+    pub ready_timeout: Duration,
+}
+
+impl SpawnCluster {
+    /// The smallest one.
+    #[must_use]
+    pub fn one_in_memory() -> Self {
+        Self {
+            nodes: 1,
+            broker: BrokerKind::Memory,
+            max_connections: None,
+            flags: BTreeMap::new(),
+            ready_timeout: limits::READY_TIMEOUT_DEFAULT,
+        }
+    }
+}
+
+/// Which log the spawned nodes keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BrokerKind {
+    /// `memory:`.
+    Memory,
+    /// `file:DIR` in a directory of the run; survives a kill.
+    File,
+    /// One that all nodes share, in Redis.
+    Redis(RedisSet),
+}
+
+/// The Redis that the nodes share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisSet {
+    /// How its servers stand together.
+    pub shape: RedisShape,
+    /// What survives a kill.
+    pub persistence: Persistence,
+    /// Replicas, of each master.
+    pub replicas: u32,
+    /// A master takes no writes with fewer replicas than this.
+    pub min_replicas: u32,
+    /// The URL of one that is there already: then the run starts none.
+    pub external: Option<String>,
+}
+
+impl RedisSet {
+    /// The usual set of a shape.
+    #[must_use]
+    pub const fn new(shape: RedisShape) -> Self {
+        let replicas = match shape {
+            RedisShape::Single => 0,
+            RedisShape::Sentinel | RedisShape::Cluster => 1,
+        };
+        Self { shape, persistence: Persistence::Aof, replicas, min_replicas: 0, external: None }
+    }
+}
+
+/// How the servers of a [`RedisSet`] stand together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedisShape {
+    /// One, and its replicas if it has any: nobody fails over.
+    Single,
+    /// One with replicas, and three Sentinels that fail over.
+    Sentinel,
+    /// Redis Cluster: three masters, each with its replicas.
+    Cluster,
+}
+
+/// What a spawned Redis writes to disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Persistence {
+    /// Each write, synced every second.
+    Aof,
+    /// A snapshot every few seconds.
+    Rdb,
+    /// Nothing.
+    None,
+}
+
+/// Who chooses a node for a connection or a publish, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lb {
+    /// Who.
+    pub kind: LbKind,
+    /// How. A node that does not answer is passed over.
+    pub policy: LbPolicy,
+}
+
+impl Default for Lb {
+    fn default() -> Self {
+        Self { kind: LbKind::Swarm, policy: LbPolicy::RoundRobin }
+    }
+}
+
+/// Who chooses a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LbKind {
+    /// The swarm itself: clients and publishers connect to the nodes.
+    Swarm,
+    /// An nginx that the run starts, and everybody connects to.
+    Nginx,
+    /// The same with HAProxy.
+    Haproxy,
+}
+
+/// How a node is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LbPolicy {
+    /// One after the other.
+    RoundRobin,
+    /// The one with the fewest connections.
+    LeastConn,
+    /// Any.
+    Random,
+    /// By the client's address; only of a real balancer.
+    IpHash,
+    /// By a cookie that the balancer sets; only of a real balancer.
+    Cookie,
+    /// By `userId`, else `clientId`, so that few move when a node goes; only of a real balancer.
+    ConsistentHash,
+}

@@ -1,0 +1,195 @@
+//! Everything that a run needs to be there: the Redis that nodes share, the nodes, the balancer in front of them.
+//! Started in this order, each when the one before is ready, and ended in the reverse one. Read [`Site::start`] first.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::cluster::{Cluster, ClusterError, ClusterSpec, Done, Ended, Member, NodeHandle};
+use super::gateway::{Gateway, GatewayError, GatewaySpec};
+use super::scenario::{self, BrokerKind, Lb, LbKind, SpawnCluster};
+use super::store::{Servers, Store, StoreError};
+use super::verdict::Exit;
+
+/// Longest wait until a node that is there already says that it is ready.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct SiteSpec {
+    /// The nodes, and their log.
+    pub cluster: scenario::Cluster,
+    /// What stands in front of them.
+    pub lb: Lb,
+    /// Connections that the balancer must be able to carry at once.
+    pub connections: u64,
+    /// Where logs, data and configuration files go.
+    pub run_dir: PathBuf,
+}
+
+/// Servers that run. Dropping it kills those that the bench started.
+#[derive(Debug)]
+pub struct Site {
+    cluster: Cluster,
+    gateway: Option<Gateway>,
+    store: Option<Store>,
+}
+
+/// Why there is nothing to measure.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// Redis.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The nodes.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The balancer.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
+}
+
+impl SiteError {
+    /// The exit that this leads to.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Cluster(ClusterError::Port(_))
+            | Self::Store(StoreError::Port(_))
+            | Self::Gateway(GatewayError::Port(_)) => Exit::AddressInUse,
+            Self::Gateway(GatewayError::Node { .. }) => Exit::BadScenario,
+            Self::Cluster(
+                ClusterError::NoBinary { .. }
+                | ClusterError::BadBinary { .. }
+                | ClusterError::Directory { .. }
+                | ClusterError::Start { .. }
+                | ClusterError::Attach(_),
+            )
+            | Self::Store(
+                StoreError::Missing(_)
+                | StoreError::Write { .. }
+                | StoreError::Start { .. }
+                | StoreError::Scattered(_),
+            )
+            | Self::Gateway(GatewayError::Missing(_) | GatewayError::Write { .. } | GatewayError::Start(_)) => {
+                Exit::SetupFailed
+            }
+        }
+    }
+}
+
+impl Site {
+    /// Starts everything, and waits until all of it is ready.
+    ///
+    /// # Errors
+    /// The first that does not come up; what did is killed.
+    pub async fn start(spec: &SiteSpec, http: &reqwest::Client) -> Result<Self, SiteError> {
+        let (store, cluster) = match &spec.cluster {
+            scenario::Cluster::Attach(bases) => (None, Cluster::attach(bases, ATTACH_TIMEOUT, http).await?),
+            scenario::Cluster::Spawn(spawn) => {
+                let (store, broker) = store_of(spawn, spec).await?;
+                (store, Cluster::start(&nodes_of(spawn, broker, spec), http).await?)
+            }
+        };
+        let gateway = match spec.lb.kind {
+            LbKind::Swarm => None,
+            LbKind::Nginx | LbKind::Haproxy => {
+                let nodes = cluster.members().iter().map(|member| member.base.clone()).collect();
+                let run_dir = spec.run_dir.clone();
+                let gateway = GatewaySpec { lb: spec.lb, nodes, connections: spec.connections, run_dir };
+                Some(Gateway::start(&gateway, http).await?)
+            }
+        };
+        Ok(Self { cluster, gateway, store })
+    }
+
+    /// The nodes.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        self.cluster.members()
+    }
+
+    /// The balancer, where there is one.
+    #[must_use]
+    pub fn gateway(&self) -> Option<&Gateway> {
+        self.gateway.as_ref()
+    }
+
+    /// The Redis servers that the run started.
+    #[must_use]
+    pub fn servers(&self) -> Option<&Servers> {
+        self.store.as_ref().map(Store::servers)
+    }
+
+    /// Processes beside the nodes: balancer and Redis servers.
+    #[must_use]
+    pub fn others(&self) -> Vec<NodeHandle> {
+        let servers = self.servers().into_iter().flat_map(Servers::all).map(|server| server.handle.clone());
+        self.gateway.iter().map(|gateway| gateway.handle().clone()).chain(servers).collect()
+    }
+
+    /// Each process that ended without being told to, and its last words.
+    #[must_use]
+    pub fn crashes(&self) -> Vec<String> {
+        let nodes = self.members().iter().filter_map(|member| member.handle.clone());
+        nodes.chain(self.others()).flat_map(|handle| handle.crashes()).collect()
+    }
+
+    /// Ends everything: nodes first, since they would tell of a Redis that goes. Says what did not end as it should.
+    pub async fn stop(self, grace: Duration) -> Vec<String> {
+        let mut unclean = Vec::new();
+        match self.cluster.stop(grace).await {
+            Ok(done) => {
+                let killed = done.iter().filter(|(_, done)| *done == Done::Ended(Ended::Killed));
+                unclean.extend(killed.map(|(id, _)| {
+                    format!("node {id} did not end within {grace:?} after SIGTERM and was killed")
+                }));
+            }
+            Err(failed) => unclean.extend(failed.iter().map(|(id, error)| format!("{id}: {error}"))),
+        }
+        if let Some(gateway) = self.gateway {
+            unclean.extend(gateway.stop().await.err());
+        }
+        if let Some(store) = self.store {
+            unclean.extend(store.stop().await.err().unwrap_or_default());
+        }
+        unclean
+    }
+}
+
+/// The Redis, if nodes share one that the run starts, and the broker's URL as a node takes it.
+async fn store_of(spawn: &SpawnCluster, spec: &SiteSpec) -> Result<(Option<Store>, String), StoreError> {
+    match &spawn.broker {
+        BrokerKind::Memory => Ok((None, "memory:".to_owned())),
+        BrokerKind::File => Ok((None, "file:".to_owned())),
+        BrokerKind::Redis(set) => match &set.external {
+            Some(url) => Ok((None, url.clone())),
+            None => {
+                let store = Store::start(set, &spec.run_dir).await?;
+                let url = store.servers().url();
+                Ok((Some(store), url))
+            }
+        },
+    }
+}
+
+fn nodes_of(spawn: &SpawnCluster, broker: String, spec: &SiteSpec) -> ClusterSpec {
+    ClusterSpec {
+        nodes: spawn.nodes,
+        broker,
+        flags: flags(spawn),
+        run_dir: spec.run_dir.clone(),
+        ready_timeout: spawn.ready_timeout,
+    }
+}
+
+fn flags(spawn: &SpawnCluster) -> Vec<String> {
+    let mut flags = Vec::new();
+    if let Some(limit) = spawn.max_connections {
+        flags.extend(["--max-connections".to_owned(), limit.to_string()]);
+    }
+    for (name, value) in &spawn.flags {
+        flags.push(format!("--{name}"));
+        flags.extend(value.clone());
+    }
+    flags
+}

@@ -1,0 +1,207 @@
+//! The Redis that the nodes of a run share: servers that the run starts, looks at, breaks and ends. They never outlive
+//! the bench, even one that is killed. Read [`Store`] first, then [`Servers`].
+
+pub mod commands;
+mod config;
+mod gather;
+pub mod resp;
+mod servers;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rand::rngs::ChaCha8Rng;
+use tokio::task::JoinSet;
+
+use super::cluster::program::{MissingProgram, Program};
+use super::cluster::{NodeError, NodeTask, Order, Probe, Readiness, ports};
+use super::scenario::{RedisSet, RedisShape};
+
+pub use gather::Scattered;
+pub use servers::{Lost, Server, Servers};
+
+use config::MASTER_NAME;
+
+/// The one program that all servers are, Sentinels too.
+const REDIS: Program = Program { name: "redis-server", package: "redis-server" };
+/// A server that reads nothing is there in milliseconds; one that was killed reads its log again.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between SIGTERM and SIGKILL.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// Another set of ports is tried this often when somebody else took one that was free a moment ago.
+const TRIES: usize = 3;
+const SENTINELS: usize = 3;
+/// Fewer masters are no Redis Cluster that can fail over.
+const MASTERS: usize = 3;
+
+/// Servers of a run, and the tasks that own their processes: dropping them kills the processes.
+#[derive(Debug)]
+pub struct Store {
+    servers: Servers,
+    tasks: JoinSet<()>,
+}
+
+/// Why there is no Redis.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Not installed.
+    #[error(transparent)]
+    Missing(#[from] MissingProgram),
+    /// A directory or file of a server.
+    #[error("cannot write {path:?}")]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// No port.
+    #[error("no free port on 127.0.0.1 for Redis")]
+    Port(#[source] std::io::Error),
+    /// One of them did not come up.
+    #[error("{name} could not be started")]
+    Start {
+        name: String,
+        #[source]
+        source: NodeError,
+    },
+    /// They came up, and did not find each other.
+    #[error(transparent)]
+    Scattered(#[from] Scattered),
+}
+
+impl Store {
+    /// Starts the servers of a set below `run_dir`, and waits until they have found each other and take writes.
+    ///
+    /// # Errors
+    /// One does not come up; those that did are killed.
+    pub async fn start(set: &RedisSet, run_dir: &Path) -> Result<Self, StoreError> {
+        let mut tries = 1;
+        loop {
+            match Self::start_once(set, run_dir).await {
+                // Somebody may have bound a port between our look at it and the server's start.
+                Err(StoreError::Start { .. }) if tries < TRIES => tries += 1,
+                result => return result,
+            }
+        }
+    }
+
+    async fn start_once(set: &RedisSet, run_dir: &Path) -> Result<Self, StoreError> {
+        let mut seats = Seats { set, run_dir, tasks: JoinSet::new() };
+        let servers = seats.servers()?;
+        let store = Self { servers, tasks: seats.tasks };
+        let starts = store.servers.all().map(|server| async {
+            let started = server.handle.order(Order::Start).await;
+            started.map_err(|source| StoreError::Start { name: server.name.clone(), source })
+        });
+        for started in futures_util::future::join_all(starts).await {
+            started?;
+        }
+        gather::gather(&store.servers).await?;
+        Ok(store)
+    }
+
+    /// The servers, to be looked at and broken.
+    #[must_use]
+    pub fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
+    /// Ends all of them at once.
+    ///
+    /// # Errors
+    /// What could not be ended, for people; the others are.
+    pub async fn stop(mut self) -> Result<(), Vec<String>> {
+        let orders = self.servers.all().map(|server| async {
+            let ended = server.handle.order(Order::Terminate(STOP_GRACE)).await;
+            ended.map_err(|error| format!("{}: {error}", server.name))
+        });
+        let results = futures_util::future::join_all(orders).await;
+        let failed: Vec<String> = results.into_iter().filter_map(Result::err).collect();
+        self.tasks.shutdown().await;
+        if failed.is_empty() { Ok(()) } else { Err(failed) }
+    }
+}
+
+/// Where servers are to sit.
+struct Seats<'a> {
+    set: &'a RedisSet,
+    run_dir: &'a Path,
+    tasks: JoinSet<()>,
+}
+
+impl Seats<'_> {
+    fn servers(&mut self) -> Result<Servers, StoreError> {
+        let masters = match self.set.shape {
+            RedisShape::Single | RedisShape::Sentinel => 1,
+            RedisShape::Cluster => MASTERS,
+        };
+        let replicas = masters * usize::try_from(self.set.replicas).unwrap_or(usize::MAX);
+        let mut data = Vec::new();
+        for number in 1..=masters + replicas {
+            // In a Redis Cluster they are told later whom they copy.
+            let first = data.first().map(|first: &Server| first.address);
+            let copies = first.filter(|_| self.set.shape != RedisShape::Cluster);
+            data.push(self.data(&format!("redis-{number}"), copies)?);
+        }
+        let mut sentinels = Vec::new();
+        if self.set.shape == RedisShape::Sentinel {
+            for number in 1..=SENTINELS {
+                sentinels.push(self.sentinel(&format!("sentinel-{number}"), data[0].address)?);
+            }
+        }
+        Ok(Servers::new(self.set, data, sentinels))
+    }
+
+    fn data(&mut self, name: &str, copies: Option<SocketAddr>) -> Result<Server, StoreError> {
+        let (address, dir) = (free()?, self.dir(name)?);
+        let bus_port = match self.set.shape {
+            RedisShape::Cluster => Some(free()?.port()),
+            RedisShape::Single | RedisShape::Sentinel => None,
+        };
+        let (persistence, min_replicas) = (self.set.persistence, self.set.min_replicas);
+        let server = config::Data { address, dir: &dir, persistence, min_replicas, copies, bus_port };
+        self.server(name, address, &dir, (&config::data(&server), &[]))
+    }
+
+    fn sentinel(&mut self, name: &str, master: SocketAddr) -> Result<Server, StoreError> {
+        let (address, dir) = (free()?, self.dir(name)?);
+        self.server(name, address, &dir, (&config::sentinel(address, &dir, master), &["--sentinel"]))
+    }
+
+    /// Its directory; absolute, since a server goes there. What an earlier try left there would be read.
+    fn dir(&self, name: &str) -> Result<PathBuf, StoreError> {
+        let dir = self.run_dir.join(name);
+        let failed = |source| StoreError::Write { path: dir.clone(), source };
+        match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            Ok(()) | Err(_) => {}
+        }
+        std::fs::create_dir_all(&dir).map_err(failed)?;
+        std::path::absolute(&dir).map_err(failed)
+    }
+
+    fn server(
+        &mut self,
+        name: &str,
+        address: SocketAddr,
+        dir: &Path,
+        (text, flags): (&str, &[&str]),
+    ) -> Result<Server, StoreError> {
+        let path = dir.join("server.conf");
+        std::fs::write(&path, text).map_err(|source| StoreError::Write { path: path.clone(), source })?;
+        let mut args = vec![path.display().to_string()];
+        args.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let launch = REDIS.tethered(name, args, &self.run_dir.join(name))?;
+        let readiness =
+            Readiness { what: name.to_owned(), probe: Probe::Redis(address), timeout: READY_TIMEOUT };
+        let (handle, task) = NodeTask::new(name, launch, readiness);
+        self.tasks.spawn(task.run());
+        Ok(Server { name: name.to_owned(), address, handle })
+    }
+}
+
+fn free() -> Result<SocketAddr, StoreError> {
+    let mut rng: ChaCha8Rng = rand::make_rng();
+    ports::free_address(&mut rng).map_err(StoreError::Port)
+}
