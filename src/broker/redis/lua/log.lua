@@ -37,6 +37,8 @@ local STEP = 1000
 
 -- Removes what is over the bytes. `bytes` is that of everything ever appended. Says whether more is left to do.
 local function trim_bytes(log, bytes, max_bytes)
+  -- All that was ever appended fits: no need to look at what is kept.
+  if bytes <= max_bytes then return 0 end
   local first
   for _, entry in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', 4)) do
     local map = fields(entry)
