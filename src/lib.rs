@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`protocol`] | words on the wire: addresses, events, cursors, encoder, decoder, JSON bodies. Pure |
 //! | [`runtime`] | what every binary needs: shutdown, tasks, backoff, limits of the process, exit codes |
-//! | [`broker`] | the log, embedded (`memory:`, `file:DIR`) |
+//! | [`broker`] | the log, embedded (`memory:`, `file:DIR`) or in Redis; publishing without a node |
 //! | [`client`] | an SSE client that reconnects as browsers, fetch clients or tolerant clients do |
 //! | [`node`] | the server: tail, window, feeds, HTTP |
 //! | [`bench`] | the swarm: scenarios, faults, ledger, verdict |

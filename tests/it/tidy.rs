@@ -12,12 +12,13 @@ use source::{Source, words_at};
 type Violations = Vec<String>;
 
 /// All rules.
-const RULES: [fn(&[Source]) -> Violations; 11] = [
+const RULES: [fn(&[Source]) -> Violations; 12] = [
     rooms_know_only_whom_they_may,
     a_binary_is_the_door_of_one_room,
     nobody_knows_the_node_itself,
     window_and_feed_know_only_the_log,
     the_protocol_is_pure,
+    one_room_names_the_redis_crate,
     a_file_says_what_it_is,
     a_file_is_not_too_long,
     nothing_is_left_for_later,
@@ -41,6 +42,9 @@ const ROOMS: [(&str, &[&str]); 7] = [
 const LINES_MAX: usize = 500;
 /// Lines of a binary.
 const BINARY_LINES_MAX: usize = 40;
+/// Items of the redis crate, by which a path to it is told from one to a module of that name.
+const REDIS_ITEMS: [&str; 9] =
+    ["aio", "cmd", "pipe", "Client", "Cmd", "Connection", "RedisError", "RedisResult", "Value"];
 const DRAWERS: [&str; 8] = ["util", "utils", "common", "helper", "helpers", "types", "error_types", "errors"];
 
 fn is_room(name: &str) -> bool {
@@ -131,6 +135,24 @@ fn the_protocol_is_pure(sources: &[Source]) -> Violations {
         }
     }
     violations
+}
+
+/// A command or key of Redis has one obvious room. What others call `redis` are modules and names of their own.
+fn one_room_names_the_redis_crate(sources: &[Source]) -> Violations {
+    let named =
+        sources.iter().filter(|source| !source.path.starts_with("src/broker/redis/")).filter(|source| {
+            words_at(&source.code, "redis").any(|at| {
+                let before = source.code[..at].trim_end();
+                let is_crate = !before.ends_with("::") || before.ends_with("use ::");
+                let behind = &source.code[at + "redis".len()..];
+                let item = behind.strip_prefix("::").unwrap_or_default();
+                is_crate
+                    && REDIS_ITEMS
+                        .iter()
+                        .any(|name| item.starts_with(name) || item.starts_with(&format!("{{{name}")))
+            })
+        });
+    named.map(|source| format!("{}: only src/broker/redis may name the redis crate", source.path)).collect()
 }
 
 fn a_file_says_what_it_is(sources: &[Source]) -> Violations {
@@ -303,6 +325,16 @@ mod planted {
             0,
         );
         check(rule, "src/node/stream.rs", "use super::metrics::Metrics;", 0);
+    }
+
+    #[test]
+    fn naming_the_redis_crate_elsewhere_is_caught() {
+        let rule = one_room_names_the_redis_crate;
+        check(rule, "src/node/x.rs", "use redis::aio::MultiplexedConnection;", 1);
+        check(rule, "src/bench/x.rs", "fn f() { redis::cmd(name); }", 1);
+        check(rule, "tests/it/x.rs", "use redis::{Client, Cmd};", 1);
+        check(rule, "src/broker/redis/x.rs", "use redis::cmd;", 0);
+        check(rule, "src/broker/x.rs", "pub use redis::Redis; use super::redis::url;", 0);
     }
 
     #[test]
