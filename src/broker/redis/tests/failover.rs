@@ -4,6 +4,7 @@ use rustix::process::Signal;
 
 use super::load::{Load, Outcome};
 use super::plain;
+use crate::broker::Durability;
 use crate::broker::redis::limits::Protections;
 use crate::broker::redis::server::{Sentinels, eventually};
 
@@ -134,6 +135,45 @@ async fn a_master_that_stood_still_acknowledges_nothing_that_is_thrown_away() {
 async fn control_who_waits_long_for_an_answer_gets_it_from_a_deposed_master() {
     let outcome = zombie(Protections { response: std::time::Duration::from_secs(20), ..plain() }).await;
     assert!(outcome.lost >= 1, "{outcome:?}");
+}
+
+/// The one loss that nobody is told of needs a node to die with Redis; so here no node repairs anything, as if all of
+/// them had died, and what a replica has confirmed must be there all the same.
+async fn failover_without_nodes(durability: Durability) -> Outcome {
+    let sentinels = tokio::task::spawn_blocking(|| Sentinels::start(2, &[])).await.unwrap();
+    let load = Load::start_with(&sentinels.url(), durability, plain()).await;
+    load.more(500).await;
+    let sentinels = tokio::task::spawn_blocking(move || {
+        cut_replication(&sentinels, READ);
+        sentinels
+    });
+    let mut sentinels = sentinels.await.unwrap();
+    // From now on nothing is acknowledged where a replica has to have it, so there is no number to wait for.
+    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    let sentinels = tokio::task::spawn_blocking(move || {
+        sentinels.servers[0].kill();
+        let old = sentinels.servers[0].port();
+        eventually("a new master", || ![0, old].contains(&sentinels.master_port()));
+        sentinels
+    });
+    let sentinels = sentinels.await.unwrap();
+    load.more(500).await;
+    let outcome = load.end().await;
+    drop(sentinels);
+    outcome
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_replica_has_confirmed_survives_without_any_node() {
+    let outcome = failover_without_nodes(Durability::Replicated).await;
+    assert!(outcome.acknowledged > 500, "{outcome:?}");
+    assert_eq!(outcome.lost, 0, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn control_what_no_replica_has_confirmed_is_lost_without_nodes() {
+    let outcome = failover_without_nodes(Durability::Accepted).await;
+    assert!(outcome.lost >= 50, "{outcome:?}");
 }
 
 /// A signal that stops a process is not one that ends it.

@@ -73,14 +73,18 @@ pub(super) fn event(id: &str) -> NewEvent {
 }
 
 pub(super) async fn open(url: &str, protections: Protections, tasks: &Tasks) -> Redis {
+    open_with(url, Durability::Accepted, protections, tasks).await
+}
+
+async fn open_with(url: &str, durability: Durability, protections: Protections, tasks: &Tasks) -> Redis {
     let BrokerUrl::Redis(url) = url.parse().unwrap() else { panic!("{url} is no Redis") };
-    Redis::open_with(&url, LogLimits::default(), Durability::Accepted, protections, tasks).await.unwrap()
+    Redis::open_with(&url, LogLimits::default(), durability, protections, tasks).await.unwrap()
 }
 
 impl Node {
-    async fn start(url: &str, protections: Protections) -> Self {
+    async fn start(url: &str, durability: Durability, protections: Protections) -> Self {
         let tasks = Tasks::new();
-        let redis = open(url, protections, &tasks).await;
+        let redis = open_with(url, durability, protections, &tasks).await;
         let seen = Arc::new(Mutex::new(Seen::default()));
         let start = redis.bounds().await.unwrap().newest_cursor();
         let (mut follower, noted) = (redis.follow(start), Arc::clone(&seen));
@@ -130,9 +134,14 @@ fn has_had(had: &[Cursor], entry: &Entry) -> bool {
 impl Load {
     /// Three nodes, and events from now on.
     pub(super) async fn start(url: &str, protections: Protections) -> Self {
+        Self::start_with(url, Durability::Accepted, protections).await
+    }
+
+    /// As [`Load::start`], acknowledged only when this is so.
+    pub(super) async fn start_with(url: &str, durability: Durability, protections: Protections) -> Self {
         let mut nodes = Vec::new();
         for _ in 0..3 {
-            nodes.push(Node::start(url, protections).await);
+            nodes.push(Node::start(url, durability, protections).await);
         }
         let brokers: Vec<_> = nodes.iter().map(|node| node.redis.clone()).collect();
         let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
