@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -24,6 +25,7 @@ use super::limits::CLAIMS_AT_ONCE;
 use super::peers::{Peers, Question};
 use super::roster::{Member, Roster};
 use crate::broker::roster::BEAT_EVERY;
+use crate::protocol::api::Unreachable;
 use crate::protocol::{ClientId, ConnectionId};
 
 /// A stream that is its client's newest, as far as its node knows.
@@ -35,9 +37,6 @@ pub(crate) struct Claim {
     /// Which.
     pub(crate) connection_id: ConnectionId,
 }
-
-/// Lives of other nodes, and whether they know all that this one claims.
-type Told = HashMap<Arc<str>, bool>;
 
 /// The claims of a node. Clones share them.
 #[derive(Debug, Clone)]
@@ -142,57 +141,101 @@ impl Claims {
         all
     }
 
-    /// Tells the other nodes of claims until the token ends it.
+    /// Tells the other nodes of claims until the token ends it: each at its own pace, so that one that sleeps keeps nobody
+    /// waiting.
     pub(crate) async fn run(self, peers: Arc<Peers>, token: CancellationToken) {
-        let mut knew = Told::new();
+        let mut owed = HashMap::new();
+        let mut told = FuturesUnordered::new();
         let mut look = tokio::time::interval(BEAT_EVERY);
         loop {
-            let view = tokio::select! {
+            let mut tries_again = false;
+            tokio::select! {
                 () = token.cancelled() => return,
-                () = self.shared.wake.notified() => self.shared.roster.read().await,
-                // Nothing new here: what the roster's own task has seen is new enough.
-                _ = look.tick() => self.shared.roster.known(),
-            };
-            let others = view.others(self.shared.roster.incarnation());
-            let told = self.tell(&peers, &others, &knew);
-            knew = tokio::select! {
-                () = token.cancelled() => return,
-                told = told => told,
-            };
+                () = self.shared.wake.notified() => {}
+                _ = look.tick() => tries_again = true,
+                Some((incarnation, outcome)) = told.next() => note_outcome(&mut owed, &incarnation, &outcome),
+            }
+            self.note_claims(&mut owed);
+            for owed in owed.values_mut().filter(|owed| owed.is_due(tries_again)) {
+                let everything = std::mem::take(&mut owed.everything);
+                let news = std::mem::take(&mut owed.news);
+                owed.is_told = true;
+                told.push(self.tell(&peers, owed.member.clone(), if everything { self.all() } else { news }));
+            }
         }
     }
 
-    /// Tells what is new, and everything to those who may not have heard it. Returns who knows everything now.
-    async fn tell(&self, peers: &Peers, others: &[Member], knew: &Told) -> Told {
+    /// What is new is owed to everybody, and everything to whom the roster shows for the first time. That the roster is
+    /// what the node's own beat has read is new enough, and no stream waits for the broker.
+    fn note_claims(&self, owed: &mut HashMap<Arc<str>, Owed>) {
         let news = std::mem::take(&mut *self.pending());
-        let told = stream::iter(others.to_vec()).map(async |member: Member| {
-            let before = knew.get(&member.incarnation).copied();
-            let claims = if before == Some(true) { news.clone() } else { self.all() };
-            let failure = self.tell_one(peers, &member, claims).await.err();
-            if let Some(unreachable) = failure.as_ref().filter(|_| before != Some(false)) {
-                let (node, reason) = (&unreachable.instance_id, &unreachable.reason);
-                tracing::warn!(%node, reason, "a node cannot be told which streams took over; trying again");
+        let others = self.shared.roster.known().others(self.shared.roster.incarnation());
+        owed.retain(|incarnation, _| others.iter().any(|member| member.incarnation == *incarnation));
+        for member in others {
+            let owed =
+                owed.entry(Arc::clone(&member.incarnation)).or_insert_with(|| Owed::everything(member));
+            if !owed.everything {
+                owed.news.extend(news.clone());
             }
-            (Arc::clone(&member.incarnation), failure.is_none())
-        });
-        told.buffer_unordered(peers.at_once()).collect().await
+        }
     }
 
-    async fn tell_one(
+    async fn tell(
         &self,
         peers: &Peers,
-        member: &Member,
+        member: Member,
         claims: BTreeMap<ClientId, ConnectionId>,
-    ) -> Result<(), crate::protocol::api::Unreachable> {
+    ) -> (Arc<str>, Result<(), Unreachable>) {
         let claims: Vec<_> =
             claims.into_iter().map(|(client_id, connection_id)| Claim { client_id, connection_id }).collect();
         for claims in claims.chunks(CLAIMS_AT_ONCE) {
             let question = Question::new(Method::POST, "/cluster/claims").body(&claims);
-            let newer: Vec<Claim> = peers.ask_one(member, &question).await?;
-            self.settle(&newer);
+            match peers.ask_one::<Vec<Claim>>(&member, &question).await {
+                Ok(newer) => self.settle(&newer),
+                Err(unreachable) => return (member.incarnation, Err(unreachable)),
+            };
         }
-        Ok(())
+        (member.incarnation, Ok(()))
     }
+}
+
+/// What another node has not been told yet.
+#[derive(Debug)]
+struct Owed {
+    member: Member,
+    news: BTreeMap<ClientId, ConnectionId>,
+    everything: bool,
+    is_told: bool,
+    fails: bool,
+}
+
+impl Owed {
+    fn everything(member: Member) -> Self {
+        Self { member, news: BTreeMap::new(), everything: true, is_told: false, fails: false }
+    }
+
+    /// One thing after the other; and whoever did not answer is left alone for a while.
+    fn is_due(&self, tries_again: bool) -> bool {
+        !self.is_told && (self.everything || !self.news.is_empty()) && (!self.fails || tries_again)
+    }
+}
+
+fn note_outcome(
+    owed: &mut HashMap<Arc<str>, Owed>,
+    incarnation: &Arc<str>,
+    outcome: &Result<(), Unreachable>,
+) {
+    let Some(owed) = owed.get_mut(incarnation) else { return };
+    owed.is_told = false;
+    if let Err(unreachable) = outcome {
+        if !owed.fails {
+            let (node, reason) = (&unreachable.instance_id, &unreachable.reason);
+            tracing::warn!(%node, reason, "a node cannot be told which streams took over; trying again");
+        }
+        owed.everything = true;
+        owed.news.clear();
+    }
+    owed.fails = outcome.is_err();
 }
 
 fn is_taken_over(stream: &Connection) -> bool {
@@ -207,7 +250,8 @@ mod tests {
     use crate::node::connections::tests::idle;
     use crate::node::metrics::Metrics;
     use crate::node::peers::PeerLimits;
-    use crate::node::roster::tests::{member, roster, server};
+    use crate::node::roster::tests::{member, roster, roster_beside_a_clock_ahead, server};
+    use crate::node::roster::unix_ms;
     use crate::runtime::Tasks;
     use proptest::prelude::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -260,6 +304,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_stream_comes_behind_those_of_a_node_whose_clock_is_ahead() {
+        let hour = 3_600_000;
+        let roster = roster_beside_a_clock_ahead(hour).await;
+        let claims = Claims::new(TakeOverMode::Newest, Connections::default(), roster);
+        let id: ulid::Ulid = claims.next_id().as_str().parse().unwrap();
+        assert!(id.timestamp_ms() > unix_ms() + hour - 60_000, "{id}");
+    }
+
+    #[tokio::test]
     async fn ids_sort_in_the_order_in_which_they_were_given_out() {
         let claims = claims(TakeOverMode::Newest, &Connections::default()).await;
         let ids: Vec<_> = (0..10_000).map(|_| claims.next_id()).collect();
@@ -291,13 +344,35 @@ mod tests {
         let limits = PeerLimits { deadline: Duration::from_secs(30), at_once: 1, answer_bytes: 1_024 };
         let metrics = Arc::new(Metrics::new(Instant::now()));
         let peers = Peers::new(Arc::from("1"), None, limits, metrics).unwrap();
-        let others = [member("2", row)];
-        let knew = Told::new();
-        let (told, question) = tokio::join!(claims.tell(&peers, &others, &knew), node);
-        assert_eq!(told, [(Arc::from("2"), true)].into());
+        let telling = claims.tell(&peers, member("2", row), claims.all());
+        let (told, question) = tokio::join!(telling, node);
+        assert_eq!(told, (Arc::from("2"), Ok(())));
         let claimed = r#"[{"clientId":"a","connectionId":"5"},{"clientId":"b","connectionId":"6"}]"#;
         assert!(question.starts_with("POST /cluster/claims ") && question.ends_with(claimed), "{question}");
         assert!(is_taken_over(streams[0].connection()) && !is_taken_over(streams[1].connection()));
+    }
+
+    #[tokio::test]
+    async fn whoever_did_not_answer_is_owed_everything_and_left_alone_for_a_while() {
+        let member = member("2", server("n-1", 0, "ready"));
+        let incarnation = Arc::clone(&member.incarnation);
+        let mut owed = HashMap::from([(Arc::clone(&incarnation), Owed::everything(member.clone()))]);
+        let mut is_due = |outcome: Option<bool>| {
+            if let Some(is_ok) = outcome {
+                let (instance_id, url) = (member.server.instance_id.clone(), String::new());
+                let unreachable = Unreachable { instance_id, url, reason: "asleep".to_owned() };
+                let outcome = if is_ok { Ok(()) } else { Err(unreachable) };
+                note_outcome(&mut owed, &incarnation, &outcome);
+            }
+            let owed = owed.get_mut("2").unwrap();
+            let due = (owed.is_due(false), owed.is_due(true), owed.everything);
+            (owed.is_told, owed.everything) = (true, false);
+            due
+        };
+        assert_eq!(is_due(None), (true, true, true));
+        assert_eq!(is_due(None), (false, false, false), "it is being told");
+        assert_eq!(is_due(Some(false)), (false, true, true));
+        assert_eq!(is_due(Some(true)), (false, false, false), "there is nothing to tell");
     }
 
     /// Streams of one client that are opened at once: on which node each, and in which order they are registered and

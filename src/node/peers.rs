@@ -130,11 +130,6 @@ impl Peers {
         Ok(Self { http, incarnation, secret, limits, metrics })
     }
 
-    /// Nodes that may be asked at the same time.
-    pub(crate) fn at_once(&self) -> usize {
-        self.limits.at_once
-    }
-
     /// Asks these nodes.
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,

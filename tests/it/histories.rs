@@ -5,6 +5,9 @@ use sse_lab::protocol::api::{Acked, Resumed, SyncEvent};
 
 use crate::support::{Node, Redis, Subscriber, eventually, payload};
 
+/// With everysec, a slow disk delays even the write to the operating system, and a killed server may lose something.
+const KEEPS_ALL: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
+
 async fn two_nodes(redis: &Redis) -> (Node, Node) {
     let url = redis.url();
     let start = |id: &'static str, url: String| async move {
@@ -38,7 +41,7 @@ fn numbers(range: std::ops::Range<u32>) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_redis_that_comes_back_with_its_data_is_noticed_by_no_client() {
-    let mut redis = Redis::start_with(&["--appendonly", "yes"]).await;
+    let mut redis = Redis::start_with(&KEEPS_ALL).await;
     let (first, second) = two_nodes(&redis).await;
     let mut stays = Subscriber::open(&first, "clientId=stays").await;
     let mut leaves = Subscriber::open(&second, "clientId=leaves").await;
@@ -111,7 +114,7 @@ async fn a_redis_that_comes_back_empty_costs_nobody_an_event() {
 
 #[tokio::test]
 async fn while_redis_is_away_streams_stay_and_publishers_are_told() {
-    let mut redis = Redis::start_with(&["--appendonly", "yes"]).await;
+    let mut redis = Redis::start_with(&KEEPS_ALL).await;
     let (first, second) = two_nodes(&redis).await;
     let mut stays = Subscriber::open(&first, "clientId=stays").await;
     publish(&first, 0..1).await;

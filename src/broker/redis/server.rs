@@ -47,6 +47,19 @@ pub(in crate::broker) fn url(topology: Topology) -> BrokerUrl {
     format!("{url}?prefix={prefix}").parse().unwrap()
 }
 
+/// Waits until something is known: members of a cluster may have to agree on it first.
+#[track_caller]
+fn known<T>(what: &str, ask: impl Fn() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(known) = ask() {
+            return known;
+        }
+        assert!(began.elapsed() < PATIENCE, "{what} was not known within {PATIENCE:?}");
+        std::thread::yield_now();
+    }
+}
+
 /// Waits until something is so.
 #[track_caller]
 pub(in crate::broker) fn eventually(what: &str, is_so: impl Fn() -> bool) {
@@ -288,7 +301,7 @@ impl Members {
 
     /// Which server owns the slot of the log.
     pub(in crate::broker) fn owner(&self) -> usize {
-        self.owner_as_told_by(0).unwrap()
+        known("an owner", || self.owner_as_told_by(0))
     }
 
     /// Whether this server owns the slot of the log, also while members disagree about it.
@@ -321,8 +334,10 @@ impl Members {
 
     pub(in crate::broker) fn replica_of(&self, member: usize) -> usize {
         let id = self.id(member);
-        let nodes = self.nodes(member);
-        self.index_at(&nodes.iter().find(|node| node[3] == id).unwrap()[1])
+        known("a replica", || {
+            let nodes = self.nodes(member);
+            nodes.iter().find(|node| node[3] == id).map(|node| self.index_at(&node[1]))
+        })
     }
 
     pub(in crate::broker) fn other_master(&self, member: usize) -> usize {

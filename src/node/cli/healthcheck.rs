@@ -16,7 +16,7 @@ pub struct Healthcheck {
     #[arg(default_value = default::URL)]
     url: Uri,
     /// How long to wait for the answer
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     timeout: Duration,
 }
 
