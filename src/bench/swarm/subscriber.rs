@@ -211,6 +211,9 @@ impl Subscriber {
                 return Next::Stop(BookEnding::GaveUp);
             }
         };
+        // Counted from here on: of many that choose at once, each must see the choices of the others.
+        let node = self.ground.balancer.node_behind(door);
+        let seated = node.and_then(|node| self.ground.balancer.seat(node));
         let began = Instant::now();
         let opened = match self.open(&request).await {
             Ok(opened) => opened,
@@ -223,8 +226,6 @@ impl Subscriber {
         self.note_opened(began);
         let sent_cursor = !request.last_event_id.is_empty();
         drop(request);
-        let node = self.ground.balancer.node_behind(door);
-        let seated = node.and_then(|node| self.ground.balancer.seat(node));
         let mut session =
             Session { stream, node, seated, began, sent_cursor, is_confirmed: false, heard: began };
         let stopped = self.read(&mut session).await;
