@@ -122,7 +122,7 @@ async fn heal_one(server: &Server, action: RedisAction) -> Result<(), String> {
     match action {
         RedisAction::Kill | RedisAction::Restart => order(server, Order::Start, Expect::Anything).await,
         RedisAction::Pause => order(server, Order::Resume, Expect::Anything).await,
-        RedisAction::ReplicationCut { unread } => set_rights(server, '+', unread).await,
+        RedisAction::ReplicationCut { unread } => mend(server, unread).await,
         RedisAction::Failover
         | RedisAction::Flush
         | RedisAction::Trim { .. }
@@ -177,6 +177,23 @@ async fn cut(server: &Server, unread: bool) -> Result<(), String> {
         }
         if Instant::now() >= deadline {
             return Err(format!("{} still has replicas after {CHANGE_TIMEOUT:?}", server.name));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Gives the rights back. One that was killed meanwhile has forgotten that they were taken; one that is paused is
+/// waited for.
+async fn mend(server: &Server, unread: bool) -> Result<(), String> {
+    let deadline = Instant::now() + CHANGE_TIMEOUT;
+    loop {
+        let Err(error) = set_rights(server, '+', unread).await else { return Ok(()) };
+        if server.handle.pid().is_none() {
+            tracing::debug!(server = server.name, "is not there: what was taken went with it");
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(error);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

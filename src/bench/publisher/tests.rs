@@ -234,6 +234,20 @@ async fn what_waits_for_its_turn_when_the_time_is_up_is_dropped_and_counted() {
 }
 
 #[tokio::test]
+async fn what_was_due_before_the_stop_is_published_however_late_the_publisher_is() {
+    let server = server(&[], Duration::ZERO).await;
+    let desk = desk(&server.base);
+    // The publisher gets its turn only when its time is over.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let publisher = Publisher::new(plan(100.0, 1_000, false), desk.clone());
+    let published = publisher.run(stop, CancellationToken::new()).await;
+    let sent = outcomes(&published).values().map(Vec::len).sum::<usize>();
+    assert!((49..=51).contains(&sent), "{sent}");
+}
+
+#[tokio::test]
 async fn a_publisher_that_is_stopped_still_waits_for_its_answers() {
     let server = server(&[], Duration::from_millis(200)).await;
     let desk = desk(&server.base);

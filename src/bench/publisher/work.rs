@@ -91,7 +91,9 @@ impl Publisher {
         let mut schedule = self.plan.schedule();
         let mut next = schedule.next();
         loop {
-            if stop.is_cancelled() {
+            if stop.is_cancelled() && next.is_some() {
+                // What was due before the end is owed a publish, however late this task is.
+                self.all_due(&mut next, &mut schedule);
                 next = None;
             }
             if next.is_none() && self.outstanding == 0 {
@@ -107,14 +109,7 @@ impl Publisher {
             match wake {
                 Wake::Answered(Ok(sent)) => self.answered(sent),
                 Wake::Answered(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
-                Wake::Due => {
-                    // All that is due by now, so that a late wake-up does not make the rest later still.
-                    let now = self.desk.clock.now().since_start();
-                    while let Some(due) = next.take_if(|due| due.at <= now) {
-                        self.due(due);
-                        next = schedule.next();
-                    }
-                }
+                Wake::Due => self.all_due(&mut next, &mut schedule),
                 Wake::Stopped => {}
             }
         }
@@ -123,6 +118,15 @@ impl Publisher {
         let lanes = std::mem::take(&mut self.lanes);
         lanes.into_values().flat_map(|lane| lane.waiting).for_each(|due| self.drop_due(due));
         self.published
+    }
+
+    /// All that is due by now, so that a late wake-up does not make the rest later still.
+    fn all_due(&mut self, next: &mut Option<Due>, schedule: &mut impl Iterator<Item = Due>) {
+        let now = self.desk.clock.now().since_start();
+        while let Some(due) = next.take_if(|due| due.at <= now) {
+            self.due(due);
+            *next = schedule.next();
+        }
     }
 
     fn due(&mut self, due: Due) {

@@ -2,6 +2,7 @@
 //! merged at the end. Read [`Swarm`] first, then [`subscriber`].
 
 pub mod orders;
+mod policy;
 pub mod subscriber;
 pub mod tape;
 

@@ -9,6 +9,7 @@ use rand::rngs::ChaCha8Rng;
 use reqwest::Url;
 use tokio::time::Instant;
 
+use super::policy::reconnect_of;
 use super::{Ear, Ground, Place, Tape, Told};
 use crate::bench::balance::{Door, Seated};
 use crate::bench::clock::RunTime;
@@ -17,8 +18,8 @@ use crate::bench::plan::{AddressId, GroupPlan, Joins, NodeIndex, SubscriberPlan}
 use crate::bench::recorder::{Counter, Source, Tags, Trend};
 use crate::bench::scenario;
 use crate::client::{
-    self, ConnectError, Decision, DecoderKind, End, Ending, Event, GiveUp, Policy, Received, Reconnect,
-    ReconnectOptions, Request, Stream,
+    self, ConnectError, Decision, DecoderKind, End, Ending, Event, GiveUp, Received, Reconnect, Request,
+    Stream,
 };
 use crate::protocol::event::control;
 
@@ -211,6 +212,9 @@ impl Subscriber {
                 return Next::Stop(BookEnding::GaveUp);
             }
         };
+        // Counted from here on: of many that choose at once, each must see the choices of the others.
+        let node = self.ground.balancer.node_behind(door);
+        let seated = node.and_then(|node| self.ground.balancer.seat(node));
         let began = Instant::now();
         let opened = match self.open(&request).await {
             Ok(opened) => opened,
@@ -223,8 +227,6 @@ impl Subscriber {
         self.note_opened(began);
         let sent_cursor = !request.last_event_id.is_empty();
         drop(request);
-        let node = self.ground.balancer.node_behind(door);
-        let seated = node.and_then(|node| self.ground.balancer.seat(node));
         let mut session =
             Session { stream, node, seated, began, sent_cursor, is_confirmed: false, heard: began };
         let stopped = self.read(&mut session).await;
@@ -481,20 +483,4 @@ async fn sleep_until(time: Option<Instant>) {
         Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
     }
-}
-
-fn reconnect_of(plan: scenario::Reconnect) -> Reconnect {
-    let policy = match plan.policy {
-        scenario::ReconnectPolicy::Browser => Policy::Browser,
-        scenario::ReconnectPolicy::Fetch => Policy::Fetch,
-        scenario::ReconnectPolicy::Tolerant => Policy::Tolerant,
-        scenario::ReconnectPolicy::None => Policy::None,
-    };
-    let options = ReconnectOptions {
-        max_delay: plan.max_delay,
-        jitter: plan.jitter,
-        send_last_event_id: plan.last_event_id,
-        ..ReconnectOptions::default()
-    };
-    Reconnect::new(policy, options)
 }

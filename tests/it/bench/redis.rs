@@ -139,6 +139,19 @@ async fn a_cut_leaves_replicas_behind_until_it_is_healed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cut_is_healed_by_the_death_of_the_server_that_it_met() {
+    let broken = Broken::start(RedisShape::Single, 1).await;
+    let primary = broken.primary().await;
+    let (cut, kill) = (RedisAction::ReplicationCut { unread: false }, RedisAction::Kill);
+    broken.apply(cut).await.unwrap();
+    broken.stores.apply(FaultId(1), kill, RedisTarget::Primary).await.unwrap();
+    broken.heal(cut).await;
+    broken.stores.heal(FaultId(1), kill).await.unwrap();
+    assert!(!cli(&primary, &["ACL", "LIST"]).contains("-psync"));
+    until("replicas are let in", || cli(&primary, &["INFO", "replication"]).contains("state=online")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sentinels_fail_over_when_they_are_asked() {
     let broken = Broken::start(RedisShape::Sentinel, 1).await;
     let first = broken.primary().await;
