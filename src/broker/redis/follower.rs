@@ -92,6 +92,13 @@ struct Task {
     mean_bytes: u64,
 }
 
+/// When the server was asked for its term on this connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Greeted {
+    Now,
+    Before,
+}
+
 /// Why a task stops reading on a connection without trouble.
 enum Stop {
     /// The history has to be looked at again, on a new connection.
@@ -111,7 +118,8 @@ impl Task {
                 stopped = self.read(&mut backoff) => stopped,
             };
             match stopped {
-                Ok(Stop::Doubt) => {}
+                // So that a log which somebody else damaged costs a look now and then, and not a core.
+                Ok(Stop::Doubt) => tokio::time::sleep(READ_PAUSE).await,
                 Ok(Stop::Over) => return,
                 Err(trouble) => {
                     self.in_trouble = true;
@@ -131,7 +139,9 @@ impl Task {
     async fn read(&mut self, backoff: &mut crate::runtime::Backoff) -> Result<Stop, Trouble> {
         let shared = Arc::clone(&self.shared);
         let mut conn = shared.finder.open().await.map_err(Trouble::Broken)?;
-        self.settle(&mut conn).await?;
+        if !self.settle(&mut conn, Greeted::Now).await? {
+            return Ok(Stop::Doubt);
+        }
         backoff.reset();
         if std::mem::take(&mut self.in_trouble) && self.send(Page::default()).await.is_err() {
             return Ok(Stop::Over);
@@ -150,7 +160,9 @@ impl Task {
                     }
                     continue;
                 }
-                self.settle(&mut conn).await?;
+                if !self.settle(&mut conn, Greeted::Before).await? {
+                    return Ok(Stop::Doubt);
+                }
                 continue;
             }
             let few = raw.len() < RANGE_COUNT;
@@ -246,9 +258,15 @@ impl Task {
     }
 
     /// Makes sure that what comes next comes after what was read: the same history, or the one that went on from it.
-    async fn settle(&mut self, conn: &mut Conn) -> Result<(), Trouble> {
+    /// `false`: that takes a new connection.
+    async fn settle(&mut self, conn: &mut Conn, greeted: Greeted) -> Result<bool, Trouble> {
         for _ in 0..HISTORIES {
             let Some((meta, nearest)) = self.look(conn).await? else {
+                // What an old connection knows of the term may be out of date, and two nodes that each hold on to
+                // their own would end one history after the other.
+                if greeted == Greeted::Before {
+                    return Ok(false);
+                }
                 self.shared.begin(conn, Some(self.at.epoch)).await?;
                 continue;
             };
@@ -265,7 +283,7 @@ impl Task {
             let gap = meta.missing(self.at.position, nearest);
             self.remember(conn, gap).await?;
             self.gap = self.gap.or(gap);
-            return Ok(());
+            return Ok(true);
         }
         Err(Trouble::Broken(StoreError {
             operation: "follow the log",
@@ -307,14 +325,17 @@ impl Task {
         let (to, lost) = (sync.to, sync.is_lost());
         self.shared.counters.epochs.fetch_add(1, Ordering::Relaxed);
         if let Some(recent) = &mut self.recent {
-            let gone = recent.lose(to.position);
             if lost && self.shared.protections.repair {
                 let mut script = self.shared.scripts.cover.key(&self.shared.keys.meta);
-                script.arg(old.epoch.to_string()).arg(id(gone.after));
-                let _covered: String = conn
-                    .ask("say what comes back", Ask::Script(&script), self.shared.protections.response)
-                    .await?;
-                self.again.extend(gone.events);
+                script.arg(old.epoch.to_string()).arg(id(recent.reaches_back_to(to.position)));
+                let response = self.shared.protections.response;
+                let _covered: String =
+                    conn.ask("say what comes back", Ask::Script(&script), response).await?;
+            }
+            // From here on nothing may fail until all of it stands in `again`.
+            let gone = recent.lose(to.position);
+            if self.shared.protections.repair {
+                self.again.extend(gone);
             }
         }
         if self.shared.protections.read_back {

@@ -400,6 +400,12 @@ impl Line {
         Ok(self.conn(None).await?.term)
     }
 
+    /// What the connection knows of the term is out of date: it is opened again.
+    pub(super) fn renew(&self) {
+        let serial = self.conn.borrow().as_ref().map(|conn| conn.serial);
+        self.broken.send_replace(serial);
+    }
+
     /// Asks, and asks once more on a new connection where the first one turns out to be broken.
     pub(super) async fn ask<T: FromRedisValue>(
         &self,

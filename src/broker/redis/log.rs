@@ -245,6 +245,9 @@ impl Redis {
         // history for all of it.
         let mut conn = self.shared.finder.open().await?;
         self.shared.begin(&mut conn, Some(self.shared.epoch())).await.map_err(Trouble::error)?;
+        if conn.term != term {
+            self.shared.line.renew();
+        }
         self.shared.doubt.notify_one();
         self.look(at, count).await
     }

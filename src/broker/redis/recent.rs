@@ -24,15 +24,6 @@ struct Kept {
     mailbox: bool,
 }
 
-/// What a log lost that this node still has.
-#[derive(Debug)]
-pub(super) struct Lost {
-    /// The events in their order, each with its old place.
-    pub(super) events: Vec<(NewEvent, Origins)>,
-    /// Everything after this position of the old history is among them.
-    pub(super) after: Position,
-}
-
 impl Recent {
     /// Remembers nothing before this position.
     pub(super) fn new(before: Position) -> Self {
@@ -56,10 +47,16 @@ impl Recent {
         }
     }
 
-    /// The log ends after this position: takes out what came behind it.
-    pub(super) fn lose(&mut self, end: Position) -> Lost {
+    /// After which position everything is here that a log lost which ends at this one.
+    pub(super) fn reaches_back_to(&self, end: Position) -> Position {
+        self.before.max(end)
+    }
+
+    /// The log ends after this position: takes out what came behind it, in its order, each event with its old places.
+    pub(super) fn lose(&mut self, end: Position) -> Vec<(NewEvent, Origins)> {
         let kept = self.entries.partition_point(|kept| kept.entry.cursor.position <= end);
         let gone: Vec<Kept> = self.entries.drain(kept..).collect();
+        self.before = self.before.min(end);
         let events = gone.into_iter().map(|Kept { entry, mailbox }| {
             self.bytes -= entry.envelope.len();
             let Entry { cursor, message_id, address, event_type, envelope, origins } = entry;
@@ -67,9 +64,7 @@ impl Recent {
             self.lost.insert(message_id.clone(), origins.clone());
             (NewEvent { message_id, address, event_type, envelope, mailbox }, origins)
         });
-        let lost = Lost { events: events.collect(), after: self.before.max(end) };
-        self.before = self.before.min(end);
-        lost
+        events.collect()
     }
 }
 
@@ -106,25 +101,24 @@ mod tests {
     #[test]
     fn what_came_behind_the_end_is_lost_in_order_with_its_old_place() {
         let mut recent = remembering(5);
+        assert_eq!(recent.reaches_back_to(at(3)), at(3));
         let lost = recent.lose(at(3));
         let events: Vec<_> = lost
-            .events
             .iter()
             .map(|(event, origins)| {
                 (event.message_id.as_str(), event.mailbox, origins.places()[0].position.ms)
             })
             .collect();
         assert_eq!(events, [("m4", true, 4), ("m5", false, 5)]);
-        assert_eq!(lost.after, at(3));
-        assert_eq!(recent.lose(at(3)).events.len(), 0);
+        assert_eq!(recent.lose(at(3)).len(), 0);
     }
 
     #[test]
     fn a_log_that_lost_more_than_is_remembered_says_how_far_back_it_goes() {
         let mut recent = Recent::new(at(10));
         recent.note(&mut entry("m11", 11), false);
-        let lost = recent.lose(Position::ZERO);
-        assert_eq!((lost.events.len(), lost.after), (1, at(10)));
+        assert_eq!(recent.reaches_back_to(Position::ZERO), at(10));
+        assert_eq!(recent.lose(Position::ZERO).len(), 1);
     }
 
     #[test]

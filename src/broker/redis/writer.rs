@@ -182,7 +182,10 @@ impl Writer {
         Ok(self.conn.as_mut().expect("it was opened above"))
     }
 
+    /// On a new connection: what an old one knows of the term may be out of date, and two nodes that each hold on to
+    /// their own would end one history after the other.
     async fn begin(&mut self) -> Result<(), Trouble> {
+        self.conn = None;
         let shared = Arc::clone(&self.shared);
         let epoch = shared.begin(self.conn().await?, Some(shared.epoch())).await?;
         shared.set_epoch(epoch);

@@ -69,7 +69,12 @@ impl Subscriber {
     }
 
     /// Opens a stream and reads nothing of it.
+    ///
+    /// A node acknowledges a publish when the log has it, and reads it a moment later; a stream that began in between
+    /// would rightly get it live. So the node is asked first whether it has arrived; where it is not ready, the story
+    /// is about something else.
     pub(crate) async fn request(node: &Node, query: &str, headers: &[(&'static str, &str)]) -> Stream {
+        let _ready = node.get("/health/ready").await;
         let mut request = Request::new(node.url(&format!("/api/sse/stream?{query}")));
         for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
             request.headers.insert(*name, value.parse().unwrap());

@@ -42,3 +42,41 @@ async fn control_without_repair_an_empty_server_stays_empty() {
     assert!(outcome.lost >= 900, "{outcome:?}");
     assert!(outcome.losses >= 3, "all are told: {outcome:?}");
 }
+
+/// A master takes another replication id when the last replica has been gone for an hour: its term changes while
+/// connections stay open. Nodes that each held on to what they knew would end one history after the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_term_that_changes_under_open_connections_ends_one_history() {
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    let load = Load::start(&format!("redis://{}", server.address()), Protections::default()).await;
+    load.more(300).await;
+    assert!(server.cli(&["DEBUG", "CHANGE-REPL-ID"]).contains("OK"));
+    // Whatever opens a connection from now on learns of the new term.
+    server.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+    load.more(600).await;
+    let outcome = load.end().await;
+    outcome.assert_whole();
+    let epochs: u32 = server.cli(&["HGET", "{sse}:meta", "es"]).trim().parse().unwrap();
+    assert!((2..=3).contains(&epochs), "{epochs} histories: {outcome:?}");
+}
+
+/// As above, but nobody notices until somebody opens a connection: one node's line at first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_know_of_different_terms_come_to_agree() {
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    let url = format!("redis://{}", server.address());
+    let load = Load::start(&url, Protections::default()).await;
+    load.more(300).await;
+    assert!(server.cli(&["DEBUG", "CHANGE-REPL-ID"]).contains("OK"));
+    // A node that comes now is the first to know.
+    let tasks = crate::runtime::Tasks::new();
+    let late = super::load::open(&url, Protections::default(), &tasks).await;
+    late.append(super::load::event("late")).await.unwrap();
+    load.more(1_000).await;
+    let outcome = load.end().await;
+    outcome.assert_whole();
+    let epochs: u32 = server.cli(&["HGET", "{sse}:meta", "es"]).trim().parse().unwrap();
+    assert_eq!(epochs, 2, "{outcome:?}");
+    tasks.token().cancel();
+    assert_eq!(tasks.join(std::time::Duration::from_secs(60)).await, Ok(()));
+}
