@@ -2,6 +2,7 @@
 //! server for new entries. Every connection begins with the question whether the history still holds. Read
 //! [`Task::run`] first, then [`Task::settle`].
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,7 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::entry::{Raw, id, position, stored};
 use super::history::{End, FIELDS, Meta, Way};
-use super::limits::{BLOCK, BLOCK_GRACE, HISTORIES, PACED_BELOW, PAGES, PRELOAD, RANGE_COUNT, READ_PAUSE};
+use super::limits::{
+    ANSWER_BYTES, BLOCK, BLOCK_GRACE, HISTORIES, OLDEST_COUNT, PACED_BELOW, PAGES, PRELOAD, RANGE_COUNT,
+    READ_PAUSE,
+};
 use super::link::{Ask, Conn, Trouble, backoff};
 use super::log::{Shared, fitting};
 use super::recent::Recent;
@@ -68,7 +72,8 @@ pub(super) fn start(shared: &Arc<Shared>, after: Cursor, tasks: &Tasks) -> Follo
         sync: None,
         gap: None,
         in_trouble: false,
-        mean_bytes: 1,
+        mean_bytes: ANSWER_BYTES / RANGE_COUNT as u64,
+        settled_to: after.position,
     };
     Follower { pages, task: Some(Box::new((task, tasks.clone()))), rest: Page::default() }
 }
@@ -88,8 +93,11 @@ struct Task {
     sync: Option<Synced>,
     gap: Option<Missing>,
     in_trouble: bool,
-    /// Bytes of an entry, lately.
+    /// Bytes of an entry, lately; a guess at first.
     mean_bytes: u64,
+    /// Up to here the log was looked at as a whole: what stands there belongs to the history that is followed, whatever
+    /// histories began in between.
+    settled_to: Position,
 }
 
 /// When the server was asked for its term on this connection.
@@ -123,6 +131,8 @@ impl Task {
                 Ok(Stop::Over) => return,
                 Err(trouble) => {
                     self.in_trouble = true;
+                    // It may have been too much for one answer.
+                    self.mean_bytes = self.mean_bytes.saturating_mul(2);
                     // Where pages wait to be taken, the node does not need to hear of it now.
                     let _full = self.pages.try_send(Err(trouble.error()));
                     let wait = backoff.next_wait(&mut rand::rng());
@@ -217,7 +227,8 @@ impl Task {
                 self.read_up_to = position(&raw.0).unwrap_or(self.read_up_to);
                 continue;
             };
-            let other = stored.begins.is_some_and(|epoch| epoch != self.at.epoch);
+            let other = stored.position > self.settled_to
+                && stored.begins.is_some_and(|epoch| epoch != self.at.epoch);
             if other || stored.before < self.at.position {
                 self.read_up_to = self.at.position;
                 if !page.entries.is_empty()
@@ -275,11 +286,19 @@ impl Task {
                 continue;
             }
             self.shared.set_epoch(meta.epoch);
-            if !self.again.is_empty() && !append_again(&self.shared, conn, self.at.epoch, &self.again).await?
-            {
-                continue;
+            self.settled_to = meta.newest;
+            self.read_back();
+            if !self.again.is_empty() {
+                match append_again(&self.shared, conn, self.at.epoch, &self.again).await {
+                    Ok(true) => self.note_repair(),
+                    Ok(false) => continue,
+                    // What is there can be read all the same; the next look tries again.
+                    Err(Trouble::Refused(error)) => {
+                        tracing::warn!(%error, events = self.again.len(), "what was lost cannot be appended again yet");
+                    }
+                    Err(trouble) => return Err(trouble),
+                }
             }
-            self.note_repair();
             let gap = meta.missing(self.at.position, nearest);
             self.remember(conn, gap).await?;
             self.gap = self.gap.or(gap);
@@ -299,7 +318,7 @@ impl Task {
         let mut all = redis::pipe();
         all.atomic();
         all.cmd("HMGET").arg(&keys.meta).arg(&FIELDS);
-        all.cmd("XRANGE").arg(&keys.log).arg("-").arg("+").arg("COUNT").arg(4);
+        all.cmd("XRANGE").arg(&keys.log).arg("-").arg("+").arg("COUNT").arg(OLDEST_COUNT);
         all.cmd("XREVRANGE").arg(&keys.log).arg(id(self.at.position)).arg("-").arg("COUNT").arg(1);
         let (fields, oldest, nearest): (Vec<Option<String>>, Vec<Raw>, Vec<Raw>) =
             conn.ask("look at the log", Ask::Pipeline(&all), self.shared.protections.response).await?;
@@ -320,7 +339,6 @@ impl Task {
             self.gap = Some(gap);
             return Ok(());
         };
-        let first = ended[0].position;
         let sync = Synced::new(old, ended.into(), meta.epoch);
         let (to, lost) = (sync.to, sync.is_lost());
         self.shared.counters.epochs.fetch_add(1, Ordering::Relaxed);
@@ -333,20 +351,12 @@ impl Task {
                     conn.ask("say what comes back", Ask::Script(&script), response).await?;
             }
             // From here on nothing may fail until all of it stands in `again`.
-            let gone = recent.lose(to.position);
+            let gone = recent.lose(&sync.ended);
             if self.shared.protections.repair {
                 self.again.extend(gone);
             }
         }
-        if self.shared.protections.read_back {
-            let known: std::collections::HashSet<_> =
-                self.again.iter().map(|(event, _)| event.message_id.clone()).collect();
-            let unread = self.shared.unread.lost(to, old, first);
-            let unread: Vec<_> =
-                unread.into_iter().filter(|(event, _)| !known.contains(&event.message_id)).collect();
-            self.shared.counters.republished.fetch_add(unread.len() as u64, Ordering::Relaxed);
-            self.again.extend(unread);
-        }
+        self.shared.unread.go_over(&sync.ended, meta.epoch);
         tracing::warn!(
             old = %old,
             new = %to,
@@ -363,6 +373,19 @@ impl Task {
         });
         self.go_to(to);
         Ok(())
+    }
+
+    /// Whatever was acknowledged in another history and is not left in this one was lost, whenever that comes to light:
+    /// a master that was deposed may have acknowledged it after the others had gone over.
+    fn read_back(&mut self) {
+        let lost = self.shared.unread.lost(self.at);
+        if !self.shared.protections.read_back {
+            return;
+        }
+        let known: HashSet<_> = self.again.iter().map(|(event, _)| event.message_id.clone()).collect();
+        let lost: Vec<_> = lost.into_iter().filter(|(event, _)| !known.contains(&event.message_id)).collect();
+        self.shared.counters.republished.fetch_add(lost.len() as u64, Ordering::Relaxed);
+        self.again.extend(lost);
     }
 
     fn go_to(&mut self, cursor: Cursor) {

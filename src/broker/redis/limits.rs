@@ -36,8 +36,17 @@ pub(super) const BATCH_EVENTS: usize = 64;
 pub(super) const BATCH_BYTES: usize = 256 * 1024;
 /// A publish that could not be written for this long is given up: a failover takes 2 to 5 s.
 pub(super) const PUBLISH_PATIENCE: Duration = Duration::from_secs(8);
-/// How long a replica may take to confirm (`--durability replicated`), and the disk (`fsync`).
+/// How long a replica may take to confirm (`--durability replicated`).
 pub(super) const WAIT: Duration = Duration::from_millis(300);
+/// How long the disk may take (`fsync`). With `appendfsync everysec` it gets what was written once a second, and up to
+/// a second later where it is slow; nothing forces it.
+pub(super) const WAIT_FSYNC: Duration = Duration::from_millis(2_500);
+/// Entries at the front that are looked at for the oldest of our own: marks of probes may stand there.
+pub(super) const OLDEST_COUNT: usize = 16;
+/// Messages of a mailbox that are read at once: with the largest events 4 MiB.
+pub(super) const MAIL_COUNT: usize = 64;
+/// A mailbox that changes while it is being read is read again this often.
+pub(super) const MAIL_TRIES: usize = 5;
 /// How long the end of the process waits for what is still to be written.
 pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 /// Entries that a node remembers to repair a history that lost its tail.

@@ -61,8 +61,11 @@ pub(super) fn trouble(operation: &'static str, place: &str, error: &RedisError) 
         "BUSYKEY",
     ];
     let cause = StoreError { operation, place: place.to_owned(), cause: error.to_string() };
+    // Before Redis 7, what a script came upon stands in the text of an ERR.
+    let is_deposed =
+        ["READONLY", "MOVED", "LOADING", "MASTERDOWN"].iter().any(|word| cause.cause.contains(word));
     match error.code() {
-        Some(code) if HARMLESS.contains(&code) => Trouble::Refused(cause),
+        Some(code) if HARMLESS.contains(&code) && !is_deposed => Trouble::Refused(cause),
         _ => Trouble::Broken(cause),
     }
 }
@@ -177,7 +180,7 @@ impl Finder {
             Topology::Sentinel { sentinels, master } => {
                 let mut ask = cmd("SENTINEL");
                 ask.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
-                let mut found = Vec::new();
+                let mut found: Vec<(Server, usize)> = Vec::new();
                 let mut last = self.error("ask the sentinels", "none of them knows the master");
                 // All at once: one that hangs must not delay those that know.
                 let answers =
@@ -186,15 +189,22 @@ impl Finder {
                     match answer {
                         Ok(Some((host, port))) => {
                             let server = Server { host, port };
-                            if !found.contains(&server) {
-                                found.push(server);
+                            match found.iter_mut().find(|(known, _)| *known == server) {
+                                Some((_, votes)) => *votes += 1,
+                                None => found.push((server, 1)),
                             }
                         }
                         Ok(None) => {}
                         Err(error) => last = error,
                     }
                 }
-                if found.is_empty() { Err(last) } else { Ok(found) }
+                // A sentinel that is cut off goes on to name the master that it knew.
+                found.sort_by_key(|(_, votes)| std::cmp::Reverse(*votes));
+                if found.is_empty() {
+                    Err(last)
+                } else {
+                    Ok(found.into_iter().map(|(server, _)| server).collect())
+                }
             }
             Topology::Cluster { seeds } => self.owner(seeds).await.map(|server| vec![server]),
         }
@@ -403,7 +413,30 @@ impl Line {
     /// What the connection knows of the term is out of date: it is opened again.
     pub(super) fn renew(&self) {
         let serial = self.conn.borrow().as_ref().map(|conn| conn.serial);
-        self.broken.send_replace(serial);
+        self.note_broken(serial);
+    }
+
+    /// Only ever a newer one: a late report of an old connection must not hide that of the present one.
+    fn note_broken(&self, serial: Option<u64>) {
+        self.broken.send_if_modified(|broken| {
+            let is_newer = serial > *broken;
+            *broken = serial.max(*broken);
+            is_newer
+        });
+    }
+
+    /// Asks once: for what must not be carried out twice.
+    pub(super) async fn ask_once<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        ask: Ask<'_>,
+    ) -> Result<T, StoreError> {
+        let mut conn = self.conn(None).await?;
+        let answer = conn.ask(operation, ask, self.response).await;
+        if answer.as_ref().is_err_and(Trouble::is_broken) {
+            self.note_broken(Some(conn.serial));
+        }
+        answer.map_err(Trouble::error)
     }
 
     /// Asks, and asks once more on a new connection where the first one turns out to be broken.
@@ -420,11 +453,11 @@ impl Line {
         if !trouble.is_broken() {
             return Err(trouble.error());
         }
-        self.broken.send_replace(Some(conn.serial));
+        self.note_broken(Some(conn.serial));
         let Ok(mut other) = self.conn(Some(conn.serial)).await else { return Err(trouble.error()) };
         let answer = other.ask(operation, ask, self.response).await;
         if answer.as_ref().is_err_and(Trouble::is_broken) {
-            self.broken.send_replace(Some(other.serial));
+            self.note_broken(Some(other.serial));
         }
         answer.map_err(Trouble::error)
     }

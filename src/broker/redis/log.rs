@@ -1,6 +1,7 @@
 //! The log as the broker's contract describes it: asks the server what can be read, and the one writer for what is
 //! published. Read [`Redis`] first.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,8 @@ use super::follower::{self, Follower};
 use super::history::{End, FIELDS, Meta, Way};
 use super::keys::Keys;
 use super::limits::{
-    ANSWER_BYTES, Protections, RANGE_COUNT, RANGE_COUNT_MIN, READ_COUNT, REPAIR_LOOK, REPAIR_WAIT,
+    ANSWER_BYTES, HISTORIES, OLDEST_COUNT, Protections, RANGE_COUNT, RANGE_COUNT_MIN, READ_COUNT,
+    REPAIR_LOOK, REPAIR_WAIT,
 };
 use super::link::{Ask, Conn, Finder, Line, Trouble};
 use super::probe::Probes;
@@ -61,6 +63,9 @@ pub(super) struct Shared {
     pub(super) probes: Probes,
     /// The history that this process lives in, as far as it knows.
     epoch: Mutex<Epoch>,
+    /// Since when somebody has asked who brings back what these histories lost: a crowd that comes back waits together,
+    /// and not one after the other.
+    asked: Mutex<VecDeque<(Epoch, Instant)>>,
     parcels: mpsc::Sender<Parcel>,
     pub(super) tasks: Tasks,
 }
@@ -83,6 +88,19 @@ impl Shared {
 
     pub(super) fn set_epoch(&self, epoch: Epoch) {
         *self.epoch.lock().unwrap_or_else(PoisonError::into_inner) = epoch;
+    }
+
+    fn asked_since(&self, epoch: Epoch) -> Instant {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, since)) = asked.iter().find(|(known, _)| *known == epoch) {
+            return *since;
+        }
+        if asked.len() == HISTORIES {
+            asked.pop_front();
+        }
+        let now = Instant::now();
+        asked.push_back((epoch, now));
+        now
     }
 
     /// Closes the history of a server that ruled before, if nobody did it yet; returns the epoch that holds.
@@ -161,6 +179,7 @@ impl Redis {
             counters: Counters::default(),
             probes: Probes::default(),
             epoch: Mutex::new(Epoch::from_random(0)),
+            asked: Mutex::default(),
             parcels,
             tasks: tasks.clone(),
         });
@@ -213,7 +232,7 @@ impl Redis {
         let mut all = redis::pipe();
         all.atomic();
         all.cmd("HMGET").arg(&keys.meta).arg(&FIELDS);
-        all.cmd("XRANGE").arg(&keys.log).arg("-").arg("+").arg("COUNT").arg(4);
+        all.cmd("XRANGE").arg(&keys.log).arg("-").arg("+").arg("COUNT").arg(OLDEST_COUNT);
         all.cmd("XREVRANGE").arg(&keys.log).arg(id(at)).arg("-").arg("COUNT").arg(1);
         let behind = format!("({}", id(at));
         if at == (Position { ms: u64::MAX, seq: u64::MAX }) {
@@ -305,8 +324,8 @@ impl Redis {
                 return Ok(());
             }
             let more = self.look(at, wanted).await?;
-            if more.meta.epoch != epoch {
-                // The history ended meanwhile. What was read is right; the next read is told.
+            if more.meta.epoch != epoch || more.meta.missing(at, more.nearest).is_some() {
+                // The history ended meanwhile, or was trimmed. What was read is right; the next read is told.
                 return Ok(());
             }
             raw = more.after;
@@ -324,13 +343,16 @@ impl Redis {
             way.go(self.end_of(epoch).await?);
         }
         let Some(ended) = way.ended() else { return Ok((None, Some(meta.unknown_epoch()))) };
-        let first = ended[0].position;
         let sync = Synced::new(from, ended.into(), meta.epoch);
-        let whole = match self.covered(from.epoch, sync.is_lost()).await? {
-            // More may be gone than any node remembers: then also those are concerned who had not come so far.
-            Some(after) => after <= first || from.position >= after,
-            None => !sync.is_lost(),
-        };
+        let mut whole = true;
+        for (stood, end) in sync.passed().zip(sync.ended.iter()) {
+            let lost_here = stood.position > end.position;
+            whole &= match self.covered(end.epoch, lost_here).await? {
+                // More may be gone than any node remembers: then also those are concerned who had not come so far.
+                Some(after) => after <= end.position || stood.position >= after,
+                None => !lost_here,
+            };
+        }
         let gap = Missing { reason: GapReason::Rollback, resumed_after: sync.to, missed: None };
         Ok((Some(sync), (!whole).then_some(gap)))
     }
@@ -348,7 +370,7 @@ impl Redis {
     async fn covered(&self, epoch: Epoch, wait: bool) -> Result<Option<Position>, StoreError> {
         let mut get = redis::cmd("HGET");
         get.arg(&self.shared.keys.meta).arg(format!("cov:{epoch}"));
-        let deadline = Instant::now() + REPAIR_WAIT;
+        let deadline = self.shared.asked_since(epoch) + REPAIR_WAIT;
         loop {
             let covered: Option<String> =
                 self.shared.line.ask("read what comes back", Ask::Command(&get)).await?;

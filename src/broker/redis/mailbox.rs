@@ -2,26 +2,63 @@
 //! in the same step as the log, emptied by `lua/confirm.lua`.
 
 use super::entry::{mail, position};
+use super::limits::{MAIL_COUNT, MAIL_TRIES};
 use super::link::Ask;
 use super::log::{Redis, millis, unix_ms};
 use crate::broker::{Mailbox, StoreError};
 use crate::protocol::{Address, Position};
 
+/// A mailbox as the server tells it.
+struct Messages {
+    epoch: Option<String>,
+    newest: Option<String>,
+    messages: Vec<Vec<u8>>,
+    over: Option<u64>,
+}
+
 impl Redis {
+    /// All messages of a mailbox, in pieces that an answer can bring in time. `None`: it changed at its old end
+    /// meanwhile, so that a piece may be missing.
+    async fn messages(&self, owner: &Address) -> Result<Option<Messages>, StoreError> {
+        let keys = &self.shared.keys;
+        let [list, state] = keys.mailbox(owner);
+        let mut messages: Vec<Vec<u8>> = Vec::new();
+        loop {
+            let from = messages.len();
+            let mut all = redis::pipe();
+            all.atomic();
+            all.cmd("HMGET").arg(&keys.meta).arg("e").arg("newest");
+            all.cmd("LINDEX").arg(&list).arg(0);
+            all.cmd("LRANGE").arg(&list).arg(from).arg(from + MAIL_COUNT - 1);
+            all.cmd("HGET").arg(&state).arg("over");
+            type Piece = (Vec<Option<String>>, Option<Vec<u8>>, Vec<Vec<u8>>, Option<u64>);
+            let (meta, oldest, piece, over): Piece =
+                self.shared.line.ask("read a mailbox", Ask::Pipeline(&all)).await?;
+            if from > 0 && oldest.as_ref() != messages.first() {
+                return Ok(None);
+            }
+            let is_last = piece.len() < MAIL_COUNT;
+            messages.extend(piece);
+            if is_last {
+                let [epoch, newest] = <[_; 2]>::try_from(meta).unwrap_or_default();
+                return Ok(Some(Messages { epoch, newest, messages, over }));
+            }
+        }
+    }
+
     pub(in crate::broker) async fn mailbox(&self, owner: &Address) -> Result<Mailbox, StoreError> {
         if !owner.has_mailbox() {
             return Ok(Mailbox::default());
         }
-        let keys = &self.shared.keys;
-        let [list, state] = keys.mailbox(owner);
-        let mut all = redis::pipe();
-        all.atomic();
-        all.cmd("HGET").arg(&keys.meta).arg("e");
-        all.cmd("HGET").arg(&keys.meta).arg("newest");
-        all.cmd("LRANGE").arg(list).arg(0).arg(-1);
-        all.cmd("HGET").arg(state).arg("over");
-        let (epoch, newest, messages, over): (Option<String>, Option<String>, Vec<Vec<u8>>, Option<u64>) =
-            self.shared.line.ask("read a mailbox", Ask::Pipeline(&all)).await?;
+        let mut messages = None;
+        for _ in 0..MAIL_TRIES {
+            messages = self.messages(owner).await?;
+            if messages.is_some() {
+                break;
+            }
+        }
+        let changing = || self.shared.error("read a mailbox", "it was emptied faster than it could be read");
+        let Messages { epoch, newest, messages, over } = messages.ok_or_else(changing)?;
         let Some(epoch) = epoch.and_then(|epoch| epoch.parse().ok()) else { return Ok(Mailbox::default()) };
         let mut entries: Vec<_> = messages.iter().filter_map(|message| mail(owner, epoch, message)).collect();
         // What is too old counts as dropped, though the next sweep has yet to drop it.

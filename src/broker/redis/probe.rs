@@ -1,5 +1,5 @@
 //! Proof that the log can be written and followed: a mark goes into the stream, and the follower sees it. It is no entry
-//! of the log, no reader gets it, and it is taken out again. Read [`Probes::run`] first.
+//! of the log, no reader gets it, and it is taken out again, by the sweeper if not by whoever sent it. Read [`Probes::run`] first.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -56,7 +56,7 @@ impl Probes {
         self.lock().waiting.insert(mark.name.clone(), arrive);
         let mut add = redis::cmd("XADD");
         add.arg(&shared.keys.log).arg("*").arg(FIELD).arg(&mark.name);
-        let id: String = shared.line.ask("probe", Ask::Command(&add)).await?;
+        let id: String = shared.line.ask_once("probe", Ask::Command(&add)).await?;
         let came_back =
             !shared.unread.is_watched() || matches!(tokio::time::timeout(PROBE, arrived).await, Ok(Ok(())));
         let mut remove = redis::cmd("XDEL");

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::limits::{RECENT_BYTES, RECENT_ENTRIES};
 use crate::broker::{Entry, NewEvent, Origins};
-use crate::protocol::{MessageId, Position};
+use crate::protocol::{Cursor, MessageId, Position};
 
 /// The newest entries that a node has read.
 #[derive(Debug)]
@@ -52,15 +52,20 @@ impl Recent {
         self.before.max(end)
     }
 
-    /// The log ends after this position: takes out what came behind it, in its order, each event with its old places.
-    pub(super) fn lose(&mut self, end: Position) -> Vec<(NewEvent, Origins)> {
+    /// These histories have ended, each at its position: takes out what is left of none of them, in its order, each event
+    /// with its old places. The last of these is the one in the history that lost it: whoever had it in an older one
+    /// knows that it had it in this one too.
+    pub(super) fn lose(&mut self, ended: &[Cursor]) -> Vec<(NewEvent, Origins)> {
+        let Some(end) = ended.iter().map(|end| end.position).min() else { return Vec::new() };
         let kept = self.entries.partition_point(|kept| kept.entry.cursor.position <= end);
         let gone: Vec<Kept> = self.entries.drain(kept..).collect();
         self.before = self.before.min(end);
         let events = gone.into_iter().map(|Kept { entry, mailbox }| {
             self.bytes -= entry.envelope.len();
             let Entry { cursor, message_id, address, event_type, envelope, origins } = entry;
-            let origins = origins.with(cursor);
+            let lost_in = ended.iter().find(|end| cursor.position > end.position);
+            let epoch = lost_in.map_or(cursor.epoch, |end| end.epoch);
+            let origins = origins.with(Cursor::new(epoch, cursor.position));
             self.lost.insert(message_id.clone(), origins.clone());
             (NewEvent { message_id, address, event_type, envelope, mailbox }, origins)
         });
@@ -73,10 +78,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::protocol::{Address, Cursor, Epoch, EventType};
+    use crate::protocol::{Address, Epoch, EventType};
 
     fn at(ms: u64) -> Position {
         Position { ms, seq: 0 }
+    }
+
+    fn end(ms: u64) -> Cursor {
+        Cursor::new(Epoch::from_random(1), at(ms))
     }
 
     fn entry(id: &str, ms: u64) -> Entry {
@@ -102,7 +111,7 @@ mod tests {
     fn what_came_behind_the_end_is_lost_in_order_with_its_old_place() {
         let mut recent = remembering(5);
         assert_eq!(recent.reaches_back_to(at(3)), at(3));
-        let lost = recent.lose(at(3));
+        let lost = recent.lose(&[end(3)]);
         let events: Vec<_> = lost
             .iter()
             .map(|(event, origins)| {
@@ -110,7 +119,19 @@ mod tests {
             })
             .collect();
         assert_eq!(events, [("m4", true, 4), ("m5", false, 5)]);
-        assert_eq!(recent.lose(at(3)).len(), 0);
+        assert_eq!(recent.lose(&[end(3)]).len(), 0);
+    }
+
+    /// A client that came in the second history has had nothing of the first; what it must be spared stood in the second.
+    #[test]
+    fn the_old_place_is_in_the_history_that_lost_it() {
+        let mut recent = remembering(5);
+        let (second, third) =
+            (Cursor::new(Epoch::from_random(2), at(2)), Cursor::new(Epoch::from_random(3), at(9)));
+        let lost = recent.lose(&[end(4), second, third]);
+        let places: Vec<_> = lost.iter().map(|(_, origins)| origins.places()[0]).collect();
+        let stood = |epoch, ms| Cursor::new(Epoch::from_random(epoch), at(ms));
+        assert_eq!(places, [stood(2, 3), stood(2, 4), stood(1, 5)]);
     }
 
     #[test]
@@ -118,13 +139,13 @@ mod tests {
         let mut recent = Recent::new(at(10));
         recent.note(&mut entry("m11", 11), false);
         assert_eq!(recent.reaches_back_to(Position::ZERO), at(10));
-        assert_eq!(recent.lose(Position::ZERO).len(), 1);
+        assert_eq!(recent.lose(&[end(0)]).len(), 1);
     }
 
     #[test]
     fn a_lost_message_that_comes_again_is_told_its_old_place_once() {
         let mut recent = remembering(2);
-        recent.lose(at(1));
+        recent.lose(&[end(1)]);
         let mut again = entry("m2", 9);
         recent.note(&mut again, false);
         assert_eq!(again.origins.places()[0].position, at(2));

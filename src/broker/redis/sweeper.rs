@@ -21,7 +21,11 @@ pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken) {
             () = token.cancelled() => return,
             _ = interval.tick() => {}
         }
-        if let Err(error) = sweep(&shared).await {
+        let swept = tokio::select! {
+            () = token.cancelled() => return,
+            swept = sweep(&shared) => swept,
+        };
+        if let Err(error) = swept {
             // Whoever reads or writes tells it louder; the next sweep goes on where this one ended.
             tracing::debug!(%error, "the log could not be swept");
         }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::limits::UNREAD;
 use crate::broker::{NewEvent, Origins};
-use crate::protocol::{Cursor, MessageId, Position};
+use crate::protocol::{Cursor, Epoch, MessageId};
 
 /// What was sent and not read back.
 #[derive(Debug, Default)]
@@ -88,14 +88,28 @@ impl Unread {
         }
     }
 
-    /// What was acknowledged in a history other than the present one, and is not in the part of it that is left.
-    pub(super) fn lost(&self, present: Cursor, old: Cursor, end: Position) -> Vec<(NewEvent, Origins)> {
-        let inner = self.lock();
-        let lost = |at: &Cursor| at.epoch != present.epoch && (at.epoch != old.epoch || at.position > end);
+    /// These histories have ended, and this one is the present: what is left of what was acknowledged stands there now.
+    pub(super) fn go_over(&self, ended: &[Cursor], present: Epoch) {
+        for sent in self.lock().sent.values_mut() {
+            let Some(at) = &mut sent.acknowledged else { continue };
+            let Some(index) = ended.iter().position(|end| end.epoch == at.epoch) else { continue };
+            if ended[index..].iter().all(|end| at.position <= end.position) {
+                at.epoch = present;
+            }
+        }
+    }
+
+    /// What was acknowledged in another history than that of the follower, and is not left in it. What the follower has
+    /// passed was read, also where it was sent once more after that.
+    pub(super) fn lost(&self, follower: Cursor) -> Vec<(NewEvent, Origins)> {
+        let mut inner = self.lock();
+        let passed = |at: Cursor| at.epoch == follower.epoch && at.position <= follower.position;
+        inner.sent.retain(|_, sent| sent.acknowledged.is_none_or(|at| !passed(at)));
+        let foreign = |at: &Cursor| at.epoch != follower.epoch;
         let mut lost: Vec<_> = inner
             .sent
             .values()
-            .filter_map(|sent| Some((sent.acknowledged.filter(lost)?, &sent.event)))
+            .filter_map(|sent| Some((sent.acknowledged.filter(foreign)?, &sent.event)))
             .collect();
         lost.sort_by_key(|(at, _)| at.position);
         lost.into_iter().map(|(at, event)| (event.clone(), Origins::default().with(at))).collect()
@@ -113,7 +127,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::protocol::{Address, Epoch, EventType};
+    use crate::protocol::{Address, EventType, Position};
 
     fn event(id: &str) -> NewEvent {
         NewEvent {
@@ -129,8 +143,10 @@ mod tests {
         Cursor::new(Epoch::from_random(epoch), Position { ms, seq: 0 })
     }
 
+    /// After the first history has ended at 5, as seen by a follower that has read up to there.
     fn lost(unread: &Unread) -> Vec<String> {
-        let lost = unread.lost(at(2, 5), at(1, 9), Position { ms: 5, seq: 0 });
+        unread.go_over(&[at(1, 5)], Epoch::from_random(2));
+        let lost = unread.lost(at(2, 5));
         lost.into_iter().map(|(event, _)| event.message_id.to_string()).collect()
     }
 
@@ -149,6 +165,22 @@ mod tests {
         says("known", at(1, 8), true);
         unread.done(&event("read").message_id);
         assert_eq!(lost(&unread), ["late"]);
+        // It was lost until it is read back, and nothing else is watched that the follower has passed.
+        assert_eq!((lost(&unread), unread.len()), (vec!["late".to_owned()], 3));
+    }
+
+    /// Sent, read, sent again for want of an answer, acknowledged: nobody will read it once more.
+    #[test]
+    fn what_the_follower_has_passed_is_not_lost_later() {
+        let unread = Unread::default();
+        unread.watch();
+        let ghost = event("ghost");
+        unread.sending(&ghost);
+        unread.done(&ghost.message_id);
+        unread.sending(&ghost);
+        unread.acknowledged(&ghost.message_id, at(2, 3), false);
+        assert_eq!(lost(&unread), Vec::<String>::new());
+        assert_eq!(unread.len(), 0);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::entry::position;
-use super::limits::{BATCH_BYTES, BATCH_EVENTS, CLOSE_PATIENCE, PUBLISH_PATIENCE, WAIT};
+use super::limits::{BATCH_BYTES, BATCH_EVENTS, CLOSE_PATIENCE, PUBLISH_PATIENCE, WAIT, WAIT_FSYNC};
 use super::link::{Ask, Conn, Trouble, backoff};
 use super::log::{Shared, unix_ms};
 use crate::broker::{AppendError, Appended, Durability, NewEvent, Origins, StoreError};
@@ -65,7 +65,7 @@ enum Sent {
     /// The server began to rule after the last look.
     NewTerm,
     /// Another history holds.
-    NewEpoch(Epoch),
+    NewEpoch,
 }
 
 impl std::fmt::Debug for Shared {
@@ -118,12 +118,8 @@ impl Writer {
             }
             match self.send(&mut batch).await {
                 Ok(Sent::Kept(kept)) => return self.answer(batch, kept).await,
-                Ok(Sent::NewEpoch(epoch)) => {
-                    self.shared.set_epoch(epoch);
-                    self.shared.doubt.notify_one();
-                    continue;
-                }
-                Ok(Sent::NewTerm) => match self.begin().await {
+                // Also where another history holds: a master that was deposed while nothing was sent to it says the same.
+                Ok(Sent::NewTerm | Sent::NewEpoch) => match self.begin().await {
                     Ok(()) => continue,
                     Err(trouble) => last = self.note(trouble),
                 },
@@ -228,17 +224,18 @@ impl Writer {
 
     /// Waits for what an acknowledgement promises.
     async fn make_safe(&mut self) -> Result<(), StoreError> {
-        let wait = u64::try_from(WAIT.as_millis()).unwrap_or(u64::MAX);
+        let wait = if self.shared.durability == Durability::Fsync { WAIT_FSYNC } else { WAIT };
+        let wait_ms = millis(wait);
         let (mut command, promised) = match self.shared.durability {
             Durability::Accepted => return Ok(()),
             Durability::Replicated => (redis::cmd("WAIT"), "a replica"),
             Durability::Fsync => (redis::cmd("WAITAOF"), "the disk"),
         };
-        command.arg(1).arg(if self.shared.durability == Durability::Fsync { 0 } else { wait });
+        command.arg(1).arg(if self.shared.durability == Durability::Fsync { 0 } else { wait_ms });
         if self.shared.durability == Durability::Fsync {
-            command.arg(wait);
+            command.arg(wait_ms);
         }
-        let patience = WAIT + self.shared.protections.response;
+        let patience = wait + self.shared.protections.response;
         let conn = self.conn().await.map_err(Trouble::error)?;
         let place = conn.place.to_string();
         let answer: Result<redis::Value, _> =
@@ -255,7 +252,7 @@ impl Writer {
         if confirmed >= 1 {
             return Ok(());
         }
-        let cause = format!("{promised} did not confirm within {}", humantime::format_duration(WAIT));
+        let cause = format!("{promised} did not confirm within {}", humantime::format_duration(wait));
         Err(StoreError { operation: "append", place, cause })
     }
 }
@@ -326,10 +323,7 @@ fn understand(shared: &Shared, conn: &Conn, epoch: Epoch, answer: &[String]) -> 
             kept.collect::<Option<Vec<_>>>().map(Sent::Kept).ok_or_else(damaged)
         }
         Some("TERM") => Ok(Sent::NewTerm),
-        Some("EPOCH") => {
-            let epoch = answer.get(1).and_then(|epoch| epoch.parse().ok()).ok_or_else(damaged)?;
-            Ok(Sent::NewEpoch(epoch))
-        }
+        Some("EPOCH") => Ok(Sent::NewEpoch),
         _ => Err(damaged()),
     }
 }
@@ -355,7 +349,7 @@ pub(super) async fn append_again(
             conn.ask("append again", Ask::Script(&script), shared.protections.response).await?;
         match understand(shared, conn, epoch, &answer)? {
             Sent::Kept(_) => rest = behind,
-            Sent::NewTerm | Sent::NewEpoch(_) => return Ok(false),
+            Sent::NewTerm | Sent::NewEpoch => return Ok(false),
         }
     }
     Ok(true)

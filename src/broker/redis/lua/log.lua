@@ -40,7 +40,7 @@ local function trim_bytes(log, bytes, max_bytes)
   -- All that was ever appended fits: no need to look at what is kept.
   if bytes <= max_bytes then return 0 end
   local first
-  for _, entry in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', 4)) do
+  for _, entry in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', 16)) do
     local map = fields(entry)
     if map.c then first = map; break end
   end

@@ -3,6 +3,12 @@
 -- KEYS: log, meta. ARGV: milliseconds that an entry stays, max events, max bytes.
 local log, meta = KEYS[1], KEYS[2]
 local known = redis.call('HMGET', meta, 'newest', 'bytes')
+-- Marks of probes that nobody took out again would hide the oldest entry behind them.
+for _, entry in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', 64)) do
+  local map = fields(entry)
+  if map.c then break end
+  if map.probe and parts(entry[1]) < now_ms() - 10000 then redis.call('XDEL', log, entry[1]) end
+end
 -- The log's time: the clock's, but never before the newest position.
 local newest = parts(known[1] or '0-0')
 local limit = math.max(now_ms(), newest) - tonumber(ARGV[1])

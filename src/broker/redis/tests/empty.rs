@@ -43,6 +43,38 @@ async fn control_without_repair_an_empty_server_stays_empty() {
     assert!(outcome.losses >= 3, "all are told: {outcome:?}");
 }
 
+/// Found by a review: a follower that went over two histories at once stood before the first entry of the one between
+/// them, and took that for the beginning of another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_was_away_for_two_histories_reads_on() {
+    let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let tasks = crate::runtime::Tasks::new();
+    let log =
+        super::load::open(&format!("redis://{}", server.address()), Protections::default(), &tasks).await;
+    log.append(super::load::event("m0")).await.unwrap();
+    // It begins with the first question, and so is away until then.
+    let mut follower = log.follow(log.bounds().await.unwrap().start_cursor());
+    for id in ["m1", "m2"] {
+        let restarted = tokio::task::spawn_blocking(move || {
+            server.kill();
+            server.restart();
+            server
+        });
+        server = restarted.await.unwrap();
+        log.append(super::load::event(id)).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        let page = tokio::time::timeout(std::time::Duration::from_secs(30), follower.next(10)).await;
+        let page = page.expect("the follower goes on").unwrap();
+        assert_eq!(page.gap, None);
+        seen.extend(page.entries.iter().map(|entry| entry.message_id.to_string()));
+    }
+    assert_eq!(seen, ["m0", "m1", "m2"]);
+    tasks.token().cancel();
+    assert_eq!(tasks.join(std::time::Duration::from_secs(60)).await, Ok(()));
+}
+
 /// A master takes another replication id when the last replica has been gone for an hour: its term changes while
 /// connections stay open. Nodes that each held on to what they knew would end one history after the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

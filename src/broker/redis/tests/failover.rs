@@ -176,6 +176,43 @@ async fn control_what_no_replica_has_confirmed_is_lost_without_nodes() {
     assert!(outcome.lost >= 50, "{outcome:?}");
 }
 
+/// Found by a review: a writer that had nothing to send while its master was replaced believed the old one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_was_idle_does_not_believe_a_deposed_master() {
+    let sentinels = tokio::task::spawn_blocking(|| Sentinels::start(1, &[])).await.unwrap();
+    let tasks = crate::runtime::Tasks::new();
+    let log = super::load::open(&sentinels.url(), Protections::default(), &tasks).await;
+    let first = log.append(super::load::event("m0")).await.unwrap();
+    let mut follower = log.follow(first.cursor);
+    let mut reader = tokio::task::JoinSet::new();
+    reader.spawn(async move {
+        // Goes over to the next history as a node does.
+        loop {
+            if let Ok(page) = follower.next(10).await
+                && page.sync.is_some()
+            {
+                return follower;
+            }
+        }
+    });
+    let sentinels = tokio::task::spawn_blocking(move || {
+        sentinels.servers[0].pause();
+        let promoted = sentinels.servers[1].port();
+        eventually("a new master", || sentinels.master_port() == promoted);
+        sentinels
+    });
+    let sentinels = sentinels.await.unwrap();
+    let gone_over = tokio::time::timeout(std::time::Duration::from_secs(30), reader.join_next()).await;
+    let _follower = gone_over.unwrap().unwrap().unwrap();
+    sentinels.servers[0].resume();
+    let second = log.append(super::load::event("m1")).await.unwrap();
+    assert_ne!(second.cursor.epoch, first.cursor.epoch, "acknowledged by the one that was deposed");
+    let in_new = sentinels.servers[1].cli(&["XRANGE", "{sse}:log", "-", "+"]);
+    assert!(in_new.contains("m0") && in_new.contains("m1"), "{in_new}");
+    tasks.token().cancel();
+    assert_eq!(tasks.join(std::time::Duration::from_secs(60)).await, Ok(()));
+}
+
 /// A signal that stops a process is not one that ends it.
 #[test]
 fn the_stories_stop_and_continue_a_real_process() {
