@@ -110,6 +110,8 @@ pub struct Page {
     pub sync: Option<Synced>,
     /// At most as many as were asked for. Empty at the end of the log, and nowhere else.
     pub entries: Vec<Entry>,
+    /// More entries are known to follow.
+    pub more: bool,
 }
 
 /// What the log holds.

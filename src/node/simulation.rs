@@ -108,7 +108,7 @@ impl Log {
         };
         let entries =
             self.entries.iter().filter(|entry| entry.cursor.position > from).take(limit).cloned().collect();
-        Page { gap, sync, entries }
+        Page { gap, sync, entries, more: false }
     }
 }
 

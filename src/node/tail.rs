@@ -65,8 +65,7 @@ impl Tail {
                         backoff.reset();
                     }
                     self.publish(&page);
-                    // A page that is not full is the end of the log, as far as anybody can say.
-                    self.metrics.note_tail(page.entries.len() < self.page, Instant::now());
+                    self.metrics.note_tail(!page.more, Instant::now());
                 }
                 Err(error) => {
                     if backoff.attempt() == 0 {

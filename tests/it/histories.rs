@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sse_lab::protocol::api::{Acked, Resumed, SyncEvent};
 
-use crate::support::{Node, Redis, Subscriber, eventually, payload};
+use crate::support::{Node, Redis, Subscriber, eventually, free_port, payload};
 
 /// With everysec, a slow disk delays even the write to the operating system, and a killed server may lose something.
 const KEEPS_ALL: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
@@ -165,6 +165,29 @@ async fn a_mailbox_survives_the_end_of_a_history_and_an_old_cursor_confirms_it()
     let body = json!({ "userId": "u", "id": stream.last_event_id() });
     let acked: Acked = second.post("/api/sse/ack", body.to_string()).await.json();
     assert_eq!((acked.confirmed, pending().await), (3, Some(0)));
+}
+
+#[tokio::test]
+async fn a_redis_is_reached_through_tls_and_with_a_password_that_is_never_told() {
+    let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls");
+    let (port, certificate, key) =
+        (free_port().to_string(), format!("{tls}/cert.pem"), format!("{tls}/key.pem"));
+    let files = ["--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-ca-cert-file", &certificate];
+    let own = ["--tls-port", &port, "--tls-auth-clients", "no"];
+    let redis = Redis::start_with(&[&own[..], &files[..]].concat()).await;
+    redis.command("CONFIG SET requirepass s@crt").await.unwrap();
+    let publish = async |password: &str, trusted: &str| {
+        let url = format!("rediss://:{password}@localhost:{port}");
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_sse-node"));
+        command.args(["publish", "--broker", &url, "--all", "1"]).env("SSL_CERT_FILE", trusted);
+        let output = command.output().await.unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(publish("s%40crt", &certificate).await, (true, String::new()));
+    let (is_published, error) = publish("wr0ng", &certificate).await;
+    assert!(!is_published && error.contains("authentication") && !error.contains("wr0ng"), "{error}");
+    let (is_published, error) = publish("s%40crt", "/dev/null").await;
+    assert!(!is_published && error.contains("certificate") && !error.contains("crt@"), "{error}");
 }
 
 #[tokio::test]

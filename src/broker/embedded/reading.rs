@@ -11,7 +11,9 @@ use crate::protocol::{Address, Cursor, Position};
 pub(super) fn read_after(tables: &dyn Reads, after: Cursor, limit: PageLimit) -> Result<Page, StoreError> {
     let gap = missing(tables, after)?;
     let from = gap.map_or(after.position, |gap| gap.resumed_after.position);
-    Ok(Page { gap, sync: None, entries: tables.entries_after(from, limit)? })
+    let entries = tables.entries_after(from, limit)?;
+    let more = entries.last().is_some_and(|last| last.cursor.position < tables.meta().newest);
+    Ok(Page { gap, sync: None, entries, more })
 }
 
 /// Why an answer from this cursor on cannot be complete; `None` for a sound cursor.

@@ -54,7 +54,10 @@ impl Follower {
             }
         }
         let behind = self.rest.entries.split_off(limit.min(self.rest.entries.len()));
-        Ok(std::mem::replace(&mut self.rest, Page { entries: behind, ..Page::default() }))
+        let mut page = std::mem::replace(&mut self.rest, Page { entries: behind, ..Page::default() });
+        // Where the task waits to hand over a page, whoever takes them is behind; one that is ready proves nothing.
+        page.more = !self.rest.entries.is_empty() || self.pages.len() == PAGES;
+        Ok(page)
     }
 }
 

@@ -315,6 +315,7 @@ impl Redis {
                 let Some(stored) = stored(&raw) else { continue };
                 bytes += stored.bytes();
                 if page.entries.len() >= limit.entries || (bytes > limit.bytes && !page.entries.is_empty()) {
+                    page.more = true;
                     return Ok(());
                 }
                 page.entries.push(stored.entry(epoch));

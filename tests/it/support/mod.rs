@@ -12,7 +12,7 @@ pub(crate) use client::{Subscriber, closing, envelope, flood, gap, http, payload
 pub(crate) use log::OfflineLog;
 pub(crate) use node::{Answer, Node, Output, own_address, run};
 pub(crate) use raw::{Raw, events};
-pub(crate) use redis::Redis;
+pub(crate) use redis::{Redis, free_port};
 
 use std::future::Future;
 use std::time::Duration;

@@ -89,7 +89,7 @@ fn launch(args: &[String], dir: &std::path::Path) -> Child {
 }
 
 /// Below the range from which the kernel takes the ports of clients: a port there may be taken by one at any time.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let port = rand::random_range(10_000..32_000);
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
