@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use redis::ScriptInvocation;
 use tokio::sync::{mpsc, oneshot};
@@ -13,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::entry::position;
 use super::limits::{BATCH_BYTES, BATCH_EVENTS, CLOSE_PATIENCE, PUBLISH_PATIENCE, WAIT, WAIT_FSYNC};
 use super::link::{Ask, Conn, Trouble, backoff};
-use super::log::{Shared, unix_ms};
+use super::log::{Shared, millis, unix_ms};
 use crate::broker::{AppendError, Appended, Durability, NewEvent, Origins, StoreError};
 use crate::protocol::{Cursor, Epoch};
 
@@ -303,10 +302,6 @@ pub(super) fn append_script<'a>(
         script.arg(origins.to_string()).arg(mark);
     }
     script
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn understand(shared: &Shared, conn: &Conn, epoch: Epoch, answer: &[String]) -> Result<Sent, Trouble> {

@@ -14,6 +14,8 @@ const TAIL: u64 = 400;
 /// What goes on before the master dies.
 #[derive(Clone, Copy)]
 struct Story {
+    replicas: usize,
+    durability: Durability,
     /// Nobody reads the newest events either.
     unread: bool,
     /// The master's clock is 30 s ahead.
@@ -21,20 +23,23 @@ struct Story {
 }
 
 async fn failover(story: Story, protections: Protections) -> Outcome {
-    let sentinels = tokio::task::spawn_blocking(|| Sentinels::start(1, &[])).await.unwrap();
-    let load = Load::start(&sentinels.url(), protections).await;
+    let sentinels = tokio::task::spawn_blocking(move || Sentinels::start(story.replicas, &[])).await.unwrap();
+    let load = Load::start_with(&sentinels.url(), story.durability, protections).await;
     load.more(500).await;
     let sentinels = tokio::task::spawn_blocking(move || {
         cut_replication(&sentinels, story);
         sentinels
     });
-    let sentinels = sentinels.await.unwrap();
-    load.more(TAIL).await;
+    let mut sentinels = sentinels.await.unwrap();
+    match story.durability {
+        // From now on nothing is acknowledged, so there is no number to wait for.
+        Durability::Replicated => tokio::time::sleep(std::time::Duration::from_millis(400)).await,
+        Durability::Accepted | Durability::Fsync => load.more(TAIL).await,
+    }
     let sentinels = tokio::task::spawn_blocking(move || {
-        let mut sentinels = sentinels;
         sentinels.servers[0].kill();
-        let promoted = sentinels.servers[1].port();
-        eventually("a new master", || sentinels.master_port() == promoted);
+        let old = sentinels.servers[0].port();
+        eventually("a new master", || ![0, old].contains(&sentinels.master_port()));
         sentinels
     });
     let sentinels = sentinels.await.unwrap();
@@ -65,9 +70,9 @@ fn cut_replication(sentinels: &Sentinels, story: Story) {
     }
 }
 
-const READ: Story = Story { unread: false, skewed: false };
-const UNREAD: Story = Story { unread: true, skewed: false };
-const SKEWED: Story = Story { unread: false, skewed: true };
+const READ: Story = Story { replicas: 1, durability: Durability::Accepted, unread: false, skewed: false };
+const UNREAD: Story = Story { unread: true, ..READ };
+const SKEWED: Story = Story { skewed: true, ..READ };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tail_that_the_nodes_have_read_is_appended_again() {
@@ -139,41 +144,19 @@ async fn control_who_waits_long_for_an_answer_gets_it_from_a_deposed_master() {
 
 /// The one loss that nobody is told of needs a node to die with Redis; so here no node repairs anything, as if all of
 /// them had died, and what a replica has confirmed must be there all the same.
-async fn failover_without_nodes(durability: Durability) -> Outcome {
-    let sentinels = tokio::task::spawn_blocking(|| Sentinels::start(2, &[])).await.unwrap();
-    let load = Load::start_with(&sentinels.url(), durability, plain()).await;
-    load.more(500).await;
-    let sentinels = tokio::task::spawn_blocking(move || {
-        cut_replication(&sentinels, READ);
-        sentinels
-    });
-    let mut sentinels = sentinels.await.unwrap();
-    // From now on nothing is acknowledged where a replica has to have it, so there is no number to wait for.
-    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
-    let sentinels = tokio::task::spawn_blocking(move || {
-        sentinels.servers[0].kill();
-        let old = sentinels.servers[0].port();
-        eventually("a new master", || ![0, old].contains(&sentinels.master_port()));
-        sentinels
-    });
-    let sentinels = sentinels.await.unwrap();
-    load.more(500).await;
-    let outcome = load.end().await;
-    drop(sentinels);
-    outcome
-}
+const CONFIRMED: Story = Story { replicas: 2, durability: Durability::Replicated, ..READ };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_replica_has_confirmed_survives_without_any_node() {
-    let outcome = failover_without_nodes(Durability::Replicated).await;
+    let outcome = failover(CONFIRMED, plain()).await;
     assert!(outcome.acknowledged > 500, "{outcome:?}");
     assert_eq!(outcome.lost, 0, "{outcome:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn control_what_no_replica_has_confirmed_is_lost_without_nodes() {
-    let outcome = failover_without_nodes(Durability::Accepted).await;
-    assert!(outcome.lost >= 50, "{outcome:?}");
+    let outcome = failover(Story { durability: Durability::Accepted, ..CONFIRMED }, plain()).await;
+    assert!(outcome.lost as u64 >= TAIL * 3 / 4, "{outcome:?}");
 }
 
 /// Found by a review: a writer that had nothing to send while its master was replaced believed the old one.
