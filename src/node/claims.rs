@@ -251,8 +251,8 @@ mod tests {
     use crate::node::metrics::Metrics;
     use crate::node::peers::PeerLimits;
     use crate::node::roster::tests::{member, roster, roster_beside_a_clock_ahead, server};
-    use crate::node::roster::unix_ms;
     use crate::runtime::Tasks;
+    use crate::runtime::clock::unix_ms;
     use proptest::prelude::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;

@@ -22,12 +22,13 @@ use super::http::{AppLimits, AppState, router};
 use super::metrics::{INTERVAL, Metrics};
 use super::peers::{PeerLimits, Peers};
 use super::rebalance::Rebalancing;
-use super::roster::{Roster, unix_ms};
+use super::roster::Roster;
 use super::stream::{StreamContext, StreamTiming};
 use super::tail::Tail;
 use super::window::{Window, WindowLimits};
 use crate::broker::{Bounds, Broker, OpenError, StoreError};
 use crate::protocol::api::Server;
+use crate::runtime::clock::unix_ms;
 use crate::runtime::{Signals, Tasks, rlimit};
 
 /// Why a node cannot start, or ended in a bad way.

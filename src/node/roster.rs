@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -16,6 +16,7 @@ use crate::broker::roster::{ALIVE_FOR, BEAT_EVERY};
 use crate::broker::{Alive, Broker, StoreError};
 use crate::protocol::NodeId;
 use crate::protocol::api::Server;
+use crate::runtime::clock::{millis, unix_ms};
 
 /// A node's place among the others. Clones share it.
 #[derive(Debug, Clone)]
@@ -342,15 +343,6 @@ async fn within<T>(
         Ok(answer) => Ok(answer?),
         Err(_) => Err(RosterError::Silent(deadline)),
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn unix_ms() -> u64 {
-    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 #[cfg(test)]

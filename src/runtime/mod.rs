@@ -1,7 +1,8 @@
-//! What every binary needs, and no word of the product: tasks with an owner, an orderly end, retries, the limits of
-//! the process, logs, exit codes. Read [`Tasks`] first.
+//! What every binary needs, and no word of the product: tasks with an owner, an orderly end, retries, the
+//! clock, the limits of the process, logs, exit codes. Read [`Tasks`] first.
 
 pub mod backoff;
+pub mod clock;
 pub mod exit;
 pub mod rlimit;
 pub mod shutdown;

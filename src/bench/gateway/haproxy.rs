@@ -59,20 +59,9 @@ fn policy(policy: LbPolicy) -> (&'static str, &'static str) {
 mod tests {
     use super::*;
 
-    fn layout(policy: LbPolicy) -> Layout<'static> {
-        let nodes = &["127.0.0.1:7001", "127.0.0.1:7002"];
-        Layout {
-            listen: ([127, 0, 0, 1], 7_000).into(),
-            nodes,
-            policy,
-            connections: 1_024,
-            dir: Path::new("/r"),
-        }
-    }
-
     #[test]
     fn the_configuration_is_what_the_documentation_advises() {
-        insta::assert_snapshot!(config(&layout(LbPolicy::RoundRobin)), @r#"
+        insta::assert_snapshot!(config(&Layout::example(LbPolicy::RoundRobin)), @r#"
     global
       maxconn 1024
     defaults
@@ -105,7 +94,7 @@ mod tests {
             (LbPolicy::Cookie, "check inter 250ms fall 1 rise 1 cookie n2"),
             (LbPolicy::ConsistentHash, "hash-type consistent"),
         ] {
-            assert!(config(&layout(policy)).contains(rule), "{policy:?}");
+            assert!(config(&Layout::example(policy)).contains(rule), "{policy:?}");
         }
     }
 }

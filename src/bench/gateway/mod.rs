@@ -50,6 +50,20 @@ pub struct Gateway {
     tasks: JoinSet<()>,
 }
 
+#[cfg(test)]
+impl Layout<'static> {
+    /// Two nodes, as the configurations' tests see them.
+    fn example(policy: LbPolicy) -> Self {
+        Self {
+            listen: ([127, 0, 0, 1], 7_000).into(),
+            nodes: &["127.0.0.1:7001", "127.0.0.1:7002"],
+            policy,
+            connections: 1_024,
+            dir: Path::new("/r"),
+        }
+    }
+}
+
 /// Why there is no balancer.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {

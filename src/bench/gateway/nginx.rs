@@ -123,20 +123,9 @@ fn policy(policy: LbPolicy) -> (&'static str, &'static str, &'static str) {
 mod tests {
     use super::*;
 
-    fn layout(policy: LbPolicy) -> Layout<'static> {
-        let nodes = &["127.0.0.1:7001", "127.0.0.1:7002"];
-        Layout {
-            listen: ([127, 0, 0, 1], 7_000).into(),
-            nodes,
-            policy,
-            connections: 1_024,
-            dir: Path::new("/r"),
-        }
-    }
-
     #[test]
     fn the_configuration_is_what_the_documentation_advises() {
-        insta::assert_snapshot!(config(&layout(LbPolicy::RoundRobin), &["fastcgi"]), @r#"
+        insta::assert_snapshot!(config(&Layout::example(LbPolicy::RoundRobin), &["fastcgi"]), @r#"
     daemon off;
     master_process off;
     pid "/r/nginx.pid";
@@ -198,8 +187,10 @@ mod tests {
             (LbPolicy::Cookie, "hash $sse_route consistent;"),
             (LbPolicy::ConsistentHash, "hash $sse_key consistent;"),
         ] {
-            assert!(config(&layout(policy), &[]).contains(rule), "{policy:?}");
+            assert!(config(&Layout::example(policy), &[]).contains(rule), "{policy:?}");
         }
-        assert!(config(&layout(LbPolicy::Cookie), &[]).contains("Set-Cookie \"sse_route=$sse_route;"));
+        assert!(
+            config(&Layout::example(LbPolicy::Cookie), &[]).contains("Set-Cookie \"sse_route=$sse_route;")
+        );
     }
 }

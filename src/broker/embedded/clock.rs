@@ -1,6 +1,6 @@
 //! What time it is, in milliseconds since 1970: the only place of the embedded log that reads a clock.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::runtime::clock::unix_ms;
 
 /// Where the log gets its time from.
 #[derive(Debug, Clone, Default)]
@@ -17,10 +17,7 @@ impl Clock {
     /// Milliseconds since 1970; 0 for a clock that stands before.
     pub(super) fn now_ms(&self) -> u64 {
         match self {
-            Self::System => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-            }
+            Self::System => unix_ms(),
             #[cfg(test)]
             Self::Manual(ms) => ms.load(std::sync::atomic::Ordering::SeqCst),
         }

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -127,12 +126,6 @@ impl Shared {
     pub(super) fn error(&self, operation: &'static str, cause: &str) -> StoreError {
         StoreError { operation, place: self.finder.place(), cause: cause.to_owned() }
     }
-}
-
-/// Milliseconds since 1970 by the clock of this node: it names buckets of message ids, and nothing else.
-pub(super) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What the server told at one moment.
@@ -439,8 +432,4 @@ pub(super) fn fitting(bytes: u64, entries: usize) -> usize {
     let mean =
         bytes.checked_div(entries as u64).map_or(ANSWER_BYTES / RANGE_COUNT as u64, |mean| mean.max(1));
     usize::try_from(ANSWER_BYTES / mean).unwrap_or(READ_COUNT).clamp(RANGE_COUNT_MIN, READ_COUNT)
-}
-
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

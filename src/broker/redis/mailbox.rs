@@ -4,9 +4,10 @@
 use super::entry::{mail, position};
 use super::limits::{MAIL_COUNT, MAIL_TRIES};
 use super::link::Ask;
-use super::log::{Redis, millis, unix_ms};
+use super::log::Redis;
 use crate::broker::{Mailbox, StoreError};
 use crate::protocol::{Address, Position};
+use crate::runtime::clock::{millis, unix_ms};
 
 /// A mailbox as the server tells it.
 struct Messages {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::link::Ask;
-use super::log::{Redis, millis};
+use super::log::Redis;
 use crate::broker::StoreError;
 use crate::broker::roster::{ALIVE_FOR, Alive};
+use crate::runtime::clock::millis;
 
 impl Redis {
     pub(in crate::broker) async fn beat(

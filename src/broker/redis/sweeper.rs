@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::limits::{SWEEP_BOXES, SWEEP_EVERY, SWEEP_STEPS};
 use super::link::Ask;
-use super::log::{Shared, millis, unix_ms};
+use super::log::Shared;
 use crate::broker::StoreError;
 use crate::protocol::Address;
+use crate::runtime::clock::{millis, unix_ms};
 
 /// Sweeps until the token ends it.
 pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken) {

@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::entry::position;
 use super::limits::{BATCH_BYTES, BATCH_EVENTS, CLOSE_PATIENCE, PUBLISH_PATIENCE, WAIT, WAIT_FSYNC};
 use super::link::{Ask, Conn, Trouble, backoff};
-use super::log::{Shared, millis, unix_ms};
+use super::log::Shared;
 use crate::broker::{AppendError, Appended, Durability, NewEvent, Origins, StoreError};
 use crate::protocol::{Cursor, Epoch};
+use crate::runtime::clock::{millis, unix_ms};
 
 /// A publish that waits, and where its answer goes.
 #[derive(Debug)]

@@ -21,11 +21,11 @@ use crate::node::config::RejectMode;
 use crate::node::connections::{AckMode, Connection, Identity};
 use crate::node::feed::Feed;
 use crate::node::mailbox::{confirm_or_repeat, unconfirmed};
-use crate::node::roster::unix_ms;
 use crate::node::stream::{Backlog, Body, Following, HeartbeatForm, Stream, gap_frame, sync_frame};
 use crate::protocol::api::{ConnectionEvent, GapEvent, GapReason, Resumed};
 use crate::protocol::event::control;
 use crate::protocol::{ClientId, Cursor, Frame, Resume, Topic, UserId};
+use crate::runtime::clock::unix_ms;
 
 /// The query of a stream request. Three spellings of the cursor are in use; a header wins over all of them.
 #[derive(Debug, Default, Deserialize)]
