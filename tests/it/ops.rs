@@ -191,6 +191,8 @@ async fn prometheus_can_read_the_metrics() {
     }))
     .await;
     Subscriber::after(&node, "clientId=secret-client-9", "17").await.event().await;
+    // The one that left must be gone, or the broadcast is written to it too.
+    node.wait_for_connections(3).await;
     node.publish("broadcast/secret-client-1", &json!({ "data": 1, "type": "secret type" })).await;
     node.publish("broadcast", &json!({ "data": 2 })).await;
     node.post("/api/sse/broadcast", "{").await;
