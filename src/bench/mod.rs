@@ -25,6 +25,8 @@ pub mod doctor;
 pub mod fault;
 pub mod gateway;
 pub mod generator;
+pub mod latencies;
+pub mod live;
 pub mod progress;
 pub mod publisher;
 pub mod run;

@@ -1,8 +1,12 @@
-//! What a run has done so far, for the progress line. Counts only; nothing is judged by them.
+//! What a run has done so far, for the progress line and whoever follows a run. Counts only; nothing is judged by them.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::latencies::{Latencies, LatencyCounts};
 use super::ledger::PublishOutcome;
 
 /// Counters that every worker adds to. All orderings are relaxed: a line on a terminal may be a moment behind.
@@ -15,10 +19,12 @@ pub struct Progress {
     publish_ok: AtomicU64,
     publish_bad: AtomicU64,
     publish_dropped: AtomicU64,
+    gaps: AtomicU64,
+    latencies: Latencies,
 }
 
 /// The counters at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Streams open and confirmed.
     pub connected: u64,
@@ -34,6 +40,8 @@ pub struct Snapshot {
     pub publish_bad: u64,
     /// Publishes never sent.
     pub publish_dropped: u64,
+    /// `GAP` events.
+    pub gaps: u64,
 }
 
 impl Progress {
@@ -50,6 +58,17 @@ impl Progress {
     /// An event arrived.
     pub fn delivered(&self) {
         self.delivered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An event arrived that the run owed to the client, so long after it was due.
+    pub fn delivered_after(&self, latency: Duration) {
+        self.delivered();
+        self.latencies.add(latency);
+    }
+
+    /// A client was told of a gap.
+    pub fn gap(&self) {
+        self.gaps.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A client has another stream.
@@ -88,7 +107,14 @@ impl Progress {
             publish_ok: read(&self.publish_ok),
             publish_bad: read(&self.publish_bad),
             publish_dropped: read(&self.publish_dropped),
+            gaps: read(&self.gaps),
         }
+    }
+
+    /// Latencies of the deliveries up to now.
+    #[must_use]
+    pub fn latencies(&self) -> LatencyCounts {
+        self.latencies.counts()
     }
 }
 

@@ -3,9 +3,11 @@
 //! Read [`Timeline`] first.
 
 mod process;
+mod states;
 mod store;
 mod timeline;
 
 pub use process::Processes;
+pub use states::{FaultBoard, FaultStates};
 pub use store::Stores;
 pub use timeline::{Injector, Timeline};

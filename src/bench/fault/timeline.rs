@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Processes, Stores};
+use super::{FaultBoard, Processes, Stores};
 use crate::bench::clock::RunTime;
 use crate::bench::ledger::FaultRecord;
 use crate::bench::plan::{FaultAction, NodeIndex, PlannedFault};
@@ -48,13 +48,25 @@ impl Timeline {
     /// Starts the timeline. The clock runs already.
     #[must_use]
     pub fn start(faults: &[PlannedFault], injector: Injector, clock: &RunClock) -> Self {
+        Self::start_noting(faults, injector, clock, &Arc::default())
+    }
+
+    /// The same, with a board on which stands which faults are at work.
+    #[must_use]
+    pub fn start_noting(
+        faults: &[PlannedFault],
+        injector: Injector,
+        clock: &RunClock,
+        board: &Arc<FaultBoard>,
+    ) -> Self {
         let injector = Arc::new(injector);
         let mut faults = faults.to_vec();
         faults.sort_by_key(|fault| fault.at);
         let running = faults.into_iter().map(|planned| {
             let enough = CancellationToken::new();
             let mut task = JoinSet::new();
-            task.spawn(live(planned.clone(), Arc::clone(&injector), clock.clone(), enough.clone()));
+            let (injector, board) = (Arc::clone(&injector), Arc::clone(board));
+            task.spawn(live(planned.clone(), injector, clock.clone(), enough.clone(), board));
             Running { planned, enough, task }
         });
         Self { running: running.collect(), clock: clock.clone() }
@@ -94,11 +106,13 @@ async fn live(
     injector: Arc<Injector>,
     clock: RunClock,
     enough: CancellationToken,
+    board: Arc<FaultBoard>,
 ) -> FaultRecord {
     if until(&clock, Some(fault.at), &enough).await {
         return empty(&fault);
     }
     let mut record = FaultRecord { applied: Some(clock.now()), ..empty(&fault) };
+    board.note(|states| states.applied(&fault.name));
     tracing::info!(fault = %fault.name, at = %clock.now(), "fault applied");
     if let Err(error) = injector.apply(&fault, &enough).await {
         record.error = Some(format!("could not be applied: {error}"));
@@ -114,6 +128,7 @@ async fn live(
             record.error.get_or_insert(format!("could not be healed: {error}"));
         }
     }
+    board.note(|states| states.healed_now(&fault.name));
     match &record.error {
         None => tracing::info!(fault = %fault.name, at = %clock.now(), "fault healed"),
         Some(error) => tracing::warn!(fault = %fault.name, at = %clock.now(), error, "fault failed"),

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::follow::{self, Follower};
 use super::observe;
 use super::quiesce::{Silence, quiesce};
 use super::{ResultFormat, RunError, audit, files, mailboxes, setup};
@@ -19,6 +20,7 @@ use crate::bench::doctor::Limits;
 use crate::bench::fault::{Injector, Processes, Stores, Timeline};
 use crate::bench::generator;
 use crate::bench::ledger::{self, AuditLedger, Evidence, FaultRecord};
+use crate::bench::live::{self, Begin, Journal, Line};
 use crate::bench::payload::RunId;
 use crate::bench::plan::{AddressId, Plan};
 use crate::bench::publisher::{Desk, Published, Publisher};
@@ -90,7 +92,25 @@ pub async fn run(
     let plan = Arc::new(Plan::new(scenario, RunId::from_random(rand::random())));
     setup::check(&plan, limits)?;
     create_dir(&options.dir)?;
-    let mut scene = until(interrupt, Scene::set(plan, options)).await??;
+    let begin = Begin::new(&plan, humantime::format_rfc3339_millis(started_at).to_string());
+    let journal = Journal::create(&options.dir)
+        .map_err(|source| RunError::Write { path: options.dir.join(live::FILE), source })?;
+    journal.write(&Line::Begin(begin.clone()));
+    let follower = Follower { begin, journal: journal.clone(), shows_progress: options.show_progress };
+    let result = carry_out(plan, options, follower, started_at, interrupt).await;
+    journal.write(&follow::end(&result));
+    result
+}
+
+/// From servers that are started to a report that is written.
+async fn carry_out(
+    plan: Arc<Plan>,
+    options: &RunOptions,
+    follower: Follower,
+    started_at: SystemTime,
+    interrupt: &CancellationToken,
+) -> Result<Outcome, RunError> {
+    let mut scene = until(interrupt, Scene::set(plan, options, follower)).await??;
     until(interrupt, setup::clients(&scene.ground, scene.site.as_ref())).await??;
     let load = scene.load(interrupt).await;
     let silence = scene.fall_silent(&load).await;
@@ -130,7 +150,7 @@ struct Load {
 }
 
 impl Scene {
-    async fn set(plan: Arc<Plan>, options: &RunOptions) -> Result<Self, RunError> {
+    async fn set(plan: Arc<Plan>, options: &RunOptions, follower: Follower) -> Result<Self, RunError> {
         // Streams get a client without a pool: in one with a pool a stream could be handed a publisher's connection.
         let for_streams = HttpOptions::default().build().map_err(RunError::Http)?;
         let for_publishing = HttpOptions { idle_connections: PUBLISH_CONNECTIONS, ..HttpOptions::default() };
@@ -155,7 +175,7 @@ impl Scene {
             phases: Arc::new(plan.phases.clone()),
             progress: Arc::clone(&ground.progress),
         };
-        let watchers = Watchers::start(&ground, &desk, &site, options.show_progress);
+        let watchers = Watchers::start(&ground, &desk, &site, follower);
         let orders = Orders::default();
         let swarm = Some(Swarm::start(Arc::clone(&ground), orders.clone()));
         Ok(Self { ground, desk, orders, swarm, watchers, site: Some(site), members })
@@ -170,7 +190,7 @@ impl Scene {
         let processes = Processes { nodes, grace: STOP_GRACE };
         let stores = Stores::new(self.site.as_ref().and_then(Site::servers).cloned());
         let injector = Injector { processes, stores, orders: self.orders.clone() };
-        let timeline = Timeline::start(&plan.faults, injector, &clock);
+        let timeline = Timeline::start_noting(&plan.faults, injector, &clock, &self.ground.faults);
         let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
         let mut publishers = JoinSet::new();
         for publisher in &plan.publishers {
@@ -296,7 +316,7 @@ struct Seen {
 }
 
 impl Watchers {
-    fn start(ground: &Arc<Ground>, desk: &Desk, site: &Site, show_progress: bool) -> Self {
+    fn start(ground: &Arc<Ground>, desk: &Desk, site: &Site, follower: Follower) -> Self {
         let members = site.members();
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -313,13 +333,11 @@ impl Watchers {
             health.await;
             Watched::Nothing
         });
-        if show_progress {
-            let line = observe::show_progress(Arc::clone(ground), ground.plan.name.clone(), stop.clone());
-            tasks.spawn(async move {
-                line.await;
-                Watched::Nothing
-            });
-        }
+        let following = follower.follow(Arc::clone(ground), stop.clone());
+        tasks.spawn(async move {
+            following.await;
+            Watched::Nothing
+        });
         Self { stop, tasks }
     }
 

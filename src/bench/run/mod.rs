@@ -5,6 +5,7 @@
 mod audit;
 mod execute;
 mod files;
+mod follow;
 mod mailboxes;
 mod observe;
 mod quiesce;

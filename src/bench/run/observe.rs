@@ -1,7 +1,6 @@
-//! What is watched while a run goes on: what each node uses, and whether it answers. And the progress line.
+//! What is watched while a run goes on: what each node uses, and whether it answers.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,10 +18,6 @@ use crate::bench::swarm::Ground;
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 /// Between two looks at a node's health.
 const HEALTH_EVERY: Duration = Duration::from_millis(250);
-/// Between two lines of progress where stderr is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(5);
-/// Between two refreshes of the line on a terminal.
-const REFRESH_EVERY: Duration = Duration::from_millis(500);
 
 /// Keeps the account of one process.
 #[derive(Debug)]
@@ -133,36 +128,6 @@ pub(super) async fn watch_health(members: Vec<Member>, balancer: Balancer, stop:
             balancer.mark_node(NodeIndex(index), is_up.is_ok());
         }
     }
-}
-
-/// Writes progress to stderr until `stop` is cancelled: one line that is refreshed on a terminal, else a line now and
-/// then.
-pub(super) async fn show_progress(ground: Arc<Ground>, name: String, stop: CancellationToken) {
-    let on_terminal = std::io::stderr().is_terminal();
-    let mut ticks = tokio::time::interval(if on_terminal { REFRESH_EVERY } else { LINE_EVERY });
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let total = ground.plan.duration.as_secs();
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let now = ground.clock.now().since_start();
-        let phase = if now.is_zero() {
-            "set-up".to_owned()
-        } else {
-            let phase = ground.plan.phases.at(now.into());
-            format!("{:>3}s/{total}s {}", now.as_secs(), ground.plan.phases.names()[usize::from(phase.0)])
-        };
-        let line = format!("{name}  {phase}  {}", ground.progress.snapshot());
-        write_line(&line, on_terminal);
-    }
-    if on_terminal {
-        write_line("", true);
-    }
-}
-
-/// A terminal that cannot be written to is no reason to end a run.
-fn write_line(line: &str, on_terminal: bool) {
-    let mut stderr = std::io::stderr().lock();
-    let written = if on_terminal { write!(stderr, "\r\x1b[2K{line}") } else { writeln!(stderr, "{line}") };
-    let _unseen = written.and_then(|()| stderr.flush());
 }
 
 #[cfg(test)]

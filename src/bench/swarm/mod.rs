@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::balance::Balancer;
+use super::fault::FaultBoard;
 use super::ledger::SubscriberLedger;
 use super::plan::{NodeIndex, Plan, SubscriberId};
 use super::progress::Progress;
@@ -49,6 +50,8 @@ pub struct Ground {
     pub board: Board,
     /// Connects under way during set-up.
     pub gate: Semaphore,
+    /// Which faults are at work.
+    pub faults: Arc<FaultBoard>,
 }
 
 /// How many clients are there, and how many of them have everything. Relaxed throughout: whoever waits for a number
@@ -118,7 +121,8 @@ impl Ground {
     pub fn new(plan: Arc<Plan>, http: reqwest::Client, balancer: Balancer, clock: RunClock) -> Self {
         let gate = Semaphore::new(CONNECTS_AT_ONCE);
         let (started, board) = (CancellationToken::new(), Board::default());
-        Self { plan, http, balancer, clock, started, progress: Arc::default(), board, gate }
+        let (progress, faults) = (Arc::default(), Arc::default());
+        Self { plan, http, balancer, clock, started, progress, board, gate, faults }
     }
 
     /// The node of this name.

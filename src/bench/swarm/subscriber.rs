@@ -366,6 +366,7 @@ impl Subscriber {
             control::GAP => {
                 self.ledger.gap(now);
                 self.tape.count(Counter::Gaps, self.tags(now), 1);
+                self.ground.progress.gap();
             }
             control::CLOSE => {
                 let counter = if session.is_confirmed { Counter::Closes } else { Counter::SoftRejects };
@@ -422,12 +423,13 @@ impl Subscriber {
             Arrival::New { stamp, path, recovered_after } => {
                 // By the phase in which it was due, so that what never comes can be counted with it.
                 let tags = Tags { path: Some(path), ..self.tags(stamp.due) };
-                self.tape.record(Trend::DeliveryLatency, tags, now.after(stamp.due));
+                let latency = now.after(stamp.due);
+                self.tape.record(Trend::DeliveryLatency, tags, latency);
                 self.tape.record(Trend::DeliveryLatencySent, tags, now.after(stamp.sent));
                 if let Some(time) = recovered_after {
                     self.tape.record(Trend::RecoveryTime, self.tags(now), time);
                 }
-                self.ground.progress.delivered();
+                self.ground.progress.delivered_after(latency);
             }
             Arrival::Sentinel(_) => self.look_for_sentinels(),
             Arrival::Repeated { .. } | Arrival::Leaked | Arrival::OtherRun | Arrival::Foreign => {

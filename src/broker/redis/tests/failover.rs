@@ -58,8 +58,8 @@ async fn failover(story: Story, protections: Protections) -> Outcome {
 fn cut_replication(sentinels: &Sentinels, story: Story) {
     let master = &sentinels.servers[0];
     if story.skewed {
-        let ahead =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() + AHEAD_MS;
+        let ahead = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()
+            + AHEAD_MS;
         master.cli(&["XADD", "{sse}:log", &format!("{ahead}-0"), "from", "the future"]);
     }
     let mut rules = vec!["ACL", "SETUSER", "default", "-psync", "-sync"];
