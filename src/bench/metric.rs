@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Anything that an expectation can be about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
@@ -31,6 +33,21 @@ macro_rules! names {
                 match self {
                     $(Self::$variant => $name,)*
                 }
+            }
+        }
+
+        /// Stored by its name: what is added to the list later changes no other.
+        impl Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let name = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                let known = Self::ALL.iter().find(|known| known.name() == name);
+                known.copied().ok_or_else(|| serde::de::Error::custom(format!("{name:?} is not a metric")))
             }
         }
     };

@@ -6,6 +6,7 @@
 //! Read [`scenario::Scenario`], [`plan::Plan`], [`ledger`] in this order, then [`verdict::Verdict`].
 
 pub mod clock;
+pub mod history;
 pub mod ledger;
 pub mod metric;
 pub mod pacer;

@@ -60,8 +60,8 @@ impl<'de> Deserialize<'de> for RunId {
     }
 }
 
-/// What an event of a run says of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What an event of a run says of itself. In payloads it has another form, see [`Stamp::encode`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// The run.
     pub run: RunId,

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer as HdrDeserializer, Serializer as _, V2Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::ledger::Path;
 use super::plan::{GroupId, PhaseId, PublisherId};
@@ -18,7 +20,7 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const DIGITS: u8 = 3;
 
 /// What a measurement is told apart by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Tags {
     /// When. A delivery belongs to the phase in which it was due.
     pub phase: PhaseId,
@@ -29,7 +31,8 @@ pub struct Tags {
 }
 
 /// Who measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A group of clients; the tag `group`.
     Group(GroupId),
@@ -40,7 +43,8 @@ pub enum Source {
 }
 
 /// The measurements of one worker.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Rows", into = "Rows")]
 pub struct Recorder {
     trends: HashMap<(Trend, Tags), Histogram<u64>>,
     counters: HashMap<(Counter, Tags), u64>,
@@ -95,6 +99,54 @@ impl Recorder {
             self.trends.keys().filter(|(of, _)| *of == trend).map(|(_, tags)| *tags).collect();
         tags.sort_unstable();
         tags
+    }
+}
+
+/// Measurements as they are stored: sorted, and each histogram in HdrHistogram's own form, "V2".
+#[derive(Serialize, Deserialize)]
+struct Rows {
+    trends: Vec<(Trend, Tags, Vec<u8>)>,
+    counters: Vec<(Counter, Tags, u64)>,
+}
+
+impl From<Recorder> for Rows {
+    fn from(recorder: Recorder) -> Self {
+        let trend = |((trend, tags), histogram): ((Trend, Tags), Histogram<u64>)| {
+            let mut bytes = Vec::new();
+            let written = V2Serializer::new().serialize(&histogram, &mut bytes);
+            written.expect("a histogram of a week in microseconds fits into memory");
+            (trend, tags, bytes)
+        };
+        let mut trends: Vec<_> = recorder.trends.into_iter().map(trend).collect();
+        trends.sort_unstable_by_key(|(trend, tags, _)| (*trend, *tags));
+        let counter = |((counter, tags), count)| (counter, tags, count);
+        let mut counters: Vec<_> = recorder.counters.into_iter().map(counter).collect();
+        counters.sort_unstable_by_key(|(counter, tags, _)| (*counter, *tags));
+        Self { trends, counters }
+    }
+}
+
+/// What was stored is not a histogram.
+#[derive(Debug, thiserror::Error)]
+#[error("the histogram of {0} cannot be read: {1:?}")]
+struct InvalidHistogram(&'static str, hdrhistogram::serialization::DeserializeError);
+
+impl TryFrom<Rows> for Recorder {
+    type Error = InvalidHistogram;
+
+    fn try_from(rows: Rows) -> Result<Self, InvalidHistogram> {
+        let mut recorder = Self::default();
+        for (trend, tags, bytes) in rows.trends {
+            let read = HdrDeserializer::new().deserialize::<u64, _>(&mut bytes.as_slice());
+            let stored = read.map_err(|error| InvalidHistogram(trend.name(), error))?;
+            // Added to one that grows: what is read does not.
+            let mine = histogram(&mut recorder.trends, (trend, tags));
+            mine.add(stored).expect("a histogram that resizes itself takes every value");
+        }
+        for (counter, tags, count) in rows.counters {
+            recorder.count(counter, tags, count);
+        }
+        Ok(recorder)
     }
 }
 
@@ -253,6 +305,25 @@ mod tests {
         assert_near(all(&one).of_delivered(99.0), 990);
         assert_eq!(one.total(Counter::Reconnects, |_| true), 5);
         assert_eq!(one.total(Counter::Reconnects, |tags| tags.phase == PhaseId(0)), 0);
+    }
+
+    #[test]
+    fn what_was_stored_is_what_was_measured_and_can_be_added_to() {
+        let mut recorder = recorder([1, 5, 5, 70_000]);
+        recorder.count(Counter::Reconnects, TAGS, 3);
+        recorder.record(Trend::GeneratorLag, Tags { path: Some(Path::Live), ..TAGS }, Duration::ZERO);
+        let mut read: Recorder = postcard::from_bytes(&postcard::to_stdvec(&recorder).unwrap()).unwrap();
+        assert_eq!(read, recorder);
+        assert_eq!((all(&read).max(), all(&read).mean()), (all(&recorder).max(), all(&recorder).mean()));
+        read.record(Trend::DeliveryLatency, TAGS, millis(9_000_000));
+        assert_eq!(all(&read).count(), 5);
+    }
+
+    #[test]
+    fn what_is_no_histogram_is_refused() {
+        let rows = Rows { trends: vec![(Trend::PublishTime, TAGS, vec![1, 2, 3])], counters: Vec::new() };
+        let error = Recorder::try_from(rows).unwrap_err().to_string();
+        assert!(error.contains("publish_time"), "{error}");
     }
 
     #[test]

@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::bench::payload::Stamp;
 use crate::bench::plan::AddressId;
 
 /// How an event reached the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Path {
     /// It was due while the session was open.
     Live,
@@ -43,7 +46,8 @@ pub enum Arrival {
 }
 
 /// Why a client connects no more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// The run was over and its stream was open.
     RunOver,

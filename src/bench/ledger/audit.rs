@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::bench::payload::{RunId, Stamp};
 use crate::bench::plan::{AddressId, PublisherId};
 
 use super::Runs;
 
 /// The book of the audit read. Several readers' books can be merged.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditLedger {
     run: RunId,
     series: BTreeMap<(PublisherId, AddressId), Runs>,

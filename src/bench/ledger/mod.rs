@@ -61,4 +61,4 @@ pub use audit::AuditLedger;
 pub use judge::{Evidence, FaultRecord, MARGIN, judge};
 pub use publish::{PublishLedger, PublishOutcome};
 pub use runs::Runs;
-pub use subscriber::SubscriberLedger;
+pub use subscriber::{InvalidBook, StoredClients, SubscriberLedger};

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde::{Deserialize, Serialize};
+
 use crate::bench::clock::RunTime;
 use crate::bench::plan::{AddressId, PhaseId, PublisherId};
 
 /// How a publish ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PublishOutcome {
     /// 2xx: the log has it.
     Acknowledged,
@@ -17,7 +20,7 @@ pub enum PublishOutcome {
 }
 
 /// The book of one publisher.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishLedger {
     publisher: PublisherId,
     series: BTreeMap<AddressId, Series>,
@@ -25,12 +28,13 @@ pub struct PublishLedger {
 }
 
 /// What one publisher sent to one address, in the order of sending.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Columns", into = "Columns")]
 pub(super) struct Series {
     publishes: Vec<Publish>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Publish {
     started: RunTime,
     /// When it was acknowledged, or [`REFUSED`], or [`INDETERMINATE`]: a ledger holds millions of these.
@@ -146,6 +150,66 @@ impl Series {
     /// The first number that was started at this time or later; one beyond the last when none was.
     pub(super) fn first_started_at(&self, time: RunTime) -> u64 {
         self.publishes.partition_point(|publish| publish.started < time) as u64 + 1
+    }
+}
+
+/// A series as it is stored: differences of times, which are small.
+#[derive(Serialize, Deserialize)]
+struct Columns {
+    /// From the start of one to the start of the next; the first from the start of the run.
+    started: Vec<u64>,
+    outcomes: Vec<PublishOutcome>,
+    /// From the start of each acknowledged one to its acknowledgement. Below zero where a clock went back.
+    took: Vec<i64>,
+}
+
+impl From<Series> for Columns {
+    fn from(series: Series) -> Self {
+        let publishes = &series.publishes;
+        let before = std::iter::once(0).chain(publishes.iter().map(|publish| publish.started.as_nanos()));
+        let started = publishes.iter().zip(before);
+        let acknowledged = publishes.iter().filter(|publish| publish.ended <= LATEST);
+        Self {
+            started: started.map(|(publish, before)| publish.started.as_nanos() - before).collect(),
+            outcomes: (1..=series.last_seq()).filter_map(|seq| series.outcome(seq)).collect(),
+            took: acknowledged
+                .map(|publish| {
+                    publish.ended.as_nanos().wrapping_sub(publish.started.as_nanos()).cast_signed()
+                })
+                .collect(),
+        }
+    }
+}
+
+/// What was stored is not a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the columns of a series of publishes have different lengths")]
+struct InvalidColumns;
+
+impl TryFrom<Columns> for Series {
+    type Error = InvalidColumns;
+
+    fn try_from(columns: Columns) -> Result<Self, InvalidColumns> {
+        let Columns { started, outcomes, took } = columns;
+        let acknowledged = |outcome: &&PublishOutcome| **outcome == PublishOutcome::Acknowledged;
+        if started.len() != outcomes.len() || outcomes.iter().filter(acknowledged).count() != took.len() {
+            return Err(InvalidColumns);
+        }
+        let mut took = took.into_iter();
+        let mut now = 0_u64;
+        let publish = |(since, outcome): (u64, PublishOutcome)| {
+            now = now.saturating_add(since);
+            let ended = match outcome {
+                PublishOutcome::Acknowledged => {
+                    let took = took.next().unwrap_or_default();
+                    RunTime::from_nanos(now.wrapping_add(took.cast_unsigned())).min(LATEST)
+                }
+                PublishOutcome::Refused => REFUSED,
+                PublishOutcome::Indeterminate => INDETERMINATE,
+            };
+            Publish { started: RunTime::from_nanos(now), ended }
+        };
+        Ok(Self { publishes: started.into_iter().zip(outcomes).map(publish).collect() })
     }
 }
 

@@ -1,7 +1,10 @@
 //! A set of numbers that mostly follow each other, kept as runs. A healthy series is one run and needs no heap.
 
+use serde::{Deserialize, Serialize};
+
 /// A set of numbers, as sorted runs that neither overlap nor touch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<(u64, u64)>", into = "Vec<(u64, u64)>")]
 pub struct Runs {
     /// All but the newest run.
     older: Vec<(u64, u64)>,
@@ -122,6 +125,47 @@ impl Runs {
     }
 }
 
+/// Stored: each run as what it leaves out before it, and how many more it has than one.
+impl From<Runs> for Vec<(u64, u64)> {
+    fn from(runs: Runs) -> Self {
+        let mut next = 0;
+        let step = |(first, last): (u64, u64)| {
+            let skipped = first - next;
+            next = last.saturating_add(1);
+            (skipped, last - first)
+        };
+        runs.iter().map(step).collect()
+    }
+}
+
+/// What was stored is not a set of runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the runs of a set overlap, touch, or go beyond the largest number")]
+pub struct InvalidRuns;
+
+impl TryFrom<Vec<(u64, u64)>> for Runs {
+    type Error = InvalidRuns;
+
+    fn try_from(stored: Vec<(u64, u64)>) -> Result<Self, InvalidRuns> {
+        let mut runs = Self::default();
+        let mut next = Some(0_u64);
+        for (skipped, more) in stored {
+            let first = next.and_then(|next| next.checked_add(skipped)).ok_or(InvalidRuns)?;
+            let last = first.checked_add(more).ok_or(InvalidRuns)?;
+            if !runs.is_empty() {
+                if skipped == 0 {
+                    return Err(InvalidRuns);
+                }
+                runs.older.push((runs.first, runs.last));
+            }
+            (runs.first, runs.last) = (first, last);
+            next = last.checked_add(1);
+        }
+        runs.older.shrink_to_fit();
+        Ok(runs)
+    }
+}
+
 impl FromIterator<u64> for Runs {
     fn from_iter<I: IntoIterator<Item = u64>>(numbers: I) -> Self {
         let mut runs = Self::default();
@@ -158,6 +202,15 @@ mod tests {
         assert_eq!(Runs::default().holes(1, 3).collect::<Vec<_>>(), [(1, 3)]);
     }
 
+    #[test]
+    fn what_is_no_set_of_runs_is_refused() {
+        assert_eq!(Runs::try_from(vec![]), Ok(Runs::default()));
+        assert_eq!(Runs::try_from(vec![(u64::MAX, 0)]), Ok([u64::MAX].into_iter().collect()));
+        for wrong in [vec![(1, 2), (0, 5)], vec![(u64::MAX, 1)], vec![(0, u64::MAX), (0, 0)]] {
+            assert_eq!(Runs::try_from(wrong.clone()), Err(InvalidRuns), "{wrong:?}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn a_set_of_runs_is_a_set(numbers in proptest::collection::vec(1_u64..60, 0..120), from in 1_u64..60, len in 0_u64..60) {
@@ -179,6 +232,8 @@ mod tests {
             let holes: Vec<u64> = runs.holes(from, from + len).flat_map(|(first, last)| first..=last).collect();
             let missing: Vec<u64> = (from..=from + len).filter(|number| !set.contains(number)).collect();
             proptest::prop_assert_eq!(holes, missing);
+            let stored = Vec::from(runs.clone());
+            proptest::prop_assert_eq!(Runs::try_from(stored), Ok(runs));
         }
     }
 }

@@ -2,8 +2,12 @@
 //! record its latency. Bounded: runs instead of numbers, and the first of each anomaly instead of all.
 //! Read [`SubscriberLedger`] first.
 
+mod stored;
+
 use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::bench::clock::RunTime;
 use crate::bench::payload::{Foreign, RunId, Stamp};
@@ -11,6 +15,8 @@ use crate::bench::plan::{AddressId, NodeIndex, Plan, PublisherId, REMEMBERED_IDS
 
 use super::Runs;
 use super::arrival::{Arrival, Ending, Path};
+
+pub use stored::{InvalidBook, StoredClients};
 
 /// Inversions that all clients together keep until they can be judged, each its share. Those of a healthy server are
 /// rare: only publishes that were in flight together.
@@ -61,7 +67,7 @@ pub(super) struct SeriesBook {
 }
 
 /// A `GAP` as one series saw it: it covers numbers above `after` and below `before`, started up to `at`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct DeclaredGap {
     pub(super) after: u64,
     pub(super) before: u64,
@@ -69,7 +75,7 @@ pub(super) struct DeclaredGap {
 }
 
 /// From a confirmed subscription to the end of its stream.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Session {
     pub(super) confirmed: RunTime,
     /// [`RunTime::NEVER`] while it is open, and when it was open to the end.
@@ -98,14 +104,14 @@ pub(super) struct Anomalies {
 }
 
 /// How often, and the first of them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sightings {
     pub(super) count: u64,
     pub(super) first: Vec<Sighting>,
 }
 
 /// An event at a time.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sighting {
     pub(super) at: RunTime,
     /// `None`: nothing that a run published.
@@ -113,7 +119,7 @@ pub(super) struct Sighting {
 }
 
 /// Within a session, `seq` arrived after `ahead` of the same series.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Inversion {
     pub(super) publisher: PublisherId,
     pub(super) address: AddressId,
@@ -123,7 +129,7 @@ pub(super) struct Inversion {
 }
 
 /// A resumed session went on with `before` where `after` was the last one that the client had.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Skip {
     pub(super) publisher: PublisherId,
     pub(super) address: AddressId,
@@ -134,7 +140,7 @@ pub(super) struct Skip {
 }
 
 /// An SSE id and what it stood for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Witness {
     pub(super) id: u64,
     pub(super) publisher: PublisherId,
@@ -363,15 +369,7 @@ fn find_or_add(all: &mut Vec<SeriesBook>, stamp: Stamp, last_gap: Option<RunTime
     let found =
         all.iter().position(|series| series.publisher == stamp.publisher && series.address == stamp.address);
     let index = found.unwrap_or_else(|| {
-        let mut series = SeriesBook {
-            publisher: stamp.publisher,
-            address: stamp.address,
-            seen: Runs::default(),
-            in_session: Runs::default(),
-            session: 0,
-            gaps: Vec::new(),
-            went_on: false,
-        };
+        let mut series = SeriesBook::new(stamp.publisher, stamp.address);
         if let Some(at) = last_gap {
             series.declare_gap(at);
         }
@@ -384,6 +382,19 @@ fn find_or_add(all: &mut Vec<SeriesBook>, stamp: Stamp, last_gap: Option<RunTime
 }
 
 impl SeriesBook {
+    /// Nothing came yet.
+    pub(super) fn new(publisher: PublisherId, address: AddressId) -> Self {
+        Self {
+            publisher,
+            address,
+            seen: Runs::default(),
+            in_session: Runs::default(),
+            session: 0,
+            gaps: Vec::new(),
+            went_on: false,
+        }
+    }
+
     /// Begins to compare anew where a session begins; returns the highest number of the session so far.
     fn enter_session(&mut self, session: usize) -> Option<u64> {
         if self.session != session {

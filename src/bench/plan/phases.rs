@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::bench::clock::RunTime;
 
 use super::PlannedFault;
 
 /// A phase: index into [`Phases::names`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PhaseId(pub u16);
 
 /// For how long after a fault's heal it is still `recovery`.
