@@ -65,6 +65,23 @@ impl Reader {
         }
     }
 
+    /// Everything in the chunk, borrowed from it where that can be.
+    pub(super) fn read_all(
+        &mut self,
+        mut chunk: Bytes,
+        mut sink: impl FnMut(Item<'_>),
+    ) -> Result<(), Ending> {
+        match self {
+            Self::Strict(decoder) => Ok(decoder.feed(&chunk, sink)?),
+            Self::EventsourceStream(guarded) => {
+                while let Some(received) = guarded.read(std::mem::take(&mut chunk))? {
+                    sink(received.as_item());
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// How the stream ended, now that the body has ended cleanly.
     pub(super) fn finish(&mut self) -> Ending {
         match self {

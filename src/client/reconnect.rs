@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::connect::ConnectError;
 use super::stream::{Ending, Received};
+use crate::protocol::Item;
 use crate::runtime::Backoff;
 
 /// Which kind of client.
@@ -145,16 +146,21 @@ impl Reconnect {
 
     /// Remembers what a reconnect needs; to be told everything that a stream gives.
     pub fn learn(&mut self, received: &Received) {
-        match received {
-            Received::Event(event) => {
+        self.learn_of(&received.as_item());
+    }
+
+    /// The same of something borrowed.
+    pub fn learn_of(&mut self, item: &Item<'_>) {
+        match item {
+            Item::Event { last_event_id, .. } => {
                 self.backoff.reset();
-                if self.last_event_id != event.last_event_id {
-                    self.last_event_id.clone_from(&event.last_event_id);
+                if self.last_event_id != *last_event_id {
+                    (*last_event_id).clone_into(&mut self.last_event_id);
                 }
             }
-            Received::Comment(_) => self.backoff.reset(),
-            Received::Retry(time) => self.retry = Some(*time),
-            Received::IdCommitted(id) => self.last_event_id.clone_from(id),
+            Item::Comment(_) => self.backoff.reset(),
+            Item::Retry(time) => self.retry = Some(*time),
+            Item::IdCommitted(id) => (*id).clone_into(&mut self.last_event_id),
         }
     }
 

@@ -1,16 +1,19 @@
 //! One open connection: waits for bytes, hands out what they mean, says how it ended. Never reconnects.
 //! Read [`Stream::next`] first.
 
+use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use super::connect::Request;
 use super::reader::Reader;
-use crate::protocol::LimitExceeded;
+use crate::protocol::{Item, LimitExceeded};
 
 /// What came over a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +26,21 @@ pub enum Received {
     Retry(Duration),
     /// The server moved the last event ID without an event.
     IdCommitted(String),
+}
+
+impl Received {
+    /// The same, borrowed.
+    #[must_use]
+    pub fn as_item(&self) -> Item<'_> {
+        match self {
+            Self::Event(Event { event, data, last_event_id, id_in_block }) => {
+                Item::Event { event, data, last_event_id, id_in_block: *id_in_block }
+            }
+            Self::Comment(text) => Item::Comment(text),
+            Self::Retry(time) => Item::Retry(*time),
+            Self::IdCommitted(id) => Item::IdCommitted(id),
+        }
+    }
 }
 
 /// An event as it was received.
@@ -75,8 +93,8 @@ pub enum Ending {
 
 /// An open connection. Dropping it closes the connection.
 ///
-/// Small, as a process may hold ten thousand: no task, no timer while it is idle, no queue, and no byte of the body
-/// once it was handed out.
+/// Small, as a process may hold ten thousand: no task, no queue, one timer that is left alone while bytes come, and no
+/// byte of the body once it was handed out.
 #[derive(Debug)]
 pub struct Stream {
     body: reqwest::Body,
@@ -87,6 +105,9 @@ pub struct Stream {
     /// Since when the caller has waited without a byte. Time in which nobody waits does not count: a caller that is
     /// slow must not take its own pauses for silence of the server.
     waiting_since: Option<Instant>,
+    /// Goes off no later than the silence is too long. Set anew only when it goes off: a busy stream must not pay for
+    /// a timer with every event.
+    alarm: Option<Pin<Box<Sleep>>>,
     bytes_received: u64,
     peer: Option<SocketAddr>,
     ending: Option<Ending>,
@@ -102,6 +123,7 @@ impl Stream {
             reader: Reader::new(request.decoder, request.limits, &request.last_event_id),
             idle_timeout: request.idle_timeout,
             waiting_since: None,
+            alarm: None,
             bytes_received: 0,
             peer,
             ending: None,
@@ -128,22 +150,45 @@ impl Stream {
         }
     }
 
+    /// Waits until there are bytes that nobody has looked at. For [`Self::take`]: together they are [`Self::next`]
+    /// without a copy. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Ending`] says how the stream ended, on this call and every one after it.
+    pub async fn ready(&mut self) -> Result<(), Ending> {
+        if let Some(ending) = &self.ending {
+            return Err(ending.clone());
+        }
+        if self.chunk.is_empty() {
+            match self.wait().await {
+                Ok(chunk) => self.chunk = chunk,
+                Err(ending) => {
+                    self.end(ending.clone());
+                    return Err(ending);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands out everything that the bytes hold which are there.
+    ///
+    /// # Errors
+    /// [`Ending`], as the other calls.
+    pub fn take(&mut self, sink: impl FnMut(Item<'_>)) -> Result<(), Ending> {
+        let chunk = std::mem::take(&mut self.chunk);
+        self.reader.read_all(chunk, sink).inspect_err(|ending| self.end(ending.clone()))
+    }
+
     /// The next bytes of the body.
     async fn wait(&mut self) -> Result<Bytes, Ending> {
         // An empty chunk may still hold on to the buffer it was cut from.
         self.chunk = Bytes::new();
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
-        let frame = match self.idle_timeout {
-            Some(after) => tokio::time::timeout_at(since + after, self.body.frame())
-                .await
-                .map_err(|_elapsed| Ending::Idle { after })?,
-            None => self.body.frame().await,
-        };
+        let data = poll_fn(|context| self.poll_data(since, context)).await?;
         self.waiting_since = None;
-        match frame {
-            // Anything but data is a trailer, which says nothing here.
-            Some(Ok(frame)) => {
-                let chunk = frame.into_data().unwrap_or_default();
+        match data {
+            Some(Ok(chunk)) => {
                 self.bytes_received += chunk.len() as u64;
                 Ok(chunk)
             }
@@ -152,11 +197,35 @@ impl Stream {
         }
     }
 
+    fn poll_data(
+        &mut self,
+        since: Instant,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Result<Bytes, reqwest::Error>>, Ending>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body.frame()).poll(context) {
+            // Anything but data is a trailer, which says nothing here.
+            let data = frame.map(|frame| frame.map(|frame| frame.into_data().unwrap_or_default()));
+            return Poll::Ready(Ok(data));
+        }
+        let Some(after) = self.idle_timeout else { return Poll::Pending };
+        let until = since + after;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        while alarm.as_mut().poll(context).is_ready() {
+            // It may have been set for an earlier silence.
+            if Instant::now() >= until {
+                return Poll::Ready(Err(Ending::Idle { after }));
+            }
+            alarm.as_mut().reset(until);
+        }
+        Poll::Pending
+    }
+
     fn end(&mut self, ending: Ending) {
         self.ending = Some(ending);
         self.chunk = Bytes::new();
         // Closes the connection, which matters when it was not the server who ended.
         self.body = reqwest::Body::default();
+        self.alarm = None;
     }
 
     /// What a reconnect should send as `Last-Event-ID`, as the decoder has it. Empty: nothing.

@@ -157,6 +157,26 @@ async fn a_clean_end_comes_behind_everything_that_was_sent() {
 }
 
 #[tokio::test]
+async fn what_is_taken_is_what_comes_next() {
+    let body = b"retry: 5\nid: 1\ndata: x\n\nevent: a\ndata: y\n\n: hi\nid: 2\n\ndata: \xc3\xa4\n\n";
+    for decoder in [DecoderKind::Strict, DecoderKind::EventsourceStream] {
+        let server = Server::start([whole_stream(body), whole_stream(body)]).await;
+        let request = Request { decoder, ..server.request() };
+        let (expected, ending) = read(&request).await;
+        let (mut stream, mut taken) = (open(&request).await, Vec::new());
+        let taking = loop {
+            let ready = stream.ready().await;
+            let took = ready.and_then(|()| stream.take(|item| taken.push(Received::from(item))));
+            if let Err(ending) = took {
+                break ending;
+            }
+        };
+        assert_eq!((taken, taking), (expected, ending.clone()), "{decoder:?}");
+        assert_eq!(stream.ready().await, Err(ending), "an end is the end");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_knows_its_cursor_its_bytes_and_its_peer() {
     let server = Server::start([whole_stream(b"id: 7\ndata: x\n\nretry: 9\n")]).await;
     let mut stream = open(&server.request()).await;

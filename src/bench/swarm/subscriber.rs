@@ -1,5 +1,7 @@
 //! One virtual client: connects, reads, is cut off, comes back as its policy says, and writes down what it sees.
-//! Holds no lock and owns no queue. Read [`Subscriber::run`] first.
+//! Holds no lock and owns no queue. Read [`Subscriber::run`] first, then [`reading`].
+
+mod reading;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +15,13 @@ use super::policy::reconnect_of;
 use super::{Ear, Ground, Place, Tape, Told};
 use crate::bench::balance::{Door, Seated};
 use crate::bench::clock::RunTime;
-use crate::bench::ledger::{Arrival, Ending as BookEnding, SubscriberLedger};
+use crate::bench::ledger::{Ending as BookEnding, SubscriberLedger};
 use crate::bench::plan::{AddressId, GroupPlan, Joins, NodeIndex, SubscriberPlan};
 use crate::bench::recorder::{Counter, Source, Tags, Trend};
 use crate::bench::scenario;
 use crate::client::{
-    self, ConnectError, Decision, DecoderKind, End, Ending, Event, GiveUp, Received, Reconnect, Request,
-    Stream,
+    self, ConnectError, Decision, DecoderKind, End, Ending, GiveUp, Reconnect, Request, Stream,
 };
-use crate::protocol::event::control;
 
 /// One virtual client.
 #[derive(Debug)]
@@ -49,9 +49,8 @@ enum Next {
     Stop(BookEnding),
 }
 
-/// One open stream.
+/// What is known of an open stream.
 struct Session {
-    stream: Stream,
     /// Known before the first event only where no balancer stands between.
     node: Option<NodeIndex>,
     seated: Option<Seated>,
@@ -220,17 +219,16 @@ impl Subscriber {
             Ok(opened) => opened,
             Err(ending) => return Next::Stop(ending),
         };
-        let stream = match opened {
+        let mut stream = match opened {
             Ok(stream) => stream,
             Err(error) => return self.not_opened(door, &error, &mut rng),
         };
         self.note_opened(began);
         let sent_cursor = !request.last_event_id.is_empty();
         drop(request);
-        let mut session =
-            Session { stream, node, seated, began, sent_cursor, is_confirmed: false, heard: began };
-        let stopped = self.read(&mut session).await;
-        self.note_end(&session, &stopped);
+        let mut session = Session { node, seated, began, sent_cursor, is_confirmed: false, heard: began };
+        let stopped = self.read(&mut stream, &mut session).await;
+        self.note_end(&stream, &session, &stopped);
         self.after(stopped, &mut rng)
     }
 
@@ -316,133 +314,11 @@ impl Subscriber {
         }
     }
 
-    async fn read(&mut self, session: &mut Session) -> Stopped {
-        let mut leaves = self.leaves();
-        loop {
-            let told = tokio::select! {
-                // What came is read before orders are heard: a cut finds an empty socket, as a broken one would.
-                biased;
-                received = session.stream.next() => match received {
-                    Ok(received) => {
-                        self.receive(session, received);
-                        continue;
-                    }
-                    Err(ending) => return Stopped::Ended(ending),
-                },
-                told = self.ear.listen() => told,
-                () = sleep_until(leaves) => {
-                    if self.is_time_to_leave() {
-                        return Stopped::Leaves;
-                    }
-                    leaves = self.leaves();
-                    continue;
-                }
-            };
-            match told {
-                Told::Cut => return Stopped::Cut,
-                Told::Sentinels(addresses) => self.expect_sentinels(addresses),
-                Told::Over => return Stopped::Over,
-            }
-        }
-    }
-
-    fn receive(&mut self, session: &mut Session, received: Received) {
-        self.reconnect.learn(&received);
-        let now = self.ground.clock.now();
-        match received {
-            Received::Event(event) => self.receive_event(session, now, &event),
-            Received::Comment(_) => self.heartbeat(session, now),
-            Received::Retry(_) | Received::IdCommitted(_) => {}
-        }
-        session.heard = Instant::now();
-    }
-
-    fn receive_event(&mut self, session: &mut Session, now: RunTime, event: &Event) {
-        match event.event.as_str() {
-            control::CONNECTION => {
-                self.learn_node(session, &event.data);
-                self.confirm(session, now);
-            }
-            control::GAP => {
-                self.ledger.gap(now);
-                self.tape.count(Counter::Gaps, self.tags(now), 1);
-                self.ground.progress.gap();
-            }
-            control::CLOSE => {
-                let counter = if session.is_confirmed { Counter::Closes } else { Counter::SoftRejects };
-                self.tape.count(counter, self.tags(now), 1);
-            }
-            control::HEARTBEAT => self.heartbeat(session, now),
-            control::CURSOR | control::SYNC => {}
-            _ => {
-                // A server without a CONNECTION event confirms with its first event.
-                self.confirm(session, now);
-                let id = event.id_in_block.then_some(event.last_event_id.as_str());
-                let arrival = self.ledger.event(now, id, &event.data);
-                self.note_arrival(now, arrival);
-            }
-        }
-    }
-
-    /// Behind a balancer the node says itself which one it is.
-    fn learn_node(&self, session: &mut Session, data: &str) {
-        #[derive(serde::Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Hello {
-            instance_id: String,
-        }
-        if session.node.is_some() {
-            return;
-        }
-        let Ok(hello) = serde_json::from_str::<Hello>(data) else { return };
-        session.node = self.ground.node_named(&hello.instance_id);
-        session.seated = session.node.and_then(|node| self.ground.balancer.seat(node));
-    }
-
-    fn confirm(&mut self, session: &mut Session, now: RunTime) {
-        if session.is_confirmed {
-            return;
-        }
-        session.is_confirmed = true;
-        self.ledger.confirmed(now, session.sent_cursor);
-        if let Some(node) = session.node {
-            self.ledger.served_by(node);
-        }
-        self.tape.record(Trend::FirstEventTime, self.tags(now), session.began.elapsed());
-        self.ground.progress.connected();
-    }
-
-    fn heartbeat(&mut self, session: &Session, now: RunTime) {
-        let tags = self.tags(now);
-        self.tape.count(Counter::Heartbeats, tags, 1);
-        self.tape.record(Trend::HeartbeatGap, tags, session.heard.elapsed());
-    }
-
-    fn note_arrival(&mut self, now: RunTime, arrival: Arrival) {
-        match arrival {
-            Arrival::New { stamp, path, recovered_after } => {
-                // By the phase in which it was due, so that what never comes can be counted with it.
-                let tags = Tags { path: Some(path), ..self.tags(stamp.due) };
-                let latency = now.after(stamp.due);
-                self.tape.record(Trend::DeliveryLatency, tags, latency);
-                self.tape.record(Trend::DeliveryLatencySent, tags, now.after(stamp.sent));
-                if let Some(time) = recovered_after {
-                    self.tape.record(Trend::RecoveryTime, self.tags(now), time);
-                }
-                self.ground.progress.delivered_after(latency);
-            }
-            Arrival::Sentinel(_) => self.look_for_sentinels(),
-            Arrival::Repeated { .. } | Arrival::Leaked | Arrival::OtherRun | Arrival::Foreign => {
-                self.ground.progress.delivered();
-            }
-        }
-    }
-
-    fn note_end(&mut self, session: &Session, stopped: &Stopped) {
+    fn note_end(&mut self, stream: &Stream, session: &Session, stopped: &Stopped) {
         let now = self.ground.clock.now();
         let tags = self.tags(now);
         self.lost_at = Some(Instant::now());
-        self.tape.count(Counter::BytesIn, tags, session.stream.bytes_received());
+        self.tape.count(Counter::BytesIn, tags, stream.bytes_received());
         if session.is_confirmed {
             self.ground.progress.disconnected();
         }

@@ -1,0 +1,163 @@
+//! A client at its open stream: what came, and what it is told meanwhile.
+
+use tokio::time::Instant;
+
+use super::{Session, Stopped, Subscriber, sleep_until};
+use crate::bench::clock::RunTime;
+use crate::bench::ledger::Arrival;
+use crate::bench::recorder::{Counter, Tags, Trend};
+use crate::bench::swarm::{Ear, Told};
+use crate::client::{Ending, Stream};
+use crate::protocol::Item;
+use crate::protocol::event::control;
+
+/// An event as it came.
+struct Came<'a> {
+    event: &'a str,
+    /// Its own.
+    id: Option<&'a str>,
+    data: &'a str,
+}
+
+impl Subscriber {
+    pub(super) async fn read(&mut self, stream: &mut Stream, session: &mut Session) -> Stopped {
+        let mut ear = self.ear.clone();
+        let stopped = self.read_and_listen(stream, session, &mut ear).await;
+        self.ear = ear;
+        stopped
+    }
+
+    /// Listens with one ear across events: to begin anew to listen would cost as much as an event.
+    async fn read_and_listen(
+        &mut self,
+        stream: &mut Stream,
+        session: &mut Session,
+        ear: &mut Ear,
+    ) -> Stopped {
+        loop {
+            let told = {
+                let mut listening = std::pin::pin!(ear.listen());
+                let mut leaving = std::pin::pin!(sleep_until(self.leaves()));
+                loop {
+                    tokio::select! {
+                        // What came is read before orders are heard: a cut finds an empty socket, as a broken one
+                        // would.
+                        biased;
+                        ready = stream.ready() => {
+                            if let Err(ending) = ready.and_then(|()| self.take(stream, session)) {
+                                return Stopped::Ended(ending);
+                            }
+                        }
+                        told = &mut listening => break Some(told),
+                        () = &mut leaving => break None,
+                    }
+                }
+            };
+            match told {
+                Some(Told::Cut) => return Stopped::Cut,
+                Some(Told::Sentinels(addresses)) => self.expect_sentinels(addresses),
+                Some(Told::Over) => return Stopped::Over,
+                None if self.is_time_to_leave() => return Stopped::Leaves,
+                None => {}
+            }
+        }
+    }
+
+    /// Everything that has come. It came at one time: what stands behind must not seem later by the work on what
+    /// stands before it.
+    fn take(&mut self, stream: &mut Stream, session: &mut Session) -> Result<(), Ending> {
+        let (now, heard) = (self.ground.clock.now(), Instant::now());
+        stream.take(|item| {
+            self.reconnect.learn_of(&item);
+            match item {
+                Item::Event { event, data, last_event_id, id_in_block } => {
+                    let id = id_in_block.then_some(last_event_id);
+                    self.receive_event(session, now, &Came { event, id, data });
+                }
+                Item::Comment(_) => self.heartbeat(session, now, heard),
+                Item::Retry(_) | Item::IdCommitted(_) => {}
+            }
+            session.heard = heard;
+        })
+    }
+
+    fn receive_event(&mut self, session: &mut Session, now: RunTime, came: &Came<'_>) {
+        match came.event {
+            control::CONNECTION => {
+                self.learn_node(session, came.data);
+                self.confirm(session, now);
+            }
+            control::GAP => {
+                self.ledger.gap(now);
+                self.tape.count(Counter::Gaps, self.tags(now), 1);
+                self.ground.progress.gap();
+            }
+            control::CLOSE => {
+                let counter = if session.is_confirmed { Counter::Closes } else { Counter::SoftRejects };
+                self.tape.count(counter, self.tags(now), 1);
+            }
+            control::HEARTBEAT => self.heartbeat(session, now, Instant::now()),
+            control::CURSOR | control::SYNC => {}
+            _ => {
+                // A server without a CONNECTION event confirms with its first event.
+                self.confirm(session, now);
+                let arrival = self.ledger.event(now, came.id, came.data);
+                self.note_arrival(now, arrival);
+            }
+        }
+    }
+
+    /// Behind a balancer the node says itself which one it is.
+    fn learn_node(&self, session: &mut Session, data: &str) {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Hello {
+            instance_id: String,
+        }
+        if session.node.is_some() {
+            return;
+        }
+        let Ok(hello) = serde_json::from_str::<Hello>(data) else { return };
+        session.node = self.ground.node_named(&hello.instance_id);
+        session.seated = session.node.and_then(|node| self.ground.balancer.seat(node));
+    }
+
+    fn confirm(&mut self, session: &mut Session, now: RunTime) {
+        if session.is_confirmed {
+            return;
+        }
+        session.is_confirmed = true;
+        self.ledger.confirmed(now, session.sent_cursor);
+        if let Some(node) = session.node {
+            self.ledger.served_by(node);
+        }
+        self.tape.record(Trend::FirstEventTime, self.tags(now), session.began.elapsed());
+        self.ground.progress.connected();
+    }
+
+    fn heartbeat(&mut self, session: &Session, now: RunTime, heard: Instant) {
+        let tags = self.tags(now);
+        self.tape.count(Counter::Heartbeats, tags, 1);
+        self.tape.record(Trend::HeartbeatGap, tags, heard.saturating_duration_since(session.heard));
+    }
+
+    fn note_arrival(&mut self, now: RunTime, arrival: Arrival) {
+        match arrival {
+            Arrival::New { stamp, path, recovered_after } => {
+                // By the phase in which it was due, so that what never comes can be counted with it.
+                let tags = Tags { path: Some(path), ..self.tags(stamp.due) };
+                let latency = now.after(stamp.due);
+                self.tape.record(Trend::DeliveryLatency, tags, latency);
+                self.tape.record(Trend::DeliveryLatencySent, tags, now.after(stamp.sent));
+                if let Some(time) = recovered_after {
+                    self.tape.record(Trend::RecoveryTime, self.tags(now), time);
+                }
+                self.ground.progress.delivered_after(latency);
+            }
+            Arrival::Sentinel(_) => self.look_for_sentinels(),
+            Arrival::Repeated { .. } | Arrival::Leaked | Arrival::OtherRun | Arrival::Foreign => {
+                self.ground.progress.delivered();
+            }
+        }
+    }
+}
