@@ -29,6 +29,7 @@ pub mod generator;
 pub mod latencies;
 pub mod live;
 pub mod progress;
+pub mod proxy;
 pub mod publisher;
 pub mod run;
 pub mod site;

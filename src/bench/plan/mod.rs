@@ -28,7 +28,7 @@ pub use phases::{PhaseId, Phases, RECOVERY};
 pub use publishers::{Due, PAYLOAD_MAX_BYTES, PublisherPlan, Schedule, Targets};
 pub use subscribers::Identity;
 
-use seeds::Seeds;
+pub(crate) use seeds::Seeds;
 
 /// A virtual client: index into [`Plan::subscribers`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -3,15 +3,15 @@
 
 /// Makes seeds from a seed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seeds(u64);
+pub(crate) struct Seeds(u64);
 
 impl Seeds {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// The seed of a named part.
-    pub(super) fn of(self, kind: &str, name: &str) -> u64 {
+    pub(crate) fn of(self, kind: &str, name: &str) -> u64 {
         let bytes = kind.bytes().chain([0xff]).chain(name.bytes());
         // FNV-1a over the name, then the finalizer of SplitMix64: names that differ in one letter must not give
         // seeds that differ in one bit.

@@ -1,0 +1,20 @@
+//! A TCP proxy that breaks links on purpose, as toxiproxy does and as it does not: it can also stop a link without the
+//! loss of a byte, lose everything without closing anything, reset what is silent; and one seed gives one schedule.
+//! Without root, without the kernel's help.
+//!
+//! What is decided is pure: [`lane`] is one direction of one connection, a row of toxics, chunks and times in, chunks
+//! and times out. [`link`] and [`listener`] only carry that out. Everything that waits is bounded, and a full lane holds
+//! its sender back. Read [`Toxic`], then [`lane::Lane`], then [`ProxyTask`].
+
+pub mod lane;
+mod link;
+mod listener;
+mod stage;
+#[cfg(test)]
+mod tests;
+pub mod toxic;
+
+pub use link::Traffic;
+pub use listener::{Changed, ProxyError, ProxyHandle, ProxySpec, ProxyTask};
+pub use stage::{Outcome, Parcel};
+pub use toxic::{Direction, Stream, Toxic, ToxicKind};
