@@ -58,6 +58,8 @@ pub(super) enum Command {
     Publish(PublishArgs),
     /// Start a local cluster, print its URLs, and keep it until ^C.
     Up(UpArgs),
+    /// Put a proxy that breaks links between clients and servers; toxiproxy's REST API tells it what to do.
+    Proxy(ProxyArgs),
     /// Look at the limits of this machine; a fix for each that is too small.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.
@@ -289,6 +291,22 @@ pub(super) struct UpArgs {
     /// Overrides a key of the scenario; may be repeated.
     #[arg(short, long = "set", value_name = "KEY.PATH=VALUE", requires = "scenario")]
     pub set: Vec<String>,
+}
+
+/// `proxy`.
+#[derive(Debug, Args)]
+pub(super) struct ProxyArgs {
+    /// Where the API listens.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8474")]
+    pub listen: String,
+
+    /// Everything random (jitter, sizes of slices, whom a toxicity spares) comes from this.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+
+    /// Proxies to begin with: a list of name, listen, upstream and enabled, in JSON.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// What stands in front of nodes.

@@ -4,6 +4,7 @@
 mod args;
 mod changes;
 mod output;
+mod proxy;
 mod publish;
 mod run;
 mod swarm;
@@ -55,7 +56,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         }
         Command::Doctor(args) => examine(args),
         Command::Validate(args) => run::validate(args),
-        Command::Run(_) | Command::Swarm(_) | Command::Publish(_) | Command::Up(_) => on_runtime(&cli),
+        Command::Run(_) | Command::Swarm(_) | Command::Publish(_) | Command::Up(_) | Command::Proxy(_) => {
+            on_runtime(&cli)
+        }
     }
 }
 
@@ -103,6 +106,7 @@ async fn dispatch(cli: &Cli, interrupt: &CancellationToken) -> Result<u8, Failur
         Command::Swarm(args) => swarm::run(args, cli.quiet, interrupt).await,
         Command::Publish(args) => publish::run(args, interrupt).await,
         Command::Up(args) => up::run(args, interrupt).await,
+        Command::Proxy(args) => proxy::run(args, interrupt).await,
         Command::Completions { .. } | Command::Man | Command::Doctor(_) | Command::Validate(_) => {
             Ok(Exit::Pass.code())
         }

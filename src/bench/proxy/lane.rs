@@ -212,7 +212,7 @@ impl Lane {
         };
         match self.stages[last].1.take(now) {
             Taken::Wait(until) => Taken::Wait(earlier(before, until)),
-            taken => taken,
+            taken @ Taken::Parcel(_) => taken,
         }
     }
 }

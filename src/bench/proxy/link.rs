@@ -196,7 +196,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
                 self.take_in(read);
                 Turn::Goes
             }
-            written = self.writer.write(&self.pending), if may_write => self.note_written(written),
+            written = self.writer.write(&self.pending), if may_write => self.note_written(written.ok()),
             () = sleep_until(wake), if wake.is_some() => Turn::Goes,
             () = std::future::pending::<()>() => Turn::Goes,
         }
@@ -214,19 +214,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
         self.lane.push(parcel);
     }
 
-    fn note_written(&mut self, written: std::io::Result<usize>) -> Turn {
-        match written {
-            Ok(bytes) => {
-                self.pending.advance(bytes);
-                self.traffic.note_sent(bytes);
-                Turn::Goes
-            }
-            Err(_) => {
-                self.pending.clear();
-                self.is_done = true;
-                Turn::NobodyListens
-            }
+    fn note_written(&mut self, written: Option<usize>) -> Turn {
+        if let Some(bytes) = written {
+            self.pending.advance(bytes);
+            self.traffic.note_sent(bytes);
+            return Turn::Goes;
         }
+        self.pending.clear();
+        self.is_done = true;
+        Turn::NobodyListens
     }
 
     async fn end(&mut self) -> Turn {

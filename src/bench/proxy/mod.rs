@@ -4,16 +4,21 @@
 //!
 //! What is decided is pure: [`lane`] is one direction of one connection, a row of toxics, chunks and times in, chunks
 //! and times out. [`link`] and [`listener`] only carry that out. Everything that waits is bounded, and a full lane holds
-//! its sender back. Read [`Toxic`], then [`lane::Lane`], then [`ProxyTask`].
+//! its sender back. [`api`] is toxiproxy's REST API over a [`Fleet`] of proxies.
+//! Read [`Toxic`], then [`lane::Lane`], then [`ProxyTask`].
 
+pub mod api;
+mod fleet;
 pub mod lane;
 mod link;
 mod listener;
+mod metrics;
 mod stage;
 #[cfg(test)]
 mod tests;
 pub mod toxic;
 
+pub use fleet::{Fleet, FleetError, Wanted};
 pub use link::Traffic;
 pub use listener::{Changed, ProxyError, ProxyHandle, ProxySpec, ProxyTask};
 pub use stage::{Outcome, Parcel};
