@@ -73,13 +73,15 @@ fn culprit(subscriber: &SubscriberLedger, session: &Session, evidence: &Evidence
     let meets = |fault: &FaultRecord| {
         let planned = evidence.plan.faults.iter().find(|planned| planned.name == fault.name);
         planned.is_none_or(|planned| match &planned.action {
-            FaultAction::Process { nodes, .. } | FaultAction::RollingRestart { nodes, .. } => {
-                session.node.is_none_or(|node| nodes.contains(&node))
-            }
-            FaultAction::ReconnectStorm { subscribers } => {
+            FaultAction::Process { nodes, .. }
+            | FaultAction::RollingRestart { nodes, .. }
+            | FaultAction::Scale { nodes, .. } => session.node.is_none_or(|node| nodes.contains(&node)),
+            FaultAction::ReconnectStorm { subscribers } | FaultAction::SlowDown { subscribers, .. } => {
                 subscribers.binary_search(&subscriber.id()).is_ok()
             }
             FaultAction::Redis { .. } => true,
+            // Who goes for good is not cut, and who comes has nothing to be cut.
+            FaultAction::ChurnBurst { .. } => false,
         })
     };
     let faults = evidence.faults.iter().enumerate();

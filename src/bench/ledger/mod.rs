@@ -14,7 +14,9 @@
 //!   *started* at or after its first confirmed subscription (the `CONNECTION` event) and before its final close, across
 //!   all reconnects between.
 //!   A client that goes for good before the run is over leaves something under way behind: there the publish must
-//!   also have been *acknowledged* at least [`MARGIN`] before.
+//!   also have been *acknowledged* at least [`MARGIN`] before. Where it goes while it has no stream, or less than
+//!   [`MARGIN`] after it came back, the close that counts is that of the stream before: what it missed since, it was
+//!   never there to be given.
 //! - at most once: what was started at or after a session was confirmed, and acknowledged at least [`MARGIN`] before
 //!   that session ended. The rest of it is `missed_offline`.
 //! - a client of a group with a mailbox is also owed what was acknowledged to its user or client id with `qos` 1 since

@@ -7,6 +7,7 @@ use super::SubscriberLedger;
 use super::arrival::Ending;
 use super::judge::MARGIN;
 use super::publish::{Sent, Series};
+use super::subscriber::Session;
 
 /// The spans of time in which a subscriber is owed what is published.
 #[derive(Debug, Clone)]
@@ -23,6 +24,16 @@ struct Span {
     acknowledged_by: RunTime,
 }
 
+/// When a client that left by its plan was last there long enough to be given what it had missed. One that leaves while
+/// it is away never asked for it; one that had just come back may not have been told it yet.
+fn final_close(sessions: &[Session], left: RunTime) -> RunTime {
+    match sessions {
+        [.., last] if last.ended < left => last.ended,
+        [.., before, last] if left.minus(MARGIN) < last.confirmed => before.ended,
+        _ => left,
+    }
+}
+
 impl Owed {
     pub(super) fn new(guarantee: Guarantee, subscriber: &SubscriberLedger) -> Self {
         let Some(first) = subscriber.sessions().first() else {
@@ -33,7 +44,8 @@ impl Owed {
         // Who stays to the end of a run is waited for; who goes earlier leaves something under way behind.
         let at_the_end = match ending {
             Ending::RunOver | Ending::Unreachable => RunTime::NEVER,
-            Ending::Left | Ending::NoReconnect | Ending::GaveUp => end.minus(MARGIN),
+            Ending::Left => final_close(subscriber.sessions(), end).minus(MARGIN),
+            Ending::NoReconnect | Ending::GaveUp => end.minus(MARGIN),
         };
         let span = |from, ended: RunTime| Span {
             from,

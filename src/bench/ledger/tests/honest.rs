@@ -172,6 +172,41 @@ fn who_leaves_leaves_what_was_under_way() {
 }
 
 #[test]
+fn who_leaves_while_he_is_away_leaves_what_he_missed() {
+    let mut history = History::new("");
+    history.deliver("all", 1_000, &[0, 1]);
+    history.clients[0].disconnected(at(3_000));
+    history.deliver("all", 4_000, &[1]);
+    history.deliver("all", 6_000, &[1]);
+    history.end();
+    history.clients[0].finish(at(9_000), Ending::Left);
+    acquit(&history);
+    assert_eq!(history.account().missed_offline, 2);
+}
+
+#[test]
+fn who_leaves_right_after_he_came_back_may_have_missed_the_replay() {
+    let mut history = History::new("");
+    history.deliver("all", 1_000, &[0, 1]);
+    history.reconnect(0, 3_000, 8_500, true);
+    history.deliver("all", 4_000, &[1]);
+    history.end();
+    history.clients[0].finish(at(9_000), Ending::Left);
+    acquit(&history);
+}
+
+#[test]
+fn who_comes_for_a_moment_is_owed_nothing() {
+    let mut history = History::new("");
+    history.deliver("all", 1_000, &[0, 1]);
+    history.deliver("all", 1_200, &[1]);
+    history.end();
+    history.clients[0].finish(at(1_900), Ending::Left);
+    acquit(&history);
+    assert_eq!(history.account().expected, 2, "what the other one was owed");
+}
+
+#[test]
 fn a_declared_gap_is_forgiven_where_the_scenario_says_so() {
     let mut history = History::new("gaps = \"allowed\"");
     history.deliver("all", 1_000, &[0, 1]);

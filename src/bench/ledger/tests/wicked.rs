@@ -392,6 +392,35 @@ fn an_event_forgotten_that_nobody_was_owed() {
 }
 
 #[test]
+fn an_event_kept_from_a_client_that_leaves_later() {
+    let mut history = history("");
+    history.deliver("all", 6_000, &[1]);
+    history.end();
+    history.clients[0].finish(at(9_000), Ending::Left);
+    history.check(&[("lost", Fail)]);
+}
+
+#[test]
+fn a_replay_kept_from_a_client_that_came_back_in_time() {
+    let mut history = history("");
+    history.reconnect(0, 6_000, 7_000, true);
+    history.deliver("all", 6_500, &[1]);
+    history.end();
+    history.clients[0].finish(at(9_000), Ending::Left);
+    history.check(&[("lost", Fail)]);
+}
+
+#[test]
+fn an_event_kept_before_a_client_was_away_and_left() {
+    let mut history = history("");
+    history.deliver("all", 6_000, &[1]);
+    history.clients[0].disconnected(at(8_000));
+    history.end();
+    history.clients[0].finish(at(9_000), Ending::Left);
+    history.check(&[("lost", Fail)]);
+}
+
+#[test]
 fn what_the_log_trimmed_by_right_is_not_forgotten() {
     let mut history = History::new("");
     for second in 1..=5 {
