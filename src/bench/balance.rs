@@ -4,7 +4,7 @@
 //! A node that did not answer is passed over for a while and then tried again: nobody else need say that it is back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rand::{Rng, RngExt as _};
@@ -38,6 +38,8 @@ struct Shared {
 #[derive(Debug)]
 struct Entrance {
     base: Arc<str>,
+    /// Whether connections may go there at all: not before a node is in the cluster, or after it left.
+    is_enlisted: AtomicBool,
     /// On the machine's clock; zero when it answers.
     down_until: AtomicU64,
 }
@@ -86,8 +88,10 @@ impl Balancer {
 
     fn choose_at(&self, now: u64, among: &[NodeIndex], rng: &mut impl Rng) -> Door {
         let doors = &self.0.doors;
-        let is_wanted =
-            |index: usize| among.is_empty() || among.iter().any(|node| usize::from(node.0) == index);
+        let is_wanted = |index: usize| {
+            let is_named = among.is_empty() || among.iter().any(|node| usize::from(node.0) == index);
+            is_named && doors[index].is_enlisted.load(Ordering::Relaxed)
+        };
         let is_up = |index: usize| doors[index].down_until.load(Ordering::Relaxed) <= now;
         let count = doors.len();
         let all_down = !(0..count).any(|index| is_wanted(index) && is_up(index));
@@ -144,6 +148,25 @@ impl Balancer {
         }
     }
 
+    /// From now on connections may go to these nodes. A real balancer finds out by itself.
+    pub fn enlist(&self, nodes: &[NodeIndex]) {
+        self.set_enlisted(nodes, true);
+    }
+
+    /// From now on no connection goes to these nodes.
+    pub fn dismiss(&self, nodes: &[NodeIndex]) {
+        self.set_enlisted(nodes, false);
+    }
+
+    fn set_enlisted(&self, nodes: &[NodeIndex], is_enlisted: bool) {
+        if !self.0.is_direct {
+            return;
+        }
+        for door in nodes.iter().filter_map(|node| self.0.doors.get(usize::from(node.0))) {
+            door.is_enlisted.store(is_enlisted, Ordering::Relaxed);
+        }
+    }
+
     /// Open connections of this swarm, by node.
     #[must_use]
     pub fn open(&self) -> Vec<u32> {
@@ -153,7 +176,7 @@ impl Balancer {
 
 impl Entrance {
     fn new(base: String) -> Self {
-        Self { base: base.into(), down_until: AtomicU64::new(0) }
+        Self { base: base.into(), is_enlisted: AtomicBool::new(true), down_until: AtomicU64::new(0) }
     }
 }
 
@@ -230,6 +253,19 @@ mod tests {
             assert!((0..20).all(|_| choose() == 1), "{policy:?}");
             balancer.mark_node(NodeIndex(1), false);
             assert!((0..20).all(|_| choose() != 0), "{policy:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_not_in_the_cluster_is_never_chosen() {
+        for policy in [LbPolicy::RoundRobin, LbPolicy::LeastConn, LbPolicy::Random] {
+            let balancer = balancer(policy);
+            balancer.dismiss(&[NodeIndex(0), NodeIndex(7)]);
+            balancer.mark_node(NodeIndex(1), false);
+            balancer.mark_node(NodeIndex(2), false);
+            assert!(!choices(&balancer, 20).contains(&0), "{policy:?}");
+            balancer.enlist(&[NodeIndex(0)]);
+            assert_eq!(choices(&balancer, 1), [0], "{policy:?}: the only one that answers");
         }
     }
 

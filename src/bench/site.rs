@@ -175,6 +175,7 @@ async fn store_of(spawn: &SpawnCluster, spec: &SiteSpec) -> Result<(Option<Store
 fn nodes_of(spawn: &SpawnCluster, broker: String, spec: &SiteSpec) -> ClusterSpec {
     ClusterSpec {
         nodes: spawn.nodes,
+        spares: spawn.spares,
         broker,
         flags: flags(spawn),
         run_dir: spec.run_dir.clone(),

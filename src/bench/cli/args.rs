@@ -92,8 +92,8 @@ pub(super) struct Changes {
     #[arg(long, env = "SSE_BENCH_SEED")]
     pub seed: Option<u64>,
 
-    /// Another duration, as `90s` or `1m30s`.
-    #[arg(short = 'z', long, value_parser = humantime::parse_duration, value_name = "DURATION")]
+    /// Another duration, as `90s` or `1m30s`: warm-up, joins, stages and faults keep their share of it.
+    #[arg(short = 'z', long, value_parser = run_duration, value_name = "DURATION")]
     pub duration: Option<Duration>,
 
     /// So many times the clients, at least one in each group.
@@ -344,6 +344,15 @@ fn factor(text: &str) -> Result<f64, String> {
     }
 }
 
+fn run_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60)).contains(&duration) {
+        Ok(duration)
+    } else {
+        Err("allowed are durations from 1s to 24h".to_owned())
+    }
+}
+
 /// Without a slash at its end, so that paths can be added.
 fn base_url(text: &str) -> Result<String, String> {
     let url = reqwest::Url::parse(text).map_err(|error| format!("{error}; the form is http://HOST:PORT"))?;
@@ -401,6 +410,7 @@ mod tests {
         check_refused(&["sse-bench", "run"], "SCENARIO");
         check_refused(&["sse-bench", "run", "a.toml", "--clients-scale", "-1"], "clients-scale");
         check_refused(&["sse-bench", "run", "a.toml", "--dration", "1s"], "--duration");
+        check_refused(&["sse-bench", "run", "a.toml", "--duration", "10ms"], "from 1s to 24h");
         check_refused(&["sse-bench", "publish", "nonsense"], "http://HOST:PORT");
         check_refused(&["sse-bench", "publish", "http://h", "--to", "everyone"], "broadcast");
         check_refused(&["sse-bench", "swarm", "http://h", "-c", "0"], "--clients");

@@ -271,7 +271,7 @@ fn describe(plan: &Plan, limits: &Limits) -> (String, bool) {
             FaultEdge::Apply => "apply",
             FaultEdge::Heal => "heal",
         };
-        text.push_str(&format!("  {:>8.3}s  {edge:<5}  {}\n", step.at.as_secs_f64(), fault.name));
+        text.push_str(&format!("  {:>8.3}s  {edge:<5}  {}\n", step.at.as_secs_f64(), fault.title()));
     }
     text.push_str(&doctor::render(&findings));
     (text, !findings.iter().any(|finding| finding.is_fatal))

@@ -34,6 +34,8 @@ const PORT_TRIES: usize = 3;
 pub struct ClusterSpec {
     /// How many nodes: `n1`, `n2`, …
     pub nodes: usize,
+    /// How many more have a place, and are started only when somebody orders it.
+    pub spares: usize,
     /// `memory:`, `file:` (each node's log in its own directory below the run's), or a broker URL as a node takes it.
     pub broker: String,
     /// Further flags for every node, as a node takes them: `--max-connections`, `10000`.
@@ -116,20 +118,20 @@ fn find_binary(named: Option<PathBuf>, this: &Path) -> Result<PathBuf, ClusterEr
 }
 
 impl Cluster {
-    /// Starts the nodes, all at once, and waits until each is ready.
+    /// Starts the nodes, all at once, and waits until each is ready. The spare ones are not started.
     ///
     /// # Errors
     /// The first node that does not come up; those that did are killed.
     pub async fn start(spec: &ClusterSpec, http: &reqwest::Client) -> Result<Self, ClusterError> {
         let program = node_binary()?;
         let mut cluster = Self { members: Vec::new(), tasks: JoinSet::new() };
-        for number in 1..=spec.nodes {
+        for number in 1..=spec.nodes + spec.spares {
             let seat = Seat { spec, program: &program, http, id: format!("n{number}") };
             let (member, task) = seat.prepare()?;
             cluster.tasks.spawn(task.run());
             cluster.members.push(member);
         }
-        let starts = cluster.members.iter().map(Member::start);
+        let starts = cluster.members[..spec.nodes].iter().map(Member::start);
         let results = futures_util::future::join_all(starts).await;
         for (index, result) in results.into_iter().enumerate() {
             if let Err(error) = result {

@@ -42,6 +42,22 @@ impl Processes {
         self.order(order, nodes, Expect::Anything).await
     }
 
+    /// Starts nodes that are to come into the cluster, and waits until they are ready.
+    ///
+    /// # Errors
+    /// Why not, for the report.
+    pub async fn start(&self, nodes: &[NodeIndex]) -> Result<(), String> {
+        self.order(Order::Start, nodes, Expect::SomethingDone).await
+    }
+
+    /// Ends nodes that are to leave the cluster, if they are there.
+    ///
+    /// # Errors
+    /// Why not, for the report.
+    pub async fn end(&self, nodes: &[NodeIndex]) -> Result<(), String> {
+        self.order(Order::Terminate(self.grace), nodes, Expect::Anything).await
+    }
+
     async fn order(&self, order: Order, nodes: &[NodeIndex], expect: Expect) -> Result<(), String> {
         let orders = nodes.iter().map(|node| self.order_one(order, *node, expect));
         let failures: Vec<String> =
@@ -59,7 +75,12 @@ impl Processes {
         };
         match handle.order(order).await {
             Ok(Done::Already) if expect == Expect::SomethingDone => {
-                Err(format!("{} was not running, so there was nothing to break", handle.id()))
+                let (id, start) = (handle.id(), order == Order::Start);
+                Err(if start {
+                    format!("{id} was running already, so there was nothing to start")
+                } else {
+                    format!("{id} was not running, so there was nothing to break")
+                })
             }
             Ok(Done::Ended(Ended::Killed)) => Err(format!(
                 "{} did not end within {:?} after SIGTERM and was killed",

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{FaultBoard, Processes, Stores};
+use crate::bench::balance::Balancer;
 use crate::bench::clock::RunTime;
 use crate::bench::ledger::FaultRecord;
 use crate::bench::plan::{FaultAction, NodeIndex, PlannedFault};
@@ -27,6 +28,8 @@ pub struct Injector {
     pub stores: Stores,
     /// For reconnect storms.
     pub orders: Orders,
+    /// Is told which nodes come and go.
+    pub balancer: Balancer,
 }
 
 /// Faults under way or to come.
@@ -161,10 +164,13 @@ impl Injector {
             FaultAction::Redis { action, target } => {
                 in_time(self.stores.apply(fault.id, *action, *target)).await
             }
+            FaultAction::Scale { nodes, is_up } => in_time(self.scale(nodes, *is_up)).await,
             FaultAction::ReconnectStorm { subscribers } => {
                 self.orders.cut(subscribers);
                 Ok(())
             }
+            // The clients do it by themselves when their plans say.
+            FaultAction::ChurnBurst { .. } | FaultAction::SlowDown { .. } => Ok(()),
         }
     }
 
@@ -176,9 +182,33 @@ impl Injector {
                 self.processes.heal(ProcessAction::Restart, nodes).await
             }
             FaultAction::Redis { action, .. } => self.stores.heal(fault.id, *action).await,
+            FaultAction::Scale { nodes, is_up } => self.unscale(nodes, *is_up).await,
             // The clients come back by themselves: that is what the storm is about.
-            FaultAction::ReconnectStorm { .. } => Ok(()),
+            FaultAction::ReconnectStorm { .. }
+            | FaultAction::ChurnBurst { .. }
+            | FaultAction::SlowDown { .. } => Ok(()),
         }
+    }
+
+    /// Nodes are chosen only from when they are ready, and no more before they drain.
+    async fn scale(&self, nodes: &[NodeIndex], is_up: bool) -> Result<(), String> {
+        if is_up {
+            self.processes.start(nodes).await?;
+            self.balancer.enlist(nodes);
+            return Ok(());
+        }
+        self.balancer.dismiss(nodes);
+        self.processes.apply(ProcessAction::Term, nodes).await
+    }
+
+    async fn unscale(&self, nodes: &[NodeIndex], was_up: bool) -> Result<(), String> {
+        if was_up {
+            self.balancer.dismiss(nodes);
+            return self.processes.end(nodes).await;
+        }
+        self.processes.heal(ProcessAction::Term, nodes).await?;
+        self.balancer.enlist(nodes);
+        Ok(())
     }
 
     /// Each node ended, started and ready before the next one's turn, which comes after `every` at the earliest.
@@ -207,9 +237,13 @@ mod tests {
     use super::*;
     use crate::bench::cluster::{Done, NodeHandle, Order};
     use crate::bench::plan::FaultId;
-    use crate::bench::scenario::{RedisAction, RedisTarget};
+    use crate::bench::scenario::{LbPolicy, RedisAction, RedisTarget};
 
     type Heard = Arc<Mutex<Vec<String>>>;
+
+    fn balancer() -> Balancer {
+        Balancer::new(LbPolicy::RoundRobin, ["http://n1", "http://n2"].map(str::to_owned))
+    }
 
     /// Nodes that write down what they are told and answer all the same.
     fn nodes(count: u16, answer: Done) -> (Injector, Heard, JoinSet<()>) {
@@ -235,7 +269,16 @@ mod tests {
             handles.push(Some(handle));
         }
         let processes = Processes { nodes: handles, grace: Duration::from_secs(1) };
-        (Injector { processes, stores: Stores::new(None), orders: Orders::default() }, heard, tasks)
+        (
+            Injector {
+                processes,
+                stores: Stores::new(None),
+                orders: Orders::default(),
+                balancer: balancer(),
+            },
+            heard,
+            tasks,
+        )
     }
 
     fn fault(id: u16, action: ProcessAction, node: u16, at: u64, heals_at: Option<u64>) -> PlannedFault {
@@ -316,6 +359,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_scale_down_drains_nodes_and_brings_them_back() {
+        let action = FaultAction::Scale { nodes: vec![NodeIndex(1)], is_up: false };
+        let scale = PlannedFault { action, ..fault(0, ProcessAction::Kill, 0, 1, Some(3)) };
+        let (heard, records) = play(&[scale], 5, Done::Yes).await;
+        assert_eq!(heard, ["terminate n2", "start n2"]);
+        assert!(records[0].error.is_none(), "{records:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_scale_up_starts_nodes_and_drains_them_in_the_end() {
+        let action = FaultAction::Scale { nodes: vec![NodeIndex(0), NodeIndex(1)], is_up: true };
+        let scale = PlannedFault { action, ..fault(0, ProcessAction::Kill, 0, 1, None) };
+        let (heard, records) = play(std::slice::from_ref(&scale), 5, Done::Yes).await;
+        assert_eq!(heard, ["start n1", "start n2", "terminate n1", "terminate n2"]);
+        assert!(records[0].error.is_none() && records[0].healed.is_some(), "{records:?}");
+        let (_, records) = play(&[scale], 5, Done::Already).await;
+        assert!(records[0].error.as_ref().unwrap().contains("was running already"), "{records:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_fault_of_a_redis_that_is_not_there_is_an_error() {
         let action = FaultAction::Redis { action: RedisAction::Kill, target: RedisTarget::Primary };
         let kill = PlannedFault { action, ..fault(0, ProcessAction::Kill, 0, 1, None) };
@@ -326,7 +389,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_process_that_is_not_ours_cannot_be_broken() {
         let processes = Processes { nodes: vec![None], grace: Duration::from_secs(1) };
-        let injector = Injector { processes, stores: Stores::new(None), orders: Orders::default() };
+        let injector = Injector {
+            processes,
+            stores: Stores::new(None),
+            orders: Orders::default(),
+            balancer: balancer(),
+        };
         let clock = RunClock::default();
         clock.start();
         let timeline = Timeline::start(&[fault(0, ProcessAction::Pause, 0, 1, None)], injector, &clock);

@@ -100,15 +100,20 @@ impl Plan {
     fn nodes_left(&self) -> u64 {
         let hit = |action: &FaultAction| match action {
             FaultAction::Process { nodes, .. } => nodes.len() as u64,
+            FaultAction::Scale { nodes, is_up: false } => nodes.len() as u64,
             FaultAction::RollingRestart { .. } => 1,
-            FaultAction::Redis { .. } | FaultAction::ReconnectStorm { .. } => 0,
+            FaultAction::Scale { is_up: true, .. }
+            | FaultAction::Redis { .. }
+            | FaultAction::ReconnectStorm { .. }
+            | FaultAction::ChurnBurst { .. }
+            | FaultAction::SlowDown { .. } => 0,
         };
         // All connections lead to the balancer, where there is one.
         if self.lb.kind != LbKind::Swarm {
             return 1;
         }
         let worst = self.faults.iter().map(|fault| hit(&fault.action)).max().unwrap_or(0);
-        (self.nodes.len() as u64).saturating_sub(worst)
+        (self.cluster.nodes() as u64).saturating_sub(worst)
     }
 
     /// Roughly how many deliveries there will be, without walking through the events.

@@ -3,12 +3,15 @@
 
 mod budget;
 mod faults;
+mod nemesis;
 mod phases;
 mod publishers;
 mod seeds;
 mod subscribers;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_faults;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -69,13 +72,13 @@ pub struct Plan {
     pub duration: Duration,
     /// The nodes: child processes, or where they are.
     pub cluster: Cluster,
-    /// Their names: `n1`, `n2`, …
+    /// Their names: `n1`, `n2`, …; those too that only a fault starts, behind the others.
     pub nodes: Vec<NodeId>,
     /// Who chooses a node, and how.
     pub lb: Lb,
     /// Groups of clients.
     pub groups: Vec<GroupPlan>,
-    /// All virtual clients, group by group.
+    /// All virtual clients: group by group, then those that come by a fault.
     pub subscribers: Vec<SubscriberPlan>,
     /// Every address that a client listens to. Publishers draw from these.
     pub addresses: Vec<Address>,
@@ -183,11 +186,43 @@ pub enum FaultAction {
         /// To which of its servers.
         target: RedisTarget,
     },
+    /// Nodes come into the cluster, or leave it.
+    Scale {
+        /// Which, sorted.
+        nodes: Vec<NodeIndex>,
+        /// Whether they come. Then its heal lets them leave again; else its heal brings them back.
+        is_up: bool,
+    },
     /// These clients cut their connections at one moment.
     ReconnectStorm {
         /// Which, sorted.
         subscribers: Vec<SubscriberId>,
     },
+    /// Some clients go for good, and others come. Both do it by themselves, as [`SubscriberPlan`] says.
+    ChurnBurst {
+        /// Who goes, sorted.
+        leave: Vec<SubscriberId>,
+        /// Who comes.
+        come: Vec<SubscriberId>,
+    },
+    /// These clients read slowly. They do it by themselves, see [`Plan::slow_downs`].
+    SlowDown {
+        /// Which, sorted.
+        subscribers: Vec<SubscriberId>,
+        /// So slowly.
+        bytes_per_sec: u32,
+    },
+}
+
+/// A time in which a client reads slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlowTime {
+    /// From then on.
+    pub from: Duration,
+    /// Until then; `None`: until the load is over.
+    pub until: Option<Duration>,
+    /// So slowly.
+    pub bytes_per_sec: u32,
 }
 
 /// A step of the fault timeline.
@@ -215,8 +250,8 @@ impl Plan {
     #[must_use]
     pub fn new(scenario: &Scenario, run: RunId) -> Self {
         let seeds = Seeds::new(scenario.seed);
-        let audience = subscribers::Audience::new(&scenario.clients, seeds);
-        let faults = faults::faults(scenario, audience.subscribers.len(), seeds);
+        let mut audience = subscribers::Audience::new(&scenario.clients, seeds);
+        let faults = faults::faults(scenario, &mut audience, seeds);
         let publishers = publishers::publishers(scenario, &audience.addresses, seeds);
         let node = |i| NodeId::parse(&node_name(i)).expect("a letter and a number are a name");
         let mut plan = Self {
@@ -226,7 +261,7 @@ impl Plan {
             seed: scenario.seed,
             duration: scenario.duration,
             cluster: scenario.cluster.clone(),
-            nodes: (0..scenario.cluster.nodes()).map(node).collect(),
+            nodes: (0..scenario.cluster.nodes_at_most()).map(node).collect(),
             lb: scenario.lb,
             groups: scenario.clients.iter().map(GroupPlan::of).collect(),
             subscribers: audience.subscribers,
@@ -255,6 +290,24 @@ impl Plan {
         }
         steps.sort_by_key(|step| (step.at, step.edge, step.fault));
         steps
+    }
+
+    /// When faults make a client read slowly.
+    #[must_use]
+    pub fn slow_downs(&self, id: SubscriberId) -> Vec<SlowTime> {
+        let of_this_client = |fault: &PlannedFault| match &fault.action {
+            FaultAction::SlowDown { subscribers, bytes_per_sec } => {
+                let (from, until, bytes_per_sec) = (fault.at, fault.heals_at, *bytes_per_sec);
+                subscribers.binary_search(&id).is_ok().then_some(SlowTime { from, until, bytes_per_sec })
+            }
+            FaultAction::Process { .. }
+            | FaultAction::RollingRestart { .. }
+            | FaultAction::Redis { .. }
+            | FaultAction::Scale { .. }
+            | FaultAction::ReconnectStorm { .. }
+            | FaultAction::ChurnBurst { .. } => None,
+        };
+        self.faults.iter().filter_map(of_this_client).collect()
     }
 
     /// Addresses that clients and publishers connect to: the nodes', or the balancer's in front of them.
@@ -311,8 +364,17 @@ impl PlannedFault {
                 format!("{} ({action})", self.name)
             }
             FaultAction::Redis { action, target } => format!("{} ({action} {target})", self.name),
+            FaultAction::Scale { nodes, is_up } => {
+                format!("{} (scale {} {})", self.name, if *is_up { "up" } else { "down" }, names(nodes))
+            }
             FaultAction::ReconnectStorm { subscribers } => {
                 format!("{} (reconnect-storm {} clients)", self.name, subscribers.len())
+            }
+            FaultAction::ChurnBurst { leave, .. } => {
+                format!("{} (churn-burst {} clients)", self.name, leave.len())
+            }
+            FaultAction::SlowDown { subscribers, bytes_per_sec } => {
+                format!("{} (slow-down {} clients, {bytes_per_sec} B/s)", self.name, subscribers.len())
             }
         }
     }

@@ -15,6 +15,10 @@ pub(super) struct Audience {
     pub(super) subscribers: Vec<SubscriberPlan>,
     pub(super) addresses: Vec<Address>,
     numbers: HashMap<Address, AddressId>,
+    /// Clients so far, by group: the next one's number.
+    counts: Vec<u32>,
+    /// For the clients' own seeds, by group.
+    seeds: Vec<Seeds>,
 }
 
 /// What client number `i` of a group is named, and listens to.
@@ -54,22 +58,21 @@ impl Audience {
         let mut audience = Self::default();
         audience.number(Address::All);
         for (group, spec) in (0..).map(GroupId).zip(groups) {
-            let group_seeds = Seeds::new(seeds.of("group", &spec.name));
-            for (i, (joins, leaves)) in (0..).zip(lives(&spec.executor, spec.joins)) {
-                let identity = Identity::of(spec, i).expect("the scenario was checked with these names");
-                audience.add(group, identity, (joins, leaves), group_seeds.of("client", &i.to_string()));
+            audience.counts.push(0);
+            audience.seeds.push(Seeds::new(seeds.of("group", &spec.name)));
+            for life in lives(&spec.executor, spec.joins) {
+                audience.add(group, spec, life);
             }
         }
         audience
     }
 
-    fn add(
-        &mut self,
-        group: GroupId,
-        identity: Identity,
-        (joins, leaves): (Joins, Option<Duration>),
-        seed: u64,
-    ) {
+    /// One more client of a group.
+    fn add(&mut self, group: GroupId, spec: &ClientGroup, (joins, leaves): Life) -> SubscriberId {
+        let index = usize::from(group.0);
+        let i = self.counts[index];
+        self.counts[index] += 1;
+        let identity = Identity::of(spec, i).expect("the scenario was checked with these names");
         let mut addresses =
             vec![self.number(Address::All), self.number(Address::Client(identity.client.clone()))];
         addresses.extend(identity.user.iter().map(|user| self.number(Address::User(user.clone()))));
@@ -85,8 +88,52 @@ impl Audience {
             addresses: addresses.into_boxed_slice(),
             joins,
             leaves,
-            seed,
+            seed: self.seeds[index].of("client", &i.to_string()),
         });
+        SubscriberId(id)
+    }
+
+    /// Who has come before this time and not gone by then, of one group or of all.
+    pub(super) fn there_at(
+        &self,
+        time: Duration,
+        group: Option<&str>,
+        groups: &[ClientGroup],
+    ) -> Vec<SubscriberId> {
+        let is_there = |subscriber: &&SubscriberPlan| {
+            let has_come = match subscriber.joins {
+                Joins::BeforeStart => true,
+                Joins::At(at) => at < time,
+            };
+            let is_of = |name| groups.get(usize::from(subscriber.group.0)).is_some_and(|of| of.name == name);
+            has_come && subscriber.leaves.is_none_or(|leaves| leaves > time) && group.is_none_or(is_of)
+        };
+        self.subscribers.iter().filter(is_there).map(|subscriber| subscriber.id).collect()
+    }
+
+    /// Whether a client is there to the end.
+    pub(super) fn stays(&self, id: SubscriberId) -> bool {
+        self.subscribers
+            .get(usize::try_from(id.0).unwrap_or(usize::MAX))
+            .is_some_and(|it| it.leaves.is_none())
+    }
+
+    /// These leave then, and for each a new one comes, which leaves when the other one would have.
+    pub(super) fn replace(
+        &mut self,
+        leave: &[SubscriberId],
+        at: Duration,
+        groups: &[ClientGroup],
+    ) -> Vec<SubscriberId> {
+        let mut come = Vec::with_capacity(leave.len());
+        for id in leave {
+            let Some(old) = self.subscribers.get_mut(usize::try_from(id.0).unwrap_or(usize::MAX)) else {
+                continue;
+            };
+            let (group, leaves) = (old.group, old.leaves.replace(at));
+            come.push(self.add(group, &groups[usize::from(group.0)], (Joins::At(at), leaves)));
+        }
+        come
     }
 
     fn number(&mut self, address: Address) -> AddressId {
@@ -101,8 +148,11 @@ impl Audience {
     }
 }
 
+/// When a client comes and goes.
+type Life = (Joins, Option<Duration>);
+
 /// When the clients of a group come and go.
-fn lives(executor: &Executor, later: Duration) -> Vec<(Joins, Option<Duration>)> {
+fn lives(executor: &Executor, later: Duration) -> Vec<Life> {
     match executor {
         Executor::Constant { clients, ramp } if ramp.is_zero() && later.is_zero() => {
             (0..*clients).map(|_| (Joins::BeforeStart, None)).collect()

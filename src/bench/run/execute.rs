@@ -22,7 +22,7 @@ use crate::bench::generator;
 use crate::bench::ledger::{self, AuditLedger, Evidence, FaultRecord};
 use crate::bench::live::{self, Begin, Journal, Line};
 use crate::bench::payload::RunId;
-use crate::bench::plan::{AddressId, Plan};
+use crate::bench::plan::{AddressId, NodeIndex, Plan};
 use crate::bench::publisher::{Desk, Published, Publisher};
 use crate::bench::recorder::Recorder;
 use crate::bench::report::{ProcessReport, Report, text};
@@ -162,6 +162,10 @@ impl Scene {
             Some(gateway) => Balancer::through(gateway.base().to_owned(), members.len()),
             None => Balancer::new(plan.lb.policy, members.iter().map(|member| member.base.clone())),
         };
+        // Those that only a fault starts are not in the cluster yet.
+        let numbers = plan.cluster.nodes()..members.len();
+        let spares: Vec<NodeIndex> = numbers.filter_map(|i| u16::try_from(i).ok()).map(NodeIndex).collect();
+        balancer.dismiss(&spares);
         let clock = RunClock::default();
         let ground = Ground::new(Arc::clone(&plan), for_streams, balancer.clone(), clock.clone());
         let ground = Arc::new(ground);
@@ -189,7 +193,8 @@ impl Scene {
         let nodes = self.members.iter().map(|member| member.handle.clone()).collect();
         let processes = Processes { nodes, grace: STOP_GRACE };
         let stores = Stores::new(self.site.as_ref().and_then(Site::servers).cloned());
-        let injector = Injector { processes, stores, orders: self.orders.clone() };
+        let injector =
+            Injector { processes, stores, orders: self.orders.clone(), balancer: self.desk.balancer.clone() };
         let timeline = Timeline::start_noting(&plan.faults, injector, &clock, &self.ground.faults);
         let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
         let mut publishers = JoinSet::new();

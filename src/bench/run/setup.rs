@@ -85,10 +85,13 @@ pub(super) fn check(plan: &Plan, limits: &Limits) -> Result<(), RunError> {
     }
     if let scenario::Cluster::Attach(_) = plan.cluster {
         let is_of_a_process = |action: &FaultAction| match action {
-            FaultAction::Process { .. } | FaultAction::RollingRestart { .. } | FaultAction::Redis { .. } => {
-                true
-            }
-            FaultAction::ReconnectStorm { .. } => false,
+            FaultAction::Process { .. }
+            | FaultAction::RollingRestart { .. }
+            | FaultAction::Redis { .. }
+            | FaultAction::Scale { .. } => true,
+            FaultAction::ReconnectStorm { .. }
+            | FaultAction::ChurnBurst { .. }
+            | FaultAction::SlowDown { .. } => false,
         };
         let process = plan.faults.iter().find(|fault| is_of_a_process(&fault.action));
         if let Some(fault) = process {

@@ -60,6 +60,7 @@ fn spawn(section: &Section<'_>) -> Option<Cluster> {
     let flags = section.section("flags").map(|flags| node_flags(&flags)).unwrap_or_default();
     Some(Cluster::Spawn(SpawnCluster {
         nodes: usize::try_from(nodes).ok()?,
+        spares: 0,
         broker: broker?,
         max_connections,
         flags,

@@ -6,13 +6,12 @@ use std::time::Duration;
 use super::raw::Value;
 use super::section::Section;
 use super::{
-    BrokerKind, Cluster, FaultSpec, FaultSpecKind, ProcessAction, RedisAction, RedisSet, RedisShape,
-    RedisTarget, SpawnCluster, Target, limits, read,
+    BrokerKind, ClientAction, ClientGroup, Cluster, FaultSpec, FaultSpecKind, ProcessAction, RedisAction,
+    RedisSet, RedisShape, RedisTarget, SpawnCluster, Target, limits, read,
 };
 
 /// Types of the design that this version does not have.
-const LATER: [&str; 15] = [
-    "scale",
+const LATER: [&str; 12] = [
     "latency",
     "bandwidth",
     "slow_close",
@@ -25,12 +24,18 @@ const LATER: [&str; 15] = [
     "partition",
     "toxic",
     "half-open",
-    "churn-burst",
-    "slow-down",
 ];
 
-/// All faults that could be read. `cluster` is `None` when it could not be read itself.
-pub(super) fn faults(root: &Section<'_>, until: Duration, cluster: Option<&Cluster>) -> Vec<FaultSpec> {
+/// What there is to be broken.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    /// `None` when it could not be read itself.
+    pub(super) cluster: Option<&'a Cluster>,
+    pub(super) groups: &'a [ClientGroup],
+}
+
+/// All faults that could be read.
+pub(super) fn faults(root: &Section<'_>, until: Duration, around: Around<'_>) -> Vec<FaultSpec> {
     let sections = root.list("faults");
     if sections.len() > limits::ENTRIES_MAX {
         root.refuse("faults", format!("more than {} faults", limits::ENTRIES_MAX));
@@ -42,7 +47,10 @@ pub(super) fn faults(root: &Section<'_>, until: Duration, cluster: Option<&Clust
         let count = counts.entry(word).or_default();
         *count += 1;
         let default_name = format!("{word}-{count}");
-        if let Some(fault) = fault(&section, default_name, until, cluster) {
+        if let Some(fault) = fault(&section, default_name, until, around) {
+            if fault.name.starts_with(super::nemesis::PREFIX) && root.has("nemesis") {
+                section.refuse("name", format!("{:?} could be the name of a drawn fault", fault.name));
+            }
             if faults.iter().any(|other| other.name == fault.name) {
                 section.refuse("name", format!("{:?} is the name of another fault", fault.name));
             }
@@ -57,7 +65,7 @@ fn fault(
     section: &Section<'_>,
     default_name: String,
     until: Duration,
-    cluster: Option<&Cluster>,
+    around: Around<'_>,
 ) -> Option<FaultSpec> {
     let name = if section.has("name") { section.parsed("name", read::identifier)? } else { default_name };
     let at = section.required("at", section.duration("at", Duration::ZERO..=until));
@@ -66,7 +74,8 @@ fn fault(
         let (end, until) = (humantime::format_duration(end), humantime::format_duration(until));
         section.refuse("for", format!("the fault would end at {end}, after the run, {until}"));
     }
-    let kind = kind(section, cluster);
+    let kind = kind(section, around);
+    check_momentary(section, kind.as_ref());
     Some(FaultSpec { name, at: at?, lasts, kind: kind? })
 }
 
@@ -76,10 +85,11 @@ pub(super) enum Word {
     Process(ProcessAction),
     RollingRestart,
     Redis(RedisAction),
-    ReconnectStorm,
+    Scale,
+    Clients(ClientAction),
 }
 
-pub(super) const WORDS: [(&str, Word); 14] = [
+pub(super) const WORDS: [(&str, Word); 17] = [
     ("kill", Word::Process(ProcessAction::Kill)),
     ("term", Word::Process(ProcessAction::Term)),
     ("restart", Word::Process(ProcessAction::Restart)),
@@ -93,18 +103,26 @@ pub(super) const WORDS: [(&str, Word); 14] = [
     ("redis-trim", Word::Redis(RedisAction::Trim { keep: 0 })),
     ("replication-cut", Word::Redis(RedisAction::ReplicationCut { unread: false })),
     ("clock-skew", Word::Redis(RedisAction::ClockSkew { by: limits::SKEW_DEFAULT })),
-    ("reconnect-storm", Word::ReconnectStorm),
+    ("scale", Word::Scale),
+    ("reconnect-storm", Word::Clients(ClientAction::ReconnectStorm)),
+    ("churn-burst", Word::Clients(ClientAction::ChurnBurst)),
+    ("slow-down", Word::Clients(ClientAction::SlowDown { bytes_per_sec: 0 })),
 ];
 
 /// Keys that only some types have, with those types.
-const SPECIAL_KEYS: [(&str, &str); 4] = [
-    ("clients", "reconnect-storm"),
-    ("keep", "redis-trim"),
-    ("unread", "replication-cut"),
-    ("by", "clock-skew"),
+const SPECIAL_KEYS: [(&str, &[&str]); 7] = [
+    ("clients", &["reconnect-storm", "churn-burst", "slow-down"]),
+    ("group", &["reconnect-storm", "churn-burst", "slow-down"]),
+    ("bytes_per_sec", &["slow-down"]),
+    ("to", &["scale"]),
+    ("keep", &["redis-trim"]),
+    ("unread", &["replication-cut"]),
+    ("by", &["clock-skew"]),
 ];
 
-fn kind(section: &Section<'_>, cluster: Option<&Cluster>) -> Option<FaultSpecKind> {
+/// What a section breaks: all keys that belong to its type.
+pub(super) fn kind(section: &Section<'_>, around: Around<'_>) -> Option<FaultSpecKind> {
+    let cluster = around.cluster;
     let word = section.required("type", section.text("type"))?;
     if LATER.contains(&word) {
         let allowed: Vec<&str> = WORDS.iter().map(|(word, _)| *word).collect();
@@ -118,11 +136,13 @@ fn kind(section: &Section<'_>, cluster: Option<&Cluster>) -> Option<FaultSpecKin
     }
     let kind = section.choice("type", &WORDS)?;
     for (key, of) in SPECIAL_KEYS {
-        if section.has(key) && word != of {
-            section.refuse(key, format!("belongs to type = {of:?}"));
+        if section.has(key) && !of.contains(&word) {
+            let of: Vec<String> = of.iter().map(|word| format!("{word:?}")).collect();
+            section.refuse(key, format!("belongs to type = {}", of.join(" or ")));
         }
     }
-    if matches!(kind, Word::Process(_) | Word::RollingRestart) && matches!(cluster, Some(Cluster::Attach(_)))
+    if matches!(kind, Word::Process(_) | Word::RollingRestart | Word::Scale)
+        && matches!(cluster, Some(Cluster::Attach(_)))
     {
         let why = "meets a process, and nodes that are there already (attach) are not ours to break";
         section.refuse("type", format!("{word:?} {why}"));
@@ -137,15 +157,74 @@ fn kind(section: &Section<'_>, cluster: Option<&Cluster>) -> Option<FaultSpecKin
             Some(FaultSpecKind::RollingRestart { target: target? })
         }
         Word::Redis(action) => redis(section, word, action, cluster),
-        Word::ReconnectStorm => {
-            for key in ["target", "for"] {
-                if section.has(key) {
-                    section.refuse(key, "does not belong to reconnect-storm, which is over at once");
-                }
-            }
-            Some(FaultSpecKind::ReconnectStorm { clients: section.integer32("clients", limits::CLIENTS) })
-        }
+        Word::Scale => scale(section, cluster),
+        Word::Clients(action) => of_clients(section, word, action, around.groups),
     }
+}
+
+/// What is over at once has no end.
+pub(super) fn check_momentary(section: &Section<'_>, kind: Option<&FaultSpecKind>) {
+    let is_momentary = match kind {
+        Some(FaultSpecKind::Clients { action, .. }) => action.is_momentary(),
+        Some(FaultSpecKind::Redis { action, .. }) => action.is_momentary(),
+        Some(
+            FaultSpecKind::Process { .. }
+            | FaultSpecKind::RollingRestart { .. }
+            | FaultSpecKind::Scale { .. },
+        )
+        | None => false,
+    };
+    if is_momentary && section.has("for") {
+        let word = section.text("type").unwrap_or_default();
+        section.refuse("for", format!("does not belong to {word}, which is over at once"));
+    }
+}
+
+/// Another number of nodes.
+fn scale(section: &Section<'_>, cluster: Option<&Cluster>) -> Option<FaultSpecKind> {
+    if section.has("target") {
+        section.refuse("target", "does not belong to scale: the nodes with the highest numbers come and go");
+    }
+    let to = section.required("to", section.integer("to", limits::NODES));
+    let to = u16::try_from(to?).ok()?;
+    let has_own_log = matches!(
+        cluster,
+        Some(Cluster::Spawn(SpawnCluster { broker: BrokerKind::Memory | BrokerKind::File, .. }))
+    );
+    if has_own_log {
+        let broker = "broker = \"redis\", \"redis-sentinel\" or \"redis-cluster\"";
+        section.refuse("type", format!("\"scale\" needs a log that nodes share: {broker}"));
+    } else if cluster.is_some_and(|cluster| cluster.nodes() == usize::from(to)) {
+        section.refuse("to", format!("{to} is as many as there are; allowed is another number"));
+    }
+    Some(FaultSpecKind::Scale { to })
+}
+
+/// What clients do.
+fn of_clients(
+    section: &Section<'_>,
+    word: &str,
+    action: ClientAction,
+    groups: &[ClientGroup],
+) -> Option<FaultSpecKind> {
+    if section.has("target") {
+        section.refuse("target", format!("does not belong to {word}; clients and group say whom it meets"));
+    }
+    let clients = section.integer32("clients", limits::CLIENTS);
+    let group = section.text("group").map(str::to_owned);
+    let is_known = |name: &String| groups.iter().any(|group| group.name == *name);
+    if let Some(unknown) = group.as_ref().filter(|name| !is_known(name)) {
+        let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
+        section.refuse("group", format!("{unknown:?} is not a group; allowed are {}", names.join(", ")));
+    }
+    let action = match action {
+        ClientAction::SlowDown { .. } => {
+            let speed = section.integer32("bytes_per_sec", limits::READ_SPEED);
+            ClientAction::SlowDown { bytes_per_sec: section.required("bytes_per_sec", speed)? }
+        }
+        ClientAction::ReconnectStorm | ClientAction::ChurnBurst => action,
+    };
+    Some(FaultSpecKind::Clients { action, clients, group })
 }
 
 /// A fault of Redis, with what it needs to be possible.
@@ -158,12 +237,8 @@ fn redis(
     if let Some(why) = cluster.and_then(|cluster| impossible(action, cluster)) {
         section.refuse("type", format!("{word:?} {why}"));
     }
-    if action.is_momentary() {
-        for key in ["target", "for"] {
-            if section.has(key) {
-                section.refuse(key, format!("does not belong to {word}, which is over at once"));
-            }
-        }
+    if action.is_momentary() && section.has("target") {
+        section.refuse("target", format!("does not belong to {word}"));
     }
     let action = match action {
         RedisAction::Trim { keep } => {
@@ -242,7 +317,7 @@ fn impossible(action: RedisAction, cluster: &Cluster) -> Option<&'static str> {
     }
 }
 
-const TARGETS: &str = "one, all, random(N) and a list of nodes, as in [\"n1\"]";
+const TARGETS: &str = "one, minority, majority, all, random(N) and a list of nodes, as in [\"n1\"]";
 
 fn target(section: &Section<'_>, nodes: Option<usize>, default: Target) -> Option<Target> {
     let refuse = |text: &str, why: &str| {
@@ -254,7 +329,12 @@ fn target(section: &Section<'_>, nodes: Option<usize>, default: Target) -> Optio
         Some(Value::Text(text)) => match text.as_str() {
             "one" => Some(Target::One),
             "all" => Some(Target::All),
-            "minority" | "majority" | "primary" => refuse(&format!("{text:?}"), "is not in this version"),
+            "minority" if nodes.is_some_and(|nodes| nodes < 3) => {
+                refuse("\"minority\"", "is nobody where there are fewer than three nodes")
+            }
+            "minority" => Some(Target::Minority),
+            "majority" => Some(Target::Majority),
+            "primary" => refuse("\"primary\"", "is a Redis; nodes are all alike"),
             other => match random_count(other) {
                 Some(count) if nodes.is_some_and(|nodes| count as usize > nodes) => {
                     refuse(&format!("{text:?}"), "is more than there are nodes")

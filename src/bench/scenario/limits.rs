@@ -32,6 +32,8 @@ pub(super) const PAYLOAD: RangeInclusive<u32> = 1..=crate::bench::plan::PAYLOAD_
 pub(super) const QOS: RangeInclusive<u32> = 0..=1;
 /// Events that a `redis-trim` leaves.
 pub(super) const KEPT: RangeInclusive<u32> = 0..=1_000_000;
+/// Bytes a second of a client that reads slowly.
+pub(super) const READ_SPEED: RangeInclusive<u32> = 1..=1_000_000_000;
 /// Numbers of groups, publishers and faults are 16 bits wide.
 pub(super) const ENTRIES_MAX: usize = 10_000;
 

@@ -8,6 +8,7 @@ mod docs;
 mod faults;
 mod limits;
 mod model;
+mod nemesis;
 mod problem;
 mod publishers;
 mod raw;
@@ -19,10 +20,10 @@ mod tests;
 
 pub use cluster::broker_named;
 pub use model::{
-    Arrival, BrokerKind, ClientGroup, Cluster, DecoderKind, Executor, FaultSpec, FaultSpecKind, Gaps,
-    Guarantee, Lb, LbKind, LbPolicy, Mix, Order, Output, OutputFormat, Pace, PayloadSize, Persistence,
-    ProcessAction, PublisherSpec, Quiesce, Reconnect, ReconnectPolicy, RedisAction, RedisSet, RedisShape,
-    RedisTarget, Scenario, SpawnCluster, Stage, Subscribe, Target, Verify,
+    Arrival, BrokerKind, ClientAction, ClientGroup, Cluster, DecoderKind, Executor, FaultSpec, FaultSpecKind,
+    Gaps, Guarantee, Lb, LbKind, LbPolicy, Mix, Nemesis, NemesisFault, Order, Output, OutputFormat, Pace,
+    PayloadSize, Persistence, ProcessAction, PublisherSpec, Quiesce, Reconnect, ReconnectPolicy, RedisAction,
+    RedisSet, RedisShape, RedisTarget, Scenario, SpawnCluster, Stage, Subscribe, Target, Verify,
 };
 pub(crate) use problem::did_you_mean;
 pub use problem::{Problem, Problems};

@@ -8,8 +8,9 @@ use super::problem::did_you_mean;
 use super::raw::{self, Table, Value};
 use super::section::{Section, Sink};
 use super::{
-    ClientGroup, FaultSpec, Gaps, Guarantee, Lb, Order, Output, OutputFormat, Problem, Problems,
-    PublisherSpec, Quiesce, Scenario, Verify, clients, cluster, faults, limits, publishers,
+    ClientGroup, Cluster, FaultSpec, Gaps, Guarantee, Lb, Nemesis, Order, Output, OutputFormat, Problem,
+    Problems, PublisherSpec, Quiesce, Scenario, Verify, clients, cluster, faults, limits, nemesis,
+    publishers,
 };
 
 /// Reads a scenario. `overrides` are `key.path=value` as given to `--set`, applied in order before anything is
@@ -50,12 +51,16 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
     let served = cluster::Served::new(cluster.as_ref(), lb.as_ref());
     let clients = clients::groups(&root, until, &served);
     let publishers = publishers::publishers(&root, until, &clients, &served);
-    let faults = faults::faults(&root, until, cluster.as_ref());
+    let around = faults::Around { cluster: cluster.as_ref(), groups: &clients };
+    let faults = faults::faults(&root, until, around);
+    let nemesis = root.section("nemesis").map(|section| nemesis::nemesis(section, (warmup, until), around));
+    let nemesis = nemesis.flatten();
+    let cluster = cluster.map(|cluster| with_spares(cluster, &faults, nemesis.as_ref()));
     let verify =
         root.section("verify").map_or_else(|| Some(verify_default()), |section| verify(section, &publishers));
     let thresholds = thresholds(&root, &names(&clients, &publishers, &faults));
     let output = root.section("output").map_or_else(|| Some(Output::default()), output);
-    root.later(&["nemesis", "links", "agents"]);
+    root.later(&["links", "agents"]);
     root.finish();
     Some(Scenario {
         name: name?,
@@ -68,10 +73,22 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
         clients,
         publishers,
         faults,
+        nemesis,
         verify: verify?,
         thresholds,
         output: output?,
     })
+}
+
+/// A cluster with as many places as its faults will ask for.
+fn with_spares(mut cluster: Cluster, faults: &[FaultSpec], nemesis: Option<&Nemesis>) -> Cluster {
+    let planned = faults.iter().map(|fault| &fault.kind);
+    let drawn = nemesis.into_iter().flat_map(|nemesis| nemesis.faults.iter().map(|fault| &fault.kind));
+    let kinds: Vec<_> = planned.chain(drawn).collect();
+    if let Cluster::Spawn(spawn) = &mut cluster {
+        spawn.spares = nemesis::spares(&kinds, spawn.nodes);
+    }
+    cluster
 }
 
 /// `nodes = ["n1", "n2"]` of those who use some nodes only, counted from zero.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    BrokerKind, Cluster, Executor, FaultSpecKind, Gaps, Guarantee, Lb, LbKind, LbPolicy, Order, PayloadSize,
-    Persistence, Problem, ProcessAction, ReconnectPolicy, RedisAction, RedisSet, RedisShape, RedisTarget,
-    Scenario, Target, parse,
+    BrokerKind, ClientAction, Cluster, Executor, FaultSpecKind, Gaps, Guarantee, Lb, LbKind, LbPolicy, Order,
+    PayloadSize, Persistence, Problem, ProcessAction, ReconnectPolicy, RedisAction, RedisSet, RedisShape,
+    RedisTarget, Scenario, Target, parse,
 };
 
 /// Line numbers of the tests count from here.
@@ -243,6 +243,52 @@ fn a_fault_of_redis_without_what_it_breaks_is_refused() {
 }
 
 #[test]
+fn faults_of_clients_and_of_the_number_of_nodes_have_their_own_keys() {
+    let fault = |rest: &str| {
+        let scenario = valid(&format!("{REDIS}[[faults]]\nat = \"5s\"\n{rest}"));
+        (scenario.faults.into_iter().next().unwrap().kind, scenario.cluster.nodes_at_most())
+    };
+    assert_eq!(fault("type = \"scale\"\nto = 5\n"), (FaultSpecKind::Scale { to: 5 }, 5));
+    assert_eq!(fault("type = \"scale\"\nto = 1\n"), (FaultSpecKind::Scale { to: 1 }, 3));
+    let slow = ClientAction::SlowDown { bytes_per_sec: 9 };
+    let slow = FaultSpecKind::Clients { action: slow, clients: Some(2), group: Some("c".to_owned()) };
+    let text = "type = \"slow-down\"\nbytes_per_sec = 9\nclients = 2\ngroup = \"c\"\nfor = \"2s\"\n";
+    assert_eq!(fault(text).0, slow);
+    let refused = |cluster: &str, rest: &str, at, key: &str, words: &[&str]| {
+        check(&format!("{cluster}[[faults]]\nat = \"5s\"\n{rest}\n"), at, &format!("faults.0.{key}"), words);
+    };
+    refused("", "type = \"scale\"\nto = 2", (8, 8), "type", &["a log that nodes share"]);
+    refused(REDIS, "type = \"scale\"", (9, 1), "to", &["is missing"]);
+    refused(REDIS, "type = \"scale\"\nto = 3", (12, 6), "to", &["as many as there are"]);
+    refused(REDIS, "type = \"scale\"\nto = 5\ntarget = \"all\"", (13, 10), "target", &["scale"]);
+    refused("", "type = \"slow-down\"", (6, 1), "bytes_per_sec", &["is missing"]);
+    refused("", "type = \"churn-burst\"\nfor = \"1s\"", (9, 7), "for", &["over at once"]);
+    refused("", "type = \"churn-burst\"\ngroup = \"d\"", (9, 9), "group", &["allowed are c"]);
+    refused("", "type = \"kill\"\nclients = 1", (9, 11), "clients", &["\"slow-down\""]);
+    refused("", "type = \"kill\"\ntarget = \"minority\"", (9, 10), "target", &["fewer than three"]);
+    refused(REDIS, "type = \"kill\"\ntarget = \"primary\"", (12, 10), "target", &["all alike"]);
+}
+
+#[test]
+fn a_nemesis_says_what_it_may_do_and_when() {
+    let scenario = valid("[nemesis]\nfaults = [{ type = \"kill\", for = \"2s\" }]\n");
+    let nemesis = scenario.nemesis.unwrap();
+    let second = Duration::from_secs;
+    assert_eq!((nemesis.from, nemesis.until, nemesis.every), (second(0), second(60), second(5)));
+    assert_eq!((nemesis.faults[0].word.as_str(), nemesis.faults[0].lasts), ("kill", (second(2), second(2))));
+    check("[nemesis]\n", (6, 2), "nemesis.faults", &["missing or empty", "type = \"kill\""]);
+    let with = |rest: &str| format!("[nemesis]\nfaults = [{{ type = \"kill\"{rest} }}]\n");
+    check(&with(", at = \"5s\""), (7, 33), "nemesis.faults.0.at", &["drawn by the nemesis"]);
+    check(&with(", for = [\"3s\", \"2s\"]"), (7, 34), "nemesis.faults.0.for", &["shortest and the longest"]);
+    check(&with(", for = \"2m\""), (7, 34), "nemesis.faults.0.for", &["longer than the nemesis has, 1m"]);
+    check(&with(", keep = 5"), (7, 35), "nemesis.faults.0.keep", &["redis-trim"]);
+    check(&(with("") + "until = \"0s\"\n"), (8, 9), "nemesis.until", &["not after from"]);
+    check(&(with("") + "every = \"1ms\"\n"), (8, 9), "nemesis.every", &["more than 1000 faults"]);
+    let named = with("") + "[[faults]]\nat = \"1s\"\ntype = \"kill\"\nname = \"nemesis-1-kill\"\n";
+    check(&named, (11, 8), "faults.0.name", &["drawn fault"]);
+}
+
+#[test]
 fn some_policies_need_a_real_balancer() {
     check("[lb]\npolicy = \"cookie\"\n", (7, 10), "lb.policy", &["kind = \"nginx\"", "round-robin"]);
     check("[lb]\nkind = \"envoy\"\n", (7, 8), "lb.kind", &["none, nginx, haproxy"]);
@@ -281,7 +327,7 @@ fn faults_must_end_in_time_and_meet_somebody() {
     let target = |target: &str| format!("[[faults]]\nat = \"5s\"\ntype = \"kill\"\ntarget = {target}\n");
     check(&target("[\"n2\"]"), (9, 10), "faults.0.target", &["\"n2\" is not a node"]);
     check(&target("\"random(2)\""), (9, 10), "faults.0.target", &["more than there are nodes"]);
-    check(&target("\"some\""), (9, 10), "faults.0.target", &["one, all, random(N)"]);
+    check(&target("\"some\""), (9, 10), "faults.0.target", &["one, minority, majority, all, random(N)"]);
     check(
         "[cluster]\nattach = [\"http://h:1\"]\n[[faults]]\nat = \"5s\"\ntype = \"kill\"\n",
         (10, 8),

@@ -5,6 +5,7 @@ pub mod orders;
 mod policy;
 pub mod subscriber;
 pub mod tape;
+mod throttle;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError};

@@ -12,6 +12,7 @@ use reqwest::Url;
 use tokio::time::Instant;
 
 use super::policy::reconnect_of;
+use super::throttle::Throttle;
 use super::{Ear, Ground, Place, Tape, Told};
 use crate::bench::balance::{Door, Seated};
 use crate::bench::clock::RunTime;
@@ -39,6 +40,8 @@ pub struct Subscriber {
     lost_at: Option<Instant>,
     /// Addresses with a sentinel, once it is known.
     sentinels: Option<Arc<[AddressId]>>,
+    /// `None`: it reads as fast as it can.
+    throttle: Option<Box<Throttle>>,
 }
 
 /// What a client does after a connection, or instead of it.
@@ -84,6 +87,7 @@ impl Subscriber {
             connects: 0,
             lost_at: None,
             sentinels: None,
+            throttle: Throttle::of(&ground.plan, plan.id),
         }
     }
 
@@ -188,6 +192,8 @@ impl Subscriber {
     }
 
     fn expect_sentinels(&mut self, addresses: Arc<[AddressId]>) {
+        // The load is over: what is left is read as fast as it can be.
+        self.throttle = None;
         self.sentinels = Some(addresses);
         self.look_for_sentinels();
     }

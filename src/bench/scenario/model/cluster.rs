@@ -16,11 +16,20 @@ pub enum Cluster {
 }
 
 impl Cluster {
-    /// How many nodes.
+    /// How many nodes there are from the beginning.
     #[must_use]
     pub fn nodes(&self) -> usize {
         match self {
             Self::Spawn(spawn) => spawn.nodes,
+            Self::Attach(urls) => urls.len(),
+        }
+    }
+
+    /// How many there ever are.
+    #[must_use]
+    pub fn nodes_at_most(&self) -> usize {
+        match self {
+            Self::Spawn(spawn) => spawn.nodes + spawn.spares,
             Self::Attach(urls) => urls.len(),
         }
     }
@@ -31,6 +40,8 @@ impl Cluster {
 pub struct SpawnCluster {
     /// How many.
     pub nodes: usize,
+    /// How many more there may be, once a fault starts them.
+    pub spares: usize,
     /// Which log they keep.
     pub broker: BrokerKind,
     /// `--max-connections` of each node, if the scenario sets it.
@@ -48,6 +59,7 @@ impl SpawnCluster {
     pub fn one_in_memory() -> Self {
         Self {
             nodes: 1,
+            spares: 0,
             broker: BrokerKind::Memory,
             max_connections: None,
             flags: BTreeMap::new(),

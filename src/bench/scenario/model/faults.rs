@@ -38,11 +38,79 @@ pub enum FaultSpecKind {
         /// To which of its servers.
         target: RedisTarget,
     },
-    /// Connections, cut by the clients themselves at one moment.
-    ReconnectStorm {
-        /// How many clients; `None`: all.
-        clients: Option<u32>,
+    /// Another number of nodes: more are started, or some drained.
+    Scale {
+        /// So many.
+        to: u16,
     },
+    /// Clients, by what they do themselves.
+    Clients {
+        /// What.
+        action: ClientAction,
+        /// How many; `None`: all.
+        clients: Option<u32>,
+        /// Of which group; `None`: of any.
+        group: Option<String>,
+    },
+}
+
+/// What clients do all at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAction {
+    /// They cut their connections, and come back as their policy says.
+    ReconnectStorm,
+    /// They leave for good, and as many new ones come in the same moment.
+    ChurnBurst,
+    /// They read slowly for a while.
+    SlowDown {
+        /// So slowly.
+        bytes_per_sec: u32,
+    },
+}
+
+impl ClientAction {
+    /// Whether it is over as soon as it is done.
+    #[must_use]
+    pub fn is_momentary(self) -> bool {
+        match self {
+            Self::ReconnectStorm | Self::ChurnBurst => true,
+            Self::SlowDown { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for ClientAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ReconnectStorm => "reconnect-storm",
+            Self::ChurnBurst => "churn-burst",
+            Self::SlowDown { .. } => "slow-down",
+        })
+    }
+}
+
+/// Faults that are drawn from the seed, one after the other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Nemesis {
+    /// Nothing is broken before.
+    pub from: Duration,
+    /// Everything is mended by then.
+    pub until: Duration,
+    /// From the heal of one to the next, on average: a half of it to one and a half.
+    pub every: Duration,
+    /// What may be drawn, each as likely as the others.
+    pub faults: Vec<NemesisFault>,
+}
+
+/// What a [`Nemesis`] may do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NemesisFault {
+    /// The word of its type.
+    pub word: String,
+    /// What.
+    pub kind: FaultSpecKind,
+    /// The shortest and the longest; without meaning for what is over at once.
+    pub lasts: (Duration, Duration),
 }
 
 /// What is done to Redis.
@@ -151,6 +219,10 @@ impl fmt::Display for ProcessAction {
 pub enum Target {
     /// One, drawn from the seed.
     One,
+    /// As many as can be without so that more than half are left, drawn from the seed.
+    Minority,
+    /// The fewest that are more than half, drawn from the seed.
+    Majority,
     /// All.
     All,
     /// So many, drawn from the seed.

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod faults;
+mod lasting;
 
 use std::time::Duration;
 
@@ -12,7 +13,10 @@ use crate::bench::threshold::Threshold;
 pub use cluster::{
     BrokerKind, Cluster, Lb, LbKind, LbPolicy, Persistence, RedisSet, RedisShape, SpawnCluster,
 };
-pub use faults::{FaultSpec, FaultSpecKind, ProcessAction, RedisAction, RedisTarget, Target};
+pub use faults::{
+    ClientAction, FaultSpec, FaultSpecKind, Nemesis, NemesisFault, ProcessAction, RedisAction, RedisTarget,
+    Target,
+};
 
 /// What is run and judged.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +41,8 @@ pub struct Scenario {
     pub publishers: Vec<PublisherSpec>,
     /// Faults, in the order of the file.
     pub faults: Vec<FaultSpec>,
+    /// More of them, drawn from the seed.
+    pub nemesis: Option<Nemesis>,
     /// What must hold.
     pub verify: Verify,
     /// What must hold of the metrics.

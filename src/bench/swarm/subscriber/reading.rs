@@ -39,11 +39,13 @@ impl Subscriber {
                 let mut listening = std::pin::pin!(ear.listen());
                 let mut leaving = std::pin::pin!(sleep_until(self.leaves()));
                 loop {
+                    let pause = self.pause();
                     tokio::select! {
                         // What came is read before orders are heard: a cut finds an empty socket, as a broken one
                         // would.
                         biased;
-                        ready = stream.ready() => {
+                        () = sleep_until(pause), if pause.is_some() => {}
+                        ready = stream.ready(), if pause.is_none() => {
                             if let Err(ending) = ready.and_then(|()| self.take(stream, session)) {
                                 return Stopped::Ended(ending);
                             }
@@ -63,6 +65,12 @@ impl Subscriber {
         }
     }
 
+    /// Until when it does not read.
+    fn pause(&self) -> Option<Instant> {
+        let wait = self.throttle.as_ref()?.wait(self.ground.clock.now().since_start())?;
+        Some(Instant::now() + wait)
+    }
+
     /// Everything that has come. It came at one time: what stands behind must not seem later by the work on what
     /// stands before it.
     fn take(&mut self, stream: &mut Stream, session: &mut Session) -> Result<(), Ending> {
@@ -73,6 +81,9 @@ impl Subscriber {
                 Item::Event { event, data, last_event_id, id_in_block } => {
                     let id = id_in_block.then_some(last_event_id);
                     self.receive_event(session, now, &Came { event, id, data });
+                    if let Some(throttle) = &mut self.throttle {
+                        throttle.took(now.since_start(), data.len());
+                    }
                 }
                 Item::Comment(_) => self.heartbeat(session, now, heard),
                 Item::Retry(_) | Item::IdCommitted(_) => {}
