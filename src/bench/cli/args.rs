@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::bench::scenario::{self, BrokerKind};
+use crate::bench::scenario::{self, BrokerKind, Origin};
 use crate::protocol::Address;
 use crate::runtime::telemetry::LogFormat;
 
@@ -60,6 +60,8 @@ pub(super) enum Command {
     Up(UpArgs),
     /// Put a proxy that breaks links between clients and servers; toxiproxy's REST API tells it what to do.
     Proxy(ProxyArgs),
+    /// Judge a stored run again: the same verdict, account and exit code, or what differs.
+    Check(CheckArgs),
     /// Look at the limits of this machine; a fix for each that is too small.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.
@@ -113,6 +115,25 @@ pub(super) struct Changes {
     pub target: Vec<String>,
 }
 
+impl Changes {
+    /// The scenario of this file, so changed.
+    pub(super) fn origin(&self, file: String, text: String) -> Origin {
+        let mut set = self.set.clone();
+        set.extend(self.seed.map(|seed| format!("seed={seed}")));
+        Origin {
+            file,
+            text,
+            set,
+            seed: None,
+            duration: self.duration,
+            clients_scale: self.clients_scale,
+            rate_scale: self.rate_scale,
+            no_faults: self.no_faults,
+            target: self.target.clone(),
+        }
+    }
+}
+
 /// `run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -148,6 +169,21 @@ pub(super) struct RunArgs {
     /// Leaves the nodes running after the report, until ^C.
     #[arg(long)]
     pub keep_cluster: bool,
+
+    /// What is stored beside the report, for `check`, `merge` and `compare`.
+    #[arg(long, value_enum, default_value = "anomalies", env = "SSE_BENCH_HISTORY")]
+    pub history: History,
+}
+
+/// What is stored of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum History {
+    /// Nothing.
+    Off,
+    /// The books, the measurements, and everything that went wrong.
+    Anomalies,
+    /// Also every arrival and every publish.
+    All,
 }
 
 /// `validate`.
@@ -320,6 +356,18 @@ pub(super) enum Balancing {
     Haproxy,
 }
 
+/// `check`.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// What a run left behind.
+    #[arg(value_name = "RUN_DIR")]
+    pub dir: PathBuf,
+
+    /// How the report is written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
 /// `doctor`.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
@@ -387,6 +435,13 @@ mod tests {
     #[test]
     fn the_command_line_holds_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_that_the_file_knows_become_overrides_in_order() {
+        let changes = Changes { set: vec!["a.b=1".to_owned()], seed: Some(7), ..Changes::default() };
+        let origin = changes.origin("f.toml".to_owned(), String::new());
+        assert_eq!(origin.set, ["a.b=1", "seed=7"]);
     }
 
     #[test]

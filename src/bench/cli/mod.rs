@@ -2,7 +2,7 @@
 //! worst of everything. Read [`main`] first.
 
 mod args;
-mod changes;
+mod check;
 mod output;
 mod proxy;
 mod publish;
@@ -56,6 +56,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         }
         Command::Doctor(args) => examine(args),
         Command::Validate(args) => run::validate(args),
+        Command::Check(args) => check::run(args),
         Command::Run(_) | Command::Swarm(_) | Command::Publish(_) | Command::Up(_) | Command::Proxy(_) => {
             on_runtime(&cli)
         }
@@ -107,9 +108,11 @@ async fn dispatch(cli: &Cli, interrupt: &CancellationToken) -> Result<u8, Failur
         Command::Publish(args) => publish::run(args, interrupt).await,
         Command::Up(args) => up::run(args, interrupt).await,
         Command::Proxy(args) => proxy::run(args, interrupt).await,
-        Command::Completions { .. } | Command::Man | Command::Doctor(_) | Command::Validate(_) => {
-            Ok(Exit::Pass.code())
-        }
+        Command::Completions { .. }
+        | Command::Man
+        | Command::Doctor(_)
+        | Command::Validate(_)
+        | Command::Check(_) => Ok(Exit::Pass.code()),
     }
 }
 

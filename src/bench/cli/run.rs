@@ -5,14 +5,15 @@ use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Changes, Format, RunArgs, ValidateArgs};
-use super::{changes, output};
+use super::args::{self, Changes, Format, RunArgs, ValidateArgs};
+use super::output;
 use crate::bench::doctor::{self, Limits, Need};
+use crate::bench::history::History;
 use crate::bench::payload::RunId;
 use crate::bench::plan::{FaultEdge, Plan};
 use crate::bench::report::Summary;
 use crate::bench::run::{self, Outcome, ResultFormat, RunOptions};
-use crate::bench::scenario::{self, OutputFormat, Scenario};
+use crate::bench::scenario::{Origin, OutputFormat, Scenario};
 use crate::bench::verdict::Exit;
 use crate::runtime::exit::{self, Failure};
 
@@ -23,14 +24,14 @@ pub(super) async fn run_all(
     interrupt: &CancellationToken,
 ) -> Result<u8, Failure> {
     // All files are read before the first run: a typing error in the last one should not cost an hour.
-    let scenarios = read_all(&args.scenarios, &args.changes)?;
+    let origins = read_all(&args.scenarios, &args.changes)?;
     let limits = Limits::read();
     let mut batch = Batch { args, quiet, limits, interrupt, rows: Vec::new() };
     let mut round = 0;
     loop {
-        for scenario in &scenarios {
+        for (origin, scenario) in &origins {
             if !interrupt.is_cancelled() {
-                batch.run_one(scenario, round).await?;
+                batch.run_one(origin, scenario, round).await?;
             }
         }
         round += 1;
@@ -76,15 +77,18 @@ impl Batch<'_> {
         self.args.repeat.map_or(self.args.until_fail, |repeat| rounds < repeat)
     }
 
-    async fn run_one(&mut self, scenario: &Scenario, round: u32) -> Result<(), Failure> {
+    async fn run_one(&mut self, origin: &Origin, scenario: &Scenario, round: u32) -> Result<(), Failure> {
         let mut scenario = scenario.clone();
         scenario.seed = scenario.seed.wrapping_add(u64::from(round));
+        let origin = Origin { seed: Some(scenario.seed), ..origin.clone() };
         let formats = self.formats(&scenario);
         let options = RunOptions {
             dir: self.dir(&scenario, round),
             formats: formats.clone(),
             show_progress: !self.quiet,
             keep_cluster: self.args.keep_cluster,
+            origin,
+            history: of_history(self.args.history),
         };
         tracing::info!(scenario = scenario.name, seed = scenario.seed, dir = %options.dir.display(), "runs");
         let mut row = Row {
@@ -179,7 +183,15 @@ fn of_scenario(format: OutputFormat) -> ResultFormat {
     }
 }
 
-fn read_all(paths: &[PathBuf], changes: &Changes) -> Result<Vec<Scenario>, Failure> {
+fn of_history(flag: args::History) -> History {
+    match flag {
+        args::History::Off => History::Off,
+        args::History::Anomalies => History::Anomalies,
+        args::History::All => History::All,
+    }
+}
+
+fn read_all(paths: &[PathBuf], changes: &Changes) -> Result<Vec<(Origin, Scenario)>, Failure> {
     let mut scenarios = Vec::new();
     let mut problems = Vec::new();
     for path in paths {
@@ -196,13 +208,13 @@ fn read_all(paths: &[PathBuf], changes: &Changes) -> Result<Vec<Scenario>, Failu
 }
 
 /// One scenario from its file, with the changes; else all its problems.
-pub(super) fn read(path: &Path, changes: &Changes) -> Result<Scenario, String> {
+pub(super) fn read(path: &Path, changes: &Changes) -> Result<(Origin, Scenario), String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read the scenario {}: {error}", path.display()))?;
     let name = path.display().to_string();
-    let scenario =
-        scenario::parse(&name, &text, &changes::overrides(changes)).map_err(|error| error.to_string())?;
-    Ok(changes::apply(changes, scenario))
+    let origin = changes.origin(name, text);
+    let scenario = origin.scenario().map_err(|error| error.to_string())?;
+    Ok((origin, scenario))
 }
 
 fn render_table(rows: &[Row]) -> String {
@@ -236,7 +248,7 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
     let scenarios = read_all(&args.scenarios, &args.changes)?;
     let limits = Limits::read();
     let mut fits = true;
-    for scenario in &scenarios {
+    for (_, scenario) in &scenarios {
         let plan = Plan::new(scenario, RunId::from_random(0));
         let (text, fit) = describe(&plan, &limits);
         fits &= fit;

@@ -48,7 +48,7 @@ fn spec(args: &UpArgs) -> Result<SiteSpec, Failure> {
     let scenario = match &args.scenario {
         Some(path) => {
             let changes = Changes { set: args.set.clone(), ..Changes::default() };
-            Some(run::read(path, &changes).map_err(refused)?)
+            Some(run::read(path, &changes).map_err(refused)?.1)
         }
         None => None,
     };

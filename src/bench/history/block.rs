@@ -50,12 +50,44 @@ pub enum BlockError {
 }
 
 impl Block {
-    /// Writes books of clients: the same as a [`Block::Clients`], without owning them.
+    /// Writes a [`Block::Clients`], without owning the books. The others below do the same.
     ///
     /// # Errors
     /// What the writer says.
     pub fn write_clients(out: &mut impl Write, books: &[SubscriberLedger]) -> io::Result<()> {
         seal::close(out, CLIENTS, &StoredClients::of(books))
+    }
+
+    /// Writes a [`Block::Publishes`].
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn write_publishes(out: &mut impl Write, book: &PublishLedger) -> io::Result<()> {
+        seal::close(out, PUBLISHES, book)
+    }
+
+    /// Writes a [`Block::Sentinels`].
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn write_sentinels(out: &mut impl Write, book: &PublishLedger) -> io::Result<()> {
+        seal::close(out, SENTINELS, book)
+    }
+
+    /// Writes a [`Block::Audit`].
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn write_audit(out: &mut impl Write, book: &AuditLedger) -> io::Result<()> {
+        seal::close(out, AUDIT, book)
+    }
+
+    /// Writes a [`Block::Measurements`].
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn write_measurements(out: &mut impl Write, recorder: &Recorder) -> io::Result<()> {
+        seal::close(out, MEASUREMENTS, recorder)
     }
 
     /// Writes the piece.
@@ -65,10 +97,10 @@ impl Block {
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         match self {
             Self::Clients(books) => Self::write_clients(out, books),
-            Self::Publishes(book) => seal::close(out, PUBLISHES, book),
-            Self::Sentinels(book) => seal::close(out, SENTINELS, book),
-            Self::Audit(book) => seal::close(out, AUDIT, book),
-            Self::Measurements(recorder) => seal::close(out, MEASUREMENTS, recorder),
+            Self::Publishes(book) => Self::write_publishes(out, book),
+            Self::Sentinels(book) => Self::write_sentinels(out, book),
+            Self::Audit(book) => Self::write_audit(out, book),
+            Self::Measurements(recorder) => Self::write_measurements(out, recorder),
             Self::End => seal::close(out, END, &()),
         }
     }

@@ -1,11 +1,17 @@
 //! What a run knew, in a form that outlives it: the books, the measurements, and everything else that a judgement needs.
 //! Never decides anything about deliveries: what was stored is judged by the same code as what was just collected.
-//! Read [`Block`] first, then [`seal`].
+//! Read [`Case`] first, then [`store`] and [`Archive`], then [`Block`].
 
+mod archive;
 mod block;
+mod case;
+mod check;
 pub mod seal;
 #[cfg(test)]
 mod tests;
 
+pub use archive::{Archive, ArchiveError, Decision, Entry, History, store};
 pub use block::{Block, BlockError, CLIENTS_A_BLOCK};
+pub use case::{Books, Case, Facts, Judgement, Unplanned, fingerprint};
+pub use check::Check;
 pub use seal::{Damage, FORMAT};

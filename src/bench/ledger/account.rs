@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bench::clock::RunTime;
 use crate::bench::plan::{AddressId, GroupId, PhaseId};
 
+/// Examples of each anomaly in a report.
+const EXAMPLES: usize = 8;
+
 /// Counts of deliveries (an event times a subscriber), and what went wrong.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Deliveries that were owed. The sum of `ok`, `lost`, `unseen` and `gap_declared`.
     pub expected: u64,
@@ -67,6 +71,15 @@ pub struct Account {
     pub missing_addresses: Vec<AddressId>,
     /// Whether an audit read was laid beside it.
     pub audited: bool,
+}
+
+impl Account {
+    /// Leaves the first examples of each anomaly.
+    pub fn shorten(&mut self) {
+        for anomaly in &mut self.anomalies {
+            anomaly.examples.truncate(EXAMPLES);
+        }
+    }
 }
 
 /// Deliveries that should not have been.
@@ -214,13 +227,16 @@ pub struct Example {
     /// The fault in whose window it was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fault: Option<String>,
+    /// When it was published, or seen; in nanoseconds since the start of the run.
+    #[serde(rename = "at_ns", skip_serializing_if = "Option::is_none", default)]
+    pub at: Option<RunTime>,
     /// Anything more there is to say.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub note: String,
 }
 
 /// What a fault did, and how long it took to get over it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultImpact {
     /// The fault's name.
     pub name: String,

@@ -10,10 +10,8 @@ use super::FaultRecord;
 use super::account::{Account, Anomaly, AnomalyKind, Example, SeqRange};
 use super::subscriber::Sightings;
 
-/// Examples of a kind in the account.
-const EXAMPLES: usize = 8;
-/// Places that are remembered of a kind while examples are chosen.
-const PLACES_MAX: usize = 1_024;
+/// Places that are remembered of a kind of anomaly: the most examples that there are of it.
+pub const PLACES_MAX: usize = 1_024;
 
 /// Publisher, address and number.
 pub(super) type EventKey = (PublisherId, AddressId, u64);
@@ -210,8 +208,7 @@ impl<'a> Findings<'a> {
         let mut places: Vec<_> = shelf.places.into_iter().collect();
         // The first in time; ties by place, so that one history gives one report.
         places.sort_by(|(a, first), (b, second)| (first.at, a).cmp(&(second.at, b)));
-        let examples = places.into_iter().take(EXAMPLES);
-        let examples = examples.map(|(place, seen)| self.example(place, &seen)).collect();
+        let examples = places.into_iter().map(|(place, seen)| self.example(place, &seen)).collect();
         Anomaly { kind, count: shelf.count, by_fault, examples }
     }
 
@@ -227,6 +224,7 @@ impl<'a> Findings<'a> {
             seq: place.seq.map(|(first, last)| SeqRange { first, last }),
             subscriber: seen.subscriber.map(|id| self.subscriber_name(id)),
             fault: seen.fault.map(|fault| self.faults[fault].name.clone()),
+            at: Some(seen.at),
             note,
         }
     }

@@ -66,6 +66,14 @@ impl FaultRecord {
 /// Makes the account. May be called twice: without the audit read to learn what to audit, then with it.
 #[must_use]
 pub fn judge(evidence: &Evidence<'_>) -> Account {
+    let mut account = judge_in_full(evidence);
+    account.shorten();
+    account
+}
+
+/// Makes the account with all examples that are kept of each anomaly: up to [`super::PLACES_MAX`].
+#[must_use]
+pub fn judge_in_full(evidence: &Evidence<'_>) -> Account {
     let sent = Sent::by_address(evidence.publishes);
     let mut bench = Bench::new(*evidence, &sent);
     for subscriber in evidence.subscribers {

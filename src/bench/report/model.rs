@@ -11,7 +11,7 @@ use crate::bench::recorder::{Samples, Value};
 use crate::bench::scenario::Guarantee;
 use crate::bench::threshold::Selector;
 use crate::bench::thresholds;
-use crate::bench::verdict::{Judged, Status, Verdict};
+use crate::bench::verdict::{Judged, Status, Trouble, Verdict};
 
 use super::{ClusterReport, ProcessReport};
 
@@ -226,6 +226,16 @@ impl Report {
             cluster: ClusterReport::default(),
             verdict,
         }
+    }
+
+    /// Troubles that came up when everything was judged already. The verdict can only become worse.
+    pub fn add_troubles(&mut self, troubles: impl IntoIterator<Item = Trouble>) {
+        for trouble in troubles {
+            self.verdict.exit = self.verdict.exit.max(trouble.exit);
+            self.verdict.troubles.push(trouble);
+        }
+        self.summary.verdict = self.verdict.exit.word().to_owned();
+        self.summary.exit_code = self.verdict.exit.code();
     }
 
     /// The report as JSON with a newline at its end.

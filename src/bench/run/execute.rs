@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::conclude::conclude;
 use super::follow::{self, Follower};
 use super::observe;
 use super::quiesce::{Silence, quiesce};
@@ -19,18 +20,19 @@ use crate::bench::cluster::Member;
 use crate::bench::doctor::Limits;
 use crate::bench::fault::{Injector, Processes, Stores, Timeline};
 use crate::bench::generator;
-use crate::bench::ledger::{self, AuditLedger, Evidence, FaultRecord};
+use crate::bench::history::{self, Books, Case, Facts, History};
+use crate::bench::ledger::{AuditLedger, FaultRecord};
 use crate::bench::live::{self, Begin, Journal, Line};
 use crate::bench::payload::RunId;
 use crate::bench::plan::{AddressId, NodeIndex, Plan};
 use crate::bench::publisher::{Desk, Published, Publisher};
 use crate::bench::recorder::Recorder;
 use crate::bench::report::{ProcessReport, Report, text};
-use crate::bench::scenario::{Quiesce, Scenario};
+use crate::bench::scenario::{Origin, Quiesce, Scenario};
 use crate::bench::site::Site;
 use crate::bench::stopwatch::RunClock;
 use crate::bench::swarm::{self, Ground, Orders, Swarm};
-use crate::bench::verdict::{Exit, Judged, Trouble, Verdict};
+use crate::bench::verdict::{Exit, Trouble};
 use crate::client::HttpOptions;
 use crate::protocol::Address;
 
@@ -54,6 +56,10 @@ pub struct RunOptions {
     pub show_progress: bool,
     /// Whether the servers are left to the caller instead of being stopped.
     pub keep_cluster: bool,
+    /// Where the scenario came from, so that it can be planned again.
+    pub origin: Origin,
+    /// What is stored beside the report.
+    pub history: History,
 }
 
 /// A run that came to a verdict.
@@ -81,7 +87,7 @@ impl Outcome {
 /// once, the nodes included.
 ///
 /// # Errors
-/// Whatever keeps the run from starting, or its report from being written.
+/// Whatever keeps the run from starting. What keeps its report from being written is told in its outcome.
 pub async fn run(
     scenario: &Scenario,
     options: &RunOptions,
@@ -120,7 +126,8 @@ async fn carry_out(
     let watched = scene.watchers.end().await;
     let teardown = scene.tear_down(options.keep_cluster).await;
     let evidence = Collected { load, silence, ended, audit, mailboxes, watched, teardown };
-    evidence.judge(&scene.ground.plan, options, started_at)
+    let plan = Arc::clone(&scene.ground.plan);
+    Ok(evidence.judge(plan, options, started_at).await)
 }
 
 fn create_dir(path: &Path) -> Result<(), RunError> {
@@ -383,9 +390,8 @@ struct Collected {
 }
 
 impl Collected {
-    fn judge(self, plan: &Plan, options: &RunOptions, started_at: SystemTime) -> Result<Outcome, RunError> {
+    async fn judge(self, plan: Arc<Plan>, options: &RunOptions, started_at: SystemTime) -> Outcome {
         let troubles = self.troubles();
-        let quiescent = self.silence.missing.is_empty();
         let mut recorder = self.ended.recorder;
         recorder.merge(self.watched.lag);
         let mut publishes = Vec::new();
@@ -393,27 +399,27 @@ impl Collected {
             recorder.merge(published.recorder);
             publishes.push(published.ledger);
         }
-        let audit = self.audit.ok().flatten();
-        let (subscribers, faults) = (&self.ended.ledgers, &self.load.faults);
-        let evidence = Evidence {
-            plan,
-            publishes: &publishes,
-            sentinels: Some(&self.silence.sentinels),
-            subscribers,
-            audit: audit.as_ref(),
-            faults,
+        let books = Books {
+            publishes,
+            sentinels: Some(self.silence.sentinels),
+            subscribers: self.ended.ledgers,
+            audit: self.audit.ok().flatten(),
         };
-        let account = ledger::judge(&evidence);
-        let judged =
-            Judged { plan, account: &account, recorder: &recorder, faults, troubles: &troubles, quiescent };
-        let verdict = Verdict::new(&judged);
-        let exit = verdict.exit;
-        let started_at = humantime::format_rfc3339_millis(started_at).to_string();
-        let mut report = Report::new(&judged, verdict, Some(started_at));
-        report.add_usage(self.watched.usage, self.watched.commands);
-        report.cluster.mailboxes = self.mailboxes.map(|mailboxes| mailboxes.report);
-        files::write(&options.dir, &report, &options.formats)?;
-        Ok(Outcome { report, exit, dir: options.dir.clone(), kept: self.teardown.kept })
+        let facts = Facts {
+            origin: options.origin.clone(),
+            run: plan.run,
+            plan: history::fingerprint(&plan),
+            started_at: Some(humantime::format_rfc3339_millis(started_at).to_string()),
+            faults: self.load.faults,
+            troubles,
+            quiescent: self.silence.missing.is_empty(),
+            processes: self.watched.usage,
+            commands: self.watched.commands,
+            mailboxes: self.mailboxes.map(|mailboxes| mailboxes.report),
+        };
+        let report = conclude(Case { plan, books, recorder, facts }, options, Vec::new()).await;
+        let exit = report.verdict.exit;
+        Outcome { report, exit, dir: options.dir.clone(), kept: self.teardown.kept }
     }
 
     /// What went wrong with the run itself.

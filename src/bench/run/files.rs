@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::RunError;
 use crate::bench::report::{ClusterReport, ProcessReport, Report, text};
 
 /// From so many connections on, memory by connection says something.
@@ -29,25 +28,23 @@ pub fn default_dir(name: &str, now: SystemTime) -> PathBuf {
     Path::new("runs").join(format!("{name}-{time}"))
 }
 
-/// Writes the report in each format.
-pub(super) fn write(dir: &Path, report: &Report, formats: &[ResultFormat]) -> Result<(), RunError> {
-    for format in formats {
-        match format {
-            ResultFormat::Text => write_file(&dir.join("report.txt"), &render(report, text::Colour::Off))?,
-            ResultFormat::Json => write_file(&dir.join("report.json"), &report.to_json())?,
-        }
-    }
-    Ok(())
+/// Writes the report in each format; tells what could not be written.
+pub(super) fn write(dir: &Path, report: &Report, formats: &[ResultFormat]) -> Vec<String> {
+    let write = |format: &ResultFormat| match format {
+        ResultFormat::Text => write_file(&dir.join("report.txt"), &render(report, text::Colour::Off)),
+        ResultFormat::Json => write_file(&dir.join("report.json"), &report.to_json()),
+    };
+    formats.iter().filter_map(|format| write(format).err()).collect()
 }
 
 /// The report for people.
 #[must_use]
-pub(super) fn render(report: &Report, colour: text::Colour) -> String {
+pub fn render(report: &Report, colour: text::Colour) -> String {
     text::render(report, colour) + &render_processes(&report.processes) + &render_cluster(&report.cluster)
 }
 
-fn write_file(path: &Path, text: &str) -> Result<(), RunError> {
-    std::fs::write(path, text).map_err(|source| RunError::Write { path: path.to_owned(), source })
+fn write_file(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 /// What the processes used, for people.

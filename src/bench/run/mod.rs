@@ -3,6 +3,7 @@
 //! Read [`run`] first.
 
 mod audit;
+mod conclude;
 mod execute;
 mod files;
 mod follow;
@@ -12,5 +13,5 @@ mod quiesce;
 mod setup;
 
 pub use execute::{Outcome, RunOptions, run};
-pub use files::{ResultFormat, default_dir};
+pub use files::{ResultFormat, default_dir, render};
 pub use setup::RunError;

@@ -9,6 +9,7 @@ mod faults;
 mod limits;
 mod model;
 mod nemesis;
+mod origin;
 mod problem;
 mod publishers;
 mod raw;
@@ -25,6 +26,7 @@ pub use model::{
     PayloadSize, Persistence, ProcessAction, PublisherSpec, Quiesce, Reconnect, ReconnectPolicy, RedisAction,
     RedisSet, RedisShape, RedisTarget, Scenario, SpawnCluster, Stage, Subscribe, Target, Verify,
 };
+pub use origin::Origin;
 pub(crate) use problem::did_you_mean;
 pub use problem::{Problem, Problems};
 pub use read::parse;

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::harness::{Lab, Ran};
+use super::harness::{Lab, Ran, check_evidence};
 use super::small_node::{Defect, SmallNode};
 
 /// Two users, a topic, everybody; events often enough that some are under way whenever a client is; everybody loses
@@ -42,8 +42,10 @@ quiesce = { idle = "2s", timeout = "15s", audit_read = true }
 
 async fn judge(defect: Defect) -> Ran {
     let node = SmallNode::start(defect).await;
-    let ran = Lab::new(&SCENARIO.replace("NODE", &node.base)).run(&[]).await;
+    let lab = Lab::new(&SCENARIO.replace("NODE", &node.base));
+    let ran = lab.run(&[]).await;
     assert!(ran.report.is_object(), "no report\n{}\n{}", ran.stdout, ran.stderr);
+    check_evidence(&lab, &ran).await;
     ran
 }
 

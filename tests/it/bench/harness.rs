@@ -102,6 +102,16 @@ impl Lab {
     }
 }
 
+/// What the run stored is judged like the run: the same exit code, the same report.
+pub(crate) async fn check_evidence(lab: &Lab, ran: &Ran) {
+    let mut command = bench(&["check", "--format", "json"]);
+    let again = in_time(command.arg(lab.out()).output()).await;
+    let stderr = String::from_utf8_lossy(&again.stderr);
+    assert_eq!(again.status.code(), ran.code, "{stderr}");
+    let report: Value = serde_json::from_slice(&again.stdout).expect("check prints a report");
+    assert_eq!(report, ran.report, "{stderr}");
+}
+
 /// Waits until nobody listens on the address any more.
 pub(crate) async fn until_nobody_listens(address: &str) {
     let gone = async {

@@ -3,6 +3,7 @@
 
 mod broken;
 mod command_line;
+mod evidence;
 mod faults;
 mod harness;
 mod redis;

@@ -1,0 +1,41 @@
+//! `check`: a stored run is judged again.
+
+use super::args::{CheckArgs, Format};
+use super::output;
+use crate::bench::history::{ArchiveError, Check};
+use crate::bench::run;
+use crate::bench::verdict::Exit;
+use crate::runtime::exit::Failure;
+
+/// Judges one run again; the exit code is that of the run, or says why it cannot be.
+pub(super) fn run(args: &CheckArgs) -> Result<u8, Failure> {
+    let check = Check::new(&args.dir).map_err(failure)?;
+    match args.format {
+        Format::Json => output::print(&check.judgement.report.to_json())?,
+        Format::Text => {
+            let text = run::render(&check.judgement.report, output::colour());
+            output::print(&(text + &conclusion(&check)))?
+        }
+    };
+    Ok(check.exit().code())
+}
+
+fn conclusion(check: &Check) -> String {
+    let mut text = "  █ CHECK\n".to_owned();
+    if check.differences.is_empty() {
+        let code = check.decision.exit_code;
+        text.push_str(&format!(
+            "    the evidence gives the verdict and the account of the run (exit code {code})\n"
+        ));
+    }
+    for difference in &check.differences {
+        text.push_str(&format!("    ✗ {difference}\n"));
+    }
+    text
+}
+
+/// Nothing to be judged is a bad argument; what was damaged is an error of its own.
+pub(super) fn failure(error: ArchiveError) -> Failure {
+    let exit = if error.is_unsuitable() { Exit::BadScenario } else { Exit::Internal };
+    Failure::new(exit.code(), error)
+}

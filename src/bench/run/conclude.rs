@@ -1,0 +1,74 @@
+//! The last step of a run: judged first, then stored and reported. What cannot be written is a trouble of the run, told with
+//! its verdict; it hides nothing, and makes nothing better. Read [`conclude`] first.
+
+use std::path::PathBuf;
+
+use tokio::task::JoinSet;
+
+use super::{RunOptions, files};
+use crate::bench::history::{self, Case, Entry, History, Judgement};
+use crate::bench::report::Report;
+use crate::bench::verdict::{Exit, Trouble};
+
+/// Judges, stores, and writes the report. `entries` are files of evidence that the run has written already.
+pub(super) async fn conclude(mut case: Case, options: &RunOptions, entries: Vec<Entry>) -> Report {
+    let mut judgement = case.judge();
+    let unwritten = files::write(&options.dir, &judgement.report, &options.formats);
+    if !unwritten.is_empty() {
+        case.facts.troubles.extend(unwritten.into_iter().map(of_the_bench));
+        judgement = case.judge();
+    }
+    let mut report = judgement.report.clone();
+    if options.history == History::Off {
+        return report;
+    }
+    if let Err(why) = store(options.dir.clone(), case, judgement, entries).await {
+        report.add_troubles([of_the_bench(why)]);
+        // Where the disk is full, the report of a moment ago is kept, or this one is cut; the caller prints it whole.
+        files::write(&options.dir, &report, &options.formats);
+    }
+    report
+}
+
+fn of_the_bench(message: String) -> Trouble {
+    Trouble { exit: Exit::Internal, message }
+}
+
+/// A panic in here is a trouble like a full disk: the verdict is known already.
+async fn store(dir: PathBuf, case: Case, judgement: Judgement, entries: Vec<Entry>) -> Result<(), String> {
+    guarded(move || history::store(&dir, &case, &judgement, entries).map_err(|error| error.to_string())).await
+}
+
+async fn guarded(work: impl FnOnce() -> Result<(), String> + Send + 'static) -> Result<(), String> {
+    let mut task = JoinSet::new();
+    task.spawn_blocking(work);
+    let told = match task.join_next().await {
+        Some(Ok(told)) => told,
+        Some(Err(panicked)) => Err(format!("a panic: {}", word(panicked))),
+        None => Ok(()),
+    };
+    told.map_err(|why| format!("the evidence is not stored: {why}"))
+}
+
+fn word(error: tokio::task::JoinError) -> String {
+    let payload = match error.try_into_panic() {
+        Ok(payload) => payload,
+        Err(cancelled) => return cancelled.to_string(),
+    };
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_while_storing_is_told_like_a_full_disk() {
+        let told = guarded(|| panic!("no more room in {}", "here")).await;
+        assert_eq!(told, Err("the evidence is not stored: a panic: no more room in here".to_owned()));
+        let told = guarded(|| Err("full".to_owned())).await;
+        assert_eq!(told, Err("the evidence is not stored: full".to_owned()));
+        assert_eq!(guarded(|| Ok(())).await, Ok(()));
+    }
+}

@@ -1,0 +1,110 @@
+//! What a run stores is judged again like the run; what is damaged or could not be written is told by name, and is never a
+//! pass. `broken` judges every one of its runs again, too.
+
+use std::path::Path;
+
+use super::harness::{Lab, bench, check_evidence, in_time};
+use super::small_node::{Defect, SmallNode};
+
+const SCENARIO: &str = r#"
+schema = 1
+name = "evidence"
+seed = 7
+duration = "1s"
+
+[cluster]
+attach = ["NODE"]
+
+[clients.all]
+clients = 4
+subscribe = { topics = ["room-{i%2}"], user = "u{i}" }
+
+[publishers.main]
+rate = 100
+mix = { broadcast = 1, topic = 1, user = 1 }
+
+[verify]
+quiesce = { idle = "1s", timeout = "10s" }
+"#;
+
+/// The exit code of `check`, and what it says.
+async fn check(dir: &Path) -> (Option<i32>, String) {
+    let output = in_time(bench(&["check"]).arg(dir).output()).await;
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_knows_is_unknown_again() {
+    let node = SmallNode::start(Defect::None).await;
+    let thresholds = "[thresholds]\nrecovery_time = [\"p(95)<1s\"]\n";
+    let lab = Lab::new(&(SCENARIO.replace("NODE", &node.base) + thresholds));
+    let ran = lab.run(&[]).await;
+    assert_eq!(ran.code, Some(121), "{}", ran.stdout);
+    check_evidence(&lab, &ran).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_evidence_is_named_and_never_passes() {
+    let node = SmallNode::start(Defect::None).await;
+    let lab = Lab::new(&SCENARIO.replace("NODE", &node.base));
+    let ran = lab.run(&["--history", "all"]).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.stdout);
+    assert_eq!(check(&lab.out()).await.0, Some(0));
+    for name in ["case.json", "books.bin", "anomalies.jsonl", "verdict.json"] {
+        let path = lab.out().join(name);
+        let whole = std::fs::read(&path).unwrap();
+        let cut = whole.len() / 2;
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        let (code, text) = check(&lab.out()).await;
+        // What went wrong is nothing here, so there is nothing to cut.
+        if cut < whole.len() {
+            assert_eq!(code, Some(1), "{text}");
+            assert!(text.contains(name) && text.contains("damaged"), "{text}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        let (code, text) = check(&lab.out()).await;
+        assert_eq!(code, Some(104), "{text}");
+        assert!(text.contains(name) && text.contains("missing"), "{text}");
+        std::fs::write(&path, &whole).unwrap();
+    }
+    assert_eq!(check(&lab.out()).await.0, Some(0), "it is whole again");
+    let verdict = lab.out().join("verdict.json");
+    let better = std::fs::read_to_string(&verdict).unwrap().replace("\"lost\": 0", "\"lost\": 3");
+    std::fs::write(&verdict, better).unwrap();
+    let (code, text) = check(&lab.out()).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("account.lost was 3, and is 0"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_stored_nothing_cannot_be_checked() {
+    let node = SmallNode::start(Defect::None).await;
+    let lab = Lab::new(&SCENARIO.replace("NODE", &node.base));
+    let ran = lab.run(&["--history", "off"]).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.stdout);
+    let (code, text) = check(&lab.out()).await;
+    assert_eq!(code, Some(104), "{text}");
+    assert!(text.contains("--history off"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_hides_no_verdict_and_makes_none_better() {
+    for (defect, code, word) in [(Defect::DropsOne, 120, "FAIL"), (Defect::None, 1, "ERROR")] {
+        let node = SmallNode::start(defect).await;
+        let lab = Lab::new(&SCENARIO.replace("NODE", &node.base));
+        std::fs::create_dir(lab.out()).unwrap();
+        for name in ["books.bin", "report.txt"] {
+            std::os::unix::fs::symlink("/dev/full", lab.out().join(name)).unwrap();
+        }
+        let ran = lab.run(&[]).await;
+        assert_eq!(ran.code, Some(code), "{}", ran.stdout);
+        assert!(ran.stdout.contains(word), "{}", ran.stdout);
+        for trouble in ["the evidence is not stored", "books.bin", "report.txt"] {
+            assert!(ran.stdout.contains(trouble), "{trouble:?} is not in\n{}", ran.stdout);
+        }
+        assert_eq!(ran.report["summary"]["exit_code"], code, "the report on the disk says the same");
+        let (code, text) = check(&lab.out()).await;
+        assert_eq!(code, Some(104), "{text}");
+    }
+}
