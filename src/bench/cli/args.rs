@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::new::Preset;
 use crate::bench::scenario::{self, BrokerKind, Origin};
 use crate::protocol::Address;
 use crate::runtime::telemetry::LogFormat;
@@ -64,6 +65,10 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Look at the limits of this machine; a fix for each that is too small.
     Doctor(DoctorArgs),
+    /// Write a commented scenario to start from.
+    New(NewArgs),
+    /// Print the JSON Schema of a scenario file, by which editors complete and check.
+    Schema,
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -196,6 +201,22 @@ pub(super) struct ValidateArgs {
     /// Changes to the scenarios.
     #[command(flatten)]
     pub changes: Changes,
+}
+
+/// `new`.
+#[derive(Debug, Args)]
+pub(super) struct NewArgs {
+    /// Where it is written; a file that is there already is left alone.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// What it is about.
+    #[arg(long, value_enum, default_value = "smoke")]
+    pub preset: Preset,
+
+    /// Writes over a file that is there.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `swarm`.

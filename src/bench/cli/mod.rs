@@ -3,6 +3,7 @@
 
 mod args;
 mod check;
+mod new;
 mod output;
 mod proxy;
 mod publish;
@@ -16,6 +17,7 @@ use clap::{CommandFactory as _, Parser as _};
 use tokio_util::sync::CancellationToken;
 
 use super::doctor::{self, Limits, Need};
+use super::scenario;
 use super::verdict::Exit;
 use crate::runtime::exit::Failure;
 use crate::runtime::{Signals, rlimit, telemetry};
@@ -54,6 +56,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
                 .map_err(|error| Failure::new(Exit::Internal.code(), error))?;
             output::print_bytes(&page)
         }
+        Command::Schema => output::print(&scenario::schema()),
+        Command::New(args) => new::run(args),
         Command::Doctor(args) => examine(args),
         Command::Validate(args) => run::validate(args),
         Command::Check(args) => check::run(args),
@@ -110,6 +114,8 @@ async fn dispatch(cli: &Cli, interrupt: &CancellationToken) -> Result<u8, Failur
         Command::Proxy(args) => proxy::run(args, interrupt).await,
         Command::Completions { .. }
         | Command::Man
+        | Command::Schema
+        | Command::New(_)
         | Command::Doctor(_)
         | Command::Validate(_)
         | Command::Check(_) => Ok(Exit::Pass.code()),

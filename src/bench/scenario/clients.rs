@@ -13,6 +13,7 @@ use super::{
 
 /// All groups that could be read.
 pub(super) fn groups(root: &Section<'_>, until: Duration, served: &Served) -> Vec<ClientGroup> {
+    root.needs("clients");
     let sections = root.sections("clients");
     if sections.is_empty() {
         root.refuse("clients", "a scenario needs a group of clients, as in [clients.steady]");
@@ -91,7 +92,11 @@ fn executor(section: &Section<'_>) -> Option<Executor> {
         }
         Some(_) => section.choice("executor", &words),
     };
-    match kind? {
+    let Some(kind) = kind else {
+        section.give_up();
+        return None;
+    };
+    match kind {
         Kind::Constant => {
             if section.has("stages") {
                 section.refuse("stages", "belongs to executor = \"ramping\"");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::form::Form;
 use super::raw::Value;
 use super::section::Section;
 use super::{
@@ -153,9 +154,12 @@ fn check_external(cluster: &Section<'_>, section: &Section<'_>, url: &str, shape
 /// Flags of the node that the run decides itself.
 const OWN_FLAGS: [&str; 4] = ["listen", "broker", "id", "max-connections"];
 
+/// Forms of a flag's value.
+const FLAG_FORMS: [Form; 3] = [Form::Text, Form::Number(f64::MIN, f64::MAX), Form::Boolean];
+
 fn node_flags(section: &Section<'_>) -> BTreeMap<String, Option<String>> {
     let mut flags = BTreeMap::new();
-    for (key, value) in section.entries() {
+    for (key, value) in section.entries(&FLAG_FORMS) {
         let name = key.replace('_', "-");
         let is_flag = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !name.starts_with('-');
         if !is_flag {

@@ -1,7 +1,6 @@
 //! Holds `docs/scenarios.md` to the code: every key that the parser asks for, every metric, every name in a verdict and
 //! every exit code stands in it, and its examples are scenarios.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use crate::bench::ledger::Account;
@@ -12,75 +11,9 @@ use crate::bench::recorder::Recorder;
 use crate::bench::verdict::{Exit, Judged, Verdict};
 
 use super::faults::WORDS as FAULT_WORDS;
-use super::parse;
+use super::{parse, schema, specimen};
 
 const PAGE: &str = include_str!("../../../docs/scenarios.md");
-
-thread_local! {
-    static ASKED: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
-}
-
-/// The parser asked for a key.
-pub(super) fn asked(path: String) {
-    ASKED.with_borrow_mut(|asked| asked.insert(path));
-}
-
-/// Every section, and every form that a value may have.
-const SPAWN: &str = r#"
-schema = 1
-name = "spawn"
-duration = "10s"
-[cluster]
-broker = "redis-sentinel"
-flags = { keep-events = 5 }
-[cluster.redis]
-[lb]
-[clients.G]
-clients = 1
-subscribe = {}
-reconnect = {}
-[publishers.P]
-rate = 1
-mix = { broadcast = 1 }
-payload = { dist = "lognormal", median = 200, p99 = 300 }
-[[faults]]
-at = "1s"
-type = "kill"
-[[faults]]
-at = "2s"
-type = "reconnect-storm"
-[[faults]]
-at = "3s"
-type = "redis-trim"
-[[faults]]
-at = "4s"
-type = "scale"
-to = 2
-[[faults]]
-at = "5s"
-type = "slow-down"
-bytes_per_sec = 5
-[nemesis]
-faults = [{ type = "kill" }]
-[verify]
-quiesce = {}
-[thresholds]
-[output]
-"#;
-
-const ATTACH: &str = r#"
-schema = 1
-name = "attach"
-duration = "10s"
-[cluster]
-attach = ["http://127.0.0.1:1"]
-[clients.G]
-executor = "ramping"
-stages = [{ duration = "1s", target = 1 }]
-[publishers.P]
-start_rate = 1
-stages = [{ duration = "1s", target = 1 }]
-"#;
 
 /// Whether a line of a table begins with this.
 fn has_row(cell: &str) -> bool {
@@ -95,17 +28,12 @@ fn assert_told<'a>(what: &str, names: impl IntoIterator<Item = &'a str>, is_told
 
 #[test]
 fn every_key_is_in_the_documentation_and_nothing_else_is() {
-    for text in [SPAWN, ATTACH] {
+    for text in specimen::VALID {
         parse("docs.toml", text, &[]).unwrap();
     }
-    let asked = ASKED.take().into_iter();
-    // Elements of lists are numbered; the page says N.
-    let number = |part: &str| if part.parse::<u32>().is_ok() { "N".to_owned() } else { part.to_owned() };
-    // What a nemesis may do has the keys of a fault, and two that it is refused.
-    let keys: BTreeSet<String> = asked
-        .map(|key| key.split('.').map(number).collect::<Vec<_>>().join("."))
-        .filter(|key| !key.starts_with("nemesis.faults."))
-        .collect();
+    let forms = schema::forms();
+    let asked = forms.places.values().flat_map(|place| place.keys.values());
+    let keys: BTreeSet<String> = asked.map(|asked| schema::documented(&asked.path)).collect();
     assert!(keys.len() > 50 && keys.contains("publishers.P.payload.median"), "{keys:?}");
     assert_told("keys", keys.iter().map(String::as_str), |key| has_row(&format!("`{key}`")));
     let section = PAGE.split("\n## ").find(|section| section.starts_with("Keys")).unwrap();
@@ -138,7 +66,7 @@ fn every_exit_code_is_in_the_documentation_the_worst_first() {
 
 #[test]
 fn every_name_in_a_verdict_is_in_the_documentation() {
-    let scenario = parse("docs.toml", SPAWN, &[]).unwrap();
+    let scenario = parse("docs.toml", specimen::VALID[0], &[]).unwrap();
     let plan = Plan::new(&scenario, RunId::from_random(1));
     let mut account = Account { order_unjudged: 1, ..Account::default() };
     account.publishes.dropped = 1;
@@ -162,11 +90,11 @@ fn every_name_in_a_verdict_is_in_the_documentation() {
 fn the_examples_are_scenarios() {
     let blocks = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let (whole, parts): (Vec<&str>, Vec<&str>) = blocks.partition(|block| block.starts_with("schema"));
-    assert!(whole.len() == 1 && !parts.is_empty());
-    parse("docs.toml", whole[0], &[]).unwrap();
+    assert!(whole.len() >= 2 && !parts.is_empty(), "{} {}", whole.len(), parts.len());
     // A part goes where the whole has nothing of it yet.
     let head = whole[0].split("[thresholds]").next().unwrap();
-    for part in parts {
-        parse("docs.toml", &(head.to_owned() + part), &[]).unwrap();
+    let in_place = parts.iter().map(|part| head.to_owned() + part);
+    for text in whole.iter().map(|whole| (*whole).to_owned()).chain(in_place) {
+        parse("docs.toml", &text, &[]).unwrap();
     }
 }

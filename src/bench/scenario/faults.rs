@@ -67,7 +67,8 @@ fn fault(
     until: Duration,
     around: Around<'_>,
 ) -> Option<FaultSpec> {
-    let name = if section.has("name") { section.parsed("name", read::identifier)? } else { default_name };
+    let name =
+        if section.has("name") { section.parsed("name", read::identifier) } else { Some(default_name) };
     let at = section.required("at", section.duration("at", Duration::ZERO..=until));
     let lasts = section.duration("for", limits::SOME_DURATION);
     if let Some(end) = at.zip(lasts).map(|(at, lasts)| at + lasts).filter(|end| *end > until) {
@@ -76,7 +77,7 @@ fn fault(
     }
     let kind = kind(section, around);
     check_momentary(section, kind.as_ref());
-    Some(FaultSpec { name, at: at?, lasts, kind: kind? })
+    Some(FaultSpec { name: name?, at: at?, lasts, kind: kind? })
 }
 
 /// A type's word, as far as the word alone says what it is.
@@ -123,18 +124,22 @@ const SPECIAL_KEYS: [(&str, &[&str]); 7] = [
 /// What a section breaks: all keys that belong to its type.
 pub(super) fn kind(section: &Section<'_>, around: Around<'_>) -> Option<FaultSpecKind> {
     let cluster = around.cluster;
-    let word = section.required("type", section.text("type"))?;
+    let Some(word) = section.required("type", section.text("type")) else {
+        section.give_up();
+        return None;
+    };
     if LATER.contains(&word) {
         let allowed: Vec<&str> = WORDS.iter().map(|(word, _)| *word).collect();
         section
             .refuse("type", format!("{word:?} is not in this version; allowed are {}", allowed.join(", ")));
         // Its keys belong to it, not to the types of this version.
-        for key in ["link", "stream", "toxic", "mode", "target", "clients", "keep", "unread", "by"] {
-            section.has(key);
-        }
+        section.give_up();
         return None;
     }
-    let kind = section.choice("type", &WORDS)?;
+    let Some(kind) = section.choice("type", &WORDS) else {
+        section.give_up();
+        return None;
+    };
     for (key, of) in SPECIAL_KEYS {
         if section.has(key) && !of.contains(&word) {
             let of: Vec<String> = of.iter().map(|word| format!("{word:?}")).collect();

@@ -6,6 +6,7 @@ mod cluster;
 #[cfg(test)]
 mod docs;
 mod faults;
+mod form;
 mod limits;
 mod model;
 mod nemesis;
@@ -14,7 +15,9 @@ mod problem;
 mod publishers;
 mod raw;
 mod read;
+mod schema;
 mod section;
+mod specimen;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -30,4 +33,5 @@ pub use origin::Origin;
 pub(crate) use problem::did_you_mean;
 pub use problem::{Problem, Problems};
 pub use read::parse;
+pub use schema::schema;
 pub use template::{InvalidTemplate, Template};

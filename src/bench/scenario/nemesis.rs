@@ -47,11 +47,7 @@ pub(super) fn nemesis(
 }
 
 fn fault(section: Section<'_>, window: Duration, around: Around<'_>) -> Option<NemesisFault> {
-    for key in ["at", "name"] {
-        if section.has(key) {
-            section.refuse(key, "is drawn by the nemesis");
-        }
-    }
+    section.forbid(&["at", "name"], "is drawn by the nemesis");
     let lasts = lasts(&section);
     if let Some((_, longest)) = lasts.filter(|(_, longest)| *longest > window) {
         let format = humantime::format_duration;

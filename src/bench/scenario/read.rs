@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::bench::threshold::{Selector, Threshold};
 
+use super::form::{Form, Forms};
 use super::problem::did_you_mean;
 use super::raw::{self, Table, Value};
 use super::section::{Section, Sink};
@@ -28,11 +29,22 @@ pub fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Scenario, P
     let refused: Vec<_> = overrides.iter().filter_map(|text| raw::set(&mut table, text).err()).collect();
     let sink = Sink::new(refused);
     let scenario = scenario(&table, &sink);
-    let problems = sink.into_inner();
+    let (problems, _) = sink.into_parts();
     match scenario {
         Some(scenario) if problems.is_empty() => Ok(scenario),
         _ => Err(invalid(problems)),
     }
+}
+
+/// What the parser asks for while it reads these texts.
+pub(super) fn forms_of(texts: &[&str]) -> Forms {
+    texts.iter().fold(Forms::default(), |forms, text| {
+        let sink = Sink::with_forms(forms);
+        if let Ok(table) = raw::read(text) {
+            let _scenario = scenario(&table, &sink);
+        }
+        sink.into_parts().1
+    })
 }
 
 /// Every section is read whatever is wrong with the others; `None` only together with a problem.
@@ -205,7 +217,7 @@ fn check_tags(section: &Section<'_>, threshold: &Threshold, names: &Names) {
 fn thresholds(root: &Section<'_>, names: &Names) -> Vec<Threshold> {
     let Some(section) = root.section("thresholds") else { return Vec::new() };
     let mut thresholds = Vec::new();
-    for (key, value) in section.entries() {
+    for (key, value) in section.entries(&[Form::Texts]) {
         for expression in expressions(&section, key, value) {
             match Threshold::parse(key, expression) {
                 Ok(threshold) => {
@@ -243,19 +255,8 @@ fn expressions<'a>(section: &Section<'_>, key: &str, value: &'a Value) -> Vec<&'
 }
 
 fn output(section: Section<'_>) -> Option<Output> {
-    let formats = section.texts("formats").into_iter().filter_map(|text| match text {
-        "text" => Some(OutputFormat::Text),
-        "json" => Some(OutputFormat::Json),
-        "junit" | "html" | "csv" | "hlog" | "hgrm" => {
-            section.refuse("formats", format!("{text:?} is not in this version; allowed are text, json"));
-            None
-        }
-        _ => {
-            section.refuse("formats", format!("{text:?} is not known; allowed are text, json"));
-            None
-        }
-    });
-    let output = Output { formats: formats.collect(), dir: section.text("dir").map(str::to_owned) };
+    let formats = section.choices("formats", &[("text", OutputFormat::Text), ("json", OutputFormat::Json)]);
+    let output = Output { formats, dir: section.text("dir").map(str::to_owned) };
     section.later(&["prometheus"]);
     section.finish();
     Some(output)

@@ -1,31 +1,65 @@
 //! Reads one table of the tree: each key once, with its allowed range. Problems are collected, so reading goes on
-//! after one. What was never asked for is unknown. Read [`Section`] first.
+//! after one. What was never asked for is unknown, and what is asked for is in the schema. Read [`Section`] first.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::Problem;
+use super::form::{Form, Forms};
 use super::problem::did_you_mean;
 use super::raw::{At, Node, Table, Value};
 
-/// Where all sections put what is wrong.
-pub(super) type Sink = RefCell<Vec<Problem>>;
+/// Where all sections put what is wrong and, if somebody wants to know, what they asked for.
+pub(super) struct Sink {
+    problems: RefCell<Vec<Problem>>,
+    forms: Option<RefCell<Forms>>,
+}
+
+impl Sink {
+    /// For a reader that wants the scenario.
+    pub(super) fn new(problems: Vec<Problem>) -> Self {
+        Self { problems: RefCell::new(problems), forms: None }
+    }
+
+    /// For one that wants to know what is asked for.
+    pub(super) fn with_forms(forms: Forms) -> Self {
+        Self { problems: RefCell::default(), forms: Some(RefCell::new(forms)) }
+    }
+
+    pub(super) fn into_parts(self) -> (Vec<Problem>, Forms) {
+        (self.problems.into_inner(), self.forms.map(RefCell::into_inner).unwrap_or_default())
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Forms)) {
+        if let Some(forms) = &self.forms {
+            note(&mut forms.borrow_mut());
+        }
+    }
+}
 
 /// A table that is being read.
 pub(super) struct Section<'a> {
     path: String,
+    /// The same for all tables of this kind: `clients.*`, `faults.#`.
+    place: String,
     at: At,
     table: &'a Table,
     asked: RefCell<Vec<&'static str>>,
+    is_given_up: Cell<bool>,
     sink: &'a Sink,
 }
 
 impl<'a> Section<'a> {
     pub(super) fn root(table: &'a Table, sink: &'a Sink) -> Self {
-        Self { path: String::new(), at: Some((1, 1)), table, asked: RefCell::default(), sink }
+        Self::new(String::new(), String::new(), Some((1, 1)), table, sink)
+    }
+
+    fn new(path: String, place: String, at: At, table: &'a Table, sink: &'a Sink) -> Self {
+        sink.note(|forms| forms.visit(&place));
+        Self { path, place, at, table, asked: RefCell::default(), is_given_up: Cell::default(), sink }
     }
 
     /// The full path of a key.
@@ -40,14 +74,19 @@ impl<'a> Section<'a> {
     }
 
     fn refuse_at(&self, at: At, key: String, message: impl Display) {
-        self.sink.borrow_mut().push(Problem { at, key, message: message.to_string() });
+        self.sink.problems.borrow_mut().push(Problem { at, key, message: message.to_string() });
     }
 
     fn ask(&self, key: &'static str) -> Option<&'a Node> {
-        #[cfg(test)]
-        super::docs::asked(self.path(key));
+        self.sink.note(|forms| _ = forms.asked(&self.place, key, self.path(key)));
         self.asked.borrow_mut().push(key);
         self.table.get(key)
+    }
+
+    /// Asks for a key whose value has a form.
+    fn ask_for(&self, key: &'static str, form: impl FnOnce() -> Form) -> Option<&'a Node> {
+        self.sink.note(|forms| forms.asked(&self.place, key, self.path(key)).add(form()));
+        self.ask(key)
     }
 
     /// Whether a key is there.
@@ -55,8 +94,14 @@ impl<'a> Section<'a> {
         self.ask(key).is_some()
     }
 
+    /// A key must be there; what is said where it is not is for the caller to choose.
+    pub(super) fn needs(&self, key: &'static str) {
+        self.sink.note(|forms| forms.asked(&self.place, key, self.path(key)).required += 1);
+    }
+
     /// The value of a key that must be there, once it has been read: a missing one is a problem.
     pub(super) fn required<T>(&self, key: &'static str, value: Option<T>) -> Option<T> {
+        self.needs(key);
         if value.is_none() && !self.table.contains_key(key) {
             self.refuse_at(self.at, self.path(key), "is missing");
         }
@@ -65,7 +110,7 @@ impl<'a> Section<'a> {
 
     /// Any text.
     pub(super) fn text(&self, key: &'static str) -> Option<&'a str> {
-        let node = self.ask(key)?;
+        let node = self.ask_for(key, || Form::Text)?;
         self.text_of(node, key)
     }
 
@@ -91,7 +136,18 @@ impl<'a> Section<'a> {
 
     /// One of some words.
     pub(super) fn choice<T: Clone>(&self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
-        let text = self.text(key)?;
+        let node = self.ask_for(key, || Form::Words(names(words)))?;
+        self.word_of(self.text_of(node, key)?, key, words)
+    }
+
+    /// Some of some words: a list, or one, which is a list of one.
+    pub(super) fn choices<T: Clone>(&self, key: &'static str, words: &[(&str, T)]) -> Vec<T> {
+        let node = self.ask_for(key, || Form::WordList(names(words)));
+        let texts = node.map(|node| self.texts_of(node, key)).unwrap_or_default();
+        texts.into_iter().filter_map(|text| self.word_of(text, key, words)).collect()
+    }
+
+    fn word_of<T: Clone>(&self, text: &str, key: &str, words: &[(&str, T)]) -> Option<T> {
         let found = words.iter().find(|(word, _)| *word == text);
         if found.is_none() {
             let allowed: Vec<_> = words.iter().map(|(word, _)| *word).collect();
@@ -103,7 +159,7 @@ impl<'a> Section<'a> {
 
     /// A whole number.
     pub(super) fn integer(&self, key: &'static str, allowed: RangeInclusive<u64>) -> Option<u64> {
-        let node = self.ask(key)?;
+        let node = self.ask_for(key, || Form::Integer(*allowed.start(), *allowed.end()))?;
         let number = match &node.value {
             Value::Integer(number) => u64::try_from(*number).ok(),
             _ => None,
@@ -130,7 +186,7 @@ impl<'a> Section<'a> {
 
     /// A number.
     pub(super) fn number(&self, key: &'static str, allowed: RangeInclusive<f64>) -> Option<f64> {
-        let node = self.ask(key)?;
+        let node = self.ask_for(key, || Form::Number(*allowed.start(), *allowed.end()))?;
         let number = match &node.value {
             Value::Integer(number) => i32::try_from(*number).ok().map(f64::from),
             Value::Float(number) => Some(*number),
@@ -147,7 +203,7 @@ impl<'a> Section<'a> {
 
     /// A duration as text: `1m30s`.
     pub(super) fn duration(&self, key: &'static str, allowed: RangeInclusive<Duration>) -> Option<Duration> {
-        let node = self.ask(key)?;
+        let node = self.ask_for(key, || Form::Duration)?;
         let duration = match &node.value {
             Value::Text(text) => humantime::parse_duration(text).ok(),
             _ => None,
@@ -167,7 +223,7 @@ impl<'a> Section<'a> {
 
     /// True or false.
     pub(super) fn boolean(&self, key: &'static str) -> Option<bool> {
-        let node = self.ask(key)?;
+        let node = self.ask_for(key, || Form::Boolean)?;
         match &node.value {
             Value::Bool(is_true) => Some(*is_true),
             other => {
@@ -183,12 +239,16 @@ impl<'a> Section<'a> {
         let is_below = |problem: &Problem| {
             problem.key.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        self.sink.borrow().iter().any(is_below)
+        self.sink.problems.borrow().iter().any(is_below)
     }
 
     /// A list of texts, or one text, which is a list of one.
     pub(super) fn texts(&self, key: &'static str) -> Vec<&'a str> {
-        let Some(node) = self.ask(key) else { return Vec::new() };
+        let node = self.ask_for(key, || Form::Texts);
+        node.map(|node| self.texts_of(node, key)).unwrap_or_default()
+    }
+
+    fn texts_of(&self, node: &'a Node, key: &str) -> Vec<&'a str> {
         match &node.value {
             Value::Text(text) => vec![text],
             Value::Array(list) => list.iter().filter_map(|node| self.text_of(node, key)).collect(),
@@ -199,44 +259,48 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A value that may have several forms.
+    /// A value that may have several forms; each is then read as what it is.
     pub(super) fn value(&self, key: &'static str) -> Option<&'a Value> {
         self.ask(key).map(|node| &node.value)
     }
 
     /// A table.
     pub(super) fn section(&self, key: &'static str) -> Option<Self> {
-        let node = self.ask(key)?;
-        self.inner(node, self.path(key))
+        let node = self.ask_for(key, || Form::Table)?;
+        self.inner(node, self.path(key), self.place_of(key))
     }
 
     /// A table whose keys the user chose, each one with a table of its own.
     pub(super) fn sections(&self, key: &'static str) -> BTreeMap<&'a str, Self> {
-        let Some(node) = self.ask(key) else { return BTreeMap::new() };
-        let path = self.path(key);
-        let Some(inner) = self.inner(node, path.clone()) else { return BTreeMap::new() };
-        let named = inner.table.iter();
-        named
-            .filter_map(|(name, node)| Some((name.as_str(), self.inner(node, format!("{path}.{name}"))?)))
-            .collect()
+        let Some(node) = self.ask_for(key, || Form::Named) else { return BTreeMap::new() };
+        let (path, place) = (self.path(key), self.place_of(key) + ".*");
+        let Value::Table(table) = &node.value else {
+            self.refuse_at(node.at, path, format!("{} is not a table", node.value.shown()));
+            return BTreeMap::new();
+        };
+        let inner = |name: &str, node| self.inner(node, format!("{path}.{name}"), place.clone());
+        table.iter().filter_map(|(name, node)| Some((name.as_str(), inner(name, node)?))).collect()
     }
 
     /// A list of tables.
     pub(super) fn list(&self, key: &'static str) -> Vec<Self> {
-        let Some(node) = self.ask(key) else { return Vec::new() };
+        let Some(node) = self.ask_for(key, || Form::List) else { return Vec::new() };
         let Value::Array(list) = &node.value else {
             self.refuse(key, format!("{} is not a list of tables", node.value.shown()));
             return Vec::new();
         };
-        let path = self.path(key);
-        (0..).zip(list).filter_map(|(i, node): (usize, _)| self.inner(node, format!("{path}.{i}"))).collect()
+        let (path, place) = (self.path(key), self.place_of(key) + ".#");
+        let inner = |(i, node): (usize, _)| self.inner(node, format!("{path}.{i}"), place.clone());
+        (0..).zip(list).filter_map(inner).collect()
     }
 
-    fn inner(&self, node: &'a Node, path: String) -> Option<Self> {
+    fn place_of(&self, key: &str) -> String {
+        if self.place.is_empty() { key.to_owned() } else { format!("{}.{key}", self.place) }
+    }
+
+    fn inner(&self, node: &'a Node, path: String, place: String) -> Option<Self> {
         match &node.value {
-            Value::Table(table) => {
-                Some(Self { path, at: node.key_at, table, asked: RefCell::default(), sink: self.sink })
-            }
+            Value::Table(table) => Some(Self::new(path, place, node.key_at, table, self.sink)),
             other => {
                 self.refuse_at(node.at, path, format!("{} is not a table", other.shown()));
                 None
@@ -244,23 +308,37 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Keys that the user chose, with their values.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Value)> {
+    /// Keys that the user chose, with their values, which have one of these forms.
+    pub(super) fn entries(&self, forms: &[Form]) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        self.sink.note(|noted| noted.chosen(&self.place, forms));
         self.table.iter().map(|(key, node)| (key.as_str(), &node.value))
     }
 
     /// Keys of later versions: they are refused as such, not as unknown.
     pub(super) fn later(&self, keys: &[&'static str]) {
+        self.forbid(keys, "is not in this version");
+    }
+
+    /// Keys that somebody may look for here in vain: they are refused with the reason, and are no keys of the schema.
+    pub(super) fn forbid(&self, keys: &[&'static str], why: &str) {
         self.asked.borrow_mut().extend(keys);
         for key in keys {
             if self.table.contains_key(*key) {
-                self.refuse(key, "is not in this version");
+                self.refuse(key, why);
             }
         }
     }
 
+    /// The end of a table that could not be understood: which keys it may have is not known either.
+    pub(super) fn give_up(&self) {
+        self.is_given_up.set(true);
+    }
+
     /// The end: what was never asked for is unknown.
     pub(super) fn finish(self) {
+        if self.is_given_up.get() {
+            return;
+        }
         let asked = self.asked.borrow();
         for (key, node) in self.table.iter().filter(|(key, _)| !asked.contains(&key.as_str())) {
             let guess = did_you_mean(key, asked.iter().copied());
@@ -271,4 +349,8 @@ impl<'a> Section<'a> {
             self.refuse_at(node.key_at, self.path(key), message);
         }
     }
+}
+
+fn names<T>(words: &[(&str, T)]) -> Vec<String> {
+    words.iter().map(|(word, _)| (*word).to_owned()).collect()
 }

@@ -1,0 +1,101 @@
+//! What may stand at a key, written down while the parser asks for it: the calls that read a scenario are the only place
+//! that knows keys, types and ranges, and the schema is what they said. Read [`Forms`] first.
+
+use std::collections::BTreeMap;
+
+/// One form that a value may have.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Form {
+    /// Any text.
+    Text,
+    /// A text, or a list of them.
+    Texts,
+    /// One of these words.
+    Words(Vec<String>),
+    /// One of these words, or a list of them.
+    WordList(Vec<String>),
+    /// A whole number.
+    Integer(u64, u64),
+    /// A number.
+    Number(f64, f64),
+    /// A duration as text.
+    Duration,
+    /// True or false.
+    Boolean,
+    /// A table with the keys of its own place.
+    Table,
+    /// Tables by names that the user chose.
+    Named,
+    /// A list of tables.
+    List,
+}
+
+/// What was asked about one key.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    /// Its path in the specimen, as the documentation writes it but for the numbers.
+    pub(super) path: String,
+    /// Forms that its value may have; none where the parser only looked whether it is there, or takes anything.
+    pub(super) forms: Vec<Form>,
+    /// How often its table was read and had to have it.
+    pub(super) required: usize,
+}
+
+/// What was asked about the keys of one table.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    /// How often such a table was read.
+    pub(super) visits: usize,
+    pub(super) keys: BTreeMap<&'static str, Asked>,
+    /// Where the user chooses the keys: what their values may be.
+    pub(super) chosen: Option<Vec<Form>>,
+}
+
+/// All places: `""` the file, `clients.*` a table with a name, `faults.#` an element of a list.
+#[derive(Debug, Default)]
+pub(super) struct Forms {
+    pub(super) places: BTreeMap<String, Place>,
+}
+
+impl Forms {
+    pub(super) fn visit(&mut self, place: &str) {
+        self.places.entry(place.to_owned()).or_default().visits += 1;
+    }
+
+    pub(super) fn asked(&mut self, place: &str, key: &'static str, path: String) -> &mut Asked {
+        let asked = self.places.entry(place.to_owned()).or_default().keys.entry(key).or_default();
+        asked.path = path;
+        asked
+    }
+
+    pub(super) fn chosen(&mut self, place: &str, forms: &[Form]) {
+        self.places.entry(place.to_owned()).or_default().chosen = Some(forms.to_vec());
+    }
+}
+
+impl Asked {
+    /// One more form. Of the same kind the widest one counts: what other keys forbid is the parser's to tell.
+    pub(super) fn add(&mut self, form: Form) {
+        for known in &mut self.forms {
+            match (known, &form) {
+                (Form::Integer(from, to), Form::Integer(other_from, other_to)) => {
+                    (*from, *to) = ((*from).min(*other_from), (*to).max(*other_to));
+                    return;
+                }
+                (Form::Number(from, to), Form::Number(other_from, other_to)) => {
+                    (*from, *to) = (from.min(*other_from), to.max(*other_to));
+                    return;
+                }
+                (Form::Words(words), Form::Words(more)) | (Form::WordList(words), Form::WordList(more)) => {
+                    words.extend(
+                        more.iter().filter(|word| !words.contains(word)).cloned().collect::<Vec<_>>(),
+                    );
+                    return;
+                }
+                (known, form) if *known == *form => return,
+                _ => {}
+            }
+        }
+        self.forms.push(form);
+    }
+}
