@@ -42,7 +42,7 @@ fn result(judged: &Judged<'_>, threshold: &Threshold) -> ThresholdResult {
 }
 
 /// The value, in seconds or as a number, and as text.
-fn measure(judged: &Judged<'_>, threshold: &Threshold) -> Option<(f64, String)> {
+pub(super) fn measure(judged: &Judged<'_>, threshold: &Threshold) -> Option<(f64, String)> {
     let of = threshold.aggregation;
     match threshold.metric {
         Metric::Trend(trend) => measure_trend(&samples(judged, trend, &threshold.selector), of),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::new::Preset;
+use crate::bench::history::Limit;
 use crate::bench::scenario::{self, BrokerKind, Origin};
 use crate::protocol::Address;
 use crate::runtime::telemetry::LogFormat;
@@ -63,6 +64,10 @@ pub(super) enum Command {
     Proxy(ProxyArgs),
     /// Judge a stored run again: the same verdict, account and exit code, or what differs.
     Check(CheckArgs),
+    /// Add stored runs of one scenario: histograms and counts are added, percentiles never averaged.
+    Merge(MergeArgs),
+    /// Lay two stored runs beside each other; fail where a change is too large.
+    Compare(CompareArgs),
     /// Look at the limits of this machine; a fix for each that is too small.
     Doctor(DoctorArgs),
     /// Write a commented scenario to start from.
@@ -385,6 +390,43 @@ pub(super) struct CheckArgs {
     pub dir: PathBuf,
 
     /// How the report is written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// `merge`.
+#[derive(Debug, Args)]
+pub(super) struct MergeArgs {
+    /// What runs left behind; merged ones, too.
+    #[arg(required = true, value_name = "RUN_DIR")]
+    pub dirs: Vec<PathBuf>,
+
+    /// Where the merged run goes. Must not hold a run.
+    #[arg(short, long, value_name = "DIR", env = "SSE_BENCH_OUT")]
+    pub out: PathBuf,
+
+    /// How the report is written to stdout; the directory gets both.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// `compare`.
+#[derive(Debug, Args)]
+pub(super) struct CompareArgs {
+    /// The run that was before.
+    #[arg(value_name = "BASE")]
+    pub base: PathBuf,
+
+    /// The run that is now.
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
+
+    /// A change that is a regression (99), as in 'delivery_latency:p(99)>+10%', 'publish_time{phase:steady}:max>+5ms',
+    /// 'events_ok:count<-1%'; may be repeated.
+    #[arg(long, value_name = "LIMIT", value_parser = Limit::parse)]
+    pub fail_on: Vec<Limit>,
+
+    /// How it is written.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }

@@ -3,6 +3,8 @@
 
 mod args;
 mod check;
+mod compare;
+mod merge;
 mod new;
 mod output;
 mod proxy;
@@ -61,6 +63,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         Command::Doctor(args) => examine(args),
         Command::Validate(args) => run::validate(args),
         Command::Check(args) => check::run(args),
+        Command::Merge(args) => merge::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Run(_) | Command::Swarm(_) | Command::Publish(_) | Command::Up(_) | Command::Proxy(_) => {
             on_runtime(&cli)
         }
@@ -118,7 +122,9 @@ async fn dispatch(cli: &Cli, interrupt: &CancellationToken) -> Result<u8, Failur
         | Command::New(_)
         | Command::Doctor(_)
         | Command::Validate(_)
-        | Command::Check(_) => Ok(Exit::Pass.code()),
+        | Command::Check(_)
+        | Command::Merge(_)
+        | Command::Compare(_) => Ok(Exit::Pass.code()),
     }
 }
 

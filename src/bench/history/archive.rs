@@ -268,7 +268,8 @@ impl Archive {
             }
         })?;
         let (books, recorder) = read_books(&dir.join(BOOKS), &plan)?;
-        Ok(Self { case: Case { plan, books, recorder, facts: file.facts }, decision })
+        let added = (!file.facts.merged.is_empty()).then(|| decision.account.clone());
+        Ok(Self { case: Case { plan, books, recorder, facts: file.facts, added }, decision })
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::merge::Part;
 use crate::bench::ledger::{
     self, Account, Anomaly, AuditLedger, Evidence, FaultRecord, PublishLedger, SubscriberLedger,
 };
@@ -28,6 +29,8 @@ pub struct Case {
     pub recorder: Recorder,
     /// What else is known.
     pub facts: Facts,
+    /// Where several runs were merged, their accounts in one: then there are no books.
+    pub added: Option<Account>,
 }
 
 /// The books of a run.
@@ -67,6 +70,9 @@ pub struct Facts {
     pub commands: Option<BTreeMap<String, u64>>,
     /// Mailboxes that were looked into.
     pub mailboxes: Option<MailboxReport>,
+    /// The runs that were merged into this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<Part>,
 }
 
 /// What became of a case.
@@ -106,7 +112,8 @@ impl Case {
     /// Judges it.
     #[must_use]
     pub fn judge(&self) -> Judgement {
-        let mut account = ledger::judge_in_full(&self.evidence());
+        let judge = || ledger::judge_in_full(&self.evidence());
+        let mut account = self.added.clone().unwrap_or_else(judge);
         let anomalies = account.anomalies.clone();
         account.shorten();
         let judged = Judged {

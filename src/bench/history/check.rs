@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::archive::{Archive, ArchiveError, Decision};
-use super::case::Judgement;
+use super::case::{Case, Judgement};
 use crate::bench::verdict::{Exit, Trouble};
 
 /// Differences that are told.
@@ -15,6 +15,8 @@ const DIFFERENCES_MAX: usize = 20;
 /// A stored run, judged again.
 #[derive(Debug)]
 pub struct Check {
+    /// What was stored.
+    pub case: Case,
     /// What comes out. Differences are troubles of it.
     pub judgement: Judgement,
     /// What the run came to.
@@ -44,7 +46,7 @@ impl Check {
             message: format!("the evidence does not give what the run came to: {difference}"),
         });
         judgement.report.add_troubles(troubles.collect::<Vec<_>>());
-        Ok(Self { judgement, decision, differences })
+        Ok(Self { case, judgement, decision, differences })
     }
 
     /// The worst of everything: what comes out, and whether that is what the run came to.

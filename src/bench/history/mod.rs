@@ -6,6 +6,8 @@ mod archive;
 mod block;
 mod case;
 mod check;
+mod compare;
+mod merge;
 pub mod seal;
 #[cfg(test)]
 mod tests;
@@ -14,4 +16,6 @@ pub use archive::{Archive, ArchiveError, Decision, Entry, History, store};
 pub use block::{Block, BlockError, CLIENTS_A_BLOCK};
 pub use case::{Books, Case, Facts, Judgement, Unplanned, fingerprint};
 pub use check::Check;
+pub use compare::{Comparison, InvalidLimit, Limit};
+pub use merge::{MergeError, Part, merge};
 pub use seal::{Damage, FORMAT};

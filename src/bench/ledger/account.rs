@@ -74,6 +74,100 @@ pub struct Account {
 }
 
 impl Account {
+    /// Adds the account of another run of the same groups and phases. Every field is named: one that is new must say how it
+    /// is added.
+    pub fn merge(&mut self, other: Self) {
+        let Self {
+            expected,
+            ok,
+            recovered,
+            lost,
+            unseen,
+            gap_declared,
+            gap_events,
+            gap_clients,
+            gap_sentinels,
+            without_sentinels,
+            missed_offline,
+            duplicated_in_session,
+            duplicated_across_reconnect,
+            reordered,
+            reordered_by_at_most,
+            order_unjudged,
+            unexpected,
+            forgotten,
+            misplaced_resumes,
+            inconsistent_ids,
+            never_recovered,
+            publishes,
+            dropped_by,
+            anomalies,
+            faults,
+            missing_by,
+            missing_addresses,
+            audited,
+        } = other;
+        for (mine, more) in [
+            (&mut self.expected, expected),
+            (&mut self.ok, ok),
+            (&mut self.recovered, recovered),
+            (&mut self.lost, lost),
+            (&mut self.unseen, unseen),
+            (&mut self.gap_declared, gap_declared),
+            (&mut self.gap_events, gap_events),
+            (&mut self.gap_clients, gap_clients),
+            (&mut self.gap_sentinels, gap_sentinels),
+            (&mut self.without_sentinels, without_sentinels),
+            (&mut self.missed_offline, missed_offline),
+            (&mut self.duplicated_in_session, duplicated_in_session),
+            (&mut self.duplicated_across_reconnect, duplicated_across_reconnect),
+            (&mut self.reordered, reordered),
+            (&mut self.order_unjudged, order_unjudged),
+            (&mut self.forgotten, forgotten),
+            (&mut self.misplaced_resumes, misplaced_resumes),
+            (&mut self.inconsistent_ids, inconsistent_ids),
+            (&mut self.never_recovered, never_recovered),
+        ] {
+            *mine += more;
+        }
+        self.unexpected.merge(unexpected);
+        self.publishes.merge(publishes);
+        self.reordered_by_at_most = self.reordered_by_at_most.max(reordered_by_at_most);
+        self.audited &= audited;
+        self.faults.extend(faults);
+        for (phase, count) in dropped_by {
+            *self.dropped_by.entry(phase).or_default() += count;
+        }
+        self.add_missing(missing_by, missing_addresses);
+        anomalies.into_iter().for_each(|anomaly| self.add_anomaly(anomaly));
+    }
+
+    fn add_missing(&mut self, by: Vec<((GroupId, PhaseId), u64)>, addresses: Vec<AddressId>) {
+        let mut missing: BTreeMap<_, _> = std::mem::take(&mut self.missing_by).into_iter().collect();
+        by.into_iter().for_each(|(key, count)| *missing.entry(key).or_default() += count);
+        self.missing_by = missing.into_iter().collect();
+        self.missing_addresses.extend(addresses);
+        self.missing_addresses.sort_unstable();
+        self.missing_addresses.dedup();
+    }
+
+    fn add_anomaly(&mut self, more: Anomaly) {
+        let Some(mine) = self.anomalies.iter_mut().find(|anomaly| anomaly.kind == more.kind) else {
+            self.anomalies.push(more);
+            self.anomalies.sort_by_key(|anomaly| anomaly.kind);
+            return;
+        };
+        mine.count += more.count;
+        mine.examples.extend(more.examples);
+        for (fault, count) in more.by_fault {
+            match mine.by_fault.iter_mut().find(|(name, _)| *name == fault) {
+                Some((_, mine)) => *mine += count,
+                None => mine.by_fault.push((fault, count)),
+            }
+        }
+        mine.examples.truncate(EXAMPLES);
+    }
+
     /// Leaves the first examples of each anomaly.
     pub fn shorten(&mut self) {
         for anomaly in &mut self.anomalies {
@@ -96,6 +190,14 @@ pub struct Unexpected {
 }
 
 impl Unexpected {
+    fn merge(&mut self, other: Self) {
+        let Self { never_published, refused, other_run, leaked } = other;
+        self.never_published += never_published;
+        self.refused += refused;
+        self.other_run += other_run;
+        self.leaked += leaked;
+    }
+
     /// All of them.
     #[must_use]
     pub fn total(&self) -> u64 {
@@ -117,6 +219,14 @@ pub struct PublishCounts {
 }
 
 impl PublishCounts {
+    fn merge(&mut self, other: Self) {
+        let Self { ok, fail, indeterminate, dropped } = other;
+        self.ok += ok;
+        self.fail += fail;
+        self.indeterminate += indeterminate;
+        self.dropped += dropped;
+    }
+
     /// All that were due.
     #[must_use]
     pub fn total(&self) -> u64 {

@@ -416,8 +416,9 @@ impl Collected {
             processes: self.watched.usage,
             commands: self.watched.commands,
             mailboxes: self.mailboxes.map(|mailboxes| mailboxes.report),
+            merged: Vec::new(),
         };
-        let report = conclude(Case { plan, books, recorder, facts }, options, Vec::new()).await;
+        let report = conclude(Case { plan, books, recorder, facts, added: None }, options, Vec::new()).await;
         let exit = report.verdict.exit;
         Outcome { report, exit, dir: options.dir.clone(), kept: self.teardown.kept }
     }

@@ -29,7 +29,7 @@ pub fn default_dir(name: &str, now: SystemTime) -> PathBuf {
 }
 
 /// Writes the report in each format; tells what could not be written.
-pub(super) fn write(dir: &Path, report: &Report, formats: &[ResultFormat]) -> Vec<String> {
+pub fn write(dir: &Path, report: &Report, formats: &[ResultFormat]) -> Vec<String> {
     let write = |format: &ResultFormat| match format {
         ResultFormat::Text => write_file(&dir.join("report.txt"), &render(report, text::Colour::Off)),
         ResultFormat::Json => write_file(&dir.join("report.json"), &report.to_json()),

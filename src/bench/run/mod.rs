@@ -13,5 +13,5 @@ mod quiesce;
 mod setup;
 
 pub use execute::{Outcome, RunOptions, run};
-pub use files::{ResultFormat, default_dir, render};
+pub use files::{ResultFormat, default_dir, render, write};
 pub use setup::RunError;

@@ -108,3 +108,69 @@ async fn a_full_disk_hides_no_verdict_and_makes_none_better() {
         assert_eq!(code, Some(104), "{text}");
     }
 }
+
+/// A run against a small node, in a directory of its own.
+async fn ran(defect: Defect, seed: &str, more: &str) -> Lab {
+    let node = SmallNode::start(defect).await;
+    let lab = Lab::new(&(SCENARIO.replace("NODE", &node.base) + more));
+    let ran = lab.run(&["--seed", seed]).await;
+    assert!(ran.report.is_object(), "{}\n{}", ran.stdout, ran.stderr);
+    lab
+}
+
+/// A command on stored runs: its exit code, and what it says.
+async fn on_runs(command: &str, labs: &[&Lab], more: &[&str]) -> (Option<i32>, String) {
+    let mut command = bench(&[command]);
+    labs.iter().for_each(|lab| _ = command.arg(lab.out()));
+    let output = in_time(command.args(more).output()).await;
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+fn summary(dir: &Path) -> serde_json::Value {
+    let report = std::fs::read_to_string(dir.join("report.json")).unwrap();
+    serde_json::from_str::<serde_json::Value>(&report).unwrap()["summary"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn merged_runs_are_added_and_judged_as_one() {
+    let (good, bad) = (ran(Defect::None, "1", "").await, ran(Defect::DropsOne, "2", "").await);
+    let whole = tempfile::tempdir().unwrap();
+    let out = whole.path().to_str().unwrap();
+    let (code, text) = on_runs("merge", &[&good, &bad], &["-o", out]).await;
+    assert_eq!(code, Some(120), "{text}");
+    let [a, b, sum] = [good.out(), bad.out(), whole.path().to_owned()].map(|dir| summary(&dir));
+    for key in ["events_expected", "events_ok", "events_lost"] {
+        assert_eq!(sum[key].as_u64(), Some(a[key].as_u64().unwrap() + b[key].as_u64().unwrap()), "{key}");
+    }
+    assert_eq!(check(whole.path()).await.0, Some(120), "it can be judged again");
+    let (code, text) = on_runs("merge", &[&good], &["-o", out]).await;
+    assert!(code == Some(104) && text.contains("there is a run already"), "{text}");
+    let other = tempfile::tempdir().unwrap();
+    let out = other.path().to_str().unwrap();
+    let (code, text) = on_runs("merge", &[&good, &good], &["-o", out]).await;
+    assert!(code == Some(104) && text.contains("among the others already"), "{text}");
+    let different = ran(Defect::None, "3", "[thresholds]\nevents_lost = [\"count==0\"]\n").await;
+    let (code, text) = on_runs("merge", &[&good, &different], &["-o", out]).await;
+    assert!(code == Some(104) && text.contains("their thresholds differ"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_fails_where_a_change_is_too_large_and_passes_nothing_that_was_not_measured() {
+    let (base, new) = (ran(Defect::None, "1", "").await, ran(Defect::DropsOne, "1", "").await);
+    let fine = "publish_time:p(50)>+10000000%";
+    let (code, text) = on_runs("compare", &[&base, &new], &["--fail-on", fine]).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("delivery_latency p(99)") && text.contains("events_expected count"), "{text}");
+    let worse = ["--fail-on", fine, "--fail-on", "events_lost:count>+10%"];
+    let (code, text) = on_runs("compare", &[&base, &new], &worse).await;
+    assert_eq!(code, Some(99), "{text}");
+    assert!(text.contains("✗ events_lost:count>+10%"), "{text}");
+    let nothing = ["--format", "json", "--fail-on", "reconnect_time:p(95)>+10%"];
+    let (code, text) = on_runs("compare", &[&base, &new], &nothing).await;
+    assert_eq!(code, Some(121), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&json["exit_code"], &json["limits"][0]["status"]), (&121.into(), &"unknown".into()));
+    let (code, text) = on_runs("compare", &[&base, &new], &["--fail-on", "events_lost>10"]).await;
+    assert!(code == Some(2) && text.contains("metric{tag:value}:aggregation"), "{text}");
+}

@@ -1,0 +1,38 @@
+//! `merge`: stored runs of one scenario become one.
+
+use super::args::{Format, MergeArgs};
+use super::{check, output};
+use crate::bench::history::{self, Archive, ArchiveError, MergeError};
+use crate::bench::run::{self, ResultFormat};
+use crate::bench::verdict::Exit;
+use crate::runtime::exit::Failure;
+
+/// Merges, stores, reports; the exit code is that of the verdict of them all.
+pub(super) fn run(args: &MergeArgs) -> Result<u8, Failure> {
+    let refused = |why: String| Failure::new(Exit::BadScenario.code(), why);
+    let out = &args.out;
+    if !matches!(Archive::open(out), Err(ArchiveError::Missing(_))) {
+        return Err(refused(format!("{}: there is a run already", out.display())));
+    }
+    let case = history::merge(&args.dirs).map_err(|error| match error {
+        MergeError::Archive(error) => check::failure(error),
+        MergeError::Differs(_) => Failure::new(Exit::Internal.code(), error),
+        MergeError::Twice(..) | MergeError::Different { .. } | MergeError::Nothing => {
+            refused(error.to_string())
+        }
+    })?;
+    let broken = |why: String| Failure::new(Exit::Internal.code(), why);
+    std::fs::create_dir_all(out)
+        .map_err(|error| broken(format!("cannot create {}: {error}", out.display())))?;
+    let judgement = case.judge();
+    let unwritten = run::write(out, &judgement.report, &[ResultFormat::Text, ResultFormat::Json]);
+    history::store(out, &case, &judgement, Vec::new()).map_err(|error| broken(error.to_string()))?;
+    output::print(&match args.format {
+        Format::Text => run::render(&judgement.report, output::colour()),
+        Format::Json => judgement.report.to_json(),
+    })?;
+    match unwritten.into_iter().next() {
+        Some(why) => Err(broken(why)),
+        None => Ok(judgement.report.verdict.exit.code()),
+    }
+}

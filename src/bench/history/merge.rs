@@ -1,0 +1,126 @@
+//! Several stored runs of one scenario as one: histograms, counters and accounts are added, percentiles never averaged. What
+//! would not add up to one run is refused with its reason. Read [`merge`] first.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::archive::{Archive, ArchiveError};
+use super::case::{Books, Case};
+use crate::bench::plan::Plan;
+use crate::bench::verdict::Trouble;
+
+/// A run that went into a merged one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its identity.
+    pub run: String,
+    /// Its seed.
+    pub seed: u64,
+    /// What it came to.
+    pub exit_code: u8,
+}
+
+/// Why runs cannot be merged.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    /// One of them cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// One of them gives something else than it came to.
+    #[error("{0:?} does not give what its run came to; see `sse-bench check`")]
+    Differs(PathBuf),
+    /// The same one twice.
+    #[error("{0:?} holds the run {1}, which is among the others already")]
+    Twice(PathBuf, String),
+    /// They are no parts of one.
+    #[error("{path:?} cannot be added to {first:?}: {what} differ")]
+    Different {
+        /// The first one.
+        first: PathBuf,
+        /// The one that does not fit.
+        path: PathBuf,
+        /// In what.
+        what: &'static str,
+    },
+    /// None were given.
+    #[error("there is nothing to merge")]
+    Nothing,
+}
+
+/// Adds the runs in these directories.
+///
+/// # Errors
+/// [`MergeError`].
+pub fn merge(dirs: &[PathBuf]) -> Result<Case, MergeError> {
+    let (first_dir, others) = dirs.split_first().ok_or(MergeError::Nothing)?;
+    let mut whole = part(first_dir)?;
+    for dir in others {
+        let more = part(dir)?;
+        if let Some(what) = difference(&whole.plan, &more.plan) {
+            return Err(MergeError::Different { first: first_dir.clone(), path: dir.clone(), what });
+        }
+        let known = |part: &&Part| whole.facts.merged.iter().any(|known| known.run == part.run);
+        if let Some(twice) = more.facts.merged.iter().find(known) {
+            return Err(MergeError::Twice(dir.clone(), twice.run.clone()));
+        }
+        add(&mut whole, more);
+    }
+    Ok(whole)
+}
+
+/// A run as a part of a merged one: without its books, and with the account that they gave.
+fn part(dir: &Path) -> Result<Case, MergeError> {
+    let Archive { case, decision } = Archive::open(dir)?;
+    let judgement = case.judge();
+    if judgement.account != decision.account || judgement.report.verdict != decision.verdict {
+        return Err(MergeError::Differs(dir.to_owned()));
+    }
+    let mut facts = case.facts;
+    if facts.merged.is_empty() {
+        let run = facts.run.to_string();
+        for Trouble { message, .. } in &mut facts.troubles {
+            *message = format!("run {run}: {message}");
+        }
+        facts.merged = vec![Part { run, seed: case.plan.seed, exit_code: decision.exit_code }];
+    }
+    Ok(Case { books: Books::default(), added: Some(decision.account), facts, ..case })
+}
+
+/// In what two plans do not add up.
+fn difference(one: &Arc<Plan>, other: &Arc<Plan>) -> Option<&'static str> {
+    let groups = |plan: &Plan| plan.groups.iter().map(|group| group.name.clone()).collect::<Vec<_>>();
+    let publishers =
+        |plan: &Plan| plan.publishers.iter().map(|publisher| publisher.name.clone()).collect::<Vec<_>>();
+    let differences = [
+        (one.name != other.name, "the names of their scenarios"),
+        (groups(one) != groups(other), "their groups of clients"),
+        (publishers(one) != publishers(other), "their publishers"),
+        (one.duration != other.duration, "their durations"),
+        (one.phases != other.phases, "their phases"),
+        (one.verify != other.verify, "what they promise"),
+        (one.thresholds != other.thresholds, "their thresholds"),
+    ];
+    differences.into_iter().find(|(differ, _)| *differ).map(|(_, what)| what)
+}
+
+fn add(whole: &mut Case, more: Case) {
+    whole.recorder.merge(more.recorder);
+    if let (Some(account), Some(added)) = (&mut whole.added, more.added) {
+        account.merge(added);
+    }
+    let (facts, more) = (&mut whole.facts, more.facts);
+    facts.merged.extend(more.merged);
+    facts.faults.extend(more.faults);
+    facts.troubles.extend(more.troubles);
+    facts.quiescent &= more.quiescent;
+    // The cost of one cluster is not that of two; each part has its own.
+    facts.processes.clear();
+    facts.commands = None;
+    facts.mailboxes = facts.mailboxes.take().zip(more.mailboxes).map(|(mut all, more)| {
+        all.read += more.read;
+        all.pending += more.pending;
+        all
+    });
+}
