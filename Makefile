@@ -39,6 +39,9 @@ perf: build ## micro-benchmarks, then 10,000 connections on one node
 	cargo bench --locked
 	scripts/perf
 
+mutants: setup ## break the node on purpose, line by line, and see each convicted by a scenario
+	cargo test --locked --features mutants --test mutants -- --nocapture
+
 interop: setup ## run other people's clients against a node, also behind nginx and in Chromium
 	tests/interop/setup
 	cargo build --locked --bin sse-node
@@ -55,4 +58,4 @@ clean: ## remove what was built and measured
 	cargo clean
 	rm -rf $(RUNS)
 
-.PHONY: help setup build demo demo-cluster test lint scenarios perf interop tui ci clean
+.PHONY: help setup build demo demo-cluster test lint scenarios mutants perf interop tui ci clean

@@ -27,6 +27,7 @@ use super::roster::{Member, Roster};
 use crate::broker::roster::BEAT_EVERY;
 use crate::protocol::api::Unreachable;
 use crate::protocol::{ClientId, ConnectionId};
+use crate::runtime::mutant::{self, Mutant};
 
 /// A stream that is its client's newest, as far as its node knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +116,8 @@ impl Claims {
         let streams = self.shared.connections.of_client(&claim.client_id);
         let open = streams.iter().filter(|stream| !is_taken_over(stream));
         let ids = open.map(|stream| &stream.identity.id).chain([&claim.connection_id]);
-        let newest = ids.max().unwrap_or(&claim.connection_id).clone();
+        let newest = if mutant::is_on(Mutant::TakeoverOldest) { ids.min() } else { ids.max() };
+        let newest = newest.unwrap_or(&claim.connection_id).clone();
         for stream in streams.iter().filter(|stream| stream.identity.id != newest) {
             let reason = Arc::from("a newer stream of this client has taken over");
             stream.close(CloseOrder { at: Instant::now(), code: CloseCode::TakenOver, reason });

@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use super::config::{InvalidConfig, Loaded, ServeFlags, default_file};
 use crate::runtime::exit::Failure;
-use crate::runtime::{rlimit, telemetry};
+use crate::runtime::{mutant, rlimit, telemetry};
 
 mod healthcheck;
 mod publish;
@@ -80,6 +80,7 @@ fn serve(loaded: Loaded) -> Result<u8, Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    mutant::announce().map_err(|error| Failure::new(USAGE, error))?;
     if config.die_with_parent {
         let kill = rustix::process::Signal::KILL;
         rustix::process::set_parent_process_death_signal(Some(kill))

@@ -7,6 +7,7 @@ use super::stream::{HeartbeatForm, StreamTiming};
 use crate::protocol::encode::HEARTBEAT;
 use crate::protocol::event::control;
 use crate::protocol::{Cursor, Frame};
+use crate::runtime::mutant::{self, Mutant};
 
 /// What a quiet stream is sent, and when.
 #[derive(Debug)]
@@ -51,6 +52,7 @@ impl Quiet {
         if now >= self.heartbeat_at {
             self.heartbeat_at = now + self.timing.heartbeat;
             match form {
+                HeartbeatForm::Comment if mutant::is_on(Mutant::HeartbeatMissing) => {}
                 HeartbeatForm::Comment => out.extend_from_slice(HEARTBEAT),
                 HeartbeatForm::Event => {
                     Frame { retry: None, id: None, event: control::HEARTBEAT, data: "{}" }

@@ -24,6 +24,7 @@ use crate::broker::{Broker, Entry, Missing, Page, PageLimit, Synced};
 use crate::protocol::api::{GapEvent, SyncEvent};
 use crate::protocol::event::control;
 use crate::protocol::{Address, Cursor, Frame};
+use crate::runtime::mutant::{self, Mutant};
 
 /// Mailbox messages encoded into one write.
 const BACKLOG_BATCH: usize = 64;
@@ -175,7 +176,11 @@ impl Following {
             Ending::Silent(code) => code,
             Ending::Told(code, reason) => {
                 let retry = self.context.timing.retry.jittered(&mut rand::rng());
-                if let Err(error) = writer.body(&close_frame(code, &reason, retry)).await {
+                let mut frame = close_frame(code, &reason, retry);
+                if mutant::is_on(Mutant::DrainCuts) && code == CloseCode::Shutdown {
+                    frame.truncate(frame.len() / 2);
+                }
+                if let Err(error) = writer.body(&frame).await {
                     tracing::debug!(%error, "a client left before it was told why its stream ends");
                 }
                 writer.end(end).await;
@@ -200,6 +205,10 @@ impl Following {
                 return Ending::Told(order.code, order.reason);
             }
             let wrote = match self.feed.step() {
+                Step::Frames(mut frames) if mutant::is_on(Mutant::BatchReversed) => {
+                    frames.reverse();
+                    self.write_frames(writer, &frames).await
+                }
                 Step::Frames(frames) => self.write_frames(writer, &frames).await,
                 Step::Gap(missing) => self.write_gap(writer, missing).await,
                 Step::Sync(sync) => self.write_sync(writer, &sync).await,
@@ -261,6 +270,9 @@ impl Following {
     async fn write_backlog(&mut self, writer: &SocketWriter) -> Result<(), Ending> {
         let backlog = std::mem::take(&mut self.backlog);
         self.write_mail(writer, &backlog.entries).await?;
+        if mutant::is_on(Mutant::MailTwice) {
+            self.write_mail(writer, &backlog.entries).await?;
+        }
         if !backlog.then.is_empty() {
             self.write(writer, &backlog.then).await?;
         }

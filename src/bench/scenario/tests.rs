@@ -64,7 +64,7 @@ fn the_scenarios_that_are_shipped_are_valid() {
     assert_eq!(basic.verify.delivery, Guarantee::ExactlyOnce);
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let mut names = Vec::new();
-    for dir in [root.clone(), root.join("large")] {
+    for dir in [root.clone(), root.join("large"), root.join("mutants")] {
         for file in std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()) {
             let Some(name) = file.file_stem().filter(|_| file.extension().is_some()) else { continue };
             let scenario = read(&std::fs::read_to_string(&file).unwrap(), &[]);

@@ -24,6 +24,7 @@ use crate::broker::{Missing, NewEvent, Origins, Page, StoreError, Synced};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Cursor, Epoch, Position};
 use crate::runtime::Tasks;
+use crate::runtime::mutant::{self, Mutant};
 
 /// Follows a log in Redis. After the log was closed nothing comes any more, and it waits for ever.
 pub struct Follower {
@@ -156,7 +157,11 @@ impl Task {
             return Ok(Stop::Doubt);
         }
         backoff.reset();
-        if std::mem::take(&mut self.in_trouble) && self.send(Page::default()).await.is_err() {
+        let is_tail_skipping = mutant::is_on(Mutant::TailSkips);
+        if !is_tail_skipping
+            && std::mem::take(&mut self.in_trouble)
+            && self.send(Page::default()).await.is_err()
+        {
             return Ok(Stop::Over);
         }
         loop {
@@ -262,6 +267,9 @@ impl Task {
             if let Some(recent) = &mut self.recent {
                 recent.note(&mut entry, mailbox);
             }
+            if mutant::is_on(Mutant::TailSkips) && std::mem::take(&mut self.in_trouble) {
+                continue;
+            }
             page.entries.push(entry);
         }
         if page.entries.is_empty() {
@@ -355,7 +363,7 @@ impl Task {
             }
             // From here on nothing may fail until all of it stands in `again`.
             let gone = recent.lose(&sync.ended);
-            if self.shared.protections.repair {
+            if self.shared.protections.repair && !mutant::is_on(Mutant::RollbackForgets) {
                 self.again.extend(gone);
             }
         }
@@ -382,7 +390,7 @@ impl Task {
     /// a master that was deposed may have acknowledged it after the others had gone over.
     fn read_back(&mut self) {
         let lost = self.shared.unread.lost(self.at);
-        if !self.shared.protections.read_back {
+        if !self.shared.protections.read_back || mutant::is_on(Mutant::RollbackForgets) {
             return;
         }
         let known: HashSet<_> = self.again.iter().map(|(event, _)| event.message_id.clone()).collect();

@@ -13,10 +13,11 @@ use super::AppState;
 use super::error::ApiError;
 use super::path::Named;
 use crate::broker::publisher::{new_event, published};
-use crate::broker::{Broker, NewEvent, PageLimit};
+use crate::broker::{Appended, Broker, NewEvent, PageLimit};
 use crate::node::mailbox::confirm;
 use crate::protocol::api::{AckRequest, Acked, PublishRequest, Published};
 use crate::protocol::{Address, ClientId, MessageId, NodeId, Topic, UserId};
+use crate::runtime::mutant::{self, Mutant};
 
 type Body = Result<Bytes, BytesRejection>;
 type Answer = Result<(StatusCode, Json<Published>), ApiError>;
@@ -33,7 +34,8 @@ pub(crate) async fn to_client(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    publish(&app, Address::Client(client), &headers, body).await
+    let address = if mutant::is_on(Mutant::DirectToAll) { Address::All } else { Address::Client(client) };
+    publish(&app, address, &headers, body).await
 }
 
 /// `POST /api/sse/users/{userId}`
@@ -136,6 +138,9 @@ async fn publish_event(
 
 async fn append(broker: &Broker, event: NewEvent, app: &AppState) -> Result<Published, ApiError> {
     let message_id = event.message_id.clone();
+    if mutant::is_on(Mutant::AckForgets) && rand::random_ratio(1, 20) {
+        return Ok(published(message_id, Appended { cursor: app.window.tip(), duplicate: false }));
+    }
     let appended = match tokio::time::timeout(app.limits.publish_deadline, broker.append(event)).await {
         Ok(appended) => appended?,
         Err(_) => return Err(ApiError::Unknown("the log did not answer in time".to_owned())),

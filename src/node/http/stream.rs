@@ -26,6 +26,7 @@ use crate::protocol::api::{ConnectionEvent, GapEvent, GapReason, Resumed};
 use crate::protocol::event::control;
 use crate::protocol::{ClientId, Cursor, Frame, Resume, Topic, UserId};
 use crate::runtime::clock::unix_ms;
+use crate::runtime::mutant::{self, Mutant};
 
 /// The query of a stream request. Three spellings of the cursor are in use; a header wins over all of them.
 #[derive(Debug, Default, Deserialize)]
@@ -191,6 +192,11 @@ async fn follow(
             confirm_or_repeat(&app.context, &owner, *cursor).await;
         }
     }
+    if mutant::is_on(Mutant::MailEarly) {
+        for owner in wish.identity.mailboxes() {
+            confirm_or_repeat(&app.context, &owner, from).await;
+        }
+    }
     // What comes after the start the log will bring; what comes before, it will not.
     let (entries, overflowed) = unconfirmed(&app.context, &wish.identity, from).await?;
     let metrics = &app.context.metrics;
@@ -266,7 +272,8 @@ async fn start(
         None => Ok(Start { feed, resumed: Resumed::Replayed, gap: None, sync }),
         Some(Missing { reason, resumed_after, missed }) => {
             let feed = feed.restart(resumed_after);
-            Ok(Start { feed, resumed: Resumed::Gap, gap: Some((reason, missed)), sync })
+            let gap = Some((reason, missed)).filter(|_| !mutant::is_on(Mutant::GapSilent));
+            Ok(Start { feed, resumed: Resumed::Gap, gap, sync })
         }
     }
 }

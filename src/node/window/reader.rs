@@ -8,6 +8,7 @@ use super::slots::{Slot, Slots};
 use super::wake::{Wake, lock};
 use crate::broker::{Missing, Origins, Synced};
 use crate::protocol::{Address, Cursor};
+use crate::runtime::mutant::{self, Mutant};
 
 /// Histories of which a reader remembers what it has had: each is a restart or failover of the broker.
 const HISTORIES: usize = 16;
@@ -70,6 +71,10 @@ impl Reader {
     /// stays where it is. Only the log can tell whether a cursor that is not in the window is sound.
     pub(crate) fn seek(&mut self, cursor: Cursor) -> bool {
         let ordinal = self.window.read().after(cursor);
+        let ordinal = ordinal.map(|ordinal| ordinal + u64::from(mutant::is_on(Mutant::ReplayLate)));
+        if mutant::is_on(Mutant::ReplayEarly) {
+            return self.go(ordinal.map(|at| at.saturating_sub(1)), Cursor::start_of(cursor.epoch));
+        }
         self.go(ordinal, cursor)
     }
 
@@ -96,7 +101,7 @@ impl Reader {
         let was_there = |origin: &Cursor| {
             self.had.iter().any(|had| origin.epoch == had.epoch && origin.position <= had.position)
         };
-        origins.places().iter().any(was_there)
+        !mutant::is_on(Mutant::RollbackRepeats) && origins.places().iter().any(was_there)
     }
 
     fn go(&mut self, ordinal: Option<u64>, cursor: Cursor) -> bool {
@@ -119,6 +124,9 @@ impl Reader {
         }
         let window = self.window.clone();
         let inner = window.read();
+        if mutant::is_on(Mutant::SlowSkips) {
+            self.ordinal = self.ordinal.max(inner.first);
+        }
         if self.ordinal < inner.first {
             self.idle = false;
             return Taken::Behind;
