@@ -24,6 +24,8 @@ pub(super) enum Preset {
     Rolling,
     /// All clients come back in the same moment.
     Storm,
+    /// Some clients read slowly; the others must not notice.
+    Slow,
     /// The nodes are cut off from what they share, for a while.
     Partition,
     /// Hours, with a fault now and then.
@@ -39,6 +41,7 @@ impl Preset {
             Self::Failover => include_str!("new/failover.toml"),
             Self::Rolling => include_str!("new/rolling.toml"),
             Self::Storm => include_str!("new/storm.toml"),
+            Self::Slow => include_str!("new/slow.toml"),
             Self::Partition => include_str!("new/partition.toml"),
             Self::Soak => include_str!("new/soak.toml"),
         }
