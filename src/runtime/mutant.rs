@@ -37,7 +37,7 @@ mutants! {
     GapSilent = "gap-silent",
     /// One publish of twenty is acknowledged and never appended.
     AckForgets = "ack-forgets",
-    /// Ids follow a clock that jumps back by a minute, every eight seconds for four.
+    /// Ids follow a clock that jumps back by a minute, every other second.
     IdsGoBack = "ids-go-back",
     /// The tail passes over one event after it has lost its connection to Redis.
     TailSkips = "tail-skips",

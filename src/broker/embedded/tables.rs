@@ -49,7 +49,7 @@ impl Meta {
     pub(super) fn number(&mut self, now_ms: u64) -> Position {
         let mut position = self.fence.next().max(Position { ms: now_ms, seq: 0 });
         if mutant::is_on(Mutant::IdsGoBack) {
-            position = Position { ms: now_ms - now_ms / 4_000 % 2 * 60_000, seq: self.length };
+            position = Position { ms: now_ms - now_ms / 1_000 % 2 * 60_000, seq: self.length };
         }
         self.fence = position;
         self.newest = position;
