@@ -21,13 +21,16 @@ pub struct Need {
     pub publishes: u64,
     /// Nodes that they are spread over.
     pub nodes: u64,
+    /// Whether each connection passes a proxy of this process.
+    pub proxied: bool,
 }
 
 impl Need {
-    /// Open files of this process: one a connection.
+    /// Open files of this process: one a connection, and two more where it passes a proxy.
     #[must_use]
     pub fn open_files(&self) -> u64 {
-        self.clients + self.publishes + self.nodes + FILES_BESIDES
+        let per_connection = if self.proxied { 3 } else { 1 };
+        (self.clients + self.publishes) * per_connection + self.nodes + FILES_BESIDES
     }
 }
 
@@ -199,7 +202,7 @@ mod tests {
         }
     }
 
-    const NEED: Need = Need { clients: 10_000, publishes: 256, nodes: 1 };
+    const NEED: Need = Need { clients: 10_000, publishes: 256, nodes: 1, proxied: false };
 
     #[track_caller]
     fn check(limits: &Limits, need: Need, lacking: &[&str]) {

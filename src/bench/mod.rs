@@ -37,3 +37,4 @@ pub mod stopwatch;
 pub mod store;
 pub mod stranger;
 pub mod swarm;
+pub mod wiring;

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cluster::{Cluster, ClusterError, ClusterSpec, Done, Ended, Member, NodeHandle};
+use super::fault::Links;
 use super::gateway::{Gateway, GatewayError, GatewaySpec};
-use super::scenario::{self, BrokerKind, Lb, LbKind, SpawnCluster};
+use super::scenario::{self, BrokerKind, Lb, LbKind, LinkKind, SpawnCluster};
 use super::store::{Servers, Store, StoreError};
 use super::verdict::Exit;
+use super::wiring::{Wiring, WiringError};
 
 /// Longest wait until a node that is there already says that it is ready.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,12 +26,19 @@ pub struct SiteSpec {
     pub connections: u64,
     /// Where logs, data and configuration files go.
     pub run_dir: PathBuf,
+    /// Which links pass the fault proxy.
+    pub proxied: Vec<LinkKind>,
+    /// Everything random in those proxies comes from this.
+    pub seed: u64,
 }
 
 /// Servers that run. Dropping it kills those that the bench started.
 #[derive(Debug)]
 pub struct Site {
     cluster: Cluster,
+    /// Base URLs of the nodes, as clients or the balancer reach them.
+    doors: Vec<String>,
+    wiring: Wiring,
     gateway: Option<Gateway>,
     store: Option<Store>,
 }
@@ -46,6 +55,9 @@ pub enum SiteError {
     /// The balancer.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
+    /// The fault proxies.
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
 }
 
 impl SiteError {
@@ -55,8 +67,11 @@ impl SiteError {
         match self {
             Self::Cluster(ClusterError::Port(_))
             | Self::Store(StoreError::Port(_))
-            | Self::Gateway(GatewayError::Port(_)) => Exit::AddressInUse,
-            Self::Gateway(GatewayError::Node { .. }) => Exit::BadScenario,
+            | Self::Gateway(GatewayError::Port(_))
+            | Self::Wiring(WiringError::Port { .. } | WiringError::Proxy(_)) => Exit::AddressInUse,
+            Self::Gateway(GatewayError::Node { .. }) | Self::Wiring(WiringError::Place { .. }) => {
+                Exit::BadScenario
+            }
             Self::Cluster(
                 ClusterError::NoBinary { .. }
                 | ClusterError::BadBinary { .. }
@@ -83,29 +98,56 @@ impl Site {
     /// # Errors
     /// The first that does not come up; what did is killed.
     pub async fn start(spec: &SiteSpec, http: &reqwest::Client) -> Result<Self, SiteError> {
+        let mut wiring = Wiring::new(spec.seed);
         let (store, cluster) = match &spec.cluster {
             scenario::Cluster::Attach(bases) => (None, Cluster::attach(bases, ATTACH_TIMEOUT, http).await?),
             scenario::Cluster::Spawn(spawn) => {
                 let (store, broker) = store_of(spawn, spec).await?;
-                (store, Cluster::start(&nodes_of(spawn, broker, spec), http).await?)
+                let brokers = brokers(spawn, &broker, spec, &mut wiring).await?;
+                (store, Cluster::start(&nodes_of(spawn, brokers, spec), http).await?)
             }
         };
+        let doors = doors(&cluster, spec, &mut wiring).await?;
         let gateway = match spec.lb.kind {
             LbKind::Swarm => None,
             LbKind::Nginx | LbKind::Haproxy => {
-                let nodes = cluster.members().iter().map(|member| member.base.clone()).collect();
+                let nodes = doors.clone();
                 let run_dir = spec.run_dir.clone();
                 let gateway = GatewaySpec { lb: spec.lb, nodes, connections: spec.connections, run_dir };
                 Some(Gateway::start(&gateway, http).await?)
             }
         };
-        Ok(Self { cluster, gateway, store })
+        Ok(Self { cluster, doors, wiring, gateway, store })
     }
 
     /// The nodes.
     #[must_use]
     pub fn members(&self) -> &[Member] {
         self.cluster.members()
+    }
+
+    /// Base URLs of the nodes, in their order, as clients or the balancer reach them: through the fault proxy where
+    /// that stands between.
+    #[must_use]
+    pub fn doors(&self) -> &[String] {
+        &self.doors
+    }
+
+    /// The nodes as somebody sees them who asks them through the links of clients.
+    #[must_use]
+    pub fn as_clients_see_them(&self) -> Vec<Member> {
+        let through = |(member, door): (&Member, &String)| Member {
+            base: door.clone(),
+            readiness: member.readiness.through(door),
+            ..member.clone()
+        };
+        self.members().iter().zip(&self.doors).map(through).collect()
+    }
+
+    /// Links that can be broken.
+    #[must_use]
+    pub fn links(&self) -> &Links {
+        self.wiring.links()
     }
 
     /// The balancer, where there is one.
@@ -149,6 +191,7 @@ impl Site {
         if let Some(gateway) = self.gateway {
             unclean.extend(gateway.stop().await.err());
         }
+        self.wiring.stop().await;
         if let Some(store) = self.store {
             unclean.extend(store.stop().await.err().unwrap_or_default());
         }
@@ -172,11 +215,42 @@ async fn store_of(spawn: &SpawnCluster, spec: &SiteSpec) -> Result<(Option<Store
     }
 }
 
-fn nodes_of(spawn: &SpawnCluster, broker: String, spec: &SiteSpec) -> ClusterSpec {
+/// The broker's URL of each node: its own way to Redis, where that passes the fault proxy.
+async fn brokers(
+    spawn: &SpawnCluster,
+    broker: &str,
+    spec: &SiteSpec,
+    wiring: &mut Wiring,
+) -> Result<Vec<String>, WiringError> {
+    let mut brokers = Vec::new();
+    for number in 1..=spawn.nodes + spawn.spares {
+        brokers.push(if spec.proxied.contains(&LinkKind::NodeRedis) {
+            wiring.before_redis(number, broker).await?
+        } else {
+            broker.to_owned()
+        });
+    }
+    Ok(brokers)
+}
+
+/// How the nodes are reached.
+async fn doors(cluster: &Cluster, spec: &SiteSpec, wiring: &mut Wiring) -> Result<Vec<String>, WiringError> {
+    let mut doors = Vec::new();
+    for (number, member) in (1..).zip(cluster.members()) {
+        doors.push(if spec.proxied.contains(&LinkKind::ClientNode) {
+            wiring.before_node(number, &member.base).await?
+        } else {
+            member.base.clone()
+        });
+    }
+    Ok(doors)
+}
+
+fn nodes_of(spawn: &SpawnCluster, brokers: Vec<String>, spec: &SiteSpec) -> ClusterSpec {
     ClusterSpec {
         nodes: spawn.nodes,
         spares: spawn.spares,
-        broker,
+        brokers,
         flags: flags(spawn),
         run_dir: spec.run_dir.clone(),
         ready_timeout: spawn.ready_timeout,

@@ -129,7 +129,7 @@ async fn dispatch(cli: &Cli, interrupt: &CancellationToken) -> Result<u8, Failur
 }
 
 fn examine(args: &DoctorArgs) -> Result<u8, Failure> {
-    let need = Need { clients: args.clients, publishes: USUAL_PUBLISHES, nodes: args.nodes };
+    let need = Need { clients: args.clients, publishes: USUAL_PUBLISHES, nodes: args.nodes, proxied: false };
     let findings = doctor::assess(&Limits::read(), need);
     let is_fatal = findings.iter().any(|finding| finding.is_fatal);
     output::print(&doctor::render(&findings))?;

@@ -261,7 +261,8 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
 fn describe(plan: &Plan, limits: &Limits) -> (String, bool) {
     let budget = plan.budget();
     let publishes = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
-    let need = Need { clients: budget.clients, publishes, nodes: plan.doors() };
+    let proxied = plan.passes_a_proxy();
+    let need = Need { clients: budget.clients, publishes, nodes: plan.doors(), proxied };
     let findings = doctor::assess(limits, need);
     let mut text = format!(
         "{}: valid\n  seed {}, {:?}, {} nodes, {} clients in {} groups, {} publishers, {} addresses\n  \

@@ -54,7 +54,9 @@ fn spec(args: &UpArgs) -> Result<SiteSpec, Failure> {
     };
     let (cluster, lb) = merged(args, scenario).map_err(refused)?;
     let run_dir: PathBuf = args.out.clone().unwrap_or_else(|| default_dir("up", SystemTime::now()));
-    Ok(SiteSpec { cluster, lb, connections: CONNECTIONS, run_dir })
+    // Nobody could break anything in them.
+    let proxied = Vec::new();
+    Ok(SiteSpec { cluster, lb, connections: CONNECTIONS, run_dir, proxied, seed: 0 })
 }
 
 /// The scenario's cluster, or the usual one, as the flags change it.

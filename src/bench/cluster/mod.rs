@@ -36,8 +36,8 @@ pub struct ClusterSpec {
     pub nodes: usize,
     /// How many more have a place, and are started only when somebody orders it.
     pub spares: usize,
-    /// `memory:`, `file:` (each node's log in its own directory below the run's), or a broker URL as a node takes it.
-    pub broker: String,
+    /// Of each of them: `memory:`, `file:` (its log in its own directory below the run's), or a broker URL as it takes it.
+    pub brokers: Vec<String>,
     /// Further flags for every node, as a node takes them: `--max-connections`, `10000`.
     pub flags: Vec<String>,
     /// Where logs and data go.
@@ -125,8 +125,8 @@ impl Cluster {
     pub async fn start(spec: &ClusterSpec, http: &reqwest::Client) -> Result<Self, ClusterError> {
         let program = node_binary()?;
         let mut cluster = Self { members: Vec::new(), tasks: JoinSet::new() };
-        for number in 1..=spec.nodes + spec.spares {
-            let seat = Seat { spec, program: &program, http, id: format!("n{number}") };
+        for (number, broker) in (1..).zip(&spec.brokers) {
+            let seat = Seat { spec, broker, program: &program, http, id: format!("n{number}") };
             let (member, task) = seat.prepare()?;
             cluster.tasks.spawn(task.run());
             cluster.members.push(member);
@@ -155,7 +155,8 @@ impl Cluster {
             if !is_taken(&self.members[index].base) {
                 break;
             }
-            let seat = Seat { spec, program: &program, http, id: id.clone() };
+            let broker = &spec.brokers[index];
+            let seat = Seat { spec, broker, program: &program, http, id: id.clone() };
             let (member, task) = seat.prepare()?;
             self.tasks.spawn(task.run());
             self.members[index] = member;
@@ -238,6 +239,7 @@ fn is_taken(base: &str) -> bool {
 /// Where a node is to sit.
 struct Seat<'a> {
     spec: &'a ClusterSpec,
+    broker: &'a str,
     program: &'a Path,
     http: &'a reqwest::Client,
     id: String,
@@ -263,7 +265,7 @@ impl Seat<'_> {
     }
 
     fn arguments(&self, address: SocketAddr) -> Result<Vec<String>, ClusterError> {
-        let broker = match self.spec.broker.as_str() {
+        let broker = match self.broker {
             "file" | "file:" => {
                 let path = self.spec.run_dir.join(format!("{}-data", self.id));
                 std::fs::create_dir_all(&path)

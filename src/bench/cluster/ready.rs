@@ -76,6 +76,16 @@ impl Readiness {
         }
     }
 
+    /// The same server, asked by another way to it.
+    #[must_use]
+    pub fn through(&self, door: &str) -> Self {
+        let mut other = self.clone();
+        if let Probe::Http { base, .. } = &mut other.probe {
+            door.clone_into(base);
+        }
+        other
+    }
+
     /// One look.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{FaultBoard, Processes, Stores};
+use super::{FaultBoard, Links, Processes, Stores};
 use crate::bench::balance::Balancer;
 use crate::bench::clock::RunTime;
 use crate::bench::ledger::FaultRecord;
@@ -26,6 +26,8 @@ pub struct Injector {
     pub processes: Processes,
     /// For faults of Redis.
     pub stores: Stores,
+    /// For faults of links.
+    pub links: Links,
     /// For reconnect storms.
     pub orders: Orders,
     /// Is told which nodes come and go.
@@ -165,6 +167,9 @@ impl Injector {
                 in_time(self.stores.apply(fault.id, *action, *target)).await
             }
             FaultAction::Scale { nodes, is_up } => in_time(self.scale(nodes, *is_up)).await,
+            FaultAction::Link { link, effect, nodes } => {
+                in_time(self.links.apply(&fault.name, *link, *effect, nodes)).await
+            }
             FaultAction::ReconnectStorm { subscribers } => {
                 self.orders.cut(subscribers);
                 Ok(())
@@ -183,6 +188,9 @@ impl Injector {
             }
             FaultAction::Redis { action, .. } => self.stores.heal(fault.id, *action).await,
             FaultAction::Scale { nodes, is_up } => self.unscale(nodes, *is_up).await,
+            FaultAction::Link { link, effect, nodes } => {
+                self.links.heal(&fault.name, *link, *effect, nodes).await
+            }
             // The clients come back by themselves: that is what the storm is about.
             FaultAction::ReconnectStorm { .. }
             | FaultAction::ChurnBurst { .. }
@@ -273,6 +281,7 @@ mod tests {
             Injector {
                 processes,
                 stores: Stores::new(None),
+                links: Links::default(),
                 orders: Orders::default(),
                 balancer: balancer(),
             },
@@ -392,6 +401,7 @@ mod tests {
         let injector = Injector {
             processes,
             stores: Stores::new(None),
+            links: Links::default(),
             orders: Orders::default(),
             balancer: balancer(),
         };

@@ -75,7 +75,8 @@ fn culprit(subscriber: &SubscriberLedger, session: &Session, evidence: &Evidence
         planned.is_none_or(|planned| match &planned.action {
             FaultAction::Process { nodes, .. }
             | FaultAction::RollingRestart { nodes, .. }
-            | FaultAction::Scale { nodes, .. } => session.node.is_none_or(|node| nodes.contains(&node)),
+            | FaultAction::Scale { nodes, .. }
+            | FaultAction::Link { nodes, .. } => session.node.is_none_or(|node| nodes.contains(&node)),
             FaultAction::ReconnectStorm { subscribers } | FaultAction::SlowDown { subscribers, .. } => {
                 subscribers.binary_search(&subscriber.id()).is_ok()
             }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::bench::scenario::LbKind;
+use crate::bench::scenario::{LbKind, LinkKind};
 use crate::protocol::Address;
 
 use super::{AddressId, FaultAction, Joins, Plan, PublisherPlan};
@@ -70,8 +70,11 @@ impl Plan {
         }
         let in_flight: u64 = self.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
         let nodes = self.nodes.len() as u64;
+        let per_connection = if self.passes_a_proxy() { 3 } else { 1 };
         Budget {
-            open_files: clients + in_flight + nodes * OPEN_FILES_PER_NODE + OPEN_FILES_BASE,
+            open_files: (clients + in_flight) * per_connection
+                + nodes * OPEN_FILES_PER_NODE
+                + OPEN_FILES_BASE,
             ports_per_node: (clients + in_flight).div_ceil(self.nodes_left().max(1)),
             clients,
             events,
@@ -100,9 +103,11 @@ impl Plan {
     fn nodes_left(&self) -> u64 {
         let hit = |action: &FaultAction| match action {
             FaultAction::Process { nodes, .. } => nodes.len() as u64,
+            FaultAction::Link { link: LinkKind::ClientNode, nodes, .. } => nodes.len() as u64,
             FaultAction::Scale { nodes, is_up: false } => nodes.len() as u64,
             FaultAction::RollingRestart { .. } => 1,
             FaultAction::Scale { is_up: true, .. }
+            | FaultAction::Link { link: LinkKind::NodeRedis, .. }
             | FaultAction::Redis { .. }
             | FaultAction::ReconnectStorm { .. }
             | FaultAction::ChurnBurst { .. }

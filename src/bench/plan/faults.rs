@@ -40,7 +40,7 @@ fn heals_at(spec: &FaultSpec) -> Option<Duration> {
             ProcessAction::Kill | ProcessAction::Term | ProcessAction::Pause => false,
         },
         FaultSpecKind::Redis { action, .. } => *action == RedisAction::Restart || action.is_momentary(),
-        FaultSpecKind::RollingRestart { .. } | FaultSpecKind::Scale { .. } => false,
+        FaultSpecKind::RollingRestart { .. } | FaultSpecKind::Scale { .. } | FaultSpecKind::Link(_) => false,
         FaultSpecKind::Clients { action, .. } => action.is_momentary(),
     };
     match spec.lasts {
@@ -77,6 +77,10 @@ fn action(spec: &FaultSpec, scenario: &Scenario, audience: &Audience, rng: &mut 
             FaultAction::RollingRestart { nodes, every: spec.lasts.unwrap_or_default() / count }
         }
         FaultSpecKind::Redis { action, target } => FaultAction::Redis { action: *action, target: *target },
+        FaultSpecKind::Link(fault) => {
+            let nodes = hit(&fault.target, nodes, rng);
+            FaultAction::Link { link: fault.link, effect: fault.effect, nodes }
+        }
         FaultSpecKind::Scale { to } => {
             let (from, to) = (u16::try_from(nodes).unwrap_or(u16::MAX), *to);
             let nodes = (from.min(to)..from.max(to)).map(NodeIndex).collect();

@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bench::payload::RunId;
 use crate::bench::scenario::{
-    ClientGroup, Cluster, DecoderKind, Lb, LbKind, Output, ProcessAction, Reconnect, RedisAction,
-    RedisTarget, Scenario, Verify,
+    ClientGroup, Cluster, DecoderKind, Lb, LbKind, LinkEffect, LinkKind, Output, ProcessAction, Reconnect,
+    RedisAction, RedisTarget, Scenario, Verify,
 };
 use crate::bench::threshold::Threshold;
 use crate::protocol::{Address, ClientId, NodeId, Topic, UserId};
@@ -74,6 +74,8 @@ pub struct Plan {
     pub cluster: Cluster,
     /// Their names: `n1`, `n2`, …; those too that only a fault starts, behind the others.
     pub nodes: Vec<NodeId>,
+    /// Which links pass the fault proxy.
+    pub proxied: Vec<LinkKind>,
     /// Who chooses a node, and how.
     pub lb: Lb,
     /// Groups of clients.
@@ -108,6 +110,8 @@ pub struct GroupPlan {
     pub reconnect: Reconnect,
     /// How they read.
     pub decoder: DecoderKind,
+    /// Silence after which they take a stream for dead.
+    pub idle_timeout: Duration,
     /// Nodes that they connect to; all where none is named.
     pub nodes: Vec<NodeIndex>,
     /// Whether they are owed what was put into their mailboxes before they came.
@@ -163,7 +167,7 @@ pub struct PlannedFault {
 }
 
 /// What happens to whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum FaultAction {
     /// To processes.
     Process {
@@ -192,6 +196,15 @@ pub enum FaultAction {
         nodes: Vec<NodeIndex>,
         /// Whether they come. Then its heal lets them leave again; else its heal brings them back.
         is_up: bool,
+    },
+    /// To links that pass the fault proxy.
+    Link {
+        /// Which kind.
+        link: LinkKind,
+        /// What.
+        effect: LinkEffect,
+        /// Those of which nodes, sorted.
+        nodes: Vec<NodeIndex>,
     },
     /// These clients cut their connections at one moment.
     ReconnectStorm {
@@ -262,6 +275,7 @@ impl Plan {
             duration: scenario.duration,
             cluster: scenario.cluster.clone(),
             nodes: (0..scenario.cluster.nodes_at_most()).map(node).collect(),
+            proxied: scenario.proxied.clone(),
             lb: scenario.lb,
             groups: scenario.clients.iter().map(GroupPlan::of).collect(),
             subscribers: audience.subscribers,
@@ -304,6 +318,7 @@ impl Plan {
             | FaultAction::RollingRestart { .. }
             | FaultAction::Redis { .. }
             | FaultAction::Scale { .. }
+            | FaultAction::Link { .. }
             | FaultAction::ReconnectStorm { .. }
             | FaultAction::ChurnBurst { .. } => None,
         };
@@ -314,6 +329,12 @@ impl Plan {
     #[must_use]
     pub fn doors(&self) -> u64 {
         if self.lb.kind == LbKind::Swarm { self.nodes.len() as u64 } else { 1 }
+    }
+
+    /// Whether connections to nodes pass a proxy of the bench, and so are two more open files of it.
+    #[must_use]
+    pub fn passes_a_proxy(&self) -> bool {
+        self.proxied.contains(&LinkKind::ClientNode)
     }
 
     /// A virtual client.
@@ -341,6 +362,7 @@ impl GroupPlan {
             name: group.name.clone(),
             reconnect: group.reconnect,
             decoder: group.decoder,
+            idle_timeout: group.idle_timeout,
             nodes: group.nodes.iter().copied().map(NodeIndex).collect(),
             mailbox: group.mailbox,
         }
@@ -366,6 +388,9 @@ impl PlannedFault {
             FaultAction::Redis { action, target } => format!("{} ({action} {target})", self.name),
             FaultAction::Scale { nodes, is_up } => {
                 format!("{} (scale {} {})", self.name, if *is_up { "up" } else { "down" }, names(nodes))
+            }
+            FaultAction::Link { link, effect, nodes } => {
+                format!("{} ({effect} {link} {})", self.name, names(nodes))
             }
             FaultAction::ReconnectStorm { subscribers } => {
                 format!("{} (reconnect-storm {} clients)", self.name, subscribers.len())

@@ -36,6 +36,7 @@ fn is_momentary(kind: &FaultSpecKind) -> bool {
         FaultSpecKind::Clients { action, .. } => action.is_momentary(),
         FaultSpecKind::Process { .. }
         | FaultSpecKind::RollingRestart { .. }
-        | FaultSpecKind::Scale { .. } => false,
+        | FaultSpecKind::Scale { .. }
+        | FaultSpecKind::Link(_) => false,
     }
 }

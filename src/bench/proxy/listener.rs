@@ -130,6 +130,12 @@ impl ProxyHandle {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
+    /// Whether its task is there to carry anything out.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        !self.orders.is_closed()
+    }
+
     /// Its toxics, in the order in which they were added.
     #[must_use]
     pub fn toxics(&self) -> Arc<[Toxic]> {

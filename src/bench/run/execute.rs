@@ -167,7 +167,7 @@ impl Scene {
         let members = site.members().to_vec();
         let balancer = match site.gateway() {
             Some(gateway) => Balancer::through(gateway.base().to_owned(), members.len()),
-            None => Balancer::new(plan.lb.policy, members.iter().map(|member| member.base.clone())),
+            None => Balancer::new(plan.lb.policy, site.doors().iter().cloned()),
         };
         // Those that only a fault starts are not in the cluster yet.
         let numbers = plan.cluster.nodes()..members.len();
@@ -200,8 +200,9 @@ impl Scene {
         let nodes = self.members.iter().map(|member| member.handle.clone()).collect();
         let processes = Processes { nodes, grace: STOP_GRACE };
         let stores = Stores::new(self.site.as_ref().and_then(Site::servers).cloned());
-        let injector =
-            Injector { processes, stores, orders: self.orders.clone(), balancer: self.desk.balancer.clone() };
+        let links = self.site.as_ref().map(|site| site.links().clone()).unwrap_or_default();
+        let (orders, balancer) = (self.orders.clone(), self.desk.balancer.clone());
+        let injector = Injector { processes, stores, links, orders, balancer };
         let timeline = Timeline::start_noting(&plan.faults, injector, &clock, &self.ground.faults);
         let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
         let mut publishers = JoinSet::new();
@@ -340,7 +341,7 @@ impl Watchers {
             let counting = observe::count_commands(servers.clone(), Arc::clone(ground), stop.clone());
             tasks.spawn(async move { Watched::Commands(counting.await) });
         }
-        let health = observe::watch_health(members.to_vec(), desk.balancer.clone(), stop.clone());
+        let health = observe::watch_health(site.as_clients_see_them(), desk.balancer.clone(), stop.clone());
         tasks.spawn(async move {
             health.await;
             Watched::Nothing

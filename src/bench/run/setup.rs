@@ -70,8 +70,9 @@ impl RunError {
 pub(super) fn check(plan: &Plan, limits: &Limits) -> Result<(), RunError> {
     let budget = plan.budget();
     let publishes: u64 = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
-    let finding =
-        doctor::open_files(limits, Need { clients: budget.clients, publishes, nodes: plan.doors() });
+    let proxied = plan.passes_a_proxy();
+    let need = Need { clients: budget.clients, publishes, nodes: plan.doors(), proxied };
+    let finding = doctor::open_files(limits, need);
     if let Some(fix) = finding.fix {
         let found = format!("{} {}", finding.what, finding.found);
         return Err(RunError::Limits { found, fix });
@@ -89,7 +90,8 @@ pub(super) fn check(plan: &Plan, limits: &Limits) -> Result<(), RunError> {
             | FaultAction::RollingRestart { .. }
             | FaultAction::Redis { .. }
             | FaultAction::Scale { .. } => true,
-            FaultAction::ReconnectStorm { .. }
+            FaultAction::Link { .. }
+            | FaultAction::ReconnectStorm { .. }
             | FaultAction::ChurnBurst { .. }
             | FaultAction::SlowDown { .. } => false,
         };
@@ -106,7 +108,8 @@ pub(super) async fn site(plan: &Plan, run_dir: PathBuf, http: &reqwest::Client) 
     let budget = plan.budget();
     let publishes: u64 = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
     let connections = budget.clients + publishes;
-    let spec = SiteSpec { cluster: plan.cluster.clone(), lb: plan.lb, connections, run_dir };
+    let (cluster, proxied) = (plan.cluster.clone(), plan.proxied.clone());
+    let spec = SiteSpec { cluster, lb: plan.lb, connections, run_dir, proxied, seed: plan.seed };
     Ok(Site::start(&spec, http).await?)
 }
 

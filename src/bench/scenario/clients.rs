@@ -38,6 +38,7 @@ fn group(
     let decoder = section.choice("decoder", &decoders).unwrap_or(DecoderKind::Strict);
     let joins = joins(&section, until, executor.as_ref());
     let nodes = read::nodes(&section, served);
+    let idle_timeout = section.duration("idle_timeout", limits::SOME_DURATION);
     let mailbox = section.boolean("mailbox").unwrap_or(false);
     if mailbox && subscribe.user.is_none() && subscribe.client.is_none() {
         section.refuse("mailbox", "needs a user or a client id that is named in subscribe");
@@ -50,6 +51,7 @@ fn group(
         subscribe,
         reconnect,
         decoder,
+        idle_timeout: idle_timeout.unwrap_or(limits::IDLE_TIMEOUT_DEFAULT),
         nodes,
         mailbox,
     };

@@ -6,7 +6,8 @@ use super::form::Form;
 use super::raw::Value;
 use super::section::Section;
 use super::{
-    BrokerKind, Cluster, Lb, LbKind, LbPolicy, Persistence, RedisSet, RedisShape, SpawnCluster, limits,
+    BrokerKind, Cluster, Lb, LbKind, LbPolicy, LinkKind, Persistence, RedisSet, RedisShape, SpawnCluster,
+    limits, links,
 };
 
 /// What a scenario without `[cluster]` runs on.
@@ -14,11 +15,12 @@ pub(super) fn one_node() -> Cluster {
     Cluster::Spawn(SpawnCluster::one_in_memory())
 }
 
-pub(super) fn cluster(section: Section<'_>) -> Option<Cluster> {
-    section.later(&["cmd", "proxy", "links"]);
+pub(super) fn cluster(section: Section<'_>) -> (Option<Cluster>, Vec<LinkKind>) {
+    section.later(&["cmd", "links"]);
     let cluster = if section.has("attach") { attach(&section) } else { spawn(&section) };
+    let proxied = links::proxied(&section, cluster.as_ref());
     section.finish();
-    cluster
+    (cluster, proxied)
 }
 
 fn attach(section: &Section<'_>) -> Option<Cluster> {

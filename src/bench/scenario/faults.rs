@@ -3,28 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::bench::proxy::ToxicKind;
+
+use super::links::{self, LinkWord};
 use super::raw::Value;
 use super::section::Section;
 use super::{
-    BrokerKind, ClientAction, ClientGroup, Cluster, FaultSpec, FaultSpecKind, ProcessAction, RedisAction,
-    RedisSet, RedisShape, RedisTarget, SpawnCluster, Target, limits, read,
+    BrokerKind, ClientAction, ClientGroup, Cluster, FaultSpec, FaultSpecKind, LinkKind, ProcessAction,
+    RedisAction, RedisSet, RedisShape, RedisTarget, SpawnCluster, Target, limits, read,
 };
-
-/// Types of the design that this version does not have.
-const LATER: [&str; 12] = [
-    "latency",
-    "bandwidth",
-    "slow_close",
-    "timeout",
-    "reset_peer",
-    "slicer",
-    "limit_data",
-    "stall",
-    "cut",
-    "partition",
-    "toxic",
-    "half-open",
-];
 
 /// What there is to be broken.
 #[derive(Clone, Copy)]
@@ -32,6 +19,8 @@ pub(super) struct Around<'a> {
     /// `None` when it could not be read itself.
     pub(super) cluster: Option<&'a Cluster>,
     pub(super) groups: &'a [ClientGroup],
+    /// Links that pass the fault proxy.
+    pub(super) proxied: &'a [LinkKind],
 }
 
 /// All faults that could be read.
@@ -86,11 +75,12 @@ pub(super) enum Word {
     Process(ProcessAction),
     RollingRestart,
     Redis(RedisAction),
+    Link(LinkWord),
     Scale,
     Clients(ClientAction),
 }
 
-pub(super) const WORDS: [(&str, Word); 17] = [
+pub(super) const WORDS: [(&str, Word); 29] = [
     ("kill", Word::Process(ProcessAction::Kill)),
     ("term", Word::Process(ProcessAction::Term)),
     ("restart", Word::Process(ProcessAction::Restart)),
@@ -104,6 +94,21 @@ pub(super) const WORDS: [(&str, Word); 17] = [
     ("redis-trim", Word::Redis(RedisAction::Trim { keep: 0 })),
     ("replication-cut", Word::Redis(RedisAction::ReplicationCut { unread: false })),
     ("clock-skew", Word::Redis(RedisAction::ClockSkew { by: limits::SKEW_DEFAULT })),
+    ("latency", Word::Link(LinkWord::Toxic(ToxicKind::Latency { latency: 0, jitter: 0 }))),
+    ("bandwidth", Word::Link(LinkWord::Toxic(ToxicKind::Bandwidth { rate: 0 }))),
+    ("slow_close", Word::Link(LinkWord::Toxic(ToxicKind::SlowClose { delay: 0 }))),
+    ("timeout", Word::Link(LinkWord::Toxic(ToxicKind::Timeout { timeout: 0 }))),
+    ("reset_peer", Word::Link(LinkWord::Toxic(ToxicKind::ResetPeer { timeout: 0 }))),
+    (
+        "slicer",
+        Word::Link(LinkWord::Toxic(ToxicKind::Slicer { average_size: 0, size_variation: 0, delay: 0 })),
+    ),
+    ("limit_data", Word::Link(LinkWord::Toxic(ToxicKind::LimitData { bytes: 0 }))),
+    ("stall", Word::Link(LinkWord::Toxic(ToxicKind::Stall))),
+    ("cut", Word::Link(LinkWord::Toxic(ToxicKind::Cut { time: 0 }))),
+    ("drop", Word::Link(LinkWord::Toxic(ToxicKind::Drop))),
+    ("half-open", Word::Link(LinkWord::Toxic(ToxicKind::HalfOpen))),
+    ("down", Word::Link(LinkWord::Down)),
     ("scale", Word::Scale),
     ("reconnect-storm", Word::Clients(ClientAction::ReconnectStorm)),
     ("churn-burst", Word::Clients(ClientAction::ChurnBurst)),
@@ -128,11 +133,8 @@ pub(super) fn kind(section: &Section<'_>, around: Around<'_>) -> Option<FaultSpe
         section.give_up();
         return None;
     };
-    if LATER.contains(&word) {
-        let allowed: Vec<&str> = WORDS.iter().map(|(word, _)| *word).collect();
-        section
-            .refuse("type", format!("{word:?} is not in this version; allowed are {}", allowed.join(", ")));
-        // Its keys belong to it, not to the types of this version.
+    if let Some(why) = links::elsewhere(word) {
+        section.refuse("type", format!("{word:?} {why}"));
         section.give_up();
         return None;
     }
@@ -140,11 +142,9 @@ pub(super) fn kind(section: &Section<'_>, around: Around<'_>) -> Option<FaultSpe
         section.give_up();
         return None;
     };
-    for (key, of) in SPECIAL_KEYS {
-        if section.has(key) && !of.contains(&word) {
-            let of: Vec<String> = of.iter().map(|word| format!("{word:?}")).collect();
-            section.refuse(key, format!("belongs to type = {}", of.join(" or ")));
-        }
+    refuse_special_keys(section, word);
+    if !matches!(kind, Word::Link(_)) {
+        links::refuse_keys(section, word);
     }
     if matches!(kind, Word::Process(_) | Word::RollingRestart | Word::Scale)
         && matches!(cluster, Some(Cluster::Attach(_)))
@@ -162,6 +162,7 @@ pub(super) fn kind(section: &Section<'_>, around: Around<'_>) -> Option<FaultSpe
             Some(FaultSpecKind::RollingRestart { target: target? })
         }
         Word::Redis(action) => redis(section, word, action, cluster),
+        Word::Link(what) => links::fault(section, word, what, around),
         Word::Scale => scale(section, cluster),
         Word::Clients(action) => of_clients(section, word, action, around.groups),
     }
@@ -175,7 +176,8 @@ pub(super) fn check_momentary(section: &Section<'_>, kind: Option<&FaultSpecKind
         Some(
             FaultSpecKind::Process { .. }
             | FaultSpecKind::RollingRestart { .. }
-            | FaultSpecKind::Scale { .. },
+            | FaultSpecKind::Scale { .. }
+            | FaultSpecKind::Link(_),
         )
         | None => false,
     };
@@ -230,6 +232,15 @@ fn of_clients(
         ClientAction::ReconnectStorm | ClientAction::ChurnBurst => action,
     };
     Some(FaultSpecKind::Clients { action, clients, group })
+}
+
+fn refuse_special_keys(section: &Section<'_>, word: &str) {
+    for (key, of) in SPECIAL_KEYS {
+        if section.has(key) && !of.contains(&word) {
+            let of: Vec<String> = of.iter().map(|word| format!("{word:?}")).collect();
+            section.refuse(key, format!("belongs to type = {}", of.join(" or ")));
+        }
+    }
 }
 
 /// A fault of Redis, with what it needs to be possible.
@@ -324,7 +335,7 @@ fn impossible(action: RedisAction, cluster: &Cluster) -> Option<&'static str> {
 
 const TARGETS: &str = "one, minority, majority, all, random(N) and a list of nodes, as in [\"n1\"]";
 
-fn target(section: &Section<'_>, nodes: Option<usize>, default: Target) -> Option<Target> {
+pub(super) fn target(section: &Section<'_>, nodes: Option<usize>, default: Target) -> Option<Target> {
     let refuse = |text: &str, why: &str| {
         section.refuse("target", format!("{text} {why}; allowed are {TARGETS}"));
         None

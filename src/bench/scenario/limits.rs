@@ -34,6 +34,9 @@ pub(super) const QOS: RangeInclusive<u32> = 0..=1;
 pub(super) const KEPT: RangeInclusive<u32> = 0..=1_000_000;
 /// Bytes a second of a client that reads slowly.
 pub(super) const READ_SPEED: RangeInclusive<u32> = 1..=1_000_000_000;
+pub(super) const TOXICITY: RangeInclusive<f64> = 0.0..=1.0;
+/// Attributes of toxics, each in its unit: a day in microseconds, which is more than any of them needs.
+pub(super) const ATTRIBUTE: RangeInclusive<u64> = 0..=86_400_000_000;
 /// Numbers of groups, publishers and faults are 16 bits wide.
 pub(super) const ENTRIES_MAX: usize = 10_000;
 
@@ -44,6 +47,8 @@ pub(super) const PAYLOAD_DEFAULT: u32 = 256;
 pub(super) const JITTER_DEFAULT: f64 = 0.5;
 pub(super) const MAX_DELAY_DEFAULT: Duration = seconds(30);
 pub(super) const IDLE_DEFAULT: Duration = seconds(3);
+/// Three of the usual heartbeats.
+pub(super) const IDLE_TIMEOUT_DEFAULT: Duration = seconds(45);
 pub(super) const QUIESCE_DEFAULT: Duration = seconds(60);
 /// Further than any clock that NTP looks after, and what the figures of the contract are measured with.
 pub(super) const SKEW_DEFAULT: Duration = seconds(30);

@@ -8,6 +8,7 @@ mod docs;
 mod faults;
 mod form;
 mod limits;
+mod links;
 mod model;
 mod nemesis;
 mod origin;
@@ -25,9 +26,10 @@ mod tests;
 pub use cluster::broker_named;
 pub use model::{
     Arrival, BrokerKind, ClientAction, ClientGroup, Cluster, DecoderKind, Executor, FaultSpec, FaultSpecKind,
-    Gaps, Guarantee, Lb, LbKind, LbPolicy, Mix, Nemesis, NemesisFault, Order, Output, OutputFormat, Pace,
-    PayloadSize, Persistence, ProcessAction, PublisherSpec, Quiesce, Reconnect, ReconnectPolicy, RedisAction,
-    RedisSet, RedisShape, RedisTarget, Scenario, SpawnCluster, Stage, Subscribe, Target, Verify,
+    Gaps, Guarantee, Lb, LbKind, LbPolicy, LinkEffect, LinkFault, LinkKind, Mix, Nemesis, NemesisFault,
+    Order, Output, OutputFormat, Pace, PayloadSize, Persistence, ProcessAction, PublisherSpec, Quiesce,
+    Reconnect, ReconnectPolicy, RedisAction, RedisSet, RedisShape, RedisTarget, Scenario, SpawnCluster,
+    Stage, Subscribe, Target, Verify,
 };
 pub use origin::Origin;
 pub(crate) use problem::did_you_mean;

@@ -92,6 +92,7 @@ pub(super) fn spares(kinds: &[&FaultSpecKind], nodes: usize) -> usize {
         FaultSpecKind::Process { .. }
         | FaultSpecKind::RollingRestart { .. }
         | FaultSpecKind::Redis { .. }
+        | FaultSpecKind::Link(_)
         | FaultSpecKind::Clients { .. } => None,
     });
     most.max().unwrap_or(0).saturating_sub(nodes)

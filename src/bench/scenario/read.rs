@@ -58,12 +58,13 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
     // What follows is checked against a duration, even where the file has none that is valid.
     let until = duration.unwrap_or(limits::LONGEST);
     let warmup = root.duration("warmup", Duration::ZERO..=until).unwrap_or_default();
-    let cluster = root.section("cluster").map_or_else(|| Some(cluster::one_node()), cluster::cluster);
+    let (cluster, proxied) =
+        root.section("cluster").map_or_else(|| (Some(cluster::one_node()), Vec::new()), cluster::cluster);
     let lb = root.section("lb").map_or(Some(Lb::default()), cluster::lb);
     let served = cluster::Served::new(cluster.as_ref(), lb.as_ref());
     let clients = clients::groups(&root, until, &served);
     let publishers = publishers::publishers(&root, until, &clients, &served);
-    let around = faults::Around { cluster: cluster.as_ref(), groups: &clients };
+    let around = faults::Around { cluster: cluster.as_ref(), groups: &clients, proxied: &proxied };
     let faults = faults::faults(&root, until, around);
     let nemesis = root.section("nemesis").map(|section| nemesis::nemesis(section, (warmup, until), around));
     let nemesis = nemesis.flatten();
@@ -81,6 +82,7 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
         duration: duration?,
         warmup,
         cluster: cluster?,
+        proxied,
         lb: lb?,
         clients,
         publishers,

@@ -1,5 +1,7 @@
 //! Scenario files, right and wrong: what is read, and what is said of every mistake.
 
+mod links;
+
 use std::time::Duration;
 
 use super::{
@@ -161,11 +163,15 @@ fn what_a_later_version_will_know_is_refused_as_such() {
         "clients.c.session",
         &["is not in this version"],
     );
+}
+
+#[test]
+fn an_unknown_fault_is_told_with_all_that_are_known() {
     check(
-        "[[faults]]\nat = \"1s\"\ntype = \"stall\"\nlink = \"n1->redis\"\n",
+        "[[faults]]\nat = \"1s\"\ntype = \"stahl\"\n",
         (8, 8),
         "faults.0.type",
-        &["not in this version", "reconnect-storm"],
+        &["did you mean", "stall", "reconnect-storm", "half-open"],
     );
 }
 

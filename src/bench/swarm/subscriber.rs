@@ -255,6 +255,7 @@ impl Subscriber {
         }
         let mut request = Request::new(url);
         self.reconnect.last_event_id().clone_into(&mut request.last_event_id);
+        request.idle_timeout = Some(self.group().idle_timeout);
         request.decoder = match self.group().decoder {
             scenario::DecoderKind::Strict => DecoderKind::Strict,
             scenario::DecoderKind::EventsourceStream => DecoderKind::EventsourceStream,

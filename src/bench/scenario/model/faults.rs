@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::LinkFault;
+
 /// Something that is broken on purpose.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FaultSpec {
@@ -38,6 +40,8 @@ pub enum FaultSpecKind {
         /// To which of its servers.
         target: RedisTarget,
     },
+    /// Links that pass the fault proxy.
+    Link(LinkFault),
     /// Another number of nodes: more are started, or some drained.
     Scale {
         /// So many.

@@ -4,6 +4,7 @@
 mod cluster;
 mod faults;
 mod lasting;
+mod links;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ pub use faults::{
     ClientAction, FaultSpec, FaultSpecKind, Nemesis, NemesisFault, ProcessAction, RedisAction, RedisTarget,
     Target,
 };
+pub use links::{LinkEffect, LinkFault, LinkKind};
 
 /// What is run and judged.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +35,8 @@ pub struct Scenario {
     pub warmup: Duration,
     /// What is judged.
     pub cluster: Cluster,
+    /// Which links pass the fault proxy.
+    pub proxied: Vec<LinkKind>,
     /// Who chooses a node for the swarm, and how.
     pub lb: Lb,
     /// Groups of virtual clients, in the order of their names.
@@ -66,6 +70,8 @@ pub struct ClientGroup {
     pub reconnect: Reconnect,
     /// How they read the stream.
     pub decoder: DecoderKind,
+    /// Silence after which they take a stream for dead.
+    pub idle_timeout: Duration,
     /// Nodes that they connect to, counted from zero; all where none is named.
     pub nodes: Vec<u16>,
     /// Whether they are owed what was put into their mailboxes before they came.
