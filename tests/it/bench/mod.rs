@@ -6,6 +6,7 @@ mod command_line;
 mod evidence;
 mod faults;
 mod harness;
+mod links;
 mod nchan;
 mod redis;
 mod site;

@@ -1,0 +1,120 @@
+//! Links that a run breaks: each fault of a link at work on real nodes, healed, and told; and after a ^C in the middle
+//! of one nothing listens any more.
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+
+use super::harness::{Lab, in_time, until_nobody_listens};
+
+const SCENARIO: &str = r#"
+schema = 1
+name = "links"
+seed = 5
+duration = "DURATION"
+
+[cluster]
+nodes = 1
+broker = "file"
+proxy = ["client->node"]
+flags = { retry = "1s", retry-jitter = "200ms" }
+
+[clients.all]
+clients = 20
+subscribe = { topics = ["room-{i%4}"], user = "u{i}" }
+reconnect = { policy = "tolerant", max_delay = "1s" }
+
+[publishers.main]
+rate = 50
+mix = { broadcast = 1, topic = 2, user = 2 }
+
+FAULTS
+
+[verify]
+delivery = "at-least-once"
+order = "none"
+gaps = "forbidden"
+quiesce = { idle = "3s", timeout = "60s" }
+
+# Many tests share the machine: what is judged here is delivery, not speed.
+[thresholds]
+generator_lag = ["p(99)<60s"]
+"#;
+
+fn scenario(duration: &str, faults: &[&str]) -> Lab {
+    let faults: String = faults
+        .iter()
+        .map(|fault| format!("[[faults]]\nlink = \"client->node\"\n{}\n", fault.replace("; ", "\n")))
+        .collect();
+    Lab::new(&SCENARIO.replace("DURATION", duration).replace("FAULTS", &faults))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_link_that_was_broken_is_healed_and_nobody_loses_an_event() {
+    let faults = [
+        r#"type = "reset_peer"; at = "500ms"; for = "200ms""#,
+        r#"type = "slicer"; at = "2500ms"; for = "500ms"; average_size = 3; size_variation = 2"#,
+        r#"type = "stall"; at = "3500ms"; for = "500ms""#,
+        r#"type = "down"; at = "4500ms"; for = "200ms""#,
+    ];
+    let ran = scenario("7s", &faults).run(&[]).await;
+    assert_eq!(ran.code, Some(0), "{}\n{}", ran.stdout, ran.stderr);
+    let faults = ran.report["faults"].as_array().unwrap();
+    assert_eq!(faults.len(), 4);
+    for fault in faults {
+        assert!(fault["applied_ms"].is_number() && fault["healed_ms"].is_number(), "{fault:#}");
+        assert!(fault["error"].is_null(), "{fault:#}");
+    }
+    assert_eq!(faults[0]["sessions_cut"], 20, "all streams are silent, and all are reset: {:#}", faults[0]);
+    assert!(ran.stdout.contains("reset_peer-1 (reset_peer client->node n1)"), "{}", ran.stdout);
+    let delivery = &ran.report["delivery"];
+    assert!(delivery["lost"] == 0 && delivery["ok"].as_u64() > Some(0), "{delivery:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_interrupt_in_the_middle_of_a_stall_nothing_listens_any_more() {
+    let lab = scenario("60s", &[r#"type = "stall"; at = "100ms""#]);
+    let mut bench = lab.start();
+    let pid = bench.id().unwrap();
+    let mut told = BufReader::new(bench.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("fault applied") {
+        line.clear();
+        assert!(told.read_line(&mut line).await.unwrap() > 0, "it ended before the fault");
+    }
+    let node = lab.node_address().await;
+    let proxies = listening(pid);
+    assert_eq!(proxies.len(), 1, "one node, one link: {proxies:?}");
+    assert!(!proxies.contains(&node), "the node is another process");
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::INT).unwrap();
+    let mut rest = String::new();
+    let (output, read) = tokio::join!(in_time(bench.wait_with_output()), told.read_to_string(&mut rest));
+    read.unwrap();
+    let ran = lab.ran(&output);
+    assert_eq!(ran.code, Some(105), "{}\n{rest}", ran.stdout);
+    let fault = &ran.report["faults"][0];
+    assert!(fault["healed_ms"].is_number() && fault["error"].is_null(), "{fault:#}");
+    assert_eq!(ran.report["delivery"]["lost"], 0, "{}", ran.stdout);
+    for address in proxies.iter().chain([&node]) {
+        until_nobody_listens(address).await;
+    }
+}
+
+/// Where a process listens, as the kernel tells it.
+fn listening(pid: u32) -> Vec<String> {
+    const LISTEN: &str = "0A";
+    let mine: Vec<String> = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .filter_map(|file| std::fs::read_link(file.ok()?.path()).ok())
+        .map(|target| target.display().to_string())
+        .collect();
+    let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap();
+    let sockets = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let is_mine = |inode: &str| mine.contains(&format!("socket:[{inode}]"));
+    let listening = sockets.filter(|fields| fields[3] == LISTEN && is_mine(fields[9]));
+    listening
+        .map(|fields| {
+            let (_, port) = fields[1].split_once(':').unwrap();
+            format!("127.0.0.1:{}", u16::from_str_radix(port, 16).unwrap())
+        })
+        .collect()
+}
