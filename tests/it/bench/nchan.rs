@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
+use sse_lab::client::HttpOptions;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -20,6 +21,7 @@ const SHIPPED: &str = "127.0.0.1:8099";
 struct Nchan {
     address: SocketAddr,
     dir: TempDir,
+    http: reqwest::Client,
     _process: Child,
 }
 
@@ -47,7 +49,8 @@ impl Nchan {
         command.env("PATH", path).args(["-e", "stderr", "-p"]).arg(dir.path()).arg("-c").arg(&conf);
         let log = std::fs::File::create(dir.path().join("stderr")).unwrap();
         let process = command.stdin(Stdio::null()).stderr(log).kill_on_drop(true).spawn();
-        let nchan = Self { address, dir, _process: process.expect("nginx is there") };
+        let http = HttpOptions::default().build().unwrap();
+        let nchan = Self { address, dir, http, _process: process.expect("nginx is there") };
         nchan.wait_until_ready().await;
         nchan
     }
@@ -59,7 +62,7 @@ impl Nchan {
     async fn wait_until_ready(&self) {
         let url = self.base() + "/health/ready";
         let ready = async {
-            while reqwest::get(&url).await.is_err() {
+            while self.http.get(&url).send().await.is_err() {
                 tokio::task::yield_now().await;
             }
         };
@@ -125,7 +128,7 @@ async fn wait_for_listeners(nchan: &Nchan, wanted: u32) {
     let url = nchan.base() + "/api/sse/broadcast";
     let there = async {
         loop {
-            let told = reqwest::get(&url).await.unwrap().text().await.unwrap();
+            let told = nchan.http.get(&url).send().await.unwrap().text().await.unwrap();
             if told.contains(&format!("active subscribers: {wanted}")) {
                 return;
             }
