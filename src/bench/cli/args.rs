@@ -1,13 +1,15 @@
 //! The command line. What a flag means is said here, once, for `--help` and the manual page.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::new::Preset;
 use crate::bench::history::Limit;
-use crate::bench::scenario::{self, BrokerKind, Origin};
+use crate::bench::scenario::{self, BrokerKind, Origin, OutputFormat};
 use crate::protocol::Address;
 use crate::runtime::telemetry::LogFormat;
 
@@ -68,6 +70,8 @@ pub(super) enum Command {
     Merge(MergeArgs),
     /// Lay two stored runs beside each other; fail where a change is too large.
     Compare(CompareArgs),
+    /// Write what runs left behind again, in any format.
+    Report(ReportArgs),
     /// Look at the limits of this machine; a fix for each that is too small.
     Doctor(DoctorArgs),
     /// Write a commented scenario to start from.
@@ -157,8 +161,8 @@ pub(super) struct RunArgs {
     pub out: Option<PathBuf>,
 
     /// What the reports are written as. The first one also goes to stdout.
-    #[arg(long, value_enum, value_delimiter = ',', env = "SSE_BENCH_FORMAT")]
-    pub format: Vec<Format>,
+    #[arg(long, value_parser = report_formats(), value_delimiter = ',', env = "SSE_BENCH_FORMAT")]
+    pub format: Vec<OutputFormat>,
 
     /// Changes to the scenarios.
     #[command(flatten)]
@@ -183,6 +187,10 @@ pub(super) struct RunArgs {
     /// What is stored beside the report, for `check`, `merge` and `compare`.
     #[arg(long, value_enum, default_value = "anomalies", env = "SSE_BENCH_HISTORY")]
     pub history: History,
+
+    /// Answers on http://ADDR/metrics what is counted by now, for Prometheus, as long as a run goes on.
+    #[arg(long, value_name = "ADDR", env = "SSE_BENCH_PROMETHEUS")]
+    pub prometheus: Option<SocketAddr>,
 }
 
 /// What is stored of a run.
@@ -194,6 +202,22 @@ pub(super) enum History {
     Anomalies,
     /// Also every arrival and every publish.
     All,
+}
+
+/// `report`.
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// Directories of runs that have ended.
+    #[arg(required = true, value_name = "RUN_DIR")]
+    pub runs: Vec<PathBuf>,
+
+    /// What the reports are written as. Without --out the first one goes to stdout.
+    #[arg(long, value_parser = report_formats(), value_delimiter = ',', default_value = "text", env = "SSE_BENCH_FORMAT")]
+    pub format: Vec<OutputFormat>,
+
+    /// Writes files into this directory instead, a directory in it for each run where there are several.
+    #[arg(short, long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// `validate`.
@@ -441,6 +465,12 @@ pub(super) struct DoctorArgs {
     /// On so many nodes.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub nodes: u64,
+}
+
+/// Every format of a report, by its name.
+fn report_formats() -> impl clap::builder::TypedValueParser<Value = OutputFormat> {
+    PossibleValuesParser::new(OutputFormat::ALL.map(OutputFormat::name))
+        .try_map(|name| OutputFormat::by_name(&name).ok_or("not a format"))
 }
 
 fn broker(text: &str) -> Result<BrokerKind, String> {

@@ -37,12 +37,28 @@ pub struct Report {
     pub metrics: Vec<MetricReport>,
     /// What was counted.
     pub counters: Vec<CounterReport>,
+    /// What this bench can measure at best; absent where that was not measured. The caller fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub harness: Option<HarnessFloor>,
     /// What the nodes that the bench started used, and the bench itself. The caller fills it in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<ProcessReport>,
     /// What the nodes and their Redis did together. The caller fills it in.
     #[serde(default)]
     pub cluster: ClusterReport,
+}
+
+/// Latencies of an echo on the loopback through the bench's own client and decoder, with nothing behind it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct HarnessFloor {
+    /// Echoes.
+    pub echoes: u64,
+    /// Median, in milliseconds.
+    pub p50_ms: f64,
+    /// 99 % are not above it.
+    pub p99_ms: f64,
+    /// Largest.
+    pub max_ms: f64,
 }
 
 /// Small and stable.
@@ -148,6 +164,9 @@ pub struct FaultReport {
     pub title: String,
     /// When it was to be applied.
     pub planned_ms: f64,
+    /// When it was to be healed; absent: when the load was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_heal_ms: Option<f64>,
     /// When it was.
     pub applied_ms: Option<f64>,
     /// When it was healed.
@@ -222,6 +241,7 @@ impl Report {
             faults: faults(judged),
             metrics: metrics(judged),
             counters: counters.filter(|counter| counter.count > 0).collect(),
+            harness: None,
             processes: Vec::new(),
             cluster: ClusterReport::default(),
             verdict,
@@ -314,13 +334,11 @@ fn delivery(account: &Account) -> Delivery {
 }
 
 fn faults(judged: &Judged<'_>) -> Vec<FaultReport> {
-    let title = |record: &FaultRecord| {
-        let planned = judged.plan.faults.iter().find(|fault| fault.name == record.name);
-        planned.map_or_else(|| record.name.clone(), crate::bench::plan::PlannedFault::title)
-    };
+    let planned = |record: &FaultRecord| judged.plan.faults.iter().find(|fault| fault.name == record.name);
     let report = |(record, impact): (&FaultRecord, &FaultImpact)| FaultReport {
         name: record.name.clone(),
-        title: title(record),
+        title: planned(record).map_or_else(|| record.name.clone(), crate::bench::plan::PlannedFault::title),
+        planned_heal_ms: planned(record).and_then(|fault| fault.heals_at).map(millis),
         planned_ms: millis(record.planned.since_start()),
         applied_ms: record.applied.map(|at| millis(at.since_start())),
         healed_ms: record.healed.map(|at| millis(at.since_start())),
