@@ -17,20 +17,33 @@ const LONGEST_US: u64 = 7 * 24 * 60 * 60 * 1_000_000;
 pub struct Steps(Vec<(u16, u32)>);
 
 impl Steps {
-    /// Adds a duration.
-    pub fn add(&mut self, value: Duration) {
-        self.add_step(step_of(micros(value)), 1);
+    /// Adds a duration. Says whether its step is the first of its kind.
+    pub fn add(&mut self, value: Duration) -> bool {
+        self.add_step(step_of(micros(value)), 1)
+    }
+
+    /// How many different steps there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Adds another one.
     pub fn merge(&mut self, other: &Self) {
-        other.0.iter().for_each(|(step, count)| self.add_step(*step, *count));
+        for (step, count) in &other.0 {
+            self.add_step(*step, *count);
+        }
     }
 
-    fn add_step(&mut self, step: u16, by: u32) {
+    fn add_step(&mut self, step: u16, by: u32) -> bool {
         match self.0.binary_search_by_key(&step, |(step, _)| *step) {
-            Ok(at) => self.0[at].1 = self.0[at].1.saturating_add(by),
-            Err(at) => self.0.insert(at, (step, by)),
+            Ok(at) => {
+                self.0[at].1 = self.0[at].1.saturating_add(by);
+                false
+            }
+            Err(at) => {
+                self.0.insert(at, (step, by));
+                true
+            }
         }
     }
 
