@@ -45,7 +45,7 @@ mutants: setup ## break the node on purpose, line by line, and see each convicte
 
 interop: setup ## run other people's clients against a node, also behind nginx and in Chromium
 	tests/interop/setup
-	cargo build --locked --bin sse-node
+	cargo build --locked --bin sse-node --bin sse-bench
 	node tests/interop/run.mjs target/debug/sse-node $(CURDIR)/target/interop
 
 tui: build ## watch the node on 127.0.0.1:8080

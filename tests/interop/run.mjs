@@ -8,6 +8,7 @@ import { CLIENTS, Client } from './client.mjs';
 import { nginx } from './nginx.mjs';
 import { Node } from './node.mjs';
 import { page } from './page.mjs';
+import { report } from './report.mjs';
 import { stories } from './stories.mjs';
 
 const [program, installed, ...words] = process.argv.slice(2);
@@ -98,7 +99,11 @@ const width = Math.max(...rows.map(row => row.name.length));
 const line = (name, cells) => console.log(`${name.padEnd(width)}  ${cells.map(cell => cell.padEnd(6)).join('  ')}`);
 line('', Object.keys(stories));
 for (const row of chosen) line(row.name, Object.values(results.get(row)));
-if (words.length === 0) line("the node's own page", [await outcome("the node's own page", showPage)]);
+if (words.length === 0) {
+  line("the node's own page", [await outcome("the node's own page", showPage)]);
+  const read = () => report({ program, dir: join(installed, 'runs', 'report'), installed });
+  line("a run's histograms", [await outcome("a run's histograms", read)]);
+}
 
 for (const failure of failures) console.log(`\n${failure}`);
 if (chosen.length === 0) console.log(`no client has ${words.join(' and ')} in its name`);

@@ -8,6 +8,7 @@ mod faults;
 mod harness;
 mod nchan;
 mod redis;
+mod reports;
 mod site;
 mod small_node;
 mod strangers;
