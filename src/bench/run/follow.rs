@@ -151,7 +151,8 @@ impl Stage {
     fn show(&mut self, begin: &Begin, second: &Second) {
         match self {
             Self::Terminal => {
-                let columns = crossterm::terminal::size().map_or(USUAL_COLUMNS, |(columns, _)| columns);
+                let columns = crossterm::terminal::size().map_or(0, |(columns, _)| columns);
+                let columns = if columns == 0 { USUAL_COLUMNS } else { columns };
                 write(&format!("\r\x1b[2K{}", live::line(begin, second, usize::from(columns))));
             }
             Self::Lines { looks } => {
