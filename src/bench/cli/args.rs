@@ -77,7 +77,11 @@ pub(super) enum Command {
     /// Write a commented scenario to start from.
     New(NewArgs),
     /// Print the JSON Schema of a scenario file, by which editors complete and check.
-    Schema,
+    Schema {
+        /// That of `report.json` instead.
+        #[arg(long)]
+        report: bool,
+    },
     /// Print a completion script for a shell.
     Completions {
         /// The shell.

@@ -59,7 +59,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
                 .map_err(|error| Failure::new(Exit::Internal.code(), error))?;
             output::print_bytes(&page)
         }
-        Command::Schema => output::print(&scenario::schema()),
+        Command::Schema { report: false } => output::print(&scenario::schema()),
+        Command::Schema { report: true } => output::print(&super::report::schema()),
         Command::New(args) => new::run(args),
         Command::Doctor(args) => examine(args),
         Command::Validate(args) => run::validate(args),
@@ -120,7 +121,7 @@ async fn dispatch(cli: &Cli, interrupt: &CancellationToken) -> Result<u8, Failur
         Command::Proxy(args) => proxy::run(args, interrupt).await,
         Command::Completions { .. }
         | Command::Man
-        | Command::Schema
+        | Command::Schema { .. }
         | Command::New(_)
         | Command::Doctor(_)
         | Command::Validate(_)

@@ -10,6 +10,7 @@ mod html;
 mod junit;
 mod markdown;
 mod model;
+mod schema;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -19,6 +20,7 @@ mod usage;
 pub use chronicle::{CHRONICLE_VERSION, Chronicle, CountRow, Label, PhaseEdge, Strand};
 pub use hdr::{LogError, read_log};
 pub use junit::render as render_junit;
+pub use schema::schema;
 
 pub use model::{
     CounterReport, Delivery, FaultReport, HarnessFloor, MetricReport, Report, RunFacts, SCHEMA_VERSION,

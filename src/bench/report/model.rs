@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bench::ledger::{Account, Anomaly, FaultImpact, FaultRecord, Path, PublishCounts, Unexpected};
@@ -19,7 +20,7 @@ use super::{ClusterReport, ProcessReport};
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Everything that is told of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// [`SCHEMA_VERSION`].
     pub schema: u32,
@@ -49,7 +50,7 @@ pub struct Report {
 }
 
 /// Latencies of an echo on the loopback through the bench's own client and decoder, with nothing behind it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HarnessFloor {
     /// Echoes.
     pub echoes: u64,
@@ -62,7 +63,7 @@ pub struct HarnessFloor {
 }
 
 /// Small and stable.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// Name of the scenario.
     pub scenario: String,
@@ -93,7 +94,7 @@ pub struct Summary {
 }
 
 /// What was run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunFacts {
     /// The run.
     pub id: String,
@@ -114,7 +115,7 @@ pub struct RunFacts {
 }
 
 /// What became of the deliveries; see [`Account`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Delivery {
     /// Owed.
     pub expected: u64,
@@ -156,7 +157,7 @@ pub struct Delivery {
 }
 
 /// A fault, as planned and as it was. Times in milliseconds since the start.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultReport {
     /// Name.
     pub name: String,
@@ -188,7 +189,7 @@ pub struct FaultReport {
 }
 
 /// A metric with one set of tags, in milliseconds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MetricReport {
     /// `delivery_latency{phase:steady}`.
     pub key: String,
@@ -217,7 +218,7 @@ pub struct MetricReport {
 }
 
 /// A counter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CounterReport {
     /// Its name.
     pub key: String,

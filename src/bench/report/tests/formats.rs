@@ -83,6 +83,16 @@ fn what_is_stored_tells_the_same_in_every_format() {
 }
 
 #[test]
+fn a_report_fits_its_schema() {
+    let schema = serde_json::from_str(&crate::bench::report::schema()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let report = serde_json::from_str(&told().report.to_json()).unwrap();
+    let problems: Vec<String> = validator.iter_errors(&report).map(|error| error.to_string()).collect();
+    assert!(problems.is_empty(), "{problems:#?}");
+    assert!(!validator.is_valid(&serde_json::json!({ "schema": "one" })));
+}
+
+#[test]
 fn percentiles_are_those_of_the_run() {
     let table = only(OutputFormat::Hgrm);
     assert!(table.contains("Value     Percentile TotalCount 1/(1-Percentile)"), "{table}");
