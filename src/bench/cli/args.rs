@@ -8,8 +8,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::new::Preset;
+use super::report::ReportArgs;
+use super::up::UpArgs;
 use crate::bench::history::Limit;
-use crate::bench::scenario::{self, BrokerKind, Origin, OutputFormat};
+use crate::bench::scenario::{Origin, OutputFormat};
 use crate::protocol::Address;
 use crate::runtime::telemetry::LogFormat;
 
@@ -208,22 +210,6 @@ pub(super) enum History {
     All,
 }
 
-/// `report`.
-#[derive(Debug, Args)]
-pub(super) struct ReportArgs {
-    /// Directories of runs that have ended.
-    #[arg(required = true, value_name = "RUN_DIR")]
-    pub runs: Vec<PathBuf>,
-
-    /// What the reports are written as. Without --out the first one goes to stdout.
-    #[arg(long, value_parser = report_formats(), value_delimiter = ',', default_value = "text", env = "SSE_BENCH_FORMAT")]
-    pub format: Vec<OutputFormat>,
-
-    /// Writes files into this directory instead, a directory in it for each run where there are several.
-    #[arg(short, long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-}
-
 /// `validate`.
 #[derive(Debug, Args)]
 pub(super) struct ValidateArgs {
@@ -355,61 +341,6 @@ pub(super) struct PublishArgs {
     pub format: Format,
 }
 
-/// `up`.
-#[derive(Debug, Args)]
-pub(super) struct UpArgs {
-    /// Takes cluster and balancer from this scenario, and nothing else of it.
-    #[arg(value_name = "SCENARIO.toml")]
-    pub scenario: Option<PathBuf>,
-
-    /// How many nodes [default: the scenario's, else 3].
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub nodes: Option<u16>,
-
-    /// Which log they keep: memory, file, redis, redis-sentinel or redis-cluster [default: the scenario's, else redis].
-    #[arg(long, value_parser = broker)]
-    pub broker: Option<BrokerKind>,
-
-    /// What stands in front of them [default: the scenario's, else none].
-    #[arg(long, value_enum)]
-    pub lb: Option<Balancing>,
-
-    /// Where logs, data and configuration files go [default: runs/up-<time>].
-    #[arg(short, long, value_name = "DIR", env = "SSE_BENCH_OUT")]
-    pub out: Option<PathBuf>,
-
-    /// Overrides a key of the scenario; may be repeated.
-    #[arg(short, long = "set", value_name = "KEY.PATH=VALUE", requires = "scenario")]
-    pub set: Vec<String>,
-}
-
-/// `proxy`.
-#[derive(Debug, Args)]
-pub(super) struct ProxyArgs {
-    /// Where the API listens.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8474")]
-    pub listen: String,
-
-    /// Everything random (jitter, sizes of slices, whom a toxicity spares) comes from this.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-
-    /// Proxies to begin with: a list of name, listen, upstream and enabled, in JSON.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-}
-
-/// What stands in front of nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Balancing {
-    /// Nothing.
-    None,
-    /// An nginx.
-    Nginx,
-    /// An HAProxy.
-    Haproxy,
-}
-
 /// `check`.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -459,6 +390,22 @@ pub(super) struct CompareArgs {
     pub format: Format,
 }
 
+/// `proxy`.
+#[derive(Debug, Args)]
+pub(super) struct ProxyArgs {
+    /// Where the API listens.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8474")]
+    pub listen: String,
+
+    /// Everything random (jitter, sizes of slices, whom a toxicity spares) comes from this.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+
+    /// Proxies to begin with: a list of name, listen, upstream and enabled, in JSON.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
 /// `doctor`.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
@@ -472,14 +419,9 @@ pub(super) struct DoctorArgs {
 }
 
 /// Every format of a report, by its name.
-fn report_formats() -> impl clap::builder::TypedValueParser<Value = OutputFormat> {
+pub(super) fn report_formats() -> impl clap::builder::TypedValueParser<Value = OutputFormat> {
     PossibleValuesParser::new(OutputFormat::ALL.map(OutputFormat::name))
         .try_map(|name| OutputFormat::by_name(&name).ok_or("not a format"))
-}
-
-fn broker(text: &str) -> Result<BrokerKind, String> {
-    let allowed = "allowed are memory, file, redis, redis-sentinel and redis-cluster";
-    scenario::broker_named(text).ok_or_else(|| allowed.to_owned())
 }
 
 fn factor(text: &str) -> Result<f64, String> {

@@ -2,13 +2,31 @@
 
 use std::path::PathBuf;
 
-use super::args::ReportArgs;
+use clap::Args;
+
+use super::args::report_formats;
 use super::output;
 use crate::bench::report::{self, Told};
 use crate::bench::run::{self, Needs};
 use crate::bench::scenario::OutputFormat;
 use crate::bench::verdict::Exit;
 use crate::runtime::exit::Failure;
+
+/// `report`.
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// Directories of runs that have ended.
+    #[arg(required = true, value_name = "RUN_DIR")]
+    pub runs: Vec<PathBuf>,
+
+    /// What the reports are written as. Without --out the first one goes to stdout.
+    #[arg(long, value_parser = report_formats(), value_delimiter = ',', default_value = "text", env = "SSE_BENCH_FORMAT")]
+    pub format: Vec<OutputFormat>,
+
+    /// Writes files into this directory instead, a directory in it for each run where there are several.
+    #[arg(short, long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
 
 /// Reads the runs and writes them: to stdout, or into a directory.
 pub(super) fn write(args: &ReportArgs) -> Result<u8, Failure> {
