@@ -22,8 +22,9 @@ pub async fn measure_lag(clock: RunClock, phases: Arc<Phases>, stop: Cancellatio
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while let Some(due) = stop.run_until_cancelled(ticks.tick()).await {
         let late = due.elapsed().saturating_sub(Duration::from_millis(1));
-        let tags = Tags { phase: phases.at(clock.now()), source: Source::Bench, path: None };
-        recorder.record(Trend::GeneratorLag, tags, late);
+        let now = clock.now();
+        let tags = Tags { phase: phases.at(now), source: Source::Bench, path: None };
+        recorder.record_at(Trend::GeneratorLag, tags, now, late);
     }
     recorder
 }

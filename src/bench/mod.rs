@@ -15,6 +15,7 @@ pub mod plan;
 pub mod recorder;
 pub mod report;
 pub mod scenario;
+pub mod series;
 pub mod threshold;
 mod thresholds;
 pub mod verdict;

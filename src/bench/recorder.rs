@@ -1,4 +1,4 @@
-//! Measurements: a histogram for each metric and set of tags, counters beside them. One recorder a worker, without
+//! Measurements: a histogram for each metric and set of tags, counters beside them, and both by second. One recorder a worker, without
 //! locks; merged when the run is over. Never keeps a sample, never averages percentiles.
 //! Read [`Recorder`] first, then [`Samples`].
 
@@ -9,8 +9,10 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer as HdrDeserializer, Serializer as _, V2Serializer};
 use serde::{Deserialize, Serialize};
 
+use super::clock::RunTime;
 use super::ledger::Path;
 use super::plan::{GroupId, PhaseId, PublisherId};
+use super::series::{Counted, Series};
 
 pub use super::metric::{Counter, Metric, Tally, Trend};
 
@@ -48,6 +50,7 @@ pub enum Source {
 pub struct Recorder {
     trends: HashMap<(Trend, Tags), Histogram<u64>>,
     counters: HashMap<(Counter, Tags), u64>,
+    series: Series,
 }
 
 impl Recorder {
@@ -56,6 +59,26 @@ impl Recorder {
         let micros = u64::try_from(value.min(LONGEST).as_micros()).unwrap_or(u64::MAX);
         let histogram = histogram(&mut self.trends, (trend, tags));
         histogram.record(micros).expect("a histogram that resizes itself takes every value");
+    }
+
+    /// The same of a metric that is also kept by second: at the time to which it belongs, of deliveries when they were
+    /// due.
+    pub fn record_at(&mut self, trend: Trend, tags: Tags, at: RunTime, value: Duration) {
+        self.record(trend, tags, value);
+        if trend.is_kept_by_second() {
+            self.series.record(trend, tags, at, value);
+        }
+    }
+
+    /// What was counted in the second that ended at a time.
+    pub fn count_second(&mut self, ended: RunTime, counted: &Counted) {
+        self.series.count(ended, counted);
+    }
+
+    /// The measurements by second.
+    #[must_use]
+    pub fn series(&self) -> &Series {
+        &self.series
     }
 
     /// Counts.
@@ -72,6 +95,7 @@ impl Recorder {
         for (key, count) in other.counters {
             *self.counters.entry(key).or_default() += count;
         }
+        self.series.merge(other.series);
     }
 
     /// All values of a metric whose tags match, in one histogram.
@@ -103,10 +127,11 @@ impl Recorder {
 }
 
 /// Measurements as they are stored: sorted, and each histogram in HdrHistogram's own form, "V2".
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Rows {
     trends: Vec<(Trend, Tags, Vec<u8>)>,
     counters: Vec<(Counter, Tags, u64)>,
+    series: Series,
 }
 
 impl From<Recorder> for Rows {
@@ -122,7 +147,7 @@ impl From<Recorder> for Rows {
         let counter = |((counter, tags), count)| (counter, tags, count);
         let mut counters: Vec<_> = recorder.counters.into_iter().map(counter).collect();
         counters.sort_unstable_by_key(|(counter, tags, _)| (*counter, *tags));
-        Self { trends, counters }
+        Self { trends, counters, series: recorder.series }
     }
 }
 
@@ -146,6 +171,7 @@ impl TryFrom<Rows> for Recorder {
         for (counter, tags, count) in rows.counters {
             recorder.count(counter, tags, count);
         }
+        recorder.series = rows.series;
         Ok(recorder)
     }
 }
@@ -311,7 +337,8 @@ mod tests {
     fn what_was_stored_is_what_was_measured_and_can_be_added_to() {
         let mut recorder = recorder([1, 5, 5, 70_000]);
         recorder.count(Counter::Reconnects, TAGS, 3);
-        recorder.record(Trend::GeneratorLag, Tags { path: Some(Path::Live), ..TAGS }, Duration::ZERO);
+        let tags = Tags { path: Some(Path::Live), ..TAGS };
+        recorder.record_at(Trend::GeneratorLag, tags, RunTime::ZERO, Duration::ZERO);
         let mut read: Recorder = postcard::from_bytes(&postcard::to_stdvec(&recorder).unwrap()).unwrap();
         assert_eq!(read, recorder);
         assert_eq!((all(&read).max(), all(&read).mean()), (all(&recorder).max(), all(&recorder).mean()));
@@ -321,7 +348,7 @@ mod tests {
 
     #[test]
     fn what_is_no_histogram_is_refused() {
-        let rows = Rows { trends: vec![(Trend::PublishTime, TAGS, vec![1, 2, 3])], counters: Vec::new() };
+        let rows = Rows { trends: vec![(Trend::PublishTime, TAGS, vec![1, 2, 3])], ..Rows::default() };
         let error = Recorder::try_from(rows).unwrap_err().to_string();
         assert!(error.contains("publish_time"), "{error}");
     }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ledger::{Account, AnomalyKind, FaultRecord};
@@ -13,7 +14,7 @@ use super::scenario::{Gaps, Guarantee, Order};
 use super::threshold::Threshold;
 
 /// How a run ended. The order is the order of severity: the worst one is the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Exit {
     /// Everything held.
@@ -109,7 +110,7 @@ impl fmt::Display for Exit {
 }
 
 /// What became of one expectation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It held.
@@ -123,7 +124,7 @@ pub enum Status {
 }
 
 /// One expectation of the deliveries, by name: `lost`, `isolation leak`, …
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// Name.
     pub name: String,
@@ -134,7 +135,7 @@ pub struct Check {
 }
 
 /// A threshold with what was measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ThresholdResult {
     /// The metric with its tags, as written.
     pub key: String,
@@ -149,7 +150,7 @@ pub struct ThresholdResult {
 }
 
 /// What went wrong with the run itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Trouble {
     /// Which kind.
     pub exit: Exit,
@@ -176,7 +177,7 @@ pub struct Judged<'a> {
 }
 
 /// Pass or fail, and by which names.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
     /// The worst of everything.
     pub exit: Exit,

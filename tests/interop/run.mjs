@@ -8,6 +8,7 @@ import { CLIENTS, Client } from './client.mjs';
 import { nginx } from './nginx.mjs';
 import { Node } from './node.mjs';
 import { page } from './page.mjs';
+import { report } from './report.mjs';
 import { stories } from './stories.mjs';
 import { toxiproxy } from './toxiproxy.mjs';
 
@@ -104,7 +105,12 @@ const width = Math.max(...rows.map(row => row.name.length));
 const line = (name, cells) => console.log(`${name.padEnd(width)}  ${cells.map(cell => cell.padEnd(6)).join('  ')}`);
 line('', Object.keys(stories));
 for (const row of chosen) line(row.name, Object.values(results.get(row)));
-const besides = Object.entries({ "the node's own page": showPage, 'toxiproxy-node-client 4.1.0': faults });
+const read = () => report({ program, dir: join(installed, 'runs', 'report'), installed });
+const besides = Object.entries({
+  "the node's own page": showPage,
+  "a run's histograms": read,
+  'toxiproxy-node-client 4.1.0': faults,
+});
 const also = besides.filter(([name]) => words.every(word => name.includes(word)));
 for (const [name, work] of also) line(name, [await outcome(name, work)]);
 

@@ -1,13 +1,17 @@
 //! The command line. What a flag means is said here, once, for `--help` and the manual page.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::new::Preset;
+use super::report::ReportArgs;
+use super::up::UpArgs;
 use crate::bench::history::Limit;
-use crate::bench::scenario::{self, BrokerKind, Origin};
+use crate::bench::scenario::{Origin, OutputFormat};
 use crate::protocol::Address;
 use crate::runtime::telemetry::LogFormat;
 
@@ -68,12 +72,18 @@ pub(super) enum Command {
     Merge(MergeArgs),
     /// Lay two stored runs beside each other; fail where a change is too large.
     Compare(CompareArgs),
+    /// Write what runs left behind again, in any format.
+    Report(ReportArgs),
     /// Look at the limits of this machine; a fix for each that is too small.
     Doctor(DoctorArgs),
     /// Write a commented scenario to start from.
     New(NewArgs),
     /// Print the JSON Schema of a scenario file, by which editors complete and check.
-    Schema,
+    Schema {
+        /// That of `report.json` instead.
+        #[arg(long)]
+        report: bool,
+    },
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -157,8 +167,8 @@ pub(super) struct RunArgs {
     pub out: Option<PathBuf>,
 
     /// What the reports are written as. The first one also goes to stdout.
-    #[arg(long, value_enum, value_delimiter = ',', env = "SSE_BENCH_FORMAT")]
-    pub format: Vec<Format>,
+    #[arg(long, value_parser = report_formats(), value_delimiter = ',', env = "SSE_BENCH_FORMAT")]
+    pub format: Vec<OutputFormat>,
 
     /// Changes to the scenarios.
     #[command(flatten)]
@@ -183,6 +193,10 @@ pub(super) struct RunArgs {
     /// What is stored beside the report, for `check`, `merge` and `compare`.
     #[arg(long, value_enum, default_value = "anomalies", env = "SSE_BENCH_HISTORY")]
     pub history: History,
+
+    /// Answers on http://ADDR/metrics what is counted by now, for Prometheus, as long as a run goes on.
+    #[arg(long, value_name = "ADDR", env = "SSE_BENCH_PROMETHEUS")]
+    pub prometheus: Option<SocketAddr>,
 }
 
 /// What is stored of a run.
@@ -327,61 +341,6 @@ pub(super) struct PublishArgs {
     pub format: Format,
 }
 
-/// `up`.
-#[derive(Debug, Args)]
-pub(super) struct UpArgs {
-    /// Takes cluster and balancer from this scenario, and nothing else of it.
-    #[arg(value_name = "SCENARIO.toml")]
-    pub scenario: Option<PathBuf>,
-
-    /// How many nodes [default: the scenario's, else 3].
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub nodes: Option<u16>,
-
-    /// Which log they keep: memory, file, redis, redis-sentinel or redis-cluster [default: the scenario's, else redis].
-    #[arg(long, value_parser = broker)]
-    pub broker: Option<BrokerKind>,
-
-    /// What stands in front of them [default: the scenario's, else none].
-    #[arg(long, value_enum)]
-    pub lb: Option<Balancing>,
-
-    /// Where logs, data and configuration files go [default: runs/up-<time>].
-    #[arg(short, long, value_name = "DIR", env = "SSE_BENCH_OUT")]
-    pub out: Option<PathBuf>,
-
-    /// Overrides a key of the scenario; may be repeated.
-    #[arg(short, long = "set", value_name = "KEY.PATH=VALUE", requires = "scenario")]
-    pub set: Vec<String>,
-}
-
-/// `proxy`.
-#[derive(Debug, Args)]
-pub(super) struct ProxyArgs {
-    /// Where the API listens.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8474")]
-    pub listen: String,
-
-    /// Everything random (jitter, sizes of slices, whom a toxicity spares) comes from this.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-
-    /// Proxies to begin with: a list of name, listen, upstream and enabled, in JSON.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-}
-
-/// What stands in front of nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Balancing {
-    /// Nothing.
-    None,
-    /// An nginx.
-    Nginx,
-    /// An HAProxy.
-    Haproxy,
-}
-
 /// `check`.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -431,6 +390,22 @@ pub(super) struct CompareArgs {
     pub format: Format,
 }
 
+/// `proxy`.
+#[derive(Debug, Args)]
+pub(super) struct ProxyArgs {
+    /// Where the API listens.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8474")]
+    pub listen: String,
+
+    /// Everything random (jitter, sizes of slices, whom a toxicity spares) comes from this.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+
+    /// Proxies to begin with: a list of name, listen, upstream and enabled, in JSON.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
 /// `doctor`.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
@@ -443,9 +418,10 @@ pub(super) struct DoctorArgs {
     pub nodes: u64,
 }
 
-fn broker(text: &str) -> Result<BrokerKind, String> {
-    let allowed = "allowed are memory, file, redis, redis-sentinel and redis-cluster";
-    scenario::broker_named(text).ok_or_else(|| allowed.to_owned())
+/// Every format of a report, by its name.
+pub(super) fn report_formats() -> impl clap::builder::TypedValueParser<Value = OutputFormat> {
+    PossibleValuesParser::new(OutputFormat::ALL.map(OutputFormat::name))
+        .try_map(|name| OutputFormat::by_name(&name).ok_or("not a format"))
 }
 
 fn factor(text: &str) -> Result<f64, String> {

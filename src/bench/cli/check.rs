@@ -3,7 +3,7 @@
 use super::args::{CheckArgs, Format};
 use super::output;
 use crate::bench::history::{ArchiveError, Check};
-use crate::bench::run;
+use crate::bench::report::text;
 use crate::bench::verdict::Exit;
 use crate::runtime::exit::Failure;
 
@@ -13,7 +13,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<u8, Failure> {
     match args.format {
         Format::Json => output::print(&check.judgement.report.to_json())?,
         Format::Text => {
-            let text = run::render(&check.judgement.report, output::colour());
+            let text = text::render(&check.judgement.report, output::colour());
             output::print(&(text + &conclusion(&check)))?
         }
     };

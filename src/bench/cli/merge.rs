@@ -3,7 +3,9 @@
 use super::args::{Format, MergeArgs};
 use super::{check, output};
 use crate::bench::history::{self, Archive, ArchiveError, MergeError};
-use crate::bench::run::{self, ResultFormat};
+use crate::bench::report::Told;
+use crate::bench::run;
+use crate::bench::scenario::OutputFormat;
 use crate::bench::verdict::Exit;
 use crate::runtime::exit::Failure;
 
@@ -25,11 +27,12 @@ pub(super) fn run(args: &MergeArgs) -> Result<u8, Failure> {
     std::fs::create_dir_all(out)
         .map_err(|error| broken(format!("cannot create {}: {error}", out.display())))?;
     let judgement = case.judge();
-    let unwritten = run::write(out, &judgement.report, &[ResultFormat::Text, ResultFormat::Json]);
+    let told = Told { report: judgement.report.clone(), chronicle: case.chronicle() };
+    let unwritten = run::write(out, &told, &[OutputFormat::Text, OutputFormat::Json]);
     history::store(out, &case, &judgement, Vec::new()).map_err(|error| broken(error.to_string()))?;
     output::print(&match args.format {
-        Format::Text => run::render(&judgement.report, output::colour()),
-        Format::Json => judgement.report.to_json(),
+        Format::Text => told.stdout(OutputFormat::Text, output::colour()),
+        Format::Json => told.stdout(OutputFormat::Json, output::colour()),
     })?;
     match unwritten.into_iter().next() {
         Some(why) => Err(broken(why)),

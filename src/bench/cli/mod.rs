@@ -9,6 +9,7 @@ mod new;
 mod output;
 mod proxy;
 mod publish;
+mod report;
 mod run;
 mod swarm;
 mod up;
@@ -58,13 +59,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
                 .map_err(|error| Failure::new(Exit::Internal.code(), error))?;
             output::print_bytes(&page)
         }
-        Command::Schema => output::print(&scenario::schema()),
+        Command::Schema { report: false } => output::print(&scenario::schema()),
+        Command::Schema { report: true } => output::print(&super::report::schema()),
         Command::New(args) => new::run(args),
         Command::Doctor(args) => examine(args),
         Command::Validate(args) => run::validate(args),
         Command::Check(args) => check::run(args),
         Command::Merge(args) => merge::run(args),
         Command::Compare(args) => compare::run(args),
+        Command::Report(args) => report::write(args),
         Command::Run(_) | Command::Swarm(_) | Command::Publish(_) | Command::Up(_) | Command::Proxy(_) => {
             on_runtime(&cli)
         }
@@ -118,13 +121,14 @@ async fn dispatch(cli: &Cli, interrupt: &CancellationToken) -> Result<u8, Failur
         Command::Proxy(args) => proxy::run(args, interrupt).await,
         Command::Completions { .. }
         | Command::Man
-        | Command::Schema
+        | Command::Schema { .. }
         | Command::New(_)
         | Command::Doctor(_)
         | Command::Validate(_)
         | Command::Check(_)
         | Command::Merge(_)
-        | Command::Compare(_) => Ok(Exit::Pass.code()),
+        | Command::Compare(_)
+        | Command::Report(_) => Ok(Exit::Pass.code()),
     }
 }
 

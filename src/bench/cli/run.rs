@@ -5,14 +5,14 @@ use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
-use super::args::{self, Changes, Format, RunArgs, ValidateArgs};
+use super::args::{self, Changes, RunArgs, ValidateArgs};
 use super::output;
 use crate::bench::doctor::{self, Limits, Need};
 use crate::bench::history::History;
 use crate::bench::payload::RunId;
 use crate::bench::plan::{FaultEdge, Plan};
-use crate::bench::report::Summary;
-use crate::bench::run::{self, Outcome, ResultFormat, RunOptions};
+use crate::bench::report::{self, Report};
+use crate::bench::run::{self, Outcome, RunOptions};
 use crate::bench::scenario::{Origin, OutputFormat, Scenario};
 use crate::bench::verdict::Exit;
 use crate::runtime::exit::{self, Failure};
@@ -39,9 +39,7 @@ pub(super) async fn run_all(
             break;
         }
     }
-    if batch.rows.len() > 1 {
-        output::print(&render_table(&batch.rows))?;
-    }
+    batch.close()?;
     Ok(batch.worst().code())
 }
 
@@ -59,7 +57,7 @@ struct Row {
     name: String,
     seed: u64,
     exit: Exit,
-    summary: Option<Summary>,
+    report: Option<Report>,
     dir: PathBuf,
 }
 
@@ -77,6 +75,19 @@ impl Batch<'_> {
         self.args.repeat.map_or(self.args.until_fail, |repeat| rounds < repeat)
     }
 
+    /// What is told of several runs together: suites in one document, or a table.
+    fn close(&self) -> Result<(), Failure> {
+        if self.args.format.first() == Some(&OutputFormat::Junit) {
+            let reports: Vec<&Report> = self.rows.iter().filter_map(|row| row.report.as_ref()).collect();
+            output::print(&report::render_junit(&reports))?;
+        } else if self.rows.len() > 1
+            && self.args.format.first().is_none_or(|first| *first == OutputFormat::Text)
+        {
+            output::print(&render_table(&self.rows))?;
+        }
+        Ok(())
+    }
+
     async fn run_one(&mut self, origin: &Origin, scenario: &Scenario, round: u32) -> Result<(), Failure> {
         let mut scenario = scenario.clone();
         scenario.seed = scenario.seed.wrapping_add(u64::from(round));
@@ -89,20 +100,21 @@ impl Batch<'_> {
             keep_cluster: self.args.keep_cluster,
             origin,
             history: of_history(self.args.history),
+            prometheus: self.args.prometheus,
         };
         tracing::info!(scenario = scenario.name, seed = scenario.seed, dir = %options.dir.display(), "runs");
         let mut row = Row {
             name: scenario.name.clone(),
             seed: scenario.seed,
             exit: Exit::Pass,
-            summary: None,
+            report: None,
             dir: options.dir.clone(),
         };
         // Boxed: the whole run is one future, and this one should stay small.
         match Box::pin(run::run(&scenario, &options, &self.limits, self.interrupt)).await {
             Ok(outcome) => {
                 row.exit = outcome.exit;
-                row.summary = Some(outcome.report.summary.clone());
+                row.report = Some(outcome.told.report.clone());
                 self.tell(outcome, &formats).await?;
             }
             Err(error) => {
@@ -116,14 +128,15 @@ impl Batch<'_> {
         Ok(())
     }
 
-    async fn tell(&self, outcome: Outcome, formats: &[ResultFormat]) -> Result<(), Failure> {
-        match formats.first() {
-            Some(ResultFormat::Json) => output::print(&outcome.report.to_json())?,
-            Some(ResultFormat::Text) | None => {
-                let files = format!("  results in {}\n", outcome.dir.display());
-                output::print(&(outcome.text(output::colour()) + &files))?
-            }
-        };
+    async fn tell(&self, outcome: Outcome, formats: &[OutputFormat]) -> Result<(), Failure> {
+        let first = formats.first().copied().unwrap_or(OutputFormat::Text);
+        // Suites are told together when all have run.
+        if first != OutputFormat::Junit || self.args.format.is_empty() {
+            output::print(&outcome.told.stdout(first, output::colour()))?;
+        }
+        if first == OutputFormat::Text {
+            output::print(&format!("  results in {}\n", outcome.dir.display()))?;
+        }
         let Some(site) = outcome.kept else { return Ok(()) };
         let gateway = site.gateway().map(|gateway| (gateway.handle().id(), gateway.base()));
         let nodes = site.members().iter().map(|member| (member.id.as_str(), member.base.as_str()));
@@ -137,14 +150,14 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn formats(&self, scenario: &Scenario) -> Vec<ResultFormat> {
+    fn formats(&self, scenario: &Scenario) -> Vec<OutputFormat> {
         if !self.args.format.is_empty() {
-            return self.args.format.iter().map(|format| of_flag(*format)).collect();
+            return self.args.format.clone();
         }
         if !scenario.output.formats.is_empty() {
-            return scenario.output.formats.iter().map(|format| of_scenario(*format)).collect();
+            return scenario.output.formats.clone();
         }
-        vec![ResultFormat::Text, ResultFormat::Json]
+        vec![OutputFormat::Text, OutputFormat::Json]
     }
 
     /// Flag, else scenario, else the default; each run its own where there are several.
@@ -166,20 +179,6 @@ impl Batch<'_> {
             }
             None => default,
         }
-    }
-}
-
-fn of_flag(format: Format) -> ResultFormat {
-    match format {
-        Format::Text => ResultFormat::Text,
-        Format::Json => ResultFormat::Json,
-    }
-}
-
-fn of_scenario(format: OutputFormat) -> ResultFormat {
-    match format {
-        OutputFormat::Text => ResultFormat::Text,
-        OutputFormat::Json => ResultFormat::Json,
     }
 }
 
@@ -225,7 +224,7 @@ fn render_table(rows: &[Row]) -> String {
     );
     for row in rows {
         let verdict = format!("{} {}", row.exit.word(), row.exit.code());
-        let figures = match &row.summary {
+        let figures = match row.report.as_ref().map(|report| &report.summary) {
             Some(summary) => format!(
                 "{:>10}  {:>10}  {:>6}  {:>5}  {:>9}  {:>9}",
                 summary.events_expected,

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Balancing, Changes, UpArgs};
+use super::args::Changes;
 use super::{output, run};
 use crate::bench::run::default_dir;
-use crate::bench::scenario::{BrokerKind, Cluster, Lb, LbKind, RedisSet, RedisShape, Scenario, SpawnCluster};
+use crate::bench::scenario::{
+    self, BrokerKind, Cluster, Lb, LbKind, RedisSet, RedisShape, Scenario, SpawnCluster,
+};
 use crate::bench::site::{Site, SiteSpec};
 use crate::bench::verdict::Exit;
 use crate::client::HttpOptions;
@@ -20,6 +23,45 @@ const NODES: usize = 3;
 const CONNECTIONS: u64 = 10_000;
 /// Between SIGTERM and SIGKILL: what a node may take to drain.
 const STOP_GRACE: Duration = Duration::from_secs(30);
+
+/// `up`.
+#[derive(Debug, Args)]
+pub(super) struct UpArgs {
+    /// Takes cluster and balancer from this scenario, and nothing else of it.
+    #[arg(value_name = "SCENARIO.toml")]
+    pub scenario: Option<PathBuf>,
+
+    /// How many nodes [default: the scenario's, else 3].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub nodes: Option<u16>,
+
+    /// Which log they keep: memory, file, redis, redis-sentinel or redis-cluster [default: the scenario's, else redis].
+    #[arg(long, value_parser = broker)]
+    pub broker: Option<BrokerKind>,
+
+    /// What stands in front of them [default: the scenario's, else none].
+    #[arg(long, value_enum)]
+    pub lb: Option<Balancing>,
+
+    /// Where logs, data and configuration files go [default: runs/up-<time>].
+    #[arg(short, long, value_name = "DIR", env = "SSE_BENCH_OUT")]
+    pub out: Option<PathBuf>,
+
+    /// Overrides a key of the scenario; may be repeated.
+    #[arg(short, long = "set", value_name = "KEY.PATH=VALUE", requires = "scenario")]
+    pub set: Vec<String>,
+}
+
+/// What stands in front of nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Balancing {
+    /// Nothing.
+    None,
+    /// An nginx.
+    Nginx,
+    /// An HAProxy.
+    Haproxy,
+}
 
 /// Starts, prints, waits, ends.
 pub(super) async fn run(args: &UpArgs, interrupt: &CancellationToken) -> Result<u8, Failure> {
@@ -95,6 +137,11 @@ fn describe(site: &Site, spec: &SiteSpec) -> String {
     lines.iter().map(|(what, place)| format!("{what:<8} {place}\n")).collect()
 }
 
+fn broker(text: &str) -> Result<BrokerKind, String> {
+    let allowed = "allowed are memory, file, redis, redis-sentinel and redis-cluster";
+    scenario::broker_named(text).ok_or_else(|| allowed.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,7 +165,7 @@ mod tests {
     fn flags_go_before_the_scenario() {
         let text = "schema = 1\nname = \"t\"\nduration = \"1s\"\n[clients.c]\nclients = 1\n[cluster]\n\
                     broker = \"file\"\n[lb]\nkind = \"haproxy\"\npolicy = \"cookie\"\n";
-        let scenario = || crate::bench::scenario::parse("t.toml", text, &[]).unwrap();
+        let scenario = || scenario::parse("t.toml", text, &[]).unwrap();
         let (cluster, lb) = merged(&NONE, Some(scenario())).unwrap();
         assert_eq!((spawned(cluster).broker, lb.kind), (BrokerKind::File, LbKind::Haproxy));
         let args =

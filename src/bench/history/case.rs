@@ -14,7 +14,7 @@ use crate::bench::ledger::{
 use crate::bench::payload::RunId;
 use crate::bench::plan::Plan;
 use crate::bench::recorder::Recorder;
-use crate::bench::report::{MailboxReport, ProcessReport, Report};
+use crate::bench::report::{Chronicle, HarnessFloor, MailboxReport, ProcessReport, Report};
 use crate::bench::scenario::{Origin, Problems};
 use crate::bench::verdict::{Judged, Trouble, Verdict};
 
@@ -73,6 +73,12 @@ pub struct Facts {
     /// The runs that were merged into this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged: Vec<Part>,
+    /// What the bench could have measured at best.
+    #[serde(default)]
+    pub harness: Option<HarnessFloor>,
+    /// When the clock was started, in milliseconds since 1970.
+    #[serde(default)]
+    pub clock_started_unix_ms: u64,
 }
 
 /// What became of a case.
@@ -127,7 +133,14 @@ impl Case {
         let mut report = Report::new(&judged, Verdict::new(&judged), self.facts.started_at.clone());
         report.add_usage(self.facts.processes.clone(), self.facts.commands.clone());
         report.cluster.mailboxes = self.facts.mailboxes.clone();
+        report.harness = self.facts.harness.clone();
         Judgement { account, anomalies, report }
+    }
+
+    /// What happened in which second.
+    #[must_use]
+    pub fn chronicle(&self) -> Chronicle {
+        Chronicle::new(&self.plan, self.recorder.series(), self.facts.clock_started_unix_ms)
     }
 
     fn evidence(&self) -> Evidence<'_> {

@@ -117,6 +117,7 @@ fn add(whole: &mut Case, more: Case) {
     facts.quiescent &= more.quiescent;
     // The cost of one cluster is not that of two; each part has its own.
     facts.processes.clear();
+    facts.harness = None;
     facts.commands = None;
     facts.mailboxes = facts.mailboxes.take().zip(more.mailboxes).map(|(mut all, more)| {
         all.read += more.read;

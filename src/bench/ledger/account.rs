@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bench::clock::RunTime;
@@ -177,7 +178,7 @@ impl Account {
 }
 
 /// Deliveries that should not have been.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unexpected {
     /// Nobody published it, in this run or, as far as its payload tells, in any.
     pub never_published: u64,
@@ -206,7 +207,7 @@ impl Unexpected {
 }
 
 /// How publishes ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublishCounts {
     /// Acknowledged.
     pub ok: u64,
@@ -235,7 +236,7 @@ impl PublishCounts {
 }
 
 /// A kind of anomaly. Its text is its name in reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AnomalyKind {
     /// Addressed to somebody else.
@@ -298,7 +299,7 @@ impl fmt::Display for AnomalyKind {
 }
 
 /// A kind of anomaly: how often, how often in which fault's window, and the first examples.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Anomaly {
     /// What.
     pub kind: AnomalyKind,
@@ -311,7 +312,7 @@ pub struct Anomaly {
 }
 
 /// Numbers from `first` to `last`, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SeqRange {
     /// Smallest.
     pub first: u64,
@@ -320,7 +321,7 @@ pub struct SeqRange {
 }
 
 /// One anomaly by its names.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Example {
     /// The publisher.
     #[serde(skip_serializing_if = "Option::is_none", default)]

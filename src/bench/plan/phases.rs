@@ -74,6 +74,11 @@ impl Phases {
         self.names.get(usize::from(id.0)).map_or("", String::as_str)
     }
 
+    /// From when on which phase, in order, beginning at zero.
+    pub fn edges(&self) -> impl Iterator<Item = (&str, Duration)> {
+        self.edges.iter().map(|(from, phase)| (self.name(*phase), from.since_start()))
+    }
+
     /// The phase at a time. A delivery belongs to the phase in which it was due.
     #[must_use]
     pub fn at(&self, time: RunTime) -> PhaseId {

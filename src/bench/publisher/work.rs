@@ -185,7 +185,7 @@ impl Publisher {
         self.desk.progress.published(sent.outcome);
         if sent.outcome == PublishOutcome::Acknowledged {
             let tags = tags(&self.desk, self.plan.id, sent.ended);
-            self.published.recorder.record(Trend::PublishTime, tags, sent.took);
+            self.published.recorder.record_at(Trend::PublishTime, tags, sent.ended, sent.took);
         }
         if sent.failure.is_some() {
             self.published.last_failure = sent.failure;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bench::ledger::{Account, Anomaly, FaultImpact, FaultRecord, Path, PublishCounts, Unexpected};
@@ -19,7 +20,7 @@ use super::{ClusterReport, ProcessReport};
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Everything that is told of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// [`SCHEMA_VERSION`].
     pub schema: u32,
@@ -37,6 +38,9 @@ pub struct Report {
     pub metrics: Vec<MetricReport>,
     /// What was counted.
     pub counters: Vec<CounterReport>,
+    /// What this bench can measure at best; absent where that was not measured. The caller fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub harness: Option<HarnessFloor>,
     /// What the nodes that the bench started used, and the bench itself. The caller fills it in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<ProcessReport>,
@@ -45,8 +49,21 @@ pub struct Report {
     pub cluster: ClusterReport,
 }
 
+/// Latencies of an echo on the loopback through the bench's own client and decoder, with nothing behind it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HarnessFloor {
+    /// Echoes.
+    pub echoes: u64,
+    /// Median, in milliseconds.
+    pub p50_ms: f64,
+    /// 99 % are not above it.
+    pub p99_ms: f64,
+    /// Largest.
+    pub max_ms: f64,
+}
+
 /// Small and stable.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// Name of the scenario.
     pub scenario: String,
@@ -77,7 +94,7 @@ pub struct Summary {
 }
 
 /// What was run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunFacts {
     /// The run.
     pub id: String,
@@ -98,7 +115,7 @@ pub struct RunFacts {
 }
 
 /// What became of the deliveries; see [`Account`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Delivery {
     /// Owed.
     pub expected: u64,
@@ -140,7 +157,7 @@ pub struct Delivery {
 }
 
 /// A fault, as planned and as it was. Times in milliseconds since the start.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultReport {
     /// Name.
     pub name: String,
@@ -148,6 +165,9 @@ pub struct FaultReport {
     pub title: String,
     /// When it was to be applied.
     pub planned_ms: f64,
+    /// When it was to be healed; absent: when the load was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_heal_ms: Option<f64>,
     /// When it was.
     pub applied_ms: Option<f64>,
     /// When it was healed.
@@ -169,7 +189,7 @@ pub struct FaultReport {
 }
 
 /// A metric with one set of tags, in milliseconds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MetricReport {
     /// `delivery_latency{phase:steady}`.
     pub key: String,
@@ -198,7 +218,7 @@ pub struct MetricReport {
 }
 
 /// A counter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CounterReport {
     /// Its name.
     pub key: String,
@@ -222,6 +242,7 @@ impl Report {
             faults: faults(judged),
             metrics: metrics(judged),
             counters: counters.filter(|counter| counter.count > 0).collect(),
+            harness: None,
             processes: Vec::new(),
             cluster: ClusterReport::default(),
             verdict,
@@ -314,13 +335,11 @@ fn delivery(account: &Account) -> Delivery {
 }
 
 fn faults(judged: &Judged<'_>) -> Vec<FaultReport> {
-    let title = |record: &FaultRecord| {
-        let planned = judged.plan.faults.iter().find(|fault| fault.name == record.name);
-        planned.map_or_else(|| record.name.clone(), crate::bench::plan::PlannedFault::title)
-    };
+    let planned = |record: &FaultRecord| judged.plan.faults.iter().find(|fault| fault.name == record.name);
     let report = |(record, impact): (&FaultRecord, &FaultImpact)| FaultReport {
         name: record.name.clone(),
-        title: title(record),
+        title: planned(record).map_or_else(|| record.name.clone(), crate::bench::plan::PlannedFault::title),
+        planned_heal_ms: planned(record).and_then(|fault| fault.heals_at).map(millis),
         planned_ms: millis(record.planned.since_start()),
         applied_ms: record.applied.map(|at| millis(at.since_start())),
         healed_ms: record.healed.map(|at| millis(at.since_start())),

@@ -1,5 +1,7 @@
 //! Reports of known runs, as people and programs read them.
 
+mod formats;
+
 use std::time::Duration;
 
 use crate::bench::clock::RunTime;
@@ -101,7 +103,7 @@ impl Run {
     fn record(&mut self, trend: Trend, at: RunTime, path: Option<Path>, value: Duration) {
         let source = Source::Group(crate::bench::plan::GroupId(0));
         let tags = Tags { phase: self.plan.phases.at(at), source, path };
-        self.recorder.record(trend, tags, value);
+        self.recorder.record_at(trend, tags, at, value);
         self.recorder.count(Counter::BytesIn, tags, 400);
     }
 

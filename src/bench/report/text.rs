@@ -1,4 +1,4 @@
-//! A report for people: verdict first, then delivery, thresholds, faults, metrics. Read [`render`] first.
+//! A report for people: verdict first, then delivery, thresholds, faults, metrics, costs. Read [`render`] first.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crate::bench::ledger::{Anomaly, Example};
 use crate::bench::threshold::readable;
 use crate::bench::verdict::{Check, Exit, Status};
 
-use super::{FaultReport, MetricReport, Report};
+use super::{FaultReport, MetricReport, Report, costs};
 
 /// How a report is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,6 +31,7 @@ pub fn render(report: &Report, colour: Colour) -> String {
     page.thresholds(report);
     page.faults(&report.faults);
     page.metrics(report);
+    page.costs(report);
     page.text
 }
 
@@ -106,7 +107,14 @@ impl Page {
         let duration = readable(Duration::from_millis(run.duration_ms));
         let nodes = plural(run.nodes, "node");
         let clients = plural(run.clients, "client");
-        self.line(&format!("    seed {} · {nodes} · {clients} · {duration} · run {}", run.seed, run.id));
+        let floor = report.harness.as_ref().map(|floor| {
+            format!(" · harness floor p50 {} p99 {}", time(Some(floor.p50_ms)), time(Some(floor.p99_ms)))
+        });
+        let floor = floor.unwrap_or_default();
+        self.line(&format!(
+            "    seed {} · {nodes} · {clients} · {duration}{floor} · run {}",
+            run.seed, run.id
+        ));
         if !report.summary.failed.is_empty() {
             let failed = self.paint(Paint::Bad, &report.summary.failed.join(", "));
             self.line(&format!("    failed: {failed}"));
@@ -249,6 +257,13 @@ impl Page {
         }
     }
 
+    fn costs(&mut self, report: &Report) {
+        if !report.processes.is_empty() {
+            self.text.push_str(&costs::processes(&report.processes));
+        }
+        costs::cluster(&report.cluster).iter().for_each(|line| self.line(&format!("    {line}")));
+    }
+
     /// The first column left, the others right.
     fn table<const N: usize>(&mut self, rows: &[[String; N]]) {
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -297,7 +312,7 @@ fn metric_row(metric: &MetricReport) -> [String; 10] {
 }
 
 /// `main → topic:room-7 #88123..88135 at steady-412 (and 40 more), in kill-1`
-fn sentence(example: &Example) -> String {
+pub(super) fn sentence(example: &Example) -> String {
     let mut text = String::new();
     if let Some((publisher, address)) = example.publisher.as_ref().zip(example.address.as_ref()) {
         text = format!("{publisher} → {address}");
@@ -322,12 +337,12 @@ fn sentence(example: &Example) -> String {
     text.trim_start().to_owned()
 }
 
-fn plural(count: u64, what: &str) -> String {
+pub(super) fn plural(count: u64, what: &str) -> String {
     format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
 /// `1 204 331`
-fn grouped(count: u64) -> String {
+pub(super) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -339,6 +354,6 @@ fn grouped(count: u64) -> String {
     text
 }
 
-fn time(ms: Option<f64>) -> String {
+pub(super) fn time(ms: Option<f64>) -> String {
     ms.map_or_else(|| "–".to_owned(), |ms| readable(Duration::from_secs_f64(ms / 1e3)))
 }

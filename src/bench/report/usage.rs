@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CounterReport, Report};
 
 /// What the nodes and their Redis did together.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterReport {
     /// CPU time of all nodes by delivery, in microseconds.
     pub cpu_us_per_delivery: Option<f64>,
@@ -20,7 +21,7 @@ pub struct ClusterReport {
 }
 
 /// Commands of Redis, without those by which servers keep in touch.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RedisReport {
     /// All of them.
     pub commands: u64,
@@ -31,7 +32,7 @@ pub struct RedisReport {
 }
 
 /// Mailboxes of users at the end.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MailboxReport {
     /// Those that were read.
     pub read: u64,
@@ -40,7 +41,7 @@ pub struct MailboxReport {
 }
 
 /// What a process used in a run. Those of one node that was restarted are added up.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProcessReport {
     /// `n1`, …; `bench` for the bench itself.
     pub id: String,

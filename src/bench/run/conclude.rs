@@ -7,27 +7,28 @@ use tokio::task::JoinSet;
 
 use super::{RunOptions, files};
 use crate::bench::history::{self, Case, Entry, History, Judgement};
-use crate::bench::report::Report;
+use crate::bench::report::Told;
 use crate::bench::verdict::{Exit, Trouble};
 
 /// Judges, stores, and writes the report. `entries` are files of evidence that the run has written already.
-pub(super) async fn conclude(mut case: Case, options: &RunOptions, entries: Vec<Entry>) -> Report {
+pub(super) async fn conclude(mut case: Case, options: &RunOptions, entries: Vec<Entry>) -> Told {
     let mut judgement = case.judge();
-    let unwritten = files::write(&options.dir, &judgement.report, &options.formats);
+    let mut told = Told { report: judgement.report.clone(), chronicle: case.chronicle() };
+    let unwritten = files::write(&options.dir, &told, &options.formats);
     if !unwritten.is_empty() {
         case.facts.troubles.extend(unwritten.into_iter().map(of_the_bench));
         judgement = case.judge();
+        told.report = judgement.report.clone();
     }
-    let mut report = judgement.report.clone();
     if options.history == History::Off {
-        return report;
+        return told;
     }
     if let Err(why) = store(options.dir.clone(), case, judgement, entries).await {
-        report.add_troubles([of_the_bench(why)]);
+        told.report.add_troubles([of_the_bench(why)]);
         // Where the disk is full, the report of a moment ago is kept, or this one is cut; the caller prints it whole.
-        files::write(&options.dir, &report, &options.formats);
+        let _again = files::write(&options.dir, &told, &options.formats);
     }
-    report
+    told
 }
 
 fn of_the_bench(message: String) -> Trouble {

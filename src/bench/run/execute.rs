@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,7 +14,8 @@ use super::conclude::conclude;
 use super::follow::{self, Follower};
 use super::observe;
 use super::quiesce::{Silence, quiesce};
-use super::{ResultFormat, RunError, audit, files, mailboxes, setup};
+use super::scrape::Scrape;
+use super::{RunError, audit, floor, mailboxes, setup};
 use crate::bench::balance::Balancer;
 use crate::bench::clock::RunTime;
 use crate::bench::cluster::Member;
@@ -27,8 +29,8 @@ use crate::bench::payload::RunId;
 use crate::bench::plan::{AddressId, NodeIndex, Plan};
 use crate::bench::publisher::{Desk, Published, Publisher};
 use crate::bench::recorder::Recorder;
-use crate::bench::report::{ProcessReport, Report, text};
-use crate::bench::scenario::{Origin, Quiesce, Scenario};
+use crate::bench::report::{HarnessFloor, ProcessReport, Told};
+use crate::bench::scenario::{Origin, OutputFormat, Quiesce, Scenario};
 use crate::bench::site::Site;
 use crate::bench::stopwatch::RunClock;
 use crate::bench::swarm::{self, Ground, Orders, Swarm};
@@ -51,7 +53,7 @@ pub struct RunOptions {
     /// Where logs and reports go.
     pub dir: PathBuf,
     /// What the report is written as.
-    pub formats: Vec<ResultFormat>,
+    pub formats: Vec<OutputFormat>,
     /// Whether there is a line of progress on stderr.
     pub show_progress: bool,
     /// Whether the servers are left to the caller instead of being stopped.
@@ -60,27 +62,21 @@ pub struct RunOptions {
     pub origin: Origin,
     /// What is stored beside the report.
     pub history: History,
+    /// Where it is asked for metrics while it goes on.
+    pub prometheus: Option<SocketAddr>,
 }
 
 /// A run that came to a verdict.
 #[derive(Debug)]
 pub struct Outcome {
     /// Everything that is told of it.
-    pub report: Report,
+    pub told: Told,
     /// The worst of everything.
     pub exit: Exit,
     /// Where the files are.
     pub dir: PathBuf,
     /// The servers, if they were to be kept.
     pub kept: Option<Site>,
-}
-
-impl Outcome {
-    /// The report for people.
-    #[must_use]
-    pub fn text(&self, colour: text::Colour) -> String {
-        files::render(&self.report, colour)
-    }
 }
 
 /// Runs a scenario. `interrupt` asks for an orderly end: heal, drain, report. Dropping the future ends everything at
@@ -125,7 +121,8 @@ async fn carry_out(
     let mailboxes = scene.mailboxes(&load).await;
     let watched = scene.watchers.end().await;
     let teardown = scene.tear_down(options.keep_cluster).await;
-    let evidence = Collected { load, silence, ended, audit, mailboxes, watched, teardown };
+    let floor = scene.floor.take();
+    let evidence = Collected { load, silence, ended, audit, mailboxes, watched, teardown, floor };
     let plan = Arc::clone(&scene.ground.plan);
     Ok(evidence.judge(plan, options, started_at).await)
 }
@@ -147,6 +144,8 @@ struct Scene {
     watchers: Watchers,
     site: Option<Site>,
     members: Vec<Member>,
+    /// What this bench can measure at best.
+    floor: Option<HarnessFloor>,
 }
 
 /// What load and faults left behind.
@@ -154,14 +153,22 @@ struct Load {
     published: Vec<Published>,
     faults: Vec<FaultRecord>,
     was_interrupted: bool,
+    /// When the clock was started.
+    began_unix_ms: u64,
 }
 
 impl Scene {
     async fn set(plan: Arc<Plan>, options: &RunOptions, follower: Follower) -> Result<Self, RunError> {
+        let scrape = match options.prometheus {
+            Some(address) => Some(Scrape::bind(address).await?),
+            None => None,
+        };
         // Streams get a client without a pool: in one with a pool a stream could be handed a publisher's connection.
         let for_streams = HttpOptions::default().build().map_err(RunError::Http)?;
         let for_publishing = HttpOptions { idle_connections: PUBLISH_CONNECTIONS, ..HttpOptions::default() };
         let for_publishing = for_publishing.build().map_err(RunError::Http)?;
+        // Before there is anything else that this machine has to do.
+        let floor = floor::measure(&for_streams, &for_publishing).await;
         // Boxed, as what starts processes is large.
         let site = Box::pin(setup::site(&plan, options.dir.clone(), &for_publishing)).await?;
         let members = site.members().to_vec();
@@ -186,10 +193,13 @@ impl Scene {
             phases: Arc::new(plan.phases.clone()),
             progress: Arc::clone(&ground.progress),
         };
-        let watchers = Watchers::start(&ground, &desk, &site, follower);
+        let mut watchers = Watchers::start(&ground, &desk, &site, follower);
+        if let Some(scrape) = scrape {
+            watchers.answer(scrape, Arc::clone(&ground));
+        }
         let orders = Orders::default();
         let swarm = Some(Swarm::start(Arc::clone(&ground), orders.clone()));
-        Ok(Self { ground, desk, orders, swarm, watchers, site: Some(site), members })
+        Ok(Self { ground, desk, orders, swarm, watchers, site: Some(site), members, floor })
     }
 
     /// Starts the clock; publishes and breaks until the time is up; heals; waits for what is unanswered.
@@ -197,6 +207,7 @@ impl Scene {
         let plan = Arc::clone(&self.ground.plan);
         let clock = self.ground.clock.clone();
         self.ground.start();
+        let began_unix_ms = crate::runtime::clock::unix_ms();
         let nodes = self.members.iter().map(|member| member.handle.clone()).collect();
         let processes = Processes { nodes, grace: STOP_GRACE };
         let stores = Stores::new(self.site.as_ref().and_then(Site::servers).cloned());
@@ -216,7 +227,7 @@ impl Scene {
         let faults = timeline.heal_all().await;
         let patience = self.quiesce_limits(was_interrupted).timeout;
         let published = collect(publishers, patience, &give_up).await;
-        Load { published, faults, was_interrupted }
+        Load { published, faults, was_interrupted, began_unix_ms }
     }
 
     fn quiesce_limits(&self, was_interrupted: bool) -> Quiesce {
@@ -313,7 +324,7 @@ struct Watchers {
 }
 
 enum Watched {
-    Lag(Recorder),
+    Measured(Recorder),
     Usage(Vec<ProcessReport>),
     Commands(BTreeMap<String, u64>),
     Nothing,
@@ -322,7 +333,7 @@ enum Watched {
 /// What they saw.
 #[derive(Default)]
 struct Seen {
-    lag: Recorder,
+    recorder: Recorder,
     usage: Vec<ProcessReport>,
     /// Commands of the Redis that the run started, by name.
     commands: Option<BTreeMap<String, u64>>,
@@ -334,7 +345,7 @@ impl Watchers {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let lag = generator::measure_lag(desk.clock.clone(), Arc::clone(&desk.phases), stop.clone());
-        tasks.spawn(async move { Watched::Lag(lag.await) });
+        tasks.spawn(async move { Watched::Measured(lag.await) });
         let usage = observe::sample(members.to_vec(), site.others(), desk.balancer.clone(), stop.clone());
         tasks.spawn(async move { Watched::Usage(usage.await) });
         if let Some(servers) = site.servers() {
@@ -347,11 +358,17 @@ impl Watchers {
             Watched::Nothing
         });
         let following = follower.follow(Arc::clone(ground), stop.clone());
-        tasks.spawn(async move {
-            following.await;
+        tasks.spawn(async move { Watched::Measured(following.await) });
+        Self { stop, tasks }
+    }
+
+    /// Answers whoever asks for metrics.
+    fn answer(&mut self, scrape: Scrape, ground: Arc<Ground>) {
+        let serving = scrape.serve(ground, self.stop.clone());
+        self.tasks.spawn(async move {
+            serving.await;
             Watched::Nothing
         });
-        Self { stop, tasks }
     }
 
     async fn end(&mut self) -> Seen {
@@ -359,7 +376,7 @@ impl Watchers {
         let mut seen = Seen::default();
         while let Some(joined) = self.tasks.join_next().await {
             match joined {
-                Ok(Watched::Lag(recorder)) => seen.lag = recorder,
+                Ok(Watched::Measured(recorder)) => seen.recorder.merge(recorder),
                 Ok(Watched::Usage(usage)) => seen.usage = usage,
                 Ok(Watched::Commands(commands)) => seen.commands = Some(commands),
                 Ok(Watched::Nothing) => {}
@@ -388,13 +405,14 @@ struct Collected {
     mailboxes: Option<mailboxes::Emptiness>,
     watched: Seen,
     teardown: Teardown,
+    floor: Option<HarnessFloor>,
 }
 
 impl Collected {
     async fn judge(self, plan: Arc<Plan>, options: &RunOptions, started_at: SystemTime) -> Outcome {
         let troubles = self.troubles();
         let mut recorder = self.ended.recorder;
-        recorder.merge(self.watched.lag);
+        recorder.merge(self.watched.recorder);
         let mut publishes = Vec::new();
         for published in self.load.published {
             recorder.merge(published.recorder);
@@ -418,10 +436,12 @@ impl Collected {
             commands: self.watched.commands,
             mailboxes: self.mailboxes.map(|mailboxes| mailboxes.report),
             merged: Vec::new(),
+            harness: self.floor,
+            clock_started_unix_ms: self.load.began_unix_ms,
         };
-        let report = conclude(Case { plan, books, recorder, facts, added: None }, options, Vec::new()).await;
-        let exit = report.verdict.exit;
-        Outcome { report, exit, dir: options.dir.clone(), kept: self.teardown.kept }
+        let told = conclude(Case { plan, books, recorder, facts, added: None }, options, Vec::new()).await;
+        let exit = told.report.verdict.exit;
+        Outcome { told, exit, dir: options.dir.clone(), kept: self.teardown.kept }
     }
 
     /// What went wrong with the run itself.

@@ -3,22 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::bench::report::{ClusterReport, ProcessReport, Report, text};
+use serde::de::DeserializeOwned;
 
-/// From so many connections on, memory by connection says something.
-const ENOUGH_CONNECTIONS: u32 = 100;
-
-/// Commands of Redis that are shown; the JSON has all.
-const COMMANDS_SHOWN: usize = 6;
-
-/// What a report is written as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResultFormat {
-    /// `report.txt`.
-    Text,
-    /// `report.json`.
-    Json,
-}
+use crate::bench::report::{self, Chronicle, LOG_FILE, LogError, REPORT_FILE, Report, SERIES_FILE, Told};
+use crate::bench::scenario::OutputFormat;
 
 /// `runs/<name>-<time>`.
 #[must_use]
@@ -28,104 +16,100 @@ pub fn default_dir(name: &str, now: SystemTime) -> PathBuf {
     Path::new("runs").join(format!("{name}-{time}"))
 }
 
-/// Writes the report in each format; tells what could not be written.
-pub fn write(dir: &Path, report: &Report, formats: &[ResultFormat]) -> Vec<String> {
-    let write = |format: &ResultFormat| match format {
-        ResultFormat::Text => write_file(&dir.join("report.txt"), &render(report, text::Colour::Off)),
-        ResultFormat::Json => write_file(&dir.join("report.json"), &report.to_json()),
-    };
-    formats.iter().filter_map(|format| write(format).err()).collect()
+/// What is wanted of a run that was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// What came out.
+    Report,
+    /// Also what happened when.
+    Series,
 }
 
-/// The report for people.
+/// A run cannot be read from its directory.
+#[derive(Debug, thiserror::Error)]
+pub enum StoredError {
+    /// A file is not there, or may not be read.
+    #[error("cannot read {path:?}: is {:?} the directory of a run that has ended?", path.parent().unwrap_or(path))]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file holds something else.
+    #[error("{path:?} is not what a run leaves behind")]
+    Json {
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The histograms.
+    #[error("{path:?} is not what a run leaves behind")]
+    Log {
+        path: PathBuf,
+        #[source]
+        source: LogError,
+    },
+    /// A later version wrote it.
+    #[error("{path:?} has the schema {found}, and this version reads {known}")]
+    Version { path: PathBuf, found: u32, known: u32 },
+}
+
+/// Reads what a run left behind.
+///
+/// # Errors
+/// [`StoredError`] where the directory is none of a run.
+pub fn read(dir: &Path, needs: Needs) -> Result<Told, StoredError> {
+    let path = dir.join(REPORT_FILE);
+    let report: Report = read_json(&path)?;
+    check_version(path, report.schema, report::SCHEMA_VERSION)?;
+    if needs == Needs::Report {
+        return Ok(Told { report, chronicle: Chronicle::default() });
+    }
+    let path = dir.join(SERIES_FILE);
+    let mut chronicle: Chronicle = read_json(&path)?;
+    check_version(path, chronicle.schema, report::CHRONICLE_VERSION)?;
+    let path = dir.join(LOG_FILE);
+    let log = report::read_log(&read_text(&path)?, chronicle.slot_seconds);
+    chronicle.strands = log.map_err(|source| StoredError::Log { path, source })?;
+    Ok(Told { report, chronicle })
+}
+
+fn check_version(path: PathBuf, found: u32, known: u32) -> Result<(), StoredError> {
+    if found == known { Ok(()) } else { Err(StoredError::Version { path, found, known }) }
+}
+
+fn read_text(path: &Path) -> Result<String, StoredError> {
+    std::fs::read_to_string(path).map_err(|source| StoredError::Read { path: path.to_owned(), source })
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, StoredError> {
+    serde_json::from_str(&read_text(path)?)
+        .map_err(|source| StoredError::Json { path: path.to_owned(), source })
+}
+
+/// Writes what every run leaves behind, and the report in each format; tells what could not be written.
 #[must_use]
-pub fn render(report: &Report, colour: text::Colour) -> String {
-    text::render(report, colour) + &render_processes(&report.processes) + &render_cluster(&report.cluster)
+pub fn write(dir: &Path, told: &Told, formats: &[OutputFormat]) -> Vec<String> {
+    let stored = told.stored().into_iter();
+    let unwritten = stored.filter_map(|(name, text)| write_file(&dir.join(name), &text).err());
+    unwritten.chain(write_formats(dir, told, formats)).collect()
+}
+
+/// Writes the report in each format; tells what could not be written.
+#[must_use]
+pub fn write_formats(dir: &Path, told: &Told, formats: &[OutputFormat]) -> Vec<String> {
+    let files = formats.iter().flat_map(|format| told.files(*format));
+    files.filter_map(|(name, text)| write_file(&dir.join(name), &text).err()).collect()
 }
 
 fn write_file(path: &Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
-/// What the processes used, for people.
-fn render_processes(nodes: &[ProcessReport]) -> String {
-    let mut text = String::from("  █ PROCESSES\n");
-    for node in nodes {
-        // With a handful of connections the figure would be the growth of everything else.
-        let per_connection = node
-            .rss_per_connection_bytes
-            .filter(|_| node.connections_peak >= ENOUGH_CONNECTIONS)
-            .map(|bytes| format!(", {:.1} KiB a connection", kib(bytes)))
-            .unwrap_or_default();
-        let restarts = match node.starts {
-            0 | 1 => String::new(),
-            starts => format!(", started {starts} times"),
-        };
-        // Those of the swarm; others have none.
-        let connections = match node.connections_peak {
-            0 => String::new(),
-            count => format!("{count} connections at once"),
-        };
-        text.push_str(&format!(
-            "    {:<10} {connections:>26}   RSS {:.1} MiB at most (idle {:.1}{per_connection})   \
-             CPU {:.2} s   {} open files at most{restarts}\n",
-            node.id,
-            kib(node.rss_peak_bytes) / 1024.0,
-            kib(node.rss_idle_bytes) / 1024.0,
-            node.cpu_seconds,
-            node.open_files_peak,
-        ));
-    }
-    text
-}
-
-/// What all of them cost together, for people.
-fn render_cluster(cluster: &ClusterReport) -> String {
-    let mut lines = Vec::new();
-    if let Some(cpu) = cluster.cpu_us_per_delivery {
-        lines.push(format!("nodes: {cpu:.1} us of CPU a delivery"));
-    }
-    if let Some(redis) = &cluster.redis {
-        let per_event = redis.commands_per_event.map_or("–".to_owned(), |share| format!("{share:.2}"));
-        let by_command = redis.by_command.iter().take(COMMANDS_SHOWN);
-        let by_command: Vec<String> =
-            by_command.map(|counter| format!("{} {}", counter.key, counter.count)).collect();
-        lines.push(format!("Redis: {per_event} commands an event ({})", by_command.join(", ")));
-    }
-    if let Some(mailboxes) = &cluster.mailboxes {
-        let (read, pending) = (mailboxes.read, mailboxes.pending);
-        lines.push(format!("mailboxes: {read} looked into, {pending} messages wait in them"));
-    }
-    lines.iter().map(|line| format!("    {line}\n")).collect()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure for people; exact up to 2^53 bytes")]
-fn kib(bytes: u64) -> f64 {
-    bytes as f64 / 1024.0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::report::{CounterReport, MailboxReport, RedisReport};
     use std::time::Duration;
-
-    #[test]
-    fn what_a_cluster_costs_is_told_in_a_line_each() {
-        assert_eq!(render_cluster(&ClusterReport::default()), "");
-        let by_command = vec![CounterReport { key: "xadd".to_owned(), count: 5 }];
-        let redis = RedisReport { commands: 5, commands_per_event: Some(2.5), by_command };
-        let cluster = ClusterReport {
-            cpu_us_per_delivery: Some(21.25),
-            redis: Some(redis),
-            mailboxes: Some(MailboxReport { read: 3, pending: 1 }),
-        };
-        insta::assert_snapshot!(render_cluster(&cluster), @r#"
-    nodes: 21.2 us of CPU a delivery
-    Redis: 2.50 commands an event (xadd 5)
-    mailboxes: 3 looked into, 1 messages wait in them
-    "#);
-    }
 
     #[test]
     fn a_directory_names_scenario_and_time() {

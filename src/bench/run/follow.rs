@@ -9,6 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Outcome, RunError};
 use crate::bench::live::{self, Begin, Counts, End, Journal, Line, Pulse, Second};
+use crate::bench::progress::Snapshot;
+use crate::bench::recorder::Recorder;
+use crate::bench::series::Counted;
 use crate::bench::swarm::Ground;
 
 /// Between two looks.
@@ -30,33 +33,70 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// Looks until `stop` is cancelled.
-    pub(super) async fn follow(self, ground: Arc<Ground>, stop: CancellationToken) {
+    /// Looks until `stop` is cancelled. What every second counted is kept for the report.
+    pub(super) async fn follow(self, ground: Arc<Ground>, stop: CancellationToken) -> Recorder {
         let mut stage = Stage::new(self.shows_progress);
-        let mut pulse = Pulse::default();
+        let (mut pulse, mut recorder) = (Pulse::default(), Recorder::default());
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut before = Instant::now();
-        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            let now = Instant::now();
-            let second = look(&ground, &mut pulse, now - before);
-            before = now;
+        let mut before = (Instant::now(), ground.progress.snapshot());
+        let mut has_started = false;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                // From here on, looks fall on the seconds of the run.
+                () = ground.started.cancelled(), if !has_started => {
+                    has_started = true;
+                    ticks.reset();
+                    before.1 = ground.progress.snapshot();
+                    continue;
+                }
+                _ = ticks.tick() => {}
+            }
+            let (now, counts) = (Instant::now(), Counts::of(&ground));
+            // When the swarm has been told to go, its connections say nothing more about the nodes.
+            if has_started && ground.board.alive() > 0 {
+                recorder.count_second(ground.clock.now(), &counted(before.1, &counts));
+            }
+            let second = look(&ground, &mut pulse, now - before.0, counts.clone());
+            before = (now, counts.snapshot);
             stage.show(&self.begin, &second);
             self.journal.write(&Line::Second(second));
         }
         stage.clear();
+        recorder
     }
 }
 
-fn look(ground: &Ground, pulse: &mut Pulse, since: Duration) -> Second {
+impl Counts {
+    fn of(ground: &Ground) -> Self {
+        Self {
+            snapshot: ground.progress.snapshot(),
+            latencies: ground.progress.latencies(),
+            connections: ground.balancer.open(),
+        }
+    }
+}
+
+/// What was counted since an earlier look.
+fn counted(before: Snapshot, now: &Counts) -> Counted {
+    let snapshot = &now.snapshot;
+    Counted {
+        delivered: snapshot.delivered.saturating_sub(before.delivered),
+        published: snapshot.publish_ok.saturating_sub(before.publish_ok),
+        not_acknowledged: snapshot.publish_bad.saturating_sub(before.publish_bad),
+        dropped: snapshot.publish_dropped.saturating_sub(before.publish_dropped),
+        reconnects: snapshot.reconnects.saturating_sub(before.reconnects),
+        connect_errors: snapshot.connect_errors.saturating_sub(before.connect_errors),
+        gaps: snapshot.gaps.saturating_sub(before.gaps),
+        connections: now.connections.clone(),
+    }
+}
+
+fn look(ground: &Ground, pulse: &mut Pulse, since: Duration, counts: Counts) -> Second {
     let elapsed = ground.clock.now().since_start();
     let phases = &ground.plan.phases;
     let phase = if elapsed.is_zero() { "set-up" } else { phases.name(phases.at(elapsed.into())) };
-    let counts = Counts {
-        snapshot: ground.progress.snapshot(),
-        latencies: ground.progress.latencies(),
-        connections: ground.balancer.open(),
-    };
     pulse.beat(since, (phase, elapsed), counts, &ground.faults.look())
 }
 
@@ -66,7 +106,7 @@ pub(super) fn end(result: &Result<Outcome, RunError>) -> Line {
         Ok(outcome) => End {
             verdict: outcome.exit.word().to_owned(),
             exit_code: outcome.exit.code(),
-            summary: Some(outcome.report.summary.clone()),
+            summary: Some(outcome.told.report.summary.clone()),
             error: None,
         },
         Err(error) => End {
@@ -111,7 +151,8 @@ impl Stage {
     fn show(&mut self, begin: &Begin, second: &Second) {
         match self {
             Self::Terminal => {
-                let columns = crossterm::terminal::size().map_or(USUAL_COLUMNS, |(columns, _)| columns);
+                let columns = crossterm::terminal::size().map_or(0, |(columns, _)| columns);
+                let columns = if columns == 0 { USUAL_COLUMNS } else { columns };
                 write(&format!("\r\x1b[2K{}", live::line(begin, second, usize::from(columns))));
             }
             Self::Lines { looks } => {

@@ -6,12 +6,14 @@ mod audit;
 mod conclude;
 mod execute;
 mod files;
+mod floor;
 mod follow;
 mod mailboxes;
 mod observe;
 mod quiesce;
+mod scrape;
 mod setup;
 
 pub use execute::{Outcome, RunOptions, run};
-pub use files::{ResultFormat, default_dir, render, write};
+pub use files::{Needs, StoredError, default_dir, read, write, write_formats};
 pub use setup::RunError;

@@ -52,7 +52,9 @@ impl Meter {
     }
 
     fn finish(mut self) -> ProcessReport {
-        self.usage.cpu_seconds = (self.cpu_before + self.cpu_now).as_secs_f64();
+        // No more is measured, and a shorter number reads back as the same.
+        let seconds = (self.cpu_before + self.cpu_now).as_secs_f64();
+        self.usage.cpu_seconds = (seconds * 1e3).round() / 1e3;
         let grown = self.usage.rss_peak_bytes.saturating_sub(self.usage.rss_idle_bytes);
         self.usage.rss_per_connection_bytes = grown.checked_div(u64::from(self.usage.connections_peak));
         self.usage

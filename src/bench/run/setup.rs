@@ -1,5 +1,6 @@
 //! What happens before the clock starts: limits checked, directory made, servers ready, clients connected.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,13 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
+    /// Somebody listens there already, or the address is not this machine's.
+    #[error("cannot listen on {address} for --prometheus")]
+    Bind {
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
     /// No HTTP client.
     #[error("cannot set up HTTP")]
     Http(#[source] crate::client::HttpOptionsError),
@@ -61,6 +69,7 @@ impl RunError {
             Self::Clients { .. } | Self::Crashed { .. } => Exit::SetupFailed,
             Self::Site(error) => error.exit(),
             Self::Write { .. } | Self::Http(_) => Exit::Internal,
+            Self::Bind { .. } => Exit::AddressInUse,
             Self::Interrupted => Exit::Interrupted,
         }
     }

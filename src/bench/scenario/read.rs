@@ -257,7 +257,7 @@ fn expressions<'a>(section: &Section<'_>, key: &str, value: &'a Value) -> Vec<&'
 }
 
 fn output(section: Section<'_>) -> Option<Output> {
-    let formats = section.choices("formats", &[("text", OutputFormat::Text), ("json", OutputFormat::Json)]);
+    let formats = section.choices("formats", &OutputFormat::ALL.map(|format| (format.name(), format)));
     let output = Output { formats, dir: section.text("dir").map(str::to_owned) };
     section.later(&["prometheus"]);
     section.finish();

@@ -143,7 +143,12 @@ impl Crowd {
         let mut clients = JoinSet::new();
         for (number, recorder) in (0..square.options.clients).zip(recorders.iter().cycle()) {
             let ear = orders.ear(SubscriberId(number));
-            let listener = Listener::new(Arc::clone(&square), number, Tape::new(Arc::clone(recorder)), ear);
+            let listener = Listener::new(
+                Arc::clone(&square),
+                number,
+                Tape::new(Arc::clone(recorder), RunClock::default()),
+                ear,
+            );
             clients.spawn(listener.run());
         }
         Self { square, orders, clients, recorders }

@@ -147,7 +147,7 @@ impl Swarm {
         let recorders: Vec<SharedRecorder> = (0..RECORDERS).map(|_| SharedRecorder::default()).collect();
         let mut clients = JoinSet::new();
         for (index, plan) in ground.plan.subscribers.iter().enumerate() {
-            let tape = Tape::new(Arc::clone(&recorders[index % RECORDERS]));
+            let tape = Tape::new(Arc::clone(&recorders[index % RECORDERS]), ground.clock.clone());
             let subscriber = Subscriber::new(&ground, plan, tape, orders.ear(plan.id));
             let id = plan.id;
             clients.spawn(async move { (id, subscriber.run().await) });

@@ -5,9 +5,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::bench::clock::RunTime;
 use crate::bench::recorder::{Counter, Recorder, Tags, Trend};
+use crate::bench::stopwatch::RunClock;
 
-/// Entries on a full tape: 64 make one lock for 64 measurements, in 2 KiB a client.
+/// Entries on a full tape: 64 make one lock for 64 measurements, in 3 KiB a client.
 const LENGTH: usize = 64;
 
 /// A recorder that some clients share.
@@ -18,24 +20,28 @@ pub type SharedRecorder = Arc<Mutex<Recorder>>;
 pub struct Tape {
     entries: Vec<Entry>,
     recorder: SharedRecorder,
+    clock: RunClock,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Entry {
-    Trend(Trend, Tags, Duration),
+    Trend(Trend, Tags, RunTime, Duration),
     Counter(Counter, Tags, u64),
 }
 
 impl Tape {
     /// An empty tape.
     #[must_use]
-    pub fn new(recorder: SharedRecorder) -> Self {
-        Self { entries: Vec::new(), recorder }
+    pub fn new(recorder: SharedRecorder, clock: RunClock) -> Self {
+        Self { entries: Vec::new(), recorder, clock }
     }
 
     /// Notes a duration.
     pub fn record(&mut self, trend: Trend, tags: Tags, value: Duration) {
-        self.push(Entry::Trend(trend, tags, value));
+        let now = self.clock.now();
+        // A delivery belongs to the second in which it was due, as it belongs to the phase in which it was due.
+        let at = if trend == Trend::DeliveryLatency { now.minus(value) } else { now };
+        self.push(Entry::Trend(trend, tags, at, value));
     }
 
     /// Notes a count.
@@ -55,7 +61,7 @@ impl Tape {
         let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in self.entries.drain(..) {
             match entry {
-                Entry::Trend(trend, tags, value) => recorder.record(trend, tags, value),
+                Entry::Trend(trend, tags, at, value) => recorder.record_at(trend, tags, at, value),
                 Entry::Counter(counter, tags, by) => recorder.count(counter, tags, by),
             }
         }

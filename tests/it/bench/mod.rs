@@ -9,6 +9,7 @@ mod harness;
 mod links;
 mod nchan;
 mod redis;
+mod reports;
 mod site;
 mod small_node;
 mod strangers;

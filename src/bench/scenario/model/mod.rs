@@ -292,4 +292,43 @@ pub enum OutputFormat {
     Text,
     /// For programs.
     Json,
+    /// For CI.
+    Junit,
+    /// One page for a browser.
+    Html,
+    /// For a comment on a pull request.
+    Md,
+    /// Tables for a spreadsheet.
+    Csv,
+    /// A histogram a second, for HdrHistogram's tools.
+    Hlog,
+    /// Percentiles, as HdrHistogram prints them.
+    Hgrm,
+}
+
+impl OutputFormat {
+    /// All of them.
+    pub const ALL: [Self; 8] =
+        [Self::Text, Self::Json, Self::Junit, Self::Html, Self::Md, Self::Csv, Self::Hlog, Self::Hgrm];
+
+    /// Its name in scenarios and flags.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+            Self::Junit => "junit",
+            Self::Html => "html",
+            Self::Md => "md",
+            Self::Csv => "csv",
+            Self::Hlog => "hlog",
+            Self::Hgrm => "hgrm",
+        }
+    }
+
+    /// The format of this name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
 }

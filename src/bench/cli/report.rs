@@ -1,0 +1,67 @@
+//! `report`: what a run left behind, written again in any format. Nothing is judged again.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::args::report_formats;
+use super::output;
+use crate::bench::report::{self, Told};
+use crate::bench::run::{self, Needs};
+use crate::bench::scenario::OutputFormat;
+use crate::bench::verdict::Exit;
+use crate::runtime::exit::Failure;
+
+/// `report`.
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// Directories of runs that have ended.
+    #[arg(required = true, value_name = "RUN_DIR")]
+    pub runs: Vec<PathBuf>,
+
+    /// What the reports are written as. Without --out the first one goes to stdout.
+    #[arg(long, value_parser = report_formats(), value_delimiter = ',', default_value = "text", env = "SSE_BENCH_FORMAT")]
+    pub format: Vec<OutputFormat>,
+
+    /// Writes files into this directory instead, a directory in it for each run where there are several.
+    #[arg(short, long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// Reads the runs and writes them: to stdout, or into a directory.
+pub(super) fn write(args: &ReportArgs) -> Result<u8, Failure> {
+    let needs = if args.format.iter().copied().any(needs_series) { Needs::Series } else { Needs::Report };
+    let read =
+        |dir: &PathBuf| run::read(dir, needs).map_err(|error| Failure::new(Exit::BadScenario.code(), error));
+    let runs: Vec<Told> = args.runs.iter().map(read).collect::<Result<_, _>>()?;
+    if let Some(out) = &args.out {
+        for told in &runs {
+            let dir = if runs.len() > 1 { out.join(&told.report.run.id) } else { out.clone() };
+            std::fs::create_dir_all(&dir)
+                .map_err(|error| format!("cannot make the directory {}: {error}", dir.display()))
+                .and_then(|()| match run::write_formats(&dir, told, &args.format) {
+                    unwritten if unwritten.is_empty() => Ok(()),
+                    unwritten => Err(unwritten.join("\n")),
+                })
+                .map_err(|why| Failure::new(Exit::Internal.code(), why))?;
+        }
+        return Ok(Exit::Pass.code());
+    }
+    let first = args.format.first().copied().unwrap_or(OutputFormat::Text);
+    if first == OutputFormat::Junit {
+        let reports: Vec<_> = runs.iter().map(|told| &told.report).collect();
+        return output::print(&report::render_junit(&reports));
+    }
+    for told in &runs {
+        output::print(&told.stdout(first, output::colour()))?;
+    }
+    Ok(Exit::Pass.code())
+}
+
+/// Whether a format shows what happened when.
+fn needs_series(format: OutputFormat) -> bool {
+    match format {
+        OutputFormat::Csv | OutputFormat::Hlog | OutputFormat::Hgrm | OutputFormat::Html => true,
+        OutputFormat::Text | OutputFormat::Json | OutputFormat::Junit | OutputFormat::Md => false,
+    }
+}
