@@ -38,7 +38,7 @@ mod contract;
 
 use std::sync::Arc;
 
-use crate::protocol::api::GapReason;
+use crate::protocol::api::{GapReason, LogServer};
 use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId, Position};
 
 pub use embedded::Embedded;
@@ -410,6 +410,17 @@ impl Broker {
         match self {
             Self::Embedded(_) => Repairs::default(),
             Self::Redis(log) => log.repairs(),
+        }
+    }
+
+    /// What the server that keeps the log says of itself; nothing where there is none.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn server(&self) -> Result<Option<LogServer>, StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(None),
+            Self::Redis(log) => log.server().await.map(Some),
         }
     }
 

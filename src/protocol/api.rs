@@ -2,6 +2,7 @@
 //! Keys are camelCase; the seed's fields keep their names. Durations are milliseconds and say so in their names.
 
 mod cluster;
+mod rows;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -15,6 +16,7 @@ pub use cluster::{
     DrainRequest, DrainStatus, Presence, Rebalance, RebalanceRequest, RebalanceStatus, Server, Servers,
     Unreachable, Whereabouts,
 };
+pub use rows::ConnectionAt;
 
 /// Body of every publishing call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -443,4 +445,34 @@ pub struct LogMetrics {
     /// Events that the log had lost and this node appended again.
     #[serde(default)]
     pub appended_again: u64,
+    /// How long the log took to say all this, microseconds; absent when it did not answer in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtt_us: Option<u64>,
+    /// The server that keeps the log, where there is one and it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<LogServer>,
+}
+
+/// What the server that keeps the log says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LogServer {
+    /// Where it is.
+    pub place: String,
+    /// Its version.
+    pub version: String,
+    /// Seconds since its start.
+    pub uptime: u64,
+    /// Bytes that its data takes.
+    pub memory: u64,
+    /// Bytes that its data may take; 0: no limit.
+    pub memory_max: u64,
+    /// Its connections.
+    pub clients: u64,
+    /// Commands in the last second.
+    pub commands_per_second: u64,
+    /// Replicas that are connected.
+    pub replicas: u64,
+    /// Whether its last write to disk succeeded, or none was asked for.
+    pub saves: bool,
 }

@@ -8,6 +8,7 @@ pub mod cursor;
 pub mod decode;
 pub mod encode;
 pub mod event;
+pub mod filter;
 pub mod name;
 
 pub use address::Address;
@@ -15,4 +16,5 @@ pub use cursor::{Cursor, Epoch, EventId, Position, Resume};
 pub use decode::{Decoder, Item, LimitExceeded, Limits};
 pub use encode::{Frame, RetryMs};
 pub use event::{Envelope, EventType, MessageId};
+pub use filter::{Fields, Filter, InvalidFilter};
 pub use name::{ClientId, ConnectionId, InvalidName, NodeId, Topic, UserId};

@@ -1,27 +1,34 @@
 //! The console at work: tasks that ask the nodes, the terminal, and the loop between them. Read [`run`] first.
 
-use std::collections::HashMap;
+use std::fs::File;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, BufWriter};
 use std::task::Poll;
 use std::time::Duration;
 
-use crossterm::event::{Event, EventStream};
+use crossterm::event::{Event, EventStream, MouseButton, MouseEventKind};
 use futures_util::StreamExt as _;
-use ratatui::layout::Size;
+use ratatui::layout::{Position, Size};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
 
+use super::act::Acted;
 use super::cli::{Command, Settings};
 use super::fetch::Fetcher;
-use super::message::{Effect, Message};
-use super::model::Model;
-use super::poller::{Clock, Poller};
+use super::followers::Followers;
+use super::keymap::Step;
+use super::message::{Access, Effect, Message};
+use super::model::{Model, Source};
+use super::plain::Plain;
+use super::poller::Clock;
+use super::press;
+use super::record::{Head, Player, Recorder};
+use super::run::Run;
+use super::runner::{RunSource, Runner};
+use super::screen;
 use super::terminal::{self, Screen};
 use super::update::update;
-use super::url::NodeUrl;
 use super::view::view;
 use super::{cli, once};
 use crate::runtime::exit::Failure;
@@ -70,7 +77,11 @@ async fn console(settings: Settings) -> Result<u8, Failure> {
         return Err(Failure::new(2, "standard output is not a terminal")
             .tip("`sse-tui --once` prints one reading to wherever standard output goes"));
     }
-    let fetcher = Fetcher::new(settings.timeout).map_err(|error| Failure::new(1, error))?;
+    let fetcher =
+        Fetcher::new(settings.timeout, settings.token.clone()).map_err(|error| Failure::new(1, error))?;
+    let player = settings.replay.as_deref().map(Player::open).transpose();
+    let player = player.map_err(|why| Failure::new(2, format!("--replay {why}")))?;
+    let recorder = recorder(&settings)?;
     let signals = Console::listen().map_err(|error| Failure::new(1, error))?;
     let screen = Screen::take().map_err(|error| {
         Failure::new(2, error).tip("the console needs a terminal for its keys; `sse-tui --once` does not")
@@ -78,20 +89,20 @@ async fn console(settings: Settings) -> Result<u8, Failure> {
     let tasks = Tasks::new();
     let (sender, messages) = mpsc::channel(QUEUE);
     let clock = Clock::start();
-    let poller = Poller { fetcher, clock, interval: settings.interval, messages: sender };
+    let model = model(&settings, player.as_ref().map(|player| &player.head));
+    let followers = Followers::start(&settings, fetcher, clock, sender.clone(), tasks.clone())?;
     let mut console = Console {
-        model: Model::new(&settings.nodes, settings.interval, settings.theme),
+        model,
         screen,
         signals: signals.0,
         hang_up: signals.1,
         keys: EventStream::new(),
         messages,
         clock,
-        followers: Followers { poller, tasks: tasks.clone(), tokens: HashMap::new() },
+        followers,
+        recorder,
     };
-    for url in settings.nodes {
-        console.followers.carry_out(Effect::Follow(url));
-    }
+    start_source(&mut console.followers, &settings, player, sender);
     if let Some(after) = settings.panic_after {
         tasks.spawn("panic", async move {
             tokio::time::sleep(after).await;
@@ -120,8 +131,67 @@ async fn console(settings: Settings) -> Result<u8, Failure> {
     Ok(code)
 }
 
+/// Starts what tells the console something: a recording, or the nodes and perhaps a run of the bench.
+fn start_source(
+    followers: &mut Followers,
+    settings: &Settings,
+    player: Option<Player>,
+    messages: mpsc::Sender<Message>,
+) {
+    let token = followers.tasks.token().clone();
+    if let Some(player) = player {
+        followers.tasks.spawn("player", player.play(settings.speed, messages, token));
+        return;
+    }
+    for url in &settings.nodes {
+        followers.carry_out(Effect::Follow(url.clone()));
+    }
+    if let Some(source) = settings.run.clone() {
+        followers.tasks.spawn("runner", Runner { source, messages }.follow(token));
+    }
+}
+
+/// What is shown before anything happened.
+fn model(settings: &Settings, replayed: Option<&Head>) -> Model {
+    let (nodes, interval) = match replayed {
+        Some(head) => (&head.nodes, head.interval),
+        None => (&settings.nodes, settings.interval),
+    };
+    let mut model = Model::new(nodes, interval, settings.theme);
+    if let Some(head) = replayed {
+        model.source = Source::Recording;
+        model.run = head.run.as_deref().map(Run::new);
+        return model;
+    }
+    model.access = if settings.token.is_some() { Access::Unknown } else { Access::ReadOnly };
+    model.tail.topics.clone_from(&settings.topics);
+    if let Some(place) = run_place(settings) {
+        model.run = Some(Run::new(&place));
+        press::show(&mut model, screen::Screen::Bench);
+    }
+    model
+}
+
+fn run_place(settings: &Settings) -> Option<String> {
+    settings.run.as_ref().map(|source| match source {
+        RunSource::Directory(dir) => dir.display().to_string(),
+        RunSource::StandardInput => "standard input".to_owned(),
+    })
+}
+
+fn recorder(settings: &Settings) -> Result<Option<Recorder<BufWriter<File>>>, Failure> {
+    let Some(path) = &settings.record else { return Ok(None) };
+    let head = Head::new(&settings.nodes, settings.interval, run_place(settings));
+    let recorder = Recorder::create(path, head).map_err(|error| {
+        Failure::new(2, format!("--record {}: {error}", path.display()))
+            .tip("a recording needs a file that is new")
+    })?;
+    Ok(Some(recorder))
+}
+
 struct Console {
     model: Model,
+    recorder: Option<Recorder<BufWriter<File>>>,
     screen: Screen,
     signals: Signals,
     hang_up: Signal,
@@ -163,7 +233,10 @@ impl Console {
         let mut ticks = steady((self.model.live.interval / TICKS).clamp(TICK_MIN, TICK_MAX));
         let mut batch = Vec::with_capacity(BATCH);
         let Ok(size) = self.screen.size() else { return Ended::TerminalGone };
-        self.apply([Message::Resized(size), Message::Tick(self.clock.now())], Next::Nothing);
+        self.apply([Message::Resized(size)], Next::Nothing);
+        if self.model.source == Source::Nodes {
+            self.apply([Message::Tick(self.clock.now())], Next::Nothing);
+        }
         if let Err(ended) = self.draw() {
             return ended;
         }
@@ -178,7 +251,7 @@ impl Console {
                 () = failed.cancelled() => Woken::TaskFailed,
                 event = self.keys.next() => Woken::Input(event),
                 _ = frames.tick(), if is_dirty => Woken::Frame,
-                _ = ticks.tick() => Woken::Tick,
+                _ = ticks.tick(), if self.model.source == Source::Nodes => Woken::Tick,
                 _ = self.messages.recv_many(&mut batch, BATCH) => Woken::Messages,
             };
             let next = match woken {
@@ -233,21 +306,50 @@ impl Console {
             Event::Resize(width, height) => {
                 self.apply([Message::Resized(Size { width, height })], Next::Dirty)
             }
-            Event::FocusGained | Event::FocusLost | Event::Mouse(_) | Event::Paste(_) => Next::Nothing,
+            Event::Mouse(mouse) => {
+                let position = Position { x: mouse.column, y: mouse.row };
+                match mouse.kind {
+                    MouseEventKind::ScrollDown => self.apply([Message::Scrolled(Step::Down)], Next::Dirty),
+                    MouseEventKind::ScrollUp => self.apply([Message::Scrolled(Step::Up)], Next::Dirty),
+                    MouseEventKind::Down(MouseButton::Left) => {
+                        self.apply([Message::Clicked(position)], Next::DrawNow)
+                    }
+                    _ => Next::Nothing,
+                }
+            }
+            Event::FocusGained | Event::FocusLost | Event::Paste(_) => Next::Nothing,
         }
     }
 
     /// Applies messages and carries out what they ask for; `then` follows unless that is to end.
     fn apply(&mut self, messages: impl IntoIterator<Item = Message>, then: Next) -> Next {
         for message in messages {
+            self.record(&message);
             for effect in update(&mut self.model, message) {
                 if effect == Effect::Quit {
                     return Next::End(Ended::Quit);
                 }
-                self.followers.carry_out(effect);
+                if let Effect::Mouse(on) = effect {
+                    if self.screen.mouse(on).is_err() {
+                        return Next::End(Ended::TerminalGone);
+                    }
+                } else {
+                    self.followers.carry_out(effect);
+                }
             }
         }
         then
+    }
+
+    /// A recording that cannot go on is told once; the console goes on.
+    fn record(&mut self, message: &Message) {
+        let Some(recorder) = &mut self.recorder else { return };
+        if let Err(error) = recorder.record(message) {
+            self.recorder = None;
+            let acted = Acted { what: "recording".to_owned(), outcome: Err(Plain::new(&error.to_string())) };
+            // It asks for nothing.
+            let _none = update(&mut self.model, Message::Acted(Box::new(acted)));
+        }
     }
 
     fn draw(&mut self) -> Result<(), Ended> {
@@ -261,31 +363,4 @@ fn steady(period: Duration) -> Interval {
     let mut timer = interval(period);
     timer.set_missed_tick_behavior(MissedTickBehavior::Skip);
     timer
-}
-
-/// The tasks that ask the nodes.
-struct Followers {
-    poller: Poller,
-    tasks: Tasks,
-    tokens: HashMap<NodeUrl, CancellationToken>,
-}
-
-impl Followers {
-    fn carry_out(&mut self, effect: Effect) {
-        match effect {
-            Effect::Quit => {}
-            Effect::Follow(url) => {
-                let token = self.tasks.token().child_token();
-                self.tasks.spawn("poller", self.poller.clone().follow(url.clone(), token.clone()));
-                if let Some(before) = self.tokens.insert(url, token) {
-                    before.cancel();
-                }
-            }
-            Effect::Forget(url) => {
-                if let Some(token) = self.tokens.remove(&url) {
-                    token.cancel();
-                }
-            }
-        }
-    }
 }

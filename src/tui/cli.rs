@@ -1,13 +1,19 @@
 //! The command line of sse-tui. Parsed twice: [`Args`] is what the user wrote, [`Settings`] what the console works
 //! with. All problems are told at once.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use http::HeaderValue;
+use toml::Spanned;
 
+use super::config::{self, Config, Told};
+use super::runner::RunSource;
 use super::theme::{Theme, ThemeName};
 use super::url::NodeUrl;
+use crate::protocol::Topic;
 use crate::runtime::exit::Failure;
 
 /// Shortest and longest time between two looks at a node.
@@ -16,12 +22,15 @@ const INTERVAL_MAX: Duration = Duration::from_mins(1);
 /// However rarely a node is asked, it answers within this time or counts as silent.
 const TIMEOUT_MAX: Duration = Duration::from_secs(10);
 const DEFAULT_NODE: &str = "http://127.0.0.1:8080";
+const DEFAULT_INTERVAL: &str = "1s";
 
 const AFTER_HELP: &str = "\
 Examples:
   sse-tui                                         the node on this machine, and all that it knows of
   sse-tui --node http://10.0.0.1:8080             one address is enough
   sse-tui --once --format json | jq .cluster      one reading for a script
+  sse-tui --run runs/last                         a bench run, live or finished
+  sse-tui --record today.jsonl                    keep what is seen; --replay today.jsonl shows it again
 
 Exit codes:
   0    ended by q, ^C or SIGTERM; --once: every node answered
@@ -37,27 +46,31 @@ NO_COLOR, or TERM=dumb, stands for --theme mono. A locale that is not UTF-8 stan
 #[derive(Debug, Parser)]
 #[command(name = "sse-tui", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Args {
-    /// A node to watch; may be given more than once. The other nodes of its cluster are found by its roster.
-    #[arg(
-        long = "node",
-        value_name = "URL",
-        env = "SSE_TUI_NODE",
-        value_delimiter = ',',
-        default_value = DEFAULT_NODE
-    )]
+    /// A node to watch; may be given more than once. The other nodes of its cluster are found by its roster
+    /// [default: http://127.0.0.1:8080, none with --run].
+    #[arg(long = "node", value_name = "URL", env = "SSE_TUI_NODE", value_delimiter = ',')]
     nodes: Vec<String>,
 
-    /// Time between two looks at a node, 250ms to 1m.
-    #[arg(long, value_name = "DURATION", env = "SSE_TUI_INTERVAL", default_value = "1s")]
-    interval: String,
+    /// Time between two looks at a node, 250ms to 1m [default: 1s].
+    #[arg(long, value_name = "DURATION", env = "SSE_TUI_INTERVAL")]
+    interval: Option<String>,
 
     /// Draw with ASCII characters only.
     #[arg(long, env = "SSE_TUI_ASCII", value_parser = FalseyValueParser::new())]
     ascii: bool,
 
-    /// Colours.
-    #[arg(long, value_enum, value_name = "THEME", env = "SSE_TUI_THEME", default_value = "dark")]
-    theme: ThemeName,
+    /// Colours [default: dark].
+    #[arg(long, value_enum, value_name = "THEME", env = "SSE_TUI_THEME")]
+    theme: Option<ThemeName>,
+
+    /// What `authorization: Bearer` is to say to the nodes, or @FILE that holds it. Without it the console is
+    /// read-only.
+    #[arg(long, value_name = "TOKEN", env = "SSE_TUI_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+
+    /// Topics that the tail of events reads, beside what is for everybody; `t` changes them.
+    #[arg(long, value_name = "TOPICS", env = "SSE_TUI_TOPICS", value_delimiter = ',')]
+    topics: Vec<String>,
 
     /// Print one reading instead of opening the console; takes one interval, which rates need.
     #[arg(long, env = "SSE_TUI_ONCE", value_parser = FalseyValueParser::new())]
@@ -66,6 +79,27 @@ pub struct Args {
     /// How --once prints.
     #[arg(long, value_enum, value_name = "FORMAT", env = "SSE_TUI_FORMAT", default_value = "text")]
     format: Format,
+
+    /// Follow the bench run that writes into this directory, live, or open a finished one; - reads the lines of its
+    /// live.jsonl from standard input.
+    #[arg(long, value_name = "DIR", env = "SSE_TUI_RUN", conflicts_with_all = ["once", "replay"])]
+    run: Option<String>,
+
+    /// Write all that comes from the cluster into this new file.
+    #[arg(long, value_name = "FILE", env = "SSE_TUI_RECORD", conflicts_with_all = ["once", "replay"])]
+    record: Option<PathBuf>,
+
+    /// Show what --record wrote, with the same keys and with looking back.
+    #[arg(long, value_name = "FILE", env = "SSE_TUI_REPLAY", conflicts_with = "once")]
+    replay: Option<PathBuf>,
+
+    /// How many times as fast --replay plays, 0.1 to 1000.
+    #[arg(long, value_name = "TIMES", env = "SSE_TUI_SPEED", default_value = "1")]
+    speed: String,
+
+    /// The configuration file [default: $XDG_CONFIG_HOME/sse-lab/tui.toml, if it is there].
+    #[arg(short, long, value_name = "FILE", env = "SSE_TUI_CONFIG")]
+    config: Option<PathBuf>,
 
     /// Panics in a task after this time, to try whether the terminal is given back.
     #[arg(long, hide = true, value_name = "DURATION")]
@@ -113,7 +147,13 @@ pub(crate) struct Settings {
     /// For one question to a node; below the interval.
     pub(crate) timeout: Duration,
     pub(crate) theme: Theme,
+    pub(crate) token: Option<HeaderValue>,
+    pub(crate) topics: Vec<String>,
     pub(crate) format: Format,
+    pub(crate) run: Option<RunSource>,
+    pub(crate) record: Option<PathBuf>,
+    pub(crate) replay: Option<PathBuf>,
+    pub(crate) speed: f64,
     pub(crate) panic_after: Option<Duration>,
 }
 
@@ -139,47 +179,144 @@ impl Args {
         }
     }
 
+    /// Flags and variables, then the file, then what holds when nobody says anything.
     fn settings(self, env: impl Fn(&str) -> String) -> Result<Settings, Problems> {
         let mut problems = Vec::new();
-        let mut nodes = Vec::new();
-        for text in self.nodes.iter().map(|text| text.trim()) {
-            match text.parse::<NodeUrl>() {
-                Ok(url) if nodes.contains(&url) => {}
-                Ok(url) => nodes.push(url),
-                Err(error) => problems.push(format!("--node {error}")),
-            }
+        let config = match (&self.config, config::default_path(&env).filter(|path| path.exists())) {
+            (Some(path), _) => Config::read(path),
+            (None, Some(path)) => Config::read(&path),
+            (None, None) => Ok(Config::default()),
+        };
+        let config = config.unwrap_or_else(|problem| {
+            problems.push(problem);
+            Config::default()
+        });
+        let nodes = nodes(&self, &config, &mut problems);
+        let first = |flag: &str, value: Option<&String>, key: &str, said: Option<&Spanned<String>>| {
+            value.map(|value| Told::by_flag(flag, value)).or_else(|| said.map(|said| config.told(key, said)))
+        };
+        let interval = first("--interval", self.interval.as_ref(), "interval", config.interval.as_ref())
+            .unwrap_or_else(|| Told::by_flag("--interval", DEFAULT_INTERVAL));
+        let interval = duration(&interval, INTERVAL_MIN..=INTERVAL_MAX, &mut problems);
+        let token = first("--token", self.token.as_ref(), "token", config.token.as_ref())
+            .and_then(|token| authorization(&token, &mut problems));
+        let said = config.theme.as_ref().map(|said| config.told("theme", said));
+        let theme =
+            self.theme.or_else(|| said.and_then(|said| theme(&said, &mut problems))).unwrap_or_default();
+        let panic_after = self.panic_after.as_ref().map(|text| {
+            duration(&Told::by_flag("--panic-after", text), Duration::ZERO..=INTERVAL_MAX, &mut problems)
+        });
+        let speed = self.speed.parse::<f64>().ok().filter(|speed| (0.1..=1_000.0).contains(speed));
+        if speed.is_none() {
+            problems.push(format!("--speed {:?} is not valid; allowed are 0.1 to 1000", self.speed));
         }
-        let interval = duration("--interval", &self.interval, INTERVAL_MIN..=INTERVAL_MAX, &mut problems);
-        let panic_after = self
-            .panic_after
-            .map(|text| duration("--panic-after", &text, Duration::ZERO..=INTERVAL_MAX, &mut problems));
-        if !problems.is_empty() {
-            return Err(Problems(problems));
-        }
+        let topics = topics(&self, &config, &mut problems);
         let is_colourless = !env("NO_COLOR").is_empty() || env("TERM") == "dumb";
-        let theme = if is_colourless { ThemeName::Mono } else { self.theme };
-        Ok(Settings {
+        let theme = if is_colourless { ThemeName::Mono } else { theme };
+        let is_ascii = self.ascii || config.ascii.unwrap_or(false) || !knows_unicode(&env);
+        let run = self.run.map(|place| match place.as_str() {
+            "-" => RunSource::StandardInput,
+            dir => RunSource::Directory(dir.into()),
+        });
+        let settings = Settings {
             nodes,
             interval,
             timeout: (interval * 4 / 5).min(TIMEOUT_MAX),
-            theme: Theme::new(theme, self.ascii || !knows_unicode(&env)),
+            theme: Theme::new(theme, is_ascii),
+            token,
+            topics,
             format: self.format,
+            run,
+            record: self.record,
+            replay: self.replay,
+            speed: speed.unwrap_or(1.0),
             panic_after,
-        })
+        };
+        if problems.is_empty() { Ok(settings) } else { Err(Problems(problems)) }
+    }
+}
+
+/// The nodes that somebody named, once each; this machine's when nobody named any and no run is followed.
+fn nodes(args: &Args, config: &Config, problems: &mut Vec<String>) -> Vec<NodeUrl> {
+    let by_flag = args.nodes.iter().map(|text| Told::by_flag("--node", text.trim()));
+    let mut told: Vec<_> = by_flag.collect();
+    if told.is_empty() {
+        told = config.node.iter().map(|said| config.told("node", said)).collect();
+    }
+    if told.is_empty() && args.run.is_none() {
+        told.push(Told::by_flag("--node", DEFAULT_NODE));
+    }
+    let mut nodes = Vec::new();
+    for Told { value, place } in told {
+        match value.parse::<NodeUrl>() {
+            Ok(url) if nodes.contains(&url) => {}
+            Ok(url) => nodes.push(url),
+            Err(error) => problems.push(format!("{place} {error}")),
+        }
+    }
+    nodes
+}
+
+fn topics(args: &Args, config: &Config, problems: &mut Vec<String>) -> Vec<String> {
+    let by_flag = args.topics.iter().map(|text| Told::by_flag("--topics", text));
+    let mut told: Vec<_> = by_flag.collect();
+    if told.is_empty() {
+        told = config.topics.iter().map(|said| config.told("topics", said)).collect();
+    }
+    for Told { value, place } in &told {
+        if let Err(error) = Topic::parse(value) {
+            problems.push(format!("{place}: {error}"));
+        }
+    }
+    told.into_iter().map(|told| told.value).collect()
+}
+
+fn theme(said: &Told, problems: &mut Vec<String>) -> Option<ThemeName> {
+    let name = ThemeName::named(&said.value);
+    if name.is_none() {
+        let Told { value, place } = said;
+        problems.push(format!("{place} {value:?} is not valid; allowed are {}", ThemeName::all()));
+    }
+    name
+}
+
+/// The header of a token, or of the one in `@FILE`. A problem never tells the token.
+fn authorization(told: &Told, problems: &mut Vec<String>) -> Option<HeaderValue> {
+    let place = &told.place;
+    let token = match told.value.strip_prefix('@') {
+        None => told.value.clone(),
+        Some(path) => match std::fs::read_to_string(path) {
+            Ok(token) => token,
+            Err(error) => {
+                problems.push(format!("{place} @{path} cannot be read: {error}"));
+                return None;
+            }
+        },
+    };
+    let header = HeaderValue::try_from(format!("Bearer {}", token.trim()));
+    match header {
+        Ok(mut header) if !token.trim().is_empty() => {
+            header.set_sensitive(true);
+            Some(header)
+        }
+        Ok(_) | Err(_) => {
+            problems.push(format!("{place} is empty or holds control characters; allowed is text, or @FILE"));
+            None
+        }
     }
 }
 
 /// Zero, and a problem, when the text is not a duration of this range.
 fn duration(
-    flag: &str,
-    text: &str,
+    Told { value: text, place }: &Told,
     range: std::ops::RangeInclusive<Duration>,
     problems: &mut Vec<String>,
 ) -> Duration {
     let (min, max) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
     let mut refuse = |why: String| {
-        problems
-            .push(format!("{flag} {text:?} is not valid: {why}; allowed are {min} to {max}, as 500ms or 2s"));
+        problems.push(format!(
+            "{place} {text:?} is not valid: {why}; allowed are {min} to {max}, as 500ms or 2s"
+        ));
         Duration::ZERO
     };
     match humantime::parse_duration(text) {

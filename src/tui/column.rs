@@ -105,6 +105,11 @@ impl Column {
         }
     }
 
+    /// The column with this header, whatever the case.
+    pub(crate) fn named(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|column| column.header().eq_ignore_ascii_case(text))
+    }
+
     pub(crate) fn is_text(self) -> bool {
         matches!(self, Self::Name | Self::Address | Self::State)
     }

@@ -13,14 +13,17 @@ use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
 use ratatui::layout::Size;
 use tokio::net::TcpListener;
 
-use super::message::{Answer, Failed, Message, Moment, Polled};
+use super::listing::{Listed, Page};
+use super::message::{Answer, Effect, Failed, Message, Moment, Polled};
 use super::model::Model;
 use super::plain::Plain;
 use super::reading::{Reading, Trouble};
+use super::run::{Run, RunNews};
+use super::tail::{Arrival, Batch, Link};
 use super::theme::{Theme, ThemeName};
 use super::update::update;
 use super::url::NodeUrl;
-use crate::protocol::api::{HistogramDump, NodeMetrics, Servers};
+use crate::protocol::api::{ConnectionList, ConnectionRow, HistogramDump, NodeMetrics, Servers};
 use crate::runtime::Tasks;
 
 pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
@@ -80,7 +83,11 @@ pub(crate) fn metrics(id: &str, scale: u64) -> NodeMetrics {
         "log": {
             "broker": "file", "epoch": "k3f9ab", "length": 1_000_000, "bytes": 312_000_000,
             "oldest": "k3f9ab-1788267600000-0", "newest": "k3f9ab-1788271200000-7",
-            "mailboxes": 12, "mailboxMessages": 340,
+            "mailboxes": 12, "mailboxMessages": 340, "rttUs": 380 + 30 * scale,
+            "server": {
+                "place": "127.0.0.1:6379", "version": "7.2.4", "uptime": 93_000, "memory": 412_000_000,
+                "memoryMax": 1_073_741_824, "clients": 12, "commandsPerSecond": 4_120, "replicas": 1, "saves": true,
+            },
         },
         "windowFrames": 200_000,
         "windowBytes": 63_000_000,
@@ -112,6 +119,7 @@ pub(crate) fn reading(id: &str, seconds: f64) -> Reading {
     reading.uptime += Duration::from_secs_f64(seconds);
     reading.counters.published += grown(812 * scale);
     reading.counters.sent += grown(36_000 * scale);
+    reading.counters.tailed += grown(2_430);
     reading.counters.bytes += grown(11_000_000 * scale);
     reading.counters.cpu_seconds += 0.21 * scale as f64 * seconds;
     reading
@@ -137,6 +145,114 @@ pub(crate) fn console(nodes: &[u16], size: (u16, u16)) -> Model {
     update(&mut model, Message::Resized(Size { width: size.0, height: size.1 }));
     update(&mut model, Message::Tick(at(0.1)));
     model
+}
+
+/// A connection of the list.
+pub(crate) fn connection(number: usize) -> ConnectionRow {
+    let state = ["live", "live", "slow", "replaying", "closing"][number % 5];
+    serde_json::from_value(serde_json::json!({
+        "connectionId": format!("c-{number:04}"), "clientId": format!("u-{:05}", number * 37 % 100_000),
+        "userId": number.is_multiple_of(3).then(|| format!("user-{number}")),
+        "topics": if number.is_multiple_of(2) { vec!["orders", "prices"] } else { vec!["chat"] },
+        "instanceId": format!("node-{}", number % 3 + 1), "remote": format!("10.0.0.{}", number % 250),
+        "connectedAt": 1_788_271_200_000_u64 - 61_000 * number as u64, "lastEventId": "k3f9ab-1788271200000-7",
+        "sent": 21_000 + 7 * number, "bytes": 1_200_000 + 4_000 * number, "lag": 412_usize.saturating_sub(3 * number),
+        "state": state,
+    }))
+    .unwrap()
+}
+
+/// A page of the list.
+pub(crate) fn page(rows: std::ops::Range<usize>, matched: u64) -> Page {
+    let rows: Vec<_> = rows.map(connection).collect();
+    let list = serde_json::json!({
+        "instanceId": "node-1", "instanceName": "node-1", "totalConnections": 45_120, "matched": matched, "page": 1,
+        "limit": rows.len(), "clients": rows,
+    });
+    let list: ConnectionList = serde_json::from_value(list).unwrap();
+    Page::new(0, list)
+}
+
+/// An event.
+pub(crate) fn arrival(seconds: f64, id: &str) -> Arrival {
+    let payload = r#"{"order":17,"state":"paid"}"#;
+    Arrival {
+        number: 0,
+        at: at(seconds),
+        id: Plain::new(id),
+        kind: Plain::new("MESSAGE"),
+        source: Plain::new("node-1"),
+        message: Plain::new("01K4A7ZQ0V"),
+        payload: Plain::new(payload),
+        lines: ["{", "  \"order\": 17,", "  \"state\": \"paid\"", "}"].map(Plain::new).to_vec(),
+        bytes: 212,
+    }
+}
+
+/// Gives the console the lists that it asked for.
+pub(crate) fn fill(model: &mut Model) {
+    if let Some(query) = model.asked_list.clone() {
+        let rows = query.offset..query.offset + query.limit.min(200);
+        let mut page = page(rows, 31_204);
+        page.offset = query.offset;
+        let listed = Listed { query, at: model.now(), outcome: Ok(Arc::new(page)) };
+        update(model, Message::Listed(Box::new(listed)));
+    }
+    let now = model.now();
+    let events =
+        (0..18).map(|number| Arrival { at: now, ..arrival(0.0, &format!("k3f9ab-1788271260{number:03}-0")) });
+    let events = events.collect();
+    let batch = Batch { at: now, link: Link::Open, events, left_out: 182, per_second: 2_000.0 };
+    update(model, Message::Streamed(Box::new(batch)));
+}
+
+/// A run of the bench after seven tenths of its time: one fault is over, one is at work, one is planned.
+pub(crate) fn run() -> Run {
+    let mut run = Run::new("runs/fanout-failover");
+    let fault = |name: &str, from: f64, until: f64| serde_json::json!({ "name": name, "title": name, "planned_ms": from, "planned_heal_ms": until });
+    let mut tell = |line: serde_json::Value| {
+        let line = serde_json::from_value(line).unwrap();
+        run.take(RunNews::Line(Box::new(line)));
+    };
+    tell(serde_json::json!({
+        "kind": "begin", "schema": 1, "scenario": "fanout-failover", "description": "ten thousand readers, a failover",
+        "seed": 7, "duration_ms": 60_000, "clients": 10_000, "nodes": ["n1", "n2", "n3"],
+        "faults": [
+            fault("kill-n2", 15_000.0, 20_000.0), fault("redis-stop", 40_000.0, 45_000.0),
+            fault("rolling-restart", 50_000.0, 55_000.0),
+        ],
+    }));
+    for second in 1..=42_u64 {
+        let wave = 1.0 + 0.3 * (second as f64 / 5.0).sin();
+        let healed: &[&str] = if second >= 20 { &["kill-n2"] } else { &[] };
+        let active: &[&str] = if second >= 40 { &["redis-stop"] } else { &[] };
+        tell(serde_json::json!({
+            "kind": "second", "elapsed_ms": second * 1_000, "phase": if second >= 40 { "fault:redis-stop" } else { "steady" },
+            "connected": 9_990, "connections": [3_330, 3_330, 3_330], "delivered": second * 100_000,
+            "delivered_per_s": 100_000.0 * wave, "published": second * 10, "published_per_s": 10.0, "reconnects": 3_330,
+            "p50_ms": 2.0 * wave, "p99_ms": 14.0 * wave, "max_ms": 80.0, "faults": active, "healed": healed,
+        }));
+    }
+    run
+}
+
+/// Keys as they are typed; `⇥` is Tab, `⎋` is Escape, `⏎` is Enter, `←` and `→` are themselves, `␃` is Control-C.
+pub(crate) fn keys(model: &mut Model, keys: &str) -> Vec<Effect> {
+    use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+    let key = |key| match key {
+        '⇥' => (KeyCode::Tab, KeyModifiers::NONE),
+        '⎋' => (KeyCode::Esc, KeyModifiers::NONE),
+        '⏎' => (KeyCode::Enter, KeyModifiers::NONE),
+        '←' => (KeyCode::Left, KeyModifiers::NONE),
+        '→' => (KeyCode::Right, KeyModifiers::NONE),
+        '␃' => (KeyCode::Char('c'), KeyModifiers::CONTROL),
+        key => (KeyCode::Char(key), KeyModifiers::NONE),
+    };
+    let mut effects = Vec::new();
+    for (code, modifiers) in keys.chars().map(key) {
+        effects.extend(update(model, Message::Key(KeyEvent::new(code, modifiers))));
+    }
+    effects
 }
 
 /// Four nodes after a minute and a half: one is up, one drains, one fell silent, one refuses. Loads go up and down,
@@ -180,6 +296,7 @@ pub(crate) fn mixed() -> Model {
         }
         update(&mut model, Message::Tick(at(seconds + 0.05)));
     }
+    fill(&mut model);
     model
 }
 
@@ -229,6 +346,23 @@ impl Server {
             app = app.route("/api/sse/servers", get(answer));
         }
         Self::serve(app, asked).await
+    }
+
+    /// A node with so many connections.
+    pub(crate) async fn listing(count: usize) -> Self {
+        use axum::extract::Query;
+        type Asked = Query<std::collections::HashMap<String, String>>;
+        let answer = move |Query(query): Asked| async move {
+            let number = |key: &str| query.get(key).and_then(|text| text.parse().ok()).unwrap_or(0);
+            let (from, limit): (usize, usize) = (number("offset"), number("limit"));
+            let rows: Vec<_> = (from..(from + limit).min(count)).map(connection).collect();
+            serde_json::json!({
+                "instanceId": "node-1", "instanceName": "node-1", "totalConnections": count, "matched": count,
+                "page": 1, "limit": limit, "clients": rows,
+            })
+            .to_string()
+        };
+        Self::serve(Router::new().route("/api/sse/connections", get(answer)), Arc::default()).await
     }
 
     /// Answers everything with this.

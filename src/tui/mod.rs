@@ -4,23 +4,40 @@
 //! pure, and time comes with messages. The console reaches nodes only by HTTP, as any user could. Read `model`
 //! first, then `update`, then `view`; `app` ties them to the terminal.
 
+mod act;
+mod alerts;
 mod app;
 mod cli;
 mod column;
+mod command;
+mod config;
+mod dialog;
+mod editor;
 mod fetch;
 #[cfg(test)]
 mod fixture;
+mod followers;
 mod keymap;
+mod lister;
+mod listing;
 mod message;
 mod model;
 mod node;
 mod numbers;
 mod once;
+mod past;
 mod picture;
 mod plain;
 mod poller;
+mod press;
 mod reading;
+mod record;
+mod run;
+mod runner;
+mod screen;
 mod series;
+mod tail;
+mod tailer;
 mod terminal;
 mod theme;
 mod update;

@@ -35,6 +35,16 @@ pub(crate) struct Node {
     pub(crate) listed_at: Duration,
     /// The health that was last written into the list of changes.
     pub(crate) told: Option<String>,
+    /// What went wrong with streams, and when it was seen.
+    pub(crate) wrong: Wrong,
+}
+
+/// When something was last seen to happen to streams, on the console's clock, and how often at that time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Wrong {
+    pub(crate) gaps: Option<(Duration, u64)>,
+    pub(crate) slow: Option<(Duration, u64)>,
+    pub(crate) refused: Option<(Duration, u64)>,
 }
 
 /// How the console came to know a node.
@@ -52,6 +62,8 @@ pub(crate) struct Latest {
     pub(crate) at: Moment,
     pub(crate) rtt: Duration,
     pub(crate) reading: Arc<Reading>,
+    /// The reading as it is kept for looking back.
+    pub(crate) summary: Arc<Reading>,
     /// `None` after a start, and until the second reading.
     pub(crate) rates: Option<Rates>,
 }
@@ -60,6 +72,8 @@ pub(crate) struct Latest {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Rates {
     pub(crate) published: f64,
+    /// Read from the log.
+    pub(crate) tailed: f64,
     pub(crate) sent: f64,
     pub(crate) bytes: f64,
     pub(crate) cpu: f64,
@@ -94,6 +108,10 @@ pub(crate) struct News {
     pub(crate) restarted: bool,
     /// `GAP` events since the reading before.
     pub(crate) gaps: u64,
+    /// Readers that were too slow since the reading before.
+    pub(crate) slow: u64,
+    /// Streams refused since the reading before.
+    pub(crate) refused: u64,
 }
 
 impl Node {
@@ -106,6 +124,7 @@ impl Node {
             trend: Series::default(),
             listed_at: now.elapsed,
             told: None,
+            wrong: Wrong::default(),
         }
     }
 
@@ -154,12 +173,44 @@ impl Node {
             if !news.restarted {
                 rates = Rates::between(before.reading.counters, reading.counters, passed);
                 news.gaps = reading.gaps_total().saturating_sub(before.reading.gaps_total());
+                news.slow = reading.closed_slow().saturating_sub(before.reading.closed_slow());
+                news.refused = reading.rejected_total().saturating_sub(before.reading.rejected_total());
             }
             // A counter that went back is a start that the uptime was too coarse to show.
             news.restarted |= rates.is_none();
         }
-        self.latest = Some(Latest { at, rtt, reading: Arc::new(reading), rates });
+        self.note_wrong(at, news);
+        let summary = Arc::new(reading.summary());
+        self.latest = Some(Latest { at, rtt, reading: Arc::new(reading), summary, rates });
         news
+    }
+
+    fn note_wrong(&mut self, at: Moment, news: News) {
+        let seen = |count: u64, before| if count > 0 { Some((at.elapsed, count)) } else { before };
+        self.wrong = Wrong {
+            gaps: seen(news.gaps, self.wrong.gaps),
+            slow: seen(news.slow, self.wrong.slow),
+            refused: seen(news.refused, self.wrong.refused),
+        };
+    }
+
+    /// The node as it is kept for looking back: without its trend, which the present one has as well.
+    pub(crate) fn kept(&self) -> Self {
+        let latest = self.latest.as_ref().map(|latest| Latest {
+            reading: Arc::clone(&latest.summary),
+            summary: Arc::clone(&latest.summary),
+            ..latest.clone()
+        });
+        Self {
+            url: self.url.clone(),
+            origin: self.origin.clone(),
+            latest,
+            failing: self.failing.clone(),
+            trend: Series::default(),
+            listed_at: self.listed_at,
+            told: self.told.clone(),
+            wrong: self.wrong,
+        }
     }
 
     /// How fresh the figures are, for readings that should come every `interval`.
@@ -207,6 +258,7 @@ impl Rates {
         after.opened.checked_sub(before.opened)?;
         Some(Self {
             published: per_second(after.published, before.published)?,
+            tailed: per_second(after.tailed, before.tailed)?,
             sent: per_second(after.sent, before.sent)?,
             bytes: per_second(after.bytes, before.bytes)?,
             cpu: (after.cpu_seconds - before.cpu_seconds) / seconds,
@@ -273,10 +325,11 @@ mod tests {
         let mut node = node();
         node.take(answered(1.0, |reading| reading.counters = Counters::default()));
         assert_eq!(node.latest.as_ref().unwrap().rates, None, "one reading has no rate");
-        let after = Counters { published: 5, sent: 3000, bytes: 9000, opened: 4, cpu_seconds: 0.5 };
+        let after =
+            Counters { published: 5, tailed: 10, sent: 3000, bytes: 9000, opened: 4, cpu_seconds: 0.5 };
         node.take(answered(3.0, |reading| reading.counters = after));
         let rates = node.latest.unwrap().rates.unwrap();
-        assert_eq!(rates, Rates { published: 2.5, sent: 1500.0, bytes: 4500.0, cpu: 0.25 });
+        assert_eq!(rates, Rates { published: 2.5, tailed: 5.0, sent: 1500.0, bytes: 4500.0, cpu: 0.25 });
     }
 
     #[test]

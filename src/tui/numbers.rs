@@ -45,6 +45,18 @@ pub(crate) fn millis(time: Duration) -> String {
     }
 }
 
+/// A time with its unit: `0.41ms`, `412ms`, `6.4s`.
+pub(crate) fn short(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds < 0.9995 {
+        format!("{}ms", millis(time))
+    } else if seconds < 99.95 {
+        format!("{seconds:.1}s")
+    } else {
+        age(time)
+    }
+}
+
 /// Bytes in powers of 1024: `0B`, `512B`, `1.23G`.
 pub(crate) fn bytes(value: u64) -> String {
     significant(value as f64, 1024.0, &BINARY)
@@ -72,6 +84,11 @@ pub(crate) fn age(age: Duration) -> String {
 pub(crate) fn clock(since_1970: Duration) -> String {
     let seconds = since_1970.as_secs() % 86400;
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// The time of day in UTC with milliseconds: `14:02:31.402`.
+pub(crate) fn clock_ms(since_1970: Duration) -> String {
+    format!("{}.{:03}", clock(since_1970), since_1970.subsec_millis())
 }
 
 /// Three significant digits and the unit that makes the number shorter than 1000.
@@ -123,6 +140,9 @@ mod tests {
         check(&millis(Duration::from_millis(31)), "31.0");
         check(&millis(Duration::from_millis(412)), "412");
         check(&millis(Duration::from_millis(12_500)), "12.5k");
+        check(&short(Duration::from_millis(412)), "412ms");
+        check(&short(Duration::from_millis(6_380)), "6.4s");
+        check(&short(Duration::from_secs(192)), "3m12s");
         check(&bytes(512), "512B");
         check(&bytes(1_320_702_443), "1.23G");
         check(&percent(0.64), "64%");
@@ -132,6 +152,7 @@ mod tests {
         check(&age(Duration::from_secs(11_520)), "3h12m");
         check(&age(Duration::from_secs(187_200)), "2d04h");
         check(&clock(Duration::from_secs(86_400 * 3 + 50_551)), "14:02:31");
+        check(&clock_ms(Duration::from_millis(50_551_402)), "14:02:31.402");
     }
 
     proptest! {

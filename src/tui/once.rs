@@ -1,19 +1,22 @@
 //! `--once`: one reading on standard output, as a table or as one JSON object ([`Report`]). It measures with the same
 //! code as the screen: two looks an interval apart, because a rate needs two.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::Serialize;
 
+use super::alerts::Alert;
 use super::cli::{Format, Settings};
 use super::column::{Column, Sorting};
 use super::fetch::Fetcher;
 use super::message::{Effect, Failed, Polled};
 use super::node::{Latest, Node};
 use super::numbers;
-use super::picture::Picture;
+use super::picture::{Picture, Tone};
+use super::plain::Plain;
 use super::poller::Clock;
 use super::reading::Trouble;
 use super::url::NodeUrl;
@@ -58,6 +61,37 @@ struct ClusterReport {
     closed_slow: u64,
     /// Whether all nodes that answered follow the same log.
     one_log: bool,
+    log: Option<LogReport>,
+    /// What is wrong, the worst first.
+    alerts: Vec<AlertReport>,
+}
+
+/// The log, as the node sees it that answers for all.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LogReport {
+    broker: String,
+    epoch: String,
+    events: u64,
+    bytes: u64,
+    /// Events a second.
+    in_per_second: Option<f64>,
+    oldest: String,
+    newest: String,
+    /// Null when it did not answer.
+    rtt_ms: Option<f64>,
+    mailboxes: u64,
+    mailbox_messages: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AlertReport {
+    /// `bad` or `warning`.
+    tone: &'static str,
+    /// The node, or `cluster`.
+    subject: String,
+    text: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -92,6 +126,10 @@ struct Figures {
     rss_bytes: u64,
     gaps: u64,
     closed_slow: u64,
+    /// Since the node's start, by reason.
+    gaps_by_reason: BTreeMap<String, u64>,
+    closed_by_reason: BTreeMap<String, u64>,
+    refused_by_reason: BTreeMap<String, u64>,
 }
 
 /// Reads the cluster and prints it.
@@ -121,7 +159,8 @@ pub(super) fn print(output: &[u8]) -> Result<u8, Failure> {
 }
 
 async fn read(settings: &Settings) -> Result<Picture, Failure> {
-    let fetcher = Fetcher::new(settings.timeout).map_err(|error| Failure::new(1, error))?;
+    let fetcher =
+        Fetcher::new(settings.timeout, settings.token.clone()).map_err(|error| Failure::new(1, error))?;
     let clock = Clock::start();
     let mut picture = Picture::new(&settings.nodes, settings.interval);
     let second_look = tokio::time::Instant::now() + settings.interval;
@@ -146,7 +185,12 @@ async fn look(fetcher: &Fetcher, clock: Clock, picture: &mut Picture, mut urls: 
                 match effect {
                     Effect::Follow(url) => urls.push(url),
                     Effect::Forget(url) => urls.retain(|other| *other != url),
-                    Effect::Quit => {}
+                    Effect::Quit
+                    | Effect::List(_)
+                    | Effect::Tail(_)
+                    | Effect::Check(_)
+                    | Effect::Act(_)
+                    | Effect::Mouse(_) => {}
                 }
             }
         }
@@ -182,8 +226,38 @@ impl Report {
                 gaps: totals.gaps,
                 closed_slow: totals.closed_slow,
                 one_log: totals.epochs.len() < 2,
+                log: LogReport::new(picture),
+                alerts: picture.alerts.iter().map(AlertReport::new).collect(),
             },
             nodes,
+        }
+    }
+}
+
+impl LogReport {
+    fn new(picture: &Picture) -> Option<Self> {
+        let log = &picture.speaker()?.latest.as_ref()?.reading.log;
+        Some(Self {
+            broker: log.broker.as_str().to_owned(),
+            epoch: log.epoch.as_str().to_owned(),
+            events: log.length,
+            bytes: log.bytes,
+            in_per_second: picture.totals.appended.map(rounded),
+            oldest: log.oldest.as_str().to_owned(),
+            newest: log.newest.as_str().to_owned(),
+            rtt_ms: log.rtt.map(ms),
+            mailboxes: log.mailboxes,
+            mailbox_messages: log.mailbox_messages,
+        })
+    }
+}
+
+impl AlertReport {
+    fn new(alert: &Alert) -> Self {
+        Self {
+            tone: if alert.tone == Tone::Bad { "bad" } else { "warning" },
+            subject: alert.subject.as_str().to_owned(),
+            text: alert.text.clone(),
         }
     }
 }
@@ -219,8 +293,15 @@ impl Figures {
             rss_bytes: reading.rss,
             gaps: reading.gaps_total(),
             closed_slow: reading.closed_slow(),
+            gaps_by_reason: by_reason(&reading.gaps),
+            closed_by_reason: by_reason(&reading.closed),
+            refused_by_reason: by_reason(&reading.rejected),
         }
     }
+}
+
+fn by_reason(counts: &[(Plain, u64)]) -> BTreeMap<String, u64> {
+    counts.iter().map(|(reason, count)| (reason.as_str().to_owned(), *count)).collect()
 }
 
 fn ms(time: Duration) -> f64 {
@@ -333,6 +414,12 @@ mod tests {
             timeout,
             theme: Theme::new(ThemeName::Dark, false),
             format: Format::Text,
+            token: None,
+            topics: Vec::new(),
+            run: None,
+            record: None,
+            replay: None,
+            speed: 1.0,
             panic_after: None,
         };
         let picture = read(&settings).await.unwrap();
@@ -399,6 +486,7 @@ mod tests {
             }
         }
         json["at"] = 0.into();
+        json["cluster"]["alerts"][0]["subject"] = "HOST:PORT".into();
         json["cluster"]["outPerSecond"] = 1.0.into();
         insta::assert_snapshot!("once_json", serde_json::to_string_pretty(&json).unwrap());
     }

@@ -4,19 +4,29 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// Longest remote text that is kept, in characters. Nothing on a screen needs more.
 const MAX_CHARS: usize = 240;
+/// Longest text of a recording; longer than any that was kept, with its escapes.
+const MAX_RECORDED_CHARS: usize = 100_000;
 
 /// A remote text in which every character is visible and stands in the order in which it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub(crate) struct Plain(Arc<str>);
 
 impl Plain {
     /// Escapes what could move the cursor, reorder text or hide; cuts what is too long.
     pub(crate) fn new(raw: &str) -> Self {
-        let mut text = String::with_capacity(raw.len().min(MAX_CHARS));
+        Self::limited(raw, MAX_CHARS)
+    }
+
+    /// As [`Plain::new`], of at most so many characters.
+    pub(crate) fn limited(raw: &str, max_chars: usize) -> Self {
+        let mut text = String::with_capacity(raw.len().min(max_chars));
         let mut rest = raw.chars();
-        for shown in rest.by_ref().take(MAX_CHARS) {
+        for shown in rest.by_ref().take(max_chars) {
             if is_harmful(shown) {
                 text.extend(shown.escape_default());
             } else {
@@ -31,6 +41,25 @@ impl Plain {
 
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// A recording may have been written by anybody: what comes out of one is escaped like everything else.
+impl From<String> for Plain {
+    fn from(text: String) -> Self {
+        Self::limited(&text, MAX_RECORDED_CHARS)
+    }
+}
+
+impl From<Plain> for String {
+    fn from(plain: Plain) -> Self {
+        plain.0.as_ref().to_owned()
+    }
+}
+
+impl Default for Plain {
+    fn default() -> Self {
+        Self(Arc::from(""))
     }
 }
 

@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::Deserializer;
+use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
+use serde::{Deserialize, Serialize};
 
 use super::plain::Plain;
 use super::url::NodeUrl;
 use crate::protocol::NodeId;
-use crate::protocol::api::{HistogramDump, NodeMetrics, Servers};
+use crate::protocol::api::{HistogramDump, LogMetrics, LogServer, NodeMetrics, Servers};
 
 /// The figures of a node at one moment. Counters count since the node's start.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Reading {
     pub(crate) id: NodeId,
     pub(crate) name: Plain,
@@ -30,6 +31,8 @@ pub(crate) struct Reading {
     pub(crate) gaps: Vec<(Plain, u64)>,
     /// By reason, as the node names them.
     pub(crate) closed: Vec<(Plain, u64)>,
+    /// By reason, as the node names them.
+    pub(crate) rejected: Vec<(Plain, u64)>,
     pub(crate) latency: Latency,
     pub(crate) rss: u64,
     pub(crate) open_files: u64,
@@ -38,12 +41,18 @@ pub(crate) struct Reading {
     pub(crate) log: Log,
     /// The nodes that this one knows of, or why it did not tell.
     pub(crate) roster: Result<Vec<Peer>, Trouble>,
+    /// The roster is what was known last, since it cannot be read now.
+    pub(crate) is_roster_stale: bool,
+    /// Ids that several nodes have at once.
+    pub(crate) duplicates: Vec<Plain>,
 }
 
 /// What only grows while a node lives.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Counters {
     pub(crate) published: u64,
+    /// Events read from the log.
+    pub(crate) tailed: u64,
     pub(crate) sent: u64,
     pub(crate) bytes: u64,
     pub(crate) opened: u64,
@@ -51,7 +60,7 @@ pub(crate) struct Counters {
 }
 
 /// What the node says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Serving {
     Ready,
     Starting,
@@ -62,17 +71,39 @@ pub(crate) enum Serving {
 }
 
 /// Delivery latency of the last minute, in microseconds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "RecordedLatency", into = "RecordedLatency")]
 pub(crate) enum Latency {
     /// Nothing was delivered.
     Quiet,
     Known(Arc<Histogram<u64>>),
+    /// What is left of a histogram when it is only looked back at.
+    Kept(Quantiles),
     /// The node sent something that is not a histogram.
     Unreadable(Plain),
 }
 
+/// A histogram in four numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Quantiles {
+    pub(crate) count: u64,
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
+    pub(crate) max: Duration,
+}
+
+/// [`Latency`] as a recording holds it.
+#[derive(Serialize, Deserialize)]
+enum RecordedLatency {
+    Quiet,
+    /// HdrHistogram V2 DEFLATE in base64.
+    Known(String),
+    Kept(Quantiles),
+    Unreadable(Plain),
+}
+
 /// The log, as the node's broker sees it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Log {
     pub(crate) broker: Plain,
     pub(crate) epoch: Plain,
@@ -82,10 +113,31 @@ pub(crate) struct Log {
     pub(crate) newest: Plain,
     pub(crate) mailboxes: u64,
     pub(crate) mailbox_messages: u64,
+    pub(crate) histories_ended: u64,
+    pub(crate) appended_again: u64,
+    /// How long it took to say this; `None` when it did not answer in time.
+    pub(crate) rtt: Option<Duration>,
+    pub(crate) server: Option<StoreServer>,
+}
+
+/// The server that keeps the log, as it says itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoreServer {
+    pub(crate) place: Plain,
+    pub(crate) version: Plain,
+    pub(crate) uptime: Duration,
+    pub(crate) memory: u64,
+    /// 0: no limit.
+    pub(crate) memory_max: u64,
+    pub(crate) clients: u64,
+    pub(crate) commands_per_second: u64,
+    pub(crate) replicas: u64,
+    /// Its last write to disk succeeded.
+    pub(crate) saves: bool,
 }
 
 /// A node in another node's roster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Peer {
     pub(crate) id: NodeId,
     /// `None` when what the roster holds is not a URL that can be asked.
@@ -93,7 +145,7 @@ pub(crate) struct Peer {
 }
 
 /// Why a node did not tell.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Trouble {
     /// No answer within this time.
     Timeout(Duration),
@@ -146,6 +198,7 @@ impl Reading {
             uptime: Duration::from_secs(metrics.uptime),
             counters: Counters {
                 published: metrics.total_messages_published,
+                tailed: metrics.total_messages_tailed,
                 sent: metrics.total_messages_sent,
                 bytes: metrics.total_bytes_sent,
                 opened: metrics.total_connections,
@@ -155,21 +208,18 @@ impl Reading {
             lag: metrics.tail_lag,
             gaps: by_reason(&metrics.gaps),
             closed: by_reason(&metrics.closed),
+            rejected: by_reason(&metrics.rejected),
             latency: Latency::new(&metrics.delivery_latency),
             rss: metrics.memory_usage.used,
             open_files: metrics.open_files,
             window_frames: metrics.window_frames,
             window_bytes: metrics.window_bytes,
-            log: Log {
-                broker: Plain::new(&metrics.log.broker),
-                epoch: Plain::new(&metrics.log.epoch),
-                length: metrics.log.length,
-                bytes: metrics.log.bytes,
-                oldest: Plain::new(metrics.log.oldest.as_str()),
-                newest: Plain::new(metrics.log.newest.as_str()),
-                mailboxes: metrics.log.mailboxes,
-                mailbox_messages: metrics.log.mailbox_messages,
-            },
+            log: Log::new(&metrics.log),
+            is_roster_stale: roster.as_ref().is_ok_and(|servers| servers.stale),
+            duplicates: roster.as_ref().map_or_else(
+                |_| Vec::new(),
+                |servers| servers.duplicates.iter().map(|id| Plain::new(id.as_str())).collect(),
+            ),
             roster: roster.map(peers),
             id: metrics.instance_id,
         }
@@ -180,9 +230,54 @@ impl Reading {
         self.gaps.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
+    /// The same without its histogram and roster: what is kept for looking back.
+    pub(crate) fn summary(&self) -> Self {
+        Self { latency: self.latency.summary(), roster: Ok(Vec::new()), ..self.clone() }
+    }
+
+    /// Streams that were refused, whatever the reason.
+    pub(crate) fn rejected_total(&self) -> u64 {
+        self.rejected.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+
     /// Streams that were closed because their reader was too slow.
     pub(crate) fn closed_slow(&self) -> u64 {
         self.closed.iter().find(|(reason, _)| reason.as_str() == "slow").map_or(0, |(_, count)| *count)
+    }
+}
+
+impl Log {
+    fn new(log: &LogMetrics) -> Self {
+        Self {
+            broker: Plain::new(&log.broker),
+            epoch: Plain::new(&log.epoch),
+            length: log.length,
+            bytes: log.bytes,
+            oldest: Plain::new(log.oldest.as_str()),
+            newest: Plain::new(log.newest.as_str()),
+            mailboxes: log.mailboxes,
+            mailbox_messages: log.mailbox_messages,
+            histories_ended: log.histories_ended,
+            appended_again: log.appended_again,
+            rtt: log.rtt_us.map(Duration::from_micros),
+            server: log.server.as_ref().map(StoreServer::new),
+        }
+    }
+}
+
+impl StoreServer {
+    fn new(server: &LogServer) -> Self {
+        Self {
+            place: Plain::new(&server.place),
+            version: Plain::new(&server.version),
+            uptime: Duration::from_secs(server.uptime),
+            memory: server.memory,
+            memory_max: server.memory_max,
+            clients: server.clients,
+            commands_per_second: server.commands_per_second,
+            replicas: server.replicas,
+            saves: server.saves,
+        }
     }
 }
 
@@ -203,7 +298,11 @@ impl Latency {
         if dump.count == 0 {
             return Self::Quiet;
         }
-        let bytes = match base64::engine::general_purpose::STANDARD.decode(&dump.hdr) {
+        Self::decoded(&dump.hdr)
+    }
+
+    fn decoded(hdr: &str) -> Self {
+        let bytes = match base64::engine::general_purpose::STANDARD.decode(hdr) {
             Ok(bytes) => bytes,
             Err(error) => return Self::Unreadable(Plain::new(&error.to_string())),
         };
@@ -213,11 +312,64 @@ impl Latency {
         }
     }
 
+    /// Deliveries in it.
+    pub(crate) fn count(&self) -> u64 {
+        match self {
+            Self::Quiet | Self::Unreadable(_) => 0,
+            Self::Known(histogram) => histogram.len(),
+            Self::Kept(quantiles) => quantiles.count,
+        }
+    }
+
+    fn summary(&self) -> Self {
+        let quantile = |q| self.quantile(q).unwrap_or_default();
+        match self {
+            Self::Known(_) => Self::Kept(Quantiles {
+                count: self.count(),
+                p50: quantile(0.5),
+                p99: quantile(0.99),
+                max: quantile(1.0),
+            }),
+            Self::Quiet | Self::Unreadable(_) | Self::Kept(_) => self.clone(),
+        }
+    }
+
     /// This quantile, when something was delivered.
     pub(crate) fn quantile(&self, quantile: f64) -> Option<Duration> {
         match self {
             Self::Quiet | Self::Unreadable(_) => None,
             Self::Known(histogram) => quantile_of(histogram, quantile),
+            Self::Kept(kept) if quantile <= 0.5 => Some(kept.p50),
+            Self::Kept(kept) if quantile < 1.0 => Some(kept.p99),
+            Self::Kept(kept) => Some(kept.max),
+        }
+    }
+}
+
+impl From<RecordedLatency> for Latency {
+    fn from(recorded: RecordedLatency) -> Self {
+        match recorded {
+            RecordedLatency::Quiet => Self::Quiet,
+            RecordedLatency::Known(hdr) => Self::decoded(&hdr),
+            RecordedLatency::Kept(quantiles) => Self::Kept(quantiles),
+            RecordedLatency::Unreadable(why) => Self::Unreadable(why),
+        }
+    }
+}
+
+impl From<Latency> for RecordedLatency {
+    fn from(latency: Latency) -> Self {
+        match latency {
+            Latency::Quiet => Self::Quiet,
+            Latency::Kept(quantiles) => Self::Kept(quantiles),
+            Latency::Unreadable(why) => Self::Unreadable(why),
+            Latency::Known(histogram) => {
+                let mut bytes = Vec::new();
+                match V2DeflateSerializer::new().serialize(&*histogram, &mut bytes) {
+                    Ok(_) => Self::Known(base64::engine::general_purpose::STANDARD.encode(bytes)),
+                    Err(error) => Self::Unreadable(Plain::new(&format!("{error:?}"))),
+                }
+            }
         }
     }
 }

@@ -23,6 +23,13 @@ impl Series {
         self.0.iter().skip(self.0.len().saturating_sub(count)).copied()
     }
 
+    /// As it was so many steps ago.
+    pub(crate) fn before(&self, steps: usize) -> Self {
+        let mut series = self.clone();
+        series.0.truncate(self.0.len().saturating_sub(steps));
+        series
+    }
+
     /// Largest value of the newest `count` steps.
     pub(crate) fn max(&self, count: usize) -> Option<f64> {
         self.last(count).flatten().reduce(f64::max)

@@ -117,7 +117,27 @@ const ASCII: Glyphs = Glyphs {
     axes: ["+", "|", "-"],
 };
 
+impl ThemeName {
+    const ALL: [Self; 4] = [Self::Dark, Self::Light, Self::Mono, Self::ColourBlind];
+
+    /// The theme that is called like this.
+    pub(crate) fn named(text: &str) -> Option<Self> {
+        Self::from_str(text, true).ok()
+    }
+
+    /// All names, for people.
+    pub(crate) fn all() -> String {
+        "dark, light, mono, colour-blind".to_owned()
+    }
+}
+
 impl Theme {
+    /// The next theme, in a circle.
+    pub(crate) fn next(self) -> Self {
+        let index = ThemeName::ALL.iter().position(|name| *name == self.name).unwrap_or(0);
+        Self { name: ThemeName::ALL[(index + 1) % ThemeName::ALL.len()], ..self }
+    }
+
     pub(crate) fn new(name: ThemeName, ascii: bool) -> Self {
         Self { name, glyphs: if ascii { &ASCII } else { &UNICODE } }
     }

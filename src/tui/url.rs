@@ -4,12 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use reqwest::Url;
+use serde::{Deserialize, Serialize};
 
 /// Longest URL in bytes.
 const MAX_BYTES: usize = 512;
 
 /// Base URL of a node, `http` or `https`, without credentials, query and fragment.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub(crate) struct NodeUrl(Url);
 
 /// Why a text is not the URL of a node.
@@ -38,6 +40,19 @@ impl NodeUrl {
 impl fmt::Display for NodeUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.as_str().trim_end_matches('/'))
+    }
+}
+
+impl TryFrom<String> for NodeUrl {
+    type Error = InvalidNodeUrl;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<NodeUrl> for String {
+    fn from(url: NodeUrl) -> Self {
+        url.to_string()
     }
 }
 

@@ -142,6 +142,8 @@ async fn connections_of_all_nodes_are_one_list() {
         ("&sort=clientId&limit=4", &["a0", "a1", "a2", "b0"]),
         ("&sort=clientId&limit=4&page=2", &["b1", "b2"]),
         ("&sort=clientId&limit=4&page=3", &[]),
+        ("&sort=clientId&limit=2&offset=3", &["b0", "b1"]),
+        ("&sort=-instanceId&limit=2&filter=topic:news", &["b2", "b1"]),
         ("&sort=clientId&filter=topic:news&limit=2&page=2", &["b2"]),
         ("&sort=clientId&filter=node:n-1", &["a1", "b1"]),
     ] {
@@ -153,6 +155,9 @@ async fn connections_of_all_nodes_are_one_list() {
         }
     }
     assert_eq!(clients(&cluster.nodes[1].connections("?sort=clientId").await), ["a1", "b1"]);
+    let log = cluster.nodes[1].metrics().await.log;
+    let server = log.server.expect("Redis says what it is");
+    assert!(server.memory > 0 && server.clients > 1 && !server.version.is_empty() && log.rtt_us.is_some());
     let refusal = cluster.nodes[0].get("/api/sse/connections?scope=cluster&page=1001").await;
     assert!(refusal.problem(400, "invalid_request").contains("100000 rows"));
     cluster.nodes[2].kill().await;

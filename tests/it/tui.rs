@@ -1,6 +1,8 @@
 //! The built `sse-tui`: in a real terminal (tmux) with keys, resizes, signals and panics, and as a command in a
 //! pipe. The nodes are small servers in this process.
 
+mod live;
+
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::Arc;
@@ -108,6 +110,11 @@ impl Terminal {
     /// Starts `sse-tui` with these arguments in 120x40 cells. After its end the terminal shows the exit code and
     /// whether lines are edited again.
     async fn open(args: &[&str]) -> Self {
+        Self::open_program(BINARY, args).await
+    }
+
+    /// The same for another program.
+    async fn open_program(program: &str, args: &[&str]) -> Self {
         static OPENED: AtomicU64 = AtomicU64::new(0);
         let socket =
             format!("sse-tui-test-{}-{}", std::process::id(), OPENED.fetch_add(1, Ordering::Relaxed));
@@ -118,7 +125,7 @@ impl Terminal {
         // The hang-up is survived only to tell of the exit code; `cat` ends with the terminal.
         let text = format!(
             "trap : HUP\n\
-             sh -c 'echo $$ >{pid}; exec {BINARY} {args}'\n\
+             sh -c 'echo $$ >{pid}; exec {program} {args}'\n\
              echo \"ended with $?, $(stty -a 2>/dev/null | tr ' ;' '\\n\\n' | grep -x -e icanon -e -icanon)\" \
              | tee {result}\n\
              exec cat\n"
@@ -141,6 +148,7 @@ impl Terminal {
             .env("LC_ALL", "C.UTF-8")
             .env("TERM", "xterm-256color")
             .env("TMUX_TMPDIR", self.dir.path())
+            .env("XDG_CONFIG_HOME", "/nowhere")
             .env_remove("NO_COLOR")
             .env_remove("TMUX");
         // A backtrace would push what a panic said off the screen.
@@ -172,6 +180,11 @@ impl Terminal {
                 tokio::time::sleep(Duration::from_millis(30)).await;
             }
         }
+    }
+
+    /// Types a text, which may look like the name of a key.
+    async fn type_text(&self, text: &str) {
+        self.tmux(["send-keys", "-t", "console", "-l", text]).await;
     }
 
     async fn press(&self, key: &str) {
@@ -211,7 +224,10 @@ impl Drop for Terminal {
 async fn run(args: &[&str]) -> Output {
     let mut command = Command::new(BINARY);
     command.args(args).stdin(Stdio::null()).env("LC_ALL", "C.UTF-8").kill_on_drop(true);
-    for name in ["NODE", "INTERVAL", "ASCII", "THEME", "ONCE", "FORMAT"] {
+    command.env("XDG_CONFIG_HOME", "/nowhere");
+    for name in
+        ["NODE", "INTERVAL", "ASCII", "THEME", "ONCE", "FORMAT", "TOKEN", "TOPICS", "RUN", "RECORD", "REPLAY"]
+    {
         command.env_remove(format!("SSE_TUI_{name}"));
     }
     tokio::time::timeout(LIMIT, command.output()).await.unwrap().unwrap()
@@ -237,10 +253,14 @@ async fn the_console_answers_to_keys_and_to_the_size_of_its_terminal() {
     };
     let full = terminal.until("cluster of three", is_full).await;
     assert!(
-        full.contains("2 up · 1 down") && full.contains("Latency, ms") && full.contains("Changes"),
+        full.contains("2 up · 1 down") && full.contains("Latency, ms") && full.contains("Connections"),
         "{full}"
     );
     assert_eq!(full.lines().count(), 40);
+    terminal.press("Enter").await;
+    terminal.until("the selected node in full", |screen| screen.contains("╭ Changes")).await;
+    terminal.press("Escape").await;
+    terminal.until("both lists", |screen| screen.contains("╭ Connections")).await;
     terminal.press("?").await;
     terminal.until("help", |screen| screen.contains("quit at once")).await;
     terminal.press("?").await;

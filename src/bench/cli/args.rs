@@ -190,6 +190,10 @@ pub(super) struct RunArgs {
     #[arg(long)]
     pub keep_cluster: bool,
 
+    /// Follows the run in the console (sse-tui) instead of telling its progress in lines.
+    #[arg(long, env = "SSE_BENCH_TUI", value_parser = clap::builder::FalseyValueParser::new())]
+    pub tui: bool,
+
     /// What is stored beside the report, for `check`, `merge` and `compare`.
     #[arg(long, value_enum, default_value = "anomalies", env = "SSE_BENCH_HISTORY")]
     pub history: History,

@@ -25,6 +25,7 @@
 mod entry;
 mod follower;
 mod history;
+mod info;
 mod keys;
 mod limits;
 mod link;

@@ -17,6 +17,7 @@ use crate::node::connections::CloseOrder;
 use crate::node::peers::{Answers, Question, segment};
 use crate::protocol::ConnectionId;
 use crate::protocol::api::{ConnectionList, ConnectionRow};
+use crate::runtime::clock;
 
 /// `GET /api/sse/connections`
 pub(crate) async fn list(
@@ -35,13 +36,14 @@ pub(crate) async fn list(
 pub(crate) fn own_list(app: &AppState, selection: &Selection) -> ConnectionList {
     let all = app.connections.all();
     let mut rows: Vec<ConnectionRow> = all.iter().map(|connection| connection.row(&app.node_id)).collect();
-    selection.apply(&mut rows);
+    selection.filter(&mut rows, clock::unix_ms());
+    selection.sort(&mut rows);
     ConnectionList {
         instance_id: app.node_id.clone(),
         instance_name: app.name.clone(),
         total_connections: all.len() as u64,
         matched: rows.len() as u64,
-        page: selection.page,
+        page: selection.page(),
         limit: selection.limit,
         clients: selection.cut(rows),
         unreachable: Vec::new(),
@@ -62,9 +64,9 @@ async fn cluster_list(app: &AppState, selection: &Selection) -> ConnectionList {
         list.matched += answer.matched;
         list.clients.extend(answer.clients);
     }
-    selection.apply(&mut list.clients);
+    selection.sort(&mut list.clients);
     let clients = selection.cut(list.clients);
-    ConnectionList { page: selection.page, limit: selection.limit, clients, unreachable, ..list }
+    ConnectionList { page: selection.page(), limit: selection.limit, clients, unreachable, ..list }
 }
 
 /// `GET /api/sse/connections/{connectionId}`

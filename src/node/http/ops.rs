@@ -22,7 +22,10 @@ use crate::protocol::api::{DrainRequest, DrainStatus, LogMetrics, NodeMetrics, S
 
 /// `GET /api/sse/metrics`
 pub(crate) async fn metrics(State(app): State<Arc<AppState>>) -> Json<NodeMetrics> {
-    let (bounds, log_answers) = app.bounds().await;
+    let asked = Instant::now();
+    let timed = async { (app.bounds().await, asked.elapsed()) };
+    // Side by side: a log that does not answer makes nobody wait twice.
+    let (((bounds, log_answers), rtt), server) = tokio::join!(timed, app.log_server());
     let metrics = &app.context.metrics;
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let window = app.window.size();
@@ -47,7 +50,11 @@ pub(crate) async fn metrics(State(app): State<Arc<AppState>>) -> Json<NodeMetric
         delivery_latency: dump(&metrics.latency()),
         cpu_seconds: process::cpu_seconds(),
         open_files: process::open_files(),
-        log: log_metrics(&app, &bounds),
+        log: LogMetrics {
+            rtt_us: log_answers.then(|| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+            server,
+            ..log_metrics(&app, &bounds)
+        },
         window_frames: window.frames,
         window_bytes: window.bytes,
     })
@@ -66,6 +73,8 @@ fn log_metrics(app: &AppState, bounds: &Bounds) -> LogMetrics {
         mailbox_messages: bounds.mailbox_messages,
         histories_ended: repairs.histories,
         appended_again: repairs.appended_again,
+        rtt_us: None,
+        server: None,
     }
 }
 

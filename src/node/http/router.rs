@@ -24,6 +24,7 @@ use crate::node::roster::Roster;
 use crate::node::stream::StreamContext;
 use crate::node::window::Window;
 use crate::protocol::NodeId;
+use crate::protocol::api::LogServer;
 
 /// Bounds that handlers keep.
 #[derive(Debug, Clone, Copy)]
@@ -106,6 +107,12 @@ impl AppState {
             }
             Ok(Err(_)) | Err(_) => (*last, false),
         }
+    }
+
+    /// The server that keeps the log, where there is one and it answers.
+    pub(crate) async fn log_server(&self) -> Option<LogServer> {
+        let answer = tokio::time::timeout(self.limits.health_deadline, self.broker.server()).await;
+        answer.ok()?.ok()?
     }
 
     /// Asks the log, and does not wait for ever.

@@ -8,15 +8,15 @@ use serde::Deserialize;
 
 use super::error::ApiError;
 use crate::node::limits::CLUSTER_ROWS_MAX;
-use crate::protocol::Topic;
-use crate::protocol::api::ConnectionRow;
+use crate::protocol::Filter;
+use crate::protocol::api::{ConnectionAt, ConnectionRow};
 
 /// Rows of a page unless the request says otherwise.
 const PAGE_ROWS: u64 = 100;
 /// Most rows of a page.
 const PAGE_ROWS_MAX: u64 = 1_000;
-const SORT_KEYS: &str =
-    "connectedAt, clientId, userId, remote, sent, bytes, lag, state; with '-' in front from high to low";
+const SORT_KEYS: &str = "connectedAt, clientId, userId, instanceId, remote, sent, bytes, lag, state; with '-' in front \
+                         from high to low";
 
 /// The query of a list.
 #[derive(Debug, Default, Deserialize)]
@@ -26,6 +26,7 @@ pub(crate) struct ListQuery {
     filter: Option<String>,
     sort: Option<String>,
     page: Option<u64>,
+    offset: Option<u64>,
     limit: Option<u64>,
 }
 
@@ -56,10 +57,12 @@ impl Scope {
 pub(crate) struct Selection {
     /// Whose.
     pub(crate) scope: Scope,
-    filter: String,
+    /// As it was asked, for the other nodes.
+    filter_text: String,
+    filter: Filter,
     sort: Sort,
-    /// Counted from 1.
-    pub(crate) page: u64,
+    /// Rows before the page.
+    skip: u64,
     /// Rows a page.
     pub(crate) limit: u64,
 }
@@ -75,6 +78,7 @@ enum Key {
     ConnectedAt,
     ClientId,
     UserId,
+    Node,
     Remote,
     Sent,
     Bytes,
@@ -82,10 +86,11 @@ enum Key {
     State,
 }
 
-const KEYS: [(&str, Key); 8] = [
+const KEYS: [(&str, Key); 9] = [
     ("connectedAt", Key::ConnectedAt),
     ("clientId", Key::ClientId),
     ("userId", Key::UserId),
+    ("instanceId", Key::Node),
     ("remote", Key::Remote),
     ("sent", Key::Sent),
     ("bytes", Key::Bytes),
@@ -97,61 +102,84 @@ impl Selection {
     /// What a user asks for.
     pub(crate) fn of_user(query: &ListQuery) -> Result<Self, ApiError> {
         let selection = Self::of_node(query)?;
-        let (page, limit) = (selection.page, selection.limit);
+        let limit = selection.limit;
+        let refuse = |detail: String| Err(ApiError::Invalid(detail));
         if !(1..=PAGE_ROWS_MAX).contains(&limit) {
-            let detail = format!("limit={limit} is not possible; allowed are 1 to {PAGE_ROWS_MAX}");
-            return Err(ApiError::Invalid(detail));
+            return refuse(format!("limit={limit} is not possible; allowed are 1 to {PAGE_ROWS_MAX}"));
         }
-        if page == 0 {
-            return Err(ApiError::Invalid("page=0 is not possible; pages are counted from 1".to_owned()));
+        if query.page == Some(0) {
+            return refuse("page=0 is not possible; pages are counted from 1".to_owned());
+        }
+        if query.page.is_some() && query.offset.is_some() {
+            return refuse("page and offset say the same thing twice; allowed is one of them".to_owned());
         }
         if selection.scope == Scope::Cluster && selection.depth() > CLUSTER_ROWS_MAX {
-            let detail = format!(
-                "page={page} with limit={limit} is too far down a list of all nodes, which ends after \
-                 {CLUSTER_ROWS_MAX} rows; use a filter, or ask the nodes one by one"
-            );
-            return Err(ApiError::Invalid(detail));
+            return refuse(format!(
+                "page={} with limit={limit} is too far down a list of all nodes, which ends after \
+                 {CLUSTER_ROWS_MAX} rows; use a filter, or ask the nodes one by one",
+                selection.page()
+            ));
         }
         Ok(selection)
     }
 
     /// What another node asks for: as many rows as it needs.
     pub(crate) fn of_node(query: &ListQuery) -> Result<Self, ApiError> {
+        let filter_text = query.filter.clone().unwrap_or_default();
+        let limit = query.limit.unwrap_or(PAGE_ROWS);
+        let before_page = query.page.unwrap_or(1).saturating_sub(1).saturating_mul(limit);
         Ok(Self {
             scope: Scope::parse(query.scope.as_deref())?,
-            filter: query.filter.clone().unwrap_or_default(),
+            filter: Filter::parse::<ConnectionAt<'_>>(&filter_text)
+                .map_err(|error| ApiError::Invalid(error.to_string()))?,
+            filter_text,
             sort: Sort::parse(query.sort.as_deref().unwrap_or("connectedAt"))?,
-            page: query.page.unwrap_or(1),
-            limit: query.limit.unwrap_or(PAGE_ROWS),
+            skip: query.offset.unwrap_or(before_page),
+            limit,
         })
     }
 
     /// The query that asks another node for every row that this page may need.
     pub(crate) fn for_peers(&self) -> [(&'static str, String); 3] {
-        [("filter", self.filter.clone()), ("sort", self.sort.text()), ("limit", self.depth().to_string())]
+        [
+            ("filter", self.filter_text.clone()),
+            ("sort", self.sort.text()),
+            ("limit", self.depth().to_string()),
+        ]
     }
 
     /// The same list from its first row to the last one of this page.
     pub(crate) fn up_to_its_end(&self) -> Self {
-        Self { page: 1, limit: self.depth(), ..self.clone() }
+        Self { skip: 0, limit: self.depth(), ..self.clone() }
+    }
+
+    /// The page, counted from 1; of an offset, the one in which it lies.
+    pub(crate) fn page(&self) -> u64 {
+        self.skip / self.limit.max(1) + 1
     }
 
     /// As many rows as all nodes together have up to the end of this page.
     fn depth(&self) -> u64 {
-        self.page.saturating_mul(self.limit)
+        self.skip.saturating_add(self.limit)
     }
 
-    /// Leaves out what is not asked for, and sorts the rest.
-    pub(crate) fn apply(&self, rows: &mut Vec<ConnectionRow>) {
-        rows.retain(|row| matches(row, &self.filter));
+    /// Leaves out what is not asked for. `now` is milliseconds since 1970. Done once, by the node whose rows they are:
+    /// with another clock an age may be on the other side of its limit.
+    pub(crate) fn filter(&self, rows: &mut Vec<ConnectionRow>, now: u64) {
+        if !self.filter.is_empty() {
+            rows.retain(|row| self.filter.matches(&ConnectionAt { row, now }));
+        }
+    }
+
+    /// Puts them in order.
+    pub(crate) fn sort(&self, rows: &mut [ConnectionRow]) {
         rows.sort_by(|a, b| self.sort.compare(a, b));
     }
 
     /// The rows of the page, of sorted ones.
     pub(crate) fn cut(&self, rows: Vec<ConnectionRow>) -> Vec<ConnectionRow> {
         let as_size = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        let skip = as_size(self.depth().saturating_sub(self.limit));
-        rows.into_iter().skip(skip).take(as_size(self.limit)).collect()
+        rows.into_iter().skip(as_size(self.skip)).take(as_size(self.limit)).collect()
     }
 }
 
@@ -176,6 +204,7 @@ impl Sort {
             Key::ConnectedAt => a.connected_at.cmp(&b.connected_at),
             Key::ClientId => a.client_id.cmp(&b.client_id),
             Key::UserId => a.user_id.cmp(&b.user_id),
+            Key::Node => a.instance_id.cmp(&b.instance_id),
             Key::Remote => a.remote.cmp(&b.remote),
             Key::Sent => a.sent.cmp(&b.sent),
             Key::Bytes => a.bytes.cmp(&b.bytes),
@@ -184,33 +213,6 @@ impl Sort {
         };
         let order = order.then_with(|| a.connection_id.cmp(&b.connection_id));
         if self.descending { order.reverse() } else { order }
-    }
-}
-
-/// Words separated by blanks, all of which must hold: `text` anywhere, `!text` nowhere, `key:text` in one field.
-fn matches(row: &ConnectionRow, filter: &str) -> bool {
-    filter.split_whitespace().all(|word| match word.strip_prefix('!') {
-        Some(word) => !matches_word(row, word),
-        None => matches_word(row, word),
-    })
-}
-
-fn matches_word(row: &ConnectionRow, word: &str) -> bool {
-    let has = |field: &str, text: &str| field.to_lowercase().contains(&text.to_lowercase());
-    let user = row.user_id.as_ref().map_or("", |user| user.as_str());
-    let in_topics = |text: &str| row.topics.iter().any(|topic: &Topic| has(topic.as_str(), text));
-    match word.split_once(':') {
-        Some(("id", text)) => has(row.connection_id.as_str(), text),
-        Some(("client", text)) => has(row.client_id.as_str(), text),
-        Some(("user", text)) => has(user, text),
-        Some(("topic", text)) => in_topics(text),
-        Some(("node", text)) => has(row.instance_id.as_str(), text),
-        Some(("ip", text)) => has(&row.remote, text),
-        Some(("state", text)) => has(&row.state, text),
-        Some(_) | None => {
-            let fields = [row.connection_id.as_str(), row.client_id.as_str(), user, &row.remote, &row.state];
-            fields.iter().any(|field| has(field, word)) || in_topics(word)
-        }
     }
 }
 
@@ -246,11 +248,11 @@ mod tests {
             let query = ListQuery { sort: Some(sort), limit: limit.parse().ok(), ..ListQuery::default() };
             let asked = Selection::of_node(&query).unwrap();
             let mut rows = rows.clone();
-            asked.apply(&mut rows);
+            asked.sort(&mut rows);
             asked.cut(rows)
         });
         let mut all: Vec<_> = answers.collect();
-        selection.apply(&mut all);
+        selection.sort(&mut all);
         ids(&selection.cut(all))
     }
 
@@ -258,7 +260,7 @@ mod tests {
         #[test]
         fn the_pages_of_several_nodes_are_those_of_one_list(
             sent in prop::collection::vec((0..3_usize, 0..6_u64), 0..40),
-            sort in prop::sample::select(vec!["connectedAt", "-connectedAt", "clientId", "-sent", "state"]),
+            sort in prop::sample::select(vec!["connectedAt", "-connectedAt", "clientId", "-sent", "instanceId", "state"]),
             limit in 1..9_u64,
         ) {
             let rows: Vec<_> = sent.iter().enumerate().map(|(id, (node, sent))| row(*node, id, *sent)).collect();
@@ -266,11 +268,38 @@ mod tests {
                 rows.iter().filter(|row| row.instance_id.as_str() == format!("n{node}")).cloned().collect()
             }).collect();
             let mut whole = rows.clone();
-            selection(sort, 1, 1_000).apply(&mut whole);
+            selection(sort, 1, 1_000).sort(&mut whole);
             let pages: Vec<_> =
                 (1..=50).flat_map(|page| merged(&nodes, &selection(sort, page, limit))).collect();
             prop_assert_eq!(pages, ids(&whole));
         }
+    }
+
+    #[test]
+    fn a_page_may_start_anywhere() {
+        let rows: Vec<_> = (0..10).map(|id| row(0, id, id as u64)).collect();
+        let query = ListQuery { offset: Some(7), limit: Some(2), ..ListQuery::default() };
+        let selection = Selection::of_user(&query).unwrap();
+        assert_eq!((ids(&selection.cut(rows)), selection.page()), (vec!["0007".into(), "0008".into()], 4));
+        let refusal = Selection::of_user(&ListQuery { page: Some(1), ..query }).unwrap_err().detail();
+        assert!(refusal.contains("page and offset"), "{refusal}");
+    }
+
+    #[test]
+    fn rows_are_found_by_text_pattern_and_number() {
+        let found = |filter: &str| {
+            let query = ListQuery { filter: Some(filter.to_owned()), ..ListQuery::default() };
+            let mut rows: Vec<_> = (0..6).map(|id| row(id % 2, id, 1_000 * id as u64)).collect();
+            Selection::of_user(&query).unwrap().filter(&mut rows, 4_000);
+            ids(&rows).join(" ")
+        };
+        assert_eq!(found("node:n1"), "0001 0003 0005");
+        assert_eq!(found("n1"), "0001 0003 0005");
+        assert_eq!(found("/^000[24]$/ !n1"), "0002 0004");
+        assert_eq!(found("sent>3k"), "0004 0005");
+        assert_eq!(found("age<2.6s"), "0003 0004 0005");
+        let wrong = ListQuery { filter: Some("weight>3".to_owned()), ..ListQuery::default() };
+        assert!(Selection::of_user(&wrong).unwrap_err().detail().contains("lag, sent, bytes, age"));
     }
 
     #[test]

@@ -24,6 +24,7 @@ type Format = fn(f64) -> String;
 
 /// What a chart shows.
 struct Chart<'a> {
+    pane: Pane,
     title: &'static str,
     lines: Vec<ChartLine<'a>>,
     format: Format,
@@ -38,12 +39,70 @@ struct ChartLine<'a> {
     mark: char,
 }
 
-/// Draws the pane.
+/// A line of text with a sparkline, for where no chart fits.
+type Spark<'a> = (&'static str, &'a Series, Format);
+
+/// Draws latency and throughput.
 pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let history = &model.picture().history;
+    let sparks: [Spark<'_>; 4] = [
+        ("p99 ms", &history.p99, millis),
+        ("out/s", &history.sent, numbers::rate),
+        ("in/s", &history.published, numbers::rate),
+        ("conns", &history.connections, numbers::rate),
+    ];
+    draw_two(model, &[latency(model), throughput(model)], &sparks, area, buffer);
+}
+
+/// Draws how the log grows, and how long it is.
+pub(super) fn draw_log(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let history = &model.picture().history;
+    let sparks: [Spark<'_>; 3] = [
+        ("in/s", &history.appended, numbers::rate),
+        ("events", &history.log_length, numbers::rate),
+        ("rtt ms", &history.log_rtt, millis),
+    ];
+    draw_two(model, &[appended(model), answers(model)], &sparks, area, buffer);
+}
+
+/// Draws a run of the bench: of each pair the lower line first.
+pub(super) fn draw_run(
+    model: &Model,
+    latency: &[Series; 2],
+    rates: &[Series; 2],
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    let charts = [
+        Chart {
+            pane: Pane::Bench,
+            title: "Latency from the due time, ms",
+            lines: lines(["p50", "p99"], latency),
+            format: millis,
+            empty: "nothing arrived yet",
+        },
+        Chart {
+            pane: Pane::Bench,
+            title: "Events/s",
+            lines: lines(["published", "delivered"], rates),
+            format: numbers::rate,
+            empty: "nothing arrived yet",
+        },
+    ];
+    draw_two(model, &charts, &[], area, buffer);
+}
+
+fn lines<'a>(labels: [&'static str; 2], [first, second]: &'a [Series; 2]) -> Vec<ChartLine<'a>> {
+    vec![
+        ChartLine { label: labels[0], series: first, role: Role::SecondGraph, mark: '.' },
+        ChartLine { label: labels[1], series: second, role: Role::Graph, mark: '*' },
+    ]
+}
+
+fn draw_two(model: &Model, charts: &[Chart<'_>; 2], sparks: &[Spark<'_>], area: Rect, buffer: &mut Buffer) {
     let (width, height) = CHART_MIN;
-    let charts = [latency(model), throughput(model)];
     if area.height < height || area.width < width {
-        sparklines(model, area, buffer);
+        sparklines(model, sparks, area, buffer);
     } else if area.width >= width * 2 {
         let halves: [Rect; 2] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(area);
         charts.iter().zip(halves).for_each(|(chart, half)| draw_chart(model, chart, half, buffer));
@@ -58,6 +117,7 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
 fn latency(model: &Model) -> Chart<'_> {
     let history = &model.picture().history;
     Chart {
+        pane: Pane::Charts,
         title: "Latency, ms",
         lines: vec![
             ChartLine { label: "p50", series: &history.p50, role: Role::SecondGraph, mark: '.' },
@@ -71,6 +131,7 @@ fn latency(model: &Model) -> Chart<'_> {
 fn throughput(model: &Model) -> Chart<'_> {
     let history = &model.picture().history;
     Chart {
+        pane: Pane::Charts,
         title: "Events/s",
         lines: vec![
             ChartLine { label: "in", series: &history.published, role: Role::SecondGraph, mark: '.' },
@@ -81,14 +142,36 @@ fn throughput(model: &Model) -> Chart<'_> {
     }
 }
 
-fn millis(ms: f64) -> String {
+fn appended(model: &Model) -> Chart<'_> {
+    let series = &model.picture().history.appended;
+    Chart {
+        pane: Pane::LogCharts,
+        title: "Events/s into the log",
+        lines: vec![ChartLine { label: "in", series, role: Role::Graph, mark: '*' }],
+        format: numbers::rate,
+        empty: "a rate needs two readings",
+    }
+}
+
+fn answers(model: &Model) -> Chart<'_> {
+    let series = &model.picture().history.log_rtt;
+    Chart {
+        pane: Pane::LogCharts,
+        title: "The log answers within, ms",
+        lines: vec![ChartLine { label: "rtt", series, role: Role::Graph, mark: '*' }],
+        format: millis,
+        empty: "it has not answered yet",
+    }
+}
+
+pub(super) fn millis(ms: f64) -> String {
     numbers::millis(std::time::Duration::try_from_secs_f64(ms.max(0.0) / 1e3).unwrap_or_default())
 }
 
 fn draw_chart(model: &Model, chart: &Chart<'_>, area: Rect, buffer: &mut Buffer) {
     let theme = model.theme;
     let steps = model.span.steps();
-    let inner = frame_lines::draw(model, Some(Pane::Charts), legend(model, chart), area, buffer);
+    let inner = frame_lines::draw(model, Some(chart.pane), legend(model, chart), area, buffer);
     let Some(max) = chart.lines.iter().filter_map(|line| line.series.max(steps)).reduce(f64::max) else {
         let room = Layout::vertical([Constraint::Length(1)]).flex(ratatui::layout::Flex::Center);
         let [middle] = room.areas(inner);
@@ -172,25 +255,20 @@ fn ago(time: std::time::Duration) -> String {
     format!("-{}", numbers::age(time).replace("m00s", "m"))
 }
 
-fn sparklines(model: &Model, area: Rect, buffer: &mut Buffer) {
-    let history = &model.picture().history;
-    let rows: [(&str, &Series, Format); 4] = [
-        ("p99 ms", &history.p99, millis),
-        ("out/s", &history.sent, numbers::rate),
-        ("in/s", &history.published, numbers::rate),
-        ("conns", &history.connections, numbers::rate),
-    ];
+fn sparklines(model: &Model, rows: &[Spark<'_>], area: Rect, buffer: &mut Buffer) {
     let shown = |value: Option<f64>, format: Format| value.map_or_else(|| "-".to_owned(), format);
     // The maximum is of what is shown, and what is shown depends on the width of the maximum: of all that could be.
     let widest = usize::from(area.width);
-    let values =
-        rows.map(|(_, series, format)| (shown(series.newest(), format), shown(series.max(widest), format)));
+    let values: Vec<_> = rows
+        .iter()
+        .map(|(_, series, format)| (shown(series.newest(), *format), shown(series.max(widest), *format)))
+        .collect();
     let now_width = values.iter().map(|(now, _)| text::width(now)).max().unwrap_or(0);
     let max_width = values.iter().map(|(_, max)| text::width(max)).max().unwrap_or(0);
     let cells = widest.saturating_sub(SPARKLINE_LABEL + now_width + max_width + 8);
-    for (((label, series, format), (now, _)), line) in rows.into_iter().zip(&values).zip(area.rows()) {
+    for (((label, series, format), (now, _)), line) in rows.iter().zip(&values).zip(area.rows()) {
         let bars = plot::sparkline(series.last(cells), cells, model.theme.glyphs());
-        let value = format!(" {} max {}", text::right(now, now_width), shown(series.max(cells), format));
+        let value = format!(" {} max {}", text::right(now, now_width), shown(series.max(cells), *format));
         let style = |role| model.theme.style(role);
         Line::from(vec![
             Span::styled(format!(" {}", text::left(label, SPARKLINE_LABEL - 1)), style(Role::Dim)),

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::text::{Line, Span};
-use ratatui::widgets::Widget as _;
+use ratatui::text::Span;
 
+use super::facts::{self, Fact};
 use super::frame_lines::{self, Titles};
-use super::{nodes, text};
+use super::nodes;
 use crate::tui::column;
 use crate::tui::model::{Model, Pane};
 use crate::tui::node::{Latest, Node};
@@ -16,15 +16,6 @@ use crate::tui::numbers::{age, bytes, count, grouped, millis, percent, rate};
 use crate::tui::plain::Plain;
 use crate::tui::reading::{Latency, Reading};
 use crate::tui::theme::Role;
-
-const LABEL: usize = 10;
-
-/// A line: what it is about, and what there is to say.
-struct Fact {
-    label: &'static str,
-    text: String,
-    role: Role,
-}
 
 /// Draws the pane.
 pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
@@ -40,29 +31,11 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
         right: vec![Span::styled(format!(" {state} "), model.theme.style(nodes::role(&health)))],
     };
     let inner = frame_lines::draw(model, Some(Pane::Detail), titles, area, buffer);
-    let facts = facts(node, picture.now.elapsed);
-    let ellipsis = model.theme.glyphs().ellipsis;
-    let room = usize::from(inner.width).saturating_sub(LABEL + 1);
-    let hidden = facts.len().saturating_sub(usize::from(inner.height));
-    for (index, (fact, row)) in facts.iter().zip(inner.rows()).enumerate() {
-        let is_last = index + 1 == usize::from(inner.height);
-        let line = if hidden > 0 && is_last {
-            vec![Span::styled(
-                format!(" {} more lines: Tab here, then z", hidden + 1),
-                model.theme.style(Role::Dim),
-            )]
-        } else {
-            vec![
-                Span::styled(format!(" {}", text::left(fact.label, LABEL)), model.theme.style(Role::Dim)),
-                Span::styled(text::cut(&fact.text, room, ellipsis), model.theme.style(fact.role)),
-            ]
-        };
-        Line::from(line).render(row, buffer);
-    }
+    facts::draw(model, &facts_of(node, picture.now.elapsed), inner, buffer);
 }
 
 /// The most important ones first: a low pane shows only those.
-fn facts(node: &Node, now: Duration) -> Vec<Fact> {
+fn facts_of(node: &Node, now: Duration) -> Vec<Fact> {
     let mut facts = Vec::new();
     let mut fact = |label, role, text: String| facts.push(Fact { label, text, role });
     if let Some(failing) = &node.failing {
@@ -128,10 +101,10 @@ fn latency(latency: &Latency) -> (String, Role) {
     match latency {
         Latency::Quiet => ("nothing delivered in the last minute".to_owned(), Role::Text),
         Latency::Unreadable(why) => (format!("its histogram is not readable: {why}"), Role::Warning),
-        Latency::Known(histogram) => {
+        Latency::Known(_) | Latency::Kept(_) => {
             let ms = |quantile| latency.quantile(quantile).map_or_else(String::new, millis);
             let (p50, p99, max) = (ms(0.5), ms(0.99), ms(1.0));
-            let text = format!("p50 {p50}, p99 {p99}, max {max} ms of {} deliveries", count(histogram.len()));
+            let text = format!("p50 {p50}, p99 {p99}, max {max} ms of {} deliveries", count(latency.count()));
             (text, Role::Text)
         }
     }

@@ -6,60 +6,132 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget as _;
 
+use super::layout::Shape;
 use super::text;
-use crate::tui::keymap::BINDINGS;
-use crate::tui::model::Model;
+use crate::tui::keymap::{Action, BINDINGS};
+use crate::tui::message::Access;
+use crate::tui::model::{Model, Prompt, PromptKind, Source};
 use crate::tui::numbers;
 use crate::tui::picture::Totals;
+use crate::tui::screen::Screen;
 use crate::tui::theme::Role;
 
-/// Which cluster, and whether what is shown is the present.
-pub(super) fn title(model: &Model, area: Rect, buffer: &mut Buffer) {
+/// Which cluster, what may be done to it, and whether what is shown is the present.
+pub(super) fn title(model: &Model, shape: Shape, area: Rect, buffer: &mut Buffer) {
     let theme = model.theme;
     let mut right = vec![badge(model)];
     let clock = numbers::clock(model.picture().now.unix);
     right.push(Span::raw(if area.width >= 80 { format!("  {clock} UTC ") } else { format!(" {clock} ") }));
     let right = Line::from(right).right_aligned();
-    let room = usize::from(area.width).saturating_sub(right.width() + 1);
-    let mut left = vec![Span::styled(" sse-tui", theme.style(Role::Title))];
-    let nodes = &model.picture().nodes;
-    if let Some(first) = nodes.first() {
-        let others = if nodes.len() > 1 { format!(" +{}", nodes.len() - 1) } else { String::new() };
-        let target = format!("  {}{others}", first.url.short());
-        if text::width(" sse-tui") + text::width(&target) <= room {
-            left.push(Span::raw(target));
+    let mut room = usize::from(area.width).saturating_sub(right.width() + 1);
+    let mut left = Vec::new();
+    for (words, role) in title_parts(model, shape) {
+        let needed = text::width(&words);
+        if needed <= room {
+            room -= needed;
+            left.push(Span::styled(words, theme.style(role)));
         }
     }
     Line::from(left).render(area, buffer);
     right.render(area, buffer);
 }
 
+/// What stands on the left, each part where there is room.
+fn title_parts(model: &Model, shape: Shape) -> Vec<(String, Role)> {
+    let picture = model.picture();
+    let mut parts = vec![(" sse-tui".to_owned(), Role::Title)];
+    if shape == Shape::Single {
+        // Without a line of screens this is the only place that says which it is.
+        let screen = format!("  {} {}", model.screen.number(), model.screen.name());
+        parts.push((screen, Role::Key));
+        if !picture.alerts.is_empty() {
+            parts.push((format!("  ! {}", picture.alerts.len()), Role::Bad));
+        }
+    }
+    if let Some(first) = picture.nodes.first() {
+        let others =
+            if picture.nodes.len() > 1 { format!(" +{}", picture.nodes.len() - 1) } else { String::new() };
+        parts.push((format!("  {}{others}", first.url.short()), Role::Text));
+    }
+    let latest = picture.speaker().and_then(|node| node.latest.as_ref());
+    if let Some(log) = latest.map(|latest| &latest.reading.log) {
+        let (word, role) = if log.rtt.is_some() { ("ok", Role::Dim) } else { ("does not answer", Role::Bad) };
+        parts.push((format!("  {} {word}", log.broker), role));
+    }
+    parts.push(match &model.access {
+        Access::ReadOnly => ("  read-only".to_owned(), Role::Dim),
+        Access::Unknown => ("  token not checked yet".to_owned(), Role::Dim),
+        Access::Granted => ("  may act".to_owned(), Role::Good),
+        Access::Refused(status) => (format!("  read-only: token refused, {status}"), Role::Warning),
+    });
+    if let Some(run) = &model.run {
+        parts.push((format!("   bench {}", run.word()), run.role()));
+    }
+    parts
+}
+
 fn badge(model: &Model) -> Span<'static> {
-    if model.frozen.is_some() {
-        let since = model.now().elapsed.saturating_sub(model.paused_at);
-        Span::styled(format!(" PAUSED {} ", numbers::age(since)), model.theme.style(Role::Badge))
-    } else {
-        let every = humantime::format_duration(model.picture().interval);
-        Span::styled(format!("LIVE {every}"), model.theme.style(Role::Good))
+    let theme = model.theme;
+    if let Some(frozen) = &model.frozen {
+        let since = model.now().elapsed.saturating_sub(frozen.picture().now.elapsed);
+        let (left, right) = if theme.glyphs().ascii { ("<", ">") } else { ("←", "→") };
+        let words = format!(" PAUSED -{} {left}{right} ", numbers::age(since));
+        return Span::styled(words, theme.style(Role::Badge));
+    }
+    match model.source {
+        Source::Recording => Span::styled(" REPLAY ", theme.style(Role::Badge)),
+        Source::EndedRecording => Span::styled(" REPLAY ended ", theme.style(Role::Badge)),
+        Source::Nodes => {
+            let every = humantime::format_duration(model.picture().interval);
+            Span::styled(format!("LIVE {every}"), theme.style(Role::Good))
+        }
     }
 }
 
 /// The screens there are, and the log that the nodes follow.
 pub(super) fn tabs(model: &Model, area: Rect, buffer: &mut Buffer) {
     let theme = model.theme;
-    Line::from(Span::styled(" [Overview]", theme.style(Role::Title))).render(area, buffer);
+    let room = usize::from(area.width);
+    let names = |short: bool| {
+        let tab = |screen: Screen| {
+            let name = if short { screen.short_name() } else { screen.name() };
+            let alerts = model.picture().alerts.len();
+            let count =
+                if screen == Screen::Alerts && alerts > 0 { format!(" ({alerts})") } else { String::new() };
+            let words = format!("{} {name}{count}", screen.number());
+            let is_here = screen == model.screen;
+            let words = if is_here { format!("[{words}]") } else { format!(" {words} ") };
+            let role = match (is_here, screen) {
+                (true, _) => Role::Title,
+                (false, Screen::Alerts) if alerts > 0 => Role::Bad,
+                (false, _) => Role::Dim,
+            };
+            Span::styled(words, theme.style(role))
+        };
+        let mut spans = vec![Span::raw(if short { "" } else { " " })];
+        for screen in Screen::ALL {
+            spans.push(tab(screen));
+            if !short {
+                spans.push(Span::raw(" "));
+            }
+        }
+        Line::from(spans)
+    };
+    let long = names(false);
+    let line = if long.width() <= room { long } else { names(true) };
+    let used = line.width();
+    line.render(area, buffer);
     let log = log(model);
-    if text::width(&log) + 14 <= usize::from(area.width) {
+    if text::width(&log) + used < room {
         Line::styled(log, theme.style(Role::Dim)).right_aligned().render(area, buffer);
     }
 }
 
 fn log(model: &Model) -> String {
-    let picture = model.picture();
-    let latest = picture.nodes.iter().find_map(|node| node.figures(picture.now, picture.interval));
+    let latest = model.picture().speaker().and_then(|node| node.latest.as_ref());
     let Some(log) = latest.map(|latest| &latest.reading.log) else { return String::new() };
     let kept = numbers::count(log.length);
-    format!("log {}, epoch {}, {kept} events, {} ", log.broker, log.epoch, numbers::bytes(log.bytes))
+    format!("log {kept} events, {} ", numbers::bytes(log.bytes))
 }
 
 /// The cluster in one line.
@@ -105,7 +177,7 @@ fn parts(totals: &Totals) -> Vec<Part> {
         Part { role, ..plain(label, Some(numbers::count(count))) }
     };
     let per_second = |rate: Option<f64>| rate.map(|rate| format!("{}/s", numbers::rate(rate)));
-    let ms = |time: Option<std::time::Duration>| time.map(|time| format!("{}ms", numbers::millis(time)));
+    let ms = |time: Option<std::time::Duration>| time.map(numbers::short);
     let mut parts = vec![
         plain("conns", Some(numbers::count(totals.connections))),
         plain("out", per_second(totals.sent)),
@@ -116,6 +188,7 @@ fn parts(totals: &Totals) -> Vec<Part> {
         plain("in", per_second(totals.published)),
         plain("p50", ms(totals.p50)),
         plain("rtt", ms(totals.rtt_max)),
+        plain("log", ms(totals.log_rtt)),
     ];
     if totals.epochs.len() > 1 {
         // Nodes of one cluster share one log: this is the first thing to know.
@@ -125,12 +198,44 @@ fn parts(totals: &Totals) -> Vec<Part> {
     parts
 }
 
-/// Keys, as many as fit.
-pub(super) fn footer(model: &Model, area: Rect, buffer: &mut Buffer) {
+/// What was just done, or the worst of what is wrong.
+pub(super) fn flash(model: &Model, area: Rect, buffer: &mut Buffer) {
     let theme = model.theme;
+    let room = usize::from(area.width).saturating_sub(1);
+    let line = flash_line(model).or_else(|| {
+        let alert = model.picture().alerts.first()?;
+        Some((format!("! {}: {}", alert.subject, alert.text), Role::Bad))
+    });
+    if let Some((words, role)) = line {
+        let words = text::cut(&words, room, theme.glyphs().ellipsis);
+        Line::styled(format!(" {words}"), theme.style(role)).render(area, buffer);
+    }
+}
+
+fn flash_line(model: &Model) -> Option<(String, Role)> {
+    let flash = model.flash.as_ref()?;
+    Some((flash.text.clone(), if flash.is_good { Role::Good } else { Role::Warning }))
+}
+
+/// The line that is typed; without one the keys, as many as fit. Where nothing else has room for what was just done,
+/// it stands here for a moment.
+pub(super) fn footer(model: &Model, shape: Shape, area: Rect, buffer: &mut Buffer) {
+    let theme = model.theme;
+    if let Some(prompt) = &model.prompt {
+        return draw_prompt(model, prompt, area, buffer);
+    }
+    if shape == Shape::Single
+        && let Some((words, role)) = flash_line(model)
+    {
+        let words = text::cut(&words, usize::from(area.width).saturating_sub(1), theme.glyphs().ellipsis);
+        return Line::styled(format!(" {words}"), theme.style(role)).render(area, buffer);
+    }
     let mut room = usize::from(area.width).saturating_sub(1);
     let mut line = vec![Span::raw(" ")];
-    for binding in BINDINGS.iter().filter(|binding| !binding.hint.is_empty()) {
+    for binding in BINDINGS.iter().filter(|binding| binding.is_told_on(model.screen)) {
+        if is_act(binding.action) && model.access != Access::Granted {
+            continue;
+        }
         let key = binding.chords.first().map(|chord| chord.label(theme.glyphs().ascii)).unwrap_or_default();
         let needs = text::width(&key) + 1 + text::width(binding.hint) + 2;
         if needs > room + 2 {
@@ -141,4 +246,33 @@ pub(super) fn footer(model: &Model, area: Rect, buffer: &mut Buffer) {
         line.push(Span::styled(format!(" {}  ", binding.hint), theme.style(Role::Dim)));
     }
     Line::from(line).render(area, buffer);
+}
+
+fn is_act(action: Action) -> bool {
+    matches!(action, Action::Broadcast | Action::Message | Action::Drain | Action::Disconnect)
+}
+
+fn draw_prompt(model: &Model, prompt: &Prompt, area: Rect, buffer: &mut Buffer) {
+    let theme = model.theme;
+    let (mark, hint) = match prompt.kind {
+        PromptKind::FilterConnections => ("filter connections /", "text !not /regex/ state:slow lag>5"),
+        PromptKind::FilterEvents => ("filter events /", "text !not /regex/ type:MESSAGE size>1k"),
+        PromptKind::Topics => ("topics: ", "separated by blanks; none for only what is for everybody"),
+        PromptKind::Command => (":", "a screen, sort, filter, theme, node, drain, quit"),
+    };
+    let room = usize::from(area.width).saturating_sub(2);
+    // On a narrow screen the line that is typed is worth more than what it is about.
+    let mark = if text::width(mark) * 2 > room { &mark[mark.len() - 1..] } else { mark };
+    let (words, role) = match &prompt.problem {
+        Some(problem) => (format!("  ! {problem}"), Role::Bad),
+        None if prompt.editor.text().is_empty() => (format!("  {hint}"), Role::Dim),
+        None => (String::new(), Role::Dim),
+    };
+    let typed = text::width(prompt.editor.text()) + 1;
+    let cells = typed.max(room / 3).min(room.saturating_sub(text::width(mark)));
+    let mut spans = vec![Span::raw(" "), Span::styled(mark.to_owned(), theme.style(Role::Key))];
+    spans.extend(text::edited(&prompt.editor, cells, true, theme));
+    let left = room.saturating_sub(text::width(mark) + cells);
+    spans.push(Span::styled(text::cut(&words, left, theme.glyphs().ellipsis), theme.style(role)));
+    Line::from(spans).render(area, buffer);
 }

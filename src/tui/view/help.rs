@@ -41,7 +41,7 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
 }
 
 /// A rectangle of this size, or as much of it as fits, in the middle.
-fn centred(area: Rect, (width, height): (usize, usize)) -> Rect {
+pub(super) fn centred(area: Rect, (width, height): (usize, usize)) -> Rect {
     let cells = |wanted: usize, there: u16| u16::try_from(wanted).unwrap_or(u16::MAX).min(there);
     let (width, height) = (cells(width, area.width), cells(height, area.height));
     Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }

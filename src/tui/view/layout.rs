@@ -1,29 +1,34 @@
 //! What fits where: three shapes by the size of the terminal. The same functions tell `update` how many rows a pane
 //! shows, so that scrolling and drawing agree. Pure.
 
-use ratatui::layout::{Constraint, Layout, Rect, Size};
+use ratatui::layout::{Constraint, Layout, Position, Rect, Size};
 
 use crate::tui::model::{Model, Pane};
+use crate::tui::screen::Screen;
 
 /// Below this nothing but a sentence is shown.
 pub(crate) const SMALLEST: (u16, u16) = (40, 10);
 const COMPACT: (u16, u16) = (80, 24);
 const FULL: (u16, u16) = (110, 30);
 
-/// Rows of a table of nodes beside the nodes: two borders and the header.
-const NODES_FRAME: u16 = 3;
+/// Rows of a table beside its rows: two borders and the header.
+const TABLE_FRAME: u16 = 3;
 const BORDERS: u16 = 2;
 /// Sparklines instead of charts where the height is scarce.
 const SPARKLINES: u16 = 4;
 /// The help overlay's borders, and the distance to the edges of the screen.
 const HELP_FRAME: u16 = 4;
+/// What is shown in full of one connection or event.
+const IN_FULL: u16 = 12;
+/// Facts about the log, with borders.
+const LOG: u16 = 15;
 
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Nodes, charts, and detail beside changes.
+    /// Everything side by side.
     Full,
-    /// Nodes, sparklines, and one pane below.
+    /// A pane or two, one above the other.
     Compact,
     /// One pane.
     Single,
@@ -36,6 +41,7 @@ pub(crate) struct Areas {
     pub(crate) tabs: Option<Rect>,
     pub(crate) totals: Rect,
     pub(crate) panes: Vec<(Pane, Rect)>,
+    pub(crate) flash: Option<Rect>,
     pub(crate) footer: Rect,
 }
 
@@ -55,12 +61,13 @@ pub(crate) fn shape(area: Rect) -> Option<Shape> {
 
 /// Divides the screen.
 pub(crate) fn areas(shape: Shape, area: Rect, model: &Model) -> Areas {
-    let tabs_height = u16::from(shape != Shape::Single);
-    let [title, tabs, totals, body, footer] = Layout::vertical([
+    let if_room = u16::from(shape != Shape::Single);
+    let [title, tabs, totals, body, flash, footer] = Layout::vertical([
         Constraint::Length(1),
-        Constraint::Length(tabs_height),
+        Constraint::Length(if_room),
         Constraint::Length(1),
         Constraint::Fill(1),
+        Constraint::Length(if_room),
         Constraint::Length(1),
     ])
     .areas(area);
@@ -69,56 +76,119 @@ pub(crate) fn areas(shape: Shape, area: Rect, model: &Model) -> Areas {
     } else {
         panes(shape, body, model)
     };
-    Areas { title, tabs: (tabs_height > 0).then_some(tabs), totals, panes, footer }
+    let optional = |rect| (if_room > 0).then_some(rect);
+    Areas { title, tabs: optional(tabs), totals, panes, flash: optional(flash), footer }
 }
 
 fn panes(shape: Shape, body: Rect, model: &Model) -> Vec<(Pane, Rect)> {
-    let nodes =
-        u16::try_from(model.picture().nodes.len()).unwrap_or(u16::MAX).max(1).saturating_add(NODES_FRAME);
-    match shape {
-        Shape::Full => {
-            let nodes = nodes.min(12.max(body.height / 3));
-            let charts = (body.height.saturating_sub(nodes) / 2).clamp(8, 16);
-            let [nodes, charts, below] = Layout::vertical([
-                Constraint::Length(nodes),
-                Constraint::Length(charts),
-                Constraint::Fill(1),
-            ])
-            .areas(body);
-            let [detail, changes] =
-                Layout::horizontal([Constraint::Fill(11), Constraint::Fill(9)]).areas(below);
-            vec![
-                (Pane::Nodes, nodes),
-                (Pane::Charts, charts),
-                (Pane::Detail, detail),
-                (Pane::Changes, changes),
-            ]
+    match model.screen {
+        Screen::Overview => overview(shape, body, model),
+        Screen::Connections if model.is_open => below(body, Pane::Connections, Pane::Connection),
+        Screen::Connections => vec![(Pane::Connections, body)],
+        Screen::Events if model.is_open && shape == Shape::Full => {
+            let [events, payload] = beside(body, 11, 9);
+            vec![(Pane::Events, events), (Pane::Payload, payload)]
         }
-        Shape::Compact | Shape::Single => {
-            let nodes = nodes.min(body.height.saturating_sub(SPARKLINES) / 2);
-            let [nodes, charts, below] = Layout::vertical([
-                Constraint::Length(nodes),
-                Constraint::Length(SPARKLINES),
-                Constraint::Fill(1),
-            ])
-            .areas(body);
-            let lower = if model.focus == Pane::Changes { Pane::Changes } else { Pane::Detail };
-            vec![(Pane::Nodes, nodes), (Pane::Charts, charts), (lower, below)]
-        }
+        Screen::Events if model.is_open => below(body, Pane::Events, Pane::Payload),
+        Screen::Events => vec![(Pane::Events, body)],
+        Screen::Bench => vec![(Pane::Bench, body)],
+        Screen::Broker => broker(shape, body, model),
+        Screen::Alerts => alerts(shape, body, model),
     }
 }
 
+fn overview(shape: Shape, body: Rect, model: &Model) -> Vec<(Pane, Rect)> {
+    let nodes = lines(model.picture().nodes.len().max(1)).saturating_add(TABLE_FRAME);
+    let (left, right) =
+        if model.is_open { (Pane::Detail, Pane::Changes) } else { (Pane::Connections, Pane::Events) };
+    if shape == Shape::Full {
+        let nodes = nodes.min(12.max(body.height / 3));
+        let charts = (body.height.saturating_sub(nodes) / 2).clamp(8, 16);
+        let [nodes, charts, below] =
+            rows(body, [Constraint::Length(nodes), Constraint::Length(charts), Constraint::Fill(1)]);
+        let [left_area, right_area] = beside(below, 7, 5);
+        return vec![(Pane::Nodes, nodes), (Pane::Charts, charts), (left, left_area), (right, right_area)];
+    }
+    let nodes = nodes.min(body.height.saturating_sub(SPARKLINES) / 2);
+    let [nodes, charts, below] =
+        rows(body, [Constraint::Length(nodes), Constraint::Length(SPARKLINES), Constraint::Fill(1)]);
+    let lower = if model.focus == right { right } else { left };
+    vec![(Pane::Nodes, nodes), (Pane::Charts, charts), (lower, below)]
+}
+
+fn broker(shape: Shape, body: Rect, model: &Model) -> Vec<(Pane, Rect)> {
+    let nodes = lines(model.picture().nodes.len().max(1)).saturating_add(TABLE_FRAME);
+    if shape == Shape::Full {
+        let nodes = nodes.min(body.height / 2);
+        let [above, below] = rows(body, [Constraint::Fill(1), Constraint::Length(nodes)]);
+        let [log, charts] = beside(above, 1, 1);
+        return vec![(Pane::Log, log), (Pane::LogCharts, charts), (Pane::LogNodes, below)];
+    }
+    let nodes = nodes.min(body.height / 3);
+    let [log, charts, nodes] = rows(
+        body,
+        [
+            Constraint::Length(LOG.min(body.height.saturating_sub(nodes + 3))),
+            Constraint::Length(3),
+            Constraint::Fill(1),
+        ],
+    );
+    vec![(Pane::Log, log), (Pane::LogCharts, charts), (Pane::LogNodes, nodes)]
+}
+
+fn alerts(shape: Shape, body: Rect, model: &Model) -> Vec<(Pane, Rect)> {
+    // Beside each stands what it means, below it where that does not fit.
+    let each = if shape == Shape::Full { 1 } else { 2 };
+    let count = lines(model.picture().alerts.len().max(1)).saturating_mul(each);
+    let above = count.saturating_add(BORDERS).min(body.height / 2).max(4);
+    let [above, below] = rows(body, [Constraint::Length(above), Constraint::Fill(1)]);
+    if shape == Shape::Full {
+        let [left, right] = beside(below, 1, 1);
+        let [drops, slow] = rows(right, [Constraint::Fill(1), Constraint::Fill(1)]);
+        return vec![(Pane::Alerts, above), (Pane::Changes, left), (Pane::Drops, drops), (Pane::Slow, slow)];
+    }
+    let lower = if matches!(model.focus, Pane::Drops | Pane::Slow) { model.focus } else { Pane::Changes };
+    vec![(Pane::Alerts, above), (lower, below)]
+}
+
+fn rows<const N: usize>(area: Rect, constraints: [Constraint; N]) -> [Rect; N] {
+    Layout::vertical(constraints).areas(area)
+}
+
+fn beside(area: Rect, left: u16, right: u16) -> [Rect; 2] {
+    Layout::horizontal([Constraint::Fill(left), Constraint::Fill(right)]).areas(area)
+}
+
+/// A list, and below it one of its rows in full.
+fn below(area: Rect, list: Pane, full: Pane) -> Vec<(Pane, Rect)> {
+    let height = IN_FULL.min(area.height / 2);
+    let [above, below] = rows(area, [Constraint::Fill(1), Constraint::Length(height)]);
+    vec![(list, above), (full, below)]
+}
+
+fn lines(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
+}
+
+fn panes_of(model: &Model) -> Vec<(Pane, Rect)> {
+    let area = Rect::from((Position::ORIGIN, model.size));
+    shape(area).map_or_else(Vec::new, |shape| areas(shape, area, model).panes)
+}
+
 /// Rows that this pane shows of its list, as the model stands; 0 when it is not on the screen.
-pub(crate) fn rows(model: &Model, pane: Pane) -> usize {
-    let area = Rect::from((ratatui::layout::Position::ORIGIN, model.size));
-    let Some(shape) = shape(area) else { return 0 };
+pub(crate) fn rows_of(model: &Model, pane: Pane) -> usize {
     let frame = match pane {
-        Pane::Nodes => NODES_FRAME,
-        Pane::Charts | Pane::Detail | Pane::Changes => BORDERS,
+        Pane::Nodes | Pane::Connections | Pane::LogNodes | Pane::Slow => TABLE_FRAME,
+        _ => BORDERS,
     };
-    let areas = areas(shape, area, model);
-    let found = areas.panes.iter().find(|(other, _)| *other == pane);
+    let panes = panes_of(model);
+    let found = panes.iter().find(|(other, _)| *other == pane);
     found.map_or(0, |(_, area)| usize::from(area.height.saturating_sub(frame)))
+}
+
+/// The pane at a place of the screen.
+pub(crate) fn pane_at(model: &Model, position: Position) -> Option<Pane> {
+    panes_of(model).into_iter().find(|(_, area)| area.contains(position)).map(|(pane, _)| pane)
 }
 
 /// Lines that the help overlay shows on a terminal of this size.

@@ -1,15 +1,23 @@
 //! Drawing: from a model to a frame, without a clock and without changing anything. Read [`view`] first, then
 //! [`layout`], which decides what fits.
 
+mod alerts;
+mod bench;
+mod broker;
 mod changes;
 mod charts;
+mod connections;
 mod detail;
+mod dialog;
+mod events;
+mod facts;
 mod frame_lines;
 mod header;
 mod help;
 pub(crate) mod layout;
 mod nodes;
 mod plot;
+mod table;
 pub(crate) mod text;
 
 use ratatui::Frame;
@@ -29,7 +37,10 @@ pub(crate) fn view(model: &Model, frame: &mut Frame<'_>) {
     match layout::shape(area) {
         None => too_small(model, area, buffer),
         Some(shape) => {
-            overview(model, shape, area, buffer);
+            screen(model, shape, area, buffer);
+            if let Some(open) = &model.dialog {
+                dialog::draw(model, open, area, buffer);
+            }
             if model.is_help_open {
                 help::draw(model, area, buffer);
             }
@@ -40,9 +51,9 @@ pub(crate) fn view(model: &Model, frame: &mut Frame<'_>) {
     }
 }
 
-fn overview(model: &Model, shape: Shape, area: Rect, buffer: &mut Buffer) {
+fn screen(model: &Model, shape: Shape, area: Rect, buffer: &mut Buffer) {
     let areas = layout::areas(shape, area, model);
-    header::title(model, areas.title, buffer);
+    header::title(model, shape, areas.title, buffer);
     if let Some(tabs) = areas.tabs {
         header::tabs(model, tabs, buffer);
     }
@@ -51,11 +62,25 @@ fn overview(model: &Model, shape: Shape, area: Rect, buffer: &mut Buffer) {
         match pane {
             Pane::Nodes => nodes::draw(model, area, buffer),
             Pane::Charts => charts::draw(model, area, buffer),
+            Pane::Connections => connections::draw(model, area, buffer),
+            Pane::Connection => connections::draw_one(model, area, buffer),
+            Pane::Slow => connections::draw_slow(model, area, buffer),
+            Pane::Events => events::draw(model, area, buffer),
+            Pane::Payload => events::draw_one(model, area, buffer),
             Pane::Detail => detail::draw(model, area, buffer),
             Pane::Changes => changes::draw(model, area, buffer),
+            Pane::Bench => bench::draw(model, area, buffer),
+            Pane::Log => broker::draw(model, area, buffer),
+            Pane::LogCharts => charts::draw_log(model, area, buffer),
+            Pane::LogNodes => broker::draw_nodes(model, area, buffer),
+            Pane::Alerts => alerts::draw(model, area, buffer),
+            Pane::Drops => alerts::draw_drops(model, area, buffer),
         }
     }
-    header::footer(model, areas.footer, buffer);
+    if let Some(area) = areas.flash {
+        header::flash(model, area, buffer);
+    }
+    header::footer(model, shape, areas.footer, buffer);
 }
 
 fn too_small(model: &Model, area: Rect, buffer: &mut Buffer) {

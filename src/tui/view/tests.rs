@@ -12,12 +12,18 @@ use ratatui::style::{Color, Modifier};
 
 use super::view;
 use crate::protocol::NodeId;
-use crate::tui::fixture::{self, answered, at, console, failed, mixed, reading};
+use crate::tui::act::Acted;
+use crate::tui::fixture::{
+    self, answered, arrival, at, console, failed, fill, keys, mixed, page, reading, run,
+};
 use crate::tui::keymap::BINDINGS;
-use crate::tui::message::Message;
+use crate::tui::listing::Listed;
+use crate::tui::message::{Access, Effect, Message};
 use crate::tui::model::Model;
 use crate::tui::plain::Plain;
 use crate::tui::reading::{Latency, Peer, Serving, Trouble};
+use crate::tui::run::{Run, RunNews};
+use crate::tui::tail::{Batch, Link};
 use crate::tui::theme::{Theme, ThemeName};
 use crate::tui::update::update;
 
@@ -34,10 +40,8 @@ fn resized(mut model: Model, (width, height): (u16, u16)) -> Model {
     model
 }
 
-fn press(model: &mut Model, keys: &str) {
-    for key in keys.chars() {
-        update(model, Message::Key(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE)));
-    }
+fn press(model: &mut Model, typed: &str) {
+    keys(model, typed);
 }
 
 fn text(buffer: &Buffer) -> String {
@@ -62,6 +66,98 @@ fn connecting() {
 #[test]
 fn nodes_in_mixed_states() {
     check("mixed", &mixed());
+}
+
+#[test]
+fn screens() {
+    for (name, typed) in [
+        ("connections", "2"),
+        ("connections_open", "2jj⏎"),
+        ("events", "3"),
+        ("events_open", "3jj⏎"),
+        ("bench_none", "4"),
+        ("broker", "5"),
+        ("alerts", "6"),
+        ("overview_open", "j⏎"),
+    ] {
+        let mut model = mixed();
+        press(&mut model, typed);
+        fill(&mut model);
+        check(name, &model);
+    }
+}
+
+#[test]
+fn a_bench_run() {
+    let mut model = mixed();
+    model.run = Some(run());
+    press(&mut model, "4");
+    check("bench", &model);
+    let end = serde_json::json!({
+        "kind": "end", "verdict": "FAIL", "exit_code": 102,
+        "summary": {
+            "failed": ["events_lost: count==0"], "events_expected": 420_000, "events_ok": 419_998, "events_lost": 2,
+        },
+    });
+    let end = RunNews::Line(Box::new(serde_json::from_value(end).unwrap()));
+    update(&mut model, Message::Run(end));
+    check("bench_over", &model);
+    model.run = Some(Run::new("runs/next"));
+    let waits = RunNews::Trouble(Plain::new("waiting for runs/next/live.jsonl: No such file or directory"));
+    update(&mut model, Message::Run(waits));
+    check("bench_waits", &model);
+}
+
+#[test]
+fn dialogs() {
+    for (name, typed) in
+        [("broadcast", "b⇥⇥⇥{\"at\":14}"), ("message", "2m"), ("drain", "d⇥⇥⇥⇥node"), ("disconnect", "2x")]
+    {
+        let mut model = mixed();
+        model.access = Access::Granted;
+        press(&mut model, typed);
+        check(&format!("dialog_{name}"), &model);
+    }
+}
+
+#[test]
+fn lines_that_are_typed() {
+    for (name, typed) in [("filter", "2/state:slow lag"), ("filter_wrong", "2/lag>x⏎"), ("command", ":dr")]
+    {
+        let mut model = mixed();
+        press(&mut model, typed);
+        check(&format!("typed_{name}"), &model);
+    }
+}
+
+#[test]
+fn what_was_done_is_told_for_a_moment() {
+    let mut model = mixed();
+    let acted = Acted { what: "drain node-2".to_owned(), outcome: Ok(Plain::new("accepted")) };
+    update(&mut model, Message::Acted(Box::new(acted)));
+    let shown = |model: &Model| text(drawn(model, (80, 24)).backend().buffer());
+    let model_80 = resized(model.clone(), (80, 24));
+    assert!(shown(&model_80).contains("drain node-2: accepted"), "{}", shown(&model_80));
+    update(&mut model, Message::Tick(at(97.0)));
+    assert!(!shown(&resized(model, (80, 24))).contains("drain node-2: accepted"));
+}
+
+#[test]
+fn looking_back() {
+    let mut model = mixed();
+    press(&mut model, " ");
+    press(&mut model, &"←".repeat(65));
+    check("back", &model);
+}
+
+#[test]
+fn ten_thousand_connections_build_no_more_rows_than_there_are_on_the_screen() {
+    let mut model = mixed();
+    press(&mut model, "2G");
+    assert_eq!(model.listing.page.as_ref().map(|page| page.rows.len() <= 200), Some(true));
+    fill(&mut model);
+    let shown = text(drawn(&model, (120, 40)).backend().buffer());
+    assert!(shown.contains("31,204/31,204") && shown.contains("c-31203"), "{shown}");
 }
 
 #[test]
@@ -103,6 +199,7 @@ fn all_nodes_down_from_the_start() {
 fn zoomed_panes() {
     for (name, tabs) in [("charts", 1), ("detail", 2), ("changes", 3)] {
         let mut model = mixed();
+        press(&mut model, "⏎");
         for _ in 0..tabs {
             update(&mut model, Message::Key(KeyEvent::new(KeyCode::Tab, KeyModifiers::NONE)));
         }
@@ -187,6 +284,14 @@ fn texts_of_a_node_do_nothing_to_the_terminal() {
     evil.roster = Err(Trouble::BadJson(text_of));
     update(&mut model, answered(1, 1.0, evil));
     update(&mut model, Message::Tick(at(1.1)));
+    let event = crate::tui::tail::Arrival {
+        payload: Plain::new("\x1b]0;x\x07\u{202e}"),
+        lines: vec![Plain::new("\x1b[2J")],
+        ..arrival(1.0, "e\x1b")
+    };
+    let batch = Batch { at: at(1.0), link: Link::Open, events: vec![event], left_out: 0, per_second: 1.0 };
+    update(&mut model, Message::Streamed(Box::new(batch)));
+    press(&mut model, "3⏎");
     for size in SIZES {
         let shown = text(drawn(&resized(model.clone(), size), size).backend().buffer());
         let harmful = |c: char| {
@@ -195,7 +300,10 @@ fn texts_of_a_node_do_nothing_to_the_terminal() {
         assert!(!shown.contains(harmful), "{shown:?}");
     }
     let shown = text(drawn(&model, (120, 40)).backend().buffer());
-    assert!(shown.contains("node\\u{202e}1") && shown.contains("\\u{1b}]0;owned"), "{shown}");
+    assert!(shown.contains("\\u{1b}]0;x\\u{7}") && shown.contains("\\u{1b}[2J"), "{shown}");
+    press(&mut model, "1");
+    let shown = text(drawn(&model, (120, 40)).backend().buffer());
+    assert!(shown.contains("node\\u{202e}1") && shown.contains("\\u{1b}]0"), "{shown}");
 }
 
 #[test]
@@ -238,6 +346,11 @@ enum Happening {
     Tick,
     Answer(u16, Figures),
     Refusal(u16),
+    /// So many rows of a list of so many, at this place.
+    List(usize, usize, u64),
+    Events(u8, String),
+    Second(u64, f64, String),
+    Access(bool),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -265,11 +378,45 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => Just(Happening::Tick),
         4 => (1..5_u16, figures).prop_map(|(number, figures)| Happening::Answer(number, figures)),
         1 => (1..5_u16).prop_map(Happening::Refusal),
+        2 => (0..300_usize, 0..100_usize, edge()).prop_map(|(from, count, of)| Happening::List(from, count, of)),
+        2 => (0..30_u8, "(?s).{0,8}").prop_map(|(count, text)| Happening::Events(count, text)),
+        1 => (edge(), any::<f64>(), "(?s).{0,8}").prop_map(|(ms, rate, text)| Happening::Second(ms, rate, text)),
+        1 => any::<bool>().prop_map(Happening::Access),
     ]
 }
 
-fn message(happening: Happening, seconds: f64) -> Message {
+fn message(happening: Happening, seconds: f64, model: &Model) -> Message {
     match happening {
+        Happening::List(from, count, of) => {
+            let query = model.listing.query(fixture::url(1), 20);
+            let mut page = page(from..from + count, of);
+            page.offset = from;
+            Message::Listed(Box::new(Listed {
+                query,
+                at: at(seconds),
+                outcome: Ok(std::sync::Arc::new(page)),
+            }))
+        }
+        Happening::Events(count, text) => {
+            let events = (0..count).map(|_| arrival(seconds, &text)).collect();
+            let link = Link::Waiting(Plain::new(&text));
+            let batch = Batch { at: at(seconds), link, events, left_out: u64::from(count), per_second: 1.0 };
+            Message::Streamed(Box::new(batch))
+        }
+        Happening::Second(ms, rate, text) => {
+            let fault = serde_json::json!({ "name": text, "planned_ms": ms, "planned_heal_ms": 0 });
+            let line = if ms % 2 == 0 {
+                serde_json::json!({ "kind": "begin", "scenario": text, "duration_ms": ms / 2, "faults": [fault] })
+            } else {
+                let rate = if rate.is_finite() { rate } else { 0.0 };
+                serde_json::json!({ "kind": "second", "elapsed_ms": ms, "phase": text, "delivered_per_s": rate,
+                    "p99_ms": rate, "faults": [text] })
+            };
+            Message::Run(RunNews::Line(Box::new(serde_json::from_value(line).unwrap())))
+        }
+        Happening::Access(granted) => {
+            Message::Checked(if granted { Access::Granted } else { Access::Refused(403) })
+        }
         Happening::Key(key) => Message::Key(key),
         Happening::Size(width, height) => Message::Resized(Size { width, height }),
         Happening::Tick => Message::Tick(at(seconds)),
@@ -306,7 +453,16 @@ proptest! {
         let mut seconds = 1.0_f64;
         for (happening, passed) in happenings {
             seconds = (seconds + passed).max(0.0);
-            update(&mut model, message(happening, seconds));
+            let was_open = model.dialog.clone();
+            let message = message(happening, seconds, &model);
+            let effects = update(&mut model, message);
+            // Nothing is ever done that no open dialog was about, and by nobody who may not.
+            for effect in effects {
+                if let Effect::Act(act) = effect {
+                    prop_assert_eq!(was_open.as_ref().and_then(|dialog| dialog.act().ok()), Some(act));
+                }
+            }
+            prop_assert!(model.panes().contains(&model.focus));
             let here = (model.size.width.max(1), model.size.height.max(1));
             let shown = text(drawn(&model, here).backend().buffer());
             prop_assert!(!shown.contains(|c: char| c != '\n' && c.is_control()));

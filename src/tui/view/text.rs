@@ -2,6 +2,9 @@
 
 use ratatui::text::Span;
 
+use crate::tui::editor::Editor;
+use crate::tui::theme::{Role, Theme};
+
 /// Cells that a text takes.
 pub(crate) fn width(text: &str) -> usize {
     Span::raw(text).width()
@@ -49,6 +52,28 @@ pub(super) fn wrapped(text: &str, cells: usize) -> Vec<String> {
         }
     }
     lines.into_iter().flat_map(|line| broken(&line, cells)).collect()
+}
+
+/// A line that is typed, in exactly `cells` cells, the part around its cursor; the cursor is a reversed cell.
+pub(super) fn edited(editor: &Editor, cells: usize, has_cursor: bool, theme: Theme) -> Vec<Span<'static>> {
+    let chars: Vec<char> = editor.text().chars().collect();
+    let mut first = 0;
+    let width_of = |from: usize| width(&chars[from..editor.cursor()].iter().collect::<String>());
+    while first < editor.cursor() && width_of(first) + 1 > cells {
+        first += 1;
+    }
+    let before: String = chars[first..editor.cursor()].iter().collect();
+    let under = chars.get(editor.cursor()).map_or_else(|| " ".to_owned(), char::to_string);
+    let after: String = chars.iter().skip(editor.cursor() + 1).collect();
+    let room = cells.saturating_sub(width(&before) + width(&under));
+    let after = left(&cut(&after, room, theme.glyphs().ellipsis), room);
+    let style = theme.style(if has_cursor { Role::Selected } else { Role::Text });
+    vec![Span::raw(before), Span::styled(under, style), Span::raw(after)]
+}
+
+/// The line in pieces of at most `cells` cells, with every blank of it.
+pub(super) fn wrapped_exactly(line: &str, cells: usize) -> Vec<String> {
+    broken(line, cells)
 }
 
 fn broken(line: &str, cells: usize) -> Vec<String> {

@@ -1,0 +1,119 @@
+//! One task that asks for the part of the list of connections that is on the screen: at once when another part is
+//! wanted, and once an interval while it stays. Read [`Lister::follow`] first.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc::Sender;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::fetch::Fetcher;
+use super::listing::{ListQuery, Listed};
+use super::message::Message;
+use super::poller::Clock;
+
+/// A list may keep the nodes busy for one part in so many of their time: one of a hundred thousand streams is asked for
+/// less often than one of ten.
+const SHARE: u32 = 5;
+
+/// What the task needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Lister {
+    pub(crate) fetcher: Fetcher,
+    pub(crate) clock: Clock,
+    pub(crate) interval: Duration,
+    pub(crate) messages: Sender<Message>,
+}
+
+impl Lister {
+    /// Asks for what is wanted until the token ends it.
+    pub(crate) async fn follow(
+        self,
+        mut wanted: watch::Receiver<Option<ListQuery>>,
+        token: CancellationToken,
+    ) {
+        // Cutting a question short loses nothing: it changes nothing on the node.
+        tokio::select! {
+            () = token.cancelled() => {}
+            () = self.ask_forever(&mut wanted) => {}
+        }
+    }
+
+    async fn ask_forever(&self, wanted: &mut watch::Receiver<Option<ListQuery>>) {
+        loop {
+            let query = wanted.borrow_and_update().clone();
+            let round = async {
+                if let Some(query) = query {
+                    let began = Instant::now();
+                    self.ask(query).await;
+                    tokio::time::sleep(self.interval.max(began.elapsed() * SHARE)).await;
+                } else {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                changed = wanted.changed() => if changed.is_err() { return },
+                () = round => {}
+            }
+        }
+    }
+
+    async fn ask(&self, query: ListQuery) {
+        let outcome = self.fetcher.list(&query).await;
+        let listed = Listed { query, at: self.clock.now(), outcome };
+        // Nobody listens any more: the console ends.
+        let _ended = self.messages.send(Message::Listed(Box::new(listed))).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Tasks;
+    use crate::tui::fixture::Server;
+    use crate::tui::listing::{Listing, Refusal};
+    use crate::tui::reading::Trouble;
+    use tokio::sync::mpsc;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn another_part_is_asked_for_at_once() {
+        let server = Server::listing(300).await;
+        let (messages, mut received) = mpsc::channel(8);
+        let fetcher = Fetcher::new(Duration::from_secs(5), None).unwrap();
+        let lister = Lister { fetcher, clock: Clock::start(), interval: LIMIT * 10, messages };
+        let tasks = Tasks::new();
+        let mut listing = Listing::default();
+        let (want, wanted) = watch::channel(Some(listing.query(server.url.clone(), 20)));
+        tasks.spawn("lister", lister.follow(wanted, tasks.token().clone()));
+        let mut offsets = Vec::new();
+        for first in [0, 200] {
+            let Some(Message::Listed(listed)) = tokio::time::timeout(LIMIT, received.recv()).await.unwrap()
+            else {
+                panic!("something else came");
+            };
+            let page = listed.outcome.unwrap();
+            assert_eq!((page.matched, page.rows.len()), (300, 100));
+            offsets.push(page.offset);
+            listing.first = first + 200;
+            want.send_replace(Some(listing.query(server.url.clone(), 20)));
+        }
+        assert_eq!(offsets, [0, 200]);
+        let Some(Message::Listed(listed)) = tokio::time::timeout(LIMIT, received.recv()).await.unwrap()
+        else {
+            panic!("something else came");
+        };
+        assert_eq!(listed.outcome.unwrap().rows.len(), 0, "beyond the end");
+        server.stop().await;
+        want.send_replace(Some(listing.query("http://127.0.0.1:1".parse().unwrap(), 20)));
+        let Some(Message::Listed(listed)) = tokio::time::timeout(LIMIT, received.recv()).await.unwrap()
+        else {
+            panic!("something else came");
+        };
+        assert!(matches!(listed.outcome, Err(Refusal::Trouble(Trouble::Refused))));
+        tasks.token().cancel();
+        tasks.join(LIMIT).await.unwrap();
+    }
+}
