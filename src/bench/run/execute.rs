@@ -31,7 +31,7 @@ use crate::bench::report::{ProcessReport, Report, text};
 use crate::bench::scenario::{Origin, Quiesce, Scenario};
 use crate::bench::site::Site;
 use crate::bench::stopwatch::RunClock;
-use crate::bench::swarm::{self, Ground, Orders, Swarm};
+use crate::bench::swarm::{self, Ground, Orders, Swarm, Ways};
 use crate::bench::verdict::{Exit, Trouble};
 use crate::client::HttpOptions;
 use crate::protocol::Address;
@@ -159,7 +159,7 @@ struct Load {
 impl Scene {
     async fn set(plan: Arc<Plan>, options: &RunOptions, follower: Follower) -> Result<Self, RunError> {
         // Streams get a client without a pool: in one with a pool a stream could be handed a publisher's connection.
-        let for_streams = HttpOptions::default().build().map_err(RunError::Http)?;
+        let for_streams = Ways::new(&plan, &HttpOptions::default()).map_err(RunError::Http)?;
         let for_publishing = HttpOptions { idle_connections: PUBLISH_CONNECTIONS, ..HttpOptions::default() };
         let for_publishing = for_publishing.build().map_err(RunError::Http)?;
         // Boxed, as what starts processes is large.
@@ -167,7 +167,7 @@ impl Scene {
         let members = site.members().to_vec();
         let balancer = match site.gateway() {
             Some(gateway) => Balancer::through(gateway.base().to_owned(), members.len()),
-            None => Balancer::new(plan.lb.policy, members.iter().map(|member| member.base.clone())),
+            None => Balancer::of(plan.lb, members.iter().map(|member| member.base.clone())),
         };
         // Those that only a fault starts are not in the cluster yet.
         let numbers = plan.cluster.nodes()..members.len();

@@ -34,6 +34,10 @@ pub(super) const QOS: RangeInclusive<u32> = 0..=1;
 pub(super) const KEPT: RangeInclusive<u32> = 0..=1_000_000;
 /// Bytes a second of a client that reads slowly.
 pub(super) const READ_SPEED: RangeInclusive<u32> = 1..=1_000_000_000;
+/// What a socket may be asked to keep; the kernel doubles it, and has a least of its own.
+pub(super) const RECEIVE_BUFFER: RangeInclusive<u32> = 1_024..=16_777_216;
+/// Mean length of a session: a connect and its answer take some milliseconds.
+pub(super) const SESSION: RangeInclusive<Duration> = Duration::from_millis(100)..=LONGEST;
 /// Numbers of groups, publishers and faults are 16 bits wide.
 pub(super) const ENTRIES_MAX: usize = 10_000;
 
