@@ -3,6 +3,7 @@
 //! Shared by all clients; every field is an atomic, so nobody waits for anybody.
 //! A node that did not answer is passed over for a while and then tried again: nobody else need say that it is back.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use rand::{Rng, RngExt as _};
 
 use super::plan::NodeIndex;
-use super::scenario::LbPolicy;
+use super::scenario::{Lb, LbPolicy, OnDown};
 use super::stopwatch::monotonic_nanos;
 
 /// For so long a node is passed over that did not answer.
@@ -20,6 +21,17 @@ const DOWN_FOR: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Balancer(Arc<Shared>);
 
+/// Who connects, as far as a policy may want to know.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller<'a> {
+    /// The address that it comes from, where that is its own.
+    pub source: Option<Ipv4Addr>,
+    /// Its user, else its client id.
+    pub key: &'a str,
+    /// Where it was sent the last time.
+    pub sent_to: Option<Door>,
+}
+
 /// Where a connection goes: a node, or the balancer in front of all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Door(u16);
@@ -27,6 +39,7 @@ pub struct Door(u16);
 #[derive(Debug)]
 struct Shared {
     policy: LbPolicy,
+    on_down: OnDown,
     doors: Box<[Entrance]>,
     /// Whether each door leads to a node of its own. Else the balancer behind the only one decides.
     is_direct: bool,
@@ -58,19 +71,33 @@ impl Balancer {
     pub fn new(policy: LbPolicy, bases: impl IntoIterator<Item = String>) -> Self {
         let doors: Box<[Entrance]> = bases.into_iter().map(Entrance::new).collect();
         let nodes = doors.len();
-        Self::over(policy, doors, true, nodes)
+        Self::over(policy, OnDown::Reroute, doors, true, nodes)
+    }
+
+    /// The same as a scenario has it.
+    #[must_use]
+    pub fn of(lb: Lb, bases: impl IntoIterator<Item = String>) -> Self {
+        let doors: Box<[Entrance]> = bases.into_iter().map(Entrance::new).collect();
+        let nodes = doors.len();
+        Self::over(lb.policy, lb.on_down, doors, true, nodes)
     }
 
     /// Through a real balancer, which has so many nodes behind it.
     #[must_use]
     pub fn through(base: String, nodes: usize) -> Self {
-        Self::over(LbPolicy::RoundRobin, [Entrance::new(base)].into(), false, nodes)
+        Self::over(LbPolicy::RoundRobin, OnDown::Reroute, [Entrance::new(base)].into(), false, nodes)
     }
 
-    fn over(policy: LbPolicy, doors: Box<[Entrance]>, is_direct: bool, nodes: usize) -> Self {
+    fn over(
+        policy: LbPolicy,
+        on_down: OnDown,
+        doors: Box<[Entrance]>,
+        is_direct: bool,
+        nodes: usize,
+    ) -> Self {
         assert!(!doors.is_empty(), "a cluster has a node: the scenario is checked");
         let open = (0..nodes).map(|_| AtomicU32::new(0)).collect();
-        Self(Arc::new(Shared { policy, doors, is_direct, open, next: AtomicUsize::new(0) }))
+        Self(Arc::new(Shared { policy, on_down, doors, is_direct, open, next: AtomicUsize::new(0) }))
     }
 
     /// A door for the next connection or publish. Those that are down are passed over, unless all are.
@@ -80,13 +107,28 @@ impl Balancer {
 
     /// The same among some nodes only; among all where none is named, or where a real balancer decides.
     pub fn choose_among(&self, nodes: &[NodeIndex], rng: &mut impl Rng) -> Door {
+        self.choose_by(None, nodes, rng)
+    }
+
+    /// The same for somebody whom the policy may know.
+    pub fn choose_for(&self, caller: &Caller<'_>, nodes: &[NodeIndex], rng: &mut impl Rng) -> Door {
+        self.choose_by(Some(caller), nodes, rng)
+    }
+
+    fn choose_by(&self, caller: Option<&Caller<'_>>, nodes: &[NodeIndex], rng: &mut impl Rng) -> Door {
         if self.0.doors.len() == 1 {
             return Door(0);
         }
-        self.choose_at(monotonic_nanos(), nodes, rng)
+        self.choose_at(monotonic_nanos(), caller, nodes, rng)
     }
 
-    fn choose_at(&self, now: u64, among: &[NodeIndex], rng: &mut impl Rng) -> Door {
+    fn choose_at(
+        &self,
+        now: u64,
+        caller: Option<&Caller<'_>>,
+        among: &[NodeIndex],
+        rng: &mut impl Rng,
+    ) -> Door {
         let doors = &self.0.doors;
         let is_wanted = |index: usize| {
             let is_named = among.is_empty() || among.iter().any(|node| usize::from(node.0) == index);
@@ -94,20 +136,30 @@ impl Balancer {
         };
         let is_up = |index: usize| doors[index].down_until.load(Ordering::Relaxed) <= now;
         let count = doors.len();
-        let all_down = !(0..count).any(|index| is_wanted(index) && is_up(index));
+        let refuses = self.0.on_down == OnDown::Refuse;
+        let all_down = refuses || !(0..count).any(|index| is_wanted(index) && is_up(index));
         let usable = |index: &usize| is_wanted(*index) && (all_down || is_up(*index));
-        let chosen = match self.0.policy {
-            LbPolicy::RoundRobin => {
-                (0..count).map(|_| self.0.next.fetch_add(1, Ordering::Relaxed) % count).find(usable)
-            }
-            LbPolicy::LeastConn => (0..count)
+        let in_turn = || (0..count).map(|_| self.0.next.fetch_add(1, Ordering::Relaxed) % count).find(usable);
+        // Of all that may be chosen, the one that a name weighs highest: few names move when one goes or comes.
+        let by_hash = |name: u64| (0..count).filter(usable).max_by_key(|index| mixed(name, *index));
+        let chosen = match (self.0.policy, caller) {
+            (LbPolicy::RoundRobin, _) => in_turn(),
+            (LbPolicy::LeastConn, _) => (0..count)
                 .filter(usable)
                 .min_by_key(|index| self.0.open.get(*index).map(|open| open.load(Ordering::Relaxed))),
-            // The others are a real balancer's: then there is one door.
-            LbPolicy::Random | LbPolicy::IpHash | LbPolicy::Cookie | LbPolicy::ConsistentHash => {
+            (LbPolicy::Random, _) => {
                 let up = (0..count).filter(usable).count();
                 (0..count).filter(usable).nth(rng.random_range(0..up.max(1)))
             }
+            (LbPolicy::IpHash, Some(caller)) => {
+                by_hash(u64::from(caller.source.unwrap_or(Ipv4Addr::LOCALHOST).to_bits()))
+            }
+            (LbPolicy::ConsistentHash, Some(caller)) => by_hash(hash(caller.key)),
+            (LbPolicy::Cookie, Some(caller)) => {
+                caller.sent_to.map(|door| usize::from(door.0)).filter(usable).or_else(in_turn)
+            }
+            // What comes from nobody, a publish, is spread.
+            (LbPolicy::IpHash | LbPolicy::ConsistentHash | LbPolicy::Cookie, None) => in_turn(),
         };
         // One may change between the look and the choice: then the first that is wanted is as good as any.
         let chosen = chosen.or_else(|| (0..count).find(|index| is_wanted(*index))).unwrap_or(0);
@@ -174,6 +226,21 @@ impl Balancer {
     }
 }
 
+/// FNV-1a.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// What a name weighs at a door: the finalizer of SplitMix64 over both.
+fn mixed(name: u64, door: usize) -> u64 {
+    let mixed = name ^ (door as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
 impl Entrance {
     fn new(base: String) -> Self {
         Self { base: base.into(), is_enlisted: AtomicBool::new(true), down_until: AtomicU64::new(0) }
@@ -217,7 +284,7 @@ mod tests {
         balancer.mark_node(NodeIndex(1), false);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let later = monotonic_nanos() + 2_000_000_000;
-        let chosen: Vec<u16> = (0..3).map(|_| balancer.choose_at(later, &[], &mut rng).0).collect();
+        let chosen: Vec<u16> = (0..3).map(|_| balancer.choose_at(later, None, &[], &mut rng).0).collect();
         assert_eq!(chosen, [0, 1, 2]);
     }
 
@@ -281,6 +348,60 @@ mod tests {
         assert!(balancer.seat(NodeIndex(2)).is_none(), "a node that nobody knows is not counted");
         drop(seated);
         assert_eq!(balancer.open(), [0, 0]);
+    }
+
+    fn homes(balancer: &Balancer, callers: &[Caller<'_>]) -> Vec<u16> {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        callers.iter().map(|caller| balancer.choose_for(caller, &[], &mut rng).0).collect()
+    }
+
+    /// Who is at home where, and that only those move whose home is down.
+    #[track_caller]
+    fn check_homes(policy: LbPolicy, callers: &[Caller<'_>]) {
+        let balancer = balancer(policy);
+        let before = homes(&balancer, callers);
+        assert_eq!(before, homes(&balancer, callers), "{policy:?}");
+        assert!((0..3).all(|node| before.contains(&node)), "{policy:?} {before:?}");
+        balancer.mark_node(NodeIndex(1), false);
+        let after = homes(&balancer, callers);
+        assert!(!after.contains(&1), "{policy:?} {after:?}");
+        let stayed = before.iter().zip(&after).filter(|(before, _)| **before != 1);
+        assert!(stayed.clone().all(|(before, after)| before == after), "{policy:?} {before:?} {after:?}");
+        balancer.mark_node(NodeIndex(1), true);
+        assert_eq!(homes(&balancer, callers), before, "{policy:?}");
+    }
+
+    #[test]
+    fn who_has_a_home_comes_back_to_it() {
+        let nobody = Caller { source: None, key: "", sent_to: None };
+        let names: Vec<String> = (0..40).map(|i| format!("u{i}")).collect();
+        let by_name: Vec<_> = names.iter().map(|key| Caller { key, ..nobody }).collect();
+        check_homes(LbPolicy::ConsistentHash, &by_name);
+        let from = |i| Caller { source: Some(Ipv4Addr::new(127, 0, 0, i)), ..nobody };
+        check_homes(LbPolicy::IpHash, &(2..40).map(from).collect::<Vec<_>>());
+        let kept = |i: u16| Caller { sent_to: Some(Door(i % 3)), ..nobody };
+        check_homes(LbPolicy::Cookie, &(0..9).map(kept).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn without_a_cookie_and_for_publishes_nodes_take_turns() {
+        for policy in [LbPolicy::Cookie, LbPolicy::IpHash, LbPolicy::ConsistentHash] {
+            assert_eq!(choices(&balancer(policy), 4), [0, 1, 2, 0], "{policy:?}");
+        }
+        let new = Caller { source: None, key: "u", sent_to: None };
+        assert_eq!(homes(&balancer(LbPolicy::Cookie), &[new; 3]), [0, 1, 2]);
+    }
+
+    #[test]
+    fn who_is_refused_is_not_sent_elsewhere() {
+        let lb = Lb { policy: LbPolicy::ConsistentHash, on_down: OnDown::Refuse, ..Lb::default() };
+        let balancer = Balancer::of(lb, (1..=3).map(|n| format!("http://n{n}")));
+        let caller = [Caller { source: None, key: "u7", sent_to: None }];
+        let home = homes(&balancer, &caller);
+        balancer.mark_node(NodeIndex(home[0]), false);
+        assert_eq!(homes(&balancer, &caller), home);
+        balancer.dismiss(&[NodeIndex(home[0])]);
+        assert_ne!(homes(&balancer, &caller), home, "it has left the cluster");
     }
 
     #[test]

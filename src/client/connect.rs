@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue,
-    RETRY_AFTER,
+    RETRY_AFTER, SET_COOKIE,
 };
 use reqwest::{StatusCode, Url};
 
@@ -51,6 +51,9 @@ impl Request {
     }
 }
 
+/// What the transport says of a failure.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why a connection did not become a stream.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -69,7 +72,7 @@ pub enum ConnectError {
         url: Url,
         /// The cause.
         #[source]
-        source: reqwest::Error,
+        source: Cause,
     },
     /// The connection broke before there was a response, or redirects led nowhere.
     #[error("waiting for the response of the stream {url}")]
@@ -78,7 +81,7 @@ pub enum ConnectError {
         url: Url,
         /// The cause.
         #[source]
-        source: reqwest::Error,
+        source: Cause,
     },
     /// No response in time.
     #[error("connecting to the stream {url} took longer than allowed (at most {limit:?})")]
@@ -121,11 +124,19 @@ pub async fn connect(http: &reqwest::Client, request: &Request) -> Result<Stream
             return Err(ConnectError::Timeout { url: request.url.clone(), limit: request.connect_timeout });
         }
     };
-    check(&response)?;
-    Ok(Stream::new(response, request))
+    check(response.url(), response.status(), response.headers())?;
+    let (peer, cookies) = (response.remote_addr(), cookies(response.headers()));
+    // The head is dropped: its values would pin the buffer that they were read into.
+    Ok(Stream::new(response.into(), peer, cookies, request))
 }
 
-fn headers(request: &Request) -> Result<HeaderMap, ConnectError> {
+/// What the server wants to be told again, as `name=value`. Attributes are for browsers.
+pub(super) fn cookies(headers: &HeaderMap) -> Box<[String]> {
+    let values = headers.get_all(SET_COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    values.filter_map(|value| value.split(';').next()).map(|pair| pair.trim().to_owned()).collect()
+}
+
+pub(super) fn headers(request: &Request) -> Result<HeaderMap, ConnectError> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -157,26 +168,23 @@ fn classify(request: &Request, error: reqwest::Error) -> ConnectError {
     } else if source.is_builder() {
         ConnectError::Request { url, why: source.to_string() }
     } else if source.is_connect() {
-        ConnectError::Refused { url, source }
+        ConnectError::Refused { url, source: source.into() }
     } else {
-        ConnectError::Broken { url, source }
+        ConnectError::Broken { url, source: source.into() }
     }
 }
 
-fn check(response: &reqwest::Response) -> Result<(), ConnectError> {
-    if response.status() != StatusCode::OK {
-        return Err(ConnectError::Status {
-            url: response.url().clone(),
-            status: response.status(),
-            retry_after: retry_after(response.headers()),
-        });
+/// Whether it is an event stream.
+pub(super) fn check(url: &Url, status: StatusCode, headers: &HeaderMap) -> Result<(), ConnectError> {
+    if status != StatusCode::OK {
+        return Err(ConnectError::Status { url: url.clone(), status, retry_after: retry_after(headers) });
     }
-    let content_type = response.headers().get(CONTENT_TYPE);
+    let content_type = headers.get(CONTENT_TYPE);
     if content_type.is_some_and(is_event_stream) {
         return Ok(());
     }
     Err(ConnectError::ContentType {
-        url: response.url().clone(),
+        url: url.clone(),
         content_type: content_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
     })
 }

@@ -26,13 +26,15 @@
 
 mod connect;
 mod http;
+mod plain;
 mod reader;
 mod reconnect;
 mod source;
 mod stream;
 
-pub use connect::{ConnectError, Request, connect};
+pub use connect::{Cause, ConnectError, Request, connect};
 pub use http::{HttpOptions, HttpOptionsError, Trust};
+pub use plain::{PlainHttp, PlainOptions};
 pub use reader::DecoderKind;
 pub use reconnect::{Decision, End, GiveUp, Policy, Reconnect, ReconnectOptions};
 pub use source::{EventSource, Interruption, Signal};

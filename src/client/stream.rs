@@ -110,15 +110,20 @@ pub struct Stream {
     alarm: Option<Pin<Box<Sleep>>>,
     bytes_received: u64,
     peer: Option<SocketAddr>,
+    cookies: Box<[String]>,
     ending: Option<Ending>,
 }
 
 impl Stream {
-    pub(super) fn new(response: reqwest::Response, request: &Request) -> Self {
-        let peer = response.remote_addr();
+    pub(super) fn new(
+        body: reqwest::Body,
+        peer: Option<SocketAddr>,
+        cookies: Box<[String]>,
+        request: &Request,
+    ) -> Self {
         Self {
-            // The head is dropped: its values would pin the buffer that they were read into.
-            body: response.into(),
+            body,
+            cookies,
             chunk: Bytes::new(),
             reader: Reader::new(request.decoder, request.limits, &request.last_event_id),
             idle_timeout: request.idle_timeout,
@@ -244,6 +249,12 @@ impl Stream {
     #[must_use]
     pub fn bytes_received(&self) -> u64 {
         self.bytes_received
+    }
+
+    /// Cookies that came with the head of the response, as `name=value`.
+    #[must_use]
+    pub fn cookies(&self) -> &[String] {
+        &self.cookies
     }
 
     /// Who is at the other end: a load balancer, or the server itself.

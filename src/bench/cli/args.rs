@@ -140,10 +140,12 @@ impl Changes {
     pub(super) fn origin(&self, file: String, text: String) -> Origin {
         let mut set = self.set.clone();
         set.extend(self.seed.map(|seed| format!("seed={seed}")));
+        let variables = scenario::variables(set.iter().map(String::as_str).chain([text.as_str()]));
         Origin {
             file,
             text,
             set,
+            variables,
             seed: None,
             duration: self.duration,
             clients_scale: self.clients_scale,

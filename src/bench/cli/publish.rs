@@ -117,6 +117,7 @@ fn plan(args: &PublishArgs) -> PublisherPlan {
     let stages = vec![Stage { duration: args.duration, target: args.rate }];
     PublisherPlan {
         nodes: Arc::default(),
+        headers: Arc::default(),
         id: PublisherId(0),
         name: "publish".to_owned(),
         pace: Pace { arrival: Arrival::Uniform, from: args.rate, stages },

@@ -14,14 +14,15 @@ mod tests;
 mod tests_of_faults;
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::bench::payload::RunId;
 use crate::bench::scenario::{
-    ClientGroup, Cluster, DecoderKind, Lb, LbKind, LinkEffect, LinkKind, Output, ProcessAction, Reconnect,
-    RedisAction, RedisTarget, Scenario, Verify,
+    ClientGroup, Cluster, DecoderKind, Lb, LbKind, LinkEffect, LinkKind, Output, ProcessAction, Reading,
+    Reconnect, RedisAction, RedisTarget, Scenario, Verify,
 };
 use crate::bench::threshold::Threshold;
 use crate::protocol::{Address, ClientId, NodeId, Topic, UserId};
@@ -116,6 +117,10 @@ pub struct GroupPlan {
     pub nodes: Vec<NodeIndex>,
     /// Whether they are owed what was put into their mailboxes before they came.
     pub mailbox: bool,
+    /// How slowly they read; `None`: as fast as they can.
+    pub read: Option<Reading>,
+    /// Sent with each connect.
+    pub headers: Vec<(String, String)>,
 }
 
 /// One virtual client.
@@ -139,6 +144,8 @@ pub struct SubscriberPlan {
     pub leaves: Option<Duration>,
     /// For its jitter.
     pub seed: u64,
+    /// The local address that its connections start from; `None`: what the system chooses.
+    pub source: Option<Ipv4Addr>,
 }
 
 /// When a client connects.
@@ -263,7 +270,7 @@ impl Plan {
     #[must_use]
     pub fn new(scenario: &Scenario, run: RunId) -> Self {
         let seeds = Seeds::new(scenario.seed);
-        let mut audience = subscribers::Audience::new(&scenario.clients, seeds);
+        let mut audience = subscribers::Audience::new(&scenario.clients, scenario.duration, seeds);
         let faults = faults::faults(scenario, &mut audience, seeds);
         let publishers = publishers::publishers(scenario, &audience.addresses, seeds);
         let node = |i| NodeId::parse(&node_name(i)).expect("a letter and a number are a name");
@@ -365,6 +372,8 @@ impl GroupPlan {
             idle_timeout: group.idle_timeout,
             nodes: group.nodes.iter().copied().map(NodeIndex).collect(),
             mailbox: group.mailbox,
+            read: group.read,
+            headers: group.headers.clone(),
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct PublisherPlan {
     pub retry: bool,
     /// Nodes that events are posted to; all where none is named.
     pub nodes: Arc<[NodeIndex]>,
+    /// Sent with each publish.
+    pub headers: Arc<[(String, String)]>,
     /// Sizes.
     pub payload: PayloadSize,
     /// Shares of the kinds of addresses.
@@ -90,6 +92,7 @@ pub(super) fn publishers(scenario: &Scenario, addresses: &[Address], seeds: Seed
         qos: spec.qos,
         retry: spec.retry,
         nodes: spec.nodes.iter().copied().map(NodeIndex).collect(),
+        headers: spec.headers.iter().cloned().collect(),
         payload: spec.payload,
         mix: spec.mix,
         targets: targets.clone(),

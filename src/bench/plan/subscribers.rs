@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::bench::pacer;
-use crate::bench::scenario::{ClientGroup, Executor};
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use crate::bench::pacer::{self, Pacer};
+use crate::bench::scenario::{ClientGroup, Executor, Session, Spread};
 use crate::protocol::{Address, ClientId, InvalidName, Topic, UserId};
 
 use super::{AddressId, GroupId, Joins, Seeds, SubscriberId, SubscriberPlan};
@@ -33,18 +36,25 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Fills in the templates of a group.
+    /// Fills in the templates of a group, with what is drawn from the client's seed.
     ///
     /// # Errors
     /// [`InvalidName`] when what comes out is not a name. A scenario has been checked for that.
-    pub fn of(group: &ClientGroup, i: u32) -> Result<Self, InvalidName> {
+    pub fn of(group: &ClientGroup, i: u32, seed: u64) -> Result<Self, InvalidName> {
         let subscribe = &group.subscribe;
-        let client =
-            subscribe.client.as_ref().map_or_else(|| format!("{}-{i}", group.name), |name| name.fill(i));
-        let user = subscribe.user.as_ref().map(|name| UserId::parse(&name.fill(i))).transpose()?;
+        let seeds = Seeds::new(seed);
+        let client = subscribe
+            .client
+            .as_ref()
+            .map_or_else(|| format!("{}-{i}", group.name), |name| name.fill(i, seeds.of("name", "client")));
+        let user = subscribe
+            .user
+            .as_ref()
+            .map(|name| UserId::parse(&name.fill(i, seeds.of("name", "user"))))
+            .transpose()?;
         let mut topics = Vec::with_capacity(subscribe.topics.len());
-        for template in &subscribe.topics {
-            let topic = Topic::parse(&template.fill(i))?;
+        for (place, template) in subscribe.topics.iter().enumerate() {
+            let topic = Topic::parse(&template.fill(i, seeds.of("topic", &place.to_string())))?;
             if !topics.contains(&topic) {
                 topics.push(topic);
             }
@@ -54,13 +64,13 @@ impl Identity {
 }
 
 impl Audience {
-    pub(super) fn new(groups: &[ClientGroup], seeds: Seeds) -> Self {
+    pub(super) fn new(groups: &[ClientGroup], run: Duration, seeds: Seeds) -> Self {
         let mut audience = Self::default();
         audience.number(Address::All);
         for (group, spec) in (0..).map(GroupId).zip(groups) {
             audience.counts.push(0);
             audience.seeds.push(Seeds::new(seeds.of("group", &spec.name)));
-            for life in lives(&spec.executor, spec.joins) {
+            for life in lives(spec, run, audience.seeds[usize::from(group.0)]) {
                 audience.add(group, spec, life);
             }
         }
@@ -72,7 +82,8 @@ impl Audience {
         let index = usize::from(group.0);
         let i = self.counts[index];
         self.counts[index] += 1;
-        let identity = Identity::of(spec, i).expect("the scenario was checked with these names");
+        let seed = self.seeds[index].of("client", &i.to_string());
+        let identity = Identity::of(spec, i, seed).expect("the scenario was checked with these names");
         let mut addresses =
             vec![self.number(Address::All), self.number(Address::Client(identity.client.clone()))];
         addresses.extend(identity.user.iter().map(|user| self.number(Address::User(user.clone()))));
@@ -88,7 +99,10 @@ impl Audience {
             addresses: addresses.into_boxed_slice(),
             joins,
             leaves,
-            seed: self.seeds[index].of("client", &i.to_string()),
+            seed,
+            source: usize::try_from(i)
+                .ok()
+                .and_then(|i| spec.sources.get(i.checked_rem(spec.sources.len())?).copied()),
         });
         SubscriberId(id)
     }
@@ -152,7 +166,15 @@ impl Audience {
 type Life = (Joins, Option<Duration>);
 
 /// When the clients of a group come and go.
-fn lives(executor: &Executor, later: Duration) -> Vec<Life> {
+fn lives(group: &ClientGroup, run: Duration, seeds: Seeds) -> Vec<Life> {
+    let seats = seats(&group.executor, group.joins, seeds);
+    let Some(session) = group.session else { return seats };
+    let mut rng = ChaCha8Rng::seed_from_u64(seeds.of("sessions", ""));
+    seats.into_iter().flat_map(|seat| sessions(seat, session, run, &mut rng)).collect()
+}
+
+/// How long there is a client, whoever it is.
+fn seats(executor: &Executor, later: Duration, seeds: Seeds) -> Vec<Life> {
     match executor {
         Executor::Constant { clients, ramp } if ramp.is_zero() && later.is_zero() => {
             (0..*clients).map(|_| (Joins::BeforeStart, None)).collect()
@@ -164,5 +186,36 @@ fn lives(executor: &Executor, later: Duration) -> Vec<Life> {
         Executor::Ramping { stages } => {
             pacer::lives(stages).into_iter().map(|(from, to)| (Joins::At(from), to)).collect()
         }
+        Executor::ArrivalRate { pace } => {
+            Pacer::new(pace, seeds.of("arrivals", "")).map(|at| (Joins::At(at), None)).collect()
+        }
+    }
+}
+
+/// Who sits on a seat one after the other; a session that would outlast the run has no end.
+fn sessions((joins, until): Life, session: Session, run: Duration, rng: &mut ChaCha8Rng) -> Vec<Life> {
+    let mut lives = Vec::new();
+    let mut joins = joins;
+    loop {
+        let (from, is_first) = match joins {
+            Joins::BeforeStart => (Duration::ZERO, true),
+            Joins::At(at) => (at, false),
+        };
+        let length = match session.spread {
+            // Who is there from the beginning on came at any time before it: else all would leave at once.
+            Spread::Constant if is_first => session.mean.mul_f64(1.0 - rng.random::<f64>()),
+            Spread::Constant => session.mean,
+            Spread::Exponential => session.mean.mul_f64(-(1.0 - rng.random::<f64>()).ln()),
+        };
+        let leaves = from + length;
+        if leaves >= until.unwrap_or(run) {
+            lives.push((joins, until));
+            return lives;
+        }
+        lives.push((joins, Some(leaves)));
+        if !session.churn {
+            return lives;
+        }
+        joins = Joins::At(leaves);
     }
 }

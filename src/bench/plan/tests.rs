@@ -273,3 +273,75 @@ fn who_comes_late_is_owed_what_waits_in_the_mailbox() {
     let rooms = plan.budget().deliveries - to_users;
     assert!(rooms < 4 * (plan.budget().events - to_users), "nobody hears of the room before he comes");
 }
+
+/// A plan of 60 s with one group.
+fn with_group(group: &str) -> Plan {
+    plan(&format!("schema = 1\nname = \"g\"\nduration = \"60s\"\n[clients.c]\n{group}\n"))
+}
+
+fn at(joins: Joins) -> Duration {
+    match joins {
+        Joins::BeforeStart => Duration::ZERO,
+        Joins::At(at) => at,
+    }
+}
+
+#[test]
+fn who_leaves_is_replaced_so_that_there_are_always_as_many() {
+    for dist in ["constant", "exponential"] {
+        let plan = with_group(&format!("clients = 40\nsession = {{ mean = \"6s\", dist = \"{dist}\" }}"));
+        // Each seat changes every six seconds on average.
+        assert!((380..500).contains(&plan.subscribers.len()), "{dist} {}", plan.subscribers.len());
+        for tenths in 0..600 {
+            let time = Duration::from_millis(tenths * 100 + 50);
+            let is_there = |client: &&super::SubscriberPlan| {
+                at(client.joins) <= time && client.leaves.is_none_or(|leaves| leaves > time)
+            };
+            assert_eq!(plan.subscribers.iter().filter(is_there).count(), 40, "{dist} {time:?}");
+        }
+        let firsts = plan.subscribers.iter().filter(|client| client.joins == Joins::BeforeStart);
+        assert!(
+            firsts.filter(|client| client.leaves < Some(second(1))).count() < 20,
+            "{dist}: not all at once"
+        );
+        assert_eq!(plan.subscribers.iter().filter(|client| client.leaves.is_none()).count(), 40);
+        assert!(plan.subscribers.iter().all(|client| client.leaves.is_none_or(|at| at < second(60))));
+        assert_eq!(plan.budget().clients, 40);
+    }
+}
+
+#[test]
+fn without_churn_a_crowd_melts_away() {
+    let plan = with_group("clients = 400\nramp = \"1s\"\nsession = { mean = \"20s\", churn = false }");
+    assert_eq!(plan.subscribers.len(), 400);
+    let stayed = plan.subscribers.iter().filter(|client| client.leaves.is_none()).count();
+    // e^-3 of 400 are 20.
+    assert!((8..36).contains(&stayed), "{stayed}");
+}
+
+#[test]
+fn clients_arrive_at_their_rate_however_many_are_there() {
+    let group = "executor = \"arrival-rate\"\nrate = 20\narrival = \"poisson\"\nsession = { mean = \"2s\", dist = \"constant\" }";
+    let plan = with_group(group);
+    assert!((1_050..1_350).contains(&plan.subscribers.len()), "{}", plan.subscribers.len());
+    assert!(plan.subscribers.is_sorted_by_key(|client| at(client.joins)));
+    let stay = |client: &super::SubscriberPlan| client.leaves.map(|leaves| leaves - at(client.joins));
+    assert!(plan.subscribers.iter().all(|client| stay(client).is_none_or(|stay| stay == second(2))));
+    assert!((25..80).contains(&plan.budget().clients), "{}", plan.budget().clients);
+}
+
+#[test]
+fn rooms_are_drawn_and_addresses_are_taken_in_turn() {
+    let group = "clients = 300\nsubscribe = { topics = [\"a-{zipf:9}\", \"b-{random:9}\"] }\nsource_ips = [\"127.0.0.2-127.0.0.4\"]";
+    let plan = with_group(group);
+    let first = |plan: &Plan| -> Vec<String> {
+        plan.subscribers.iter().map(|client| client.topics[0].to_string()).collect()
+    };
+    let topics = first(&plan);
+    assert_eq!(topics, first(&with_group(group)));
+    let popular = topics.iter().filter(|topic| topic.as_str() == "a-0").count();
+    assert!((75..140).contains(&popular), "35 % of 300, not {popular}");
+    let sources: Vec<String> =
+        plan.subscribers[..4].iter().map(|client| client.source.unwrap().to_string()).collect();
+    assert_eq!(sources, ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.2"]);
+}

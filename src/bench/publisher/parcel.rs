@@ -68,6 +68,8 @@ pub struct Parcel {
     body: Vec<u8>,
     /// Nodes that it may be posted to; all where none is named.
     nodes: Arc<[NodeIndex]>,
+    /// Sent with it; what is no header makes the publish fail.
+    headers: Arc<[(String, String)]>,
 }
 
 impl Parcel {
@@ -75,6 +77,12 @@ impl Parcel {
     #[must_use]
     pub fn through(self, nodes: &Arc<[NodeIndex]>) -> Self {
         Self { nodes: Arc::clone(nodes), ..self }
+    }
+
+    /// The same with more headers.
+    #[must_use]
+    pub fn saying(self, headers: &Arc<[(String, String)]>) -> Self {
+        Self { headers: Arc::clone(headers), ..self }
     }
 
     /// Packs an event. Its id is the same whoever sends it however often, so that a repeated publish is recognised.
@@ -113,6 +121,7 @@ impl Parcel {
             path: path_of(address),
             body: serde_json::to_vec(&request).expect("checked names and JSON always make JSON"),
             nodes: Arc::default(),
+            headers: Arc::default(),
         }
     }
 }
@@ -211,9 +220,10 @@ fn sent(
 
 async fn attempt(parcel: &Parcel, desk: &Desk, rng: &mut ChaCha8Rng) -> Answer {
     let door = desk.balancer.choose_among(&parcel.nodes, rng);
-    let request = desk
-        .http
-        .post(format!("{}{}", desk.balancer.base(door), parcel.path))
+    let post = desk.http.post(format!("{}{}", desk.balancer.base(door), parcel.path));
+    let headers = parcel.headers.iter();
+    let request = headers
+        .fold(post, |post, (name, value)| post.header(name, value))
         .header("content-type", "application/json")
         .timeout(ATTEMPT_TIMEOUT)
         .body(parcel.body.clone());

@@ -149,6 +149,7 @@ fn plan(rate: f64, max_in_flight: u32, in_order: bool) -> PublisherPlan {
     let duration = Duration::from_millis(500);
     PublisherPlan {
         nodes: Arc::default(),
+        headers: Arc::default(),
         id: PublisherId(0),
         name: "p".to_owned(),
         pace: Pace { arrival: Arrival::Uniform, from: rate, stages: vec![Stage { duration, target: rate }] },

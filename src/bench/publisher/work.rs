@@ -168,7 +168,8 @@ impl Publisher {
             due: self.desk.epoch.plus(due.at),
             sent: self.desk.epoch.plus(now.since_start()),
         };
-        let parcel = Parcel::new(&self.desk, stamp, due.bytes, self.plan.qos).through(&self.plan.nodes);
+        let parcel = Parcel::new(&self.desk, stamp, due.bytes, self.plan.qos);
+        let parcel = parcel.through(&self.plan.nodes).saying(&self.plan.headers);
         let rng_seed = self.plan.seed ^ seq;
         let retry = if self.plan.retry { Retry::usual() } else { Retry::Never };
         self.on_their_way.spawn(deliver(parcel, self.desk.clone(), retry, rng_seed));

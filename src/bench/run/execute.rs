@@ -33,7 +33,7 @@ use crate::bench::report::{HarnessFloor, ProcessReport, Told};
 use crate::bench::scenario::{Origin, OutputFormat, Quiesce, Scenario};
 use crate::bench::site::Site;
 use crate::bench::stopwatch::RunClock;
-use crate::bench::swarm::{self, Ground, Orders, Swarm};
+use crate::bench::swarm::{self, Ground, Orders, Swarm, Ways};
 use crate::bench::verdict::{Exit, Trouble};
 use crate::client::HttpOptions;
 use crate::protocol::Address;
@@ -164,17 +164,18 @@ impl Scene {
             None => None,
         };
         // Streams get a client without a pool: in one with a pool a stream could be handed a publisher's connection.
-        let for_streams = HttpOptions::default().build().map_err(RunError::Http)?;
+        let for_streams = Ways::new(&plan, &HttpOptions::default()).map_err(RunError::Http)?;
         let for_publishing = HttpOptions { idle_connections: PUBLISH_CONNECTIONS, ..HttpOptions::default() };
         let for_publishing = for_publishing.build().map_err(RunError::Http)?;
         // Before there is anything else that this machine has to do.
-        let floor = floor::measure(&for_streams, &for_publishing).await;
+        let usual = HttpOptions::default().build().map_err(RunError::Http)?;
+        let floor = floor::measure(&usual, &for_publishing).await;
         // Boxed, as what starts processes is large.
         let site = Box::pin(setup::site(&plan, options.dir.clone(), &for_publishing)).await?;
         let members = site.members().to_vec();
         let balancer = match site.gateway() {
             Some(gateway) => Balancer::through(gateway.base().to_owned(), members.len()),
-            None => Balancer::new(plan.lb.policy, site.doors().iter().cloned()),
+            None => Balancer::of(plan.lb, site.doors().iter().cloned()),
         };
         // Those that only a fault starts are not in the cluster yet.
         let numbers = plan.cluster.nodes()..members.len();

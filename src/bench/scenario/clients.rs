@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use crate::bench::pacer;
 use crate::bench::plan::Identity;
 use crate::protocol::name::NAME_MAX_BYTES;
 
 use super::cluster::Served;
+use super::form::Form;
+use super::raw::Value;
 use super::section::Section;
 use super::{
-    ClientGroup, DecoderKind, Executor, Reconnect, ReconnectPolicy, Stage, Subscribe, Template, limits, read,
+    ClientGroup, DecoderKind, Executor, Reading, Reconnect, ReconnectPolicy, Session, Spread, Stage,
+    Subscribe, Template, limits, publishers, read, sources,
 };
 
 /// All groups that could be read.
@@ -31,7 +35,7 @@ fn group(
     served: &Served,
 ) -> Option<ClientGroup> {
     let valid_name = read::identifier(name).map_err(|error| root.refuse("clients", error)).ok();
-    let executor = executor(&section);
+    let executor = executor(&section, until);
     let subscribe = section.section("subscribe").map(subscribe).unwrap_or_default();
     let reconnect = section.section("reconnect").map_or_else(reconnect_default, reconnect);
     let decoders = [("strict", DecoderKind::Strict), ("eventsource-stream", DecoderKind::EventsourceStream)];
@@ -43,7 +47,21 @@ fn group(
     if mailbox && subscribe.user.is_none() && subscribe.client.is_none() {
         section.refuse("mailbox", "needs a user or a client id that is named in subscribe");
     }
-    section.later(&["session", "read", "source_ips", "headers", "token", "tls", "heartbeat"]);
+    let session = section.section("session").and_then(|inner| session(inner, executor.as_ref()));
+    let read = section.section("read").map(reading);
+    if read.is_some() && !stays(executor.as_ref(), session) {
+        let why =
+            "is for clients that stay to the end: what one that leaves has not read yet cannot be judged";
+        section.refuse("read", why);
+    }
+    let sources = section
+        .texts("source_ips")
+        .into_iter()
+        .filter_map(|text| sources::parse(text).map_err(|error| section.refuse("source_ips", error)).ok());
+    let sources = sources.flatten().collect();
+    let headers = headers(&section);
+    section.later(&["tls", "heartbeat"]);
+    check_number(&section, executor.as_ref(), session, until);
     let group = ClientGroup {
         name: valid_name?,
         executor: executor?,
@@ -54,6 +72,10 @@ fn group(
         idle_timeout: idle_timeout.unwrap_or(limits::IDLE_TIMEOUT_DEFAULT),
         nodes,
         mailbox,
+        session,
+        read,
+        sources,
+        headers,
     };
     check_names(&section, &group);
     section.finish();
@@ -63,17 +85,20 @@ fn group(
 /// When they come; those of a ramp that starts at zero have their stages for it.
 fn joins(section: &Section<'_>, until: Duration, executor: Option<&Executor>) -> Duration {
     let joins = section.duration("joins", Duration::ZERO..=until).unwrap_or_default();
-    if section.has("joins") && matches!(executor, Some(Executor::Ramping { .. })) {
+    if section.has("joins")
+        && matches!(executor, Some(Executor::Ramping { .. } | Executor::ArrivalRate { .. }))
+    {
         section.refuse("joins", "belongs to executor = \"constant\"; a stage with target = 0 waits too");
     }
     joins
 }
 
-fn executor(section: &Section<'_>) -> Option<Executor> {
+fn executor(section: &Section<'_>, until: Duration) -> Option<Executor> {
     #[derive(Clone, Copy)]
     enum Kind {
         Constant,
         Ramping,
+        ArrivalRate,
     }
     let words = [
         ("constant", Kind::Constant),
@@ -82,18 +107,12 @@ fn executor(section: &Section<'_>) -> Option<Executor> {
         ("ramping", Kind::Ramping),
         ("ramping-vus", Kind::Ramping),
         ("ramping-clients", Kind::Ramping),
+        ("arrival-rate", Kind::ArrivalRate),
+        ("constant-arrival-rate", Kind::ArrivalRate),
+        ("ramping-arrival-rate", Kind::ArrivalRate),
     ];
-    let kind = match section.text("executor") {
-        None => Some(Kind::Constant),
-        Some(text @ ("arrival-rate" | "constant-arrival-rate" | "ramping-arrival-rate")) => {
-            section.refuse(
-                "executor",
-                format!("{text:?} is not in this version; allowed are constant and ramping"),
-            );
-            None
-        }
-        Some(_) => section.choice("executor", &words),
-    };
+    let kind =
+        if section.has("executor") { section.choice("executor", &words) } else { Some(Kind::Constant) };
     let Some(kind) = kind else {
         section.give_up();
         return None;
@@ -119,7 +138,105 @@ fn executor(section: &Section<'_>) -> Option<Executor> {
             }
             (!stages.is_empty()).then_some(Executor::Ramping { stages })
         }
+        Kind::ArrivalRate => {
+            for key in ["clients", "ramp"] {
+                if section.has(key) {
+                    section.refuse(key, "does not belong to executor = \"arrival-rate\"");
+                }
+            }
+            publishers::pace(section, until).map(|pace| Executor::ArrivalRate { pace })
+        }
     }
+}
+
+/// Whether all clients are there to the end once they have come.
+fn stays(executor: Option<&Executor>, session: Option<Session>) -> bool {
+    let falls = |stages: &[Stage]| stages.windows(2).any(|pair| pair[1].target < pair[0].target);
+    let shrinks = matches!(executor, Some(Executor::Ramping { stages }) if falls(stages));
+    session.is_none() && !shrinks
+}
+
+/// `session = { mean = "90s", dist = "exponential" }`.
+fn session(section: Section<'_>, executor: Option<&Executor>) -> Option<Session> {
+    let mean = section.required("mean", section.duration("mean", limits::SESSION));
+    let spreads = [("constant", Spread::Constant), ("exponential", Spread::Exponential)];
+    let spread = section.choice("dist", &spreads).unwrap_or(Spread::Exponential);
+    let arrives = matches!(executor, Some(Executor::ArrivalRate { .. }));
+    if arrives && section.has("churn") {
+        section
+            .refuse("churn", "does not belong to executor = \"arrival-rate\", where new clients come anyway");
+    }
+    let churn = section.boolean("churn").unwrap_or(true) && !arrives;
+    section.finish();
+    Some(Session { mean: mean?, spread, churn })
+}
+
+/// Each client that ever comes is a task and a book.
+fn check_number(
+    section: &Section<'_>,
+    executor: Option<&Executor>,
+    session: Option<Session>,
+    until: Duration,
+) {
+    let (key, first) = match executor {
+        Some(Executor::Constant { clients, .. }) => ("session", f64::from(*clients)),
+        Some(Executor::Ramping { stages }) => {
+            ("session", stages.iter().map(|stage| stage.target).fold(0.0, f64::max))
+        }
+        Some(Executor::ArrivalRate { pace }) => ("rate", pacer::expected_events(pace)),
+        None => return,
+    };
+    let lives = session
+        .filter(|session| session.churn)
+        .map_or(0.0, |session| until.as_secs_f64() / session.mean.as_secs_f64());
+    let all = first * (1.0 + lives);
+    if all > f64::from(*limits::CLIENTS.end()) {
+        let most = limits::CLIENTS.end();
+        section.refuse(key, format!("makes {all:.0} clients in all; allowed are {most} of a group"));
+    }
+}
+
+/// `read = { bytes_per_sec = 2048, pause = { every = "10s", for = "4s" }, rcvbuf = 4096 }`.
+fn reading(section: Section<'_>) -> Reading {
+    let reading = Reading {
+        bytes_per_sec: section.integer32("bytes_per_sec", limits::READ_SPEED),
+        pause: section.section("pause").and_then(|pause| {
+            let every = pause.required("every", pause.duration("every", limits::SOME_DURATION));
+            let lasts = pause.required("for", pause.duration("for", limits::SOME_DURATION));
+            pause.finish();
+            Some((every?, lasts?))
+        }),
+        receive_buffer: section.integer32("rcvbuf", limits::RECEIVE_BUFFER),
+    };
+    section.finish();
+    reading
+}
+
+/// `headers = { "X-Name" = "value" }` and `token = "…"`.
+pub(super) fn headers(section: &Section<'_>) -> Vec<(String, String)> {
+    let mut headers = Vec::new();
+    if let Some(token) = section.text("token") {
+        headers.push(("key token", "authorization".to_owned(), format!("Bearer {token}")));
+    }
+    let inner = section.section("headers");
+    for (name, value) in inner.iter().flat_map(|inner| inner.entries(&[Form::Text])) {
+        match value {
+            Value::Text(value) => headers.push(("a header", name.to_owned(), value.clone())),
+            other => section.refuse("headers", format!("{name} = {} is not a text", other.shown())),
+        }
+    }
+    let is_fine = |(what, name, value): &(&str, String, String)| {
+        let is_name = name.parse::<http::HeaderName>().is_ok();
+        let is_fine = is_name && value.parse::<http::HeaderValue>().is_ok();
+        if !is_fine {
+            let key = if *what == "a header" { "headers" } else { "token" };
+            let wrong =
+                if is_name { "its value holds what no header may hold" } else { "is not a header's name" };
+            section.refuse(key, format!("{name:?}: {wrong}"));
+        }
+        is_fine
+    };
+    headers.into_iter().filter(is_fine).map(|(_, name, value)| (name, value)).collect()
 }
 
 /// `stages = [{ duration, target }, …]`.
@@ -153,7 +270,7 @@ fn subscribe(section: Section<'_>) -> Subscribe {
 
 /// Numbers hold nothing that a name may not hold and are no blanks, so what is a name for one client is one for all.
 fn check_names(section: &Section<'_>, group: &ClientGroup) {
-    if let Err(error) = Identity::of(group, 0) {
+    if let Err(error) = Identity::of(group, 0, 0) {
         section.refuse("subscribe", error);
     }
 }

@@ -6,8 +6,8 @@ use super::form::Form;
 use super::raw::Value;
 use super::section::Section;
 use super::{
-    BrokerKind, Cluster, Lb, LbKind, LbPolicy, LinkKind, Persistence, RedisSet, RedisShape, SpawnCluster,
-    limits, links,
+    BrokerKind, Cluster, Lb, LbKind, LbPolicy, LinkKind, OnDown, Persistence, RedisSet, RedisShape,
+    SpawnCluster, limits, links,
 };
 
 /// What a scenario without `[cluster]` runs on.
@@ -192,7 +192,7 @@ fn node_flags(section: &Section<'_>) -> BTreeMap<String, Option<String>> {
 
 /// `[lb]`: who chooses a node, and how.
 pub(super) fn lb(section: Section<'_>) -> Option<Lb> {
-    section.later(&["on_down", "health"]);
+    section.later(&["health"]);
     let kinds = [("none", LbKind::Swarm), ("nginx", LbKind::Nginx), ("haproxy", LbKind::Haproxy)];
     let kind = if section.has("kind") { section.choice("kind", &kinds) } else { Some(LbKind::Swarm) };
     let policies = [
@@ -205,20 +205,13 @@ pub(super) fn lb(section: Section<'_>) -> Option<Lb> {
     ];
     let policy =
         if section.has("policy") { section.choice("policy", &policies) } else { Some(LbPolicy::RoundRobin) };
-    if kind == Some(LbKind::Swarm)
-        && let Some(LbPolicy::IpHash | LbPolicy::Cookie | LbPolicy::ConsistentHash) = policy
-    {
-        let text = section.text("policy").unwrap_or_default();
-        section.refuse(
-            "policy",
-            format!(
-                "{text:?} needs a balancer, kind = \"nginx\" or \"haproxy\"; without one round-robin, \
-                 least-conn and random are allowed"
-            ),
-        );
+    let words = [("reroute", OnDown::Reroute), ("refuse", OnDown::Refuse)];
+    let on_down = section.choice("on_down", &words).unwrap_or(OnDown::Reroute);
+    if on_down == OnDown::Refuse && kind.is_some_and(|kind| kind != LbKind::Swarm) {
+        section.refuse("on_down", "\"refuse\" is not for a real balancer, which always finds another node");
     }
     section.finish();
-    Some(Lb { kind: kind?, policy: policy? })
+    Some(Lb { kind: kind?, policy: policy?, on_down })
 }
 
 /// Which nodes clients and publishers can be sent to by name.

@@ -37,6 +37,10 @@ pub(super) const READ_SPEED: RangeInclusive<u32> = 1..=1_000_000_000;
 pub(super) const TOXICITY: RangeInclusive<f64> = 0.0..=1.0;
 /// Attributes of toxics, each in its unit: a day in microseconds, which is more than any of them needs.
 pub(super) const ATTRIBUTE: RangeInclusive<u64> = 0..=86_400_000_000;
+/// What a socket may be asked to keep; the kernel doubles it, and has a least of its own.
+pub(super) const RECEIVE_BUFFER: RangeInclusive<u32> = 1_024..=16_777_216;
+/// Mean length of a session: a connect and its answer take some milliseconds.
+pub(super) const SESSION: RangeInclusive<Duration> = Duration::from_millis(100)..=LONGEST;
 /// Numbers of groups, publishers and faults are 16 bits wide.
 pub(super) const ENTRIES_MAX: usize = 10_000;
 

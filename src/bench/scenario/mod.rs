@@ -5,6 +5,7 @@ mod clients;
 mod cluster;
 #[cfg(test)]
 mod docs;
+mod expand;
 mod faults;
 mod form;
 mod limits;
@@ -18,18 +19,20 @@ mod raw;
 mod read;
 mod schema;
 mod section;
+mod sources;
 mod specimen;
 mod template;
 #[cfg(test)]
 mod tests;
 
 pub use cluster::broker_named;
+pub use expand::{Variables, variables};
 pub use model::{
     Arrival, BrokerKind, ClientAction, ClientGroup, Cluster, DecoderKind, Executor, FaultSpec, FaultSpecKind,
     Gaps, Guarantee, Lb, LbKind, LbPolicy, LinkEffect, LinkFault, LinkKind, Mix, Nemesis, NemesisFault,
-    Order, Output, OutputFormat, Pace, PayloadSize, Persistence, ProcessAction, PublisherSpec, Quiesce,
-    Reconnect, ReconnectPolicy, RedisAction, RedisSet, RedisShape, RedisTarget, Scenario, SpawnCluster,
-    Stage, Subscribe, Target, Verify,
+    OnDown, Order, Output, OutputFormat, Pace, PayloadSize, Persistence, ProcessAction, PublisherSpec,
+    Quiesce, Reading, Reconnect, ReconnectPolicy, RedisAction, RedisSet, RedisShape, RedisTarget, Scenario,
+    Session, SpawnCluster, Spread, Stage, Subscribe, Target, Verify,
 };
 pub use origin::Origin;
 pub(crate) use problem::did_you_mean;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cluster, Executor, FaultSpecKind, Problems, Scenario, Stage, parse};
+use super::expand::Variables;
+use super::read::parse_with;
+use super::{Cluster, Executor, FaultSpecKind, Problems, Scenario, Stage};
 
 /// A scenario before it is read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -17,6 +19,9 @@ pub struct Origin {
     /// Keys that are overridden while it is read, as `--set` takes them.
     #[serde(default)]
     pub set: Vec<String>,
+    /// Variables that stand for texts in it, as the environment had them.
+    #[serde(default)]
+    pub variables: Variables,
     /// Another seed. Not checked: a round of several adds to the one of the file.
     #[serde(default)]
     pub seed: Option<u64>,
@@ -43,7 +48,7 @@ impl Origin {
     /// # Errors
     /// All problems of text and overrides.
     pub fn scenario(&self) -> Result<Scenario, Problems> {
-        let mut scenario = parse(&self.file, &self.text, &self.set)?;
+        let mut scenario = parse_with(&self.file, &self.text, &self.set, &self.variables)?;
         if let Some(seed) = self.seed {
             scenario.seed = seed;
         }
@@ -90,6 +95,12 @@ fn scale_clients(executor: &Executor, factor: f64) -> Executor {
             scale_stages(&mut stages, factor);
             Executor::Ramping { stages }
         }
+        Executor::ArrivalRate { pace } => {
+            let mut pace = pace.clone();
+            pace.from *= factor;
+            scale_stages(&mut pace.stages, factor);
+            Executor::ArrivalRate { pace }
+        }
     }
 }
 
@@ -109,6 +120,7 @@ fn scale_stages(stages: &mut [Stage], factor: f64) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::parse;
     use super::*;
     const TEXT: &str = "schema = 1\nname = \"o\"\nseed = 3\nduration = \"9s\"\n[clients.c]\nclients = 10\n\
                         [publishers.p]\nrate = 4\n[[faults]]\nat = \"1s\"\ntype = \"kill\"\n";
@@ -118,7 +130,8 @@ mod tests {
         let origin = Origin {
             file: "o.toml".to_owned(),
             text: TEXT.to_owned(),
-            set: vec!["clients.c.clients=20".to_owned()],
+            set: vec!["clients.c.clients=${COUNT}".to_owned()],
+            variables: [("COUNT".to_owned(), "20".to_owned())].into(),
             seed: Some(u64::MAX),
             duration: Some(Duration::from_secs(20)),
             clients_scale: Some(0.5),

@@ -44,7 +44,8 @@ fn publisher(
     let qos = section.integer32("qos", limits::QOS);
     let retry = section.boolean("retry").unwrap_or(true);
     let nodes = read::nodes(&section, served);
-    section.later(&["time_unit", "start", "headers", "token", "type"]);
+    let headers = clients::headers(&section);
+    section.later(&["time_unit", "start", "type"]);
     section.finish();
     Some(PublisherSpec {
         name: valid_name?,
@@ -54,12 +55,13 @@ fn publisher(
         payload: payload?,
         retry,
         nodes,
+        headers,
         qos: qos.and_then(|qos| u8::try_from(qos).ok()).unwrap_or(0),
     })
 }
 
 /// `rate = 200`, or `stages` that begin at `start_rate`.
-fn pace(section: &Section<'_>, until: Duration) -> Option<Pace> {
+pub(super) fn pace(section: &Section<'_>, until: Duration) -> Option<Pace> {
     let arrivals = [("uniform", Arrival::Uniform), ("poisson", Arrival::Poisson)];
     let arrival = section.choice("arrival", &arrivals).unwrap_or(Arrival::Uniform);
     if !section.has("stages") {

@@ -169,7 +169,8 @@ fn unknown_name(root: &Table, keys: &[&str]) -> Option<String> {
     Some(format!("the scenario has no {name} in {section}{guess}; it has {}", known.join(", ")))
 }
 
-fn value_of(text: &str) -> Value {
+/// What a text means as TOML; itself, where it means nothing.
+pub(super) fn value_of(text: &str) -> Value {
     let parsed = read(&format!("value = {text}")).ok();
     let only = parsed.filter(|table| table.len() == 1).and_then(|mut table| table.remove("value"));
     only.map_or_else(|| Value::Text(text.to_owned()), |node| without_places(node.value))

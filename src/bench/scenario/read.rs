@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use crate::bench::threshold::{Selector, Threshold};
 
+use super::expand::Variables;
 use super::form::{Form, Forms};
 use super::problem::did_you_mean;
 use super::raw::{self, Table, Value};
 use super::section::{Section, Sink};
 use super::{
     ClientGroup, Cluster, FaultSpec, Gaps, Guarantee, Lb, Nemesis, Order, Output, OutputFormat, Problem,
-    Problems, PublisherSpec, Quiesce, Scenario, Verify, clients, cluster, faults, limits, nemesis,
+    Problems, PublisherSpec, Quiesce, Scenario, Verify, clients, cluster, expand, faults, limits, nemesis,
     publishers,
 };
 
@@ -20,13 +21,27 @@ use super::{
 /// # Errors
 /// [`Problems`]: all of them, with line and column, key, value and what is allowed.
 pub fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Scenario, Problems> {
+    parse_with(file, text, overrides, &Variables::new())
+}
+
+/// The same with variables that stand for texts in it.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn parse_with(
+    file: &str,
+    text: &str,
+    overrides: &[String],
+    variables: &Variables,
+) -> Result<Scenario, Problems> {
     let invalid = |mut problems: Vec<Problem>| {
         // What `--set` gave has no place and comes first.
         problems.sort_by_key(|problem| problem.at);
         Problems { file: file.to_owned(), problems }
     };
     let mut table = raw::read(text).map_err(invalid)?;
-    let refused: Vec<_> = overrides.iter().filter_map(|text| raw::set(&mut table, text).err()).collect();
+    let mut refused: Vec<_> = overrides.iter().filter_map(|text| raw::set(&mut table, text).err()).collect();
+    refused.extend(expand::expand(&mut table, variables));
     let sink = Sink::new(refused);
     let scenario = scenario(&table, &sink);
     let (problems, _) = sink.into_parts();

@@ -18,8 +18,11 @@ policy = "random"
 clients = 1
 subscribe = {}
 reconnect = {}
+session = { mean = "1s" }
+headers = { A = "b" }
 [publishers.P]
 rate = 1
+headers = { A = "b" }
 mix = { broadcast = 1 }
 payload = { dist = "lognormal", median = 200, p99 = 300 }
 [nemesis]
@@ -45,6 +48,26 @@ start_rate = 1
 stages = [{ duration = "1s", target = 1 }]
 "#;
 
+const ARRIVING: &str = r#"
+schema = 1
+name = "arriving"
+duration = "10s"
+[clients.G]
+executor = "arrival-rate"
+rate = 1
+read = { pause = { every = "1s", for = "1s" } }
+"#;
+
+const RISING: &str = r#"
+schema = 1
+name = "rising"
+duration = "10s"
+[clients.G]
+executor = "arrival-rate"
+start_rate = 1
+stages = [{ duration = "1s", target = 1 }]
+"#;
+
 /// The specimens. A fault of each type is added, though not each of them could be carried out.
 pub(super) fn specimens() -> Vec<String> {
     let targets = ["\"all\"", "[\"n1\"]"];
@@ -58,9 +81,9 @@ pub(super) fn specimens() -> Vec<String> {
     };
     let faults: String = WORDS.iter().map(fault).collect();
     let spawn = SPAWN.replace("[nemesis]\nfaults = [{ type = \"kill\" }]", "[nemesis]");
-    vec![format!("{spawn}{faults}"), ATTACH.to_owned()]
+    vec![format!("{spawn}{faults}"), ATTACH.to_owned(), ARRIVING.to_owned(), RISING.to_owned()]
 }
 
 /// Those that are scenarios.
 #[cfg(test)]
-pub(super) const VALID: [&str; 2] = [SPAWN, ATTACH];
+pub(super) const VALID: [&str; 4] = [SPAWN, ATTACH, ARRIVING, RISING];

@@ -1,8 +1,15 @@
-//! Names with a number in them: `room-{i%10}` for client number `i`.
+//! Names with a number in them: `room-{i%10}` for client number `i`, `room-{zipf:50}` for one that is drawn.
 
 use std::fmt;
 
-/// A name with places for the client's number: `{i}`, or `{i%N}` for the rest of a division by N.
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt as _, SeedableRng as _};
+
+/// Numbers that are drawn are below this at most: the weights of all are added up for each draw.
+const DRAWN_MAX: u32 = 100_000;
+
+/// A name with places for numbers: `{i}` the client's, `{i%N}` the rest of its division by N, `{random:N}` any below
+/// N, and `{zipf:N}` one below N of which 0 is drawn twice as often as 1, three times as often as 2, and so on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
@@ -12,6 +19,8 @@ pub struct Template {
 enum Part {
     Text(String),
     Number { modulus: Option<u32> },
+    Random { below: u32 },
+    Zipf { below: u32 },
 }
 
 /// Why a text is not a template.
@@ -21,7 +30,9 @@ pub enum InvalidTemplate {
     #[error("the '{{' at byte {0} has no '}}'")]
     Open(usize),
     /// Something else between the braces.
-    #[error("{{{0}}} is not known; allowed are {{i}} and {{i%N}} with N from 1 to 4294967295")]
+    #[error(
+        "{{{0}}} is not known; allowed are {{i}}, {{i%N}}, {{random:N}} and {{zipf:N}} with N from 1 (to 100000)"
+    )]
     Unknown(String),
 }
 
@@ -40,7 +51,7 @@ impl Template {
                 parts.push(Part::Text(before.to_owned()));
             }
             let (inner, behind) = after[1..].split_once('}').ok_or(InvalidTemplate::Open(at))?;
-            parts.push(Part::Number { modulus: modulus(inner)? });
+            parts.push(place(inner)?);
             rest = behind;
         }
         if !rest.is_empty() {
@@ -49,11 +60,12 @@ impl Template {
         Ok(Self { parts })
     }
 
-    /// The name for client number `i`.
+    /// The name for client number `i`, with what is drawn from `seed`.
     #[must_use]
-    pub fn fill(&self, i: u32) -> String {
+    pub fn fill(&self, i: u32, seed: u64) -> String {
         use fmt::Write as _;
         let mut name = String::new();
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
         for part in &self.parts {
             match part {
                 Part::Text(text) => name.push_str(text),
@@ -61,6 +73,12 @@ impl Template {
                     let number = modulus.map_or(i, |modulus| i % modulus);
                     // Writing to a String cannot fail.
                     let _ok = write!(name, "{number}");
+                }
+                Part::Random { below } => {
+                    let _ok = write!(name, "{}", rng.random_range(0..*below));
+                }
+                Part::Zipf { below } => {
+                    let _ok = write!(name, "{}", zipf(*below, &mut rng));
                 }
             }
         }
@@ -73,19 +91,42 @@ impl Template {
         let length = |part: &Part| match part {
             Part::Text(text) => text.len(),
             Part::Number { modulus } => modulus.map_or(u32::MAX, |modulus| modulus - 1).to_string().len(),
+            Part::Random { below } | Part::Zipf { below } => (below - 1).to_string().len(),
         };
         self.parts.iter().map(length).sum()
     }
 }
 
-fn modulus(inner: &str) -> Result<Option<u32>, InvalidTemplate> {
+/// By the weights 1, 1/2, 1/3, …
+fn zipf(below: u32, rng: &mut ChaCha8Rng) -> u32 {
+    let weight = |number: u32| 1.0 / (f64::from(number) + 1.0);
+    let sum: f64 = (0..below).map(weight).sum();
+    let mut left = rng.random::<f64>() * sum;
+    for number in 0..below {
+        left -= weight(number);
+        if left < 0.0 {
+            return number;
+        }
+    }
+    below.saturating_sub(1)
+}
+
+fn place(inner: &str) -> Result<Part, InvalidTemplate> {
     let unknown = || InvalidTemplate::Unknown(inner.chars().take(40).collect());
+    let number = |text: &str| text.trim().parse().ok().filter(|number| *number > 0).ok_or_else(unknown);
+    if let Some((word, below)) = inner.split_once(':') {
+        let below = Some(number(below)?).filter(|below| *below <= DRAWN_MAX).ok_or_else(unknown)?;
+        return match word.trim() {
+            "random" => Ok(Part::Random { below }),
+            "zipf" => Ok(Part::Zipf { below }),
+            _ => Err(unknown()),
+        };
+    }
     match inner.trim().strip_prefix('i').map(str::trim) {
-        Some("") => Ok(None),
+        Some("") => Ok(Part::Number { modulus: None }),
         Some(rest) => {
-            let number = rest.strip_prefix('%').ok_or_else(unknown)?;
-            let modulus: u32 = number.trim().parse().map_err(|_| unknown())?;
-            if modulus == 0 { Err(unknown()) } else { Ok(Some(modulus)) }
+            let modulus = number(rest.strip_prefix('%').ok_or_else(unknown)?)?;
+            Ok(Part::Number { modulus: Some(modulus) })
         }
         None => Err(unknown()),
     }
@@ -97,7 +138,7 @@ mod tests {
 
     #[track_caller]
     fn check(template: &str, i: u32, expected: &str) {
-        assert_eq!(Template::parse(template).unwrap().fill(i), expected);
+        assert_eq!(Template::parse(template).unwrap().fill(i, 1), expected);
     }
 
     #[test]
@@ -110,8 +151,29 @@ mod tests {
 
     #[test]
     fn what_is_not_a_template_is_refused() {
-        for text in ["u{i", "u{}", "u{j}", "u{i%0}", "u{i%}", "u{zipf:50}", "{i+1}"] {
+        for text in
+            ["u{i", "u{}", "u{j}", "u{i%0}", "u{i%}", "u{zipf:0}", "{dice:6}", "{random:100001}", "{i+1}"]
+        {
             assert!(Template::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_drawn_is_drawn_from_the_seed() {
+        let counts = |text: &str| {
+            let template = Template::parse(text).unwrap();
+            let mut counts = [0_u32; 10];
+            for seed in 0..2_000 {
+                counts[template.fill(0, seed).parse::<usize>().unwrap()] += 1;
+            }
+            assert_eq!(template.fill(3, 9), template.fill(4, 9));
+            counts
+        };
+        // Of ten, Zipf gives 34 % to the first, 17 % to the second, 3.4 % to the last.
+        let zipf = counts("{zipf:10}");
+        assert!((600..770).contains(&zipf[0]) && (280..400).contains(&zipf[1]), "{zipf:?}");
+        assert!((35..105).contains(&zipf[9]), "{zipf:?}");
+        let even = counts("{random:10}");
+        assert!(even.iter().all(|count| (140..260).contains(count)), "{even:?}");
     }
 }

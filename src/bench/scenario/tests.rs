@@ -5,9 +5,10 @@ mod links;
 use std::time::Duration;
 
 use super::{
-    BrokerKind, ClientAction, Cluster, Executor, FaultSpecKind, Gaps, Guarantee, Lb, LbKind, LbPolicy, Order,
-    PayloadSize, Persistence, Problem, ProcessAction, ReconnectPolicy, RedisAction, RedisSet, RedisShape,
-    RedisTarget, Scenario, Target, parse,
+    Arrival, BrokerKind, ClientAction, ClientGroup, Cluster, Executor, FaultSpecKind, Gaps, Guarantee, Lb,
+    LbKind, LbPolicy, OnDown, Order, PayloadSize, Persistence, Problem, ProcessAction, Reading,
+    ReconnectPolicy, RedisAction, RedisSet, RedisShape, RedisTarget, Scenario, Session, Spread, Target,
+    parse,
 };
 
 /// Line numbers of the tests count from here.
@@ -38,7 +39,7 @@ fn check(rest: &str, at: (usize, usize), key: &str, words: &[&str]) {
 fn a_small_scenario_has_sensible_defaults() {
     let scenario = valid("");
     assert_eq!(scenario.seed, 1);
-    assert_eq!(scenario.lb, Lb { kind: LbKind::Swarm, policy: LbPolicy::RoundRobin });
+    assert_eq!(scenario.lb, Lb::default());
     let Cluster::Spawn(cluster) = &scenario.cluster else { panic!("it is spawned") };
     assert_eq!((cluster.nodes, &cluster.broker), (1, &BrokerKind::Memory));
     let group = &scenario.clients[0];
@@ -110,9 +111,8 @@ delivery_latency = [\"p99<1s\"]
       2:8: name: "no blanks" is not a name; allowed are 1 to 64 letters, digits, '-' and '_'
       3:8: seed: -1 is not allowed; allowed are whole numbers from 0 to 9223372036854775807
       4:12: duration: 60 is not allowed; allowed are durations from "1s" to "1day", as in "1m30s"
-      9:10: lb.policy: "ip-hash" needs a balancer, kind = "nginx" or "haproxy"; without one round-robin, least-conn and random are allowed
       11:11: clients.c.clients: 0 is not allowed; allowed are whole numbers from 1 to 1000000
-      12:24: clients.c.subscribe.topics: "room-{j}": {j} is not known; allowed are {i} and {i%N} with N from 1 to 4294967295
+      12:24: clients.c.subscribe.topics: "room-{j}": {j} is not known; allowed are {i}, {i%N}, {random:N} and {zipf:N} with N from 1 (to 100000)
       12:38: clients.c.subscribe.users: is not a key here, did you mean user?; allowed are client, topics, user
       14:8: publishers.p.rate: "fast" is not allowed; allowed are numbers from 0 to 1000000
       20:20: thresholds.delivery_latency: "p99" is not an aggregation of delivery_latency; allowed are avg, min, med, max, p(N) and count
@@ -157,12 +157,7 @@ fn what_is_missing_is_named_where_it_should_be() {
 
 #[test]
 fn what_a_later_version_will_know_is_refused_as_such() {
-    check(
-        "session = { dist = \"exponential\" }\n",
-        (6, 11),
-        "clients.c.session",
-        &["is not in this version"],
-    );
+    check("heartbeat = \"5s\"\n", (6, 13), "clients.c.heartbeat", &["is not in this version"]);
 }
 
 #[test]
@@ -295,11 +290,77 @@ fn a_nemesis_says_what_it_may_do_and_when() {
 }
 
 #[test]
-fn some_policies_need_a_real_balancer() {
-    check("[lb]\npolicy = \"cookie\"\n", (7, 10), "lb.policy", &["kind = \"nginx\"", "round-robin"]);
+fn every_policy_is_for_the_swarm_too_and_only_there_a_node_that_is_down_may_refuse() {
+    let lb = valid("[lb]\npolicy = \"cookie\"\non_down = \"refuse\"\n").lb;
+    assert_eq!((lb.kind, lb.policy, lb.on_down), (LbKind::Swarm, LbPolicy::Cookie, OnDown::Refuse));
     check("[lb]\nkind = \"envoy\"\n", (7, 8), "lb.kind", &["none, nginx, haproxy"]);
+    check("[lb]\nkind = \"nginx\"\non_down = \"refuse\"\n", (8, 11), "lb.on_down", &["always finds another"]);
     let lb = valid("[lb]\nkind = \"nginx\"\npolicy = \"consistent-hash\"\n").lb;
-    assert_eq!(lb, Lb { kind: LbKind::Nginx, policy: LbPolicy::ConsistentHash });
+    assert_eq!(lb, Lb { kind: LbKind::Nginx, policy: LbPolicy::ConsistentHash, ..Lb::default() });
+}
+
+/// A scenario whose only group is this.
+fn group(rest: &str) -> Result<ClientGroup, Vec<Problem>> {
+    let text = format!("schema = 1\nname = \"t\"\nduration = \"60s\"\n[clients.c]\n{rest}\n");
+    read(&text, &[]).map(|scenario| scenario.clients.into_iter().next().unwrap())
+}
+
+#[track_caller]
+fn check_group(rest: &str, key: &str, words: &str) {
+    let problems = group(rest).expect_err("it must be refused");
+    let [problem] = problems.as_slice() else { panic!("one problem, not {problems:#?}") };
+    assert_eq!(problem.key, format!("clients.c.{key}"), "{problem}");
+    assert!(problem.message.contains(words), "{problem}");
+}
+
+#[test]
+fn clients_arrive_at_a_rate_and_stay_for_a_session() {
+    let arriving = "executor = \"constant-arrival-rate\"\nrate = 5\narrival = \"poisson\"\n";
+    let read = group(&format!("{arriving}session = {{ mean = \"4s\" }}")).unwrap();
+    let Executor::ArrivalRate { pace } = &read.executor else { panic!("{read:?}") };
+    assert_eq!((pace.arrival, pace.stages.len()), (Arrival::Poisson, 1));
+    let second = Duration::from_secs;
+    let session = |spread, churn| Some(Session { mean: second(4), spread, churn });
+    assert_eq!(read.session, session(Spread::Exponential, false));
+    let constant = "clients = 5\nsession = { dist = \"constant\", mean = \"4s\" }";
+    assert_eq!(group(constant).unwrap().session, session(Spread::Constant, true));
+    check_group(&format!("{arriving}clients = 5"), "clients", "does not belong");
+    check_group(&format!("{arriving}joins = \"1s\""), "joins", "belongs to");
+    check_group(
+        &format!("{arriving}session = {{ mean = \"4s\", churn = true }}"),
+        "session.churn",
+        "come anyway",
+    );
+    check_group("clients = 5\nsession = {}", "session.mean", "is missing");
+    check_group("clients = 500000\nsession = { mean = \"1s\" }", "session", "30500000 clients");
+    check_group("executor = \"arrival-rate\"\nrate = 100000", "rate", "6000000 clients");
+}
+
+#[test]
+fn slow_clients_say_how_slow_and_stay() {
+    let read = "read = { bytes_per_sec = 2048, rcvbuf = 4096, pause = { every = \"10s\", for = \"4s\" } }";
+    let slow = group(&format!("clients = 5\n{read}")).unwrap().read.unwrap();
+    let pause = Some((Duration::from_secs(10), Duration::from_secs(4)));
+    assert_eq!(slow, Reading { bytes_per_sec: Some(2_048), pause, receive_buffer: Some(4_096) });
+    check_group(&format!("clients = 5\nsession = {{ mean = \"4s\" }}\n{read}"), "read", "stay to the end");
+    check_group("clients = 5\nread = { pause = { every = \"1s\" } }", "read.pause.for", "is missing");
+    check_group("clients = 5\nread = { bytes_per_sec = 0 }", "read.bytes_per_sec", "from 1 to");
+}
+
+#[test]
+fn clients_have_addresses_headers_and_tokens() {
+    let read = group(
+        "clients = 5\ntoken = \"t\"\nheaders = { \"X-A\" = \"b\" }\nsource_ips = [\"127.0.0.2\", \"127.0.1-2.1\"]",
+    );
+    let read = read.unwrap();
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(read.headers, [pair("authorization", "Bearer t"), pair("X-A", "b")]);
+    let sources: Vec<String> = read.sources.iter().map(ToString::to_string).collect();
+    assert_eq!(sources, ["127.0.0.2", "127.0.1.1", "127.0.2.1"]);
+    check_group("clients = 5\nheaders = { \"X A\" = \"b\" }", "headers", "not a header's name");
+    check_group("clients = 5\nheaders = { X-A = 5 }", "headers", "is not a text");
+    check_group("clients = 5\ntoken = \"a\\nb\"", "token", "no header may hold");
+    check_group("clients = 5\nsource_ips = \"localhost\"", "source_ips", "127.0.1-8.1");
 }
 
 #[test]
@@ -368,7 +429,7 @@ fn nobody_publishes_to_nobody() {
 fn names_that_a_node_would_refuse_are_refused_here() {
     let subscribe = |text: &str| format!("subscribe = {text}\n");
     check(&subscribe("{ user = \"a,b\" }"), (6, 13), "clients.c.subscribe", &["user id", "','"]);
-    check(&subscribe("{ topics = [\"r{zipf:50}\"] }"), (6, 24), "clients.c.subscribe.topics", &["{i%N}"]);
+    check(&subscribe("{ topics = [\"r{dice:50}\"] }"), (6, 24), "clients.c.subscribe.topics", &["{i%N}"]);
     let long = format!("{{ client = \"{}{{i}}\" }}", "x".repeat(125));
     check(&subscribe(&long), (6, 24), "clients.c.subscribe.client", &["135 bytes", "128"]);
 }

@@ -6,6 +6,7 @@ mod policy;
 pub mod subscriber;
 pub mod tape;
 mod throttle;
+pub mod way;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -26,6 +27,7 @@ use super::stopwatch::RunClock;
 pub use orders::{Ear, Orders, Told};
 pub use subscriber::Subscriber;
 pub use tape::{SharedRecorder, Tape};
+pub use way::Ways;
 
 /// Recorders that clients hand their tapes in to: enough that two rarely meet at one.
 const RECORDERS: usize = 8;
@@ -38,7 +40,7 @@ pub struct Ground {
     /// The plan.
     pub plan: Arc<Plan>,
     /// For the connections.
-    pub http: reqwest::Client,
+    pub ways: Ways,
     /// Chooses nodes.
     pub balancer: Balancer,
     /// The time of the run.
@@ -119,11 +121,11 @@ pub struct Swarm {
 impl Ground {
     /// Ground for a plan.
     #[must_use]
-    pub fn new(plan: Arc<Plan>, http: reqwest::Client, balancer: Balancer, clock: RunClock) -> Self {
+    pub fn new(plan: Arc<Plan>, ways: Ways, balancer: Balancer, clock: RunClock) -> Self {
         let gate = Semaphore::new(CONNECTS_AT_ONCE);
         let (started, board) = (CancellationToken::new(), Board::default());
         let (progress, faults) = (Arc::default(), Arc::default());
-        Self { plan, http, balancer, clock, started, progress, board, gate, faults }
+        Self { plan, ways, balancer, clock, started, progress, board, gate, faults }
     }
 
     /// The node of this name.

@@ -9,20 +9,19 @@ use std::time::Duration;
 use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
 use reqwest::Url;
+use reqwest::header::{COOKIE, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use super::policy::reconnect_of;
 use super::throttle::Throttle;
 use super::{Ear, Ground, Place, Tape, Told};
-use crate::bench::balance::{Door, Seated};
+use crate::bench::balance::{Caller, Door, Seated};
 use crate::bench::clock::RunTime;
 use crate::bench::ledger::{Ending as BookEnding, SubscriberLedger};
 use crate::bench::plan::{AddressId, GroupPlan, Joins, NodeIndex, SubscriberPlan};
 use crate::bench::recorder::{Counter, Source, Tags, Trend};
 use crate::bench::scenario;
-use crate::client::{
-    self, ConnectError, Decision, DecoderKind, End, Ending, GiveUp, Reconnect, Request, Stream,
-};
+use crate::client::{ConnectError, Decision, DecoderKind, End, Ending, GiveUp, Reconnect, Request, Stream};
 
 /// One virtual client.
 #[derive(Debug)]
@@ -42,6 +41,10 @@ pub struct Subscriber {
     sentinels: Option<Arc<[AddressId]>>,
     /// `None`: it reads as fast as it can.
     throttle: Option<Box<Throttle>>,
+    /// What it was told to say again, as `name=value`.
+    cookies: Vec<String>,
+    /// Where it was sent the last time.
+    sent_to: Option<Door>,
 }
 
 /// What a client does after a connection, or instead of it.
@@ -87,7 +90,9 @@ impl Subscriber {
             connects: 0,
             lost_at: None,
             sentinels: None,
-            throttle: Throttle::of(&ground.plan, plan.id),
+            throttle: Throttle::of(&ground.plan, plan),
+            cookies: Vec::new(),
+            sent_to: None,
         }
     }
 
@@ -208,7 +213,7 @@ impl Subscriber {
 
     async fn connect_and_read(&mut self) -> Next {
         let mut rng = ChaCha8Rng::seed_from_u64(self.plan().seed.wrapping_add(self.connects));
-        let door = self.ground.balancer.choose_among(&self.group().nodes, &mut rng);
+        let door = self.choose(&mut rng);
         self.connects += 1;
         let request = match self.request(door) {
             Ok(request) => request,
@@ -230,12 +235,22 @@ impl Subscriber {
             Err(error) => return self.not_opened(door, &error, &mut rng),
         };
         self.note_opened(began);
+        self.keep(stream.cookies());
         let sent_cursor = !request.last_event_id.is_empty();
         drop(request);
         let mut session = Session { node, seated, began, sent_cursor, is_confirmed: false, heard: began };
         let stopped = self.read(&mut stream, &mut session).await;
         self.note_end(&stream, &session, &stopped);
         self.after(stopped, &mut rng)
+    }
+
+    fn choose(&mut self, rng: &mut ChaCha8Rng) -> Door {
+        let plan = self.plan();
+        let key = plan.user.as_ref().map_or(plan.client.as_str(), |user| user.as_str());
+        let caller = Caller { source: plan.source, key, sent_to: self.sent_to };
+        let door = self.ground.balancer.choose_for(&caller, &self.group().nodes, rng);
+        self.sent_to = Some(door);
+        door
     }
 
     fn request(&self, door: Door) -> Result<Request, String> {
@@ -260,17 +275,36 @@ impl Subscriber {
             scenario::DecoderKind::Strict => DecoderKind::Strict,
             scenario::DecoderKind::EventsourceStream => DecoderKind::EventsourceStream,
         };
+        for (name, value) in &self.group().headers {
+            let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
+            request.headers.append(name, HeaderValue::try_from(value).map_err(|error| error.to_string())?);
+        }
+        if !self.cookies.is_empty() {
+            let cookies =
+                HeaderValue::try_from(self.cookies.join("; ")).map_err(|error| error.to_string())?;
+            request.headers.append(COOKIE, cookies);
+        }
         Ok(request)
+    }
+
+    /// Keeps the newest value of each cookie.
+    fn keep(&mut self, cookies: &[String]) {
+        let name = |cookie: &str| cookie.split('=').next().map(str::to_owned);
+        for cookie in cookies {
+            self.cookies.retain(|kept| name(kept) != name(cookie));
+            self.cookies.push(cookie.clone());
+        }
     }
 
     /// Connects. The outer error says how the client ends where it is told to meanwhile.
     async fn open(&mut self, request: &Request) -> Result<Result<Stream, ConnectError>, BookEnding> {
         let ground = Arc::clone(&self.ground);
         let in_setup = ground.clock.now() == RunTime::ZERO;
+        let way = ground.ways.of(self.plan());
         let connecting = async {
             // The gate is never closed; a permit is held while connecting in set-up, and not at all later.
             let _permit = if in_setup { ground.gate.acquire().await.ok() } else { None };
-            client::connect(&ground.http, request).await
+            way.connect(request).await
         };
         let mut connecting = std::pin::pin!(connecting);
         loop {

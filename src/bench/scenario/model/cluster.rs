@@ -133,13 +133,24 @@ pub enum Persistence {
 pub struct Lb {
     /// Who.
     pub kind: LbKind,
-    /// How. A node that does not answer is passed over.
+    /// How.
     pub policy: LbPolicy,
+    /// What becomes of a connection to a node that does not answer; a real balancer always finds another one.
+    pub on_down: OnDown,
+}
+
+/// What becomes of a connection to a node that does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDown {
+    /// It goes to another one.
+    Reroute,
+    /// It fails, and so does the next one, until the node is back.
+    Refuse,
 }
 
 impl Default for Lb {
     fn default() -> Self {
-        Self { kind: LbKind::Swarm, policy: LbPolicy::RoundRobin }
+        Self { kind: LbKind::Swarm, policy: LbPolicy::RoundRobin, on_down: OnDown::Reroute }
     }
 }
 
@@ -163,10 +174,10 @@ pub enum LbPolicy {
     LeastConn,
     /// Any.
     Random,
-    /// By the client's address; only of a real balancer.
+    /// By the client's address.
     IpHash,
-    /// By a cookie that the balancer sets; only of a real balancer.
+    /// Where it was sent the first time, by a cookie.
     Cookie,
-    /// By `userId`, else `clientId`, so that few move when a node goes; only of a real balancer.
+    /// By `userId`, else `clientId`, so that few move when a node goes.
     ConsistentHash,
 }

@@ -6,8 +6,8 @@ use super::{Executor, Nemesis, Scenario, Stage};
 
 impl Scenario {
     /// The scenario as if it had been written for this duration: warm-up, joins, ramps, stages, and when faults begin
-    /// and end all keep their share of it. What belongs to a client or to the end of the run stays as it is: waits of
-    /// a reconnect, `quiesce`.
+    /// and end all keep their share of it. What belongs to a client or to the end of the run stays as it is: its
+    /// session, its pauses, waits of a reconnect, `quiesce`.
     #[must_use]
     pub fn lasting(mut self, duration: Duration) -> Self {
         let factor = duration.as_secs_f64() / self.duration.as_secs_f64();
@@ -18,6 +18,7 @@ impl Scenario {
             match &mut group.executor {
                 Executor::Constant { ramp, .. } => scale(ramp),
                 Executor::Ramping { stages } => scale_all(stages, factor),
+                Executor::ArrivalRate { pace } => scale_all(&mut pace.stages, factor),
             }
         }
         for publisher in &mut self.publishers {

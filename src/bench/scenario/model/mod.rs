@@ -6,13 +6,14 @@ mod faults;
 mod lasting;
 mod links;
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::template::Template;
 use crate::bench::threshold::Threshold;
 
 pub use cluster::{
-    BrokerKind, Cluster, Lb, LbKind, LbPolicy, Persistence, RedisSet, RedisShape, SpawnCluster,
+    BrokerKind, Cluster, Lb, LbKind, LbPolicy, OnDown, Persistence, RedisSet, RedisShape, SpawnCluster,
 };
 pub use faults::{
     ClientAction, FaultSpec, FaultSpecKind, Nemesis, NemesisFault, ProcessAction, RedisAction, RedisTarget,
@@ -76,6 +77,45 @@ pub struct ClientGroup {
     pub nodes: Vec<u16>,
     /// Whether they are owed what was put into their mailboxes before they came.
     pub mailbox: bool,
+    /// How long each of them stays; `None`: as long as the executor says.
+    pub session: Option<Session>,
+    /// How slowly they read; `None`: as fast as they can.
+    pub read: Option<Reading>,
+    /// Local addresses that their connections start from, in turn; empty: what the system chooses.
+    pub sources: Vec<Ipv4Addr>,
+    /// Sent with each connect. Names and values have been checked.
+    pub headers: Vec<(String, String)>,
+}
+
+/// How long a client stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    /// The mean of all.
+    pub mean: Duration,
+    /// How they differ.
+    pub spread: Spread,
+    /// Whether a new client comes for each that leaves.
+    pub churn: bool,
+}
+
+/// How lengths differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spread {
+    /// Not at all.
+    Constant,
+    /// As if who has stayed for long were as likely to leave as who has just come.
+    Exponential,
+}
+
+/// How slowly a client reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// Bytes of events in a second; `None`: any number.
+    pub bytes_per_sec: Option<u32>,
+    /// Reads for so long, then does not for so long.
+    pub pause: Option<(Duration, Duration)>,
+    /// Size of the socket's receive buffer, as it is asked of the kernel, in bytes.
+    pub receive_buffer: Option<u32>,
 }
 
 /// How many clients there are, and when.
@@ -92,6 +132,11 @@ pub enum Executor {
     Ramping {
         /// One after the other, from zero clients on.
         stages: Vec<Stage>,
+    },
+    /// New clients come at a rate, however many are there.
+    ArrivalRate {
+        /// When.
+        pace: Pace,
     },
 }
 
@@ -170,6 +215,8 @@ pub struct PublisherSpec {
     pub retry: bool,
     /// Nodes that events are posted to, counted from zero; all where none is named.
     pub nodes: Vec<u16>,
+    /// Sent with each publish. Names and values have been checked.
+    pub headers: Vec<(String, String)>,
 }
 
 /// When events are due.

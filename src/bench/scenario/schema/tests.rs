@@ -144,7 +144,7 @@ fn says(text: &str, path: &str) -> bool {
 #[test]
 fn a_documented_default_is_the_parser_s() {
     let words = Words::of(PAGE);
-    let [spawn, attach] = specimen::VALID;
+    let [spawn, attach, ..] = specimen::VALID;
     let mut checked = 0;
     for (place, known) in &forms().places {
         for (key, asked) in &known.keys {

@@ -6,6 +6,7 @@ use super::{Session, Stopped, Subscriber, sleep_until};
 use crate::bench::clock::RunTime;
 use crate::bench::ledger::Arrival;
 use crate::bench::recorder::{Counter, Tags, Trend};
+use crate::bench::swarm::throttle::Pace;
 use crate::bench::swarm::{Ear, Told};
 use crate::client::{Ending, Stream};
 use crate::protocol::Item;
@@ -39,13 +40,13 @@ impl Subscriber {
                 let mut listening = std::pin::pin!(ear.listen());
                 let mut leaving = std::pin::pin!(sleep_until(self.leaves()));
                 loop {
-                    let pause = self.pause();
+                    let (reads, until) = self.pace();
                     tokio::select! {
                         // What came is read before orders are heard: a cut finds an empty socket, as a broken one
                         // would.
                         biased;
-                        () = sleep_until(pause), if pause.is_some() => {}
-                        ready = stream.ready(), if pause.is_none() => {
+                        () = sleep_until(until), if until.is_some() => {}
+                        ready = stream.ready(), if reads => {
                             if let Err(ending) = ready.and_then(|()| self.take(stream, session)) {
                                 return Stopped::Ended(ending);
                             }
@@ -65,10 +66,13 @@ impl Subscriber {
         }
     }
 
-    /// Until when it does not read.
-    fn pause(&self) -> Option<Instant> {
-        let wait = self.throttle.as_ref()?.wait(self.ground.clock.now().since_start())?;
-        Some(Instant::now() + wait)
+    /// Whether it reads now, and until when that holds, if it will change by itself.
+    fn pace(&self) -> (bool, Option<Instant>) {
+        let Some(throttle) = &self.throttle else { return (true, None) };
+        match throttle.pace(self.ground.clock.now().since_start()) {
+            Pace::Reads(until) => (true, until.map(|until| Instant::now() + until)),
+            Pace::Waits(wait) => (false, Some(Instant::now() + wait)),
+        }
     }
 
     /// Everything that has come. It came at one time: what stands behind must not seem later by the work on what
