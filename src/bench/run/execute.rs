@@ -20,7 +20,7 @@ use crate::bench::cluster::Member;
 use crate::bench::doctor::Limits;
 use crate::bench::fault::{Injector, Processes, Stores, Timeline};
 use crate::bench::generator;
-use crate::bench::history::{self, Books, Case, Facts, History};
+use crate::bench::history::{self, Books, Case, Entry, Facts, History, Scribe, Writing};
 use crate::bench::ledger::{AuditLedger, FaultRecord};
 use crate::bench::live::{self, Begin, Journal, Line};
 use crate::bench::payload::RunId;
@@ -116,7 +116,15 @@ async fn carry_out(
     started_at: SystemTime,
     interrupt: &CancellationToken,
 ) -> Result<Outcome, RunError> {
-    let mut scene = until(interrupt, Scene::set(plan, options, follower)).await??;
+    let writing = match options.history {
+        History::All => Some(
+            Scribe::start(&options.dir, history::HISTORY)
+                .map_err(|source| RunError::Write { path: options.dir.join(history::HISTORY), source })?,
+        ),
+        History::Off | History::Anomalies => None,
+    };
+    let scribe = writing.as_ref().map(Writing::scribe).cloned();
+    let mut scene = until(interrupt, Scene::set(plan, options, follower, scribe)).await??;
     until(interrupt, setup::clients(&scene.ground, scene.site.as_ref())).await??;
     let load = scene.load(interrupt).await;
     let silence = scene.fall_silent(&load).await;
@@ -125,7 +133,12 @@ async fn carry_out(
     let mailboxes = scene.mailboxes(&load).await;
     let watched = scene.watchers.end().await;
     let teardown = scene.tear_down(options.keep_cluster).await;
-    let evidence = Collected { load, silence, ended, audit, mailboxes, watched, teardown };
+    let (history, unwritten) = match writing {
+        Some(writing) => writing.end().await,
+        None => (None, Vec::new()),
+    };
+    let evidence =
+        Collected { load, silence, ended, audit, mailboxes, watched, teardown, history, unwritten };
     let plan = Arc::clone(&scene.ground.plan);
     Ok(evidence.judge(plan, options, started_at).await)
 }
@@ -157,7 +170,12 @@ struct Load {
 }
 
 impl Scene {
-    async fn set(plan: Arc<Plan>, options: &RunOptions, follower: Follower) -> Result<Self, RunError> {
+    async fn set(
+        plan: Arc<Plan>,
+        options: &RunOptions,
+        follower: Follower,
+        scribe: Option<Scribe>,
+    ) -> Result<Self, RunError> {
         // Streams get a client without a pool: in one with a pool a stream could be handed a publisher's connection.
         let for_streams = HttpOptions::default().build().map_err(RunError::Http)?;
         let for_publishing = HttpOptions { idle_connections: PUBLISH_CONNECTIONS, ..HttpOptions::default() };
@@ -174,7 +192,8 @@ impl Scene {
         let spares: Vec<NodeIndex> = numbers.filter_map(|i| u16::try_from(i).ok()).map(NodeIndex).collect();
         balancer.dismiss(&spares);
         let clock = RunClock::default();
-        let ground = Ground::new(Arc::clone(&plan), for_streams, balancer.clone(), clock.clone());
+        let mut ground = Ground::new(Arc::clone(&plan), for_streams, balancer.clone(), clock.clone());
+        ground.scribe = scribe;
         let ground = Arc::new(ground);
         let desk = Desk {
             http: for_publishing,
@@ -207,6 +226,7 @@ impl Scene {
         let mut publishers = JoinSet::new();
         for publisher in &plan.publishers {
             let publisher = Publisher::new(publisher.clone(), self.desk.clone());
+            let publisher = publisher.recorded_by(self.ground.scribe.as_ref());
             publishers.spawn(publisher.run(stop.clone(), give_up.clone()));
         }
         let time_is_up = tokio::time::sleep_until(clock.instant_of(plan.duration));
@@ -387,11 +407,15 @@ struct Collected {
     mailboxes: Option<mailboxes::Emptiness>,
     watched: Seen,
     teardown: Teardown,
+    /// Every arrival, if that was wanted and could be written.
+    history: Option<Entry>,
+    unwritten: Vec<Trouble>,
 }
 
 impl Collected {
     async fn judge(self, plan: Arc<Plan>, options: &RunOptions, started_at: SystemTime) -> Outcome {
-        let troubles = self.troubles();
+        let mut troubles = self.troubles();
+        troubles.extend(self.unwritten);
         let mut recorder = self.ended.recorder;
         recorder.merge(self.watched.lag);
         let mut publishes = Vec::new();
@@ -418,7 +442,12 @@ impl Collected {
             mailboxes: self.mailboxes.map(|mailboxes| mailboxes.report),
             merged: Vec::new(),
         };
-        let report = conclude(Case { plan, books, recorder, facts, added: None }, options, Vec::new()).await;
+        let report = conclude(
+            Case { plan, books, recorder, facts, added: None },
+            options,
+            self.history.into_iter().collect(),
+        )
+        .await;
         let exit = report.verdict.exit;
         Outcome { report, exit, dir: options.dir.clone(), kept: self.teardown.kept }
     }
