@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Anything that an expectation can be about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
-    /// A distribution of durations.
+    /// A distribution, of durations but for [`Trend::is_of_numbers`].
     Trend(Trend),
     /// A count that workers keep.
     Counter(Counter),
@@ -72,6 +72,10 @@ names!(
         ReconnectTime => "reconnect_time",
         /// From the end of a stream to the first new event.
         RecoveryTime => "recovery_time",
+        /// Events that a resumed stream was given again: a number, no duration.
+        ReplaySize => "replay_size",
+        /// From the first to the last client that got an event while it was connected.
+        FanoutSpread => "fanout_spread",
         /// Between two heartbeats, or any other bytes, of one stream.
         HeartbeatGap => "heartbeat_gap",
         /// How late the bench's own tick was: how far it can be trusted.
@@ -143,7 +147,21 @@ names!(
     }
 );
 
+impl Trend {
+    /// Whether it is a distribution of numbers. A recorder keeps them as so many microseconds.
+    #[must_use]
+    pub fn is_of_numbers(self) -> bool {
+        self == Self::ReplaySize
+    }
+}
+
 impl Metric {
+    /// Whether it is a distribution of durations.
+    #[must_use]
+    pub fn is_of_durations(self) -> bool {
+        matches!(self, Self::Trend(trend) if !trend.is_of_numbers())
+    }
+
     /// Every metric, in the order of the documentation.
     pub fn all() -> impl Iterator<Item = Self> {
         let trends = Trend::ALL.iter().copied().map(Self::Trend);

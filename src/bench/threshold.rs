@@ -133,6 +133,7 @@ fn allowed(metric: &Metric) -> &'static str {
 
 fn units(metric: &Metric) -> &'static str {
     match metric {
+        Metric::Trend(trend) if trend.is_of_numbers() => "a number",
         Metric::Trend(_) => "a number with ns, us, ms, s, m or without a unit (then milliseconds)",
         Metric::Counter(_) | Metric::Tally(_) => "a number, or a percentage for rate",
     }
@@ -276,7 +277,7 @@ impl fmt::Display for Aggregation {
 }
 
 fn parse_limit(text: &str, metric: Metric, aggregation: Aggregation) -> Option<f64> {
-    let is_duration = matches!(metric, Metric::Trend(_)) && aggregation != Aggregation::Count;
+    let is_duration = metric.is_of_durations() && aggregation != Aggregation::Count;
     let number_ends = text.find(|c: char| c.is_alphabetic() || c == '%').unwrap_or(text.len());
     let (number, unit) = text.split_at(number_ends);
     let number: f64 = number.trim().parse().ok()?;

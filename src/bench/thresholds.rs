@@ -45,7 +45,7 @@ fn result(judged: &Judged<'_>, threshold: &Threshold) -> ThresholdResult {
 pub(super) fn measure(judged: &Judged<'_>, threshold: &Threshold) -> Option<(f64, String)> {
     let of = threshold.aggregation;
     match threshold.metric {
-        Metric::Trend(trend) => measure_trend(&samples(judged, trend, &threshold.selector), of),
+        Metric::Trend(trend) => measure_trend(trend, &samples(judged, trend, &threshold.selector), of),
         Metric::Counter(counter) => {
             let matches = |tags: &_| threshold.selector.matches(judged.plan, tags);
             let count = to_f64(judged.recorder.total(counter, matches));
@@ -78,7 +78,7 @@ pub(super) fn samples(judged: &Judged<'_>, trend: Trend, selector: &Selector) ->
     samples.with_missing(missing)
 }
 
-fn measure_trend(samples: &Samples, aggregation: Aggregation) -> Option<(f64, String)> {
+fn measure_trend(trend: Trend, samples: &Samples, aggregation: Aggregation) -> Option<(f64, String)> {
     let value = match aggregation {
         Aggregation::Count | Aggregation::Rate => {
             return Some((to_f64(samples.count()), format!("count={}", samples.count())));
@@ -89,6 +89,10 @@ fn measure_trend(samples: &Samples, aggregation: Aggregation) -> Option<(f64, St
         Aggregation::Percentile(percent) => samples.of_expected(percent),
     };
     value.map(|value| match value {
+        Value::Of(duration) if trend.is_of_numbers() => {
+            let number = duration.as_secs_f64() * 1e6;
+            (number, format!("{aggregation}={number:.0}"))
+        }
         Value::Of(duration) => (duration.as_secs_f64(), format!("{aggregation}={}", readable(duration))),
         Value::Lost => (f64::INFINITY, format!("{aggregation}=lost")),
     })

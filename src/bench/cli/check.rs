@@ -28,6 +28,9 @@ fn conclusion(check: &Check) -> String {
             "    the evidence gives the verdict and the account of the run (exit code {code})\n"
         ));
     }
+    if check.is_full && check.differences.is_empty() {
+        text.push_str("    the history gives the books\n");
+    }
     for difference in &check.differences {
         text.push_str(&format!("    ✗ {difference}\n"));
     }

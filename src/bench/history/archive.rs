@@ -274,9 +274,13 @@ impl Archive {
 }
 
 impl Entry {
+    /// Where it is. A name from a file does not lead out of the directory.
+    pub(super) fn path(&self, dir: &Path) -> PathBuf {
+        dir.join(Path::new(&self.name).file_name().unwrap_or_default())
+    }
+
     fn verify(&self, dir: &Path) -> Result<(), ArchiveError> {
-        // A name from a file must not lead out of the directory.
-        let path = dir.join(Path::new(&self.name).file_name().unwrap_or_default());
+        let path = self.path(dir);
         let mut file = Summing::new(open(&path)?);
         io::copy(&mut file, &mut io::sink())
             .map_err(|source| ArchiveError::Io { path: path.clone(), source })?;

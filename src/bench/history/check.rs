@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::archive::{Archive, ArchiveError, Decision};
 use super::case::{Case, Judgement};
+use super::rebuild;
 use crate::bench::verdict::{Exit, Trouble};
 
 /// Differences that are told.
@@ -21,8 +22,10 @@ pub struct Check {
     pub judgement: Judgement,
     /// What the run came to.
     pub decision: Decision,
-    /// Where the two differ.
+    /// Where the two differ, or the books from the history.
     pub differences: Vec<String>,
+    /// Whether there is a history in full, from which the books were made again.
+    pub is_full: bool,
 }
 
 impl Check {
@@ -33,7 +36,10 @@ impl Check {
     pub fn new(dir: &Path) -> Result<Self, ArchiveError> {
         let Archive { case, decision } = Archive::open(dir)?;
         let mut judgement = case.judge();
-        let mut differences = Vec::new();
+        let histories = decision.files.iter().filter(|entry| entry.name.ends_with(".jsonl.gz"));
+        let histories: Vec<_> = histories.map(|entry| entry.path(dir)).collect();
+        let is_full = !histories.is_empty();
+        let mut differences = if is_full { rebuild::differences(&case, &histories)? } else { Vec::new() };
         let report = &judgement.report;
         let exit = report.verdict.exit.code();
         if exit != decision.exit_code {
@@ -46,7 +52,7 @@ impl Check {
             message: format!("the evidence does not give what the run came to: {difference}"),
         });
         judgement.report.add_troubles(troubles.collect::<Vec<_>>());
-        Ok(Self { case, judgement, decision, differences })
+        Ok(Self { case, judgement, decision, differences, is_full })
     }
 
     /// The worst of everything: what comes out, and whether that is what the run came to.

@@ -280,7 +280,7 @@ fn result(limit: &Limit, base: &Side<'_>, new: &Side<'_>) -> LimitResult {
 /// What both have of a metric, and the two values where both have one.
 fn row(measured: &Threshold, base: &Side<'_>, new: &Side<'_>) -> (Row, Option<(f64, f64)>) {
     let is_duration =
-        matches!(measured.metric, Metric::Trend(_)) && !matches!(measured.aggregation, Aggregation::Count);
+        measured.metric.is_of_durations() && !matches!(measured.aggregation, Aggregation::Count);
     // Without samples a distribution has no count either that could be compared.
     let of = |side: &Side<'_>| {
         side.measure(measured).filter(|(value, _)| is_duration || is_counted(measured, *value))

@@ -8,6 +8,8 @@ mod case;
 mod check;
 mod compare;
 mod merge;
+mod rebuild;
+mod scribe;
 pub mod seal;
 #[cfg(test)]
 mod tests;
@@ -18,4 +20,5 @@ pub use case::{Books, Case, Facts, Judgement, Unplanned, fingerprint};
 pub use check::Check;
 pub use compare::{Comparison, InvalidLimit, Limit};
 pub use merge::{MergeError, Part, merge};
+pub use scribe::{HISTORY, Line, Pen, Scribe, Writing};
 pub use seal::{Damage, FORMAT};

@@ -363,4 +363,11 @@ pub struct FaultImpact {
     pub never_recovered: u64,
     /// Deliveries lost in its window.
     pub lost: u64,
+    /// From the end of a session to the last event that its successor was given again, of 95 % of them: the backlog is
+    /// drained.
+    pub drain_p95: Option<Duration>,
+    /// Events that the next sessions were given again.
+    pub replayed: u64,
+    /// The first deliveries lost in its window.
+    pub lost_examples: Vec<Example>,
 }

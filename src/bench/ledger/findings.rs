@@ -13,6 +13,9 @@ use super::subscriber::Sightings;
 /// Places that are remembered of a kind of anomaly: the most examples that there are of it.
 pub const PLACES_MAX: usize = 1_024;
 
+/// Examples of what was lost in a fault's window.
+const EXAMPLES_OF_A_FAULT: usize = 3;
+
 /// Publisher, address and number.
 pub(super) type EventKey = (PublisherId, AddressId, u64);
 
@@ -128,7 +131,8 @@ impl<'a> Findings<'a> {
         self.open = Some(OpenRun { kind, subscriber, series, seq: (seq, seq), at: started, fault });
     }
 
-    fn close_run(&mut self) {
+    /// Puts away what is missing last. To be called before anything is read.
+    pub(super) fn close_run(&mut self) {
         let Some(run) = self.open.take() else { return };
         let place = Place { series: Some(run.series), seq: Some(run.seq), note: String::new(), client: None };
         self.place(
@@ -192,9 +196,18 @@ impl<'a> Findings<'a> {
         self.shelves.get(&kind).and_then(|shelf| shelf.by_fault.get(fault)).copied().unwrap_or(0)
     }
 
+    /// The first of them in a fault's window.
+    pub(super) fn first_in_window(&self, kind: AnomalyKind, fault: usize) -> Vec<Example> {
+        let places = self.shelves.get(&kind).map(|shelf| &shelf.places);
+        let here = places.into_iter().flatten().filter(|(_, seen)| seen.fault == Some(fault));
+        let mut here: Vec<_> = here.collect();
+        here.sort_by(|(a, first), (b, second)| (first.at, a).cmp(&(second.at, b)));
+        let first = here.into_iter().take(EXAMPLES_OF_A_FAULT);
+        first.map(|(place, seen)| self.example(place.clone(), seen)).collect()
+    }
+
     /// Writes everything down.
     pub(super) fn into_account(mut self, account: &mut Account) {
-        self.close_run();
         for (kind, shelf) in std::mem::take(&mut self.shelves) {
             account.anomalies.push(self.anomaly(kind, shelf));
         }

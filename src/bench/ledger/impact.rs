@@ -17,6 +17,8 @@ struct Cut {
     ended: RunTime,
     reconnected: Option<RunTime>,
     recovered: Option<RunTime>,
+    drained: Option<RunTime>,
+    replayed: u64,
     is_for_good: bool,
 }
 
@@ -39,6 +41,9 @@ pub(super) fn impacts(evidence: &Evidence<'_>, findings: &Findings<'_>) -> Vec<F
                 recovery_p95: since_end(|cut| cut.recovered),
                 never_recovered: mine().filter(|cut| cut.is_for_good).count() as u64,
                 lost: findings.in_window(AnomalyKind::Lost, index),
+                drain_p95: since_end(|cut| cut.drained),
+                replayed: mine().map(|cut| cut.replayed).sum(),
+                lost_examples: findings.first_in_window(AnomalyKind::Lost, index),
             }
         })
         .collect()
@@ -55,6 +60,8 @@ fn cuts(subscriber: &SubscriberLedger, evidence: &Evidence<'_>) -> Vec<Cut> {
             ended: session.ended,
             reconnected: later.first().map(|next| next.confirmed),
             recovered: later.iter().find_map(|next| next.first_new),
+            drained: later.first().and_then(|next| next.drained),
+            replayed: later.first().map_or(0, |next| next.replayed),
             is_for_good: later.is_empty() && gave_up,
         })
     };

@@ -423,6 +423,7 @@ impl<'a> Bench<'a> {
     }
 
     fn finish(mut self) -> Account {
+        self.findings.close_run();
         self.account.faults = super::impact::impacts(&self.evidence, &self.findings);
         self.findings.into_account(&mut self.account);
         self.account

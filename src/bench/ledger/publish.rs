@@ -96,6 +96,12 @@ impl PublishLedger {
         series.into_iter().flat_map(|series| (1..=series.last_seq()).filter_map(|seq| series.outcome(seq)))
     }
 
+    /// How many publishes to an address began.
+    #[must_use]
+    pub fn sent(&self, address: AddressId) -> u64 {
+        self.series.get(&address).map_or(0, Series::last_seq)
+    }
+
     /// When the first publish to an address started, if it was acknowledged.
     pub(super) fn first_acknowledged(&self, address: AddressId) -> Option<RunTime> {
         let series = self.series.get(&address)?;

@@ -83,7 +83,11 @@ pub(super) struct Session {
     pub(super) first_new: Option<RunTime>,
     /// Who served it, where that is known.
     pub(super) node: Option<NodeIndex>,
-    resumed: bool,
+    pub(super) resumed: bool,
+    /// New events that had been due before it began.
+    pub(super) replayed: u64,
+    /// When the last of them came.
+    pub(super) drained: Option<RunTime>,
 }
 
 /// What went wrong, as far as the client can tell alone.
@@ -99,6 +103,8 @@ pub(super) struct Anomalies {
     pub(super) inversions_dropped: u64,
     pub(super) skips: Vec<Skip>,
     pub(super) witnesses: Vec<Witness>,
+    /// Beside them: when they came live, else [`RunTime::NEVER`]. Not stored: measured when the swarm ends.
+    pub(super) witnessed: Vec<RunTime>,
     inversions_max: usize,
     witnesses_max: usize,
 }
@@ -175,8 +181,15 @@ impl SubscriberLedger {
     /// A session begins: the `CONNECTION` event came. `resumed`: the client had sent a cursor.
     pub fn confirmed(&mut self, at: RunTime, resumed: bool) {
         self.end_session(at);
-        let (ended, first_new, node) = (RunTime::NEVER, None, None);
-        self.sessions.push(Session { confirmed: at, ended, first_new, node, resumed });
+        self.sessions.push(Session {
+            confirmed: at,
+            ended: RunTime::NEVER,
+            first_new: None,
+            node: None,
+            resumed,
+            replayed: 0,
+            drained: None,
+        });
     }
 
     /// Which node serves the session that has just begun.
@@ -210,11 +223,14 @@ impl SubscriberLedger {
     pub fn event(&mut self, at: RunTime, id: Option<&str>, data: &str) -> Arrival {
         match Stamp::decode(data) {
             Ok(stamp) => self.arrive(at, id, stamp),
-            Err(Foreign) => {
-                self.anomalies.foreign.add(Sighting { at, stamp: None });
-                Arrival::Foreign
-            }
+            Err(Foreign) => self.foreign(at),
         }
+    }
+
+    /// The same for one that no run published.
+    pub fn foreign(&mut self, at: RunTime) -> Arrival {
+        self.anomalies.foreign.add(Sighting { at, stamp: None });
+        Arrival::Foreign
     }
 
     /// The same for an event whose stamp is known already.
@@ -265,6 +281,10 @@ impl SubscriberLedger {
         series.went_on = true;
         let recovered_after = self.note_first_new(at);
         let path = if stamp.due < confirmed { Path::Replay } else { Path::Live };
+        if let Some(session) = self.sessions.last_mut().filter(|_| path == Path::Replay) {
+            session.replayed += 1;
+            session.drained = Some(at);
+        }
         Arrival::New { stamp, path, recovered_after }
     }
 
@@ -288,6 +308,8 @@ impl SubscriberLedger {
             && self.anomalies.witnesses.len() < self.anomalies.witnesses_max
         {
             self.anomalies.witnesses.push(witness);
+            let began = self.sessions.last().map_or(RunTime::ZERO, |session| session.confirmed);
+            self.anomalies.witnessed.push(if stamp.due < began { RunTime::NEVER } else { at });
         }
     }
 
@@ -319,6 +341,7 @@ impl SubscriberLedger {
             + anomalies.inversions.capacity() * size_of::<Inversion>()
             + anomalies.skips.capacity() * size_of::<Skip>()
             + anomalies.witnesses.capacity() * size_of::<Witness>()
+            + anomalies.witnessed.capacity() * size_of::<RunTime>()
     }
 
     /// Whose book it is.

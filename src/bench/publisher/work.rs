@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::parcel::{Parcel, Retry, Sent, deliver};
 use crate::bench::balance::Balancer;
 use crate::bench::clock::RunTime;
+use crate::bench::history::{Line, Pen, Scribe};
 use crate::bench::ledger::{PublishLedger, PublishOutcome};
 use crate::bench::payload::{RunId, Stamp};
 use crate::bench::plan::{AddressId, Due, Phases, PublisherId, PublisherPlan};
@@ -59,6 +60,8 @@ pub struct Publisher {
     plan: PublisherPlan,
     desk: Desk,
     published: Published,
+    /// Where every publish is written down, if somebody wants it.
+    pen: Option<Pen>,
     lanes: HashMap<AddressId, Lane>,
     /// Due and not answered: on their way, or waiting in a lane.
     outstanding: u32,
@@ -82,7 +85,20 @@ impl Publisher {
             retries: 0,
             last_failure: None,
         };
-        Self { plan, desk, published, lanes: HashMap::new(), outstanding: 0, on_their_way: JoinSet::new() }
+        let (lanes, on_their_way) = (HashMap::new(), JoinSet::new());
+        Self { plan, desk, published, pen: None, lanes, outstanding: 0, on_their_way }
+    }
+
+    /// The same, with every publish written down.
+    #[must_use]
+    pub fn recorded_by(self, scribe: Option<&Scribe>) -> Self {
+        Self { pen: scribe.map(Scribe::pen), ..self }
+    }
+
+    fn write(&mut self, line: impl FnOnce() -> Line) {
+        if let Some(pen) = &mut self.pen {
+            pen.write(line());
+        }
     }
 
     /// Publishes until the schedule ends or `stop` is cancelled, then waits for the answers that are outstanding,
@@ -112,11 +128,17 @@ impl Publisher {
                 Wake::Due => self.all_due(&mut next, &mut schedule),
                 Wake::Stopped => {}
             }
+            if let Some(pen) = &mut self.pen {
+                pen.hand_in_many().await;
+            }
         }
         self.on_their_way.shutdown().await;
         // What still waits for its turn, because the time to wait for answers is up, was never sent.
         let lanes = std::mem::take(&mut self.lanes);
         lanes.into_values().flat_map(|lane| lane.waiting).for_each(|due| self.drop_due(due));
+        if let Some(pen) = &mut self.pen {
+            pen.hand_in().await;
+        }
         self.published
     }
 
@@ -147,7 +169,9 @@ impl Publisher {
     }
 
     fn drop_due(&mut self, due: Due) {
-        self.published.ledger.dropped(self.desk.phases.at(due.at.into()));
+        let (publisher, phase) = (self.plan.id, self.desk.phases.at(due.at.into()));
+        self.published.ledger.dropped(phase);
+        self.write(|| Line::Dropped { publisher, phase });
         self.desk.progress.publish_dropped();
     }
 
@@ -160,6 +184,8 @@ impl Publisher {
             now.after(due_at),
         );
         let seq = self.published.ledger.begin(due.address, now);
+        let (publisher, address) = (self.plan.id, due.address);
+        self.write(|| Line::Publish { publisher, address, at: now });
         let stamp = Stamp {
             run: self.desk.run,
             publisher: self.plan.id,
@@ -178,6 +204,9 @@ impl Publisher {
     fn answered(&mut self, sent: Sent) {
         self.outstanding -= 1;
         self.published.ledger.end(sent.address, sent.seq, sent.ended, sent.outcome);
+        let (publisher, address) = (self.plan.id, sent.address);
+        let (seq, at, outcome) = (sent.seq, sent.ended, sent.outcome);
+        self.write(|| Line::Ended { publisher, address, seq, at, outcome });
         if sent.retries > 0 {
             self.published.retries += sent.retries;
             let tags = tags(&self.desk, self.plan.id, sent.ended);

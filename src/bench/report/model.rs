@@ -5,7 +5,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::bench::ledger::{Account, Anomaly, FaultImpact, FaultRecord, Path, PublishCounts, Unexpected};
+use crate::bench::ledger::{
+    Account, Anomaly, Example, FaultImpact, FaultRecord, Path, PublishCounts, Unexpected,
+};
 use crate::bench::metric::{Counter, Trend};
 use crate::bench::plan::Plan;
 use crate::bench::recorder::{Samples, Value};
@@ -186,12 +188,21 @@ pub struct FaultReport {
     pub never_recovered: u64,
     /// Deliveries lost in its window.
     pub lost: u64,
+    /// From the end of a session to the last event that its successor was given again, of 95 % of them.
+    #[serde(default)]
+    pub drain_p95_ms: Option<f64>,
+    /// Events that the next sessions were given again.
+    #[serde(default)]
+    pub replayed: u64,
+    /// The first deliveries that were lost in its window.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost_examples: Vec<Example>,
 }
 
 /// A metric with one set of tags, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MetricReport {
-    /// `delivery_latency{phase:steady}`.
+    /// `delivery_latency{phase:steady}`. The values of `replay_size` are numbers of events.
     pub key: String,
     /// Values.
     pub count: u64,
@@ -350,6 +361,9 @@ fn faults(judged: &Judged<'_>) -> Vec<FaultReport> {
         recovery_p95_ms: impact.recovery_p95.map(millis),
         never_recovered: impact.never_recovered,
         lost: impact.lost,
+        drain_p95_ms: impact.drain_p95.map(millis),
+        replayed: impact.replayed,
+        lost_examples: impact.lost_examples.clone(),
     };
     judged.faults.iter().zip(&judged.account.faults).map(report).collect()
 }
@@ -380,9 +394,9 @@ fn metrics(judged: &Judged<'_>) -> Vec<MetricReport> {
                 (format!("{{path:{name}}}"), Selector { path: Some(path), ..Selector::default() })
             }));
         }
-        let rows = selectors.into_iter().map(|(tags, selector)| {
-            metric(format!("{}{tags}", trend.name()), &thresholds::samples(judged, *trend, &selector))
-        });
+        let rows = selectors
+            .into_iter()
+            .map(|(tags, selector)| metric(*trend, &tags, &thresholds::samples(judged, *trend, &selector)));
         reports.extend(
             rows.filter(|row| row.count > 0 || (row.missing > 0 && *trend == Trend::DeliveryLatency)),
         );
@@ -390,11 +404,12 @@ fn metrics(judged: &Judged<'_>) -> Vec<MetricReport> {
     reports
 }
 
-fn metric(key: String, samples: &Samples) -> MetricReport {
+fn metric(trend: Trend, tags: &str, samples: &Samples) -> MetricReport {
+    let millis = |value: Duration| millis(if trend.is_of_numbers() { value * 1_000 } else { value });
     let percentile = |percent| samples.of_delivered(percent).map(millis);
     let of_expected = samples.of_expected(99.0);
     MetricReport {
-        key,
+        key: format!("{}{tags}", trend.name()),
         count: samples.count(),
         missing: samples.missing(),
         min: samples.min().map(millis),

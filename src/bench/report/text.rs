@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::bench::ledger::{Anomaly, Example};
+use crate::bench::metric::Trend;
 use crate::bench::threshold::readable;
 use crate::bench::verdict::{Check, Exit, Status};
 
@@ -223,8 +224,18 @@ impl Page {
             return;
         }
         self.head("FAULTS", "");
-        let header =
-            ["", "planned", "applied", "healed", "cut", "detect", "reconnect p95", "recovery p95", "lost"];
+        let header = [
+            "",
+            "planned",
+            "applied",
+            "healed",
+            "cut",
+            "detect",
+            "reconnect p95",
+            "recovery p95",
+            "drain p95",
+            "lost",
+        ];
         let mut rows = vec![header.map(str::to_owned)];
         rows.extend(faults.iter().map(fault_row));
         self.table(&rows);
@@ -279,7 +290,7 @@ impl Page {
     }
 }
 
-fn fault_row(fault: &FaultReport) -> [String; 9] {
+fn fault_row(fault: &FaultReport) -> [String; 10] {
     [
         fault.title.clone(),
         time(Some(fault.planned_ms)),
@@ -289,6 +300,7 @@ fn fault_row(fault: &FaultReport) -> [String; 9] {
         time(fault.detect_ms),
         time(fault.reconnect_p95_ms),
         time(fault.recovery_p95_ms),
+        time(fault.drain_p95_ms),
         grouped(fault.lost),
     ]
 }
@@ -296,6 +308,11 @@ fn fault_row(fault: &FaultReport) -> [String; 9] {
 fn metric_row(metric: &MetricReport) -> [String; 10] {
     let of_expected =
         if metric.p99_of_expected_is_lost { "lost".to_owned() } else { time(metric.p99_of_expected) };
+    let is_of_numbers = metric.key.starts_with(Trend::ReplaySize.name());
+    let time = |value: Option<f64>| match value {
+        Some(number) if is_of_numbers => format!("{number:.0}"),
+        value => time(value),
+    };
     let is_delivery = metric.key.starts_with("delivery_latency") && !metric.key.contains("{path:");
     [
         metric.key.clone(),

@@ -22,7 +22,7 @@ use crate::bench::cluster::Member;
 use crate::bench::doctor::Limits;
 use crate::bench::fault::{Injector, Processes, Stores, Timeline};
 use crate::bench::generator;
-use crate::bench::history::{self, Books, Case, Facts, History};
+use crate::bench::history::{self, Books, Case, Entry, Facts, History, Scribe, Writing};
 use crate::bench::ledger::{AuditLedger, FaultRecord};
 use crate::bench::live::{self, Begin, Journal, Line};
 use crate::bench::payload::RunId;
@@ -112,7 +112,15 @@ async fn carry_out(
     started_at: SystemTime,
     interrupt: &CancellationToken,
 ) -> Result<Outcome, RunError> {
-    let mut scene = until(interrupt, Scene::set(plan, options, follower)).await??;
+    let writing = match options.history {
+        History::All => Some(
+            Scribe::start(&options.dir, history::HISTORY)
+                .map_err(|source| RunError::Write { path: options.dir.join(history::HISTORY), source })?,
+        ),
+        History::Off | History::Anomalies => None,
+    };
+    let scribe = writing.as_ref().map(Writing::scribe).cloned();
+    let mut scene = until(interrupt, Scene::set(plan, options, follower, scribe)).await??;
     until(interrupt, setup::clients(&scene.ground, scene.site.as_ref())).await??;
     let load = scene.load(interrupt).await;
     let silence = scene.fall_silent(&load).await;
@@ -122,7 +130,12 @@ async fn carry_out(
     let watched = scene.watchers.end().await;
     let teardown = scene.tear_down(options.keep_cluster).await;
     let floor = scene.floor.take();
-    let evidence = Collected { load, silence, ended, audit, mailboxes, watched, teardown, floor };
+    let (history, unwritten) = match writing {
+        Some(writing) => writing.end().await,
+        None => (None, Vec::new()),
+    };
+    let evidence =
+        Collected { load, silence, ended, audit, mailboxes, watched, teardown, floor, history, unwritten };
     let plan = Arc::clone(&scene.ground.plan);
     Ok(evidence.judge(plan, options, started_at).await)
 }
@@ -158,7 +171,12 @@ struct Load {
 }
 
 impl Scene {
-    async fn set(plan: Arc<Plan>, options: &RunOptions, follower: Follower) -> Result<Self, RunError> {
+    async fn set(
+        plan: Arc<Plan>,
+        options: &RunOptions,
+        follower: Follower,
+        scribe: Option<Scribe>,
+    ) -> Result<Self, RunError> {
         let scrape = match options.prometheus {
             Some(address) => Some(Scrape::bind(address).await?),
             None => None,
@@ -182,7 +200,8 @@ impl Scene {
         let spares: Vec<NodeIndex> = numbers.filter_map(|i| u16::try_from(i).ok()).map(NodeIndex).collect();
         balancer.dismiss(&spares);
         let clock = RunClock::default();
-        let ground = Ground::new(Arc::clone(&plan), for_streams, balancer.clone(), clock.clone());
+        let mut ground = Ground::new(Arc::clone(&plan), for_streams, balancer.clone(), clock.clone());
+        ground.scribe = scribe;
         let ground = Arc::new(ground);
         let desk = Desk {
             http: for_publishing,
@@ -220,6 +239,7 @@ impl Scene {
         let mut publishers = JoinSet::new();
         for publisher in &plan.publishers {
             let publisher = Publisher::new(publisher.clone(), self.desk.clone());
+            let publisher = publisher.recorded_by(self.ground.scribe.as_ref());
             publishers.spawn(publisher.run(stop.clone(), give_up.clone()));
         }
         let time_is_up = tokio::time::sleep_until(clock.instant_of(plan.duration));
@@ -407,11 +427,15 @@ struct Collected {
     watched: Seen,
     teardown: Teardown,
     floor: Option<HarnessFloor>,
+    /// Every arrival, if that was wanted and could be written.
+    history: Option<Entry>,
+    unwritten: Vec<Trouble>,
 }
 
 impl Collected {
     async fn judge(self, plan: Arc<Plan>, options: &RunOptions, started_at: SystemTime) -> Outcome {
-        let troubles = self.troubles();
+        let mut troubles = self.troubles();
+        troubles.extend(self.unwritten);
         let mut recorder = self.ended.recorder;
         recorder.merge(self.watched.recorder);
         let mut publishes = Vec::new();
@@ -440,7 +464,8 @@ impl Collected {
             harness: self.floor,
             clock_started_unix_ms: self.load.began_unix_ms,
         };
-        let told = conclude(Case { plan, books, recorder, facts, added: None }, options, Vec::new()).await;
+        let case = Case { plan, books, recorder, facts, added: None };
+        let told = conclude(case, options, self.history.into_iter().collect()).await;
         let exit = told.report.verdict.exit;
         Outcome { told, exit, dir: options.dir.clone(), kept: self.teardown.kept }
     }

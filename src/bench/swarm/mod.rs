@@ -1,6 +1,7 @@
 //! The virtual clients of a run: each a task with a book of its own, started together, told together, joined and
 //! merged at the end. Read [`Swarm`] first, then [`subscriber`].
 
+mod diary;
 pub mod orders;
 mod policy;
 pub mod subscriber;
@@ -18,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::balance::Balancer;
 use super::fault::FaultBoard;
-use super::ledger::SubscriberLedger;
+use super::history::Scribe;
+use super::ledger::{self, SubscriberLedger};
 use super::plan::{NodeIndex, Plan, SubscriberId};
 use super::progress::Progress;
 use super::recorder::Recorder;
@@ -55,6 +57,8 @@ pub struct Ground {
     pub gate: Semaphore,
     /// Which faults are at work.
     pub faults: Arc<FaultBoard>,
+    /// Where every arrival is written down, if somebody wants it.
+    pub scribe: Option<Scribe>,
 }
 
 /// How many clients are there, and how many of them have everything. Relaxed throughout: whoever waits for a number
@@ -125,7 +129,7 @@ impl Ground {
         let gate = Semaphore::new(CONNECTS_AT_ONCE);
         let (started, board) = (CancellationToken::new(), Board::default());
         let (progress, faults) = (Arc::default(), Arc::default());
-        Self { plan, ways, balancer, clock, started, progress, board, gate, faults }
+        Self { plan, ways, balancer, clock, started, progress, board, gate, faults, scribe: None }
     }
 
     /// The node of this name.
@@ -178,11 +182,12 @@ impl Swarm {
         let stuck = self.clients.len();
         self.clients.shutdown().await;
         books.sort_unstable_by_key(|(id, _)| *id);
-        let ledgers = books.into_iter().map(|(_, ledger)| ledger).collect();
+        let ledgers: Vec<_> = books.into_iter().map(|(_, ledger)| ledger).collect();
         let mut recorder = Recorder::default();
         for shared in &self.recorders {
             recorder.merge(std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner)));
         }
+        ledger::measure(&self.ground.plan, &ledgers, &mut recorder);
         Ended { ledgers, recorder, stuck }
     }
 }

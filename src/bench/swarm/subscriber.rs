@@ -12,6 +12,7 @@ use reqwest::Url;
 use reqwest::header::{COOKIE, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
+use super::diary::Diary;
 use super::policy::reconnect_of;
 use super::throttle::Throttle;
 use super::{Ear, Ground, Place, Tape, Told};
@@ -31,7 +32,7 @@ pub struct Subscriber {
     ear: Ear,
     tape: Tape,
     place: Place,
-    ledger: SubscriberLedger,
+    ledger: Diary,
     reconnect: Reconnect,
     /// Connects so far: a seed for each, and the first one is no reconnect.
     connects: u64,
@@ -85,7 +86,7 @@ impl Subscriber {
             ear,
             tape,
             place: Place::take(ground),
-            ledger: SubscriberLedger::new(&ground.plan, plan.id),
+            ledger: Diary::new(SubscriberLedger::new(&ground.plan, plan.id), ground.scribe.as_ref()),
             reconnect: reconnect_of(group.reconnect),
             connects: 0,
             lost_at: None,
@@ -113,8 +114,7 @@ impl Subscriber {
                 None => self.connect_and_read().await,
             };
         };
-        self.ledger.finish(self.ground.clock.now(), ending);
-        self.ledger
+        self.ledger.finish(self.ground.clock.now(), ending).await
     }
 
     fn plan(&self) -> &SubscriberPlan {

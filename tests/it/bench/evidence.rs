@@ -1,6 +1,7 @@
 //! What a run stores is judged again like the run; what is damaged or could not be written is told by name, and is never a
 //! pass. `broken` judges every one of its runs again, too.
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use super::harness::{Lab, bench, check_evidence, in_time};
@@ -51,7 +52,7 @@ async fn damaged_evidence_is_named_and_never_passes() {
     let ran = lab.run(&["--history", "all"]).await;
     assert_eq!(ran.code, Some(0), "{}", ran.stdout);
     assert_eq!(check(&lab.out()).await.0, Some(0));
-    for name in ["case.json", "books.bin", "anomalies.jsonl", "verdict.json"] {
+    for name in ["case.json", "books.bin", "anomalies.jsonl", "history.jsonl.gz", "verdict.json"] {
         let path = lab.out().join(name);
         let whole = std::fs::read(&path).unwrap();
         let cut = whole.len() / 2;
@@ -78,6 +79,44 @@ async fn damaged_evidence_is_named_and_never_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_history_in_full_gives_the_books_and_what_was_changed_in_it_is_found() {
+    for defect in [Defect::None, Defect::DropsOne, Defect::DeliversTwice] {
+        let node = SmallNode::start(defect).await;
+        let lab = Lab::new(&SCENARIO.replace("NODE", &node.base));
+        let ran = lab.run(&["--history", "all"]).await;
+        check_evidence(&lab, &ran).await;
+        let (code, text) = check(&lab.out()).await;
+        assert_eq!(code, ran.code);
+        assert!(text.contains("the history gives the books"), "{text}");
+    }
+    let node = SmallNode::start(Defect::None).await;
+    let lab = Lab::new(&SCENARIO.replace("NODE", &node.base));
+    lab.run(&["--history", "all"]).await;
+    // An arrival is taken out, and the checksums are made to fit.
+    let path = lab.out().join("history.jsonl.gz");
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(std::fs::File::open(&path).unwrap()).read_to_string(&mut text).unwrap();
+    let removed = text.lines().position(|line| line.contains("\"op\":\"event\"")).unwrap();
+    let mut file = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let kept = text.lines().enumerate().filter(|(number, _)| *number != removed);
+    kept.for_each(|(_, line)| writeln!(file, "{line}").unwrap());
+    let bytes = file.finish().unwrap();
+    std::fs::write(&path, &bytes).unwrap();
+    let verdict = lab.out().join("verdict.json");
+    let mut decision: serde_json::Value = serde_json::from_slice(&std::fs::read(&verdict).unwrap()).unwrap();
+    for entry in decision["files"].as_array_mut().unwrap() {
+        if entry["name"] == "history.jsonl.gz" {
+            entry["bytes"] = bytes.len().into();
+            entry["crc32"] = crc32fast::hash(&bytes).into();
+        }
+    }
+    std::fs::write(&verdict, decision.to_string()).unwrap();
+    let (code, text) = check(&lab.out()).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("is not what its arrivals give"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_stored_nothing_cannot_be_checked() {
     let node = SmallNode::start(Defect::None).await;
     let lab = Lab::new(&SCENARIO.replace("NODE", &node.base));
@@ -94,13 +133,15 @@ async fn a_full_disk_hides_no_verdict_and_makes_none_better() {
         let node = SmallNode::start(defect).await;
         let lab = Lab::new(&SCENARIO.replace("NODE", &node.base));
         std::fs::create_dir(lab.out()).unwrap();
-        for name in ["books.bin", "report.txt"] {
+        for name in ["books.bin", "report.txt", "history.jsonl.gz"] {
             std::os::unix::fs::symlink("/dev/full", lab.out().join(name)).unwrap();
         }
-        let ran = lab.run(&[]).await;
+        let ran = lab.run(&["--history", "all"]).await;
         assert_eq!(ran.code, Some(code), "{}", ran.stdout);
         assert!(ran.stdout.contains(word), "{}", ran.stdout);
-        for trouble in ["the evidence is not stored", "books.bin", "report.txt"] {
+        for trouble in
+            ["the evidence is not stored", "books.bin", "report.txt", "history.jsonl.gz is not stored"]
+        {
             assert!(ran.stdout.contains(trouble), "{trouble:?} is not in\n{}", ran.stdout);
         }
         assert_eq!(ran.report["summary"]["exit_code"], code, "the report on the disk says the same");

@@ -105,6 +105,18 @@ impl History {
         self.clients[client].arrive(at(ms), Some(id), stamp)
     }
 
+    /// It had been due at a time.
+    pub(super) fn arrive_due(
+        &mut self,
+        client: usize,
+        (address, seq): (&str, u64),
+        due: u64,
+        ms: u64,
+    ) -> Arrival {
+        let stamp = Stamp { due: at(due), ..self.stamp(address, seq) };
+        self.clients[client].arrive(at(ms), Some(&format!("{address}-{seq}")), stamp)
+    }
+
     /// The log has it.
     pub(super) fn keep(&mut self, address: &str, seq: u64) {
         let stamp = self.stamp(address, seq);

@@ -50,6 +50,7 @@ impl Subscriber {
                             if let Err(ending) = ready.and_then(|()| self.take(stream, session)) {
                                 return Stopped::Ended(ending);
                             }
+                            self.ledger.hand_in_many().await;
                         }
                         told = &mut listening => break Some(told),
                         () = &mut leaving => break None,

@@ -1,0 +1,284 @@
+//! The history in full: every arrival and every publish, a line of JSON each, written while the run goes on. Bounded: who
+//! writes faster than the disk waits, and every wait is counted and told, as it is time that the bench itself took.
+//! Read [`Scribe`] first, then [`Line`].
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::archive::{Entry, Summing};
+use crate::bench::clock::RunTime;
+use crate::bench::ledger::{Ending, PublishOutcome};
+use crate::bench::payload::Stamp;
+use crate::bench::plan::{AddressId, NodeIndex, PhaseId, PublisherId, SubscriberId};
+use crate::bench::verdict::{Exit, Trouble};
+
+/// The file, where one process writes.
+pub const HISTORY: &str = "history.jsonl.gz";
+/// Lines that a pen collects before it hands them in.
+const LINES_A_BATCH: usize = 64;
+/// Batches that wait for the disk: some megabytes.
+const BATCHES: usize = 1_024;
+/// A client that had to wait longer than this has latencies that are the bench's.
+const WAIT_MAX: Duration = Duration::from_millis(10);
+
+/// What happened to a client or a publisher, in the words of their books: told to new books in this order, it makes the same
+/// books. Times are nanoseconds since the start of the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Line {
+    /// A client's session began.
+    Confirmed {
+        /// Who.
+        client: SubscriberId,
+        /// When.
+        at: RunTime,
+        /// Whether it had sent a cursor.
+        resumed: bool,
+    },
+    /// Which node serves it.
+    ServedBy {
+        /// Who.
+        client: SubscriberId,
+        /// Which.
+        node: NodeIndex,
+    },
+    /// The session ended.
+    Disconnected {
+        /// Who.
+        client: SubscriberId,
+        /// When.
+        at: RunTime,
+    },
+    /// A `GAP` came.
+    Gap {
+        /// Who.
+        client: SubscriberId,
+        /// When.
+        at: RunTime,
+    },
+    /// An event of a run came.
+    Event {
+        /// Who.
+        client: SubscriberId,
+        /// When.
+        at: RunTime,
+        /// Its `id:`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        /// What it says of itself.
+        #[serde(flatten)]
+        stamp: Stamp,
+    },
+    /// An event of no run came.
+    Foreign {
+        /// Who.
+        client: SubscriberId,
+        /// When.
+        at: RunTime,
+    },
+    /// The client connects no more.
+    Finished {
+        /// Who.
+        client: SubscriberId,
+        /// When.
+        at: RunTime,
+        /// Why.
+        ending: Ending,
+    },
+    /// A publish was sent: the next number of its series.
+    Publish {
+        /// By whom.
+        publisher: PublisherId,
+        /// To whom.
+        address: AddressId,
+        /// When.
+        at: RunTime,
+    },
+    /// A publish ended.
+    Ended {
+        /// By whom.
+        publisher: PublisherId,
+        /// To whom.
+        address: AddressId,
+        /// Which.
+        seq: u64,
+        /// When.
+        at: RunTime,
+        /// How.
+        outcome: PublishOutcome,
+    },
+    /// A publish was due and never sent.
+    Dropped {
+        /// By whom.
+        publisher: PublisherId,
+        /// In which phase.
+        phase: PhaseId,
+    },
+}
+
+enum Message {
+    Batch(Vec<Line>),
+    /// Everything was handed in.
+    End,
+}
+
+/// Where pens hand in what they wrote.
+#[derive(Debug, Clone)]
+pub struct Scribe {
+    out: mpsc::Sender<Message>,
+    waits: Arc<Waits>,
+}
+
+/// How long clients and publishers had to wait for the disk.
+#[derive(Debug, Default)]
+struct Waits {
+    count: AtomicU64,
+    nanos: AtomicU64,
+    longest_nanos: AtomicU64,
+}
+
+/// The task that writes.
+#[derive(Debug)]
+pub struct Writing {
+    scribe: Scribe,
+    task: JoinSet<io::Result<(u64, u32)>>,
+    name: String,
+}
+
+/// One writer's lines that are not handed in yet.
+#[derive(Debug)]
+pub struct Pen {
+    lines: Vec<Line>,
+    scribe: Scribe,
+}
+
+impl Scribe {
+    /// Begins the file of this name in a run's directory.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn start(dir: &Path, name: &str) -> io::Result<Writing> {
+        let out = Summing::new(BufWriter::new(File::create(dir.join(name))?));
+        let (sender, receiver) = mpsc::channel(BATCHES);
+        let mut task = JoinSet::new();
+        task.spawn_blocking(move || write_all(receiver, out));
+        let scribe = Self { out: sender, waits: Arc::default() };
+        Ok(Writing { scribe, task, name: name.to_owned() })
+    }
+
+    /// A pen for one client or publisher.
+    #[must_use]
+    pub fn pen(&self) -> Pen {
+        Pen { lines: Vec::new(), scribe: self.clone() }
+    }
+}
+
+fn write_all(mut from: mpsc::Receiver<Message>, out: Summing<BufWriter<File>>) -> io::Result<(u64, u32)> {
+    let mut out = GzEncoder::new(out, Compression::fast());
+    let mut failed = None;
+    while let Some(Message::Batch(lines)) = from.blocking_recv() {
+        // After a failure the rest is taken all the same: nobody must wait for a disk that is full.
+        if failed.is_none() {
+            failed = lines.iter().try_for_each(|line| write(&mut out, line)).err();
+        }
+    }
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let mut out = out.finish()?;
+    out.flush()?;
+    Ok((out.bytes, out.sum.finalize()))
+}
+
+fn write(out: &mut impl io::Write, line: &Line) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")
+}
+
+impl Pen {
+    /// Writes a line down.
+    pub fn write(&mut self, line: Line) {
+        self.lines.push(line);
+    }
+
+    /// Hands the lines in where there are enough of them.
+    pub async fn hand_in_many(&mut self) {
+        if self.lines.len() >= LINES_A_BATCH {
+            self.hand_in().await;
+        }
+    }
+
+    /// Hands the lines in. Waits where the disk is behind, and counts it.
+    pub async fn hand_in(&mut self) {
+        let batch = Message::Batch(std::mem::take(&mut self.lines));
+        if let Err(TrySendError::Full(batch)) = self.scribe.out.try_send(batch) {
+            let began = Instant::now();
+            // A writer that is gone has told why, or will.
+            let _gone = self.scribe.out.send(batch).await;
+            self.scribe.waits.add(began.elapsed());
+        }
+    }
+}
+
+impl Waits {
+    fn add(&self, wait: Duration) {
+        let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.longest_nanos.fetch_max(nanos, Ordering::Relaxed);
+    }
+
+    /// What is told of them.
+    fn trouble(&self) -> Option<Trouble> {
+        let of = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        let (count, longest) = (of(&self.count), Duration::from_nanos(of(&self.longest_nanos)));
+        let exit = if longest > WAIT_MAX { Exit::Invalid } else { Exit::Pass };
+        let message = format!(
+            "the history could not be written as fast as it came: {count} waits of clients and publishers, {:.3} s in all, \
+             {:.3} s at most, are in the latencies; --history anomalies writes nothing while the run goes on",
+            Duration::from_nanos(of(&self.nanos)).as_secs_f64(),
+            longest.as_secs_f64(),
+        );
+        (count > 0).then_some(Trouble { exit, message })
+    }
+}
+
+impl Writing {
+    /// For the pens.
+    #[must_use]
+    pub fn scribe(&self) -> &Scribe {
+        &self.scribe
+    }
+
+    /// Ends the file, once everybody has handed in. Tells the file as it is, and what went wrong.
+    pub async fn end(mut self) -> (Option<Entry>, Vec<Trouble>) {
+        let _gone = self.scribe.out.send(Message::End).await;
+        let mut troubles: Vec<Trouble> = self.scribe.waits.trouble().into_iter().collect();
+        let written = match self.task.join_next().await {
+            Some(Ok(Ok((bytes, crc32)))) => Ok(Entry { name: self.name.clone(), bytes, crc32 }),
+            Some(Ok(Err(error))) => Err(error.to_string()),
+            Some(Err(panicked)) => Err(panicked.to_string()),
+            None => Err("it left no word".to_owned()),
+        };
+        match written {
+            Ok(entry) => (Some(entry), troubles),
+            Err(why) => {
+                let message = format!("{} is not stored: {why}", self.name);
+                troubles.push(Trouble { exit: Exit::Internal, message });
+                (None, troubles)
+            }
+        }
+    }
+}

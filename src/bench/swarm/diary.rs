@@ -1,0 +1,84 @@
+//! A client's book, and beside it, where the history is stored in full, a line for everything that it is told.
+
+use crate::bench::clock::RunTime;
+use crate::bench::history::{Line, Pen, Scribe};
+use crate::bench::ledger::{Arrival, Ending, SubscriberLedger};
+use crate::bench::payload::Stamp;
+use crate::bench::plan::{AddressId, NodeIndex};
+
+/// Told what a [`SubscriberLedger`] is told.
+#[derive(Debug)]
+pub(super) struct Diary {
+    book: SubscriberLedger,
+    /// `None`: nobody wants to know every arrival.
+    pen: Option<Pen>,
+}
+
+impl Diary {
+    pub(super) fn new(book: SubscriberLedger, scribe: Option<&Scribe>) -> Self {
+        Self { book, pen: scribe.map(Scribe::pen) }
+    }
+
+    pub(super) fn confirmed(&mut self, at: RunTime, resumed: bool) {
+        self.book.confirmed(at, resumed);
+        let client = self.book.id();
+        self.write(|| Line::Confirmed { client, at, resumed });
+    }
+
+    pub(super) fn served_by(&mut self, node: NodeIndex) {
+        self.book.served_by(node);
+        let client = self.book.id();
+        self.write(|| Line::ServedBy { client, node });
+    }
+
+    pub(super) fn disconnected(&mut self, at: RunTime) {
+        self.book.disconnected(at);
+        let client = self.book.id();
+        self.write(|| Line::Disconnected { client, at });
+    }
+
+    pub(super) fn gap(&mut self, at: RunTime) {
+        self.book.gap(at);
+        let client = self.book.id();
+        self.write(|| Line::Gap { client, at });
+    }
+
+    pub(super) fn event(&mut self, at: RunTime, id: Option<&str>, data: &str) -> Arrival {
+        let client = self.book.id();
+        if let Ok(stamp) = Stamp::decode(data) {
+            self.write(|| Line::Event { client, at, id: id.map(str::to_owned), stamp });
+            self.book.arrive(at, id, stamp)
+        } else {
+            self.write(|| Line::Foreign { client, at });
+            self.book.foreign(at)
+        }
+    }
+
+    pub(super) fn sentinels_missing(&self, published: &[AddressId]) -> usize {
+        self.book.sentinels_missing(published)
+    }
+
+    /// Waits where the disk is behind.
+    pub(super) async fn hand_in_many(&mut self) {
+        if let Some(pen) = &mut self.pen {
+            pen.hand_in_many().await;
+        }
+    }
+
+    /// The client connects no more: hands in the rest, and gives the book.
+    pub(super) async fn finish(mut self, at: RunTime, ending: Ending) -> SubscriberLedger {
+        self.book.finish(at, ending);
+        let client = self.book.id();
+        self.write(|| Line::Finished { client, at, ending });
+        if let Some(pen) = &mut self.pen {
+            pen.hand_in().await;
+        }
+        self.book
+    }
+
+    fn write(&mut self, line: impl FnOnce() -> Line) {
+        if let Some(pen) = &mut self.pen {
+            pen.write(line());
+        }
+    }
+}
