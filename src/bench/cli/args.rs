@@ -11,7 +11,7 @@ use super::new::Preset;
 use super::report::ReportArgs;
 use super::up::UpArgs;
 use crate::bench::history::Limit;
-use crate::bench::scenario::{Origin, OutputFormat};
+use crate::bench::scenario::{self, Origin, OutputFormat};
 use crate::protocol::Address;
 use crate::runtime::telemetry::LogFormat;
 

@@ -91,6 +91,8 @@ impl Trend {
             Self::FirstEventTime
             | Self::DeliveryLatencySent
             | Self::PublishDispatchDelay
+            | Self::ReplaySize
+            | Self::FanoutSpread
             | Self::HeartbeatGap => false,
         }
     }
