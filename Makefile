@@ -36,9 +36,10 @@ lint: ## formatting, and clippy with warnings denied
 scenarios: build ## run every scenario; the worst exit code wins
 	$(BIN)/sse-bench run scenarios/*.toml --out $(RUNS)/scenarios
 
-perf: build ## micro-benchmarks, then 10,000 connections on one node
+perf: build ## micro-benchmarks, 10,000 connections on one node, what the bench itself costs
 	cargo bench --locked
 	scripts/perf
+	scripts/perf-swarm
 
 mutants: setup ## break the node on purpose, line by line, and see each convicted by a scenario
 	cargo test --locked --features mutants --test mutants -- --nocapture

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::time::Duration;
 
 use rand::{Rng, RngExt as _};
+use serde::{Deserialize, Serialize};
 
 use super::plan::NodeIndex;
 use super::scenario::{Lb, LbPolicy, OnDown};
@@ -35,6 +36,15 @@ pub struct Caller<'a> {
 /// Where a connection goes: a node, or the balancer in front of all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Door(u16);
+
+/// What one process tells another of a door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoorState {
+    /// Whether connections may go there at all.
+    pub is_enlisted: bool,
+    /// Whether it answered when it was last asked.
+    pub is_up: bool,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -216,6 +226,37 @@ impl Balancer {
         }
         for door in nodes.iter().filter_map(|node| self.0.doors.get(usize::from(node.0))) {
             door.is_enlisted.store(is_enlisted, Ordering::Relaxed);
+        }
+    }
+
+    /// What is known of the doors here, for another process.
+    #[must_use]
+    pub fn doors(&self) -> Vec<DoorState> {
+        let now = monotonic_nanos();
+        let state = |door: &Entrance| DoorState {
+            is_enlisted: door.is_enlisted.load(Ordering::Relaxed),
+            is_up: door.down_until.load(Ordering::Relaxed) <= now,
+        };
+        self.0.doors.iter().map(state).collect()
+    }
+
+    /// Takes over what another process knows. A door that answers there need not answer here.
+    pub fn learn_doors(&self, states: &[DoorState]) {
+        for ((door, entrance), state) in (0..).map(Door).zip(&self.0.doors).zip(states) {
+            entrance.is_enlisted.store(state.is_enlisted, Ordering::Relaxed);
+            if !state.is_up {
+                self.mark(door, false);
+            }
+        }
+    }
+
+    /// Puts the connections of another process, by node, in the place of those that it told before.
+    pub fn replace_open(&self, before: &[u32], now: &[u32]) {
+        let before = before.iter().copied().chain(std::iter::repeat(0));
+        let now = now.iter().copied().chain(std::iter::repeat(0));
+        for ((open, before), now) in self.0.open.iter().zip(before).zip(now) {
+            // The difference wraps around as the counter does, so it may also go down.
+            open.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
         }
     }
 
@@ -402,6 +443,21 @@ mod tests {
         assert_eq!(homes(&balancer, &caller), home);
         balancer.dismiss(&[NodeIndex(home[0])]);
         assert_ne!(homes(&balancer, &caller), home, "it has left the cluster");
+    }
+
+    #[test]
+    fn another_process_passes_over_the_same_doors() {
+        let (here, there) = (balancer(LbPolicy::RoundRobin), balancer(LbPolicy::RoundRobin));
+        here.mark_node(NodeIndex(0), false);
+        here.dismiss(&[NodeIndex(2)]);
+        there.learn_doors(&here.doors());
+        assert_eq!(choices(&there, 3), [1, 1, 1]);
+        here.enlist(&[NodeIndex(2)]);
+        there.learn_doors(&here.doors());
+        assert_eq!(choices(&there, 2), [2, 1]);
+        there.replace_open(&[], &[3, 1, 0]);
+        there.replace_open(&[3, 1, 0], &[1, 2, 0]);
+        assert_eq!(there.open(), [1, 2, 0]);
     }
 
     #[test]

@@ -34,6 +34,13 @@ impl Latencies {
         self.0[index_of(latency)].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Adds those of another process.
+    pub fn add_all(&self, others: &LatencyCounts) {
+        for (mine, theirs) in self.0.iter().zip(&others.0).filter(|(_, theirs)| **theirs > 0) {
+            mine.fetch_add(*theirs, Ordering::Relaxed);
+        }
+    }
+
     /// The counts now.
     #[must_use]
     pub fn counts(&self) -> LatencyCounts {

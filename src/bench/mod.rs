@@ -36,6 +36,8 @@ pub mod run;
 pub mod site;
 pub mod stopwatch;
 pub mod store;
+pub mod strain;
 pub mod stranger;
 pub mod swarm;
 pub mod wiring;
+pub mod workers;

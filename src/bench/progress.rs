@@ -95,6 +95,24 @@ impl Progress {
         self.publish_dropped.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Puts the counters of another process in the place of those that it told before. Publishes are not among them.
+    pub fn replace(&self, before: &Snapshot, now: &Snapshot) {
+        // The difference wraps around as the counter does, so it may also go down.
+        let add = |counter: &AtomicU64, before: u64, now: u64| {
+            counter.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+        };
+        add(&self.connected, before.connected, now.connected);
+        add(&self.delivered, before.delivered, now.delivered);
+        add(&self.reconnects, before.reconnects, now.reconnects);
+        add(&self.connect_errors, before.connect_errors, now.connect_errors);
+        add(&self.gaps, before.gaps, now.gaps);
+    }
+
+    /// Adds latencies of another process.
+    pub fn add_latencies(&self, latencies: &LatencyCounts) {
+        self.latencies.add_all(latencies);
+    }
+
     /// The counters now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

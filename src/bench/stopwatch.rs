@@ -34,7 +34,8 @@ pub struct RunClock(Arc<OnceLock<Origin>>);
 /// When the clock showed zero.
 #[derive(Debug)]
 enum Origin {
-    Boot,
+    /// So many nanoseconds after the machine's boot.
+    Since(u64),
     At(Instant),
 }
 
@@ -42,7 +43,7 @@ impl RunClock {
     /// A clock that counts from the machine's boot, as every other process of the machine does.
     #[must_use]
     pub fn since_boot() -> Self {
-        Self(Arc::new(OnceLock::from(Origin::Boot)))
+        Self(Arc::new(OnceLock::from(Origin::Since(0))))
     }
 
     /// Starts to count from now, unless it counts already. Says when that is since the machine's boot.
@@ -54,12 +55,18 @@ impl RunClock {
         since_boot
     }
 
+    /// Starts to count from a moment that other processes of this machine count from, in nanoseconds since its boot,
+    /// unless it counts already. Until then it stands at zero.
+    pub fn start_at(&self, origin: u64) {
+        self.0.get_or_init(|| Origin::Since(origin));
+    }
+
     /// The time of the run.
     #[must_use]
     pub fn now(&self) -> RunTime {
         match self.0.get() {
             None => RunTime::ZERO,
-            Some(Origin::Boot) => RunTime::from_nanos(monotonic_nanos()),
+            Some(Origin::Since(origin)) => RunTime::from_nanos(monotonic_nanos().saturating_sub(*origin)),
             Some(Origin::At(origin)) => RunTime::from(origin.elapsed()),
         }
     }
@@ -67,7 +74,15 @@ impl RunClock {
     /// The moment to sleep until so that this much of the run has passed. The past is now.
     #[must_use]
     pub fn instant_of(&self, since_start: Duration) -> Instant {
-        Instant::now() + since_start.saturating_sub(self.now().since_start())
+        let ahead = match self.0.get() {
+            // The start may lie ahead too.
+            Some(Origin::Since(origin)) => {
+                let due = RunTime::from_nanos(*origin).plus(since_start);
+                due.after(RunTime::from_nanos(monotonic_nanos()))
+            }
+            Some(Origin::At(_)) | None => since_start.saturating_sub(self.now().since_start()),
+        };
+        Instant::now() + ahead
     }
 }
 
@@ -84,6 +99,17 @@ mod tests {
         assert!(started.as_nanos() >= before);
         while monotonic_nanos() == before {}
         assert!(clock.clone().now() > RunTime::ZERO, "clones show the same time");
+    }
+
+    #[test]
+    fn a_start_that_lies_ahead_is_waited_for() {
+        let (clock, ahead) = (RunClock::default(), Duration::from_secs(3_600));
+        clock.start_at(monotonic_nanos() + RunTime::from(ahead).as_nanos());
+        assert_eq!(clock.now(), RunTime::ZERO);
+        let until = clock.instant_of(Duration::from_secs(60)) - Instant::now();
+        assert!(until > ahead && until <= ahead + Duration::from_secs(60), "{until:?}");
+        clock.start_at(0);
+        assert_eq!(clock.now(), RunTime::ZERO, "it is started once");
     }
 
     #[test]

@@ -211,6 +211,13 @@ impl Verdict {
         self.checks.iter().filter(|check| check.status == Status::Fail).map(|check| check.name.as_str())
     }
 
+    /// Says why the bench was late, where that makes the run invalid.
+    pub fn explain_lateness(&mut self, why: Option<&str>) {
+        let was_late = |result: &ThresholdResult| result.judges_generator && result.status == Status::Fail;
+        let why = why.filter(|_| self.thresholds.iter().any(was_late));
+        self.troubles.extend(why.map(|why| Trouble { exit: Exit::Invalid, message: why.to_owned() }));
+    }
+
     /// The check of this name.
     #[must_use]
     pub fn check(&self, name: &str) -> Option<&Check> {

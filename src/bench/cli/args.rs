@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::new::Preset;
 use super::report::ReportArgs;
 use super::up::UpArgs;
+use super::values::{base_url, factor, recipient, run_duration, stream_url};
 use crate::bench::history::Limit;
 use crate::bench::scenario::{self, Origin, OutputFormat};
 use crate::protocol::Address;
@@ -74,6 +75,9 @@ pub(super) enum Command {
     Compare(CompareArgs),
     /// Write what runs left behind again, in any format.
     Report(ReportArgs),
+    /// Carries a share of the clients of a `run`, who starts it and speaks to it over its stdin and stdout.
+    #[command(hide = true)]
+    Worker,
     /// Look at the limits of this machine; a fix for each that is too small.
     Doctor(DoctorArgs),
     /// Write a commented scenario to start from.
@@ -203,6 +207,11 @@ pub(super) struct RunArgs {
     /// Answers on http://ADDR/metrics what is counted by now, for Prometheus, as long as a run goes on.
     #[arg(long, value_name = "ADDR", env = "SSE_BENCH_PROMETHEUS")]
     pub prometheus: Option<SocketAddr>,
+
+    /// How many processes the clients are spread over; 1 keeps them in this one
+    /// [default: the scenario's, else as many as the limit of open files asks for].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64), value_name = "N", env = "SSE_BENCH_WORKERS")]
+    pub workers: Option<u16>,
 }
 
 /// What is stored of a run.
@@ -422,54 +431,16 @@ pub(super) struct DoctorArgs {
     /// On so many nodes.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub nodes: u64,
+
+    /// Spread over so many processes [default: as many as the limit of open files asks for].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64), value_name = "N", env = "SSE_BENCH_WORKERS")]
+    pub workers: Option<u16>,
 }
 
 /// Every format of a report, by its name.
 pub(super) fn report_formats() -> impl clap::builder::TypedValueParser<Value = OutputFormat> {
     PossibleValuesParser::new(OutputFormat::ALL.map(OutputFormat::name))
         .try_map(|name| OutputFormat::by_name(&name).ok_or("not a format"))
-}
-
-fn factor(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
-        Ok(_) | Err(_) => Err("allowed are numbers above zero".to_owned()),
-    }
-}
-
-fn run_duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if (Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60)).contains(&duration) {
-        Ok(duration)
-    } else {
-        Err("allowed are durations from 1s to 24h".to_owned())
-    }
-}
-
-/// Without a slash at its end, so that paths can be added.
-fn base_url(text: &str) -> Result<String, String> {
-    let url = reqwest::Url::parse(text).map_err(|error| format!("{error}; the form is http://HOST:PORT"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("allowed are http and https".to_owned());
-    }
-    Ok(text.trim_end_matches('/').to_owned())
-}
-
-fn stream_url(text: &str) -> Result<String, String> {
-    // `{i}` is not allowed in a URL; any number is, in its place.
-    let url = reqwest::Url::parse(&text.replace("{i}", "0")).map_err(|error| error.to_string())?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("allowed are http and https".to_owned());
-    }
-    let is_base = url.path() == "/" && url.query().is_none();
-    Ok(if is_base { format!("{}/api/sse/stream", text.trim_end_matches('/')) } else { text.to_owned() })
-}
-
-fn recipient(text: &str) -> Result<Address, String> {
-    match text {
-        "broadcast" => Ok(Address::All),
-        _ => text.parse().map_err(|_| "allowed are broadcast, topic:T, user:U and client:C".to_owned()),
-    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod report;
 mod run;
 mod swarm;
 mod up;
+mod values;
 mod watched;
 
 use std::ffi::OsString;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::doctor::{self, Limits, Need};
 use super::scenario;
 use super::verdict::Exit;
+use super::workers::worker;
 use crate::runtime::exit::Failure;
 use crate::runtime::{Signals, rlimit, telemetry};
 
@@ -69,6 +71,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         Command::Merge(args) => merge::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Report(args) => report::write(args),
+        Command::Worker => {
+            worker::tether().map_err(|error| Failure::new(Exit::Internal.code(), error))?;
+            on_runtime(&cli)
+        }
         Command::Run(_) | Command::Swarm(_) | Command::Publish(_) | Command::Up(_) | Command::Proxy(_) => {
             on_runtime(&cli)
         }
@@ -120,6 +126,7 @@ async fn dispatch(cli: &Cli, interrupt: &CancellationToken) -> Result<u8, Failur
         Command::Swarm(args) => swarm::run(args, cli.quiet, interrupt).await,
         Command::Publish(args) => publish::run(args, interrupt).await,
         Command::Up(args) => up::run(args, interrupt).await,
+        Command::Worker => serve().await,
         Command::Proxy(args) => proxy::run(args, interrupt).await,
         Command::Completions { .. }
         | Command::Man
@@ -134,9 +141,18 @@ async fn dispatch(cli: &Cli, interrupt: &CancellationToken) -> Result<u8, Failur
     }
 }
 
+/// The life of a worker. What went wrong is also told to the parent, who tells it to people.
+async fn serve() -> Result<u8, Failure> {
+    let failed = |error| Failure::new(Exit::Internal.code(), error);
+    let (from, to) = worker::pipes().map_err(failed)?;
+    worker::serve(from, to).await.map(|()| Exit::Pass.code()).map_err(failed)
+}
+
 fn examine(args: &DoctorArgs) -> Result<u8, Failure> {
-    let need = Need { clients: args.clients, publishes: USUAL_PUBLISHES, nodes: args.nodes, proxied: false };
-    let findings = doctor::assess(&Limits::read(), need);
+    let limits = Limits::read();
+    let (clients, publishes, nodes) = (args.clients, USUAL_PUBLISHES, args.nodes);
+    let need = Need { clients, publishes, nodes, workers: 0, proxied: false }.spread(&limits, args.workers);
+    let findings = doctor::assess(&limits, need);
     let is_fatal = findings.iter().any(|finding| finding.is_fatal);
     output::print(&doctor::render(&findings))?;
     Ok(if is_fatal { Exit::BadScenario.code() } else { Exit::Pass.code() })

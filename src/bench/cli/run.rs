@@ -101,6 +101,7 @@ impl Batch<'_> {
             origin,
             history: of_history(self.args.history),
             prometheus: self.args.prometheus,
+            workers: self.args.workers,
         };
         tracing::info!(scenario = scenario.name, seed = scenario.seed, dir = %options.dir.display(), "runs");
         let mut row = Row {
@@ -249,7 +250,7 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
     let mut fits = true;
     for (_, scenario) in &scenarios {
         let plan = Plan::new(scenario, RunId::from_random(0));
-        let (text, fit) = describe(&plan, &limits);
+        let (text, fit) = describe(&plan, scenario, &limits);
         fits &= fit;
         output::print(&text)?;
     }
@@ -257,11 +258,9 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
 }
 
 /// What a plan does and needs, and whether this machine can carry it.
-fn describe(plan: &Plan, limits: &Limits) -> (String, bool) {
+fn describe(plan: &Plan, scenario: &Scenario, limits: &Limits) -> (String, bool) {
     let budget = plan.budget();
-    let publishes = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
-    let proxied = plan.passes_a_proxy();
-    let need = Need { clients: budget.clients, publishes, nodes: plan.doors(), proxied };
+    let need = Need::of(plan, &budget, limits, scenario.workers);
     let findings = doctor::assess(limits, need);
     let mut text = format!(
         "{}: valid\n  seed {}, {:?}, {} nodes, {} clients in {} groups, {} publishers, {} addresses\n  \

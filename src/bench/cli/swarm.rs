@@ -50,7 +50,7 @@ struct Summary {
 
 pub(super) async fn run(args: &SwarmArgs, quiet: bool, interrupt: &CancellationToken) -> Result<u8, Failure> {
     let headers = headers(&args.headers)?;
-    let need = Need { clients: u64::from(args.clients), publishes: 0, nodes: 1, proxied: false };
+    let need = Need { clients: u64::from(args.clients), publishes: 0, nodes: 1, workers: 0, proxied: false };
     let files = doctor::open_files(&Limits::read(), need);
     if let Some(fix) = files.fix {
         let problem = format!("too few {}: {}", files.what, files.found);

@@ -79,6 +79,9 @@ pub struct Facts {
     /// When the clock was started, in milliseconds since 1970.
     #[serde(default)]
     pub clock_started_unix_ms: u64,
+    /// Why the bench was late, if it was.
+    #[serde(default)]
+    pub lateness: Option<String>,
 }
 
 /// What became of a case.
@@ -130,7 +133,9 @@ impl Case {
             troubles: &self.facts.troubles,
             quiescent: self.facts.quiescent,
         };
-        let mut report = Report::new(&judged, Verdict::new(&judged), self.facts.started_at.clone());
+        let mut verdict = Verdict::new(&judged);
+        verdict.explain_lateness(self.facts.lateness.as_deref());
+        let mut report = Report::new(&judged, verdict, self.facts.started_at.clone());
         report.add_usage(self.facts.processes.clone(), self.facts.commands.clone());
         report.cluster.mailboxes = self.facts.mailboxes.clone();
         report.harness = self.facts.harness.clone();

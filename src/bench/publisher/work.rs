@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::parcel::{Parcel, Retry, Sent, deliver};
 use crate::bench::balance::Balancer;
 use crate::bench::clock::RunTime;
+use crate::bench::generator::TIMER_STEP;
 use crate::bench::history::{Line, Pen, Scribe};
 use crate::bench::ledger::{PublishLedger, PublishOutcome};
 use crate::bench::payload::{RunId, Stamp};
@@ -146,6 +147,10 @@ impl Publisher {
     fn all_due(&mut self, next: &mut Option<Due>, schedule: &mut impl Iterator<Item = Due>) {
         let now = self.desk.clock.now().since_start();
         while let Some(due) = next.take_if(|due| due.at <= now) {
+            // How late the bench itself was; what the event has to wait for from here on is the cluster's.
+            let late = now.saturating_sub(due.at).saturating_sub(TIMER_STEP);
+            let tags = tags(&self.desk, self.plan.id, due.at.into());
+            self.published.recorder.record_at(Trend::GeneratorLag, tags, due.at.into(), late);
             self.due(due);
             *next = schedule.next();
         }

@@ -1,6 +1,6 @@
 //! The run itself, from plan to report. Read [`run`] first: its lines are the steps of a run, in their order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,30 +11,31 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::conclude::conclude;
+use super::crowd::Crowd;
 use super::follow::{self, Follower};
-use super::observe;
-use super::quiesce::{Silence, quiesce};
+use super::quiesce::{Silence, collect, quiesce};
 use super::scrape::Scrape;
+use super::watch::{Seen, Watchers};
 use super::{RunError, audit, floor, mailboxes, setup};
 use crate::bench::balance::Balancer;
 use crate::bench::clock::RunTime;
 use crate::bench::cluster::Member;
-use crate::bench::doctor::Limits;
+use crate::bench::doctor::{self, Limits};
 use crate::bench::fault::{Injector, Processes, Stores, Timeline};
-use crate::bench::generator;
 use crate::bench::history::{self, Books, Case, Entry, Facts, History, Scribe, Writing};
 use crate::bench::ledger::{AuditLedger, FaultRecord};
 use crate::bench::live::{self, Begin, Journal, Line};
 use crate::bench::payload::RunId;
 use crate::bench::plan::{AddressId, NodeIndex, Plan};
 use crate::bench::publisher::{Desk, Published, Publisher};
-use crate::bench::recorder::Recorder;
-use crate::bench::report::{HarnessFloor, ProcessReport, Told};
+use crate::bench::report::{HarnessFloor, Told};
 use crate::bench::scenario::{Origin, OutputFormat, Quiesce, Scenario};
 use crate::bench::site::Site;
 use crate::bench::stopwatch::RunClock;
-use crate::bench::swarm::{self, Ground, Orders, Swarm, Ways};
+use crate::bench::swarm::{self, Ground, Orders, Ways};
 use crate::bench::verdict::{Exit, Trouble};
+use crate::bench::workers::Post;
+use crate::bench::workers::crew::Losses;
 use crate::client::HttpOptions;
 use crate::protocol::Address;
 
@@ -64,6 +65,8 @@ pub struct RunOptions {
     pub history: History,
     /// Where it is asked for metrics while it goes on.
     pub prometheus: Option<SocketAddr>,
+    /// How many processes the clients are spread over; else the scenario says, or the limit of open files.
+    pub workers: Option<u16>,
 }
 
 /// A run that came to a verdict.
@@ -92,21 +95,21 @@ pub async fn run(
 ) -> Result<Outcome, RunError> {
     let started_at = SystemTime::now();
     let plan = Arc::new(Plan::new(scenario, RunId::from_random(rand::random())));
-    setup::check(&plan, limits)?;
+    let workers = setup::check(&plan, limits, options, scenario.workers)?;
     create_dir(&options.dir)?;
     let begin = Begin::new(&plan, humantime::format_rfc3339_millis(started_at).to_string());
     let journal = Journal::create(&options.dir)
         .map_err(|source| RunError::Write { path: options.dir.join(live::FILE), source })?;
     journal.write(&Line::Begin(begin.clone()));
     let follower = Follower { begin, journal: journal.clone(), shows_progress: options.show_progress };
-    let result = carry_out(plan, options, follower, started_at, interrupt).await;
+    let result = carry_out((plan, workers), options, follower, started_at, interrupt).await;
     journal.write(&follow::end(&result));
     result
 }
 
 /// From servers that are started to a report that is written.
 async fn carry_out(
-    plan: Arc<Plan>,
+    (plan, workers): (Arc<Plan>, u16),
     options: &RunOptions,
     follower: Follower,
     started_at: SystemTime,
@@ -120,11 +123,11 @@ async fn carry_out(
         History::Off | History::Anomalies => None,
     };
     let scribe = writing.as_ref().map(Writing::scribe).cloned();
-    let mut scene = until(interrupt, Scene::set(plan, options, follower, scribe)).await??;
-    until(interrupt, setup::clients(&scene.ground, scene.site.as_ref())).await??;
+    let mut scene = until(interrupt, Scene::set((plan, workers), options, follower, scribe)).await??;
+    until(interrupt, setup::clients(&scene.ground, scene.site.as_ref(), &scene.losses)).await??;
     let load = scene.load(interrupt).await;
     let silence = scene.fall_silent(&load).await;
-    let ended = std::mem::take(&mut scene.swarm).ok_or(RunError::Interrupted)?.end(SWARM_GRACE).await;
+    let ended = std::mem::take(&mut scene.crowd).ok_or(RunError::Interrupted)?.end(SWARM_GRACE).await;
     let audit = scene.audit().await;
     let mailboxes = scene.mailboxes(&load).await;
     let watched = scene.watchers.end().await;
@@ -153,7 +156,8 @@ struct Scene {
     ground: Arc<Ground>,
     desk: Desk,
     orders: Orders,
-    swarm: Option<Swarm>,
+    crowd: Option<Crowd>,
+    losses: Losses,
     watchers: Watchers,
     site: Option<Site>,
     members: Vec<Member>,
@@ -172,7 +176,7 @@ struct Load {
 
 impl Scene {
     async fn set(
-        plan: Arc<Plan>,
+        (plan, workers): (Arc<Plan>, u16),
         options: &RunOptions,
         follower: Follower,
         scribe: Option<Scribe>,
@@ -213,20 +217,34 @@ impl Scene {
             phases: Arc::new(plan.phases.clone()),
             progress: Arc::clone(&ground.progress),
         };
-        let mut watchers = Watchers::start(&ground, &desk, &site, follower);
+        let orders = Orders::default();
+        let post = Post {
+            origin: options.origin.clone(),
+            run: plan.run,
+            // As the clients reach them, which may be through a proxy.
+            nodes: site.doors().to_vec(),
+            count: members.len(),
+            gateway: site.gateway().map(|gateway| gateway.base().to_owned()),
+            workers,
+            dir: options.dir.clone(),
+        };
+        let crowd = Crowd::start(&ground, &orders, &post).await?;
+        let losses = crowd.losses();
+        let mut watchers = Watchers::start(&ground, &desk, &site, crowd.processes(), follower);
         if let Some(scrape) = scrape {
             watchers.answer(scrape, Arc::clone(&ground));
         }
-        let orders = Orders::default();
-        let swarm = Some(Swarm::start(Arc::clone(&ground), orders.clone()));
-        Ok(Self { ground, desk, orders, swarm, watchers, site: Some(site), members, floor })
+        let (crowd, site) = (Some(crowd), Some(site));
+        Ok(Self { ground, desk, orders, crowd, losses, watchers, site, members, floor })
     }
 
     /// Starts the clock; publishes and breaks until the time is up; heals; waits for what is unanswered.
     async fn load(&mut self, interrupt: &CancellationToken) -> Load {
         let plan = Arc::clone(&self.ground.plan);
         let clock = self.ground.clock.clone();
-        self.ground.start();
+        if let Some(crowd) = &self.crowd {
+            crowd.start_clock(&self.ground);
+        }
         let began_unix_ms = crate::runtime::clock::unix_ms();
         let nodes = self.members.iter().map(|member| member.handle.clone()).collect();
         let processes = Processes { nodes, grace: STOP_GRACE };
@@ -243,7 +261,12 @@ impl Scene {
             publishers.spawn(publisher.run(stop.clone(), give_up.clone()));
         }
         let time_is_up = tokio::time::sleep_until(clock.instant_of(plan.duration));
-        let was_interrupted = interrupt.run_until_cancelled(time_is_up).await.is_none();
+        let was_interrupted = tokio::select! {
+            () = time_is_up => false,
+            // What is left is worth nothing, so nobody need wait for it.
+            () = self.losses.lost() => false,
+            () = interrupt.cancelled() => true,
+        };
         stop.cancel();
         let faults = timeline.heal_all().await;
         let patience = self.quiesce_limits(was_interrupted).timeout;
@@ -313,101 +336,6 @@ impl Scene {
     }
 }
 
-/// Waits for the publishers' last answers; what is unanswered after `patience` stays so.
-async fn collect(
-    mut publishers: JoinSet<Published>,
-    patience: Duration,
-    give_up: &CancellationToken,
-) -> Vec<Published> {
-    let mut all = Vec::new();
-    let deadline = tokio::time::Instant::now() + patience;
-    loop {
-        let joined = match tokio::time::timeout_at(deadline, publishers.join_next()).await {
-            Ok(joined) => joined,
-            Err(_) => {
-                give_up.cancel();
-                // With nothing left to wait for, a publisher ends at once.
-                publishers.join_next().await
-            }
-        };
-        match joined {
-            Some(Ok(published)) => all.push(published),
-            Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
-            None => return all,
-        }
-    }
-}
-
-/// Tasks that only look.
-struct Watchers {
-    stop: CancellationToken,
-    tasks: JoinSet<Watched>,
-}
-
-enum Watched {
-    Measured(Recorder),
-    Usage(Vec<ProcessReport>),
-    Commands(BTreeMap<String, u64>),
-    Nothing,
-}
-
-/// What they saw.
-#[derive(Default)]
-struct Seen {
-    recorder: Recorder,
-    usage: Vec<ProcessReport>,
-    /// Commands of the Redis that the run started, by name.
-    commands: Option<BTreeMap<String, u64>>,
-}
-
-impl Watchers {
-    fn start(ground: &Arc<Ground>, desk: &Desk, site: &Site, follower: Follower) -> Self {
-        let members = site.members();
-        let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        let lag = generator::measure_lag(desk.clock.clone(), Arc::clone(&desk.phases), stop.clone());
-        tasks.spawn(async move { Watched::Measured(lag.await) });
-        let usage = observe::sample(members.to_vec(), site.others(), desk.balancer.clone(), stop.clone());
-        tasks.spawn(async move { Watched::Usage(usage.await) });
-        if let Some(servers) = site.servers() {
-            let counting = observe::count_commands(servers.clone(), Arc::clone(ground), stop.clone());
-            tasks.spawn(async move { Watched::Commands(counting.await) });
-        }
-        let health = observe::watch_health(site.as_clients_see_them(), desk.balancer.clone(), stop.clone());
-        tasks.spawn(async move {
-            health.await;
-            Watched::Nothing
-        });
-        let following = follower.follow(Arc::clone(ground), stop.clone());
-        tasks.spawn(async move { Watched::Measured(following.await) });
-        Self { stop, tasks }
-    }
-
-    /// Answers whoever asks for metrics.
-    fn answer(&mut self, scrape: Scrape, ground: Arc<Ground>) {
-        let serving = scrape.serve(ground, self.stop.clone());
-        self.tasks.spawn(async move {
-            serving.await;
-            Watched::Nothing
-        });
-    }
-
-    async fn end(&mut self) -> Seen {
-        self.stop.cancel();
-        let mut seen = Seen::default();
-        while let Some(joined) = self.tasks.join_next().await {
-            match joined {
-                Ok(Watched::Measured(recorder)) => seen.recorder.merge(recorder),
-                Ok(Watched::Usage(usage)) => seen.usage = usage,
-                Ok(Watched::Commands(commands)) => seen.commands = Some(commands),
-                Ok(Watched::Nothing) => {}
-                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-            }
-        }
-        seen
-    }
-}
-
 /// How the servers ended.
 struct Teardown {
     /// Those that ended although nobody told them to.
@@ -463,6 +391,7 @@ impl Collected {
             merged: Vec::new(),
             harness: self.floor,
             clock_started_unix_ms: self.load.began_unix_ms,
+            lateness: Some(self.watched.strain.explanation(doctor::cores())),
         };
         let case = Case { plan, books, recorder, facts, added: None };
         let told = conclude(case, options, self.history.into_iter().collect()).await;
@@ -493,6 +422,12 @@ impl Collected {
             if let Some(reason) = &mailboxes.unread {
                 add(Exit::Unknown, format!("not all mailboxes could be looked into: {reason}"));
             }
+        }
+        for loss in &self.ended.losses {
+            add(Exit::Invalid, loss.clone());
+        }
+        if let Some(complaint) = self.watched.strain.complaint(doctor::cores()) {
+            add(Exit::Invalid, complaint);
         }
         for crash in self.teardown.crashes.iter().chain(&self.teardown.unclean) {
             add(Exit::TeardownFailed, crash.clone());

@@ -4,6 +4,7 @@
 
 mod audit;
 mod conclude;
+mod crowd;
 mod execute;
 mod files;
 mod floor;
@@ -13,6 +14,7 @@ mod observe;
 mod quiesce;
 mod scrape;
 mod setup;
+mod watch;
 
 pub use execute::{Outcome, RunOptions, run};
 pub use files::{Needs, StoredError, default_dir, read, write, write_formats};

@@ -61,15 +61,39 @@ impl Meter {
     }
 }
 
+/// Processes beside the nodes.
+pub(super) struct Others {
+    /// Balancer and Redis.
+    pub(super) servers: Vec<NodeHandle>,
+    /// Those that carry the clients, by name and process id.
+    pub(super) workers: Vec<(String, u32)>,
+}
+
+impl Others {
+    /// An account for each, the workers last, and which process it is of.
+    fn meters(&self) -> Vec<Meter> {
+        let servers = self.servers.iter().map(NodeHandle::id);
+        servers.chain(self.workers.iter().map(|(name, _)| name.as_str())).map(Meter::new).collect()
+    }
+
+    /// Beside [`Self::meters`]: the process, and how many of the swarm's connections it has.
+    fn processes(&self, connections: u32) -> impl Iterator<Item = (Option<u32>, u32)> {
+        let share =
+            u32::try_from(self.workers.len()).ok().and_then(|workers| connections.checked_div(workers));
+        let workers = self.workers.iter().map(move |(_, pid)| (Some(*pid), share.unwrap_or(0)));
+        self.servers.iter().map(|server| (server.pid(), 0)).chain(workers)
+    }
+}
+
 /// Samples the nodes and this process until `stop` is cancelled.
 pub(super) async fn sample(
     members: Vec<Member>,
-    others: Vec<NodeHandle>,
+    others: Others,
     balancer: Balancer,
     stop: CancellationToken,
 ) -> Vec<ProcessReport> {
     let mut meters: Vec<Meter> = members.iter().map(|member| Meter::new(&member.id)).collect();
-    let mut besides: Vec<Meter> = others.iter().map(|handle| Meter::new(handle.id())).collect();
+    let mut besides = others.meters();
     let mut own = Meter::new("bench");
     let mut ticks = tokio::time::interval(SAMPLE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -82,13 +106,14 @@ pub(super) async fn sample(
                 meter.sample(pid, now, *connections);
             }
         }
-        for (handle, meter) in others.iter().zip(&mut besides) {
-            if let Some((pid, now)) = handle.pid().and_then(|pid| Some((pid, usage::read(pid)?))) {
-                meter.sample(pid, now, 0);
+        let all: u32 = open.iter().sum();
+        for ((pid, connections), meter) in others.processes(all).zip(&mut besides) {
+            if let Some((pid, now)) = pid.and_then(|pid| Some((pid, usage::read(pid)?))) {
+                meter.sample(pid, now, connections);
             }
         }
         if let Some(now) = usage::of_this_process() {
-            own.sample(std::process::id(), now, open.iter().sum());
+            own.sample(std::process::id(), now, if others.workers.is_empty() { all } else { 0 });
         }
     }
     let started = meters.into_iter().chain(besides).filter(|meter| meter.usage.starts > 0);

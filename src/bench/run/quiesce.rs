@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::bench::ledger::{PublishLedger, PublishOutcome};
 use crate::bench::payload::Stamp;
 use crate::bench::plan::{AddressId, PublisherId};
-use crate::bench::publisher::{Desk, Parcel, Retry, deliver};
+use crate::bench::publisher::{Desk, Parcel, Published, Retry, deliver};
 use crate::bench::scenario::Quiesce;
 use crate::bench::swarm::{Ground, Orders};
 
@@ -25,6 +27,31 @@ pub(super) struct Silence {
     pub(super) sentinels: PublishLedger,
     /// Why the end could not be awaited, for people.
     pub(super) missing: Vec<String>,
+}
+
+/// Waits for the publishers' last answers; what is unanswered after `patience` stays so.
+pub(super) async fn collect(
+    mut publishers: JoinSet<Published>,
+    patience: Duration,
+    give_up: &CancellationToken,
+) -> Vec<Published> {
+    let mut all = Vec::new();
+    let deadline = Instant::now() + patience;
+    loop {
+        let joined = match tokio::time::timeout_at(deadline, publishers.join_next()).await {
+            Ok(joined) => joined,
+            Err(_) => {
+                give_up.cancel();
+                // With nothing left to wait for, a publisher ends at once.
+                publishers.join_next().await
+            }
+        };
+        match joined {
+            Some(Ok(published)) => all.push(published),
+            Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
+            None => return all,
+        }
+    }
 }
 
 /// Awaits the end. `addresses` are those that were published to, sorted.

@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::RunOptions;
 use crate::bench::doctor::{self, Limits, Need};
 use crate::bench::gateway;
+use crate::bench::history::History;
 use crate::bench::plan::{FaultAction, Joins, Plan};
 use crate::bench::scenario::{self, LbKind};
 use crate::bench::site::{Site, SiteError, SiteSpec};
 use crate::bench::swarm::Ground;
 use crate::bench::verdict::Exit;
+use crate::bench::workers::CrewError;
+use crate::bench::workers::crew::Losses;
 
 /// Clients must be connected within this, and a millisecond for each.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,6 +30,15 @@ pub enum RunError {
     /// The machine does not allow it.
     #[error("this machine allows {found}: {fix}")]
     Limits { found: String, fix: String },
+    /// Only this process writes a history.
+    #[error(
+        "--history all stores the arrivals of clients in one process only: leave out --workers and swarm.workers, or take so \
+         few clients that one process has room for them (--clients-scale)"
+    )]
+    HistoryOfWorkers,
+    /// Workers that did not start.
+    #[error(transparent)]
+    Crew(#[from] CrewError),
     /// The scenario asks for what cannot be done to these nodes.
     #[error("fault {fault:?} breaks a process, and the nodes to attach to are not started by the bench")]
     ForeignProcess { fault: String },
@@ -65,8 +78,8 @@ impl RunError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Limits { .. } | Self::ForeignProcess { .. } => Exit::BadScenario,
-            Self::Clients { .. } | Self::Crashed { .. } => Exit::SetupFailed,
+            Self::Limits { .. } | Self::HistoryOfWorkers | Self::ForeignProcess { .. } => Exit::BadScenario,
+            Self::Clients { .. } | Self::Crashed { .. } | Self::Crew(_) => Exit::SetupFailed,
             Self::Site(error) => error.exit(),
             Self::Write { .. } | Self::Http(_) => Exit::Internal,
             Self::Bind { .. } => Exit::AddressInUse,
@@ -75,16 +88,24 @@ impl RunError {
     }
 }
 
-/// Refuses a plan that this machine or these nodes cannot carry out.
-pub(super) fn check(plan: &Plan, limits: &Limits) -> Result<(), RunError> {
+/// Refuses a plan that this machine or these nodes cannot carry out. How many workers it takes; `workers` is what the
+/// scenario says.
+pub(super) fn check(
+    plan: &Plan,
+    limits: &Limits,
+    options: &RunOptions,
+    workers: Option<u16>,
+) -> Result<u16, RunError> {
     let budget = plan.budget();
+    let need = Need::of(plan, &budget, limits, options.workers.or(workers));
+    if need.workers > 0 && options.history == History::All {
+        return Err(RunError::HistoryOfWorkers);
+    }
     let publishes: u64 = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
-    let proxied = plan.passes_a_proxy();
-    let need = Need { clients: budget.clients, publishes, nodes: plan.doors(), proxied };
-    let finding = doctor::open_files(limits, need);
-    if let Some(fix) = finding.fix {
+    let starts_nodes = matches!(plan.cluster, scenario::Cluster::Spawn(_)) && plan.lb.kind == LbKind::Swarm;
+    if let Some(finding) = doctor::vital(limits, need, starts_nodes).into_iter().next() {
         let found = format!("{} {}", finding.what, finding.found);
-        return Err(RunError::Limits { found, fix });
+        return Err(RunError::Limits { found, fix: finding.fix.unwrap_or_default() });
     }
     let through_balancer = gateway::open_files(budget.clients + publishes);
     if plan.lb.kind != LbKind::Swarm && through_balancer > limits.open_files {
@@ -109,7 +130,7 @@ pub(super) fn check(plan: &Plan, limits: &Limits) -> Result<(), RunError> {
             return Err(RunError::ForeignProcess { fault: fault.name.clone() });
         }
     }
-    Ok(())
+    Ok(need.workers)
 }
 
 /// Everything that the run needs, ready.
@@ -123,7 +144,11 @@ pub(super) async fn site(plan: &Plan, run_dir: PathBuf, http: &reqwest::Client) 
 }
 
 /// Waits until every client that joins before the start has a confirmed stream.
-pub(super) async fn clients(ground: &Arc<Ground>, site: Option<&Site>) -> Result<(), RunError> {
+pub(super) async fn clients(
+    ground: &Arc<Ground>,
+    site: Option<&Site>,
+    losses: &Losses,
+) -> Result<(), RunError> {
     let joins_early = |joins: &Joins| *joins == Joins::BeforeStart;
     let subscribers = &ground.plan.subscribers;
     let wanted = subscribers.iter().filter(|subscriber| joins_early(&subscriber.joins)).count() as u64;
@@ -134,7 +159,7 @@ pub(super) async fn clients(ground: &Arc<Ground>, site: Option<&Site>) -> Result
         if snapshot.connected >= wanted {
             return Ok(());
         }
-        let crash = site.and_then(|site| site.crashes().pop());
+        let crash = site.and_then(|site| site.crashes().pop()).or_else(|| losses.first());
         if let Some(crash) = crash {
             return Err(RunError::Crashed { crash });
         }

@@ -15,6 +15,8 @@ pub(super) const SOME_DURATION: RangeInclusive<Duration> = Duration::from_millis
 /// What TOML can write.
 pub(super) const SEED: RangeInclusive<u64> = 0..=u64::MAX >> 1;
 pub(super) const NODES: RangeInclusive<u64> = 1..=64;
+/// Processes that carry the clients.
+pub(super) const WORKERS: RangeInclusive<u64> = 1..=64;
 /// Replicas of one Redis master.
 pub(super) const REPLICAS: u32 = 5;
 pub(super) const MAX_CONNECTIONS: RangeInclusive<u64> = 1..=10_000_000;

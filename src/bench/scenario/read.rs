@@ -76,6 +76,7 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
     let (cluster, proxied) =
         root.section("cluster").map_or_else(|| (Some(cluster::one_node()), Vec::new()), cluster::cluster);
     let lb = root.section("lb").map_or(Some(Lb::default()), cluster::lb);
+    let workers = root.section("swarm").and_then(swarm);
     let served = cluster::Served::new(cluster.as_ref(), lb.as_ref());
     let clients = clients::groups(&root, until, &served);
     let publishers = publishers::publishers(&root, until, &clients, &served);
@@ -99,6 +100,7 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
         cluster: cluster?,
         proxied,
         lb: lb?,
+        workers,
         clients,
         publishers,
         faults,
@@ -118,6 +120,13 @@ fn with_spares(mut cluster: Cluster, faults: &[FaultSpec], nemesis: Option<&Neme
         spawn.spares = nemesis::spares(&kinds, spawn.nodes);
     }
     cluster
+}
+
+/// How many processes carry the clients.
+fn swarm(section: Section<'_>) -> Option<u16> {
+    let workers = section.integer("workers", limits::WORKERS).and_then(|workers| u16::try_from(workers).ok());
+    section.finish();
+    workers
 }
 
 /// `nodes = ["n1", "n2"]` of those who use some nodes only, counted from zero.

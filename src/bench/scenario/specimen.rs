@@ -11,6 +11,8 @@ duration = "10s"
 broker = "redis-sentinel"
 flags = { keep-events = 5 }
 [cluster.redis]
+[swarm]
+workers = 2
 [lb]
 kind = "none"
 policy = "random"

@@ -25,8 +25,9 @@ use super::plan::{NodeIndex, Plan, SubscriberId};
 use super::progress::Progress;
 use super::recorder::Recorder;
 use super::stopwatch::RunClock;
+use super::workers::Share;
 
-pub use orders::{Ear, Orders, Told};
+pub use orders::{Ear, Orders, Standing, Told};
 pub use subscriber::Subscriber;
 pub use tape::{SharedRecorder, Tape};
 pub use way::Ways;
@@ -80,6 +81,13 @@ impl Board {
     #[must_use]
     pub fn satisfied(&self) -> u32 {
         self.satisfied.load(Ordering::Relaxed)
+    }
+
+    /// Puts the counts of another process, alive and satisfied, in the place of those that it told before.
+    pub fn replace(&self, before: (u32, u32), now: (u32, u32)) {
+        // The difference wraps around as the counter does, so it may also go down.
+        self.alive.fetch_add(now.0.wrapping_sub(before.0), Ordering::Relaxed);
+        self.satisfied.fetch_add(now.1.wrapping_sub(before.1), Ordering::Relaxed);
     }
 }
 
@@ -150,9 +158,15 @@ impl Swarm {
     /// Starts a task for every client of the plan; each connects when its plan says.
     #[must_use]
     pub fn start(ground: Arc<Ground>, orders: Orders) -> Self {
+        Self::start_share(ground, orders, Share::WHOLE)
+    }
+
+    /// The same for the clients of a share.
+    #[must_use]
+    pub fn start_share(ground: Arc<Ground>, orders: Orders, share: Share) -> Self {
         let recorders: Vec<SharedRecorder> = (0..RECORDERS).map(|_| SharedRecorder::default()).collect();
         let mut clients = JoinSet::new();
-        for (index, plan) in ground.plan.subscribers.iter().enumerate() {
+        for (index, plan) in ground.plan.subscribers.iter().filter(|plan| share.has(plan.id)).enumerate() {
             let tape = Tape::new(Arc::clone(&recorders[index % RECORDERS]), ground.clock.clone());
             let subscriber = Subscriber::new(&ground, plan, tape, orders.ear(plan.id));
             let id = plan.id;
@@ -188,12 +202,12 @@ impl Swarm {
             recorder.merge(std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner)));
         }
         ledger::measure(&self.ground.plan, &ledgers, &mut recorder);
-        Ended { ledgers, recorder, stuck }
+        Ended { ledgers, recorder, stuck, losses: Vec::new() }
     }
 }
 
 /// What a swarm leaves behind.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Ended {
     /// The clients' books.
     pub ledgers: Vec<SubscriberLedger>,
@@ -201,4 +215,6 @@ pub struct Ended {
     pub recorder: Recorder,
     /// Clients that did not end in time, and left no book.
     pub stuck: usize,
+    /// Workers that were lost, each with its reason: their clients left no books.
+    pub losses: Vec<String>,
 }

@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::bench::plan::{AddressId, SubscriberId};
 
-/// Everything that was ordered so far.
-#[derive(Debug, Clone, Default)]
-struct Standing {
+/// Everything that was ordered so far. Another process that takes it over gives the same orders.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Standing {
     /// How many cuts there were.
     cuts: u64,
     /// Whom the last cut meets, sorted.
@@ -44,6 +45,14 @@ pub struct Ear {
     sentinels_heard: bool,
 }
 
+impl Standing {
+    /// Whether the swarm was ended.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+}
+
 impl Orders {
     /// The ear of a client. It hears what is ordered from now on.
     #[must_use]
@@ -66,6 +75,18 @@ impl Orders {
     /// Announces the last events. The addresses must be sorted.
     pub fn announce_sentinels(&self, addresses: Arc<[AddressId]>) {
         self.0.send_modify(|standing| standing.sentinels = Some(addresses));
+    }
+
+    /// What is ordered here from now on, for those who relay it to another process.
+    pub fn follow(&self) -> watch::Receiver<Standing> {
+        let mut standing = self.0.subscribe();
+        standing.mark_changed();
+        standing
+    }
+
+    /// Gives the orders of another process.
+    pub fn take_over(&self, standing: Standing) {
+        self.0.send_replace(standing);
     }
 
     /// Ends the swarm.

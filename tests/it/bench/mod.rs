@@ -13,3 +13,4 @@ mod reports;
 mod site;
 mod small_node;
 mod strangers;
+mod workers;

@@ -40,6 +40,8 @@ pub struct Scenario {
     pub proxied: Vec<LinkKind>,
     /// Who chooses a node for the swarm, and how.
     pub lb: Lb,
+    /// Processes that the clients are spread over; `None`: as many as the limit of open files asks for.
+    pub workers: Option<u16>,
     /// Groups of virtual clients, in the order of their names.
     pub clients: Vec<ClientGroup>,
     /// Publishers, in the order of their names.

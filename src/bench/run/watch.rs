@@ -1,0 +1,103 @@
+//! Tasks that only look while a run goes on, and what they saw. Read [`Watchers`] first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::follow::Follower;
+use super::observe;
+use super::scrape::Scrape;
+use crate::bench::doctor;
+use crate::bench::generator;
+use crate::bench::publisher::Desk;
+use crate::bench::recorder::Recorder;
+use crate::bench::report::ProcessReport;
+use crate::bench::site::Site;
+use crate::bench::strain::{self, Strain};
+use crate::bench::swarm::Ground;
+
+/// Tasks that only look.
+pub(super) struct Watchers {
+    stop: CancellationToken,
+    tasks: JoinSet<Watched>,
+}
+
+enum Watched {
+    Measured(Recorder),
+    Usage(Vec<ProcessReport>),
+    Commands(BTreeMap<String, u64>),
+    Strain(Strain),
+    Nothing,
+}
+
+/// What they saw.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) recorder: Recorder,
+    pub(super) usage: Vec<ProcessReport>,
+    /// Commands of the Redis that the run started, by name.
+    pub(super) commands: Option<BTreeMap<String, u64>>,
+    pub(super) strain: Strain,
+}
+
+impl Watchers {
+    pub(super) fn start(
+        ground: &Arc<Ground>,
+        desk: &Desk,
+        site: &Site,
+        workers: Vec<(String, u32)>,
+        follower: Follower,
+    ) -> Self {
+        let members = site.members();
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let lag = generator::measure_lag(desk.clock.clone(), Arc::clone(&desk.phases), stop.clone());
+        tasks.spawn(async move { Watched::Measured(lag.await) });
+        let pids = workers.iter().map(|(_, pid)| *pid).collect();
+        let (cores, started) = (doctor::cores(), ground.started.clone());
+        let watched = strain::watch(pids, cores, started, stop.clone());
+        tasks.spawn(async move { Watched::Strain(watched.await) });
+        let others = observe::Others { servers: site.others(), workers };
+        let usage = observe::sample(members.to_vec(), others, desk.balancer.clone(), stop.clone());
+        tasks.spawn(async move { Watched::Usage(usage.await) });
+        if let Some(servers) = site.servers() {
+            let counting = observe::count_commands(servers.clone(), Arc::clone(ground), stop.clone());
+            tasks.spawn(async move { Watched::Commands(counting.await) });
+        }
+        let health = observe::watch_health(site.as_clients_see_them(), desk.balancer.clone(), stop.clone());
+        tasks.spawn(async move {
+            health.await;
+            Watched::Nothing
+        });
+        let following = follower.follow(Arc::clone(ground), stop.clone());
+        tasks.spawn(async move { Watched::Measured(following.await) });
+        Self { stop, tasks }
+    }
+
+    /// Answers whoever asks for metrics.
+    pub(super) fn answer(&mut self, scrape: Scrape, ground: Arc<Ground>) {
+        let serving = scrape.serve(ground, self.stop.clone());
+        self.tasks.spawn(async move {
+            serving.await;
+            Watched::Nothing
+        });
+    }
+
+    pub(super) async fn end(&mut self) -> Seen {
+        self.stop.cancel();
+        let mut seen = Seen::default();
+        while let Some(joined) = self.tasks.join_next().await {
+            match joined {
+                Ok(Watched::Measured(recorder)) => seen.recorder.merge(recorder),
+                Ok(Watched::Usage(usage)) => seen.usage = usage,
+                Ok(Watched::Commands(commands)) => seen.commands = Some(commands),
+                Ok(Watched::Strain(strain)) => seen.strain = strain,
+                Ok(Watched::Nothing) => {}
+                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+            }
+        }
+        seen
+    }
+}

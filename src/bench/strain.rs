@@ -1,0 +1,194 @@
+//! How hard the bench itself had to work: time on cores, time without one, and whether it had all of them. Where it had,
+//! the figures are its own and not the cluster's. Reading and judging are apart. Read [`Strain`] first.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Share of all cores from which on the bench has no room left.
+const NEARLY_ALL: f64 = 0.85;
+/// So long it may have them: a burst of connects is no limit.
+const BURST: Duration = Duration::from_secs(5);
+/// Share of the time on cores from which on the time without one is worth telling.
+const STARVED: f64 = 0.5;
+
+/// How hard the processes of a bench worked together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Strain {
+    /// How long they were watched.
+    pub watched: Duration,
+    /// Time on cores, of all their threads.
+    pub ran: Duration,
+    /// Time in which threads could have run and had no core.
+    pub waited: Duration,
+    /// Longest time on end in which they had nearly all cores.
+    pub at_the_limit: Duration,
+}
+
+/// Both times of all threads of some processes at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Times {
+    ran: Duration,
+    waited: Duration,
+}
+
+/// Makes a [`Strain`] of looks.
+#[derive(Debug, Default)]
+struct Meter {
+    strain: Strain,
+    /// How long they have had nearly all cores by now.
+    at_the_limit: Duration,
+}
+
+impl Meter {
+    /// What happened in the time since the look before.
+    fn add(&mut self, since: Duration, spent: Times, cores: usize) {
+        self.strain.watched += since;
+        self.strain.ran += spent.ran;
+        self.strain.waited += spent.waited;
+        let is_at_the_limit = share(spent.ran, since) >= NEARLY_ALL * to_f64(cores);
+        self.at_the_limit = if is_at_the_limit { self.at_the_limit + since } else { Duration::ZERO };
+        self.strain.at_the_limit = self.strain.at_the_limit.max(self.at_the_limit);
+    }
+}
+
+impl Strain {
+    /// What makes the run worth nothing, if anything does.
+    #[must_use]
+    pub fn complaint(&self, cores: usize) -> Option<String> {
+        (self.at_the_limit > BURST).then(|| {
+            format!(
+                "the bench itself used nearly all of the {cores} cores for {:.1} s on end, so the figures are its own: lower \
+                 the rate, take fewer clients, or run the cluster elsewhere (--target)",
+                self.at_the_limit.as_secs_f64(),
+            )
+        })
+    }
+
+    /// Where the bench was late: why.
+    #[must_use]
+    pub fn explanation(&self, cores: usize) -> String {
+        let used = 100.0 * share(self.ran, self.watched) / to_f64(cores).max(1.0);
+        let waited = share(self.waited, self.ran);
+        let why = if waited >= STARVED {
+            "other processes had the cores"
+        } else {
+            "it had cores, and more to do at a time than they can"
+        };
+        format!(
+            "the bench was late: it used {used:.0} % of {cores} cores, and for each second on a core its threads waited \
+             {waited:.2} s for one: {why}"
+        )
+    }
+}
+
+/// Watches this process and those that belong to it from the start of the clock until `stop` is cancelled.
+pub async fn watch(
+    children: Vec<u32>,
+    cores: usize,
+    started: CancellationToken,
+    stop: CancellationToken,
+) -> Strain {
+    let mut pids = vec![std::process::id()];
+    pids.extend(children);
+    let mut meter = Meter::default();
+    if stop.run_until_cancelled(started.cancelled()).await.is_none() {
+        return meter.strain;
+    }
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut before, mut at) = (look(&pids), Instant::now());
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let (now, since) = (look(&pids), at.elapsed());
+        let spent = Times {
+            // A thread that ends takes its times with it.
+            ran: now.ran.saturating_sub(before.ran),
+            waited: now.waited.saturating_sub(before.waited),
+        };
+        meter.add(since, spent, cores);
+        (before, at) = (now, at + since);
+    }
+    meter.strain
+}
+
+fn look(pids: &[u32]) -> Times {
+    let mut all = Times::default();
+    for pid in pids {
+        let Ok(threads) = std::fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task")) else {
+            continue;
+        };
+        for thread in threads.flatten() {
+            let text = std::fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+            let times = parse(&text).unwrap_or_default();
+            all.ran += times.ran;
+            all.waited += times.waited;
+        }
+    }
+    all
+}
+
+/// Nanoseconds on a core, nanoseconds in a queue for one, turns.
+fn parse(schedstat: &str) -> Option<Times> {
+    let mut fields = schedstat.split_whitespace().map(|field| field.parse().ok().map(Duration::from_nanos));
+    Some(Times { ran: fields.next()??, waited: fields.next()?? })
+}
+
+fn share(part: Duration, of: Duration) -> f64 {
+    if of.is_zero() { 0.0 } else { part.as_secs_f64() / of.as_secs_f64() }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a machine has fewer than 2^53 cores")]
+fn to_f64(cores: usize) -> f64 {
+    cores as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Half seconds, in each of which so many milliseconds were spent on cores and without one.
+    fn strain(looks: &[(u64, u64)]) -> Strain {
+        let mut meter = Meter::default();
+        for (ran, waited) in looks {
+            let spent = Times { ran: Duration::from_millis(*ran), waited: Duration::from_millis(*waited) };
+            meter.add(LOOK_EVERY, spent, 2);
+        }
+        meter.strain
+    }
+
+    #[test]
+    fn who_has_all_cores_for_long_measures_himself() {
+        let complaint = strain(&[(900, 0); 11]).complaint(2).unwrap();
+        assert!(complaint.contains("nearly all of the 2 cores for 5.5 s"), "{complaint}");
+    }
+
+    #[test]
+    fn a_burst_is_no_limit_and_neither_is_half_a_machine() {
+        assert_eq!(strain(&[(900, 0); 10]).complaint(2), None);
+        assert_eq!(strain(&[(800, 0); 100]).complaint(2), None);
+        let with_a_breath: Vec<(u64, u64)> =
+            (0..40).map(|n| if n % 10 == 0 { (100, 0) } else { (1_000, 0) }).collect();
+        assert_eq!(strain(&with_a_breath).complaint(2), None);
+        assert_eq!(Strain::default().complaint(2), None);
+    }
+
+    #[test]
+    fn a_bench_that_was_late_says_whether_it_had_cores() {
+        let starved = strain(&[(200, 300); 4]).explanation(2);
+        assert!(starved.contains("used 20 % of 2 cores") && starved.contains("waited 1.50 s"), "{starved}");
+        assert!(starved.ends_with("other processes had the cores"), "{starved}");
+        assert!(strain(&[(600, 60); 4]).explanation(2).contains("more to do at a time"));
+    }
+
+    #[test]
+    fn times_are_read_as_linux_writes_them() {
+        let times = Times { ran: Duration::from_nanos(12), waited: Duration::from_nanos(7) };
+        assert_eq!(parse("12 7 3\n"), Some(times));
+        assert_eq!(parse(""), None);
+        assert!(look(&[std::process::id()]).ran > Duration::ZERO);
+    }
+}

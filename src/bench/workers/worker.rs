@@ -1,0 +1,231 @@
+//! The life of a worker: plans what it was told to, puts its share of the clients on the nodes, tells how far they are,
+//! and hands over their books. Decides nothing: orders come from the parent, and so does the end. Where the parent is gone
+//! the worker ends at once. Read [`serve`] first.
+
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Signal, set_parent_process_death_signal};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::unix::pipe;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::wire::{Brief, Farewell, Figures, Listener, ToParent, ToWorker, WireError, say};
+use crate::bench::balance::Balancer;
+use crate::bench::clock::RunTime;
+use crate::bench::generator;
+use crate::bench::history::{Block, CLIENTS_A_BLOCK, fingerprint};
+use crate::bench::latencies::LatencyCounts;
+use crate::bench::plan::Plan;
+use crate::bench::recorder::Recorder;
+use crate::bench::stopwatch::{RunClock, monotonic_nanos};
+use crate::bench::swarm::{Ended, Ground, Orders, Swarm, Ways};
+use crate::client::HttpOptions;
+
+/// Longest wait for the brief.
+const BRIEF_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two figures. The parent looks for the end of the run by them.
+const FIGURES_EVERY: Duration = Duration::from_millis(25);
+/// Clients only have to drop their sockets.
+const SWARM_GRACE: Duration = Duration::from_secs(20);
+
+/// Why a worker ended before its work was done.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// Something else than pipes.
+    #[error("a worker is started by a run, and speaks to it over pipes")]
+    NoPipes(#[source] std::io::Error),
+    /// What came over the pipes.
+    #[error("the parent was not understood: {0}")]
+    Wire(#[from] WireError),
+    /// The parent is gone, or went before there was anything to do.
+    #[error("the parent is gone")]
+    Orphaned,
+    /// No brief, or something before it.
+    #[error("the parent did not say what to do")]
+    NoBrief,
+    /// The scenario makes another plan here.
+    #[error("{0}")]
+    Plan(String),
+    /// No HTTP client.
+    #[error(transparent)]
+    Http(#[from] crate::client::HttpOptionsError),
+    /// A book that cannot be sealed.
+    #[error("a book cannot be handed over")]
+    Seal(#[source] std::io::Error),
+}
+
+/// Asks Linux to kill this process when its parent ends, however it ends.
+///
+/// # Errors
+/// The parent has gone already.
+pub fn tether() -> Result<(), WorkerError> {
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        // The end of stdin says the same, only later.
+        tracing::warn!(%error, "cannot be tied to the parent");
+    }
+    // Init is nobody's bench: whoever it adopted is an orphan.
+    match rustix::process::getppid() {
+        Some(parent) if !parent.is_init() => Ok(()),
+        Some(_) | None => Err(WorkerError::Orphaned),
+    }
+}
+
+/// Stdin and stdout. Not as the runtime has them: its read of a stdin that stays open would keep the process alive.
+///
+/// # Errors
+/// They are no pipes.
+pub fn pipes() -> Result<(pipe::Receiver, pipe::Sender), WorkerError> {
+    let opened = || {
+        let (from, to) = (std::io::stdin(), std::io::stdout());
+        let from = pipe::Receiver::from_owned_fd(from.as_fd().try_clone_to_owned()?)?;
+        Ok((from, pipe::Sender::from_owned_fd(to.as_fd().try_clone_to_owned()?)?))
+    };
+    opened().map_err(WorkerError::NoPipes)
+}
+
+/// Works until everything is handed over. What went wrong is told to the parent, and returned.
+///
+/// # Errors
+/// [`WorkerError`].
+pub async fn serve(from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> Result<(), WorkerError> {
+    let done = work(from, &mut to).await;
+    if let Err(error) = &done {
+        // A parent that is gone cannot be told.
+        let _unheard = say(&mut to, &ToParent::Failed(error.to_string())).await;
+    }
+    done
+}
+
+async fn work(from: impl AsyncRead + Unpin, to: &mut (impl AsyncWrite + Unpin)) -> Result<(), WorkerError> {
+    let mut parent = Listener::new(from);
+    let brief =
+        tokio::time::timeout(BRIEF_TIMEOUT, parent.next()).await.map_err(|_| WorkerError::NoBrief)??;
+    let Some(ToWorker::Brief(brief)) = brief else { return Err(WorkerError::NoBrief) };
+    let mut shift = Shift::begin(&brief)?;
+    say(to, &ToParent::Ready).await?;
+    let mut ticks = tokio::time::interval(FIGURES_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            told = parent.next() => match told?.ok_or(WorkerError::Orphaned)? {
+                ToWorker::Brief(_) => return Err(WorkerError::NoBrief),
+                ToWorker::Start(origin) => say(to, &ToParent::Started(shift.start(origin))).await?,
+                ToWorker::Doors(doors) => shift.ground.balancer.learn_doors(&doors),
+                ToWorker::Orders(standing) => {
+                    let is_over = standing.is_over();
+                    shift.orders.take_over(standing);
+                    if is_over {
+                        break;
+                    }
+                }
+            },
+            _ = ticks.tick() => say(to, &ToParent::Figures(Box::new(shift.figures()))).await?,
+        }
+    }
+    let (ended, last) = shift.end().await;
+    hand_over(to, ended, last).await
+}
+
+/// Everything that is alive in a worker.
+struct Shift {
+    ground: Arc<Ground>,
+    orders: Orders,
+    swarm: Swarm,
+    lag: JoinSet<Recorder>,
+    stop: CancellationToken,
+    /// When clients that join later may count from: the clock starts a moment after it was announced.
+    beginning: JoinSet<()>,
+    told: LatencyCounts,
+}
+
+impl Shift {
+    fn begin(brief: &Brief) -> Result<Self, WorkerError> {
+        let scenario = brief.origin.scenario().map_err(|error| WorkerError::Plan(error.to_string()))?;
+        let plan = Arc::new(Plan::new(&scenario, brief.run));
+        if fingerprint(&plan) != brief.plan {
+            let what = "the scenario makes another plan here than in the parent: are both the same program?";
+            return Err(WorkerError::Plan(what.to_owned()));
+        }
+        let balancer = match &brief.gateway {
+            Some(base) => Balancer::through(base.clone(), brief.count),
+            None => Balancer::of(plan.lb, brief.nodes.iter().cloned()),
+        };
+        balancer.learn_doors(&brief.doors);
+        let ways = Ways::new(&plan, &HttpOptions::default())?;
+        let ground = Arc::new(Ground::new(plan, ways, balancer, RunClock::default()));
+        let (stop, orders) = (CancellationToken::new(), Orders::default());
+        let phases = Arc::new(ground.plan.phases.clone());
+        let mut lag = JoinSet::new();
+        lag.spawn(generator::measure_lag(ground.clock.clone(), phases, stop.clone()));
+        let swarm = Swarm::start_share(Arc::clone(&ground), orders.clone(), brief.share);
+        Ok(Self {
+            ground,
+            orders,
+            swarm,
+            lag,
+            stop,
+            beginning: JoinSet::new(),
+            told: LatencyCounts::default(),
+        })
+    }
+
+    /// Starts the clock; says how long after its start that was.
+    fn start(&mut self, origin: u64) -> Duration {
+        let late = Duration::from_nanos(monotonic_nanos().saturating_sub(origin));
+        self.ground.clock.start_at(origin);
+        let ground = Arc::clone(&self.ground);
+        self.beginning.spawn(async move {
+            tokio::time::sleep_until(ground.clock.instant_of(Duration::ZERO)).await;
+            ground.started.cancel();
+        });
+        late
+    }
+
+    fn figures(&mut self) -> Figures {
+        let latencies = self.ground.progress.latencies();
+        let since = latencies.since(&self.told);
+        self.told = latencies;
+        Figures {
+            counts: self.ground.progress.snapshot(),
+            latencies: since,
+            alive: self.ground.board.alive(),
+            satisfied: self.ground.board.satisfied(),
+            open: self.ground.balancer.open(),
+        }
+    }
+
+    /// What it leaves behind, and the last figures before the clients left.
+    async fn end(mut self) -> (Ended, Figures) {
+        let figures = self.figures();
+        let mut ended = self.swarm.end(SWARM_GRACE).await;
+        self.stop.cancel();
+        while let Some(Ok(lag)) = self.lag.join_next().await {
+            ended.recorder.merge(lag);
+        }
+        self.beginning.shutdown().await;
+        tracing::debug!(at = %RunTime::from_nanos(self.ground.clock.now().as_nanos()), "hands over");
+        (ended, figures)
+    }
+}
+
+async fn hand_over(
+    to: &mut (impl AsyncWrite + Unpin),
+    ended: Ended,
+    figures: Figures,
+) -> Result<(), WorkerError> {
+    say(to, &ToParent::Figures(Box::new(figures))).await?;
+    for books in ended.ledgers.chunks(CLIENTS_A_BLOCK) {
+        let mut bytes = Vec::new();
+        Block::write_clients(&mut bytes, books).map_err(WorkerError::Seal)?;
+        say(to, &ToParent::Evidence(bytes)).await?;
+    }
+    let measurements = Block::Measurements(ended.recorder).to_bytes().map_err(WorkerError::Seal)?;
+    say(to, &ToParent::Evidence(measurements)).await?;
+    let stuck = u32::try_from(ended.stuck).unwrap_or(u32::MAX);
+    say(to, &ToParent::Done(Farewell { stuck })).await?;
+    Ok(())
+}

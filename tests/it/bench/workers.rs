@@ -1,0 +1,227 @@
+//! A swarm in several processes: the verdict is that of one, a worker that is gone is never a pass, and none is left
+//! behind.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::process::Child;
+
+use super::harness::{Lab, Ran, in_time};
+use super::small_node::{Defect, SmallNode};
+
+/// A node whose log survives, killed in the middle; and everybody cut off once.
+const SCENARIO: &str = r#"
+schema = 1
+name = "workers"
+seed = 5
+duration = "DURATION"
+
+[cluster]
+CLUSTER
+
+WORKERS
+
+[clients.all]
+clients = CLIENTS
+subscribe = { topics = ["room-{i%3}"], user = "u{i}" }
+reconnect = { policy = "tolerant", max_delay = "2s" }
+
+[clients.late]
+clients = 5
+joins = "500ms"
+subscribe = { topics = ["room-0"] }
+
+[publishers.main]
+rate = 100
+mix = { broadcast = 1, topic = 2, user = 2 }
+
+FAULTS
+
+[verify]
+delivery = "exactly-once"
+quiesce = { idle = "3s", timeout = "30s" }
+
+# Many tests share the machine: what is judged here is delivery, not speed.
+[thresholds]
+generator_lag = ["p(99)<60s"]
+"#;
+
+const NODE: &str = r#"
+nodes = 1
+broker = "file"
+flags = { retry = "1s", retry-jitter = "200ms", drain-over = "200ms" }
+"#;
+
+const FAULTS: &str = r#"
+[[faults]]
+at = "1s"
+for = "300ms"
+type = "kill"
+
+[[faults]]
+at = "3500ms"
+type = "reconnect-storm"
+clients = 10
+"#;
+
+fn lab(duration: &str, cluster: &str, clients: u32, workers: Option<u16>, faults: &str) -> Lab {
+    let swarm = workers.map_or(String::new(), |workers| format!("[swarm]\nworkers = {workers}"));
+    let text = SCENARIO.replace("DURATION", duration).replace("CLUSTER", cluster);
+    let text = text.replace("CLIENTS", &clients.to_string()).replace("WORKERS", &swarm);
+    Lab::new(&text.replace("FAULTS", faults))
+}
+
+/// What must not depend on how many processes there are.
+fn essence(ran: &Ran) -> (Option<i32>, &Value, Vec<&Value>) {
+    let keys = ["failed", "events_lost", "events_duplicated", "events_reordered", "events_unexpected"];
+    let figures = keys.iter().map(|key| &ran.report["summary"][key]).collect();
+    (ran.code, &ran.report["verdict"]["checks"], figures)
+}
+
+/// Deliveries that were owed, all of which came.
+fn owed(ran: &Ran) -> u64 {
+    let summary = &ran.report["summary"];
+    assert_eq!(summary["events_expected"], summary["events_ok"], "{}", ran.stdout);
+    summary["events_expected"].as_u64().unwrap()
+}
+
+/// Names of the processes in the report that are workers.
+fn workers(ran: &Ran) -> Vec<&str> {
+    let names =
+        ran.report["processes"].as_array().unwrap().iter().filter_map(|process| process["id"].as_str());
+    names.filter(|name| name.starts_with("worker-")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_verdict_over_three_workers_is_that_of_one_process() {
+    let one = lab("5s", NODE, 20, Some(1), FAULTS).run(&[]).await;
+    let three = lab("5s", NODE, 20, Some(3), FAULTS).run(&[]).await;
+    assert_eq!(one.code, Some(0), "{}\n{}", one.stdout, one.stderr);
+    assert_eq!(essence(&three), essence(&one), "{}\n{}", three.stdout, three.stderr);
+    // Those that join later are owed what comes after that, which is not the same event in every run.
+    assert!(owed(&one) > 1_000 && owed(&one).abs_diff(owed(&three)) < 500, "{} {}", owed(&one), owed(&three));
+    assert_eq!((workers(&one).len(), workers(&three)), (0, vec!["worker-1", "worker-2", "worker-3"]));
+    let cut = |fault: usize| three.report["faults"][fault]["sessions_cut"].as_u64();
+    assert!(
+        cut(0) > Some(10) && cut(1) > Some(0),
+        "orders reach the clients wherever they are: {}",
+        three.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_event_is_found_by_whichever_worker_lacks_it() {
+    let node = SmallNode::start(Defect::DropsOne).await;
+    let attach = format!("attach = [\"{}\"]", node.base);
+    let ran = lab("3s", &attach, 6, Some(3), "").run(&[]).await;
+    assert_eq!(ran.code, Some(120), "{}\n{}", ran.stdout, ran.stderr);
+    let failed = ran.report["summary"]["failed"].as_array().unwrap();
+    assert!(failed.iter().any(|name| name == "lost"), "{}", ran.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swarm_without_room_in_one_process_gets_workers_unasked() {
+    let node = SmallNode::start(Defect::None).await;
+    let attach = format!("attach = [\"{}\"]", node.base);
+    let lab = lab("2s", &attach, 300, None, "");
+    // Publishes in flight need files too: with 400 there is room for them, and not for 300 clients beside them.
+    let run = lab.command(&[]);
+    let command: Vec<String> = std::iter::once(run.as_std().get_program())
+        .chain(run.as_std().get_args())
+        .map(|word| format!("'{}'", word.to_str().unwrap()))
+        .collect();
+    let mut shell = tokio::process::Command::new("sh");
+    shell.arg("-c").arg(format!("ulimit -n 400 && exec {}", command.join(" "))).kill_on_drop(true);
+    let output = in_time(shell.stdin(Stdio::null()).output()).await;
+    let ran = lab.ran(&output);
+    assert_eq!(ran.code, Some(0), "{}\n{}", ran.stdout, ran.stderr);
+    assert_eq!(workers(&ran), ["worker-1", "worker-2"]);
+}
+
+/// Process ids of the workers of a bench, once there are so many.
+async fn workers_of(bench: &Child, count: usize) -> Vec<Pid> {
+    let parent = bench.id().unwrap();
+    let found = async {
+        loop {
+            let workers = children_of(parent);
+            if workers.len() >= count {
+                return workers;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), found).await.expect("the workers are started")
+}
+
+fn children_of(parent: u32) -> Vec<Pid> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let is_worker = |pid: &i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let ppid = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<u32>().ok());
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        ppid == Some(parent) && command.ends_with(b"\0worker\0")
+    };
+    pids.filter(is_worker).filter_map(Pid::from_raw).collect()
+}
+
+/// Waits until a process is gone, or only its exit status is left.
+async fn until_gone(pid: Pid) {
+    let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
+    let gone = async {
+        while std::fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z ")) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gone).await.expect("a worker ends with its parent");
+}
+
+/// A run that has started to publish.
+async fn started(lab: &Lab) -> (Child, Vec<Pid>) {
+    let command = &mut lab.command(&[]);
+    let bench = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let workers = workers_of(&bench, 2).await;
+    let journal = lab.out().join("live.jsonl");
+    let publishes = async {
+        while !std::fs::read_to_string(&journal).unwrap_or_default().contains("\"steady\"") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), publishes).await.expect("the clock is started");
+    (bench, workers)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_makes_the_run_invalid_by_its_name() {
+    let lab = lab("60s", NODE, 20, Some(2), "");
+    let (bench, workers) = started(&lab).await;
+    kill_process(workers[0], Signal::KILL).unwrap();
+    let ran = lab.ran(&in_time(bench.wait_with_output()).await);
+    assert_eq!(ran.code, Some(122), "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("worker-") && ran.stdout.contains("was lost"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("signal 9"), "{}", ran.stdout);
+    for worker in workers {
+        until_gone(worker).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_end_with_an_interrupt_and_with_the_death_of_their_parent() {
+    let lab = lab("60s", NODE, 20, Some(2), "");
+    let (bench, workers) = started(&lab).await;
+    kill_process(Pid::from_raw(bench.id().unwrap().try_into().unwrap()).unwrap(), Signal::INT).unwrap();
+    let ran = lab.ran(&in_time(bench.wait_with_output()).await);
+    assert_eq!(ran.code, Some(105), "{}\n{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.report["summary"]["events_lost"], 0, "the books were handed over all the same");
+    for worker in workers {
+        until_gone(worker).await;
+    }
+    let (mut bench, workers) = started(&lab).await;
+    bench.start_kill().unwrap();
+    bench.wait().await.unwrap();
+    for worker in workers {
+        until_gone(worker).await;
+    }
+}
