@@ -131,7 +131,10 @@ impl Case {
             quiescent: self.facts.quiescent,
         };
         let mut report = Report::new(&judged, Verdict::new(&judged), self.facts.started_at.clone());
-        report.add_usage(self.facts.processes.clone(), self.facts.commands.clone());
+        // Merged runs have no processes of their own, and so no costs.
+        if !self.facts.processes.is_empty() {
+            report.add_usage(self.facts.processes.clone(), self.facts.commands.clone());
+        }
         report.cluster.mailboxes = self.facts.mailboxes.clone();
         report.harness = self.facts.harness.clone();
         Judgement { account, anomalies, report }
