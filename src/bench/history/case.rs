@@ -136,7 +136,10 @@ impl Case {
         let mut verdict = Verdict::new(&judged);
         verdict.explain_lateness(self.facts.lateness.as_deref());
         let mut report = Report::new(&judged, verdict, self.facts.started_at.clone());
-        report.add_usage(self.facts.processes.clone(), self.facts.commands.clone());
+        // Merged runs have no processes of their own, and so no costs.
+        if !self.facts.processes.is_empty() {
+            report.add_usage(self.facts.processes.clone(), self.facts.commands.clone());
+        }
         report.cluster.mailboxes = self.facts.mailboxes.clone();
         report.harness = self.facts.harness.clone();
         Judgement { account, anomalies, report }

@@ -140,7 +140,8 @@ async fn a_node_that_hangs_or_dies_is_told_with_its_reason_and_holds_nobody_up()
     while !row(&screen, "node-2").contains(" UP ") {
         terminal.press("Left").await;
         let now = screen;
-        screen = terminal.until("a step back", |screen| screen != now && row(screen, "node-2") != "").await;
+        screen =
+            terminal.until("a step back", |screen| screen != now && !row(screen, "node-2").is_empty()).await;
     }
     terminal.press("q").await;
     terminal.ended_with(0).await;
