@@ -54,6 +54,10 @@ impl Throttle {
 
     /// Whether it reads now.
     pub(super) fn pace(&self, now: Duration) -> Pace {
+        // Before the start the clock stands, and so would a pause.
+        if now.is_zero() {
+            return Pace::Reads(None);
+        }
         let by_speed = self.slow_time(now).and_then(|slow| {
             let until = slow.until.map_or(self.free_at, |until| until.min(self.free_at));
             until.checked_sub(now).filter(|wait| !wait.is_zero())
@@ -133,10 +137,11 @@ mod tests {
     fn it_reads_and_pauses_in_turn() {
         let pauses = Some((10 * SECOND, 4 * SECOND, 3 * SECOND));
         let mut throttle = Throttle { pauses, ..throttle(&[(0, None, 1_000)]) };
-        let paces = [0, 6, 7, 9, 11].map(|at| throttle.pace(at * SECOND));
+        assert_eq!(throttle.pace(Duration::ZERO), Pace::Reads(None), "nothing has begun");
+        let paces = [1, 6, 7, 9, 11].map(|at| throttle.pace(at * SECOND));
         let reads = |seconds: u32| Pace::Reads(Some(seconds * SECOND));
         let waits = |seconds: u32| Pace::Waits(seconds * SECOND);
-        assert_eq!(paces, [reads(7), reads(1), waits(4), waits(2), reads(10)]);
+        assert_eq!(paces, [reads(6), reads(1), waits(4), waits(2), reads(10)]);
         throttle.took(11 * SECOND, 2_936);
         assert_eq!([11, 14].map(|at| throttle.pace(at * SECOND)), [waits(3), reads(7)]);
     }
