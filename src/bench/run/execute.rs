@@ -16,7 +16,7 @@ use super::follow::{self, Follower};
 use super::quiesce::{Silence, collect, quiesce};
 use super::scrape::Scrape;
 use super::watch::{Seen, Watchers};
-use super::{RunError, audit, floor, mailboxes, setup};
+use super::{RunError, audit, floor, mailboxes, panic, setup};
 use crate::bench::balance::Balancer;
 use crate::bench::clock::RunTime;
 use crate::bench::cluster::Member;
@@ -266,6 +266,7 @@ impl Scene {
             // What is left is worth nothing, so nobody need wait for it.
             () = self.losses.lost() => false,
             () = interrupt.cancelled() => true,
+            () = panic::when_told(), if cfg!(debug_assertions) => false,
         };
         stop.cancel();
         let faults = timeline.heal_all().await;

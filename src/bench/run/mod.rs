@@ -11,6 +11,7 @@ mod floor;
 mod follow;
 mod mailboxes;
 mod observe;
+mod panic;
 mod quiesce;
 mod scrape;
 mod setup;

@@ -1,11 +1,13 @@
 //! `sse-bench` as a user runs it: real nodes that it starts and breaks, and small servers with one fault each, which
 //! it must catch and call by name. Read [`harness::Lab`] first.
 
+mod addresses;
 mod broken;
 mod command_line;
 mod evidence;
 mod faults;
 mod harness;
+mod healing;
 mod links;
 mod nchan;
 mod redis;
