@@ -36,14 +36,13 @@ lint: ## formatting, and clippy with warnings denied
 scenarios: build ## run every scenario; the worst exit code wins
 	$(BIN)/sse-bench run scenarios/*.toml --out $(RUNS)/scenarios
 
-perf: build ## micro-benchmarks, 10,000 connections on one node, what the bench itself costs
 # Those that say something in eight seconds and with a quarter of the clients; the others are for the whole form.
 SHORT := fanout direct scale-out reconnect-storm slow-readers churn noisy-topic drain soak-short basic rolling-restart
 
 scenarios-short: build ## a short form of most scenarios, in two minutes
 	$(BIN)/sse-bench run $(SHORT:%=scenarios/%.toml) --clients-scale 0.25 --duration 8s --out $(RUNS)/scenarios-short
 
-perf: build ## micro-benchmarks, then 10,000 connections on one node
+perf: build ## micro-benchmarks, 10,000 connections on one node, what the bench itself costs
 	cargo bench --locked
 	scripts/perf
 	scripts/perf-swarm
