@@ -114,13 +114,16 @@ async fn heartbeats_of_a_quiet_node_are_measured() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_too_short_is_a_gap_that_is_declared_and_counted() {
-    let kill = "[[faults]]\nat = \"1s\"\nfor = \"500ms\"\ntype = \"kill\"\n";
-    let ran = scenario("file", "5s", kill).run(&["-s", "cluster.flags.keep-events=5"]).await;
+    // Clients are away (for half a second at least) while ten events are acknowledged, five of which stay; the window that
+    // has them all dies with the node.
+    let faults = "[[faults]]\nat = \"1s\"\ntype = \"reconnect-storm\"\n\
+                  [[faults]]\nat = \"1100ms\"\nfor = \"500ms\"\ntype = \"kill\"\n";
+    let ran = scenario("file", "5s", faults).run(&["-s", "cluster.flags.keep-events=5"]).await;
     assert_eq!(ran.code, Some(120), "{}\n{}", ran.stdout, ran.stderr);
     let failed: Vec<&str> =
         ran.report["summary"]["failed"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert_eq!(failed, ["gap declared"], "{}", ran.stdout);
-    assert!(ran.report["delivery"]["gap_events"].as_u64().unwrap() >= 20, "{}", ran.stdout);
+    assert!(ran.report["delivery"]["gap_events"].as_u64().unwrap() >= 1, "{}", ran.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
