@@ -1,6 +1,8 @@
 //! How hard the bench itself had to work: time on cores, time without one, and whether it had all of them. Where it had,
 //! the figures are its own and not the cluster's. Reading and judging are apart. Read [`Strain`] first.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -104,28 +106,35 @@ pub async fn watch(
     let (mut before, mut at) = (look(&pids), Instant::now());
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let (now, since) = (look(&pids), at.elapsed());
-        let spent = Times {
-            // A thread that ends takes its times with it.
-            ran: now.ran.saturating_sub(before.ran),
-            waited: now.waited.saturating_sub(before.waited),
-        };
-        meter.add(since, spent, cores);
+        meter.add(since, spent(&before, &now), cores);
         (before, at) = (now, at + since);
     }
     meter.strain
 }
 
-fn look(pids: &[u32]) -> Times {
+/// What each thread has spent, by process and thread.
+type Threads = HashMap<(u32, OsString), Times>;
+
+/// Between two looks, by those who are there still: one that has ended takes what it spent in its whole life with it.
+fn spent(before: &Threads, now: &Threads) -> Times {
     let mut all = Times::default();
+    for (thread, times) in now {
+        let then = before.get(thread).copied().unwrap_or_default();
+        all.ran += times.ran.saturating_sub(then.ran);
+        all.waited += times.waited.saturating_sub(then.waited);
+    }
+    all
+}
+
+fn look(pids: &[u32]) -> Threads {
+    let mut all = Threads::new();
     for pid in pids {
         let Ok(threads) = std::fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task")) else {
             continue;
         };
         for thread in threads.flatten() {
             let text = std::fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
-            let times = parse(&text).unwrap_or_default();
-            all.ran += times.ran;
-            all.waited += times.waited;
+            all.insert((*pid, thread.file_name()), parse(&text).unwrap_or_default());
         }
     }
     all
@@ -189,6 +198,17 @@ mod tests {
         let times = Times { ran: Duration::from_nanos(12), waited: Duration::from_nanos(7) };
         assert_eq!(parse("12 7 3\n"), Some(times));
         assert_eq!(parse(""), None);
-        assert!(look(&[std::process::id()]).ran > Duration::ZERO);
+        let now = look(&[std::process::id()]);
+        assert!(spent(&Threads::new(), &now).ran > Duration::ZERO);
+        assert_eq!(spent(&now, &now), Times::default());
+    }
+
+    #[test]
+    fn a_thread_that_ended_takes_nothing_from_what_the_others_spent() {
+        let thread = |id: &str| (1, OsString::from(id));
+        let ran = |ms| Times { ran: Duration::from_millis(ms), waited: Duration::ZERO };
+        let before = Threads::from([(thread("7"), ran(100)), (thread("8"), ran(90_000))]);
+        let now = Threads::from([(thread("7"), ran(600)), (thread("9"), ran(20))]);
+        assert_eq!(spent(&before, &now), ran(520));
     }
 }

@@ -62,7 +62,14 @@ impl Links {
         nodes: &[NodeIndex],
     ) -> Result<(), String> {
         let mut failures = Vec::new();
-        for proxy in self.of(link, nodes)? {
+        for node in nodes {
+            let proxy = match self.one(link, *node) {
+                Ok(proxy) => proxy,
+                Err(reason) => {
+                    failures.push(reason);
+                    continue;
+                }
+            };
             match effect {
                 LinkEffect::Toxic { .. } => {
                     proxy.set_toxics(|toxics| toxics.retain(|toxic| toxic.name != name));
@@ -77,13 +84,16 @@ impl Links {
 
     /// The proxies of some nodes, all of them alive.
     fn of(&self, link: LinkKind, nodes: &[NodeIndex]) -> Result<Vec<&ProxyHandle>, String> {
+        nodes.iter().map(|node| self.one(link, *node)).collect()
+    }
+
+    fn one(&self, link: LinkKind, node: NodeIndex) -> Result<&ProxyHandle, String> {
         let all = self.0.get(&link).ok_or_else(|| format!("{link} does not pass a proxy"))?;
-        let one = |node: &NodeIndex| match all.get(usize::from(node.0)) {
+        match all.get(usize::from(node.0)) {
             Some(proxy) if proxy.is_alive() => Ok(proxy),
             Some(proxy) => Err(format!("the proxy {} has ended", proxy.name())),
             None => Err(format!("there is no {link} of node number {}", node.0 + 1)),
-        };
-        nodes.iter().map(one).collect()
+        }
     }
 }
 

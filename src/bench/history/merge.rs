@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::archive::{Archive, ArchiveError};
 use super::case::{Books, Case};
 use crate::bench::plan::Plan;
-use crate::bench::verdict::Trouble;
+use crate::bench::verdict::{Exit, Trouble};
 
 /// A run that went into a merged one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +82,12 @@ fn part(dir: &Path) -> Result<Case, MergeError> {
         let run = facts.run.to_string();
         for Trouble { message, .. } in &mut facts.troubles {
             *message = format!("run {run}: {message}");
+        }
+        // Sums may hide what one of them was: a merged run is never better than its parts.
+        let exit = decision.verdict.exit;
+        if exit != Exit::Pass {
+            let message = format!("run {run} ended with {} ({})", exit.word(), exit.code());
+            facts.troubles.push(Trouble { exit, message });
         }
         facts.merged = vec![Part { run, seed: case.plan.seed, exit_code: decision.exit_code }];
     }

@@ -25,13 +25,11 @@ struct Span {
 }
 
 /// When a client that left by its plan was last there long enough to be given what it had missed. One that leaves while
-/// it is away never asked for it; one that had just come back may not have been told it yet.
+/// it is away never asked for it; one that was back for a moment only may not have been told it yet.
 fn final_close(sessions: &[Session], left: RunTime) -> RunTime {
-    match sessions {
-        [.., last] if last.ended < left => last.ended,
-        [.., before, last] if left.minus(MARGIN) < last.confirmed => before.ended,
-        _ => left,
-    }
+    let close = |session: &Session| session.ended.min(left);
+    let was_long_enough = |session: &&Session| session.confirmed <= close(session).minus(MARGIN);
+    sessions.iter().rev().find(was_long_enough).map_or(RunTime::ZERO, close)
 }
 
 impl Owed {

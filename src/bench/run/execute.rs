@@ -97,6 +97,7 @@ pub async fn run(
     let plan = Arc::new(Plan::new(scenario, RunId::from_random(rand::random())));
     let workers = setup::check(&plan, limits, options, scenario.workers)?;
     create_dir(&options.dir)?;
+    history::forget(&options.dir).map_err(|(path, source)| RunError::Write { path, source })?;
     let begin = Begin::new(&plan, humantime::format_rfc3339_millis(started_at).to_string());
     let journal = Journal::create(&options.dir)
         .map_err(|source| RunError::Write { path: options.dir.join(live::FILE), source })?;

@@ -45,18 +45,26 @@ impl Emptiness {
     }
 }
 
-/// Asks the nodes in turn, each mailbox one of them.
+/// Asks the nodes in turn, each mailbox one of them; the next where one does not answer.
 pub(super) async fn look(http: &reqwest::Client, bases: Vec<String>, users: Vec<UserId>) -> Emptiness {
     let mut found = Emptiness::default();
-    let looks = users.into_iter().zip(bases.iter().cycle()).map(|(user, base)| async move {
-        let waiting = waiting(http, base, &user).await;
-        (user, waiting)
+    let bases = &bases;
+    let looks = users.into_iter().enumerate().map(|(turn, user)| async move {
+        let mut result = None;
+        for base in bases.iter().cycle().skip(turn % bases.len().max(1)).take(bases.len()) {
+            match waiting(http, base, &user).await {
+                Ok(waiting) => return (user, Some(Ok(waiting))),
+                Err(error) => result = Some(Err(error)),
+            }
+        }
+        (user, result)
     });
     let mut looking = std::pin::pin!(futures_util::stream::iter(looks).buffered(AT_ONCE));
     while let Some((user, waiting)) = looking.next().await {
         match waiting {
-            Ok(waiting) => found.add(user, waiting),
-            Err(error) => found.unread = Some(format!("{user}: {error}")),
+            Some(Ok(waiting)) => found.add(user, waiting),
+            Some(Err(error)) => found.unread = Some(format!("{user}: {error}")),
+            None => found.unread = Some(format!("{user}: there is no node to ask")),
         }
     }
     found

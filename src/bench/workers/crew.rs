@@ -2,6 +2,7 @@
 //! worker. A worker that ends before its work is done, falls silent or speaks nonsense is *lost*: the run goes to its end
 //! without it, and is worth nothing. Read [`Crew::start`] first.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::size::Share;
@@ -135,6 +136,7 @@ struct HandedOver {
     ledgers: Vec<SubscriberLedger>,
     recorder: Recorder,
     stuck: usize,
+    has_measurements: bool,
 }
 
 /// One worker, and who attends to it.
@@ -212,7 +214,7 @@ impl Crew {
     pub async fn end(mut self, grace: Duration) -> Ended {
         self.orders.end();
         let mut ended = Ended::default();
-        let deadline = tokio::time::Instant::now() + grace + HAND_OVER;
+        let deadline = Instant::now() + grace + HAND_OVER;
         while let Ok(Some(joined)) = tokio::time::timeout_at(deadline, self.attending.join_next()).await {
             match joined {
                 Ok(Some(handed)) => {
@@ -313,9 +315,12 @@ impl Line {
         let mut looks = tokio::time::interval(DOORS_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut may_order, mut may_start) = (true, true);
+        // Not anew with each turn: the doors are looked at more often than anybody may be silent.
+        let mut silent_at = Instant::now() + SILENCE;
         loop {
             let word = tokio::select! {
-                heard = tokio::time::timeout(SILENCE, self.from.next::<ToParent>()) => {
+                heard = tokio::time::timeout_at(silent_at, self.from.next::<ToParent>()) => {
+                    silent_at = Instant::now() + SILENCE;
                     if self.hear(heard, &mut handed).await? {
                         return Ok(handed);
                     }
@@ -377,7 +382,10 @@ impl Line {
     fn take(&self, bytes: &[u8], handed: &mut HandedOver) -> Result<(), BlockError> {
         match Block::from_bytes(&self.ground.plan, bytes)? {
             Block::Clients(books) => handed.ledgers.extend(books),
-            Block::Measurements(recorder) => handed.recorder.merge(recorder),
+            Block::Measurements(recorder) => {
+                handed.recorder.merge(recorder);
+                handed.has_measurements = true;
+            }
             Block::Publishes(_) | Block::Sentinels(_) | Block::Audit(_) | Block::End => {}
         }
         Ok(())
@@ -386,6 +394,13 @@ impl Line {
     /// Books that are missing without a word would be a pass that nobody deserves.
     fn complete(&self, handed: &HandedOver) -> Result<(), String> {
         let books = handed.ledgers.len();
+        let ids: HashSet<_> = handed.ledgers.iter().map(SubscriberLedger::id).collect();
+        if ids.len() < books {
+            return Err(format!("it handed over {books} books of {} clients", ids.len()));
+        }
+        if !handed.has_measurements {
+            return Err("it handed over no measurements".to_owned());
+        }
         if books + handed.stuck == self.clients {
             return Ok(());
         }

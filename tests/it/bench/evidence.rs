@@ -125,6 +125,11 @@ async fn a_run_that_stored_nothing_cannot_be_checked() {
     let (code, text) = check(&lab.out()).await;
     assert_eq!(code, Some(104), "{text}");
     assert!(text.contains("--history off"), "{text}");
+    // Nor is it taken for a run that was in its directory before.
+    assert_eq!(lab.run(&[]).await.code, Some(0));
+    assert_eq!(check(&lab.out()).await.0, Some(0));
+    assert_eq!(lab.run(&["--history", "off"]).await.code, Some(0));
+    assert_eq!(check(&lab.out()).await.0, Some(104));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -196,6 +196,18 @@ fn who_leaves_right_after_he_came_back_may_have_missed_the_replay() {
 }
 
 #[test]
+fn who_was_back_for_a_moment_and_left_while_away_may_have_missed_the_replay() {
+    let mut history = History::new("");
+    history.deliver("all", 1_000, &[0, 1]);
+    history.reconnect(0, 3_000, 8_000, true);
+    history.deliver("all", 4_000, &[1]);
+    history.clients[0].disconnected(at(8_020));
+    history.end();
+    history.clients[0].finish(at(9_500), Ending::Left);
+    acquit(&history);
+}
+
+#[test]
 fn who_comes_for_a_moment_is_owed_nothing() {
     let mut history = History::new("");
     history.deliver("all", 1_000, &[0, 1]);
