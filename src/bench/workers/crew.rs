@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -87,31 +87,43 @@ pub struct Losses(Arc<LossesInner>);
 
 #[derive(Debug, Default)]
 struct LossesInner {
-    said: Mutex<Vec<String>>,
+    said: Mutex<Said>,
     any: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    all: Vec<String>,
+    /// Of the first worker that is lost: one that was only late stands in `all` alone.
+    first_loss: Option<String>,
 }
 
 impl Losses {
     fn note(&self, what: String) {
         tracing::error!("{what}");
-        self.0.said.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+        self.said().all.push(what);
     }
 
     fn lose(&self, what: String) {
+        self.said().first_loss.get_or_insert_with(|| what.clone());
         self.note(what);
         self.0.any.cancel();
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.0.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was told so far.
     #[must_use]
     pub fn told(&self) -> Vec<String> {
-        self.0.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.said().all.clone()
     }
 
     /// The first worker that is lost, if there is one.
     #[must_use]
     pub fn first(&self) -> Option<String> {
-        if self.0.any.is_cancelled() { self.told().into_iter().next() } else { None }
+        self.said().first_loss.clone()
     }
 
     /// Returns when a worker is lost.
@@ -436,5 +448,21 @@ fn end_in_words(status: ExitStatus) -> String {
         (Some(code), _) => format!("it ended with exit code {code}"),
         (None, Some(signal)) => format!("it was ended by signal {signal}"),
         (None, None) => "it ended".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_was_late_is_not_named_as_the_one_that_is_lost() {
+        let losses = Losses::default();
+        losses.note("worker-1 was late".to_owned());
+        assert_eq!(losses.first(), None);
+        losses.lose("worker-2 was lost".to_owned());
+        losses.lose("worker-1 was lost".to_owned());
+        assert_eq!(losses.first().as_deref(), Some("worker-2 was lost"));
+        assert_eq!(losses.told().len(), 3);
     }
 }
