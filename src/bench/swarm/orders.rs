@@ -2,6 +2,7 @@
 //! One channel for all of it and for all of them: each client looks whether it is meant, so that no loop over ten
 //! thousand sockets stands between the first that is cut and the last. Read [`Orders`] first.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -9,13 +10,17 @@ use tokio::sync::watch;
 
 use crate::bench::plan::{AddressId, SubscriberId};
 
+/// Cuts whose clients are kept. A client looks many times a second: it does not miss so many.
+const CUTS_KEPT: usize = 16;
+
 /// Everything that was ordered so far. Another process that takes it over gives the same orders.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Standing {
     /// How many cuts there were.
     cuts: u64,
-    /// Whom the last cut meets, sorted.
-    whom: Arc<[SubscriberId]>,
+    /// Whom the last of them meet, sorted; the newest last. More than one, since who listens sees only what stands when
+    /// it looks, and two cuts may lie between two looks.
+    whom: VecDeque<Arc<[SubscriberId]>>,
     /// Addresses that get a sentinel, sorted.
     sentinels: Option<Arc<[AddressId]>>,
     is_over: bool,
@@ -68,7 +73,10 @@ impl Orders {
     pub fn cut(&self, whom: &[SubscriberId]) {
         self.0.send_modify(|standing| {
             standing.cuts += 1;
-            standing.whom = Arc::from(whom);
+            if standing.whom.len() >= CUTS_KEPT {
+                standing.whom.pop_front();
+            }
+            standing.whom.push_back(Arc::from(whom));
         });
     }
 
@@ -114,8 +122,11 @@ impl Ear {
             return Some(Told::Over);
         }
         if standing.cuts > self.cuts_heard {
+            let missed = usize::try_from(standing.cuts - self.cuts_heard).unwrap_or(usize::MAX);
             self.cuts_heard = standing.cuts;
-            if standing.whom.binary_search(&self.me).is_ok() {
+            // Two that met this client since its last look found one connection, and cut it once.
+            let mut unheard = standing.whom.iter().rev().take(missed);
+            if unheard.any(|whom| whom.binary_search(&self.me).is_ok()) {
                 return Some(Told::Cut);
             }
         }
@@ -144,6 +155,24 @@ mod tests {
         assert!(hear(&mut ears[0]).is_none(), "one cut cuts once");
         orders.cut(&[SubscriberId(0)]);
         assert!(matches!(hear(&mut ears[0]), Some(Told::Cut)));
+    }
+
+    #[test]
+    fn two_cuts_between_two_looks_meet_all_whom_either_of_them_meets() {
+        let orders = Orders::default();
+        let mut ears: Vec<_> = (0..4).map(|n| orders.ear(SubscriberId(n))).collect();
+        orders.cut(&[SubscriberId(0), SubscriberId(2)]);
+        orders.cut(&[SubscriberId(1), SubscriberId(2)]);
+        let cut: Vec<_> = ears.iter_mut().map(|ear| matches!(hear(ear), Some(Told::Cut))).collect();
+        assert_eq!(cut, [true, true, true, false]);
+        assert!(hear(&mut ears[2]).is_none(), "its one connection is cut once");
+    }
+
+    #[test]
+    fn no_more_is_kept_than_anybody_could_miss() {
+        let orders = Orders::default();
+        (0..100).for_each(|_| orders.cut(&[SubscriberId(0)]));
+        assert_eq!(orders.follow().borrow().whom.len(), CUTS_KEPT);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::bench::scenario::Origin;
 use crate::bench::swarm::Standing;
 
 /// Version of this language. Raised with every change.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Version and length.
 const HEADER: usize = 5;
 /// Longest frame. The books of a thousand clients that went through a hundred faults each stay far below.
