@@ -284,6 +284,9 @@ fn describe(plan: &Plan, scenario: &Scenario, limits: &Limits) -> (String, bool)
         };
         text.push_str(&format!("  {:>8.3}s  {edge:<5}  {}\n", step.at.as_secs_f64(), fault.title()));
     }
+    for overlap in plan.overlaps() {
+        text.push_str(&format!("  warning: {overlap}\n"));
+    }
     text.push_str(&doctor::render(&findings));
     (text, !findings.iter().any(|finding| finding.is_fatal))
 }

@@ -4,6 +4,7 @@
 mod budget;
 mod faults;
 mod nemesis;
+mod overlaps;
 mod phases;
 mod publishers;
 mod seeds;
@@ -28,6 +29,7 @@ use crate::bench::threshold::Threshold;
 use crate::protocol::{Address, ClientId, NodeId, Topic, UserId};
 
 pub use budget::Budget;
+pub use overlaps::Overlap;
 pub use phases::{PhaseId, Phases, RECOVERY};
 pub use publishers::{Due, PAYLOAD_MAX_BYTES, PublisherPlan, Schedule, Targets};
 pub use subscribers::Identity;

@@ -11,7 +11,27 @@ use crate::protocol::Address;
 use super::{FaultAction, FaultEdge, Joins, NodeIndex, Plan, PublisherPlan};
 
 const QUICKSTART: &str = include_str!("../../../scenarios/quickstart.toml");
-const BASIC: &str = include_str!("../../../scenarios/basic.toml");
+/// A broadcast, and messages for one.
+const SMALL: &str = r#"
+schema = 1
+name = "small"
+seed = 1
+duration = "5s"
+[cluster]
+nodes = 1
+broker = "memory"
+[clients.several]
+clients = 6
+subscribe = { topics = ["room-{i%2}"], user = "u{i}", client = "c{i}" }
+[publishers.announcer]
+rate = 5
+mix = { broadcast = 1 }
+[publishers.postman]
+rate = 20
+mix = { client = 2, user = 1, topic = 1 }
+[verify]
+delivery = "exactly-once"
+"#;
 
 fn plan_with(text: &str, overrides: &[&str], run: u64) -> Plan {
     let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
@@ -55,7 +75,7 @@ fn one_more_publisher_leaves_the_others_as_they_were() {
 
 #[test]
 fn clients_are_named_and_addressed_as_the_templates_say() {
-    let plan = plan(BASIC);
+    let plan = plan(SMALL);
     assert_eq!(plan.subscribers.len(), 6);
     let client = &plan.subscribers[3];
     assert_eq!(client.client.as_str(), "c3");
@@ -89,7 +109,7 @@ fn publishers_keep_their_mix_and_their_sizes() {
 
 #[test]
 fn the_budget_counts_what_will_be_delivered() {
-    let plan = plan(BASIC);
+    let plan = plan(SMALL);
     let budget = plan.budget();
     let mut deliveries = 0;
     for due in events(&plan) {
@@ -109,7 +129,7 @@ fn the_budget_counts_what_will_be_delivered() {
 fn clients_that_come_and_go_are_counted_while_they_are_there() {
     let ramp = "clients.several.executor=\"ramping\"";
     let stages = "clients.several.stages=[{duration=\"2s\",target=6},{duration=\"1s\",target=6},{duration=\"2s\",target=0}]";
-    let text = BASIC.replace("clients   = 6\n", "");
+    let text = SMALL.replace("clients = 6\n", "");
     let plan = plan_with(&text, &[ramp, stages], 1);
     let budget = plan.budget();
     assert_eq!((plan.subscribers.len(), budget.clients), (6, 6));
