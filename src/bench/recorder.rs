@@ -40,8 +40,10 @@ pub enum Source {
     Group(GroupId),
     /// A publisher; the tag `publisher`.
     Publisher(PublisherId),
-    /// The bench itself.
+    /// The bench itself: the process that publishes, and that has the clients where there are no workers.
     Bench,
+    /// One of its workers, from 0 on.
+    Worker(u16),
 }
 
 /// The measurements of one worker.

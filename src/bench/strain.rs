@@ -17,6 +17,8 @@ const NEARLY_ALL: f64 = 0.85;
 const BURST: Duration = Duration::from_secs(5);
 /// Share of the time on cores from which on the time without one is worth telling.
 const STARVED: f64 = 0.5;
+/// Percent of all cores below which it had no more to do than they can.
+const IDLE: f64 = 30.0;
 
 /// How hard the processes of a bench worked together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,6 +80,8 @@ impl Strain {
         let waited = share(self.waited, self.ran);
         let why = if waited >= STARVED {
             "other processes had the cores"
+        } else if used < IDLE {
+            "it was neither busy nor short of cores, so something held it: it was stopped, swapped out, or waited for a disk"
         } else {
             "it had cores, and more to do at a time than they can"
         };
@@ -191,6 +195,7 @@ mod tests {
         assert!(starved.contains("used 20 % of 2 cores") && starved.contains("waited 1.50 s"), "{starved}");
         assert!(starved.ends_with("other processes had the cores"), "{starved}");
         assert!(strain(&[(600, 60); 4]).explanation(2).contains("more to do at a time"));
+        assert!(strain(&[(100, 10); 4]).explanation(2).contains("it was stopped"));
     }
 
     #[test]

@@ -202,7 +202,7 @@ impl Selector {
                 let name = plan.publishers.get(usize::from(id.0)).map(|publisher| publisher.name.as_str());
                 self.group.is_none() && self.publisher.as_deref().is_none_or(|wanted| name == Some(wanted))
             }
-            Source::Bench => self.group.is_none() && self.publisher.is_none(),
+            Source::Bench | Source::Worker(_) => self.group.is_none() && self.publisher.is_none(),
         };
         source && self.matches_phase(plan, tags.phase) && self.path.is_none_or(|path| tags.path == Some(path))
     }

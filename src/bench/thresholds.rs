@@ -1,14 +1,20 @@
 //! Lays thresholds beside what was measured. Without samples the answer is *unknown*, never a pass.
 
+use std::time::Duration;
+
 use super::ledger::Account;
 use super::metric::{Metric, Tally, Trend};
-use super::recorder::{Samples, Value};
-use super::threshold::{Aggregation, Selector, Threshold, readable};
+use super::recorder::{Samples, Source, Tags, Value};
+use super::threshold::{Aggregation, Operator, Selector, Threshold, readable};
 use super::verdict::{Judged, Status, ThresholdResult};
 
 /// Where the scenario says nothing of the generator: a bench that is later than this with one tick of a hundred
 /// measures itself.
 const GENERATOR_LAG: (&str, &str) = ("generator_lag", "p(99)<100ms");
+
+/// Samples of one source of the generator's lag that no percentile counts: of fewer than a thousand, a single short stall
+/// would be its last percent.
+const LATEST_SPARED: u64 = 10;
 
 /// Every threshold of the plan, and the one of the generator.
 pub(super) fn results(judged: &Judged<'_>) -> Vec<ThresholdResult> {
@@ -45,15 +51,66 @@ fn result(judged: &Judged<'_>, threshold: &Threshold) -> ThresholdResult {
 pub(super) fn measure(judged: &Judged<'_>, threshold: &Threshold) -> Option<(f64, String)> {
     let of = threshold.aggregation;
     match threshold.metric {
+        Metric::Trend(Trend::GeneratorLag) => measure_lag(judged, threshold),
         Metric::Trend(trend) => measure_trend(trend, &samples(judged, trend, &threshold.selector), of),
         Metric::Counter(counter) => {
             let matches = |tags: &_| threshold.selector.matches(judged.plan, tags);
             let count = to_f64(judged.recorder.total(counter, matches));
-            Some(number(of, count, judged.plan.duration.as_secs_f64()))
+            Some(number(of, count, judged.ran.as_secs_f64()))
         }
         Metric::Tally(tally) => {
             let (count, of_all) = tally_of(judged.account, tally);
             (of_all > 0).then(|| number(of, to_f64(count), to_f64(of_all)))
+        }
+    }
+}
+
+/// How late the bench was where it was latest: each process for itself and each publisher for itself, so that one that stood
+/// still is not hidden by others that did not.
+fn measure_lag(judged: &Judged<'_>, threshold: &Threshold) -> Option<(f64, String)> {
+    let (trend, of) = (Trend::GeneratorLag, threshold.aggregation);
+    if matches!(of, Aggregation::Count | Aggregation::Rate) {
+        return measure_trend(trend, &samples(judged, trend, &threshold.selector), of);
+    }
+    let measured = lag_by_source(judged, &threshold.selector).into_iter().filter_map(|(source, samples)| {
+        let (value, _) = measure_trend(trend, &samples, spare_the_latest(of, samples.count())?)?;
+        let text = readable(Duration::try_from_secs_f64(value).unwrap_or_default());
+        Some((value, format!("{of}={text}{}", of_whom(judged, source))))
+    });
+    let worst = match threshold.operator {
+        Operator::Less | Operator::AtMost | Operator::Equal | Operator::NotEqual => 1.0,
+        Operator::Greater | Operator::AtLeast => -1.0,
+    };
+    // Of several that are as late, the first: the process itself before its workers and publishers.
+    measured.reduce(|one, other| if other.0 * worst > one.0 * worst { other } else { one })
+}
+
+/// The percentile that leaves out as many samples as it says, and no fewer than are spared. `None`: none would be left.
+fn spare_the_latest(of: Aggregation, count: u64) -> Option<Aggregation> {
+    let Aggregation::Percentile(percent) = of else { return Some(of) };
+    let spared = 100.0 * (1.0 - to_f64(LATEST_SPARED) / to_f64(count));
+    (count > LATEST_SPARED).then(|| Aggregation::Percentile(percent.min(spared)))
+}
+
+fn lag_by_source(judged: &Judged<'_>, selector: &Selector) -> Vec<(Source, Samples)> {
+    let trend = Trend::GeneratorLag;
+    let is_meant = |tags: &Tags| selector.matches(judged.plan, tags);
+    let tags = judged.recorder.tags_of(trend).into_iter().filter(is_meant);
+    let mut sources: Vec<Source> = tags.map(|tags| tags.source).collect();
+    // The process itself first.
+    sources.sort_unstable_by_key(|source| (*source != Source::Bench, *source));
+    sources.dedup();
+    let of = |source| judged.recorder.samples(trend, |tags| tags.source == source && is_meant(tags));
+    sources.into_iter().map(|source| (source, of(source))).collect()
+}
+
+fn of_whom(judged: &Judged<'_>, source: Source) -> String {
+    match source {
+        Source::Bench | Source::Group(_) => String::new(),
+        Source::Worker(index) => format!(" in worker-{}", u32::from(index) + 1),
+        Source::Publisher(id) => {
+            let publisher = judged.plan.publishers.iter().find(|publisher| publisher.id == id);
+            publisher.map_or_else(String::new, |publisher| format!(" of publisher {}", publisher.name))
         }
     }
 }
@@ -67,11 +124,7 @@ pub(super) fn samples(judged: &Judged<'_>, trend: Trend, selector: &Selector) ->
         return samples;
     }
     let is_meant = |((group, phase), _): &&((_, _), u64)| {
-        let tags = super::recorder::Tags {
-            phase: *phase,
-            source: super::recorder::Source::Group(*group),
-            path: None,
-        };
+        let tags = Tags { phase: *phase, source: Source::Group(*group), path: None };
         selector.matches(judged.plan, &tags)
     };
     let missing = judged.account.missing_by.iter().filter(is_meant).map(|(_, count)| count).sum();

@@ -2,6 +2,7 @@
 //! single event. Read [`Verdict`] first.
 
 use std::fmt;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,31 @@ impl Exit {
         }
     }
 
+    /// The one with this exit code.
+    #[must_use]
+    pub fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|exit| exit.code() == code)
+    }
+
+    /// How a report shows it: one of three colours, signs, classes.
+    #[must_use]
+    pub fn grade(self) -> Grade {
+        match self {
+            Self::Pass => Grade::Good,
+            Self::Unknown | Self::Interrupted => Grade::Doubtful,
+            Self::VerificationFailed
+            | Self::Invalid
+            | Self::ThresholdsFailed
+            | Self::FaultFailed
+            | Self::SetupFailed
+            | Self::TeardownFailed
+            | Self::BadScenario
+            | Self::AddressInUse
+            | Self::Internal
+            | Self::Usage => Grade::Bad,
+        }
+    }
+
     /// The word at the top of a report.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -101,6 +127,17 @@ impl Exit {
             | Self::Usage => "ERROR",
         }
     }
+}
+
+/// What an [`Exit`] is worth to whoever looks at it for a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grade {
+    /// All is well.
+    Good,
+    /// Nobody knows.
+    Doubtful,
+    /// Something is wrong.
+    Bad,
 }
 
 impl fmt::Display for Exit {
@@ -171,6 +208,8 @@ pub struct Judged<'a> {
     pub faults: &'a [FaultRecord],
     /// What went wrong with the run itself: interrupted, set-up failed, …
     pub troubles: &'a [Trouble],
+    /// How long it went on: what counts per second are divided by.
+    pub ran: Duration,
     /// Whether the end could be awaited: every client was back, and every sentinel was acknowledged, in time. Whether
     /// they arrived, the account knows.
     pub quiescent: bool,
@@ -206,9 +245,25 @@ impl Verdict {
         Self { exit: worst.unwrap_or(Exit::Pass), checks, thresholds, troubles }
     }
 
-    /// Names of the checks that failed, in their order.
-    pub fn failed(&self) -> impl Iterator<Item = &str> {
-        self.checks.iter().filter(|check| check.status == Status::Fail).map(|check| check.name.as_str())
+    /// The same, and no better than this.
+    #[must_use]
+    pub fn no_better_than(self, exit: Exit) -> Self {
+        Self { exit: self.exit.max(exit), ..self }
+    }
+
+    /// Names of the checks that failed, and keys with expressions of the thresholds, in their order.
+    pub fn failed_by_name(&self) -> impl Iterator<Item = String> {
+        let checks = self.checks.iter().filter(|check| check.status == Status::Fail);
+        let thresholds = self.thresholds.iter().filter(|result| result.status == Status::Fail);
+        let thresholds = thresholds.map(|result| format!("{} {}", result.key, result.expression));
+        checks.map(|check| check.name.clone()).chain(thresholds)
+    }
+
+    /// Everything that failed: the names, and in whole sentences what went wrong with the run itself. What nobody knows is
+    /// not among it.
+    pub fn failed(&self) -> impl Iterator<Item = String> {
+        let troubles = self.troubles.iter().filter(|trouble| trouble.exit.grade() == Grade::Bad);
+        self.failed_by_name().chain(troubles.map(|trouble| trouble.message.clone()))
     }
 
     /// Says why the bench was late, where that makes the run invalid.

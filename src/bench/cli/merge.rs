@@ -26,6 +26,7 @@ pub(super) fn run(args: &MergeArgs) -> Result<u8, Failure> {
     let broken = |why: String| Failure::new(Exit::Internal.code(), why);
     std::fs::create_dir_all(out)
         .map_err(|error| broken(format!("cannot create {}: {error}", out.display())))?;
+    run::forget(out).map_err(|(path, error)| broken(format!("cannot remove {}: {error}", path.display())))?;
     let judgement = case.judge();
     let told = Told { report: judgement.report.clone(), chronicle: case.chronicle() };
     let unwritten = run::write(out, &told, &[OutputFormat::Text, OutputFormat::Json]);

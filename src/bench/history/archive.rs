@@ -24,18 +24,8 @@ pub(super) const ANOMALIES: &str = "anomalies.jsonl";
 /// What the run came to.
 pub(super) const VERDICT: &str = "verdict.json";
 
-/// Takes the verdict of an earlier run away: without one, a directory is no whole run. Or that verdict would be taken for
-/// the one of a run that goes there now and does not come to store its own.
-///
-/// # Errors
-/// The file that could not be removed, and why.
-pub fn forget(dir: &Path) -> Result<(), (PathBuf, io::Error)> {
-    let path = dir.join(VERDICT);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err((path, error)),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
+/// Files of a run's evidence, the verdict first: without it a directory is no whole run.
+pub const EVIDENCE: [&str; 5] = [VERDICT, CASE, BOOKS, ANOMALIES, super::scribe::HISTORY];
 
 /// What is stored of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::merge::Part;
+use super::merge::{self, Part};
 use crate::bench::ledger::{
     self, Account, Anomaly, AuditLedger, Evidence, FaultRecord, PublishLedger, SubscriberLedger,
 };
@@ -16,7 +17,7 @@ use crate::bench::plan::Plan;
 use crate::bench::recorder::Recorder;
 use crate::bench::report::{Chronicle, HarnessFloor, MailboxReport, ProcessReport, Report};
 use crate::bench::scenario::{Origin, Problems};
-use crate::bench::verdict::{Judged, Trouble, Verdict};
+use crate::bench::verdict::{Exit, Judged, Trouble, Verdict};
 
 /// A run that is over.
 #[derive(Debug)]
@@ -131,9 +132,12 @@ impl Case {
             recorder: &self.recorder,
             faults: &self.facts.faults,
             troubles: &self.facts.troubles,
+            ran: self.ran(),
             quiescent: self.facts.quiescent,
         };
-        let mut verdict = Verdict::new(&judged);
+        // Sums may hide what one of the parts was, and what was interrupted in one is no excuse for another.
+        let of_parts = self.facts.merged.iter().filter_map(|part| Exit::of_code(part.exit_code)).max();
+        let mut verdict = Verdict::new(&judged).no_better_than(of_parts.unwrap_or(Exit::Pass));
         verdict.explain_lateness(self.facts.lateness.as_deref());
         let mut report = Report::new(&judged, verdict, self.facts.started_at.clone());
         // Merged runs have no processes of their own, and so no costs.
@@ -143,6 +147,16 @@ impl Case {
         report.cluster.mailboxes = self.facts.mailboxes.clone();
         report.harness = self.facts.harness.clone();
         Judgement { account, anomalies, report }
+    }
+
+    /// How long it went on: as planned; of merged runs, the time in which at least one of them did.
+    #[must_use]
+    pub fn ran(&self) -> Duration {
+        if self.facts.merged.is_empty() {
+            self.plan.duration
+        } else {
+            merge::ran(&self.facts.merged, self.plan.duration)
+        }
     }
 
     /// What happened in which second.

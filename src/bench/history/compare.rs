@@ -116,11 +116,30 @@ impl Side<'_> {
             recorder: &self.case.recorder,
             faults: &self.case.facts.faults,
             troubles: &self.case.facts.troubles,
+            ran: self.case.ran(),
             quiescent: self.case.facts.quiescent,
         };
         let (value, text) = thresholds::measure(&judged, threshold)?;
         let text = text.split_once('=').map_or(text.as_str(), |(_, value)| value).to_owned();
         Some((value, text))
+    }
+
+    /// Why its figures are not those of the cluster under the planned load, if they are not.
+    fn worthless(&self, word: &str) -> Option<String> {
+        let verdict = &self.judgement.report.verdict;
+        let of_troubles = verdict.troubles.iter().map(|trouble| trouble.exit);
+        let of_generator = verdict.thresholds.iter().filter(|result| result.judges_generator);
+        let late = of_generator.filter(|result| result.status == Status::Fail).map(|_| Exit::Invalid);
+        // A run that also lost something ends as FAIL: it is asked what else it was.
+        let worst = of_troubles.chain(late).filter(|exit| is_worthless(*exit)).max()?;
+        let unknown = Exit::Unknown;
+        Some(format!(
+            "the {word} run was {} ({}): its figures are not comparable, so this is {} ({})",
+            worst.word(),
+            worst.code(),
+            unknown.word(),
+            unknown.code()
+        ))
     }
 
     fn about(&self) -> About {
@@ -182,8 +201,11 @@ pub struct LimitResult {
 pub struct Comparison {
     /// Version of the JSON.
     pub schema: u32,
-    /// 0, 99 for a regression, 121 where a limit has nothing to go by.
+    /// 0, 99 for a regression, 121 where a limit has nothing to go by or a run is worth nothing.
     pub exit_code: u8,
+    /// Why a run is worth nothing here, a sentence each: then no limit says anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub worthless: Vec<String>,
     /// What was there before.
     pub base: About,
     /// What is there now.
@@ -200,15 +222,23 @@ impl Comparison {
     pub fn new(base: (&Case, &Judgement), new: (&Case, &Judgement), limits: &[Limit]) -> Self {
         let base = Side { case: base.0, judgement: base.1 };
         let new = Side { case: new.0, judgement: new.1 };
-        let results: Vec<_> = limits.iter().map(|limit| result(limit, &base, &new)).collect();
+        let sides = [("base", &base), ("new", &new)];
+        let worthless: Vec<_> = sides.into_iter().filter_map(|(word, side)| side.worthless(word)).collect();
+        let mut results: Vec<_> = limits.iter().map(|limit| result(limit, &base, &new)).collect();
+        if !worthless.is_empty() {
+            // What such a run measured is neither better nor worse than anything.
+            results.iter_mut().for_each(|result| result.status = Status::Unknown);
+        }
         let exit = results.iter().map(|result| match result.status {
             Status::Pass | Status::Note => Exit::Pass,
             Status::Unknown => Exit::Unknown,
             Status::Fail => Exit::ThresholdsFailed,
         });
+        let exit = exit.chain((!worthless.is_empty()).then_some(Exit::Unknown));
         Self {
             schema: SCHEMA_VERSION,
             exit_code: exit.max().unwrap_or(Exit::Pass).code(),
+            worthless,
             base: base.about(),
             new: new.about(),
             limits: results,
@@ -227,6 +257,9 @@ impl Comparison {
                 "  {word:<5} {} {} (seed {}, run {})",
                 side.verdict, side.scenario, side.seed, side.run
             );
+        }
+        for why in &self.worthless {
+            let _ok = writeln!(text, "  ! {why}");
         }
         if !self.limits.is_empty() {
             text.push_str("\n  █ LIMITS\n");
@@ -254,6 +287,11 @@ impl Comparison {
         json.push('\n');
         json
     }
+}
+
+/// Whether a run that came to this measured something else than it says.
+fn is_worthless(exit: Exit) -> bool {
+    matches!(exit, Exit::Invalid | Exit::Interrupted | Exit::FaultFailed)
 }
 
 fn change_of(row: &Row) -> String {

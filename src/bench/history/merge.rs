@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,25 @@ pub struct Part {
     pub seed: u64,
     /// What it came to.
     pub exit_code: u8,
+    /// When its clock was started, in milliseconds since 1970; 0 where that is not known.
+    #[serde(default)]
+    pub clock_started_unix_ms: u64,
+}
+
+/// The time in which at least one of these runs, each so long, went on. So rates of runs one after the other are their mean,
+/// and rates of runs at the same time (on several machines) are their sum. One of which nobody knows when it was counts as
+/// one after the others.
+pub(super) fn ran(parts: &[Part], duration: Duration) -> Duration {
+    let (known, unknown): (Vec<&Part>, Vec<&Part>) =
+        parts.iter().partition(|part| part.clock_started_unix_ms > 0);
+    let mut starts: Vec<u64> = known.iter().map(|part| part.clock_started_unix_ms).collect();
+    starts.sort_unstable();
+    let ends = starts.iter().skip(1).map(|next| Some(*next)).chain([None]);
+    let alone = starts.iter().zip(ends).map(|(start, next)| {
+        // Until it is over, or the next one counts.
+        next.map_or(duration, |next| duration.min(Duration::from_millis(next - start)))
+    });
+    alone.sum::<Duration>() + duration.saturating_mul(u32::try_from(unknown.len()).unwrap_or(u32::MAX))
 }
 
 /// Why runs cannot be merged.
@@ -89,7 +109,9 @@ fn part(dir: &Path) -> Result<Case, MergeError> {
             let message = format!("run {run} ended with {} ({})", exit.word(), exit.code());
             facts.troubles.push(Trouble { exit, message });
         }
-        facts.merged = vec![Part { run, seed: case.plan.seed, exit_code: decision.exit_code }];
+        let (seed, exit_code) = (case.plan.seed, decision.exit_code);
+        let clock_started_unix_ms = facts.clock_started_unix_ms;
+        facts.merged = vec![Part { run, seed, exit_code, clock_started_unix_ms }];
     }
     Ok(Case { books: Books::default(), added: Some(decision.account), facts, ..case })
 }
@@ -130,4 +152,32 @@ fn add(whole: &mut Case, more: Case) {
         all.pending += more.pending;
         all
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(starts: &[u64], seconds: u64) {
+        let part = |start: &u64| Part {
+            run: String::new(),
+            seed: 1,
+            exit_code: 0,
+            clock_started_unix_ms: start * 1_000,
+        };
+        let parts: Vec<Part> = starts.iter().map(part).collect();
+        assert_eq!(ran(&parts, Duration::from_secs(60)), Duration::from_secs(seconds), "{starts:?}");
+    }
+
+    #[test]
+    fn runs_one_after_the_other_take_the_sum_and_runs_at_the_same_time_the_longest() {
+        check(&[1_000], 60);
+        check(&[1_000, 1_100, 5_000], 180);
+        check(&[1_000, 1_000, 1_000], 60);
+        check(&[1_020, 1_000], 80);
+        check(&[1_000, 1_010, 2_000, 2_030], 70 + 90);
+        check(&[0, 0], 120);
+        check(&[0, 1_000, 1_000], 120);
+    }
 }

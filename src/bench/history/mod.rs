@@ -14,7 +14,7 @@ pub mod seal;
 #[cfg(test)]
 mod tests;
 
-pub use archive::{Archive, ArchiveError, Decision, Entry, History, forget, store};
+pub use archive::{Archive, ArchiveError, Decision, EVIDENCE, Entry, History, store};
 pub use block::{Block, BlockError, CLIENTS_A_BLOCK};
 pub use case::{Books, Case, Facts, Judgement, Unplanned, fingerprint};
 pub use check::Check;

@@ -74,7 +74,7 @@ pub struct Label {
     pub trend: Trend,
     /// The tag `phase`.
     pub phase: String,
-    /// `group` or `publisher`, and which.
+    /// `group`, `publisher` or `worker`, and which.
     pub source: Option<(String, String)>,
     /// The tag `path`.
     pub path: Option<Path>,
@@ -182,6 +182,7 @@ impl Label {
                 let publisher = plan.publishers.iter().find(|publisher| publisher.id == id);
                 publisher.map(|publisher| ("publisher".to_owned(), publisher.name.clone()))
             }
+            Source::Worker(index) => Some(("worker".to_owned(), (u32::from(index) + 1).to_string())),
             Source::Bench => None,
         };
         Self { trend, phase: plan.phases.name(tags.phase).to_owned(), source, path: tags.path }
@@ -199,7 +200,7 @@ impl Label {
                 ("phase", phase) => phase.clone_into(&mut label.phase),
                 ("path", "live") => label.path = Some(Path::Live),
                 ("path", "replay") => label.path = Some(Path::Replay),
-                (kind @ ("group" | "publisher"), name) => {
+                (kind @ ("group" | "publisher" | "worker"), name) => {
                     label.source = Some((kind.to_owned(), name.to_owned()));
                 }
                 _ => return None,
@@ -234,6 +235,7 @@ mod tests {
             "delivery_latency;phase=fault:kill-1;group=a_b-1;path=replay",
             "publish_time;phase=warmup;publisher=main",
             "generator_lag;phase=drain",
+            "generator_lag;phase=drain;worker=2",
         ] {
             assert_eq!(Label::parse(text).unwrap().to_string(), text);
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::text::{grouped, plural, sentence, time};
 use super::{FaultReport, MetricReport, Report};
 use crate::bench::threshold::readable;
-use crate::bench::verdict::{Exit, Status};
+use crate::bench::verdict::{Grade, Status};
 
 /// Examples of each anomaly.
 const EXAMPLES: usize = 3;
@@ -24,19 +24,10 @@ pub(super) fn render(report: &Report) -> String {
 
 fn head(text: &mut String, report: &Report) {
     let (exit, run) = (report.verdict.exit, &report.run);
-    let mark = match exit {
-        Exit::Pass => "✅",
-        Exit::Unknown | Exit::Interrupted => "⚠️",
-        Exit::VerificationFailed
-        | Exit::Invalid
-        | Exit::ThresholdsFailed
-        | Exit::FaultFailed
-        | Exit::SetupFailed
-        | Exit::TeardownFailed
-        | Exit::BadScenario
-        | Exit::AddressInUse
-        | Exit::Internal
-        | Exit::Usage => "❌",
+    let mark = match exit.grade() {
+        Grade::Good => "✅",
+        Grade::Doubtful => "⚠️",
+        Grade::Bad => "❌",
     };
     let _ok = writeln!(
         text,

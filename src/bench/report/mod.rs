@@ -26,5 +26,5 @@ pub use model::{
     CounterReport, Delivery, FaultReport, HarnessFloor, MetricReport, Report, RunFacts, SCHEMA_VERSION,
     Summary,
 };
-pub use told::{LOG_FILE, REPORT_FILE, SERIES_FILE, Told};
+pub use told::{LOG_FILE, REPORT_FILE, SERIES_FILE, Told, file_names};
 pub use usage::{ClusterReport, MailboxReport, ProcessReport, RedisReport};

@@ -14,7 +14,7 @@ use crate::bench::recorder::{Samples, Value};
 use crate::bench::scenario::Guarantee;
 use crate::bench::threshold::Selector;
 use crate::bench::thresholds;
-use crate::bench::verdict::{Judged, Status, Trouble, Verdict};
+use crate::bench::verdict::{Judged, Trouble, Verdict};
 
 use super::{ClusterReport, ProcessReport};
 
@@ -73,7 +73,8 @@ pub struct Summary {
     pub verdict: String,
     /// Exit code.
     pub exit_code: u8,
-    /// Names of the checks, and keys with expressions of the thresholds, that failed.
+    /// Names of the checks, and keys with expressions of the thresholds, that failed; then what went wrong with the run
+    /// itself, a sentence each.
     pub failed: Vec<String>,
     /// Deliveries that were owed.
     pub events_expected: u64,
@@ -266,6 +267,7 @@ impl Report {
             self.verdict.exit = self.verdict.exit.max(trouble.exit);
             self.verdict.troubles.push(trouble);
         }
+        self.summary.failed = self.verdict.failed().collect();
         self.summary.verdict = self.verdict.exit.word().to_owned();
         self.summary.exit_code = self.verdict.exit.code();
     }
@@ -281,8 +283,6 @@ impl Report {
 
 fn summary(judged: &Judged<'_>, verdict: &Verdict) -> Summary {
     let account = judged.account;
-    let thresholds = verdict.thresholds.iter().filter(|result| result.status == Status::Fail);
-    let thresholds = thresholds.map(|result| format!("{} {}", result.key, result.expression));
     let latency = thresholds::samples(judged, Trend::DeliveryLatency, &Selector::default());
     let of_expected = match latency.of_expected(99.0) {
         Some(Value::Of(value)) => Some(millis(value)),
@@ -292,7 +292,7 @@ fn summary(judged: &Judged<'_>, verdict: &Verdict) -> Summary {
         scenario: judged.plan.name.clone(),
         verdict: verdict.exit.word().to_owned(),
         exit_code: verdict.exit.code(),
-        failed: verdict.failed().map(str::to_owned).chain(thresholds).collect(),
+        failed: verdict.failed().collect(),
         events_expected: account.expected,
         events_ok: account.ok,
         events_lost: account.lost,

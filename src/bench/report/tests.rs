@@ -108,6 +108,11 @@ impl Run {
     }
 
     fn report(&self) -> Report {
+        self.report_after(self.plan.duration)
+    }
+
+    /// The same of a run that went on for another time than was planned.
+    fn report_after(&self, ran: Duration) -> Report {
         let account = judge(&Evidence {
             plan: &self.plan,
             publishes: std::slice::from_ref(&self.publishes),
@@ -122,6 +127,7 @@ impl Run {
             recorder: &self.recorder,
             faults: &self.faults,
             troubles: &self.troubles,
+            ran,
             quiescent: true,
         };
         Report::new(&judged, Verdict::new(&judged), Some("2026-01-01T00:00:00Z".into()))
@@ -140,6 +146,20 @@ fn a_good_run_is_told_in_the_same_shape() {
     let report = run.report();
     assert_eq!(report.verdict.exit, Exit::Pass);
     insta::assert_snapshot!(text::render(&report, text::Colour::Off));
+}
+
+#[test]
+fn the_summary_names_what_went_wrong_with_the_run_itself_and_not_what_nobody_knows() {
+    let mut run = Run::new(false);
+    let waits = "2 messages wait in 1 mailboxes".to_owned();
+    run.troubles.push(Trouble { exit: Exit::VerificationFailed, message: waits.clone() });
+    run.troubles.push(Trouble { exit: Exit::Unknown, message: "the end was not quiet".into() });
+    let mut report = run.report();
+    assert_eq!(report.summary.failed, std::slice::from_ref(&waits));
+    let full = "cannot write report.txt".to_owned();
+    report.add_troubles([Trouble { exit: Exit::Internal, message: full.clone() }]);
+    assert_eq!(report.summary.failed, [waits.clone(), full]);
+    assert_eq!(text::render(&report, text::Colour::Off).matches(&waits).count(), 1);
 }
 
 #[test]
@@ -221,6 +241,54 @@ fn a_late_generator_invalidates_the_run_and_a_failed_verification_is_worse() {
     assert_eq!(late(false).verdict.exit, Exit::Invalid);
     assert_eq!(late(true).verdict.exit, Exit::VerificationFailed);
     assert_eq!(status(&late(false), "generator_lag", "p(99)<100ms"), (Status::Fail, "p(99)=300ms".into()));
+}
+
+/// How late the bench was, by whom: so many samples, the share of them that were late by 300 ms.
+fn lagging(sources: &[(Source, u64, u64)]) -> (Status, String) {
+    let mut run = Run::new(false);
+    for (source, count, late) in sources {
+        let tags = Tags { phase: run.plan.phases.at(second(15)), source: *source, path: None };
+        for number in 0..*count {
+            let lag = Duration::from_millis(if number < *late { 300 } else { 0 });
+            run.recorder.record(Trend::GeneratorLag, tags, lag);
+        }
+    }
+    status(&run.report(), "generator_lag", "p(99)<100ms")
+}
+
+#[test]
+fn a_process_that_stood_still_is_not_hidden_by_those_that_did_not() {
+    let publisher = Source::Publisher(PublisherId(0));
+    let healthy = [(Source::Bench, 6_000, 0), (publisher, 300_000, 0), (Source::Worker(0), 6_000, 0)];
+    assert_eq!(lagging(&healthy), (Status::Pass, "p(99)=0s".into()));
+    let stalled = |source| lagging(&[healthy.as_slice(), &[(source, 6_000, 300)]].concat());
+    assert_eq!(stalled(Source::Worker(1)), (Status::Fail, "p(99)=300ms in worker-2".into()));
+    let late = [(Source::Bench, 6_000, 0), (publisher, 200, 40)];
+    assert_eq!(lagging(&late), (Status::Fail, "p(99)=300ms of publisher main".into()));
+}
+
+#[test]
+fn a_short_stall_is_not_the_last_percent_of_a_short_run() {
+    let of = |count, late| lagging(&[(Source::Bench, count, late)]).0;
+    assert_eq!([of(100, 10), of(100, 11), of(900, 10), of(900, 11)], {
+        use Status::{Fail, Pass};
+        [Pass, Fail, Pass, Fail]
+    });
+    // From a thousand on, a percent is a percent.
+    assert_eq!((of(2_000, 20), of(2_000, 21)), (Status::Pass, Status::Fail));
+    let few = lagging(&[(Source::Bench, 1_000, 0), (Source::Publisher(PublisherId(0)), 10, 10)]);
+    assert_eq!(few.0, Status::Pass, "ten publishes say nothing");
+}
+
+#[test]
+fn a_rate_is_per_second_of_the_time_that_went_by() {
+    let mut run = Run::new(false);
+    let scenario = SCENARIO.replace("events_lost = [", "bytes_in = [\"rate<=1200\"]\nevents_lost = [");
+    run.plan = Plan::new(&scenario::parse("test.toml", &scenario, &[]).unwrap(), run.plan.run);
+    let rate = |ran: Duration| status(&run.report_after(ran), "bytes_in", "rate<=1200");
+    let total = 3.0 * 60.0 * 400.0;
+    assert_eq!(rate(Duration::from_secs(60)), (Status::Pass, format!("rate={:.4}", total / 60.0)));
+    assert_eq!(rate(Duration::from_secs(30)), (Status::Fail, format!("rate={:.4}", total / 30.0)));
 }
 
 #[test]

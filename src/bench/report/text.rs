@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::bench::ledger::{Anomaly, Example};
 use crate::bench::metric::Trend;
 use crate::bench::threshold::readable;
-use crate::bench::verdict::{Check, Exit, Status};
+use crate::bench::verdict::{Check, Grade, Status};
 
 use super::{FaultReport, MetricReport, Report, costs};
 
@@ -89,19 +89,10 @@ impl Page {
 
     fn verdict(&mut self, report: &Report) {
         let (exit, run) = (report.verdict.exit, &report.run);
-        let paint = match exit {
-            Exit::Pass => Paint::Good,
-            Exit::Unknown | Exit::Interrupted => Paint::Doubt,
-            Exit::VerificationFailed
-            | Exit::Invalid
-            | Exit::ThresholdsFailed
-            | Exit::FaultFailed
-            | Exit::SetupFailed
-            | Exit::TeardownFailed
-            | Exit::BadScenario
-            | Exit::AddressInUse
-            | Exit::Internal
-            | Exit::Usage => Paint::Bad,
+        let paint = match exit.grade() {
+            Grade::Good => Paint::Good,
+            Grade::Doubtful => Paint::Doubt,
+            Grade::Bad => Paint::Bad,
         };
         let word = self.paint(paint, exit.word());
         self.head("VERDICT", &format!("{word}  {}  (exit code {})", report.summary.scenario, exit.code()));
@@ -116,8 +107,9 @@ impl Page {
             "    seed {} · {nodes} · {clients} · {duration}{floor} · run {}",
             run.seed, run.id
         ));
-        if !report.summary.failed.is_empty() {
-            let failed = self.paint(Paint::Bad, &report.summary.failed.join(", "));
+        let failed: Vec<String> = report.verdict.failed_by_name().collect();
+        if !failed.is_empty() {
+            let failed = self.paint(Paint::Bad, &failed.join(", "));
             self.line(&format!("    failed: {failed}"));
         }
         for trouble in &report.verdict.troubles {

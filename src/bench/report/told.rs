@@ -3,6 +3,7 @@
 
 use super::chronicle::Chronicle;
 use super::{Report, csv, hdr, html, junit, markdown, text};
+use crate::bench::metric::Trend;
 use crate::bench::scenario::OutputFormat;
 
 /// A run as it is told.
@@ -20,6 +21,27 @@ pub const SERIES_FILE: &str = "series.json";
 pub const LOG_FILE: &str = "series.hlog";
 /// The stored report.
 pub const REPORT_FILE: &str = "report.json";
+
+/// Names of all files that a report can be, in whatever format.
+pub fn file_names() -> impl Iterator<Item = String> {
+    let fixed = [
+        REPORT_FILE,
+        SERIES_FILE,
+        LOG_FILE,
+        "report.txt",
+        "junit.xml",
+        "report.html",
+        "report.md",
+        "series.csv",
+        "summary.csv",
+    ];
+    let tables = Trend::ALL.iter().map(|trend| table_name(*trend));
+    fixed.into_iter().map(str::to_owned).chain(tables)
+}
+
+fn table_name(trend: Trend) -> String {
+    format!("{}.hgrm", trend.name())
+}
 
 impl Told {
     /// The files of a format, by name.
@@ -40,7 +62,7 @@ impl Told {
             OutputFormat::Hgrm => {
                 let trends = self.chronicle.trends();
                 let table = |trend| hdr::percentiles(&self.chronicle, trend);
-                trends.map(|trend| (format!("{}.hgrm", trend.name()), table(trend))).collect()
+                trends.map(|trend| (table_name(trend), table(trend))).collect()
             }
         }
     }
@@ -50,9 +72,7 @@ impl Told {
     pub fn stdout(&self, format: OutputFormat, colour: text::Colour) -> String {
         match format {
             OutputFormat::Text => self.text(colour),
-            OutputFormat::Hgrm => {
-                hdr::percentiles(&self.chronicle, crate::bench::metric::Trend::DeliveryLatency)
-            }
+            OutputFormat::Hgrm => hdr::percentiles(&self.chronicle, Trend::DeliveryLatency),
             OutputFormat::Json
             | OutputFormat::Junit
             | OutputFormat::Html

@@ -16,7 +16,7 @@ use super::follow::{self, Follower};
 use super::quiesce::{Silence, collect, quiesce};
 use super::scrape::Scrape;
 use super::watch::{Seen, Watchers};
-use super::{RunError, audit, floor, mailboxes, panic, setup};
+use super::{RunError, audit, files, floor, mailboxes, panic, setup};
 use crate::bench::balance::Balancer;
 use crate::bench::clock::RunTime;
 use crate::bench::cluster::Member;
@@ -95,9 +95,11 @@ pub async fn run(
 ) -> Result<Outcome, RunError> {
     let started_at = SystemTime::now();
     let plan = Arc::new(Plan::new(scenario, RunId::from_random(rand::random())));
+    // First of all: whatever keeps this run from its end, nothing of an earlier one is taken for it.
+    files::forget(&options.dir).map_err(|(path, source)| RunError::Write { path, source })?;
     let workers = setup::check(&plan, limits, options, scenario.workers)?;
+    plan.overlaps().iter().for_each(|overlap| tracing::warn!("{overlap}"));
     create_dir(&options.dir)?;
-    history::forget(&options.dir).map_err(|(path, source)| RunError::Write { path, source })?;
     let begin = Begin::new(&plan, humantime::format_rfc3339_millis(started_at).to_string());
     let journal = Journal::create(&options.dir)
         .map_err(|source| RunError::Write { path: options.dir.join(live::FILE), source })?;

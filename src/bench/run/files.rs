@@ -1,10 +1,14 @@
 //! Where a run's results go.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
 
+use crate::bench::history;
+use crate::bench::live;
 use crate::bench::report::{self, Chronicle, LOG_FILE, LogError, REPORT_FILE, Report, SERIES_FILE, Told};
 use crate::bench::scenario::OutputFormat;
 
@@ -33,7 +37,7 @@ pub enum StoredError {
     Read {
         path: PathBuf,
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A file holds something else.
     #[error("{path:?} is not what a run leaves behind")]
@@ -87,6 +91,31 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, StoredError> {
         .map_err(|source| StoredError::Json { path: path.to_owned(), source })
 }
 
+/// Takes away what an earlier run left in a directory, its report in every format among it: or that would be taken for the
+/// result of the run that goes there now, should this one end before it has any. Other files stay.
+///
+/// # Errors
+/// The file that could not be removed, and why.
+pub fn forget(dir: &Path) -> Result<(), (PathBuf, io::Error)> {
+    let evidence = history::EVIDENCE.into_iter().chain([live::FILE]).map(str::to_owned);
+    for name in evidence.chain(report::file_names()) {
+        let path = dir.join(name);
+        match take_away(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err((path, error)),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// A link stays where somebody put it, and leads to nothing.
+fn take_away(path: &Path) -> io::Result<()> {
+    if std::fs::symlink_metadata(path)?.is_symlink() {
+        return File::options().write(true).truncate(true).open(path).map(drop);
+    }
+    std::fs::remove_file(path)
+}
+
 /// Writes what every run leaves behind, and the report in each format; tells what could not be written.
 #[must_use]
 pub fn write(dir: &Path, told: &Told, formats: &[OutputFormat]) -> Vec<String> {
@@ -110,6 +139,25 @@ fn write_file(path: &Path, text: &str) -> Result<(), String> {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn nothing_that_a_run_writes_is_left_of_an_earlier_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let names: Vec<String> = report::file_names().chain(history::EVIDENCE.map(str::to_owned)).collect();
+        names.iter().for_each(|name| std::fs::write(dir.path().join(name), "old").unwrap());
+        for kept in ["notes.md", "n1.stderr.log"] {
+            std::fs::write(dir.path().join(kept), "mine").unwrap();
+        }
+        forget(dir.path()).unwrap();
+        let mut left: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["n1.stderr.log", "notes.md"]);
+        forget(&dir.path().join("nowhere")).unwrap();
+        std::os::unix::fs::symlink("notes.md", dir.path().join("report.json")).unwrap();
+        forget(dir.path()).unwrap();
+        assert_eq!(std::fs::read_to_string(dir.path().join("report.json")).unwrap(), "");
+    }
 
     #[test]
     fn a_directory_names_scenario_and_time() {

@@ -18,5 +18,5 @@ mod setup;
 mod watch;
 
 pub use execute::{Outcome, RunOptions, run};
-pub use files::{Needs, StoredError, default_dir, read, write, write_formats};
+pub use files::{Needs, StoredError, default_dir, forget, read, write, write_formats};
 pub use setup::RunError;

@@ -12,7 +12,7 @@ use super::scrape::Scrape;
 use crate::bench::doctor;
 use crate::bench::generator;
 use crate::bench::publisher::Desk;
-use crate::bench::recorder::Recorder;
+use crate::bench::recorder::{Recorder, Source};
 use crate::bench::report::ProcessReport;
 use crate::bench::site::Site;
 use crate::bench::strain::{self, Strain};
@@ -53,7 +53,8 @@ impl Watchers {
         let members = site.members();
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let lag = generator::measure_lag(desk.clock.clone(), Arc::clone(&desk.phases), stop.clone());
+        let phases = Arc::clone(&desk.phases);
+        let lag = generator::measure_lag(desk.clock.clone(), phases, Source::Bench, stop.clone());
         tasks.spawn(async move { Watched::Measured(lag.await) });
         let pids = workers.iter().map(|(_, pid)| *pid).collect();
         let (cores, started) = (doctor::cores(), ground.started.clone());

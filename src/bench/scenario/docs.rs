@@ -77,6 +77,7 @@ fn every_name_in_a_verdict_is_in_the_documentation() {
         recorder: &Recorder::default(),
         faults: &[],
         troubles: &[],
+        ran: plan.duration,
         quiescent: false,
     };
     let checks = Verdict::new(&judged).checks;

@@ -20,7 +20,7 @@ use crate::bench::generator;
 use crate::bench::history::{Block, CLIENTS_A_BLOCK, fingerprint};
 use crate::bench::latencies::LatencyCounts;
 use crate::bench::plan::Plan;
-use crate::bench::recorder::Recorder;
+use crate::bench::recorder::{Recorder, Source};
 use crate::bench::stopwatch::{RunClock, monotonic_nanos};
 use crate::bench::swarm::{Ended, Ground, Orders, Swarm, Ways};
 use crate::client::HttpOptions;
@@ -160,7 +160,8 @@ impl Shift {
         let (stop, orders) = (CancellationToken::new(), Orders::default());
         let phases = Arc::new(ground.plan.phases.clone());
         let mut lag = JoinSet::new();
-        lag.spawn(generator::measure_lag(ground.clock.clone(), phases, stop.clone()));
+        let source = Source::Worker(brief.share.index);
+        lag.spawn(generator::measure_lag(ground.clock.clone(), phases, source, stop.clone()));
         let swarm = Swarm::start_share(Arc::clone(&ground), orders.clone(), brief.share);
         Ok(Self {
             ground,

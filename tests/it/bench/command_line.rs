@@ -85,6 +85,33 @@ async fn a_cluster_that_does_not_come_up_is_told_with_its_last_words() {
 }
 
 #[tokio::test]
+async fn a_run_that_does_not_come_to_a_report_leaves_none_of_an_earlier_one() {
+    let lab = Lab::new(SMALL);
+    let (code, text) = outcome(lab.command(&["--format", "html,text,junit"])).await;
+    assert_eq!(code, Some(0), "{text}");
+    let results = ["report.json", "report.html", "report.txt", "junit.xml", "series.json", "verdict.json"];
+    let left = || results.into_iter().filter(|name| lab.out().join(name).exists()).collect::<Vec<_>>();
+    assert_eq!(left(), results);
+    let mut missing = lab.command(&[]);
+    missing.env("SSE_BENCH_NODE_BIN", "/does/not/exist");
+    let (code, text) = outcome(missing).await;
+    assert_eq!(code, Some(100), "{text}");
+    assert_eq!(left(), [""; 0]);
+    let journal = std::fs::read_to_string(lab.out().join("live.jsonl")).unwrap();
+    let end: serde_json::Value = serde_json::from_str(journal.lines().last().unwrap()).unwrap();
+    assert_eq!((&end["exit_code"], &end["summary"]), (&100.into(), &serde_json::Value::Null), "{end}");
+}
+
+#[tokio::test]
+async fn faults_that_meet_one_process_at_one_time_are_told_before_the_run() {
+    let fault = |at, kind| format!("[[faults]]\nat = \"{at}\"\nfor = \"500ms\"\ntype = \"{kind}\"\n");
+    let lab = Lab::new(&format!("{SMALL}{}{}", fault("200ms", "kill"), fault("400ms", "pause")));
+    let path = lab.scenario();
+    let words = ["warning: faults kill-1 (kill n1) and pause-1 (pause n1) overlap on n1 at 400ms", "123"];
+    check(&["validate", path.to_str().unwrap()], 0, &words).await;
+}
+
+#[tokio::test]
 async fn several_runs_end_with_a_table_and_the_worst_code() {
     let lab = Lab::new(SMALL);
     let bad = SMALL.replace("name = \"small\"", "name = \"strict\"").replace(

@@ -3,6 +3,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::harness::{Lab, bench, check_evidence, in_time};
 use super::small_node::{Defect, SmallNode};
@@ -219,4 +222,46 @@ async fn a_comparison_fails_where_a_change_is_too_large_and_passes_nothing_that_
     assert_eq!((&json["exit_code"], &json["limits"][0]["status"]), (&121.into(), &"unknown".into()));
     let (code, text) = on_runs("compare", &[&base, &new], &["--fail-on", "events_lost>10"]).await;
     assert!(code == Some(2) && text.contains("metric{tag:value}:aggregation"), "{text}");
+}
+
+/// A run of a few seconds with a threshold that nobody can judge.
+fn doubtful(node: &SmallNode) -> Lab {
+    let thresholds = "[thresholds]\nrecovery_time = [\"p(95)<1s\"]\n";
+    let text = SCENARIO.replace("NODE", &node.base).replace("duration = \"1s\"", "duration = \"4s\"");
+    Lab::new(&(text + thresholds))
+}
+
+/// The same, interrupted when it has begun.
+async fn interrupted(node: &SmallNode) -> Lab {
+    let lab = doubtful(node);
+    let bench = lab.start();
+    let journal = lab.out().join("live.jsonl");
+    let publishes = async {
+        while !std::fs::read_to_string(&journal).unwrap_or_default().contains("\"steady\"") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), publishes).await.expect("the clock is started");
+    let pid = Pid::from_raw(bench.id().unwrap().try_into().unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let ran = lab.ran(&in_time(bench.wait_with_output()).await);
+    assert_eq!(ran.code, Some(105), "{}\n{}", ran.stdout, ran.stderr);
+    lab
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_interrupted_is_compared_with_nothing_and_excuses_no_other_part() {
+    let node = SmallNode::start(Defect::None).await;
+    let cut = interrupted(&node).await;
+    let whole = doubtful(&node);
+    assert_eq!(whole.run(&["--seed", "8"]).await.code, Some(121));
+    let limit = ["--fail-on", "publish_time:p(50)>+10000000%"];
+    let (code, text) = on_runs("compare", &[&whole, &cut], &limit).await;
+    assert_eq!(code, Some(121), "{text}");
+    assert!(text.contains("the new run was INTERRUPTED (105)") && text.contains("UNKNOWN (121)"), "{text}");
+    assert!(text.contains("? publish_time"), "no limit passes: {text}");
+    let sum = tempfile::tempdir().unwrap();
+    let (code, text) = on_runs("merge", &[&cut, &whole], &["-o", sum.path().to_str().unwrap()]).await;
+    assert_eq!(code, Some(121), "no better than its parts: {text}");
+    assert_eq!(check(sum.path()).await.0, Some(121));
 }

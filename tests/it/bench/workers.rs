@@ -67,10 +67,14 @@ clients = 10
 "#;
 
 fn lab(duration: &str, cluster: &str, clients: u32, workers: Option<u16>, faults: &str) -> Lab {
+    Lab::new(&scenario(duration, cluster, clients, workers, faults))
+}
+
+fn scenario(duration: &str, cluster: &str, clients: u32, workers: Option<u16>, faults: &str) -> String {
     let swarm = workers.map_or(String::new(), |workers| format!("[swarm]\nworkers = {workers}"));
     let text = SCENARIO.replace("DURATION", duration).replace("CLUSTER", cluster);
     let text = text.replace("CLIENTS", &clients.to_string()).replace("WORKERS", &swarm);
-    Lab::new(&text.replace("FAULTS", faults))
+    text.replace("FAULTS", faults)
 }
 
 /// What must not depend on how many processes there are.
@@ -178,6 +182,23 @@ async fn until_gone(pid: Pid) {
     tokio::time::timeout(Duration::from_secs(30), gone).await.expect("a worker ends with its parent");
 }
 
+/// Lines that the journal of a run has by now, a second each.
+fn seconds_told(lab: &Lab) -> usize {
+    let journal = std::fs::read_to_string(lab.out().join("live.jsonl")).unwrap_or_default();
+    journal.matches("\"second\"").count()
+}
+
+/// Waits until the run has gone on for so many seconds more.
+async fn until_seconds_later(lab: &Lab, seconds: usize) {
+    let before = seconds_told(lab);
+    let goes_on = async {
+        while seconds_told(lab) < before + seconds {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), goes_on).await.expect("the run goes on");
+}
+
 /// A run that has started to publish.
 async fn started(lab: &Lab) -> (Child, Vec<Pid>) {
     let command = &mut lab.command(&[]);
@@ -202,6 +223,35 @@ async fn a_worker_that_dies_makes_the_run_invalid_by_its_name() {
     assert_eq!(ran.code, Some(122), "{}\n{}", ran.stdout, ran.stderr);
     assert!(ran.stdout.contains("worker-") && ran.stdout.contains("was lost"), "{}", ran.stdout);
     assert!(ran.stdout.contains("signal 9"), "{}", ran.stdout);
+    for worker in workers {
+        until_gone(worker).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_stands_still_for_a_while_makes_the_run_invalid_by_its_name() {
+    let text = scenario("12s", NODE, 20, Some(2), "");
+    let lab = Lab::new(&text.replace("p(99)<60s", "p(99)<1s"));
+    let (bench, workers) = started(&lab).await;
+    kill_process(workers[0], Signal::STOP).unwrap();
+    until_seconds_later(&lab, 5).await;
+    kill_process(workers[0], Signal::CONT).unwrap();
+    let ran = lab.ran(&in_time(bench.wait_with_output()).await);
+    assert_eq!(ran.code, Some(122), "{}\n{}", ran.stdout, ran.stderr);
+    let thresholds = ran.report["verdict"]["thresholds"].as_array().unwrap();
+    let lag = thresholds.iter().find(|threshold| threshold["key"] == "generator_lag").unwrap();
+    assert!(lag["measured"].as_str().unwrap().contains(" in worker-"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("the bench was late"), "{}", ran.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_stands_still_for_good_is_lost_by_its_name() {
+    let lab = lab("100s", NODE, 20, Some(2), "");
+    let (bench, workers) = started(&lab).await;
+    kill_process(workers[0], Signal::STOP).unwrap();
+    let ran = lab.ran(&in_time(bench.wait_with_output()).await);
+    assert_eq!(ran.code, Some(122), "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("worker-") && ran.stdout.contains("it said nothing for"), "{}", ran.stdout);
     for worker in workers {
         until_gone(worker).await;
     }

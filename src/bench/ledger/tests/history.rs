@@ -196,6 +196,7 @@ impl History {
             recorder: &Recorder::default(),
             faults: &self.faults,
             troubles: &[],
+            ran: self.plan.duration,
             quiescent: self.quiescent,
         })
     }

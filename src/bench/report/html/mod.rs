@@ -20,7 +20,7 @@ use super::{Report, Told};
 use crate::bench::metric::Trend;
 use crate::bench::series::Counted;
 use crate::bench::threshold::readable;
-use crate::bench::verdict::{Exit, Status};
+use crate::bench::verdict::{Grade, Status};
 
 use time::{Curve, TimeChart, Unit, millis};
 
@@ -62,19 +62,10 @@ fn section(title: &str, sub: &str, body: &str) -> String {
 
 fn head(report: &Report) -> String {
     let (exit, run) = (report.verdict.exit, &report.run);
-    let (class, sign) = match exit {
-        Exit::Pass => ("pass", "✓"),
-        Exit::Unknown | Exit::Interrupted => ("unknown", "?"),
-        Exit::VerificationFailed
-        | Exit::Invalid
-        | Exit::ThresholdsFailed
-        | Exit::FaultFailed
-        | Exit::SetupFailed
-        | Exit::TeardownFailed
-        | Exit::BadScenario
-        | Exit::AddressInUse
-        | Exit::Internal
-        | Exit::Usage => ("fail", "✗"),
+    let (class, sign) = match exit.grade() {
+        Grade::Good => ("pass", "✓"),
+        Grade::Doubtful => ("unknown", "?"),
+        Grade::Bad => ("fail", "✗"),
     };
     let mut out = format!(
         "<header class=\"{class}\"><div class=\"verdict\"><span class=\"sign\">{sign}</span> {}</div>\
