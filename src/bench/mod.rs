@@ -23,6 +23,7 @@ pub mod verdict;
 pub mod balance;
 pub mod cli;
 pub mod cluster;
+pub mod dialect;
 pub mod doctor;
 pub mod fault;
 pub mod gateway;

@@ -147,7 +147,22 @@ impl Stamp {
     /// [`Foreign`] when it is no JSON, no envelope, or holds no stamp.
     pub fn decode(data: &str) -> Result<Self, Foreign> {
         let envelope: EnvelopeOf<'_> = serde_json::from_str(data).map_err(|_| Foreign)?;
-        let wire = envelope.data;
+        envelope.data.try_into()
+    }
+
+    /// Reads a payload that stands alone.
+    ///
+    /// # Errors
+    /// [`Foreign`] when it holds no stamp.
+    pub fn decode_bare(payload: &str) -> Result<Self, Foreign> {
+        serde_json::from_str::<Wire<'_>>(payload).map_err(|_| Foreign)?.try_into()
+    }
+}
+
+impl TryFrom<Wire<'_>> for Stamp {
+    type Error = Foreign;
+
+    fn try_from(wire: Wire<'_>) -> Result<Self, Foreign> {
         Ok(Self {
             run: wire.run.parse().map_err(|InvalidRunId| Foreign)?,
             publisher: PublisherId(wire.publisher),

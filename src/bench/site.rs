@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::cluster::{Cluster, ClusterError, ClusterSpec, Done, Ended, Member, NodeHandle};
+use super::cluster::{Cluster, ClusterError, ClusterSpec, Done, Ended, Member, NodeHandle, Sign};
 use super::fault::Links;
 use super::gateway::{Gateway, GatewayError, GatewaySpec};
 use super::scenario::{self, BrokerKind, Lb, LbKind, LinkKind, SpawnCluster};
@@ -20,6 +20,8 @@ const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct SiteSpec {
     /// The nodes, and their log.
     pub cluster: scenario::Cluster,
+    /// What says that a node is ready which is there already.
+    pub sign: Sign,
     /// What stands in front of them.
     pub lb: Lb,
     /// Connections that the balancer must be able to carry at once.
@@ -100,7 +102,9 @@ impl Site {
     pub async fn start(spec: &SiteSpec, http: &reqwest::Client) -> Result<Self, SiteError> {
         let mut wiring = Wiring::new(spec.seed);
         let (store, cluster) = match &spec.cluster {
-            scenario::Cluster::Attach(bases) => (None, Cluster::attach(bases, ATTACH_TIMEOUT, http).await?),
+            scenario::Cluster::Attach(bases) => {
+                (None, Cluster::attach(bases, &spec.sign, ATTACH_TIMEOUT, http).await?)
+            }
             scenario::Cluster::Spawn(spawn) => {
                 let (store, broker) = store_of(spawn, spec).await?;
                 let brokers = brokers(spawn, &broker, spec, &mut wiring).await?;

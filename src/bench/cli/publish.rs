@@ -98,6 +98,7 @@ fn desk(args: &PublishArgs) -> Result<Desk, Failure> {
         balancer: Balancer::new(LbPolicy::RoundRobin, args.urls.iter().cloned()),
         run: end_mark::run_on_this_clock(rand::random()),
         addresses: Arc::from([args.to.clone()]),
+        dialect: None,
         phases: Arc::new(Phases::new(Duration::ZERO, args.duration, &[])),
         progress: Arc::new(Progress::default()),
     })

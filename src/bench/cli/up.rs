@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::Changes;
 use super::{output, run};
+use crate::bench::cluster::Sign;
 use crate::bench::run::default_dir;
 use crate::bench::scenario::{
     self, BrokerKind, Cluster, Lb, LbKind, RedisSet, RedisShape, Scenario, SpawnCluster,
@@ -98,7 +99,7 @@ fn spec(args: &UpArgs) -> Result<SiteSpec, Failure> {
     let run_dir: PathBuf = args.out.clone().unwrap_or_else(|| default_dir("up", SystemTime::now()));
     // Nobody could break anything in them.
     let proxied = Vec::new();
-    Ok(SiteSpec { cluster, lb, connections: CONNECTIONS, run_dir, proxied, seed: 0 })
+    Ok(SiteSpec { cluster, sign: Sign::usual(), lb, connections: CONNECTIONS, run_dir, proxied, seed: 0 })
 }
 
 /// The scenario's cluster, or the usual one, as the flags change it.

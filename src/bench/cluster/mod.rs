@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 pub use node::{Done, NodeError, NodeHandle, Order};
 pub use process::Ended;
 pub use process::Launch;
-pub use ready::{NotReady, Probe, Readiness};
+pub use ready::{NotReady, Probe, Readiness, Sign};
 pub use usage::Usage;
 
 pub use node::NodeTask;
@@ -174,6 +174,7 @@ impl Cluster {
     /// One is not ready in time.
     pub async fn attach(
         bases: &[String],
+        sign: &Sign,
         timeout: Duration,
         http: &reqwest::Client,
     ) -> Result<Self, ClusterError> {
@@ -181,7 +182,7 @@ impl Cluster {
         for (index, base) in bases.iter().enumerate() {
             let (id, base) = (format!("n{}", index + 1), base.trim_end_matches('/').to_owned());
             let what = format!("node {id}");
-            let probe = Probe::Http { http: http.clone(), base: base.clone() };
+            let probe = Probe::Http { http: http.clone(), base: base.clone(), sign: sign.clone() };
             let readiness = Readiness { what, probe, timeout };
             readiness.wait(None).await.map_err(ClusterError::Attach)?;
             members.push(Member { id, base, readiness, handle: None });
@@ -258,7 +259,7 @@ impl Seat<'_> {
             log: self.spec.run_dir.join(&self.id),
         };
         let timeout = self.spec.ready_timeout;
-        let probe = Probe::Http { http: self.http.clone(), base: base.clone() };
+        let probe = Probe::Http { http: self.http.clone(), base: base.clone(), sign: Sign::usual() };
         let readiness = Readiness { what, probe, timeout };
         let (handle, task) = NodeTask::new(&self.id, launch, readiness.clone());
         Ok((Member { id: self.id.clone(), base, readiness, handle: Some(handle) }, task))

@@ -1,5 +1,5 @@
 //! Whether a server can serve: asked until it says so, its process ends, or the time is up. A node (and what stands in
-//! front of nodes) is asked `GET /health/ready`, a Redis `PING`.
+//! front of nodes) is asked `GET /health/ready`, a server of another make what its dialect says, a Redis `PING`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -28,15 +28,34 @@ pub struct Readiness {
 /// How a server is asked whether it is ready.
 #[derive(Debug, Clone)]
 pub enum Probe {
-    /// `GET /health/ready` below a base URL.
+    /// A `GET` below a base URL.
     Http {
         /// For the polls.
         http: reqwest::Client,
         /// Base URL of the node.
         base: String,
+        /// What is asked for.
+        sign: Sign,
     },
     /// `PING`, which a Redis that still loads its data refuses.
     Redis(SocketAddr),
+}
+
+/// What of a server says that it is ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sign {
+    /// An answer of 2xx to `GET` this path.
+    Success(String),
+    /// Any answer to `GET /`, for a server of which nothing else is known.
+    Answer,
+}
+
+impl Sign {
+    /// Of a node of ours, and of what stands in front of one.
+    #[must_use]
+    pub fn usual() -> Self {
+        Self::Success("/health/ready".to_owned())
+    }
 }
 
 /// A server that did not become ready.
@@ -92,7 +111,7 @@ impl Readiness {
     /// Why it is not ready, for people.
     pub async fn ask(&self) -> Result<(), String> {
         match &self.probe {
-            Probe::Http { http, base } => ask_http(http, base).await,
+            Probe::Http { http, base, sign } => ask_http(http, base, sign).await,
             Probe::Redis(address) => {
                 let answer = resp::ask(*address, &["PING"], POLL_TIMEOUT).await;
                 answer.map(|_| ()).map_err(|error| crate::client::whole_chain(&error))
@@ -110,11 +129,14 @@ impl Probe {
     }
 }
 
-async fn ask_http(http: &reqwest::Client, base: &str) -> Result<(), String> {
-    let request = http.get(format!("{base}/health/ready")).timeout(POLL_TIMEOUT);
-    match request.send().await {
-        Ok(answer) if answer.status().is_success() => Ok(()),
-        Ok(answer) => Err(format!("GET /health/ready answers {}", answer.status())),
+async fn ask_http(http: &reqwest::Client, base: &str, sign: &Sign) -> Result<(), String> {
+    let path = match sign {
+        Sign::Success(path) => path,
+        Sign::Answer => "/",
+    };
+    match http.get(format!("{base}{path}")).timeout(POLL_TIMEOUT).send().await {
+        Ok(answer) if *sign == Sign::Answer || answer.status().is_success() => Ok(()),
+        Ok(answer) => Err(format!("GET {path} answers {}", answer.status())),
         Err(error) => Err(innermost(&error)),
     }
 }

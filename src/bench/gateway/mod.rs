@@ -12,7 +12,7 @@ use rand::rngs::ChaCha8Rng;
 use tokio::task::JoinSet;
 
 use super::cluster::program::{MissingProgram, Program};
-use super::cluster::{Launch, NodeError, NodeHandle, NodeTask, Order, Probe, Readiness, ports};
+use super::cluster::{Launch, NodeError, NodeHandle, NodeTask, Order, Probe, Readiness, Sign, ports};
 use super::scenario::{Lb, LbKind, LbPolicy};
 use crate::runtime::rlimit;
 
@@ -120,7 +120,7 @@ impl Gateway {
         let listen = ports::free_address(&mut rng).map_err(GatewayError::Port)?;
         let launch = launch(spec, listen).await?;
         let base = format!("http://{listen}");
-        let probe = Probe::Http { http: http.clone(), base: base.clone() };
+        let probe = Probe::Http { http: http.clone(), base: base.clone(), sign: Sign::usual() };
         let name = launch.what.clone();
         let readiness = Readiness { what: name.clone(), probe, timeout: READY_TIMEOUT };
         let (handle, task) = NodeTask::new(&name, launch, readiness);

@@ -16,10 +16,12 @@ mod tests_of_faults;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bench::dialect::Dialect;
 use crate::bench::payload::RunId;
 use crate::bench::scenario::{
     ClientGroup, Cluster, DecoderKind, Lb, LbKind, LinkEffect, LinkKind, Output, ProcessAction, Reading,
@@ -75,6 +77,8 @@ pub struct Plan {
     pub duration: Duration,
     /// The nodes: child processes, or where they are.
     pub cluster: Cluster,
+    /// How they are spoken to; `None`: as `sse-node` is.
+    pub dialect: Option<Arc<Dialect>>,
     /// Their names: `n1`, `n2`, …; those too that only a fault starts, behind the others.
     pub nodes: Vec<NodeId>,
     /// Which links pass the fault proxy.
@@ -283,6 +287,7 @@ impl Plan {
             seed: scenario.seed,
             duration: scenario.duration,
             cluster: scenario.cluster.clone(),
+            dialect: scenario.dialect.clone().map(Arc::new),
             nodes: (0..scenario.cluster.nodes_at_most()).map(node).collect(),
             proxied: scenario.proxied.clone(),
             lb: scenario.lb,

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::Desk;
 use crate::bench::clock::RunTime;
+use crate::bench::dialect::{Dialect, segment};
 use crate::bench::ledger::PublishOutcome;
 use crate::bench::payload::Stamp;
 use crate::bench::plan::{AddressId, NodeIndex};
@@ -66,6 +67,7 @@ pub struct Parcel {
     seq: u64,
     path: String,
     body: Vec<u8>,
+    is_put: bool,
     /// Nodes that it may be posted to; all where none is named.
     nodes: Arc<[NodeIndex]>,
     /// Sent with it; what is no header makes the publish fail.
@@ -81,8 +83,12 @@ impl Parcel {
 
     /// The same with more headers.
     #[must_use]
-    pub fn saying(self, headers: &Arc<[(String, String)]>) -> Self {
-        Self { headers: Arc::clone(headers), ..self }
+    pub fn saying(self, headers: &[(String, String)]) -> Self {
+        if headers.is_empty() {
+            return self;
+        }
+        let headers = self.headers.iter().chain(headers).cloned().collect();
+        Self { headers, ..self }
     }
 
     /// Packs an event. Its id is the same whoever sends it however often, so that a repeated publish is recognised.
@@ -106,6 +112,20 @@ impl Parcel {
         qos: u8,
     ) -> Self {
         let id = format!("{}-{}-{}-{}", stamp.run, stamp.publisher.0, stamp.address.0, stamp.seq);
+        // Publishers draw from these very addresses.
+        let address = &desk.addresses[usize::try_from(stamp.address.0).unwrap_or(usize::MAX)];
+        let blank = Self {
+            address: stamp.address,
+            seq: stamp.seq,
+            path: String::new(),
+            body: Vec::new(),
+            is_put: false,
+            nodes: Arc::default(),
+            headers: Arc::default(),
+        };
+        if let Some(dialect) = &desk.dialect {
+            return blank.written_in(dialect, address, data.get(), &id);
+        }
         let request = PublishRequest {
             event_type: None,
             data,
@@ -113,16 +133,20 @@ impl Parcel {
             id: Some(MessageId::parse(&id).expect("numbers and dashes are printable ASCII")),
             qos: (qos != 0).then_some(qos),
         };
-        // Publishers draw from these very addresses.
-        let address = &desk.addresses[usize::try_from(stamp.address.0).unwrap_or(usize::MAX)];
         Self {
-            address: stamp.address,
-            seq: stamp.seq,
             path: path_of(address),
             body: serde_json::to_vec(&request).expect("checked names and JSON always make JSON"),
-            nodes: Arc::default(),
-            headers: Arc::default(),
+            headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
+            ..blank
         }
+    }
+
+    /// For a server that is none of ours.
+    fn written_in(self, dialect: &Dialect, address: &Address, payload: &str, id: &str) -> Self {
+        // A scenario draws no address that its servers do not have; what they cannot take, they refuse.
+        let letter = dialect.letter(address, payload, id).unwrap_or_default();
+        let (headers, is_put) = (letter.headers.into(), dialect.publish.is_put);
+        Self { path: letter.path, body: letter.body.into_bytes(), is_put, headers, ..self }
     }
 }
 
@@ -143,19 +167,6 @@ pub fn path_of(address: &Address) -> String {
             )
         }
     }
-}
-
-/// Percent-encodes what is not unreserved (RFC 3986, 2.3).
-fn segment(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 /// What one attempt came to.
@@ -220,20 +231,25 @@ fn sent(
 
 async fn attempt(parcel: &Parcel, desk: &Desk, rng: &mut ChaCha8Rng) -> Answer {
     let door = desk.balancer.choose_among(&parcel.nodes, rng);
-    let post = desk.http.post(format!("{}{}", desk.balancer.base(door), parcel.path));
+    let url = format!("{}{}", desk.balancer.base(door), parcel.path);
+    let post = if parcel.is_put { desk.http.put(url) } else { desk.http.post(url) };
     let headers = parcel.headers.iter();
     let request = headers
         .fold(post, |post, (name, value)| post.header(name, value))
-        .header("content-type", "application/json")
         .timeout(ATTEMPT_TIMEOUT)
         .body(parcel.body.clone());
     match request.send().await {
         Ok(response) => {
             let again = retry_after(response.headers().get("retry-after"));
             let answer = judge(response.status(), again);
-            // Read to the end, so that the connection can be used again. Its content settles nothing more.
-            drop(response.bytes().await);
-            answer
+            // Read to the end, so that the connection can be used again.
+            let content = response.text().await.unwrap_or_default();
+            match desk.dialect.as_ref().and_then(|dialect| dialect.error_in(&content)) {
+                Some(error) if answer == Answer::Acknowledged => {
+                    Answer::NotTaken { why: format!("the server answered {error}"), again: None }
+                }
+                Some(_) | None => answer,
+            }
         }
         Err(error) if error.is_connect() => {
             desk.balancer.mark(door, false);

@@ -88,6 +88,7 @@ fn desk(base: &str) -> Desk {
         epoch: RunTime::ZERO,
         run: RunId::from_random(1),
         addresses: Arc::from([Address::All, "topic:a".parse().unwrap()]),
+        dialect: None,
         phases: Arc::new(Phases::new(Duration::ZERO, Duration::from_secs(1), &[])),
         progress: Arc::new(Progress::default()),
     }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::parcel::{Parcel, Retry, Sent, deliver};
 use crate::bench::balance::Balancer;
 use crate::bench::clock::RunTime;
+use crate::bench::dialect::Dialect;
 use crate::bench::generator::TIMER_STEP;
 use crate::bench::history::{Line, Pen, Scribe};
 use crate::bench::ledger::{PublishLedger, PublishOutcome};
@@ -36,6 +37,8 @@ pub struct Desk {
     pub run: RunId,
     /// Every address, by number.
     pub addresses: Arc<[Address]>,
+    /// How the servers are spoken to; `None`: as `sse-node` is.
+    pub dialect: Option<Arc<Dialect>>,
     /// Parts of the run.
     pub phases: Arc<Phases>,
     /// For the progress line.

@@ -217,6 +217,7 @@ impl Scene {
             epoch: RunTime::ZERO,
             run: plan.run,
             addresses: plan.addresses.clone().into(),
+            dialect: plan.dialect.clone(),
             phases: Arc::new(plan.phases.clone()),
             progress: Arc::clone(&ground.progress),
         };

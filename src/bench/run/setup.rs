@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::RunOptions;
+use crate::bench::cluster::Sign;
 use crate::bench::doctor::{self, Limits, Need};
 use crate::bench::gateway;
 use crate::bench::history::History;
@@ -139,7 +140,11 @@ pub(super) async fn site(plan: &Plan, run_dir: PathBuf, http: &reqwest::Client) 
     let publishes: u64 = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
     let connections = budget.clients + publishes;
     let (cluster, proxied) = (plan.cluster.clone(), plan.proxied.clone());
-    let spec = SiteSpec { cluster, lb: plan.lb, connections, run_dir, proxied, seed: plan.seed };
+    let sign = match &plan.dialect {
+        None => Sign::usual(),
+        Some(dialect) => dialect.ready.clone().map_or(Sign::Answer, Sign::Success),
+    };
+    let spec = SiteSpec { cluster, sign, lb: plan.lb, connections, run_dir, proxied, seed: plan.seed };
     Ok(Site::start(&spec, http).await?)
 }
 

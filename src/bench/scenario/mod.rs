@@ -3,6 +3,7 @@
 
 mod clients;
 mod cluster;
+mod dialect;
 #[cfg(test)]
 mod docs;
 mod expand;

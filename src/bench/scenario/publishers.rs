@@ -5,14 +5,17 @@ use std::time::Duration;
 use super::cluster::Served;
 use super::raw::Value;
 use super::section::Section;
-use super::{Arrival, ClientGroup, Mix, Pace, PayloadSize, PublisherSpec, Stage, clients, limits, read};
+use super::{
+    Arrival, ClientGroup, Mix, Pace, PayloadSize, PublisherSpec, Stage, clients, dialect, limits, read,
+};
+use crate::bench::dialect::Dialect;
 
 /// All publishers that could be read.
 pub(super) fn publishers(
     root: &Section<'_>,
     until: Duration,
     groups: &[ClientGroup],
-    served: &Served,
+    around: (&Served, Option<&Dialect>),
 ) -> Vec<PublisherSpec> {
     let sections = root.sections("publishers");
     if sections.len() > limits::ENTRIES_MAX {
@@ -20,12 +23,12 @@ pub(super) fn publishers(
     }
     let read = sections
         .into_iter()
-        .filter_map(|(name, section)| publisher((root, served), name, section, until, groups));
+        .filter_map(|(name, section)| publisher((root, around), name, section, until, groups));
     read.collect()
 }
 
 fn publisher(
-    (root, served): (&Section<'_>, &Served),
+    (root, (served, dialect)): (&Section<'_>, (&Served, Option<&Dialect>)),
     name: &str,
     section: Section<'_>,
     until: Duration,
@@ -42,7 +45,10 @@ fn publisher(
     };
     let payload = payload(&section);
     let qos = section.integer32("qos", limits::QOS);
-    let retry = section.boolean("retry").unwrap_or(true);
+    let retry = section.boolean("retry").unwrap_or(dialect.is_none_or(Dialect::knows_repetitions));
+    if let Some(dialect) = dialect {
+        check_dialect(&section, dialect, (mix.as_ref(), qos));
+    }
     let nodes = read::nodes(&section, served);
     let headers = clients::headers(&section);
     section.later(&["time_unit", "start", "type"]);
@@ -58,6 +64,16 @@ fn publisher(
         headers,
         qos: qos.and_then(|qos| u8::try_from(qos).ok()).unwrap_or(0),
     })
+}
+
+/// What a foreign server does not have cannot be asked of it.
+fn check_dialect(section: &Section<'_>, dialect: &Dialect, (mix, qos): (Option<&Mix>, Option<u32>)) {
+    for kind in mix.into_iter().flat_map(|mix| dialect::missing_kinds(dialect, mix)) {
+        section.refuse("mix", format!("draws what dialect.names has no {kind} for"));
+    }
+    if qos.is_some_and(|qos| qos > 0) {
+        section.refuse("qos", "is for mailboxes, which servers with a [dialect] do not have");
+    }
 }
 
 /// `rate = 200`, or `stages` that begin at `start_rate`.

@@ -11,8 +11,8 @@ use super::raw::{self, Table, Value};
 use super::section::{Section, Sink};
 use super::{
     ClientGroup, Cluster, FaultSpec, Gaps, Guarantee, Lb, Nemesis, Order, Output, OutputFormat, Problem,
-    Problems, PublisherSpec, Quiesce, Scenario, Verify, clients, cluster, expand, faults, limits, nemesis,
-    publishers,
+    Problems, PublisherSpec, Quiesce, Scenario, Verify, clients, cluster, dialect, expand, faults, limits,
+    nemesis, publishers,
 };
 
 /// Reads a scenario. `overrides` are `key.path=value` as given to `--set`, applied in order before anything is
@@ -76,17 +76,26 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
     let (cluster, proxied) =
         root.section("cluster").map_or_else(|| (Some(cluster::one_node()), Vec::new()), cluster::cluster);
     let lb = root.section("lb").map_or(Some(Lb::default()), cluster::lb);
+    let dialect = root.section("dialect");
+    if dialect.is_some() {
+        dialect::check_place(&root, cluster.as_ref(), lb.as_ref());
+    }
+    let is_foreign = dialect.is_some();
+    let dialect = dialect.and_then(dialect::dialect);
     let workers = root.section("swarm").and_then(swarm);
     let served = cluster::Served::new(cluster.as_ref(), lb.as_ref());
     let clients = clients::groups(&root, until, &served);
-    let publishers = publishers::publishers(&root, until, &clients, &served);
+    let publishers = publishers::publishers(&root, until, &clients, (&served, dialect.as_ref()));
     let around = faults::Around { cluster: cluster.as_ref(), groups: &clients, proxied: &proxied };
     let faults = faults::faults(&root, until, around);
     let nemesis = root.section("nemesis").map(|section| nemesis::nemesis(section, (warmup, until), around));
     let nemesis = nemesis.flatten();
     let cluster = cluster.map(|cluster| with_spares(cluster, &faults, nemesis.as_ref()));
-    let verify =
-        root.section("verify").map_or_else(|| Some(verify_default()), |section| verify(section, &publishers));
+    let default = verify_default(is_foreign);
+    let verify = match root.section("verify") {
+        Some(section) => verify(section, &publishers, (default, is_foreign)),
+        None => Some(default),
+    };
     let thresholds = thresholds(&root, &names(&clients, &publishers, &faults));
     let output = root.section("output").map_or_else(|| Some(Output::default()), output);
     root.later(&["links", "agents"]);
@@ -98,6 +107,7 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
         duration: duration?,
         warmup,
         cluster: cluster?,
+        dialect,
         proxied,
         lb: lb?,
         workers,
@@ -155,18 +165,26 @@ pub(super) fn identifier(text: &str) -> Result<String, String> {
     }
 }
 
-fn verify_default() -> Verify {
+/// Foreign servers have no log that could be read.
+fn verify_default(is_foreign: bool) -> Verify {
     Verify {
         delivery: Guarantee::AtLeastOnce,
         order: Order::PerPublisherAddress,
         gaps: Gaps::Forbidden,
-        quiesce: Quiesce { idle: limits::IDLE_DEFAULT, timeout: limits::QUIESCE_DEFAULT, audit_read: true },
+        quiesce: Quiesce {
+            idle: limits::IDLE_DEFAULT,
+            timeout: limits::QUIESCE_DEFAULT,
+            audit_read: !is_foreign,
+        },
         mailboxes_empty: false,
     }
 }
 
-fn verify(section: Section<'_>, publishers: &[PublisherSpec]) -> Option<Verify> {
-    let default = verify_default();
+fn verify(
+    section: Section<'_>,
+    publishers: &[PublisherSpec],
+    (default, is_foreign): (Verify, bool),
+) -> Option<Verify> {
     let deliveries = [
         ("at-most-once", Guarantee::AtMostOnce),
         ("at-least-once", Guarantee::AtLeastOnce),
@@ -175,11 +193,13 @@ fn verify(section: Section<'_>, publishers: &[PublisherSpec]) -> Option<Verify> 
     let orders = [("none", Order::None), ("per-publisher-address", Order::PerPublisherAddress)];
     let mailboxes = [("any", false), ("empty", true)];
     let gaps = [("allowed", Gaps::Allowed), ("forbidden", Gaps::Forbidden)];
+    let inner = section.section("quiesce");
+    let quiesce = inner.map_or(default.quiesce, |inner| quiesce(inner, default.quiesce, is_foreign));
     let verify = Verify {
         delivery: section.choice("delivery", &deliveries).unwrap_or(default.delivery),
         order: section.choice("order", &orders).unwrap_or(default.order),
         gaps: section.choice("gaps", &gaps).unwrap_or(default.gaps),
-        quiesce: section.section("quiesce").map_or(default.quiesce, |inner| quiesce(inner, default.quiesce)),
+        quiesce,
         mailboxes_empty: section.choice("mailboxes", &mailboxes).unwrap_or(default.mailboxes_empty),
     };
     let fills = |publisher: &PublisherSpec| publisher.qos > 0 && publisher.mix.user > 0.0;
@@ -190,7 +210,7 @@ fn verify(section: Section<'_>, publishers: &[PublisherSpec]) -> Option<Verify> 
     Some(verify)
 }
 
-fn quiesce(section: Section<'_>, default: Quiesce) -> Quiesce {
+fn quiesce(section: Section<'_>, default: Quiesce, is_foreign: bool) -> Quiesce {
     let quiesce = Quiesce {
         idle: section.duration("idle", limits::SOME_DURATION).unwrap_or(default.idle),
         timeout: section.duration("timeout", limits::SOME_DURATION).unwrap_or(default.timeout),
@@ -200,6 +220,10 @@ fn quiesce(section: Section<'_>, default: Quiesce) -> Quiesce {
         let (idle, timeout) = (quiesce.idle, quiesce.timeout);
         let format = humantime::format_duration;
         section.refuse("idle", format!("{} is longer than the timeout, {}", format(idle), format(timeout)));
+    }
+    if is_foreign && quiesce.audit_read {
+        section
+            .refuse("audit_read", "needs GET /api/sse/history, which servers with a [dialect] do not have");
     }
     section.later(&["heal"]);
     section.finish();

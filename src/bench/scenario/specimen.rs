@@ -70,6 +70,25 @@ start_rate = 1
 stages = [{ duration = "1s", target = 1 }]
 "#;
 
+const FOREIGN: &str = r#"
+schema = 1
+name = "foreign"
+duration = "10s"
+[cluster]
+attach = ["http://127.0.0.1:1"]
+[dialect]
+stream = "/events?{addresses}"
+[dialect.names]
+all = "all"
+[dialect.publish]
+path = "/publish"
+headers = { A = "b" }
+[clients.G]
+clients = 1
+[publishers.P]
+rate = 1
+"#;
+
 /// The specimens. A fault of each type is added, though not each of them could be carried out.
 pub(super) fn specimens() -> Vec<String> {
     let targets = ["\"all\"", "[\"n1\"]"];
@@ -83,9 +102,15 @@ pub(super) fn specimens() -> Vec<String> {
     };
     let faults: String = WORDS.iter().map(fault).collect();
     let spawn = SPAWN.replace("[nemesis]\nfaults = [{ type = \"kill\" }]", "[nemesis]");
-    vec![format!("{spawn}{faults}"), ATTACH.to_owned(), ARRIVING.to_owned(), RISING.to_owned()]
+    vec![
+        format!("{spawn}{faults}"),
+        ATTACH.to_owned(),
+        ARRIVING.to_owned(),
+        RISING.to_owned(),
+        FOREIGN.to_owned(),
+    ]
 }
 
 /// Those that are scenarios.
 #[cfg(test)]
-pub(super) const VALID: [&str; 4] = [SPAWN, ATTACH, ARRIVING, RISING];
+pub(super) const VALID: [&str; 5] = [SPAWN, ATTACH, ARRIVING, RISING, FOREIGN];

@@ -1,5 +1,6 @@
 //! Scenario files, right and wrong: what is read, and what is said of every mistake.
 
+mod dialect;
 mod links;
 
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use crate::bench::clock::RunTime;
 use crate::bench::history::{Line, Pen, Scribe};
 use crate::bench::ledger::{Arrival, Ending, SubscriberLedger};
-use crate::bench::payload::Stamp;
+use crate::bench::payload::{Foreign, Stamp};
 use crate::bench::plan::{AddressId, NodeIndex};
 
 /// Told what a [`SubscriberLedger`] is told.
@@ -44,14 +44,22 @@ impl Diary {
     }
 
     pub(super) fn event(&mut self, at: RunTime, id: Option<&str>, data: &str) -> Arrival {
-        let client = self.book.id();
-        if let Ok(stamp) = Stamp::decode(data) {
-            self.write(|| Line::Event { client, at, id: id.map(str::to_owned), stamp });
-            self.book.arrive(at, id, stamp)
-        } else {
-            self.write(|| Line::Foreign { client, at });
-            self.book.foreign(at)
+        match Stamp::decode(data) {
+            Ok(stamp) => self.arrive(at, id, stamp),
+            Err(Foreign) => self.foreign(at),
         }
+    }
+
+    pub(super) fn arrive(&mut self, at: RunTime, id: Option<&str>, stamp: Stamp) -> Arrival {
+        let client = self.book.id();
+        self.write(|| Line::Event { client, at, id: id.map(str::to_owned), stamp });
+        self.book.arrive(at, id, stamp)
+    }
+
+    pub(super) fn foreign(&mut self, at: RunTime) -> Arrival {
+        let client = self.book.id();
+        self.write(|| Line::Foreign { client, at });
+        self.book.foreign(at)
     }
 
     pub(super) fn sentinels_missing(&self, published: &[AddressId]) -> usize {

@@ -18,11 +18,13 @@ use super::throttle::Throttle;
 use super::{Ear, Ground, Place, Tape, Told};
 use crate::bench::balance::{Caller, Door, Seated};
 use crate::bench::clock::RunTime;
+use crate::bench::dialect::{Confirm, Dialect, Resume};
 use crate::bench::ledger::{Ending as BookEnding, SubscriberLedger};
 use crate::bench::plan::{AddressId, GroupPlan, Joins, NodeIndex, SubscriberPlan};
 use crate::bench::recorder::{Counter, Source, Tags, Trend};
 use crate::bench::scenario;
 use crate::client::{ConnectError, Decision, DecoderKind, End, Ending, GiveUp, Reconnect, Request, Stream};
+use crate::protocol::UserId;
 
 /// One virtual client.
 #[derive(Debug)]
@@ -236,9 +238,12 @@ impl Subscriber {
         };
         self.note_opened(began);
         self.keep(stream.cookies());
-        let sent_cursor = !request.last_event_id.is_empty();
+        let sent_cursor = self.sends_cursor();
         drop(request);
         let mut session = Session { node, seated, began, sent_cursor, is_confirmed: false, heard: began };
+        if self.ground.plan.dialect.as_ref().is_some_and(|dialect| dialect.confirm == Confirm::Open) {
+            self.confirm(&mut session, self.ground.clock.now());
+        }
         let stopped = self.read(&mut stream, &mut session).await;
         self.note_end(&stream, &session, &stopped);
         self.after(stopped, &mut rng)
@@ -254,22 +259,14 @@ impl Subscriber {
     }
 
     fn request(&self, door: Door) -> Result<Request, String> {
-        let plan = self.plan();
         let base = self.ground.balancer.base(door);
-        let mut url = Url::parse(&format!("{base}/api/sse/stream")).map_err(|error| error.to_string())?;
-        {
-            let mut query = url.query_pairs_mut();
-            query.append_pair("clientId", plan.client.as_str());
-            if let Some(user) = &plan.user {
-                query.append_pair("userId", user.as_str());
-            }
-            if !plan.topics.is_empty() {
-                let topics: Vec<&str> = plan.topics.iter().map(|topic| topic.as_str()).collect();
-                query.append_pair("topics", &topics.join(","));
-            }
-        }
+        let cursor = self.reconnect.last_event_id();
+        let (url, cursor) = match &self.ground.plan.dialect {
+            Some(dialect) => self.url_in(dialect, base, cursor)?,
+            None => (self.url(base)?, cursor),
+        };
         let mut request = Request::new(url);
-        self.reconnect.last_event_id().clone_into(&mut request.last_event_id);
+        cursor.clone_into(&mut request.last_event_id);
         request.idle_timeout = Some(self.group().idle_timeout);
         request.decoder = match self.group().decoder {
             scenario::DecoderKind::Strict => DecoderKind::Strict,
@@ -285,6 +282,47 @@ impl Subscriber {
             request.headers.append(COOKIE, cookies);
         }
         Ok(request)
+    }
+
+    /// Whether it says what it had last.
+    fn sends_cursor(&self) -> bool {
+        let dialect = self.ground.plan.dialect.as_ref();
+        !self.reconnect.last_event_id().is_empty()
+            && dialect.is_none_or(|dialect| dialect.resume != Resume::No)
+    }
+
+    fn url(&self, base: &str) -> Result<Url, String> {
+        let plan = self.plan();
+        let mut url = Url::parse(&format!("{base}/api/sse/stream")).map_err(|error| error.to_string())?;
+        let mut query = url.query_pairs_mut();
+        query.append_pair("clientId", plan.client.as_str());
+        if let Some(user) = &plan.user {
+            query.append_pair("userId", user.as_str());
+        }
+        if !plan.topics.is_empty() {
+            let topics: Vec<&str> = plan.topics.iter().map(|topic| topic.as_str()).collect();
+            query.append_pair("topics", &topics.join(","));
+        }
+        drop(query);
+        Ok(url)
+    }
+
+    /// The same for a server that is none of ours, and what `Last-Event-ID` says to it.
+    fn url_in<'a>(&self, dialect: &Dialect, base: &str, cursor: &'a str) -> Result<(Url, &'a str), String> {
+        let plan = self.plan();
+        let all = &self.ground.plan.addresses;
+        let addresses = plan.addresses.iter().filter_map(|id| all.get(usize::try_from(id.0).ok()?));
+        let who = (plan.client.as_str(), plan.user.as_ref().map(UserId::as_str));
+        let path = dialect.stream_path(who, addresses);
+        let mut url = Url::parse(&format!("{base}{path}")).map_err(|error| error.to_string())?;
+        match &dialect.resume {
+            Resume::Header => return Ok((url, cursor)),
+            Resume::Query(name) if !cursor.is_empty() => {
+                url.query_pairs_mut().append_pair(name, cursor);
+            }
+            Resume::Query(_) | Resume::No => {}
+        }
+        Ok((url, ""))
     }
 
     /// Keeps the newest value of each cookie.

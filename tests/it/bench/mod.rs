@@ -6,6 +6,7 @@ mod broken;
 mod command_line;
 mod evidence;
 mod faults;
+mod foreign;
 mod harness;
 mod healing;
 mod links;

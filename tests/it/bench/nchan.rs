@@ -71,11 +71,11 @@ impl Nchan {
         assert!(in_time.is_ok(), "nginx did not start: {log}");
     }
 
-    /// The shipped scenario; its exit code, and the summary of its report.
-    async fn judge(&self) -> (Option<i32>, Value) {
+    /// A shipped scenario; its exit code, and the summary of its report.
+    async fn judge(&self, scenario: &str) -> (Option<i32>, Value) {
         let out = self.dir.path().join("out");
         let mut run = bench(&["run", "--quiet", "--target", &self.base()]);
-        run.arg(repository("scenarios/any-server/nchan.toml")).arg("--out").arg(&out);
+        run.arg(repository("scenarios/any-server").join(scenario)).arg("--out").arg(&out);
         run.args(["--set=clients.everybody.clients=20", "--set=duration=8s", "--set=faults.0.at=4s"]);
         let output = in_time(run.output()).await;
         let report = std::fs::read(out.join("report.json")).unwrap_or_default();
@@ -92,7 +92,7 @@ fn repository(path: &str) -> std::path::PathBuf {
 #[tokio::test(flavor = "multi_thread")]
 async fn nchan_passes_where_it_still_has_what_clients_missed() {
     let nchan = Nchan::start(1_000).await;
-    let (code, summary) = nchan.judge().await;
+    let (code, summary) = nchan.judge("nchan.toml").await;
     assert_eq!(code, Some(0), "{summary:#}");
     assert!(summary["events_ok"].as_u64().unwrap() > 1_000, "{summary:#}");
     assert_eq!(summary["events_ok"], summary["events_expected"], "{summary:#}");
@@ -101,10 +101,18 @@ async fn nchan_passes_where_it_still_has_what_clients_missed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_silent_jump_of_nchan_is_convicted() {
     let nchan = Nchan::start(10).await;
-    let (code, summary) = nchan.judge().await;
+    let (code, summary) = nchan.judge("nchan.toml").await;
     assert_eq!(code, Some(120), "{summary:#}");
     let failed: Vec<&str> = summary["failed"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert!(failed.contains(&"lost") && failed.contains(&"replayed from the wrong place"), "{failed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nchan_with_several_channels_a_client_is_judged_through_its_own_paths() {
+    let nchan = Nchan::start(1_000).await;
+    let (code, summary) = nchan.judge("nchan-channels.toml").await;
+    assert_eq!(code, Some(0), "{summary:#}");
+    assert!(summary["events_ok"].as_u64().unwrap() > 1_000, "{summary:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::template::Template;
+use crate::bench::dialect::Dialect;
 use crate::bench::threshold::Threshold;
 
 pub use cluster::{
@@ -36,6 +37,8 @@ pub struct Scenario {
     pub warmup: Duration,
     /// What is judged.
     pub cluster: Cluster,
+    /// How the servers are spoken to; `None`: as `sse-node` is.
+    pub dialect: Option<Dialect>,
     /// Which links pass the fault proxy.
     pub proxied: Vec<LinkKind>,
     /// Who chooses a node for the swarm, and how.

@@ -1,9 +1,12 @@
 //! A client at its open stream: what came, and what it is told meanwhile.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::{Session, Stopped, Subscriber, sleep_until};
 use crate::bench::clock::RunTime;
+use crate::bench::dialect::{Dialect, Reading};
 use crate::bench::ledger::Arrival;
 use crate::bench::recorder::{Counter, Tags, Trend};
 use crate::bench::swarm::throttle::Pace;
@@ -98,6 +101,10 @@ impl Subscriber {
     }
 
     fn receive_event(&mut self, session: &mut Session, now: RunTime, came: &Came<'_>) {
+        if let Some(dialect) = &self.ground.plan.dialect {
+            let dialect = Arc::clone(dialect);
+            return self.receive_in(&dialect, session, now, came);
+        }
         match came.event {
             control::CONNECTION => {
                 self.learn_node(session, came.data);
@@ -123,6 +130,20 @@ impl Subscriber {
         }
     }
 
+    /// The same from a server that is none of ours.
+    fn receive_in(&mut self, dialect: &Dialect, session: &mut Session, now: RunTime, came: &Came<'_>) {
+        self.confirm(session, now);
+        let arrival = match dialect.read(came.event, came.data) {
+            Reading::Own => return self.heartbeat(session, now, Instant::now()),
+            Reading::Event(stamp) => {
+                let id = dialect.id_of(came.id, &stamp);
+                self.ledger.arrive(now, id.as_deref(), stamp)
+            }
+            Reading::Foreign => self.ledger.foreign(now),
+        };
+        self.note_arrival(now, arrival);
+    }
+
     /// Behind a balancer the node says itself which one it is.
     fn learn_node(&self, session: &mut Session, data: &str) {
         #[derive(serde::Deserialize)]
@@ -138,7 +159,7 @@ impl Subscriber {
         session.seated = session.node.and_then(|node| self.ground.balancer.seat(node));
     }
 
-    fn confirm(&mut self, session: &mut Session, now: RunTime) {
+    pub(super) fn confirm(&mut self, session: &mut Session, now: RunTime) {
         if session.is_confirmed {
             return;
         }

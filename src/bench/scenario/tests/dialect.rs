@@ -1,0 +1,81 @@
+//! `[dialect]`: what is read, and what is said of every mistake.
+
+use super::{check, valid};
+use crate::bench::dialect::{BodyForm, Confirm, Ids, Resume};
+use crate::bench::scenario::Scenario;
+
+const ATTACHED: &str = "[cluster]\nattach = [\"http://127.0.0.1:1\"]\n";
+const SMALL: &str = "[dialect]\nstream = \"/events\"\n[dialect.publish]\npath = \"/publish\"\n";
+
+fn foreign(rest: &str) -> Scenario {
+    valid(&format!("{ATTACHED}{rest}"))
+}
+
+/// Lines count from the `[dialect]`.
+#[track_caller]
+fn check_foreign(rest: &str, (line, column): (usize, usize), key: &str, words: &[&str]) {
+    // Five lines of the head, two of the cluster.
+    check(&format!("{ATTACHED}{rest}"), (7 + line, column), key, words);
+}
+
+#[test]
+fn a_small_dialect_has_sensible_defaults() {
+    let scenario = foreign(&format!("{SMALL}[publishers.p]\nrate = 1\n"));
+    let dialect = scenario.dialect.unwrap();
+    assert_eq!((dialect.resume, dialect.confirm, dialect.ids), (Resume::Header, Confirm::Open, Ids::All));
+    assert!(dialect.ready.is_none() && dialect.payload.is_all() && !dialect.publish.is_put);
+    assert_eq!(dialect.publish.form, BodyForm::Json);
+    assert!(!scenario.verify.quiesce.audit_read, "there is no log to read");
+    assert!(!scenario.publishers[0].retry, "a repeated publish would be a second event");
+}
+
+#[test]
+fn a_publish_that_says_which_event_it_is_is_repeated() {
+    let scenario =
+        foreign(&format!("{SMALL}headers = {{ idempotency-key = \"{{id}}\" }}\n[publishers.p]\nrate = 1\n"));
+    assert!(scenario.publishers[0].retry);
+}
+
+#[test]
+fn every_way_to_resume_is_read() {
+    let resume = |text: &str| {
+        let small = SMALL.replace("[dialect]\n", &format!("[dialect]\nresume = {text:?}\n"));
+        foreign(&small).dialect.unwrap().resume
+    };
+    assert_eq!(resume("header"), Resume::Header);
+    assert_eq!(resume("no"), Resume::No);
+    assert_eq!(resume("query:lastEventId"), Resume::Query("lastEventId".to_owned()));
+}
+
+#[test]
+fn a_dialect_is_for_servers_that_are_there_already() {
+    check(SMALL, (6, 1), "dialect", &["cluster.attach", "--target"]);
+    check_foreign(&format!("{SMALL}[lb]\nkind = \"nginx\"\n"), (1, 1), "dialect", &["lb.kind"]);
+}
+
+#[test]
+fn what_cannot_be_understood_is_told() {
+    let publish = "[dialect.publish]\npath = \"/publish\"\n";
+    check_foreign(&format!("[dialect]\n{publish}"), (1, 2), "dialect.stream", &["missing"]);
+    check_foreign("[dialect]\nstream = \"/events\"\n", (1, 2), "dialect.publish", &["missing"]);
+    let with = |line: &str| format!("[dialect]\nstream = \"/e\"\n{line}\n{publish}");
+    check_foreign(&with("ready = \"health\""), (3, 9), "dialect.ready", &["begins with '/'"]);
+    check_foreign(&with("address = \"{topic}\""), (3, 11), "dialect.address", &["{topic}", "{name}"]);
+    check_foreign(&with("payload = \"pub\""), (3, 11), "dialect.payload", &["JSON pointer"]);
+    check_foreign(&with("resume = \"cookie\""), (3, 10), "dialect.resume", &["header, query:NAME, no"]);
+    check_foreign(&with("confirm = \"opne\""), (3, 11), "dialect.confirm", &["open, event"]);
+    check_foreign(&with("names = {}"), (3, 1), "dialect.names.all", &["at least one"]);
+    check_foreign(&with("stram = 1"), (3, 1), "dialect.stram", &["stream"]);
+    check_foreign(&format!("{SMALL}body = \"{{client}}\"\n"), (5, 8), "dialect.publish.body", &["{payload}"]);
+    check_foreign(&format!("{SMALL}method = \"GET\"\n"), (5, 10), "dialect.publish.method", &["POST, PUT"]);
+}
+
+#[test]
+fn what_the_server_does_not_have_cannot_be_asked_of_it() {
+    let draws = format!("{SMALL}[publishers.p]\nrate = 1\nmix = {{ client = 1 }}\n");
+    check_foreign(&draws, (7, 7), "publishers.p.mix", &["dialect.names", "client"]);
+    let mailbox = format!("{SMALL}[publishers.p]\nrate = 1\nqos = 1\n");
+    check_foreign(&mailbox, (7, 7), "publishers.p.qos", &["mailboxes"]);
+    let audit = format!("{SMALL}[verify.quiesce]\naudit_read = true\n");
+    check_foreign(&audit, (6, 14), "verify.quiesce.audit_read", &["/api/sse/history"]);
+}
