@@ -9,6 +9,7 @@ import { nginx } from './nginx.mjs';
 import { Node } from './node.mjs';
 import { page } from './page.mjs';
 import { report } from './report.mjs';
+import { starlette } from './servers.mjs';
 import { stories } from './stories.mjs';
 import { toxiproxy } from './toxiproxy.mjs';
 
@@ -71,6 +72,11 @@ function faults() {
   return toxiproxy({ program: join(dirname(program), 'sse-bench'), dir, installed });
 }
 
+function endpoint() {
+  const dir = join(installed, 'runs', 'sse-starlette');
+  return starlette({ program: join(dirname(program), 'sse-bench'), dir, installed });
+}
+
 // Ends as usual, so that what was started is ended too.
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 
@@ -110,6 +116,7 @@ const besides = Object.entries({
   "the node's own page": showPage,
   "a run's histograms": read,
   'toxiproxy-node-client 4.1.0': faults,
+  'sse-starlette 3.7.0 under the bench': endpoint,
 });
 const also = besides.filter(([name]) => words.every(word => name.includes(word)));
 for (const [name, work] of also) line(name, [await outcome(name, work)]);
