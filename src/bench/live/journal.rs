@@ -48,7 +48,7 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Begin, End, Second};
+    use super::super::{Begin, Cluster, End, Second};
     use super::*;
 
     #[test]
@@ -58,11 +58,12 @@ mod tests {
         let begin = Begin { schema: 1, scenario: "line\nbreak".to_owned(), ..Begin::default() };
         let second = Second { p99_ms: Some(1.5), faults: vec!["kill-1".to_owned()], ..Second::default() };
         let end = End { verdict: "PASS".to_owned(), ..End::default() };
-        let lines = [Line::Begin(begin), Line::Second(second), Line::End(end)];
+        let cluster = Line::Cluster(Cluster::default());
+        let lines = [Line::Begin(begin), cluster, Line::Second(second), Line::End(end)];
         lines.iter().for_each(|line| journal.write(line));
         let text = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
         let read: Vec<Line> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(read, lines);
-        assert!(text.lines().nth(1).unwrap().starts_with(r#"{"kind":"second","elapsed_ms":0,"#), "{text}");
+        assert!(text.lines().nth(2).unwrap().starts_with(r#"{"kind":"second","elapsed_ms":0,"#), "{text}");
     }
 }

@@ -16,12 +16,15 @@ use super::report::Summary;
 /// Version of the lines. Raised when a field changes its meaning or goes away, not when one is added.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// One line of `live.jsonl`: first a `begin`, then a `second` every second, at last an `end`.
+/// One line of `live.jsonl`: first a `begin`, a `cluster` once the nodes are up, then a `second` every second, at last an
+/// `end`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Line {
     /// What is run.
     Begin(Begin),
+    /// Where its nodes are.
+    Cluster(Cluster),
     /// How it goes.
     Second(Second),
     /// How it ended.
@@ -65,6 +68,22 @@ pub struct PlannedFault {
     /// When it is healed; absent: when the load is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned_heal_ms: Option<f64>,
+}
+
+/// Where the nodes are that the run began with, for whoever wants to ask them as well.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// In the order of `nodes` in `begin`.
+    pub nodes: Vec<Place>,
+}
+
+/// Where a node is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// Its name.
+    pub name: String,
+    /// Its base URL, past every proxy and balancer.
+    pub url: String,
 }
 
 /// How it goes. Counts are totals since the beginning; rates and latencies are those since the line before.

@@ -198,6 +198,7 @@ impl Scene {
         // Boxed, as what starts processes is large.
         let site = Box::pin(setup::site(&plan, options.dir.clone(), &for_publishing)).await?;
         let members = site.members().to_vec();
+        follower.tell_places(members.iter().take(plan.cluster.nodes()));
         let balancer = match site.gateway() {
             Some(gateway) => Balancer::through(gateway.base().to_owned(), members.len()),
             None => Balancer::of(plan.lb, site.doors().iter().cloned()),

@@ -8,7 +8,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::{Outcome, RunError};
-use crate::bench::live::{self, Begin, Counts, End, Journal, Line, Pulse, Second};
+use crate::bench::cluster::Member;
+use crate::bench::live::{self, Begin, Cluster, Counts, End, Journal, Line, Place, Pulse, Second};
 use crate::bench::progress::Snapshot;
 use crate::bench::recorder::Recorder;
 use crate::bench::series::Counted;
@@ -33,6 +34,12 @@ pub(super) struct Follower {
 }
 
 impl Follower {
+    /// Tells those outside where the nodes are.
+    pub(super) fn tell_places<'a>(&self, members: impl Iterator<Item = &'a Member>) {
+        let place = |member: &Member| Place { name: member.id.clone(), url: member.base.clone() };
+        self.journal.write(&Line::Cluster(Cluster { nodes: members.map(place).collect() }));
+    }
+
     /// Looks until `stop` is cancelled. What every second counted is kept for the report.
     pub(super) async fn follow(self, ground: Arc<Ground>, stop: CancellationToken) -> Recorder {
         let mut stage = Stage::new(self.shows_progress);

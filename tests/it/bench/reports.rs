@@ -76,7 +76,10 @@ fn follows(live: &str) {
         (&end["kind"], &end["verdict"], &end["exit_code"]),
         (&"end".into(), &"PASS".into(), &0.into())
     );
-    let seconds = &lines[1..lines.len() - 1];
+    let node = &lines[1]["nodes"][0];
+    assert_eq!((&lines[1]["kind"], &node["name"]), (&"cluster".into(), &begin["nodes"][0]), "{live}");
+    assert!(node["url"].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:")), "{live}");
+    let seconds = &lines[2..lines.len() - 1];
     assert!(seconds.iter().all(|line| line["kind"] == "second"), "{live}");
     let last = seconds.last().unwrap();
     assert!(last["delivered"].as_u64() > Some(100) && last["published"].as_u64() > Some(50), "{last}");
