@@ -42,10 +42,12 @@ SHORT := fanout direct scale-out reconnect-storm slow-readers churn noisy-topic 
 scenarios-short: build ## a short form of most scenarios, in two minutes
 	$(BIN)/sse-bench run $(SHORT:%=scenarios/%.toml) --clients-scale 0.25 --duration 8s --out $(RUNS)/scenarios-short
 
-perf: build ## micro-benchmarks, 10,000 connections on one node, what the bench itself costs
+perf: build ## micro-benchmarks, 10,000 connections on one node, what the bench and the console cost
+	@scripts/setup redis-server=redis-server python3=python3
 	cargo bench --locked
 	scripts/perf
 	scripts/perf-swarm
+	scripts/perf-tui
 
 mutants: setup ## break the node on purpose, line by line, and see each convicted by a scenario
 	cargo test --locked --features mutants --test mutants -- --nocapture
