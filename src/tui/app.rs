@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::future::poll_fn;
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write as _};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ pub async fn run(args: cli::Args) -> Result<u8, Failure> {
 enum Ended {
     /// `q`, or a signal that asks for an orderly end.
     Quit,
+    /// The same, and what was shown is to stay.
+    QuitAndLeave,
     TerminalGone,
     TaskFailed,
 }
@@ -101,6 +104,7 @@ async fn console(settings: Settings) -> Result<u8, Failure> {
         clock,
         followers,
         recorder,
+        panics_from: settings.panic_drawing,
     };
     start_source(&mut console.followers, &settings, player, sender);
     if let Some(after) = settings.panic_after {
@@ -114,6 +118,13 @@ async fn console(settings: Settings) -> Result<u8, Failure> {
     let code = match ended {
         Ended::Quit => {
             drop(console);
+            0
+        }
+        Ended::QuitAndLeave => {
+            let shown = console.screen.shown(|frame| view(&console.model, frame));
+            drop(console);
+            // Whoever closed the terminal at this moment does not want to see it.
+            let _gone = shown.and_then(|shown| io::stdout().write_all(shown.as_bytes()));
             0
         }
         Ended::TaskFailed => {
@@ -158,6 +169,7 @@ fn model(settings: &Settings, replayed: Option<&Head>) -> Model {
         None => (&settings.nodes, settings.interval),
     };
     let mut model = Model::new(nodes, interval, settings.theme);
+    model.keymap = Arc::new(settings.keymap.clone());
     if let Some(head) = replayed {
         model.source = Source::Recording;
         model.run = head.run.as_deref().map(Run::new);
@@ -165,6 +177,7 @@ fn model(settings: &Settings, replayed: Option<&Head>) -> Model {
     }
     model.access = if settings.token.is_some() { Access::Unknown } else { Access::ReadOnly };
     model.tail.topics.clone_from(&settings.topics);
+    model.is_masked = settings.mask;
     if let Some(place) = run_place(settings) {
         model.run = Some(Run::new(&place));
         press::show(&mut model, screen::Screen::Bench);
@@ -199,6 +212,8 @@ struct Console {
     messages: mpsc::Receiver<Message>,
     clock: Clock,
     followers: Followers,
+    /// From when on drawing panics, to try whether the terminal is given back.
+    panics_from: Option<Duration>,
 }
 
 /// What the loop woke up for.
@@ -309,15 +324,20 @@ impl Console {
             Event::Mouse(mouse) => {
                 let position = Position { x: mouse.column, y: mouse.row };
                 match mouse.kind {
-                    MouseEventKind::ScrollDown => self.apply([Message::Scrolled(Step::Down)], Next::Dirty),
-                    MouseEventKind::ScrollUp => self.apply([Message::Scrolled(Step::Up)], Next::Dirty),
+                    MouseEventKind::ScrollDown => {
+                        self.apply([Message::Scrolled(Step::Down, position)], Next::Dirty)
+                    }
+                    MouseEventKind::ScrollUp => {
+                        self.apply([Message::Scrolled(Step::Up, position)], Next::Dirty)
+                    }
                     MouseEventKind::Down(MouseButton::Left) => {
                         self.apply([Message::Clicked(position)], Next::DrawNow)
                     }
                     _ => Next::Nothing,
                 }
             }
-            Event::FocusGained | Event::FocusLost | Event::Paste(_) => Next::Nothing,
+            Event::Paste(text) => self.apply([Message::Pasted(text)], Next::DrawNow),
+            Event::FocusGained | Event::FocusLost => Next::Nothing,
         }
     }
 
@@ -326,15 +346,14 @@ impl Console {
         for message in messages {
             self.record(&message);
             for effect in update(&mut self.model, message) {
-                if effect == Effect::Quit {
-                    return Next::End(Ended::Quit);
-                }
-                if let Effect::Mouse(on) = effect {
-                    if self.screen.mouse(on).is_err() {
+                match effect {
+                    Effect::Quit => return Next::End(Ended::Quit),
+                    Effect::QuitAndLeave => return Next::End(Ended::QuitAndLeave),
+                    Effect::Mouse(on) if self.screen.mouse(on).is_err() => {
                         return Next::End(Ended::TerminalGone);
                     }
-                } else {
-                    self.followers.carry_out(effect);
+                    Effect::Mouse(_) => {}
+                    effect => self.followers.carry_out(effect),
                 }
             }
         }
@@ -353,8 +372,14 @@ impl Console {
     }
 
     fn draw(&mut self) -> Result<(), Ended> {
-        let Self { screen, model, .. } = self;
-        screen.draw(|frame| view(model, frame)).map_err(|_gone| Ended::TerminalGone)
+        let Self { screen, model, clock, panics_from, .. } = self;
+        let panics = panics_from.is_some_and(|from| clock.now().elapsed >= from);
+        screen
+            .draw(|frame| {
+                view(model, frame);
+                assert!(!panics, "asked to by --panic-drawing");
+            })
+            .map_err(|_gone| Ended::TerminalGone)
     }
 }
 

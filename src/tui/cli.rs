@@ -10,6 +10,7 @@ use http::HeaderValue;
 use toml::Spanned;
 
 use super::config::{self, Config, Told};
+use super::keymap::Keymap;
 use super::runner::RunSource;
 use super::theme::{Theme, ThemeName};
 use super::url::NodeUrl;
@@ -72,6 +73,10 @@ pub struct Args {
     #[arg(long, value_name = "TOPICS", env = "SSE_TUI_TOPICS", value_delimiter = ',')]
     topics: Vec<String>,
 
+    /// Show marks in place of clients, users, addresses and payloads, and record no others.
+    #[arg(long, env = "SSE_TUI_MASK", value_parser = FalseyValueParser::new(), conflicts_with = "replay")]
+    mask: bool,
+
     /// Print one reading instead of opening the console; takes one interval, which rates need.
     #[arg(long, env = "SSE_TUI_ONCE", value_parser = FalseyValueParser::new())]
     once: bool,
@@ -104,6 +109,10 @@ pub struct Args {
     /// Panics in a task after this time, to try whether the terminal is given back.
     #[arg(long, hide = true, value_name = "DURATION")]
     panic_after: Option<String>,
+
+    /// Panics while a frame is drawn, from this time on.
+    #[arg(long, hide = true, value_name = "DURATION")]
+    panic_drawing: Option<String>,
 
     #[command(subcommand)]
     action: Option<Action>,
@@ -147,14 +156,17 @@ pub(crate) struct Settings {
     /// For one question to a node; below the interval.
     pub(crate) timeout: Duration,
     pub(crate) theme: Theme,
+    pub(crate) keymap: Keymap,
     pub(crate) token: Option<HeaderValue>,
     pub(crate) topics: Vec<String>,
+    pub(crate) mask: bool,
     pub(crate) format: Format,
     pub(crate) run: Option<RunSource>,
     pub(crate) record: Option<PathBuf>,
     pub(crate) replay: Option<PathBuf>,
     pub(crate) speed: f64,
     pub(crate) panic_after: Option<Duration>,
+    pub(crate) panic_drawing: Option<Duration>,
 }
 
 /// What is wrong with the command line.
@@ -203,14 +215,21 @@ impl Args {
         let said = config.theme.as_ref().map(|said| config.told("theme", said));
         let theme =
             self.theme.or_else(|| said.and_then(|said| theme(&said, &mut problems))).unwrap_or_default();
-        let panic_after = self.panic_after.as_ref().map(|text| {
-            duration(&Told::by_flag("--panic-after", text), Duration::ZERO..=INTERVAL_MAX, &mut problems)
-        });
+        let mut panics = |flag: &str, text: Option<&String>| {
+            let told = text.map(|text| Told::by_flag(flag, text));
+            told.map(|told| duration(&told, Duration::ZERO..=INTERVAL_MAX, &mut problems))
+        };
+        let panic_after = panics("--panic-after", self.panic_after.as_ref());
+        let panic_drawing = panics("--panic-drawing", self.panic_drawing.as_ref());
         let speed = self.speed.parse::<f64>().ok().filter(|speed| (0.1..=1_000.0).contains(speed));
         if speed.is_none() {
             problems.push(format!("--speed {:?} is not valid; allowed are 0.1 to 1000", self.speed));
         }
         let topics = topics(&self, &config, &mut problems);
+        let keymap = Keymap::with(&config.other_keys()).unwrap_or_else(|wrong| {
+            problems.extend(wrong);
+            Keymap::default()
+        });
         let is_colourless = !env("NO_COLOR").is_empty() || env("TERM") == "dumb";
         let theme = if is_colourless { ThemeName::Mono } else { theme };
         let is_ascii = self.ascii || config.ascii.unwrap_or(false) || !knows_unicode(&env);
@@ -223,14 +242,17 @@ impl Args {
             interval,
             timeout: (interval * 4 / 5).min(TIMEOUT_MAX),
             theme: Theme::new(theme, is_ascii),
+            keymap,
             token,
             topics,
+            mask: self.mask,
             format: self.format,
             run,
             record: self.record,
             replay: self.replay,
             speed: speed.unwrap_or(1.0),
             panic_after,
+            panic_drawing,
         };
         if problems.is_empty() { Ok(settings) } else { Err(Problems(problems)) }
     }

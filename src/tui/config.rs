@@ -1,6 +1,7 @@
 //! The configuration file: what flags say, for good. `$XDG_CONFIG_HOME/sse-lab/tui.toml`, or `~/.config` in its place;
 //! a file that is not there is none. Mistakes are told with their line. Read [`Config`] first.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -17,6 +18,8 @@ pub(crate) struct Config {
     pub(crate) ascii: Option<bool>,
     pub(crate) token: Option<Spanned<String>>,
     pub(crate) topics: Vec<Spanned<String>>,
+    /// Other keys, by the names of actions.
+    pub(crate) keys: BTreeMap<Spanned<String>, Spanned<String>>,
     #[serde(skip)]
     origin: Origin,
 }
@@ -65,6 +68,15 @@ impl Config {
         let line = line_of(&self.origin.text, value.span().start);
         let place = format!("{} line {line}: {key}", self.origin.path.display());
         Told { value: value.get_ref().clone(), place }
+    }
+
+    /// Other keys in the order of their lines: the name of each action, and its keys.
+    pub(crate) fn other_keys(&self) -> Vec<(Told, Told)> {
+        let mut keys: Vec<_> = self.keys.iter().collect();
+        keys.sort_by_key(|(name, _)| name.span().start);
+        keys.into_iter()
+            .map(|(name, said)| (self.told("keys", name), self.told(name.get_ref(), said)))
+            .collect()
     }
 }
 

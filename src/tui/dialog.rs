@@ -112,6 +112,15 @@ impl Dialog {
         Outcome::Open
     }
 
+    /// A pasted text goes into the field that has the focus, and nowhere else.
+    pub(crate) fn paste(&mut self, text: &str) {
+        if let Focus::Field(index) = self.focus
+            && let Some(field) = self.fields.get_mut(index)
+        {
+            field.editor.paste(text);
+        }
+    }
+
     /// In a field: to the next one. On the button: done, when everything is filled in.
     fn enter(&mut self) -> Outcome {
         match self.focus {
@@ -159,7 +168,7 @@ impl Dialog {
             Kind::Message => {
                 let to: Address = self.text("to").parse().map_err(|error| format!("{error}"))?;
                 if to == Address::All {
-                    return Err("b sends to everybody".to_owned());
+                    return Err("a broadcast is for everybody; a message is not".to_owned());
                 }
                 self.publish(&to)
             }
@@ -260,7 +269,7 @@ mod tests {
             (act.path.as_str(), act.body.as_deref()),
             ("/api/sse/topics/orders", Some("{\"data\":\"hello\"}"))
         );
-        for (to, why) in [("", "address"), ("all", "b sends"), ("topic:", "empty")] {
+        for (to, why) in [("", "address"), ("all", "a broadcast is"), ("topic:", "empty")] {
             let error = Dialog::message(url(1), to).act().unwrap_err();
             assert!(error.contains(why), "{to}: {error}");
         }

@@ -53,6 +53,13 @@ impl Editor {
         true
     }
 
+    /// Inserts a text from elsewhere. What is a line break there is a blank here.
+    pub(crate) fn paste(&mut self, text: &str) {
+        for c in text.trim_end_matches(['\r', '\n']).chars() {
+            self.insert(if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c });
+        }
+    }
+
     fn len(&self) -> usize {
         self.text.chars().count()
     }
@@ -113,6 +120,16 @@ mod tests {
         assert_eq!(editor.text(), "state:slow ");
         press(&mut editor, KeyCode::Char('w'), true);
         assert_eq!((editor.text(), editor.cursor()), ("", 0));
+    }
+
+    #[test]
+    fn a_pasted_text_is_one_line_and_does_nothing_to_the_terminal() {
+        let mut editor = Editor::new("()");
+        press(&mut editor, KeyCode::Left, false);
+        editor.paste("a\nb\tc\x1b[2J\n");
+        assert_eq!((editor.text(), editor.cursor()), ("(a b c[2J)", 9));
+        editor.paste(&"x".repeat(5_000));
+        assert_eq!(editor.text().chars().count(), MAX_CHARS);
     }
 
     proptest! {

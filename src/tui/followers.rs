@@ -11,6 +11,7 @@ use super::cli::Settings;
 use super::fetch::Fetcher;
 use super::lister::Lister;
 use super::listing::ListQuery;
+use super::mask::Mask;
 use super::message::{Effect, Message};
 use super::poller::{Clock, Poller};
 use super::tail::TailQuery;
@@ -40,12 +41,19 @@ impl Followers {
         let http = HttpOptions::default().build().map_err(|error| Failure::new(1, error))?;
         let interval = settings.interval;
         let (list, wanted_list) = watch::channel(None);
-        let lister = Lister { fetcher: fetcher.clone(), clock, interval, messages: messages.clone() };
+        let mask = Mask::new(settings.mask);
+        let lister = Lister {
+            fetcher: fetcher.clone(),
+            clock,
+            interval,
+            mask: mask.clone(),
+            messages: messages.clone(),
+        };
         tasks.spawn("lister", lister.follow(wanted_list, tasks.token().clone()));
         let (tail, wanted_tail) = watch::channel(None);
         let client_id = format!("sse-tui-{}", std::process::id());
         let token = settings.token.clone();
-        let tailer = Tailer { http, token, client_id, clock, messages: messages.clone() };
+        let tailer = Tailer { http, token, client_id, clock, mask, messages: messages.clone() };
         tasks.spawn("tailer", tailer.follow(wanted_tail, tasks.token().clone()));
         let poller = Poller { fetcher, clock, interval, messages };
         Ok(Self { poller, tasks, tokens: HashMap::new(), list, tail })
@@ -54,7 +62,7 @@ impl Followers {
     pub(super) fn carry_out(&mut self, effect: Effect) {
         match effect {
             // The loop's own.
-            Effect::Quit | Effect::Mouse(_) => {}
+            Effect::Quit | Effect::QuitAndLeave | Effect::Mouse(_) => {}
             Effect::Follow(url) => {
                 let token = self.tasks.token().child_token();
                 self.tasks.spawn("poller", self.poller.clone().follow(url.clone(), token.clone()));

@@ -1,8 +1,12 @@
-//! The one table of keys: it feeds `update`, the footer, the help overlay and docs/console.md. A key that is not in
-//! here does nothing, except in a line that is typed. Read [`BINDINGS`] first.
+//! What each key asks for: the table of `bindings`, or what a configuration made of it. A key that is not in there does
+//! nothing, except in a line that is typed. Pure. Read [`Keymap`] first.
+
+use std::borrow::Cow;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
+use super::bindings::BINDINGS;
+use super::config::Told;
 use super::screen::Screen;
 
 /// What a key asks for.
@@ -10,6 +14,8 @@ use super::screen::Screen;
 pub(crate) enum Action {
     /// Ends the console, or closes what lies on top of the screen.
     Quit,
+    /// Ends the console and leaves what it shows in the terminal.
+    QuitAndLeave,
     /// Ends the console, whatever is open.
     Interrupt,
     Help,
@@ -69,10 +75,17 @@ impl Step {
     }
 }
 
+/// The keys there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Keymap(Vec<Binding>);
+
 /// A line of the table.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Binding {
-    pub(crate) chords: &'static [Chord],
+    /// How a configuration calls it.
+    pub(crate) name: &'static str,
+    /// The keys that do it; none when a configuration took them away.
+    pub(crate) chords: Cow<'static, [Chord]>,
     pub(crate) action: Action,
     /// A word for the footer; empty for what the footer leaves to the help overlay.
     pub(crate) hint: &'static str,
@@ -89,283 +102,101 @@ pub(crate) struct Chord {
     pub(crate) control: bool,
 }
 
-const fn char(c: char) -> Chord {
-    Chord { code: KeyCode::Char(c), control: false }
-}
-
-const fn control(c: char) -> Chord {
-    Chord { code: KeyCode::Char(c), control: true }
-}
-
-const fn code(code: KeyCode) -> Chord {
-    Chord { code, control: false }
-}
-
-/// All keys, the most useful ones first: a narrow footer shows as many as fit.
-pub(crate) const BINDINGS: &[Binding] = &[
-    Binding {
-        chords: &[char('?'), code(KeyCode::F(1))],
-        action: Action::Help,
-        hint: "help",
-        help: "show these keys, or close them",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('q')],
-        action: Action::Quit,
-        hint: "quit",
-        help: "quit; in help and dialogs: close them",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char(' ')],
-        action: Action::Pause,
-        hint: "pause",
-        help: "freeze what is shown; collection goes on, space again shows the newest",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('/')],
-        action: Action::Filter,
-        hint: "filter",
-        help: "filter: text, !not, /regex/, key:value, lag>5",
-        screens: &[Screen::Overview, Screen::Connections, Screen::Events],
-    },
-    Binding {
-        chords: &[char('s')],
-        action: Action::SortNext,
-        hint: "sort",
-        help: "sort by the next column",
-        screens: &[Screen::Overview, Screen::Connections],
-    },
-    Binding {
-        chords: &[char('S')],
-        action: Action::SortReverse,
-        hint: "reverse",
-        help: "reverse the order",
-        screens: &[Screen::Overview, Screen::Connections],
-    },
-    Binding {
-        chords: &[code(KeyCode::Enter)],
-        action: Action::Open,
-        hint: "open",
-        help: "open what is selected, or close it",
-        screens: &[Screen::Overview, Screen::Connections, Screen::Events],
-    },
-    Binding {
-        chords: &[code(KeyCode::Tab)],
-        action: Action::NextPane,
-        hint: "pane",
-        help: "go to the next pane",
-        screens: &[Screen::Overview, Screen::Broker, Screen::Alerts],
-    },
-    Binding {
-        chords: &[char('z')],
-        action: Action::Zoom,
-        hint: "zoom",
-        help: "give the whole screen to the pane, or back",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('t')],
-        action: Action::Topics,
-        hint: "topics",
-        help: "events: which topics to read, beside what is for everybody",
-        screens: &[Screen::Events],
-    },
-    Binding {
-        chords: &[char('b')],
-        action: Action::Broadcast,
-        hint: "broadcast",
-        help: "send an event to everybody",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('m')],
-        action: Action::Message,
-        hint: "message",
-        help: "send an event to a client, user, topic or node",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('d')],
-        action: Action::Drain,
-        hint: "drain",
-        help: "make the selected node send its clients away",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('x')],
-        action: Action::Disconnect,
-        hint: "disconnect",
-        help: "end the selected connection",
-        screens: &[Screen::Overview, Screen::Connections],
-    },
-    Binding {
-        chords: &[char('j'), code(KeyCode::Down)],
-        action: Action::Move(Step::Down),
-        hint: "down",
-        help: "down; in lists of what happened: older",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('k'), code(KeyCode::Up)],
-        action: Action::Move(Step::Up),
-        hint: "up",
-        help: "up; in lists of what happened: newer",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('+'), char('=')],
-        action: Action::LongerSpan,
-        hint: "longer",
-        help: "charts show a longer time",
-        screens: &[Screen::Overview, Screen::Broker, Screen::Bench],
-    },
-    Binding {
-        chords: &[char('-')],
-        action: Action::ShorterSpan,
-        hint: "shorter",
-        help: "charts show a shorter time",
-        screens: &[Screen::Overview, Screen::Broker, Screen::Bench],
-    },
-    Binding {
-        chords: &[code(KeyCode::Left), char('h')],
-        action: Action::Earlier,
-        hint: "",
-        help: "while paused: an earlier reading",
-        screens: &[],
-    },
-    Binding {
-        chords: &[code(KeyCode::Right), char('l')],
-        action: Action::Later,
-        hint: "",
-        help: "while paused: a later reading",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('1')],
-        action: Action::Screen(Screen::Overview),
-        hint: "",
-        help: "overview: nodes, charts, connections, events",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('2')],
-        action: Action::Screen(Screen::Connections),
-        hint: "",
-        help: "connections: the open streams of all nodes",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('3')],
-        action: Action::Screen(Screen::Events),
-        hint: "",
-        help: "events: events as they come",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('4')],
-        action: Action::Screen(Screen::Bench),
-        hint: "",
-        help: "bench: a bench run, live or finished",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('5')],
-        action: Action::Screen(Screen::Broker),
-        hint: "",
-        help: "broker: the log that the nodes share, and its server",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('6')],
-        action: Action::Screen(Screen::Alerts),
-        hint: "",
-        help: "alerts: what is wrong now, what happened, what was dropped",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char(':')],
-        action: Action::Command,
-        hint: "command",
-        help: "type a command: a screen, sort, filter, theme, node, drain, quit",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('g'), code(KeyCode::Home)],
-        action: Action::Move(Step::First),
-        hint: "",
-        help: "first row",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('G'), code(KeyCode::End)],
-        action: Action::Move(Step::Last),
-        hint: "",
-        help: "last row",
-        screens: &[],
-    },
-    Binding {
-        chords: &[code(KeyCode::PageDown), control('d')],
-        action: Action::Move(Step::PageDown),
-        hint: "",
-        help: "a page down",
-        screens: &[],
-    },
-    Binding {
-        chords: &[code(KeyCode::PageUp), control('u')],
-        action: Action::Move(Step::PageUp),
-        hint: "",
-        help: "a page up",
-        screens: &[],
-    },
-    Binding {
-        chords: &[code(KeyCode::BackTab)],
-        action: Action::PreviousPane,
-        hint: "",
-        help: "go to the previous pane",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('T')],
-        action: Action::NextTheme,
-        hint: "",
-        help: "another theme",
-        screens: &[],
-    },
-    Binding {
-        chords: &[char('M')],
-        action: Action::Mouse,
-        hint: "",
-        help: "the mouse for this console, or back for the terminal's own selection",
-        screens: &[],
-    },
-    Binding {
-        chords: &[code(KeyCode::Esc)],
-        action: Action::Back,
-        hint: "",
-        help: "close what lies on top, take the filter away; never quits",
-        screens: &[],
-    },
-    Binding {
-        chords: &[control('c')],
-        action: Action::Interrupt,
-        hint: "",
-        help: "quit at once",
-        screens: &[],
-    },
+/// Keys that have a name of their own, as a configuration writes them.
+const NAMED: [KeyCode; 13] = [
+    KeyCode::Char(' '),
+    KeyCode::Enter,
+    KeyCode::Tab,
+    KeyCode::BackTab,
+    KeyCode::Esc,
+    KeyCode::Up,
+    KeyCode::Down,
+    KeyCode::Left,
+    KeyCode::Right,
+    KeyCode::Home,
+    KeyCode::End,
+    KeyCode::PageUp,
+    KeyCode::PageDown,
 ];
+const FUNCTION_KEYS: std::ops::RangeInclusive<u8> = 1..=12;
 
-/// What this key asks for.
-pub(crate) fn action(key: KeyEvent) -> Option<Action> {
-    if key.kind == KeyEventKind::Release {
-        return None;
+impl Default for Keymap {
+    fn default() -> Self {
+        Self(BINDINGS.to_vec())
     }
-    BINDINGS
-        .iter()
-        .find(|binding| binding.chords.iter().any(|chord| chord.is(key)))
-        .map(|binding| binding.action)
+}
+
+impl Keymap {
+    /// All of it, the most useful ones first: a narrow footer shows as many as fit.
+    pub(crate) fn bindings(&self) -> &[Binding] {
+        &self.0
+    }
+
+    /// What this key asks for.
+    pub(crate) fn action(&self, key: KeyEvent) -> Option<Action> {
+        if key.kind == KeyEventKind::Release {
+            return None;
+        }
+        let asks = |binding: &&Binding| binding.chords.iter().any(|chord| chord.is(key));
+        self.0.iter().find(asks).map(|binding| binding.action)
+    }
+
+    /// The key for this, as a sentence names it.
+    pub(crate) fn key(&self, action: Action, ascii: bool) -> String {
+        let binding = self.0.iter().find(|binding| binding.action == action);
+        let label = binding.and_then(|binding| binding.chords.first()).map(|chord| chord.label(ascii));
+        label.unwrap_or_else(|| format!(":{}", binding.map_or("", |binding| binding.name)))
+    }
+
+    /// The table with other keys: for the name of each action its keys, separated by blanks.
+    ///
+    /// # Errors
+    /// Every mistake, with its place.
+    pub(crate) fn with(said: &[(Told, Told)]) -> Result<Self, Vec<String>> {
+        let (mut keymap, mut problems) = (Self::default(), Vec::new());
+        for (name, keys) in said {
+            if let Err(why) = keymap.rebind(name, keys) {
+                problems.push(why);
+            }
+        }
+        problems.extend(keymap.clashes(said));
+        if problems.is_empty() { Ok(keymap) } else { Err(problems) }
+    }
+
+    fn rebind(&mut self, name: &Told, keys: &Told) -> Result<(), String> {
+        let Told { value: action, place } = name;
+        let Some(binding) = self.0.iter_mut().find(|binding| binding.name == action.as_str()) else {
+            let mut names: Vec<_> = BINDINGS.iter().map(|binding| binding.name).collect();
+            names.sort_unstable();
+            return Err(format!("{place} {action:?} is no action; there are {}", names.join(", ")));
+        };
+        if binding.action == Action::Interrupt {
+            return Err(format!("{place} {action:?} cannot be changed: ^C always ends the console"));
+        }
+        let chords: Result<Vec<_>, String> = keys.value.split_whitespace().map(Chord::parse).collect();
+        binding.chords = Cow::Owned(chords.map_err(|why| format!("{} {why}", keys.place))?);
+        Ok(())
+    }
+
+    /// Keys that would do two things; of two lines the later one is told.
+    fn clashes(&self, said: &[(Told, Told)]) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (index, (name, keys)) in said.iter().enumerate() {
+            let Some(binding) = self.0.iter().find(|binding| binding.name == name.value) else { continue };
+            for chord in binding.chords.iter() {
+                let has_it = |other: &&Binding| other.name != binding.name && other.chords.contains(chord);
+                let Some(other) = self.0.iter().find(has_it) else { continue };
+                let place = said.iter().position(|(name, _)| name.value == other.name);
+                if place.is_some_and(|place| place > index) {
+                    continue;
+                }
+                let label = chord.label(true);
+                let by = place.map_or_else(String::new, |place| format!(" ({})", said[place].1.place));
+                problems.push(format!("{} {label:?} is taken by {}{by}", keys.place, other.name));
+            }
+        }
+        problems
+    }
 }
 
 impl Chord {
@@ -374,6 +205,27 @@ impl Chord {
         key.code == self.code
             && key.modifiers.contains(KeyModifiers::CONTROL) == self.control
             && !key.modifiers.intersects(KeyModifiers::ALT | KeyModifiers::SUPER | KeyModifiers::META)
+    }
+
+    /// From a name as [`Chord::label`] gives it in ASCII, whatever the case where it is a word.
+    fn parse(text: &str) -> Result<Self, String> {
+        let plain = |code| Self { code, control: false };
+        let mut chars = text.chars();
+        if let (Some(c), None) = (chars.next(), chars.next()) {
+            return Ok(plain(KeyCode::Char(c)));
+        }
+        if let Some(control) = text.strip_prefix('^')
+            && let [letter] = control.as_bytes()
+            && letter.is_ascii_alphabetic()
+        {
+            return Ok(Self { code: KeyCode::Char(char::from(letter.to_ascii_lowercase())), control: true });
+        }
+        let named = NAMED.into_iter().chain(FUNCTION_KEYS.map(KeyCode::F)).map(plain);
+        let mut fitting = named.filter(|chord| chord.label(true).eq_ignore_ascii_case(text));
+        fitting.next().ok_or_else(|| {
+            let names = NAMED.map(|code| plain(code).label(true)).join(", ");
+            format!("{text:?} is no key; allowed are one character, ^A to ^Z, F1 to F12, {names}")
+        })
     }
 
     /// The key's name, in ASCII when asked.
@@ -425,16 +277,20 @@ mod tests {
 
     const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/console.md");
 
+    fn action(key: KeyEvent) -> Option<Action> {
+        Keymap::default().action(key)
+    }
+
     #[test]
     fn the_docs_have_the_same_table() {
         let docs = std::fs::read_to_string(DOCS).unwrap();
         let (before, rest) = docs.split_once("a test compares -->\n").unwrap();
         let (_, after) = rest.split_once("<!-- end of keys -->").unwrap();
-        let mut table = "| keys | |\n|---|---|\n".to_owned();
-        for binding in BINDINGS {
+        let mut table = "| keys | | in `[keys]` |\n|---|---|---|\n".to_owned();
+        for binding in &BINDINGS {
             let keys: Vec<_> =
                 binding.chords.iter().map(|chord| format!("`{}`", chord.label(false))).collect();
-            table += &format!("| {} | {} |\n", keys.join(" "), binding.help);
+            table += &format!("| {} | {} | `{}` |\n", keys.join(" "), binding.help, binding.name);
         }
         let expected = format!("{before}a test compares -->\n{table}<!-- end of keys -->{after}");
         if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -444,11 +300,65 @@ mod tests {
     }
 
     #[test]
-    fn no_key_means_two_things() {
-        let chords: Vec<_> = BINDINGS.iter().flat_map(|binding| binding.chords).collect();
+    fn no_key_means_two_things_and_no_name_either() {
+        let chords: Vec<_> = BINDINGS.iter().flat_map(|binding| binding.chords.iter()).collect();
         for (index, chord) in chords.iter().enumerate() {
             assert!(!chords[..index].contains(chord), "{chord:?}");
+            assert_eq!(Chord::parse(&chord.label(true)).as_ref(), Ok(*chord), "its name can be written");
         }
+        let mut names: Vec<_> = BINDINGS.iter().map(|binding| binding.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), BINDINGS.len());
+    }
+
+    fn told(pairs: &[(&str, &str)]) -> Vec<(Told, Told)> {
+        let told = |value: &str, place: String| Told { value: value.to_owned(), place };
+        let line = |(index, (name, keys)): (usize, &(&str, &str))| {
+            let line = format!("t.toml line {}:", index + 1);
+            (told(name, format!("{line} keys")), told(keys, format!("{line} {name}")))
+        };
+        pairs.iter().enumerate().map(line).collect()
+    }
+
+    fn with(pairs: &[(&str, &str)]) -> Result<Keymap, String> {
+        Keymap::with(&told(pairs)).map_err(|problems| problems.join("\n"))
+    }
+
+    #[test]
+    fn keys_can_be_others() {
+        let press = |code| KeyEvent::new(code, KeyModifiers::NONE);
+        // Two actions may change their keys with each other.
+        let keymap = with(&[("quit", "X F10"), ("down", "k"), ("up", "j ^k"), ("theme", "")]).unwrap();
+        assert_eq!(keymap.action(press(KeyCode::Char('q'))), None);
+        assert_eq!(keymap.action(press(KeyCode::F(10))), Some(Action::Quit));
+        assert_eq!(keymap.action(press(KeyCode::Char('k'))), Some(Action::Move(Step::Down)));
+        let control = KeyEvent::new(KeyCode::Char('k'), KeyModifiers::CONTROL);
+        assert_eq!(keymap.action(control), Some(Action::Move(Step::Up)));
+        assert_eq!(keymap.action(press(KeyCode::Char('T'))), None);
+        assert_eq!(
+            (keymap.key(Action::Quit, true), keymap.key(Action::NextTheme, true)),
+            ("X".into(), ":theme".into())
+        );
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_lines() {
+        let unknown = with(&[("quitt", "X")]).unwrap_err();
+        assert!(
+            unknown.starts_with("t.toml line 1: keys \"quitt\" is no action; there are alerts, "),
+            "{unknown}"
+        );
+        let key = with(&[("quit", "Hyper")]).unwrap_err();
+        assert!(
+            key.starts_with("t.toml line 1: quit \"Hyper\" is no key; allowed are one character"),
+            "{key}"
+        );
+        assert_eq!(with(&[("zoom", "j")]).unwrap_err(), "t.toml line 1: zoom \"j\" is taken by down");
+        let both = with(&[("zoom", "X"), ("quit", "X")]).unwrap_err();
+        assert_eq!(both, "t.toml line 2: quit \"X\" is taken by zoom (t.toml line 1: zoom)");
+        assert!(with(&[("interrupt", "X")]).unwrap_err().contains("^C always ends"));
+        assert!(with(&[("quit", "^C")]).unwrap_err().contains("taken by interrupt"));
     }
 
     #[test]
@@ -467,8 +377,8 @@ mod tests {
     #[test]
     fn names_of_keys_are_ascii_when_asked() {
         assert!(BINDINGS.iter().all(|binding| binding.label(true).is_ascii()));
-        let debugged =
-            BINDINGS.iter().flat_map(|binding| binding.chords).find(|chord| chord.label(true).contains('('));
+        let mut chords = BINDINGS.iter().flat_map(|binding| binding.chords.iter());
+        let debugged = chords.find(|chord| chord.label(true).contains('('));
         assert_eq!(debugged, None, "every key of the table has a name for people");
     }
 }

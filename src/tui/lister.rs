@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fetch::Fetcher;
 use super::listing::{ListQuery, Listed};
+use super::mask::Mask;
 use super::message::Message;
 use super::poller::Clock;
 
@@ -23,6 +24,7 @@ pub(crate) struct Lister {
     pub(crate) fetcher: Fetcher,
     pub(crate) clock: Clock,
     pub(crate) interval: Duration,
+    pub(crate) mask: Mask,
     pub(crate) messages: Sender<Message>,
 }
 
@@ -60,7 +62,7 @@ impl Lister {
     }
 
     async fn ask(&self, query: ListQuery) {
-        let outcome = self.fetcher.list(&query).await;
+        let outcome = self.mask.page(self.fetcher.list(&query).await);
         let listed = Listed { query, at: self.clock.now(), outcome };
         // Nobody listens any more: the console ends.
         let _ended = self.messages.send(Message::Listed(Box::new(listed))).await;
@@ -83,7 +85,8 @@ mod tests {
         let server = Server::listing(300).await;
         let (messages, mut received) = mpsc::channel(8);
         let fetcher = Fetcher::new(Duration::from_secs(5), None).unwrap();
-        let lister = Lister { fetcher, clock: Clock::start(), interval: LIMIT * 10, messages };
+        let lister =
+            Lister { fetcher, clock: Clock::start(), interval: LIMIT * 10, mask: Mask::default(), messages };
         let tasks = Tasks::new();
         let mut listing = Listing::default();
         let (want, wanted) = watch::channel(Some(listing.query(server.url.clone(), 20)));

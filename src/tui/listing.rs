@@ -186,6 +186,18 @@ impl Listing {
         self.is_chosen = true;
     }
 
+    /// Puts the cursor on a row, and says whether it was put there before.
+    pub(crate) fn choose(&mut self, row: usize) -> bool {
+        if row >= self.count() || (self.is_chosen && row == self.row) {
+            return row == self.row && self.is_chosen;
+        }
+        self.row = row;
+        (self.selected, self.seen) = (None, None);
+        self.find_selected();
+        self.is_chosen = true;
+        false
+    }
+
     /// The selected stream, if it is in the newest answer: only that may be acted upon.
     pub(crate) fn current(&self) -> Option<&Arc<Row>> {
         let id = self.selected.as_ref()?;

@@ -42,10 +42,12 @@ pub(crate) enum Message {
     Checked(Access),
     /// Something was done, or refused.
     Acted(Box<Acted>),
-    /// The wheel: so many rows down, or up.
-    Scrolled(Step),
+    /// The wheel over this cell: so many rows down, or up.
+    Scrolled(Step, Position),
     /// A click on this cell.
     Clicked(Position),
+    /// A text was pasted.
+    Pasted(String),
     /// A bench run went on.
     Run(RunNews),
     /// A recording ended.
@@ -95,6 +97,8 @@ pub(crate) struct Failed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
     Quit,
+    /// Ends the console and leaves what it showed last in the terminal.
+    QuitAndLeave,
     /// Ask this node from now on.
     Follow(NodeUrl),
     /// Ask it no longer.

@@ -1,6 +1,7 @@
 //! Everything that the console knows and shows. `update` changes it, `view` draws it, nothing else holds state.
 //! Read [`Model`] first.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ratatui::layout::Size;
@@ -8,6 +9,7 @@ use ratatui::layout::Size;
 use super::column::Sorting;
 use super::dialog::Dialog;
 use super::editor::Editor;
+use super::keymap::Keymap;
 use super::listing::{ListQuery, Listing};
 use super::message::{Access, Moment};
 use super::picture::Picture;
@@ -28,6 +30,7 @@ pub(crate) struct Model {
     /// What is shown instead, while the user pauses.
     pub(crate) frozen: Option<Box<Frozen>>,
     pub(crate) theme: Theme,
+    pub(crate) keymap: Arc<Keymap>,
     pub(crate) size: Size,
     pub(crate) screen: Screen,
     pub(crate) focus: Pane,
@@ -61,9 +64,13 @@ pub(crate) struct Model {
     pub(crate) run: Option<Run>,
     pub(crate) source: Source,
     pub(crate) has_mouse: bool,
+    /// Names in the list are marks, which no node knows.
+    pub(crate) is_masked: bool,
     /// What was asked for last, so that only changes become effects.
     pub(crate) asked_list: Option<ListQuery>,
     pub(crate) asked_tail: Option<TailQuery>,
+    /// When the tail was on the screen last, on the console's clock.
+    pub(crate) tail_shown: Duration,
 }
 
 /// Where messages come from.
@@ -157,6 +164,7 @@ impl Model {
             live: Picture::new(urls, interval),
             frozen: None,
             theme,
+            keymap: Arc::default(),
             size: Size::default(),
             screen: Screen::default(),
             focus: Pane::default(),
@@ -181,8 +189,10 @@ impl Model {
             run: None,
             source: Source::default(),
             has_mouse: false,
+            is_masked: false,
             asked_list: None,
             asked_tail: None,
+            tail_shown: Duration::ZERO,
         }
     }
 

@@ -54,6 +54,8 @@ pub(crate) enum Origin {
     Given,
     /// Another node's roster, which calls it this.
     Roster(NodeId),
+    /// The bench run that is followed, which calls it this.
+    Run(NodeId),
 }
 
 /// The newest reading and what it says in comparison with the one before.
@@ -137,7 +139,7 @@ impl Node {
     pub(crate) fn expected_id(&self) -> Option<&NodeId> {
         self.id().or(match &self.origin {
             Origin::Given => None,
-            Origin::Roster(id) => Some(id),
+            Origin::Roster(id) | Origin::Run(id) => Some(id),
         })
     }
 

@@ -186,6 +186,7 @@ async fn look(fetcher: &Fetcher, clock: Clock, picture: &mut Picture, mut urls: 
                     Effect::Follow(url) => urls.push(url),
                     Effect::Forget(url) => urls.retain(|other| *other != url),
                     Effect::Quit
+                    | Effect::QuitAndLeave
                     | Effect::List(_)
                     | Effect::Tail(_)
                     | Effect::Check(_)
@@ -403,6 +404,7 @@ fn aligned(rows: &[Vec<String>]) -> String {
 mod tests {
     use super::*;
     use crate::tui::fixture::Server;
+    use crate::tui::keymap::Keymap;
     use crate::tui::theme::{Theme, ThemeName};
 
     const PATIENT: Duration = Duration::from_secs(20);
@@ -416,11 +418,14 @@ mod tests {
             format: Format::Text,
             token: None,
             topics: Vec::new(),
+            mask: false,
             run: None,
             record: None,
             replay: None,
             speed: 1.0,
             panic_after: None,
+            panic_drawing: None,
+            keymap: Keymap::default(),
         };
         let picture = read(&settings).await.unwrap();
         let report = Report::new(&picture);

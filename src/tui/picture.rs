@@ -1,6 +1,8 @@
 //! What the screens show: the nodes, the cluster's totals, their history, and what changed. A pause keeps a copy of
 //! it, so everything that a screen shows of the cluster must live here. Read [`Picture`] first. Pure.
 
+mod members;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -11,17 +13,12 @@ use super::message::{Effect, Moment, Polled};
 use super::node::{Health, News, Node, Origin};
 use super::past::{Past, Then};
 use super::plain::Plain;
-use super::reading::{Latency, Peer, Serving, quantile_of};
+use super::reading::{Latency, Serving, quantile_of};
 use super::series::{KEPT, Series};
 use super::url::NodeUrl;
-use crate::protocol::NodeId;
 
-/// Nodes that are followed at the most; a roster may not make the console open connections without a limit.
-pub(crate) const MAX_NODES: usize = 64;
 /// Changes that are kept.
 const MAX_CHANGES: usize = 200;
-/// A node that no roster names and that does not answer is forgotten after this time.
-const FORGET_AFTER: Duration = Duration::from_secs(60);
 
 /// The cluster as it was last seen.
 #[derive(Debug, Clone)]
@@ -38,6 +35,8 @@ pub(crate) struct Picture {
     /// What is wrong now.
     pub(crate) alerts: Vec<Alert>,
     pub(crate) past: Past,
+    /// The bench run that was followed has ended.
+    run_is_over: bool,
     /// The newest step of the history, counted in intervals.
     last_step: Option<u128>,
 }
@@ -111,6 +110,7 @@ impl Picture {
             changes_seen: 0,
             alerts: Vec::new(),
             past: Past::default(),
+            run_is_over: false,
             last_step: None,
         };
         for url in urls {
@@ -275,6 +275,7 @@ impl Picture {
             changes_seen: self.changes_seen,
             alerts: Vec::new(),
             past: Past::default(),
+            run_is_over: self.run_is_over,
             last_step: Some(then.step),
         };
         picture.alerts = alerts(&picture);
@@ -301,86 +302,6 @@ impl Picture {
         self.history.appended.push(totals.appended);
         self.history.log_length.push(known(totals.log_length));
         self.history.log_rtt.push(ms(totals.log_rtt));
-    }
-
-    /// Follows the nodes of the roster that came `at` this moment and are not followed yet.
-    fn discover(&mut self, teller: &NodeUrl, at: Moment) -> Vec<Effect> {
-        let latest = self.node(teller).and_then(|node| node.latest.as_ref()).filter(|latest| latest.at == at);
-        let Some(Ok(roster)) = latest.map(|latest| latest.reading.roster.clone()) else {
-            return Vec::new();
-        };
-        let mut effects = Vec::new();
-        for Peer { id, url } in roster {
-            let now = self.now.elapsed;
-            let is_same =
-                |node: &&mut Node| node.expected_id() == Some(&id) || Some(&node.url) == url.as_ref();
-            if let Some(known) = self.nodes.iter_mut().find(is_same) {
-                known.listed_at = now;
-            } else if let Some(url) = url.filter(|_| self.nodes.len() < MAX_NODES) {
-                let node = Node::new(url.clone(), Origin::Roster(id), self.now);
-                self.note(Tone::Neutral, node.label(), format!("found in the roster, at {}", url.short()));
-                self.nodes.push(node);
-                effects.push(Effect::Follow(url));
-            }
-        }
-        effects
-    }
-
-    /// One node may have two addresses: as the user wrote it, as the roster tells it, through a balancer. Of two
-    /// that answer with the same id the one with the roster's address stays; one that was only promised and does not
-    /// answer gives way to one that does.
-    fn drop_duplicates(&mut self) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        while let Some(index) = self.duplicate() {
-            let node = self.nodes.remove(index);
-            effects.push(Effect::Forget(node.url));
-        }
-        effects
-    }
-
-    fn duplicate(&self) -> Option<usize> {
-        self.nodes.iter().enumerate().find_map(|(index, node)| {
-            let id = node.expected_id()?;
-            let is_same = |(_, other): &(usize, &Node)| other.url != node.url && other.id() == Some(id);
-            let (other_index, other) = self.nodes.iter().enumerate().find(is_same)?;
-            let gives_way =
-                match (node.id().is_some(), self.is_roster_url(id, node), self.is_roster_url(id, other)) {
-                    (false, _, _) => node.failing.is_some(),
-                    (true, false, true) => true,
-                    (true, true, false) => false,
-                    (true, true, true) | (true, false, false) => index > other_index,
-                };
-            gives_way.then_some(index)
-        })
-    }
-
-    fn is_roster_url(&self, id: &NodeId, node: &Node) -> bool {
-        let readings = self.nodes.iter().filter_map(|node| node.latest.as_ref());
-        readings
-            .filter_map(|latest| latest.reading.roster.as_ref().ok())
-            .flatten()
-            .any(|peer| peer.id == *id && peer.url.as_ref() == Some(&node.url))
-    }
-
-    /// A node that left the cluster is shown for a while, then forgotten: when it does not answer, and a node that
-    /// does no longer names it. What the user named himself stays.
-    fn forget_the_gone(&mut self) -> Vec<Effect> {
-        if self.totals.fresh == 0 {
-            return Vec::new();
-        }
-        let now = self.now.elapsed;
-        let is_gone = |node: &Node| {
-            matches!(node.origin, Origin::Roster(_))
-                && node.failing.is_some()
-                && now.saturating_sub(node.listed_at) > FORGET_AFTER
-        };
-        let gone: Vec<_> = self.nodes.extract_if(.., |node| is_gone(node)).collect();
-        let mut effects = Vec::new();
-        for node in gone {
-            self.note(Tone::Neutral, node.label(), "left the roster and was forgotten".to_owned());
-            effects.push(Effect::Forget(node.url));
-        }
-        effects
     }
 }
 

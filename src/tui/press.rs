@@ -2,12 +2,11 @@
 //! Pure. Read [`key`] first.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui::layout::Position;
 
 use super::command;
 use super::dialog::{Dialog, Outcome};
 use super::editor::Editor;
-use super::keymap::{self, Action, Step};
+use super::keymap::{Action, Step};
 use super::message::{Access, Effect};
 use super::model::{Frozen, Model, Pane, Prompt, PromptKind, Source};
 use super::plain::Plain;
@@ -20,7 +19,8 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
     if key.kind == KeyEventKind::Release {
         return Vec::new();
     }
-    if keymap::action(key) == Some(Action::Interrupt) {
+    let action = model.keymap.action(key);
+    if action == Some(Action::Interrupt) {
         return vec![Effect::Quit];
     }
     if model.dialog.is_some() {
@@ -29,7 +29,7 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
     if model.prompt.is_some() {
         return in_prompt(model, key);
     }
-    let Some(action) = keymap::action(key) else { return Vec::new() };
+    let Some(action) = action else { return Vec::new() };
     if model.is_help_open {
         return in_help(model, action);
     }
@@ -74,11 +74,12 @@ fn in_prompt(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
 }
 
 /// While the help lies over the screen, keys are its own: nothing may change that cannot be seen.
-fn in_help(model: &mut Model, action: Action) -> Vec<Effect> {
+pub(super) fn in_help(model: &mut Model, action: Action) -> Vec<Effect> {
     match action {
         Action::Quit | Action::Help | Action::Back => model.is_help_open = false,
+        Action::QuitAndLeave => return vec![Effect::QuitAndLeave],
         Action::Move(step) => {
-            let (page, count) = (layout::help_lines(model.size), keymap::BINDINGS.len());
+            let (page, count) = (layout::help_lines(model.size), model.keymap.bindings().len());
             model.help_line = step.from(model.help_line, page, count.saturating_sub(page));
         }
         _ => {}
@@ -90,13 +91,14 @@ fn in_help(model: &mut Model, action: Action) -> Vec<Effect> {
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     match action {
         Action::Quit | Action::Interrupt => return vec![Effect::Quit],
+        Action::QuitAndLeave => return vec![Effect::QuitAndLeave],
         Action::Help => (model.is_help_open, model.help_line) = (true, 0),
         Action::Back => back(model),
         Action::Screen(screen) => show(model, screen),
         Action::Pause => toggle_pause(model),
         Action::Earlier => look(model, 1),
         Action::Later => look(model, -1),
-        Action::Move(step) => go(model, step),
+        Action::Move(step) => go(model, model.focus, step),
         Action::Open => model.is_open = !model.is_open && opens(model),
         Action::NextPane => model.focus = model.pane(1),
         Action::PreviousPane => model.focus = model.pane(-1),
@@ -205,9 +207,10 @@ fn sort(model: &mut Model, next: bool) {
     }
 }
 
-fn go(model: &mut Model, step: Step) {
-    let rows = layout::rows_of(model, model.focus);
-    match model.focus {
+/// Moves what is chosen in this pane, or what it shows of a list.
+pub(super) fn go(model: &mut Model, pane: Pane, step: Step) {
+    let rows = layout::rows_of(model, pane);
+    match pane {
         Pane::Nodes | Pane::Charts | Pane::Detail | Pane::Log | Pane::LogCharts | Pane::LogNodes => {
             let pane = if model.screen == Screen::Broker { Pane::LogNodes } else { Pane::Nodes };
             let rows = layout::rows_of(model, pane);
@@ -239,20 +242,13 @@ fn select_node(model: &mut Model, step: Step, rows: usize) {
     model.selected = sorted.get(row).map(|node| node.url.clone());
 }
 
-/// The wheel moves what has the focus.
-pub(super) fn scroll(model: &mut Model, step: Step) {
-    if model.dialog.is_none() && model.prompt.is_none() && !model.is_help_open {
-        go(model, step);
-    }
-}
-
-/// A click gives the focus to a pane.
-pub(super) fn click(model: &mut Model, position: Position) {
-    if model.dialog.is_some() || model.prompt.is_some() || model.is_help_open {
-        return;
-    }
-    if let Some(pane) = layout::pane_at(model, position) {
-        model.focus = pane;
+/// A pasted text is typed where something is typed. Elsewhere it is nothing: its letters would be keys.
+pub(super) fn paste(model: &mut Model, text: &str) {
+    if let Some(dialog) = &mut model.dialog {
+        dialog.paste(text);
+    } else if let Some(prompt) = &mut model.prompt {
+        prompt.editor.paste(text);
+        prompt.problem = command::problem(prompt.kind, prompt.editor.text());
     }
 }
 
@@ -302,7 +298,7 @@ fn why_not(model: &Model) -> Option<String> {
 /// Whom a message is most likely for.
 fn addressee(model: &Model) -> String {
     let is_listed = matches!(model.focus, Pane::Connections | Pane::Connection);
-    let seen = model.listing.current().filter(|_| is_listed);
+    let seen = model.listing.current().filter(|_| is_listed && !model.is_masked);
     seen.map_or_else(|| "topic:".to_owned(), |row| format!("client:{}", row.client))
 }
 

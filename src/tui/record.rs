@@ -86,8 +86,9 @@ impl<W: Write> Recorder<W> {
             | Message::Resized(_)
             | Message::Checked(_)
             | Message::Acted(_)
-            | Message::Scrolled(_)
+            | Message::Scrolled(..)
             | Message::Clicked(_)
+            | Message::Pasted(_)
             | Message::Ended => return Ok(()),
         };
         let is_tick = matches!(line, Line::Tick(_));

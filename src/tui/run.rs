@@ -18,6 +18,8 @@ pub(crate) struct Run {
     /// Where it is read from.
     pub(crate) place: String,
     pub(crate) begin: Option<Begin>,
+    /// Its nodes that are not looked at yet.
+    pub(crate) places: Vec<Place>,
     /// Oldest first.
     pub(crate) seconds: VecDeque<Second>,
     pub(crate) end: Option<End>,
@@ -32,13 +34,16 @@ pub(crate) enum RunNews {
     Trouble(Plain),
 }
 
-/// A line of the file. Fields that a later version adds are not missed, and those that it leaves out are empty.
+/// A line of the file. Lines and fields that a later version adds are not missed, and those that it leaves out are empty.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Line {
     Begin(Begin),
+    Cluster(Cluster),
     Second(Second),
     End(End),
+    #[serde(other)]
+    Other,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -53,6 +58,20 @@ pub(crate) struct Begin {
     pub(crate) clients: u64,
     pub(crate) nodes: Vec<Plain>,
     pub(crate) faults: Vec<PlannedFault>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Place>,
+}
+
+/// Where a node of the run is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Place {
+    pub(crate) name: Plain,
+    pub(crate) url: Plain,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -134,6 +153,7 @@ impl Run {
                     Line::Begin(begin) => {
                         *self = Self { begin: Some(begin), ..Self::new(&self.place) };
                     }
+                    Line::Cluster(cluster) => self.places = cluster.nodes,
                     Line::Second(second) => {
                         if self.seconds.len() == KEPT {
                             self.seconds.pop_front();
@@ -141,6 +161,7 @@ impl Run {
                         self.seconds.push_back(second);
                     }
                     Line::End(end) => self.end = Some(end),
+                    Line::Other => {}
                 }
             }
         }
@@ -205,6 +226,7 @@ mod tests {
         let text = r#"{"kind":"second","elapsed_ms":5,"phase":"ste\u001bady","new":[1],"faults":["kill-1"]}"#;
         let Line::Second(second) = serde_json::from_str(text).unwrap() else { panic!("it is a second") };
         assert_eq!((second.elapsed_ms, second.phase.as_str(), second.connected), (5, "ste\\u{1b}ady", 0));
+        assert_eq!(serde_json::from_str::<Line>(r#"{"kind":"moon","phase":1}"#).unwrap(), Line::Other);
     }
 
     #[test]

@@ -129,6 +129,12 @@ impl Tail {
         self.selected = if row == 0 { None } else { self.events.get(row).map(|event| event.number) };
     }
 
+    /// Holds on to the event of a row, and says whether it did so before.
+    pub(crate) fn choose(&mut self, row: usize) -> bool {
+        let Some(number) = self.events.get(row).map(|event| event.number) else { return false };
+        self.selected.replace(number) == Some(number)
+    }
+
     /// Another filter or other topics: what came before does not belong here any more.
     pub(crate) fn restart(&mut self, filter: &str, topics: Vec<String>) {
         let (next, filter) = (self.next, filter.to_owned());

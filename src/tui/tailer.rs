@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::mask::Mask;
 use super::message::Message;
 use super::plain::Plain;
 use super::poller::Clock;
@@ -37,12 +38,14 @@ pub(crate) struct Tailer {
     /// How the console calls itself, so that it can be told from other clients.
     pub(crate) client_id: String,
     pub(crate) clock: Clock,
+    pub(crate) mask: Mask,
     pub(crate) messages: Sender<Message>,
 }
 
 /// What came since the last batch.
 struct Gathering {
     filter: Filter,
+    mask: Mask,
     link: Link,
     is_new: bool,
     events: Vec<Arrival>,
@@ -89,7 +92,7 @@ impl Tailer {
     /// Reads one stream until it is over for good.
     async fn read(&self, query: &TailQuery) {
         let mut source = self.source(query);
-        let mut gathering = Gathering::new(&query.filter);
+        let mut gathering = Gathering::new(&query.filter, self.mask.clone());
         let mut batches = interval(BATCH);
         batches.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
@@ -125,8 +128,9 @@ impl Tailer {
 }
 
 impl Gathering {
-    fn new(filter: &str) -> Self {
+    fn new(filter: &str, mask: Mask) -> Self {
         Self {
+            mask,
             // Checked when it was typed; what cannot be understood hides nothing.
             filter: Filter::parse::<Arrival>(filter).unwrap_or_default(),
             link: Link::Connecting,
@@ -165,7 +169,7 @@ impl Gathering {
         if self.filter.matches(&arrival) {
             self.passed += 1;
             if !is_full {
-                self.events.push(arrival);
+                self.events.push(self.mask.arrival(arrival));
             }
         }
     }
@@ -266,7 +270,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn above_a_rate_only_a_sample_is_shown_and_the_rest_is_counted() {
         let clock = Clock::start();
-        let mut gathering = Gathering::new("data:yes");
+        let mut gathering = Gathering::new("data:yes", Mask::default());
         for number in 0..100 {
             let word = if number % 2 == 0 { "\"yes\"" } else { "\"no\"" };
             gathering.take(Signal::Event(event(&envelope(word))), clock);

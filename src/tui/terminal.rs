@@ -17,6 +17,8 @@ use ratatui::layout::Size;
 use ratatui::prelude::CrosstermBackend;
 use ratatui::{Frame, Terminal};
 
+use super::view::text::width as width_of;
+
 /// Exit code after a panic, as Rust has it.
 const PANICKED: i32 = 101;
 
@@ -61,6 +63,30 @@ impl Screen {
         execute!(stdout(), BeginSynchronizedUpdate)?;
         self.terminal.draw(view)?;
         execute!(stdout(), EndSynchronizedUpdate)
+    }
+
+    /// Draws a frame and gives its texts, a line a row, as they can be left in the terminal.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub(crate) fn shown(&mut self, view: impl FnOnce(&mut Frame<'_>)) -> io::Result<String> {
+        let frame = self.terminal.draw(view)?;
+        let width = usize::from(frame.area.width).max(1);
+        let mut text = String::new();
+        for row in frame.buffer.content.chunks(width) {
+            let (mut line, mut covered) = (String::new(), 0);
+            for symbol in row.iter().map(ratatui::buffer::Cell::symbol) {
+                // A wide letter lies over the cell behind it as well.
+                if covered == 0 {
+                    line += symbol;
+                    covered = width_of(symbol);
+                }
+                covered = covered.saturating_sub(1);
+            }
+            text += line.trim_end();
+            text.push('\n');
+        }
+        Ok(text)
     }
 
     /// Takes the mouse, or gives it back to the terminal, which then selects text by itself.

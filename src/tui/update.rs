@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::act::Acted;
-use super::keymap;
 use super::listing::ListQuery;
 use super::message::{Access, Effect, Message};
 use super::model::{Flash, Model, Pane, SLOW_FILTER, Source};
+use super::point;
 use super::press;
 use super::run::Run;
 use super::screen::Screen;
@@ -17,6 +17,8 @@ use super::view::layout;
 const FLASH: Duration = Duration::from_secs(6);
 /// A token that was refused, or not yet answered for, is asked about again after this time.
 const CHECK: Duration = Duration::from_secs(10);
+/// A tail that is not shown any more is read on for so long.
+const TAIL_KEPT: Duration = Duration::from_secs(30);
 /// Slow readers that are shown.
 const SLOW_ROWS: usize = 20;
 
@@ -24,6 +26,10 @@ const SLOW_ROWS: usize = 20;
 pub(crate) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
     let seen = model.picture().changes_seen;
     let mut effects = take(model, message);
+    if model.source != Source::Nodes {
+        // What is shown is the past: its nodes are not asked.
+        effects.retain(|effect| !matches!(effect, Effect::Follow(_) | Effect::Forget(_)));
+    }
     // Who looks at older changes keeps looking at them while new ones come in above.
     if model.first_change > 0 {
         model.first_change += model.picture().changes_seen.saturating_sub(seen);
@@ -36,11 +42,13 @@ pub(crate) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
 fn take(model: &mut Model, message: Message) -> Vec<Effect> {
     match message {
         Message::Key(key) => return press::key(model, key),
-        Message::Scrolled(step) => press::scroll(model, step),
-        Message::Clicked(position) => press::click(model, position),
+        Message::Scrolled(step, position) => point::scroll(model, step, position),
+        Message::Clicked(position) => point::click(model, position),
+        Message::Pasted(text) => press::paste(model, &text),
         Message::Resized(size) => model.size = size,
         Message::Tick(now) => {
-            let effects = model.live.tick(now);
+            let mut effects = follow_run(model);
+            effects.extend(model.live.tick(now));
             model.flash = model.flash.take().filter(|flash| flash.until > now.elapsed);
             return effects;
         }
@@ -61,6 +69,18 @@ fn take(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Ended => model.source = Source::EndedRecording,
     }
     Vec::new()
+}
+
+/// The nodes of a run that goes on are looked at like all others. Those of one that is over are not looked for: they
+/// went with it, and somebody else may have their addresses.
+fn follow_run(model: &mut Model) -> Vec<Effect> {
+    let Some(run) = &mut model.run else { return Vec::new() };
+    let places = std::mem::take(&mut run.places);
+    if run.end.is_some() {
+        model.live.leave_run();
+        return Vec::new();
+    }
+    if places.is_empty() { Vec::new() } else { model.live.follow_run(&places) }
 }
 
 fn take_acted(model: &mut Model, acted: Acted) {
@@ -114,11 +134,17 @@ fn wanted_list(model: &Model) -> Option<ListQuery> {
     }
 }
 
-/// Goes on while the user pauses, so that nothing is missing afterwards.
-fn wanted_tail(model: &Model) -> Option<TailQuery> {
+/// Goes on while the user pauses, and for a while when he looks at something else, so that nothing is missing
+/// afterwards.
+fn wanted_tail(model: &mut Model) -> Option<TailQuery> {
+    let now = model.now().elapsed;
     let shows = matches!(model.screen, Screen::Events | Screen::Overview);
-    let has_asked = model.asked_tail.is_some() && model.frozen.is_some();
-    if !shows && !has_asked {
+    if shows {
+        model.tail_shown = now;
+    }
+    let was_just_shown = now.saturating_sub(model.tail_shown) < TAIL_KEPT;
+    let goes_on = model.asked_tail.is_some() && (was_just_shown || model.frozen.is_some());
+    if !shows && !goes_on {
         return None;
     }
     // A stream is not moved while its node serves it: whoever moves it misses events.
@@ -154,7 +180,7 @@ fn keep_in_bounds(model: &mut Model) {
         model.first_node.min(nodes.saturating_sub(rows)).clamp(row.saturating_sub(rows - 1), row);
     model.first_change = model.first_change.min(model.picture().changes.len().saturating_sub(1));
     model.first_alert = model.first_alert.min(model.picture().alerts.len().saturating_sub(1));
-    model.help_line = model.help_line.min(keymap::BINDINGS.len());
+    model.help_line = model.help_line.min(model.keymap.bindings().len());
     let rows = layout::rows_of(model, Pane::Connections);
     model.listing.keep_in_bounds(rows);
     let rows = layout::rows_of(model, Pane::Events);

@@ -191,6 +191,12 @@ impl Terminal {
         self.tmux(["send-keys", "-t", "console", key]).await;
     }
 
+    /// Pastes a text as a terminal does that was asked to say so.
+    async fn paste(&self, text: &str) {
+        self.tmux(["set-buffer", text]).await;
+        self.tmux(["paste-buffer", "-p", "-t", "console"]).await;
+    }
+
     async fn resize(&self, width: &str, height: &str) {
         self.tmux(["resize-window", "-t", "console", "-x", width, "-y", height]).await;
     }
@@ -225,9 +231,10 @@ async fn run(args: &[&str]) -> Output {
     let mut command = Command::new(BINARY);
     command.args(args).stdin(Stdio::null()).env("LC_ALL", "C.UTF-8").kill_on_drop(true);
     command.env("XDG_CONFIG_HOME", "/nowhere");
-    for name in
-        ["NODE", "INTERVAL", "ASCII", "THEME", "ONCE", "FORMAT", "TOKEN", "TOPICS", "RUN", "RECORD", "REPLAY"]
-    {
+    for name in [
+        "MASK", "NODE", "INTERVAL", "ASCII", "THEME", "ONCE", "FORMAT", "TOKEN", "TOPICS", "RUN", "RECORD",
+        "REPLAY",
+    ] {
         command.env_remove(format!("SSE_TUI_{name}"));
     }
     tokio::time::timeout(LIMIT, command.output()).await.unwrap().unwrap()
@@ -325,11 +332,76 @@ async fn a_signal_gives_the_terminal_back() {
 }
 
 #[tokio::test]
-async fn a_panic_in_a_task_gives_the_terminal_back_and_can_be_read() {
+async fn a_panic_gives_the_terminal_back_and_can_be_read() {
     let node = Node::up("node-1", Vec::new()).await;
-    let terminal = Terminal::open(&["--node", &node.url, "--panic-after", "700ms"]).await;
-    let screen = terminal.ended_with(101).await;
-    assert!(screen.contains("asked to by --panic-after"), "{screen}");
+    // In a task that collects, and in the middle of a frame.
+    for flag in ["--panic-after", "--panic-drawing"] {
+        let terminal = Terminal::open(&["--node", &node.url, flag, "700ms"]).await;
+        let screen = terminal.ended_with(101).await;
+        assert!(screen.contains(&format!("asked to by {flag}")), "{screen}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_shown_stays_when_that_is_asked_for() {
+    let node = Node::up("node-1", Vec::new()).await;
+    let terminal = Terminal::open(&["--node", &node.url]).await;
+    terminal.until("node", |screen| screen.contains("● node-1")).await;
+    terminal.press("Q").await;
+    let screen = terminal.ended_with(0).await;
+    assert!(screen.contains("● node-1") && screen.contains("╭ Connections"), "{screen}");
+}
+
+#[tokio::test]
+async fn the_mouse_chooses_screens_and_rows_and_is_given_back() {
+    let second = Node::up("node-2", Vec::new()).await;
+    let first = Node::up("node-1", vec![("node-2", second.url.clone())]).await;
+    let terminal = Terminal::open(&["--node", &first.url, "--interval", "300ms"]).await;
+    terminal.until("two nodes", |screen| screen.contains("2 up")).await;
+    terminal.press("M").await;
+    // As a terminal reports the left button, pressed in the twentieth column of the second line: a name of a screen.
+    terminal.type_text("\x1b[<0;20;2M\x1b[<0;20;2m").await;
+    terminal.until("connections", |screen| screen.contains("[2 Connections]")).await;
+    terminal.type_text("\x1b[<0;3;2M\x1b[<0;3;2m").await;
+    terminal.until("overview", |screen| screen.contains("[1 Overview]")).await;
+    terminal.type_text("\x1b[<0;10;7M\x1b[<0;10;7m").await;
+    let is_second = |screen: &str| screen.lines().nth(6).is_some_and(|line| line.contains('›'));
+    terminal.until("the second row", is_second).await;
+    terminal.type_text("\x1b[<64;10;7M").await;
+    terminal
+        .until("the first row, by the wheel", |screen| {
+            screen.lines().nth(5).is_some_and(|line| line.contains('›'))
+        })
+        .await;
+    // What is pasted is no key, unless something is typed.
+    terminal.paste("q").await;
+    terminal.press("/").await;
+    terminal.paste("state:slow").await;
+    terminal.until("what was pasted", |screen| screen.contains("/state:slow")).await;
+    terminal.press("C-c").await;
+    terminal.ended_with(0).await;
+}
+
+#[tokio::test]
+async fn a_terminal_without_colours_or_unicode_shows_the_same() {
+    let node = Node::up("node-1", Vec::new()).await;
+    for (variable, ascii) in [("NO_COLOR=1", false), ("TERM=dumb", false), ("LC_ALL=C", true)] {
+        let terminal = Terminal::open_program("env", &[variable, BINARY, "--node", &node.url]).await;
+        let mark = if ascii { "* node-1" } else { "● node-1" };
+        terminal.until("node", |screen| screen.contains(mark) && screen.contains(" UP ")).await;
+        terminal.press("j").await;
+        let cursor = if ascii { ">* node-1" } else { "›● node-1" };
+        terminal.until("selection", |screen| screen.contains(cursor)).await;
+        let drawn = terminal.tmux(["capture-pane", "-e", "-p", "-t", "console"]).await;
+        let row = drawn.lines().find(|line| line.contains("node-1")).unwrap();
+        let is_reversed = row.contains("\x1b[7m") || row.contains(";7m");
+        assert!(is_reversed, "{variable}: the selected row\n{row:?}");
+        let has_colours = drawn.replace("\x1b[39m", "").contains("\x1b[3");
+        assert_eq!(has_colours, ascii, "{variable}\n{drawn:?}");
+        assert_eq!(drawn.is_ascii(), ascii, "{variable}");
+        terminal.press("q").await;
+        terminal.ended_with(0).await;
+    }
 }
 
 #[tokio::test]

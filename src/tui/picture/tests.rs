@@ -1,9 +1,12 @@
 //! Readings over time: what is added up, what is followed, what is told.
 
+use super::members::MAX_NODES;
 use super::*;
+use crate::protocol::NodeId;
 use crate::tui::fixture::{self, INTERVAL, at, reading, url};
 use crate::tui::message::{Answer, Failed, Message};
-use crate::tui::reading::{Reading, Trouble};
+use crate::tui::reading::{Peer, Reading, Trouble};
+use crate::tui::run::Place;
 
 fn picture(nodes: &[u16]) -> Picture {
     Picture::new(&nodes.iter().map(|number| url(*number)).collect::<Vec<_>>(), INTERVAL)
@@ -217,4 +220,35 @@ fn a_message_of_the_past_does_not_turn_the_clock_back() {
     crate::tui::update::update(&mut model, fixture::answered(1, 9.0, reading("node-1", 9.0)));
     assert_eq!(model.live.now, at(10.0));
     assert!(model.live.nodes[0].latest.is_some());
+}
+
+#[test]
+fn the_nodes_of_a_run_are_looked_at_while_it_lasts() {
+    let place = |number: u16| Place {
+        name: Plain::new(&format!("node-{number}")),
+        url: Plain::new(&url(number).to_string()),
+    };
+    let mut picture = picture(&[]);
+    let asked = picture.follow_run(&[place(1), place(2), Place::default()]);
+    assert_eq!(asked, [Effect::Follow(url(1)), Effect::Follow(url(2))]);
+    assert_eq!(picture.nodes[0].label().as_str(), "node-1", "by its name from the beginning");
+    // One that the roster knows as well, and one that only it knows.
+    let asked = answer(&mut picture, 1, 1.0, knows(1, 1.0, &[(2, 2), (3, 3)]));
+    assert_eq!(asked, [Effect::Follow(url(3))]);
+    refuse(&mut picture, 2, 1.5);
+    assert_eq!(picture.tick(at(2.0)), [], "a node that is down belongs to the run");
+    picture.leave_run();
+    refuse(&mut picture, 3, 2.5);
+    assert_eq!(picture.tick(at(3.0)), [Effect::Forget(url(2)), Effect::Forget(url(3))]);
+    assert_eq!(picture.nodes.len(), 1, "one that was kept alive is still looked at");
+    // Another run in the same directory.
+    assert_eq!(picture.follow_run(&[place(4)]), [Effect::Forget(url(1)), Effect::Follow(url(4))]);
+}
+
+#[test]
+fn what_the_user_named_stays_when_a_run_ends() {
+    let mut picture = picture(&[1]);
+    refuse(&mut picture, 1, 1.0);
+    picture.leave_run();
+    assert_eq!((picture.tick(at(2.0)), picture.nodes.len()), (Vec::new(), 1));
 }

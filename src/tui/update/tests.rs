@@ -1,11 +1,14 @@
 //! Which key does what, and what holds whatever happens.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::layout::Position;
 
 use super::*;
+use crate::tui::bindings::BINDINGS;
 use crate::tui::fixture::{answered, at, console, failed, keys, mixed, reading, url};
-use crate::tui::keymap::BINDINGS;
+use crate::tui::keymap::Step;
 use crate::tui::reading::Trouble;
+use crate::tui::run::RunNews;
 
 fn press(model: &mut Model, code: KeyCode, modifiers: KeyModifiers) -> Vec<Effect> {
     update(model, Message::Key(KeyEvent::new(code, modifiers)))
@@ -23,6 +26,8 @@ fn keys_do_what_they_say() {
     let selected = |number| move |model: &Model| model.selected == Some(url(number));
     check("q", &[Effect::Quit], |_| true);
     check("␃", &[Effect::Quit], |_| true);
+    check("Q", &[Effect::QuitAndLeave], |_| true);
+    check("?Q", &[Effect::QuitAndLeave], |_| true);
     check("⎋", &[], |_| true);
     check("?", &[], |model| model.is_help_open);
     check("?q", &[], |model| !model.is_help_open);
@@ -73,12 +78,12 @@ fn check_effects(typed: &str, expected: &[&str]) {
 
 #[test]
 fn screens_ask_for_what_they_show_and_no_more() {
-    check_effects("2", &["tail nothing"]);
+    check_effects("2", &[]);
     check_effects("3", &["list nothing"]);
-    check_effects("4", &["list nothing", "tail nothing"]);
-    check_effects("5", &["list nothing", "tail nothing"]);
-    check_effects("6", &["list lag>0 -lag 0", "tail nothing"]);
-    check_effects("61", &["list lag>0 -lag 0", "tail nothing", "list  -lag 0", "tail  "]);
+    check_effects("4", &["list nothing"]);
+    check_effects("5", &["list nothing"]);
+    check_effects("6", &["list lag>0 -lag 0"]);
+    check_effects("61", &["list lag>0 -lag 0", "list  -lag 0"]);
     check_effects("⏎", &["list nothing"]);
     // A pause stops the list, which must not change, and not the events.
     check_effects(" ", &["list nothing"]);
@@ -86,14 +91,29 @@ fn screens_ask_for_what_they_show_and_no_more() {
 }
 
 #[test]
+fn a_tail_is_read_on_for_a_while_after_it_left_the_screen() {
+    let mut model = mixed();
+    let tails = |effects: Vec<Effect>| -> Vec<String> {
+        texts(&effects).into_iter().filter(|effect| effect.starts_with("tail")).collect()
+    };
+    assert_eq!(tails(keys(&mut model, "5")), Vec::<String>::new());
+    assert_eq!(tails(update(&mut model, Message::Tick(at(119.0)))), Vec::<String>::new());
+    assert_eq!(tails(keys(&mut model, "3")), Vec::<String>::new(), "it is the same stream");
+    assert_eq!(tails(keys(&mut model, "5")), Vec::<String>::new());
+    assert_eq!(tails(update(&mut model, answered(1, 148.5, reading("node-1", 148.5)))), Vec::<String>::new());
+    assert_eq!(tails(update(&mut model, Message::Tick(at(150.0)))), ["tail nothing"]);
+    assert_eq!(tails(keys(&mut model, "3")), ["tail  "]);
+}
+
+#[test]
 fn filters_and_orders_are_sent_to_the_nodes() {
-    check_effects("2/slow⏎", &["tail nothing", "list slow -lag 0"]);
-    check_effects("2/slow⏎⎋", &["tail nothing", "list slow -lag 0", "list  -lag 0"]);
-    check_effects("2/slow⎋", &["tail nothing"]);
-    check_effects("2/lag>x⏎", &["tail nothing"]);
-    check_effects("2s", &["tail nothing", "list  -sent 0"]);
-    check_effects("2S", &["tail nothing", "list  lag 0"]);
-    check_effects("2G", &["tail nothing", "list  -lag 31150"]);
+    check_effects("2/slow⏎", &["list slow -lag 0"]);
+    check_effects("2/slow⏎⎋", &["list slow -lag 0", "list  -lag 0"]);
+    check_effects("2/slow⎋", &[]);
+    check_effects("2/lag>x⏎", &[]);
+    check_effects("2s", &["list  -sent 0"]);
+    check_effects("2S", &["list  lag 0"]);
+    check_effects("2G", &["list  -lag 31150"]);
     check_effects("3/type:A⏎", &["list nothing", "tail type:A "]);
     check_effects("torders chat⏎", &["list nothing", "tail  orders,chat"]);
 }
@@ -225,7 +245,7 @@ fn every_listed_key_is_handled_and_every_handled_key_is_listed() {
             seen(&model, &effects) != *before
         })
     };
-    let listed: Vec<_> = BINDINGS.iter().flat_map(|binding| binding.chords).collect();
+    let listed: Vec<_> = BINDINGS.iter().flat_map(|binding| binding.chords.iter()).collect();
     for chord in &listed {
         let modifiers = if chord.control { KeyModifiers::CONTROL } else { KeyModifiers::NONE };
         assert!(changes(chord.code, modifiers), "{chord:?} is listed and does nothing");
@@ -294,6 +314,125 @@ fn older_changes_stay_in_sight_while_new_ones_come() {
     update(&mut model, answered(10, 91.0, reading("node-10", 91.0)));
     assert_eq!(model.picture().changes[0].at, at(91.0), "there is a new one");
     assert_eq!(model.picture().changes[model.first_change], shown);
+}
+
+fn click(model: &mut Model, x: u16, y: u16) -> Vec<Effect> {
+    update(model, Message::Clicked(Position { x, y }))
+}
+
+#[test]
+fn a_click_chooses_what_lies_under_it() {
+    // The second line names the screens, the fifth the columns of the nodes.
+    let mut model = mixed();
+    for (x, screen) in
+        [(2, Screen::Overview), (20, Screen::Connections), (33, Screen::Events), (70, Screen::Alerts)]
+    {
+        click(&mut model, x, 1);
+        assert_eq!(model.screen, screen, "{x}");
+    }
+    click(&mut model, 2, 1);
+    let row = |number: usize, model: &Model| {
+        let sorted = model.sorting.sort(model.picture());
+        Some(sorted[number].url.clone())
+    };
+    let second = row(1, &model);
+    click(&mut model, 10, 6);
+    assert_eq!((model.selected.clone(), model.focus, model.is_open), (second, Pane::Nodes, false));
+    click(&mut model, 10, 6);
+    assert!(model.is_open, "the same row again");
+    click(&mut model, 10, 6);
+    assert!(!model.is_open);
+    for y in [0, 3, 4, 39] {
+        let before = model.selected.clone();
+        click(&mut model, 10, y);
+        assert_eq!((model.selected.clone(), model.is_open), (before, false), "{y}: no row of a list");
+    }
+    keys(&mut model, "2");
+    click(&mut model, 10, 7);
+    assert_eq!(model.listing.row, 2);
+    let found = model.listing.current().unwrap().client.clone();
+    assert_eq!(found.as_str(), "u-00074", "the third of them");
+    keys(&mut model, "3");
+    click(&mut model, 10, 6);
+    assert_eq!((model.tail.row(), model.tail.selected.is_some()), (2, true));
+    // What lies over the screen takes no clicks.
+    keys(&mut model, "?");
+    click(&mut model, 2, 1);
+    assert_eq!(model.screen, Screen::Events);
+}
+
+#[test]
+fn the_wheel_moves_what_lies_under_it() {
+    let mut model = mixed();
+    let wheel = |model: &mut Model, y| {
+        update(model, Message::Scrolled(Step::Down, Position { x: 10, y }));
+    };
+    wheel(&mut model, 6);
+    assert_eq!((model.selected_row(), model.listing.row), (1, 0));
+    wheel(&mut model, 30);
+    assert_eq!((model.selected_row(), model.listing.row, model.focus), (1, 1, Pane::Nodes));
+    update(&mut model, Message::Resized(ratatui::layout::Size { width: 120, height: 30 }));
+    keys(&mut model, "?");
+    wheel(&mut model, 20);
+    assert_eq!((model.listing.row, model.help_line), (1, 1), "help is what lies there");
+}
+
+#[test]
+fn a_paste_is_typed_where_something_is_typed_and_nothing_elsewhere() {
+    let mut model = mixed();
+    model.access = Access::Granted;
+    let paste = |model: &mut Model, text: &str| update(model, Message::Pasted(text.to_owned()));
+    assert_eq!(paste(&mut model, "qd\n"), [], "these are no keys");
+    assert!(model.dialog.is_none());
+    keys(&mut model, "2/");
+    paste(&mut model, "topic:a\nlag>x\n");
+    let prompt = model.prompt.clone().unwrap();
+    assert_eq!(prompt.editor.text(), "topic:a lag>x");
+    assert!(prompt.problem.is_some(), "it is checked as if it had been typed");
+    keys(&mut model, "⎋b");
+    paste(&mut model, "lost");
+    keys(&mut model, "⇥⇥⇥");
+    paste(&mut model, "{\"a\": 1}\n");
+    let dialog = model.dialog.clone().unwrap();
+    assert_eq!(dialog.act().unwrap().body.as_deref(), Some(r#"{"data":{"a":1}}"#));
+}
+
+#[test]
+fn the_nodes_of_a_run_are_found_and_those_of_a_finished_one_left_alone() {
+    let line = |json: serde_json::Value| {
+        Message::Run(RunNews::Line(Box::new(serde_json::from_value(json).unwrap())))
+    };
+    let cluster =
+        serde_json::json!({ "kind": "cluster", "nodes": [{ "name": "node-1", "url": url(1).to_string() }] });
+    let end = serde_json::json!({ "kind": "end", "verdict": "PASS" });
+    let mut model = console(&[], (120, 40));
+    model.run = Some(Run::new("runs/x"));
+    update(&mut model, line(serde_json::json!({ "kind": "begin" })));
+    assert_eq!(update(&mut model, line(cluster.clone())), []);
+    assert_eq!(update(&mut model, Message::Tick(at(1.0))), [Effect::Follow(url(1))]);
+    assert_eq!(update(&mut model, Message::Tick(at(2.0))), []);
+    update(&mut model, answered(1, 2.5, reading("node-1", 2.5)));
+    update(&mut model, line(end.clone()));
+    update(&mut model, failed(1, 3.0, Trouble::Refused, 1));
+    assert!(update(&mut model, Message::Tick(at(3.5))).contains(&Effect::Forget(url(1))));
+    let mut model = console(&[], (120, 40));
+    model.run = Some(Run::new("runs/x"));
+    for message in
+        [line(serde_json::json!({ "kind": "begin" })), line(cluster), line(end), Message::Tick(at(1.0))]
+    {
+        assert_eq!(update(&mut model, message), []);
+    }
+}
+
+#[test]
+fn a_recording_asks_nobody() {
+    let mut model = console(&[1], (120, 40));
+    model.source = Source::Recording;
+    let mut told = reading("node-1", 1.0);
+    let id = crate::protocol::NodeId::parse("node-2").unwrap();
+    told.roster = Ok(vec![crate::tui::reading::Peer { id, url: Some(url(2)) }]);
+    assert_eq!(update(&mut model, answered(1, 1.0, told)), []);
+    assert_eq!(model.live.nodes.len(), 2, "the other one is shown as it was");
 }
 
 #[test]

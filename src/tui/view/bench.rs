@@ -10,7 +10,7 @@ use ratatui::widgets::Widget as _;
 use super::frame_lines::{self, Titles};
 use super::{charts, facts, text};
 use crate::tui::model::{Model, Pane};
-use crate::tui::numbers::{age, count, grouped, rate};
+use crate::tui::numbers::{self, age, count, grouped, rate};
 use crate::tui::run::{Begin, End, FaultState, Run, Second};
 use crate::tui::series::Series;
 use crate::tui::theme::Role;
@@ -151,9 +151,12 @@ fn now(second: &Second, begin: &Begin, fact: &mut impl FnMut(&'static str, Strin
     fact("delivered", delivered, Role::Text);
     let published = format!("{}/s, {} so far", rate(second.published_per_s), grouped(second.published));
     fact("published", published, Role::Text);
-    let ms = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), charts::millis);
+    let time = |ms: Option<f64>| {
+        let time = ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
+        time.map_or_else(|| "-".to_owned(), numbers::short)
+    };
     let latency =
-        format!("p50 {}, p99 {}, max {} ms", ms(second.p50_ms), ms(second.p99_ms), ms(second.max_ms));
+        format!("p50 {}, p99 {}, max {}", time(second.p50_ms), time(second.p99_ms), time(second.max_ms));
     fact("latency", latency, Role::Text);
     fact(
         "streams",

@@ -164,7 +164,7 @@ fn answers(model: &Model) -> Chart<'_> {
     }
 }
 
-pub(super) fn millis(ms: f64) -> String {
+fn millis(ms: f64) -> String {
     numbers::millis(std::time::Duration::try_from_secs_f64(ms.max(0.0) / 1e3).unwrap_or_default())
 }
 

@@ -7,6 +7,7 @@ use ratatui::widgets::Widget as _;
 
 use super::frame_lines::{self, Titles};
 use super::{facts, text};
+use crate::tui::keymap::Action;
 use crate::tui::model::{Model, Pane};
 use crate::tui::numbers::{self, grouped};
 use crate::tui::tail::{Arrival, Link, Tail};
@@ -21,7 +22,7 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     let tail = model.events();
     let inner = frame_lines::draw(model, Some(Pane::Events), titles(model, tail), area, buffer);
     if tail.events.is_empty() {
-        let words = text::wrapped(&silence(tail), usize::from(inner.width.saturating_sub(1)));
+        let words = text::wrapped(&silence(model, tail), usize::from(inner.width.saturating_sub(1)));
         for (words, row) in words.iter().zip(inner.rows()) {
             Line::styled(format!(" {words}"), model.theme.style(Role::Dim)).render(row, buffer);
         }
@@ -96,7 +97,10 @@ fn titles(model: &Model, tail: &Tail) -> Titles<'static> {
         Link::Idle | Link::Open => {}
         Link::Connecting => right.push(Span::styled(" connecting ", theme.style(Role::Dim))),
         Link::Waiting(_) => right.push(Span::styled(" ! reconnecting ", theme.style(Role::Warning))),
-        Link::Over(_) => right.push(Span::styled(" ! ended ", theme.style(Role::Bad))),
+        Link::Over(why) => {
+            let why = text::cut(why.as_str(), 40, theme.glyphs().ellipsis);
+            right.push(Span::styled(format!(" ! ended: {why} "), theme.style(Role::Bad)));
+        }
     }
     if tail.left_out > 0 {
         let shown = tail.passed.saturating_sub(tail.left_out);
@@ -108,7 +112,7 @@ fn titles(model: &Model, tail: &Tail) -> Titles<'static> {
 }
 
 /// Why there is nothing to be seen.
-fn silence(tail: &Tail) -> String {
+fn silence(model: &Model, tail: &Tail) -> String {
     match &tail.link {
         _ if tail.passed > 0 => "no event was seen by then".to_owned(),
         Link::Idle => "waiting for a node".to_owned(),
@@ -116,7 +120,8 @@ fn silence(tail: &Tail) -> String {
         Link::Waiting(why) | Link::Over(why) => why.as_str().to_owned(),
         Link::Open if !tail.filter.is_empty() => "connected; no event passes the filter yet".to_owned(),
         Link::Open if tail.topics.is_empty() => {
-            "connected; nothing for everybody yet. t chooses topics to read as well".to_owned()
+            let key = model.keymap.key(Action::Topics, model.theme.glyphs().ascii);
+            format!("connected; nothing for everybody yet. {key} chooses topics to read as well")
         }
         Link::Open => "connected; nothing came yet".to_owned(),
     }
@@ -146,11 +151,12 @@ pub(super) fn draw_one(model: &Model, area: Rect, buffer: &mut Buffer) {
     let room = usize::from(below.width.saturating_sub(2));
     let lines = event.lines.iter().flat_map(|line| text::wrapped_exactly(line.as_str(), room));
     let lines: Vec<_> = lines.take(usize::from(below.height) + 1).collect();
+    let zoom = model.keymap.key(Action::Zoom, model.theme.glyphs().ascii);
     let is_cut = lines.len() > usize::from(below.height);
     for (index, (line, row)) in lines.iter().zip(below.rows()).enumerate() {
         let is_last = is_cut && index + 1 == usize::from(below.height);
         let (words, role) =
-            if is_last { ("z shows more".to_owned(), Role::Dim) } else { (line.clone(), Role::Text) };
+            if is_last { (format!("{zoom} shows more"), Role::Dim) } else { (line.clone(), Role::Text) };
         Line::styled(format!(" {words}"), model.theme.style(role)).render(row, buffer);
     }
 }

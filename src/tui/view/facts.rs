@@ -1,11 +1,13 @@
 //! Lines of a label and what there is to say about it. The most important ones come first: a low pane shows only those.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget as _;
 
+use super::layout::{self, Shape};
 use super::text;
+use crate::tui::keymap::Action;
 use crate::tui::model::Model;
 use crate::tui::theme::Role;
 
@@ -26,7 +28,7 @@ pub(super) fn draw(model: &Model, facts: &[Fact], area: Rect, buffer: &mut Buffe
     for (index, (fact, row)) in facts.iter().zip(area.rows()).enumerate() {
         let is_last = index + 1 == usize::from(area.height);
         let line = if hidden > 0 && is_last {
-            let words = format!(" {} more lines: Tab here, then z", hidden + 1);
+            let words = format!(" {} more lines: {}", hidden + 1, how_to_see_them(model));
             vec![Span::styled(words, model.theme.style(Role::Dim))]
         } else {
             vec![
@@ -36,4 +38,14 @@ pub(super) fn draw(model: &Model, facts: &[Fact], area: Rect, buffer: &mut Buffe
         };
         Line::from(line).render(row, buffer);
     }
+}
+
+/// Whoever shows the pane alone already can only enlarge the terminal.
+fn how_to_see_them(model: &Model) -> String {
+    let screen = Rect::from((Position::ORIGIN, model.size));
+    if model.is_zoomed || layout::shape(screen) == Some(Shape::Single) {
+        return "enlarge the terminal".to_owned();
+    }
+    let key = |action| model.keymap.key(action, model.theme.glyphs().ascii);
+    format!("{} here, then {}", key(Action::NextPane), key(Action::Zoom))
 }

@@ -8,7 +8,7 @@ use ratatui::widgets::Widget as _;
 
 use super::layout::Shape;
 use super::text;
-use crate::tui::keymap::{Action, BINDINGS};
+use crate::tui::keymap::Action;
 use crate::tui::message::Access;
 use crate::tui::model::{Model, Prompt, PromptKind, Source};
 use crate::tui::numbers;
@@ -64,6 +64,9 @@ fn title_parts(model: &Model, shape: Shape) -> Vec<(String, Role)> {
         Access::Granted => ("  may act".to_owned(), Role::Good),
         Access::Refused(status) => (format!("  read-only: token refused, {status}"), Role::Warning),
     });
+    if model.is_masked {
+        parts.push(("  masked".to_owned(), Role::Warning));
+    }
     if let Some(run) = &model.run {
         parts.push((format!("   bench {}", run.word()), run.role()));
     }
@@ -90,41 +93,56 @@ fn badge(model: &Model) -> Span<'static> {
 
 /// The screens there are, and the log that the nodes follow.
 pub(super) fn tabs(model: &Model, area: Rect, buffer: &mut Buffer) {
-    let theme = model.theme;
-    let room = usize::from(area.width);
-    let names = |short: bool| {
-        let tab = |screen: Screen| {
-            let name = if short { screen.short_name() } else { screen.name() };
-            let alerts = model.picture().alerts.len();
-            let count =
-                if screen == Screen::Alerts && alerts > 0 { format!(" ({alerts})") } else { String::new() };
-            let words = format!("{} {name}{count}", screen.number());
-            let is_here = screen == model.screen;
-            let words = if is_here { format!("[{words}]") } else { format!(" {words} ") };
-            let role = match (is_here, screen) {
-                (true, _) => Role::Title,
-                (false, Screen::Alerts) if alerts > 0 => Role::Bad,
-                (false, _) => Role::Dim,
-            };
-            Span::styled(words, theme.style(role))
-        };
-        let mut spans = vec![Span::raw(if short { "" } else { " " })];
-        for screen in Screen::ALL {
-            spans.push(tab(screen));
-            if !short {
-                spans.push(Span::raw(" "));
-            }
-        }
-        Line::from(spans)
-    };
-    let long = names(false);
-    let line = if long.width() <= room { long } else { names(true) };
+    let names = names(model, usize::from(area.width));
+    let line = Line::from(names.into_iter().map(|(_, name)| name).collect::<Vec<_>>());
     let used = line.width();
     line.render(area, buffer);
     let log = log(model);
-    if text::width(&log) + used < room {
-        Line::styled(log, theme.style(Role::Dim)).right_aligned().render(area, buffer);
+    if text::width(&log) + used < usize::from(area.width) {
+        Line::styled(log, model.theme.style(Role::Dim)).right_aligned().render(area, buffer);
     }
+}
+
+/// The screen whose name stands in this column of the line of screens.
+pub(super) fn tab_at(model: &Model, area: Rect, column: u16) -> Option<Screen> {
+    let mut left = usize::from(column.checked_sub(area.x)?);
+    for (screen, name) in names(model, usize::from(area.width)) {
+        match left.checked_sub(name.width()) {
+            Some(rest) => left = rest,
+            None => return screen,
+        }
+    }
+    None
+}
+
+/// The line of screens, with the blanks between them; with short names where long ones have no room.
+fn names(model: &Model, room: usize) -> Vec<(Option<Screen>, Span<'static>)> {
+    let of = |short: bool| {
+        let mut names = vec![(None, Span::raw(if short { "" } else { " " }))];
+        for screen in Screen::ALL {
+            names.push((Some(screen), tab(model, screen, short)));
+            names.push((None, Span::raw(if short { "" } else { " " })));
+        }
+        names
+    };
+    let long = of(false);
+    let width: usize = long.iter().map(|(_, name)| name.width()).sum();
+    if width <= room { long } else { of(true) }
+}
+
+fn tab(model: &Model, screen: Screen, short: bool) -> Span<'static> {
+    let name = if short { screen.short_name() } else { screen.name() };
+    let alerts = model.picture().alerts.len();
+    let count = if screen == Screen::Alerts && alerts > 0 { format!(" ({alerts})") } else { String::new() };
+    let words = format!("{} {name}{count}", screen.number());
+    let is_here = screen == model.screen;
+    let words = if is_here { format!("[{words}]") } else { format!(" {words} ") };
+    let role = match (is_here, screen) {
+        (true, _) => Role::Title,
+        (false, Screen::Alerts) if alerts > 0 => Role::Bad,
+        (false, _) => Role::Dim,
+    };
+    Span::styled(words, model.theme.style(role))
 }
 
 fn log(model: &Model) -> String {
@@ -232,7 +250,7 @@ pub(super) fn footer(model: &Model, shape: Shape, area: Rect, buffer: &mut Buffe
     }
     let mut room = usize::from(area.width).saturating_sub(1);
     let mut line = vec![Span::raw(" ")];
-    for binding in BINDINGS.iter().filter(|binding| binding.is_told_on(model.screen)) {
+    for binding in model.keymap.bindings().iter().filter(|binding| binding.is_told_on(model.screen)) {
         if is_act(binding.action) && model.access != Access::Granted {
             continue;
         }

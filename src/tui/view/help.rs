@@ -7,31 +7,33 @@ use ratatui::widgets::{Clear, Widget as _};
 
 use super::frame_lines::{self, Titles};
 use super::{layout, text};
-use crate::tui::keymap::BINDINGS;
+use crate::tui::keymap::{Action, Step};
 use crate::tui::model::Model;
 use crate::tui::theme::Role;
 
 /// Draws the overlay in the middle of the screen, as large as the table or the screen.
 pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     let theme = model.theme;
-    let labels: Vec<_> = BINDINGS.iter().map(|binding| binding.label(theme.glyphs().ascii)).collect();
+    let bindings = model.keymap.bindings();
+    let labels: Vec<_> = bindings.iter().map(|binding| binding.label(theme.glyphs().ascii)).collect();
     let label_width = labels.iter().map(|label| text::width(label)).max().unwrap_or(0);
-    let widest = BINDINGS.iter().map(|binding| text::width(binding.help)).max().unwrap_or(0);
-    let lines = layout::help_lines(area.as_size()).min(BINDINGS.len());
+    let widest = bindings.iter().map(|binding| text::width(binding.help)).max().unwrap_or(0);
+    let lines = layout::help_lines(area.as_size()).min(bindings.len());
     let wanted = (label_width + widest + 6, lines + 2);
     let overlay = centred(area, wanted);
     Clear.render(overlay, buffer);
-    let first = model.help_line.min(BINDINGS.len().saturating_sub(lines));
-    let below = BINDINGS.len().saturating_sub(first + lines);
+    let first = model.help_line.min(bindings.len().saturating_sub(lines));
+    let below = bindings.len().saturating_sub(first + lines);
+    let key = |step| model.keymap.key(Action::Move(step), theme.glyphs().ascii);
     let right = match (first, below) {
         (0, 0) => format!(" v{} ", env!("CARGO_PKG_VERSION")),
-        (_, 0) => " k shows more above ".to_owned(),
-        (_, _) => format!(" {below} more, j shows them "),
+        (_, 0) => format!(" {} shows more above ", key(Step::Up)),
+        (_, _) => format!(" {below} more, {} shows them ", key(Step::Down)),
     };
     let titles = Titles { left: "Keys".to_owned(), right: vec![Span::raw(right)] };
     let inner = frame_lines::draw(model, None, titles, overlay, buffer);
     let room = usize::from(inner.width).saturating_sub(label_width + 4);
-    for ((binding, label), row) in BINDINGS.iter().zip(&labels).skip(first).zip(inner.rows()) {
+    for ((binding, label), row) in bindings.iter().zip(&labels).skip(first).zip(inner.rows()) {
         Line::from(vec![
             Span::styled(format!(" {}  ", text::left(label, label_width)), theme.style(Role::Key)),
             Span::styled(text::cut(binding.help, room, theme.glyphs().ellipsis), theme.style(Role::Text)),

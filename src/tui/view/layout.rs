@@ -3,6 +3,7 @@
 
 use ratatui::layout::{Constraint, Layout, Position, Rect, Size};
 
+use super::header;
 use crate::tui::model::{Model, Pane};
 use crate::tui::screen::Screen;
 
@@ -16,8 +17,8 @@ const TABLE_FRAME: u16 = 3;
 const BORDERS: u16 = 2;
 /// Sparklines instead of charts where the height is scarce.
 const SPARKLINES: u16 = 4;
-/// The help overlay's borders, and the distance to the edges of the screen.
-const HELP_FRAME: u16 = 4;
+/// The help overlay's borders, and a line of the screen that stays in sight.
+const HELP_FRAME: u16 = 3;
 /// What is shown in full of one connection or event.
 const IN_FULL: u16 = 12;
 /// Facts about the log, with borders.
@@ -177,18 +178,33 @@ fn panes_of(model: &Model) -> Vec<(Pane, Rect)> {
 
 /// Rows that this pane shows of its list, as the model stands; 0 when it is not on the screen.
 pub(crate) fn rows_of(model: &Model, pane: Pane) -> usize {
-    let frame = match pane {
-        Pane::Nodes | Pane::Connections | Pane::LogNodes | Pane::Slow => TABLE_FRAME,
-        _ => BORDERS,
-    };
     let panes = panes_of(model);
     let found = panes.iter().find(|(other, _)| *other == pane);
-    found.map_or(0, |(_, area)| usize::from(area.height.saturating_sub(frame)))
+    found.map_or(0, |(_, area)| usize::from(area.height.saturating_sub(frame_of(pane))))
 }
 
-/// The pane at a place of the screen.
-pub(crate) fn pane_at(model: &Model, position: Position) -> Option<Pane> {
-    panes_of(model).into_iter().find(|(_, area)| area.contains(position)).map(|(pane, _)| pane)
+/// Rows of a pane beside those of its list.
+fn frame_of(pane: Pane) -> u16 {
+    match pane {
+        Pane::Nodes | Pane::Connections | Pane::LogNodes | Pane::Slow => TABLE_FRAME,
+        _ => BORDERS,
+    }
+}
+
+/// The pane at a place of the screen, and which row of its list lies there, counted from the first that is shown.
+pub(crate) fn pane_at(model: &Model, position: Position) -> Option<(Pane, Option<usize>)> {
+    let (pane, area) = panes_of(model).into_iter().find(|(_, area)| area.contains(position))?;
+    // Above the rows are a border and, in tables, the names of the columns.
+    let row = usize::from(position.y - area.y).checked_sub(usize::from(frame_of(pane) - 1));
+    let is_border = position.y + 1 == area.bottom() || position.x == area.x || position.x + 1 == area.right();
+    Some((pane, row.filter(|_| !is_border)))
+}
+
+/// The screen whose name stands at a place.
+pub(crate) fn tab_at(model: &Model, position: Position) -> Option<Screen> {
+    let area = Rect::from((Position::ORIGIN, model.size));
+    let tabs = areas(shape(area)?, area, model).tabs.filter(|tabs| tabs.contains(position))?;
+    header::tab_at(model, tabs, position.x)
 }
 
 /// Lines that the help overlay shows on a terminal of this size.

@@ -27,6 +27,7 @@ use ratatui::text::Line;
 use ratatui::widgets::Widget as _;
 
 use self::layout::Shape;
+use super::keymap::Action;
 use super::model::{Model, Pane};
 use super::theme::Role;
 
@@ -86,8 +87,10 @@ fn screen(model: &Model, shape: Shape, area: Rect, buffer: &mut Buffer) {
 fn too_small(model: &Model, area: Rect, buffer: &mut Buffer) {
     let (width, height) = layout::SMALLEST;
     let sentence = format!(
-        "sse-tui needs {width}x{height} cells, this terminal has {}x{}. Enlarge it, or press q to quit.",
-        area.width, area.height
+        "sse-tui needs {width}x{height} cells, this terminal has {}x{}. Enlarge it, or press {} to quit.",
+        area.width,
+        area.height,
+        model.keymap.key(Action::Quit, model.theme.glyphs().ascii),
     );
     let style = model.theme.style(Role::Text);
     let lines = text::wrapped(&sentence, usize::from(area.width));

@@ -7,16 +7,17 @@ use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
-use ratatui::layout::Size;
+use ratatui::layout::{Position, Size};
 use ratatui::style::{Color, Modifier};
 
 use super::view;
 use crate::protocol::NodeId;
 use crate::tui::act::Acted;
+use crate::tui::bindings::BINDINGS;
 use crate::tui::fixture::{
     self, answered, arrival, at, console, failed, fill, keys, mixed, page, reading, run,
 };
-use crate::tui::keymap::BINDINGS;
+use crate::tui::keymap::Step;
 use crate::tui::listing::Listed;
 use crate::tui::message::{Access, Effect, Message};
 use crate::tui::model::Model;
@@ -27,7 +28,7 @@ use crate::tui::tail::{Batch, Link};
 use crate::tui::theme::{Theme, ThemeName};
 use crate::tui::update::update;
 
-const SIZES: [(u16, u16); 5] = [(120, 40), (80, 24), (60, 15), (40, 10), (30, 8)];
+const SIZES: [(u16, u16); 6] = [(120, 40), (100, 30), (80, 24), (60, 15), (40, 10), (30, 8)];
 
 fn drawn(model: &Model, (width, height): (u16, u16)) -> Terminal<TestBackend> {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
@@ -351,11 +352,14 @@ enum Happening {
     Events(u8, String),
     Second(u64, f64, String),
     Access(bool),
+    Click(u16, u16),
+    Wheel(bool, u16, u16),
+    Paste(String),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
     let codes: Vec<KeyCode> =
-        BINDINGS.iter().flat_map(|binding| binding.chords).map(|chord| chord.code).collect();
+        BINDINGS.iter().flat_map(|binding| binding.chords.iter()).map(|chord| chord.code).collect();
     let code = prop_oneof![3 => prop::sample::select(codes), 1 => any::<char>().prop_map(KeyCode::Char)];
     let key = (code, any::<bool>()).prop_map(|(code, control)| {
         let modifiers = if control { KeyModifiers::CONTROL } else { KeyModifiers::NONE };
@@ -382,6 +386,9 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => (0..30_u8, "(?s).{0,8}").prop_map(|(count, text)| Happening::Events(count, text)),
         1 => (edge(), any::<f64>(), "(?s).{0,8}").prop_map(|(ms, rate, text)| Happening::Second(ms, rate, text)),
         1 => any::<bool>().prop_map(Happening::Access),
+        2 => (0..210_u16, 0..70_u16).prop_map(|(x, y)| Happening::Click(x, y)),
+        1 => (any::<bool>(), 0..210_u16, 0..70_u16).prop_map(|(down, x, y)| Happening::Wheel(down, x, y)),
+        1 => "(?s).{0,8}".prop_map(Happening::Paste),
     ]
 }
 
@@ -418,6 +425,11 @@ fn message(happening: Happening, seconds: f64, model: &Model) -> Message {
             Message::Checked(if granted { Access::Granted } else { Access::Refused(403) })
         }
         Happening::Key(key) => Message::Key(key),
+        Happening::Click(x, y) => Message::Clicked(Position { x, y }),
+        Happening::Wheel(down, x, y) => {
+            Message::Scrolled(if down { Step::Down } else { Step::Up }, Position { x, y })
+        }
+        Happening::Paste(text) => Message::Pasted(text),
         Happening::Size(width, height) => Message::Resized(Size { width, height }),
         Happening::Tick => Message::Tick(at(seconds)),
         Happening::Refusal(number) => failed(number, seconds, Trouble::Refused, u32::MAX),

@@ -212,6 +212,54 @@ async fn a_configuration_is_read_and_its_mistakes_have_lines() {
     assert_eq!(report["cluster"]["alerts"], json!([]));
 }
 
+#[tokio::test]
+async fn other_keys_are_configured_and_wrong_ones_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tui.toml");
+    std::fs::write(&file, "[keys]\nquit = \"X\"\nzoom = \"j\"\nfly = \"f\"\n").unwrap();
+    let path = file.display().to_string();
+    let refused = run(&["--once", "--config", &path]).await;
+    let told = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2));
+    for part in ["tui.toml line 3: zoom \"j\" is taken by down", "tui.toml line 4: keys \"fly\" is no action"]
+    {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+    std::fs::write(&file, "[keys]\nquit = \"X\"\n").unwrap();
+    let node = Node::start(&[]).await;
+    let terminal = Terminal::open(&["--node", &base(&node), "--config", &path]).await;
+    terminal.until("the key in the footer", |screen| screen.contains("X quit")).await;
+    terminal.press("q").await;
+    terminal.press("?").await;
+    terminal
+        .until("the key in the help", |screen| screen.contains(" X ") && screen.contains("quit; in help"))
+        .await;
+    terminal.press("X").await;
+    terminal.until("no help", |screen| !screen.contains("quit; in help")).await;
+    terminal.press("X").await;
+    terminal.ended_with(0).await;
+}
+
+#[tokio::test]
+async fn what_an_event_says_does_nothing_to_the_terminal() {
+    let node = Node::start(&["--max-body", "4MiB", "--max-payload", "4MiB"]).await;
+    let terminal = Terminal::open(&["--node", &base(&node), "--interval", "250ms"]).await;
+    terminal.press("3").await;
+    terminal.until("an open stream", |screen| screen.contains("CONNECTION")).await;
+    let evil = "\u{1b}]0;owned\u{7}\u{1b}[2J\0\u{202e}evil\u{9b}31m";
+    node.publish("broadcast", &json!({ "data": format!("{}{}", "x".repeat(900_000), evil) })).await;
+    node.publish("broadcast", &json!({ "data": evil })).await;
+    // The long one is cut, and only its size tells how long it was.
+    let are_there = |screen: &str| screen.contains("\\u001b]0;owned") && screen.contains(" 879K ");
+    let screen = terminal.until("both events", are_there).await;
+    assert!(screen.contains("\\u{202e}evil"), "{screen}");
+    assert!(screen.contains("[3 Events]") && screen.contains("q quit"), "{screen}");
+    let title = terminal.tmux(["display-message", "-p", "-t", "console", "#{pane_title}"]).await;
+    assert!(!title.contains("owned"), "{title}");
+    terminal.press("q").await;
+    terminal.ended_with(0).await;
+}
+
 const SCENARIO: &str = r#"
 schema      = 1
 name        = "watched"
@@ -246,7 +294,13 @@ async fn a_run_of_the_bench_is_followed_in_the_console_and_tells_its_result_afte
     terminal
         .until("the bench screen", |screen| screen.contains("[4 Bench]") && screen.contains("watched"))
         .await;
+    // Its node is found by itself, with what it serves.
+    terminal.press("1").await;
+    terminal.until("the node at work", |screen| row(screen, "n1").contains(" UP ")).await;
+    terminal.press("4").await;
     terminal.until("the verdict", |screen| screen.contains("PASS") && screen.contains("0 lost")).await;
+    terminal.press("1").await;
+    terminal.until("no node any more", |screen| screen.contains("Nodes 0")).await;
     terminal.press("q").await;
     let result = terminal.ended_with(0).await;
     assert!(result.contains("results in"), "{result}");
