@@ -20,5 +20,5 @@ pub use case::{Books, Case, Facts, Judgement, Unplanned, fingerprint};
 pub use check::Check;
 pub use compare::{Comparison, InvalidLimit, Limit};
 pub use merge::{MergeError, Part, merge};
-pub use scribe::{HISTORY, Line, Pen, Scribe, Writing};
+pub use scribe::{HISTORY, Line, Pen, Scribe, Writing, part};
 pub use seal::{Damage, FORMAT};

@@ -24,8 +24,15 @@ use crate::bench::payload::Stamp;
 use crate::bench::plan::{AddressId, NodeIndex, PhaseId, PublisherId, SubscriberId};
 use crate::bench::verdict::{Exit, Trouble};
 
-/// The file, where one process writes.
+/// The file of the process that publishes; where the clients are in workers, it holds the publishers alone.
 pub const HISTORY: &str = "history.jsonl.gz";
+
+/// The file of a worker, beside that.
+#[must_use]
+pub fn part(worker: &str) -> String {
+    format!("history-{worker}.jsonl.gz")
+}
+
 /// Lines that a pen collects before it hands them in.
 const LINES_A_BATCH: usize = 64;
 /// Batches that wait for the disk: some megabytes.

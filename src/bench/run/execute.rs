@@ -130,16 +130,19 @@ async fn carry_out(
     until(interrupt, setup::clients(&scene.ground, scene.site.as_ref(), &scene.losses)).await??;
     let load = scene.load(interrupt).await;
     let silence = scene.fall_silent(&load).await;
-    let ended = std::mem::take(&mut scene.crowd).ok_or(RunError::Interrupted)?.end(SWARM_GRACE).await;
+    let mut ended = std::mem::take(&mut scene.crowd).ok_or(RunError::Interrupted)?.end(SWARM_GRACE).await;
     let audit = scene.audit().await;
     let mailboxes = scene.mailboxes(&load).await;
     let watched = scene.watchers.end().await;
     let teardown = scene.tear_down(options.keep_cluster).await;
     let floor = scene.floor.take();
-    let (history, unwritten) = match writing {
-        Some(writing) => writing.end().await,
-        None => (None, Vec::new()),
-    };
+    let (mut history, mut unwritten) =
+        (std::mem::take(&mut ended.histories), std::mem::take(&mut ended.unwritten));
+    if let Some(writing) = writing {
+        let (entry, troubles) = writing.end().await;
+        history.extend(entry);
+        unwritten.extend(troubles);
+    }
     let evidence =
         Collected { load, silence, ended, audit, mailboxes, watched, teardown, floor, history, unwritten };
     let plan = Arc::clone(&scene.ground.plan);
@@ -232,6 +235,7 @@ impl Scene {
             gateway: site.gateway().map(|gateway| gateway.base().to_owned()),
             workers,
             dir: options.dir.clone(),
+            has_history: options.history == History::All,
         };
         let crowd = Crowd::start(&ground, &orders, &post).await?;
         let losses = crowd.losses();
@@ -362,7 +366,7 @@ struct Collected {
     teardown: Teardown,
     floor: Option<HarnessFloor>,
     /// Every arrival, if that was wanted and could be written.
-    history: Option<Entry>,
+    history: Vec<Entry>,
     unwritten: Vec<Trouble>,
 }
 
@@ -400,7 +404,7 @@ impl Collected {
             lateness: Some(self.watched.strain.explanation(doctor::cores())),
         };
         let case = Case { plan, books, recorder, facts, added: None };
-        let told = conclude(case, options, self.history.into_iter().collect()).await;
+        let told = conclude(case, options, self.history).await;
         let exit = told.report.verdict.exit;
         Outcome { told, exit, dir: options.dir.clone(), kept: self.teardown.kept }
     }

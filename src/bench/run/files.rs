@@ -11,6 +11,8 @@ use crate::bench::history;
 use crate::bench::live;
 use crate::bench::report::{self, Chronicle, LOG_FILE, LogError, REPORT_FILE, Report, SERIES_FILE, Told};
 use crate::bench::scenario::OutputFormat;
+use crate::bench::workers::Share;
+use crate::bench::workers::size::WORKERS_MAX;
 
 /// `runs/<name>-<time>`.
 #[must_use]
@@ -98,7 +100,9 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, StoredError> {
 /// The file that could not be removed, and why.
 pub fn forget(dir: &Path) -> Result<(), (PathBuf, io::Error)> {
     let evidence = history::EVIDENCE.into_iter().chain([live::FILE]).map(str::to_owned);
-    for name in evidence.chain(report::file_names()) {
+    let shares = (0..WORKERS_MAX).map(|index| Share { index, of: WORKERS_MAX });
+    let parts = shares.map(|share| history::part(&share.worker()));
+    for name in evidence.chain(parts).chain(report::file_names()) {
         let path = dir.join(name);
         match take_away(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err((path, error)),
@@ -143,7 +147,9 @@ mod tests {
     #[test]
     fn nothing_that_a_run_writes_is_left_of_an_earlier_one() {
         let dir = tempfile::tempdir().unwrap();
-        let names: Vec<String> = report::file_names().chain(history::EVIDENCE.map(str::to_owned)).collect();
+        let parts = ["worker-1", "worker-64"].map(history::part);
+        let evidence = history::EVIDENCE.map(str::to_owned).into_iter().chain(parts);
+        let names: Vec<String> = report::file_names().chain(evidence).collect();
         names.iter().for_each(|name| std::fs::write(dir.path().join(name), "old").unwrap());
         for kept in ["notes.md", "n1.stderr.log"] {
             std::fs::write(dir.path().join(kept), "mine").unwrap();

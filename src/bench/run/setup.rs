@@ -11,7 +11,6 @@ use super::RunOptions;
 use crate::bench::cluster::Sign;
 use crate::bench::doctor::{self, Limits, Need};
 use crate::bench::gateway;
-use crate::bench::history::History;
 use crate::bench::plan::{FaultAction, Joins, Plan};
 use crate::bench::scenario::{self, LbKind};
 use crate::bench::site::{Site, SiteError, SiteSpec};
@@ -31,12 +30,6 @@ pub enum RunError {
     /// The machine does not allow it.
     #[error("this machine allows {found}: {fix}")]
     Limits { found: String, fix: String },
-    /// Only this process writes a history.
-    #[error(
-        "--history all stores the arrivals of clients in one process only: leave out --workers and swarm.workers, or take so \
-         few clients that one process has room for them (--clients-scale)"
-    )]
-    HistoryOfWorkers,
     /// Workers that did not start.
     #[error(transparent)]
     Crew(#[from] CrewError),
@@ -79,7 +72,7 @@ impl RunError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Limits { .. } | Self::HistoryOfWorkers | Self::ForeignProcess { .. } => Exit::BadScenario,
+            Self::Limits { .. } | Self::ForeignProcess { .. } => Exit::BadScenario,
             Self::Clients { .. } | Self::Crashed { .. } | Self::Crew(_) => Exit::SetupFailed,
             Self::Site(error) => error.exit(),
             Self::Write { .. } | Self::Http(_) => Exit::Internal,
@@ -99,9 +92,6 @@ pub(super) fn check(
 ) -> Result<u16, RunError> {
     let budget = plan.budget();
     let need = Need::of(plan, &budget, limits, options.workers.or(workers));
-    if need.workers > 0 && options.history == History::All {
-        return Err(RunError::HistoryOfWorkers);
-    }
     let publishes: u64 = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
     let starts_nodes = matches!(plan.cluster, scenario::Cluster::Spawn(_)) && plan.lb.kind == LbKind::Swarm;
     if let Some(finding) = doctor::vital(limits, need, starts_nodes).into_iter().next() {

@@ -19,12 +19,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::balance::Balancer;
 use super::fault::FaultBoard;
-use super::history::Scribe;
+use super::history::{Entry, Scribe};
 use super::ledger::{self, SubscriberLedger};
 use super::plan::{NodeIndex, Plan, SubscriberId};
 use super::progress::Progress;
 use super::recorder::Recorder;
 use super::stopwatch::RunClock;
+use super::verdict::Trouble;
 use super::workers::Share;
 
 pub use orders::{Ear, Orders, Standing, Told};
@@ -202,7 +203,7 @@ impl Swarm {
             recorder.merge(std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner)));
         }
         ledger::measure(&self.ground.plan, &ledgers, &mut recorder);
-        Ended { ledgers, recorder, stuck, losses: Vec::new() }
+        Ended { ledgers, recorder, stuck, ..Ended::default() }
     }
 }
 
@@ -217,4 +218,8 @@ pub struct Ended {
     pub stuck: usize,
     /// Workers that were lost, each with its reason: their clients left no books.
     pub losses: Vec<String>,
+    /// Parts of the history that workers wrote.
+    pub histories: Vec<Entry>,
+    /// What went wrong while they did.
+    pub unwritten: Vec<Trouble>,
 }

@@ -15,8 +15,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::size::Share;
-use super::wire::{Brief, Figures, Listener, ToParent, ToWorker, WireError, say};
-use crate::bench::history::{Block, BlockError, fingerprint};
+use super::wire::{Brief, Farewell, Figures, HistoryFile, Listener, ToParent, ToWorker, WireError, say};
+use crate::bench::history::{self, Block, BlockError, fingerprint};
 use crate::bench::ledger::SubscriberLedger;
 use crate::bench::payload::RunId;
 use crate::bench::recorder::Recorder;
@@ -57,6 +57,14 @@ pub struct Post {
     pub workers: u16,
     /// Where their stderr goes.
     pub dir: PathBuf,
+    /// Whether each writes down every arrival, beside that.
+    pub has_history: bool,
+}
+
+impl Post {
+    fn history(&self, worker: &str) -> Option<HistoryFile> {
+        self.has_history.then(|| HistoryFile { dir: self.dir.clone(), name: history::part(worker) })
+    }
 }
 
 /// Why there is no crew.
@@ -147,7 +155,7 @@ pub struct Crew {
 struct HandedOver {
     ledgers: Vec<SubscriberLedger>,
     recorder: Recorder,
-    stuck: usize,
+    farewell: Farewell,
     has_measurements: bool,
 }
 
@@ -187,6 +195,7 @@ impl Crew {
                 count: post.count,
                 gateway: post.gateway.clone(),
                 doors: ground.balancer.doors(),
+                history: post.history(&line.name),
             };
             line.brief(brief)
         });
@@ -232,7 +241,9 @@ impl Crew {
                 Ok(Some(handed)) => {
                     ended.ledgers.extend(handed.ledgers);
                     ended.recorder.merge(handed.recorder);
-                    ended.stuck += handed.stuck;
+                    ended.stuck += usize::try_from(handed.farewell.stuck).unwrap_or(usize::MAX);
+                    ended.histories.extend(handed.farewell.history);
+                    ended.unwritten.extend(handed.farewell.unwritten);
                 }
                 Ok(None) => {}
                 Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
@@ -245,6 +256,7 @@ impl Crew {
         }
         self.attending.shutdown().await;
         ended.ledgers.sort_unstable_by_key(SubscriberLedger::id);
+        ended.histories.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         ended.losses = self.losses.told();
         ended
     }
@@ -252,7 +264,7 @@ impl Crew {
 
 impl Line {
     fn start(ground: Arc<Ground>, losses: Losses, post: &Post, share: Share) -> Result<Self, CrewError> {
-        let name = format!("worker-{}", share.index + 1);
+        let name = share.worker();
         let failed = |source| CrewError::Start { name: name.clone(), source };
         let log = post.dir.join(format!("{name}.stderr.log"));
         let stderr = std::fs::File::create(&log).map_err(failed)?;
@@ -382,7 +394,7 @@ impl Line {
                 self.name
             )),
             ToParent::Done(farewell) => {
-                handed.stuck = usize::try_from(farewell.stuck).unwrap_or(usize::MAX);
+                handed.farewell = self.signed(farewell);
                 return self.complete(handed).map(|()| true);
             }
             ToParent::Failed(why) => return Err(why),
@@ -403,6 +415,14 @@ impl Line {
         Ok(())
     }
 
+    /// What went wrong, by the name of the worker.
+    fn signed(&self, mut farewell: Farewell) -> Farewell {
+        for trouble in &mut farewell.unwritten {
+            trouble.message = format!("{}: {}", self.name, trouble.message);
+        }
+        farewell
+    }
+
     /// Books that are missing without a word would be a pass that nobody deserves.
     fn complete(&self, handed: &HandedOver) -> Result<(), String> {
         let books = handed.ledgers.len();
@@ -413,7 +433,7 @@ impl Line {
         if !handed.has_measurements {
             return Err("it handed over no measurements".to_owned());
         }
-        if books + handed.stuck == self.clients {
+        if books + usize::try_from(handed.farewell.stuck).unwrap_or(usize::MAX) == self.clients {
             return Ok(());
         }
         Err(format!("it handed over {books} books and has {} clients", self.clients))

@@ -22,6 +22,12 @@ impl Share {
     /// All clients.
     pub const WHOLE: Self = Self { index: 0, of: 1 };
 
+    /// The worker's name.
+    #[must_use]
+    pub fn worker(self) -> String {
+        format!("worker-{}", self.index + 1)
+    }
+
     /// Whether a client belongs to it. Neighbours belong to different workers, so that each has some of every group.
     #[must_use]
     pub fn has(self, client: SubscriberId) -> bool {

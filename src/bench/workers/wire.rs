@@ -2,6 +2,7 @@
 //! language, so that another program's bytes are refused instead of misread. Read [`ToWorker`] and [`ToParent`] first.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
@@ -11,14 +12,16 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::size::Share;
 use crate::bench::balance::DoorState;
+use crate::bench::history::Entry;
 use crate::bench::latencies::LatencyCounts;
 use crate::bench::payload::RunId;
 use crate::bench::progress::Snapshot;
 use crate::bench::scenario::Origin;
 use crate::bench::swarm::Standing;
+use crate::bench::verdict::Trouble;
 
 /// Version of this language. Raised with every change.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Version and length.
 const HEADER: usize = 5;
 /// Longest frame. The books of a thousand clients that went through a hundred faults each stay far below.
@@ -60,6 +63,17 @@ pub struct Brief {
     pub gateway: Option<String>,
     /// What is known of the doors to them.
     pub doors: Vec<DoorState>,
+    /// Where every arrival is written down, if somebody wants it: a file of the worker's own.
+    pub history: Option<HistoryFile>,
+}
+
+/// A part of the history in full.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryFile {
+    /// The run's directory.
+    pub dir: PathBuf,
+    /// The name of the part in it.
+    pub name: String,
 }
 
 /// What a worker tells.
@@ -99,6 +113,10 @@ pub struct Figures {
 pub struct Farewell {
     /// Clients that did not end in time, and left no book.
     pub stuck: u32,
+    /// Its part of the history, if it wrote one and that is whole.
+    pub history: Option<Entry>,
+    /// What went wrong while it wrote that.
+    pub unwritten: Vec<Trouble>,
 }
 
 /// Why the other side was not understood.

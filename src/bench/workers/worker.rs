@@ -13,17 +13,17 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::wire::{Brief, Farewell, Figures, Listener, ToParent, ToWorker, WireError, say};
+use super::wire::{Brief, Farewell, Figures, HistoryFile, Listener, ToParent, ToWorker, WireError, say};
 use crate::bench::balance::Balancer;
 use crate::bench::clock::RunTime;
 use crate::bench::generator;
-use crate::bench::history::{Block, CLIENTS_A_BLOCK, fingerprint};
+use crate::bench::history::{Block, CLIENTS_A_BLOCK, Scribe, Writing, fingerprint};
 use crate::bench::latencies::LatencyCounts;
 use crate::bench::plan::Plan;
 use crate::bench::recorder::{Recorder, Source};
 use crate::bench::stopwatch::{RunClock, monotonic_nanos};
 use crate::bench::swarm::{Ended, Ground, Orders, Swarm, Ways};
-use crate::client::HttpOptions;
+use crate::client::{HttpOptions, whole_chain};
 
 /// Longest wait for the brief.
 const BRIEF_TIMEOUT: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ pub enum WorkerError {
     #[error("a worker is started by a run, and speaks to it over pipes")]
     NoPipes(#[source] std::io::Error),
     /// What came over the pipes.
-    #[error("the parent was not understood: {0}")]
+    #[error("the parent was not understood")]
     Wire(#[from] WireError),
     /// The parent is gone, or went before there was anything to do.
     #[error("the parent is gone")]
@@ -53,6 +53,15 @@ pub enum WorkerError {
     /// No HTTP client.
     #[error(transparent)]
     Http(#[from] crate::client::HttpOptionsError),
+    /// No file for what its clients are told.
+    #[error("cannot write {name}")]
+    History {
+        /// Which.
+        name: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A book that cannot be sealed.
     #[error("a book cannot be handed over")]
     Seal(#[source] std::io::Error),
@@ -95,7 +104,7 @@ pub async fn serve(from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin
     let done = work(from, &mut to).await;
     if let Err(error) = &done {
         // A parent that is gone cannot be told.
-        let _unheard = say(&mut to, &ToParent::Failed(error.to_string())).await;
+        let _unheard = say(&mut to, &ToParent::Failed(whole_chain(error))).await;
     }
     done
 }
@@ -126,8 +135,8 @@ async fn work(from: impl AsyncRead + Unpin, to: &mut (impl AsyncWrite + Unpin)) 
             _ = ticks.tick() => say(to, &ToParent::Figures(Box::new(shift.figures()))).await?,
         }
     }
-    let (ended, last) = shift.end().await;
-    hand_over(to, ended, last).await
+    let left = shift.end().await;
+    hand_over(to, left).await
 }
 
 /// Everything that is alive in a worker.
@@ -140,6 +149,16 @@ struct Shift {
     /// When clients that join later may count from: the clock starts a moment after it was announced.
     beginning: JoinSet<()>,
     told: LatencyCounts,
+    /// Its part of the history.
+    writing: Option<Writing>,
+}
+
+/// What a worker leaves behind.
+struct Left {
+    ended: Ended,
+    /// The last ones before the clients left.
+    figures: Figures,
+    farewell: Farewell,
 }
 
 impl Shift {
@@ -156,7 +175,10 @@ impl Shift {
         };
         balancer.learn_doors(&brief.doors);
         let ways = Ways::new(&plan, &HttpOptions::default())?;
-        let ground = Arc::new(Ground::new(plan, ways, balancer, RunClock::default()));
+        let writing = brief.history.as_ref().map(write_down).transpose()?;
+        let mut ground = Ground::new(plan, ways, balancer, RunClock::default());
+        ground.scribe = writing.as_ref().map(Writing::scribe).cloned();
+        let ground = Arc::new(ground);
         let (stop, orders) = (CancellationToken::new(), Orders::default());
         let phases = Arc::new(ground.plan.phases.clone());
         let mut lag = JoinSet::new();
@@ -171,6 +193,7 @@ impl Shift {
             stop,
             beginning: JoinSet::new(),
             told: LatencyCounts::default(),
+            writing,
         })
     }
 
@@ -199,8 +222,8 @@ impl Shift {
         }
     }
 
-    /// What it leaves behind, and the last figures before the clients left.
-    async fn end(mut self) -> (Ended, Figures) {
+    /// Ends the clients, then what they wrote down.
+    async fn end(mut self) -> Left {
         let figures = self.figures();
         let mut ended = self.swarm.end(SWARM_GRACE).await;
         self.stop.cancel();
@@ -209,15 +232,22 @@ impl Shift {
         }
         self.beginning.shutdown().await;
         tracing::debug!(at = %RunTime::from_nanos(self.ground.clock.now().as_nanos()), "hands over");
-        (ended, figures)
+        let stuck = u32::try_from(ended.stuck).unwrap_or(u32::MAX);
+        let (history, unwritten) = match self.writing {
+            Some(writing) => writing.end().await,
+            None => (None, Vec::new()),
+        };
+        Left { ended, figures, farewell: Farewell { stuck, history, unwritten } }
     }
 }
 
-async fn hand_over(
-    to: &mut (impl AsyncWrite + Unpin),
-    ended: Ended,
-    figures: Figures,
-) -> Result<(), WorkerError> {
+fn write_down(file: &HistoryFile) -> Result<Writing, WorkerError> {
+    let failed = |source| WorkerError::History { name: file.name.clone(), source };
+    Scribe::start(&file.dir, &file.name).map_err(failed)
+}
+
+async fn hand_over(to: &mut (impl AsyncWrite + Unpin), left: Left) -> Result<(), WorkerError> {
+    let Left { ended, figures, farewell } = left;
     say(to, &ToParent::Figures(Box::new(figures))).await?;
     for books in ended.ledgers.chunks(CLIENTS_A_BLOCK) {
         let mut bytes = Vec::new();
@@ -226,7 +256,6 @@ async fn hand_over(
     }
     let measurements = Block::Measurements(ended.recorder).to_bytes().map_err(WorkerError::Seal)?;
     say(to, &ToParent::Evidence(measurements)).await?;
-    let stuck = u32::try_from(ended.stuck).unwrap_or(u32::MAX);
-    say(to, &ToParent::Done(Farewell { stuck })).await?;
+    say(to, &ToParent::Done(farewell)).await?;
     Ok(())
 }

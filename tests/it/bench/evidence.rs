@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::harness::{Lab, bench, check_evidence, in_time};
+use super::harness::{Lab, bench, check, check_evidence, in_time};
 use super::small_node::{Defect, SmallNode};
 
 const SCENARIO: &str = r#"
@@ -30,13 +30,6 @@ mix = { broadcast = 1, topic = 1, user = 1 }
 [verify]
 quiesce = { idle = "1s", timeout = "10s" }
 "#;
-
-/// The exit code of `check`, and what it says.
-async fn check(dir: &Path) -> (Option<i32>, String) {
-    let output = in_time(bench(&["check"]).arg(dir).output()).await;
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_knows_is_unknown_again() {

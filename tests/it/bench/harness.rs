@@ -112,6 +112,13 @@ pub(crate) async fn check_evidence(lab: &Lab, ran: &Ran) {
     assert_eq!(report, ran.report, "{stderr}");
 }
 
+/// The exit code of `check`, and what it says.
+pub(crate) async fn check(dir: &Path) -> (Option<i32>, String) {
+    let output = in_time(bench(&["check"]).arg(dir).output()).await;
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
 /// Waits until nobody listens on the address any more.
 pub(crate) async fn until_nobody_listens(address: &str) {
     let gone = async {

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::process::Child;
 
-use super::harness::{Lab, Ran, in_time};
+use super::harness::{Lab, Ran, check, check_evidence, in_time};
 use super::small_node::{Defect, SmallNode};
 
 /// A node whose log survives, killed in the middle; and everybody cut off once.
@@ -101,7 +101,8 @@ fn workers(ran: &Ran) -> Vec<&str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_verdict_over_three_workers_is_that_of_one_process() {
     let one = lab("5s", NODE, 20, Some(1), FAULTS).run(&[]).await;
-    let three = lab("5s", NODE, 20, Some(3), FAULTS).run(&[]).await;
+    let spread = lab("5s", NODE, 20, Some(3), FAULTS);
+    let three = spread.run(&["--history", "all"]).await;
     assert_eq!(one.code, Some(0), "{}\n{}", one.stdout, one.stderr);
     assert_eq!(essence(&three), essence(&one), "{}\n{}", three.stdout, three.stderr);
     // Those that join later are owed what comes after that, which is not the same event in every run.
@@ -113,6 +114,24 @@ async fn the_verdict_over_three_workers_is_that_of_one_process() {
         "orders reach the clients wherever they are: {}",
         three.stdout
     );
+    check_evidence(&spread, &three).await;
+    let (code, text) = check(&spread.out()).await;
+    assert!(code == Some(0) && text.contains("the history gives the books"), "{text}");
+    std::fs::remove_file(spread.out().join("history-worker-2.jsonl.gz")).unwrap();
+    let (code, text) = check(&spread.out()).await;
+    assert!(code == Some(104) && text.contains("history-worker-2.jsonl.gz"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_disk_is_full_is_named_and_makes_no_verdict_better() {
+    let node = SmallNode::start(Defect::None).await;
+    let attach = format!("attach = [\"{}\"]", node.base);
+    let lab = lab("2s", &attach, 6, Some(2), "");
+    std::fs::create_dir(lab.out()).unwrap();
+    std::os::unix::fs::symlink("/dev/full", lab.out().join("history-worker-2.jsonl.gz")).unwrap();
+    let ran = lab.run(&["--history", "all"]).await;
+    assert_eq!(ran.code, Some(1), "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("worker-2: history-worker-2.jsonl.gz is not stored"), "{}", ran.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
