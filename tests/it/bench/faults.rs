@@ -5,44 +5,11 @@ use serde_json::Value;
 use sse_lab::bench::metric::Trend;
 
 use super::harness::{Lab, in_time, until_nobody_listens};
+use super::recipe::Recipe;
 
-/// A node that lets clients come back quickly, and publishers that notice every gap.
-const SCENARIO: &str = r#"
-schema = 1
-name = "faults"
-seed = 3
-duration = "DURATION"
-
-[cluster]
-nodes = 1
-broker = "BROKER"
-flags = { retry = "1s", retry-jitter = "200ms", drain-over = "200ms" }
-
-[clients.all]
-clients = 20
-subscribe = { topics = ["room-{i%4}"], user = "u{i}" }
-reconnect = { policy = "tolerant", max_delay = "2s" }
-
-[publishers.main]
-rate = 100
-mix = { broadcast = 1, topic = 2, user = 2 }
-
-FAULTS
-
-[verify]
-delivery = "exactly-once"
-order = "per-publisher-address"
-gaps = "forbidden"
-quiesce = { idle = "3s", timeout = "30s", audit_read = true }
-
-# Many tests share the machine: what is judged here is delivery, not speed.
-[thresholds]
-generator_lag = ["p(99)<60s"]
-"#;
-
-fn scenario(broker: &str, duration: &str, faults: &str) -> Lab {
-    let text = SCENARIO.replace("BROKER", broker).replace("DURATION", duration);
-    Lab::new(&text.replace("FAULTS", faults))
+fn scenario(broker: &str, duration: &'static str, faults: &str) -> Lab {
+    let nodes = format!("nodes = 1\nbroker = {broker:?}");
+    Recipe::new("faults", duration).nodes(&nodes).and(faults).lab()
 }
 
 const EVERY_FAULT: &str = r#"

@@ -5,47 +5,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
 use super::harness::{Lab, in_time, until_nobody_listens};
+use super::recipe::Recipe;
 
-const SCENARIO: &str = r#"
-schema = 1
-name = "links"
-seed = 5
-duration = "DURATION"
-
-[cluster]
-nodes = 1
-broker = "file"
-proxy = ["client->node"]
-flags = { retry = "1s", retry-jitter = "200ms" }
-
-[clients.all]
-clients = 20
-subscribe = { topics = ["room-{i%4}"], user = "u{i}" }
-reconnect = { policy = "tolerant", max_delay = "1s" }
-
-[publishers.main]
-rate = 50
-mix = { broadcast = 1, topic = 2, user = 2 }
-
-FAULTS
-
-[verify]
-delivery = "at-least-once"
-order = "none"
-gaps = "forbidden"
-quiesce = { idle = "3s", timeout = "60s" }
-
-# Many tests share the machine: what is judged here is delivery, not speed.
-[thresholds]
-generator_lag = ["p(99)<60s"]
-"#;
-
-fn scenario(duration: &str, faults: &[&str]) -> Lab {
-    let faults: String = faults
-        .iter()
-        .map(|fault| format!("[[faults]]\nlink = \"client->node\"\n{}\n", fault.replace("; ", "\n")))
-        .collect();
-    Lab::new(&SCENARIO.replace("DURATION", duration).replace("FAULTS", &faults))
+fn scenario(duration: &'static str, faults: &[&str]) -> Lab {
+    let nodes = "nodes = 1\nbroker = \"file\"\nproxy = [\"client->node\"]";
+    let recipe = Recipe::new("links", duration).nodes(nodes).rate(50);
+    let recipe = recipe.verify("delivery = \"at-least-once\"\norder = \"none\"\ngaps = \"forbidden\"");
+    let broken = faults.iter().map(|fault| fault.replace("; ", "\n"));
+    broken
+        .fold(recipe, |recipe, fault| recipe.and(&format!("[[faults]]\nlink = \"client->node\"\n{fault}\n")))
+        .lab()
 }
 
 #[tokio::test(flavor = "multi_thread")]

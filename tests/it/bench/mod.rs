@@ -11,6 +11,8 @@ mod harness;
 mod healing;
 mod links;
 mod nchan;
+mod nginx;
+mod recipe;
 mod redis;
 mod reports;
 mod site;

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sse_lab::client::HttpOptions;
-use tempfile::TempDir;
-use tokio::process::{Child, Command};
 
 use super::harness::{bench, in_time};
+use super::nginx::Nginx;
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 /// Where the configuration that is shipped listens.
@@ -20,9 +19,8 @@ const SHIPPED: &str = "127.0.0.1:8099";
 /// One that runs until it is dropped.
 struct Nchan {
     address: SocketAddr,
-    dir: TempDir,
+    nginx: Nginx,
     http: reqwest::Client,
-    _process: Child,
 }
 
 impl Nchan {
@@ -30,50 +28,26 @@ impl Nchan {
     async fn start(kept: u32) -> Self {
         assert!(Path::new(MODULE).exists(), "{MODULE} is missing; make setup installs it");
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let dir = tempfile::tempdir().unwrap();
         let mut text = std::fs::read_to_string(repository("scenarios/any-server/nchan.conf")).unwrap();
         for (from, to) in [
             (SHIPPED, address.to_string()),
             ("nchan_message_buffer_length 10;", format!("nchan_message_buffer_length {kept};")),
-            // One process, so that it leaves nothing behind when it is killed.
             ("daemon off;", "daemon off; master_process off;".to_owned()),
         ] {
             assert!(text.contains(from), "{from}");
             text = text.replace(from, &to);
         }
-        let conf = dir.path().join("nchan.conf");
-        std::fs::write(&conf, text).unwrap();
-        // Debian keeps servers where a user's PATH may not lead.
-        let path = format!("{}:/usr/sbin:/usr/local/sbin", std::env::var("PATH").unwrap_or_default());
-        let mut command = Command::new("nginx");
-        command.env("PATH", path).args(["-e", "stderr", "-p"]).arg(dir.path()).arg("-c").arg(&conf);
-        let log = std::fs::File::create(dir.path().join("stderr")).unwrap();
-        let process = command.stdin(Stdio::null()).stderr(log).kill_on_drop(true).spawn();
-        let http = HttpOptions::default().build().unwrap();
-        let nchan = Self { address, dir, http, _process: process.expect("nginx is there") };
-        nchan.wait_until_ready().await;
-        nchan
+        let nginx = Nginx::start(address, &text).await;
+        Self { address, nginx, http: HttpOptions::default().build().unwrap() }
     }
 
     fn base(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    async fn wait_until_ready(&self) {
-        let url = self.base() + "/health/ready";
-        let ready = async {
-            while self.http.get(&url).send().await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        };
-        let in_time = tokio::time::timeout(Duration::from_secs(20), ready).await;
-        let log = std::fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default();
-        assert!(in_time.is_ok(), "nginx did not start: {log}");
-    }
-
     /// A shipped scenario; its exit code, and the summary of its report.
     async fn judge(&self, scenario: &str) -> (Option<i32>, Value) {
-        let out = self.dir.path().join("out");
+        let out = self.nginx.path().join("out");
         let mut run = bench(&["run", "--quiet", "--target", &self.base()]);
         run.arg(repository("scenarios/any-server").join(scenario)).arg("--out").arg(&out);
         run.args(["--set=clients.everybody.clients=20", "--set=duration=8s", "--set=faults.0.at=4s"]);

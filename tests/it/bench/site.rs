@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 
 use super::harness::{Lab, bench, in_time, until_nobody_listens};
+use super::recipe::Recipe;
 
 /// A cluster that is up.
 struct Up {
@@ -185,27 +186,12 @@ async fn a_program_that_is_not_installed_is_named_with_its_package() {
     );
 }
 
-const CLUSTER: &str = r#"
-schema = 1
-name = "cluster"
-duration = "8s"
+const CLUSTER: &str = "nodes = 2\nbroker = \"redis\"";
 
-[cluster]
-nodes = 2
-broker = "redis"
-flags = { retry = "1s", retry-jitter = "200ms", drain-over = "200ms" }
-
+/// Behind a balancer; each node is killed, then the Redis is started again.
+const BROKEN: &str = r#"
 [lb]
 kind = "nginx"
-
-[clients.all]
-clients = 20
-subscribe = { topics = ["room-{i%4}"], user = "u{i}" }
-reconnect = { policy = "tolerant", max_delay = "2s" }
-
-[publishers.main]
-rate = 50
-mix = { broadcast = 1, topic = 2, user = 2 }
 
 [[faults]]
 at = "1s"
@@ -223,18 +209,12 @@ target = ["n2"]
 at = "5s"
 for = "200ms"
 type = "redis-restart"
-
-[verify]
-quiesce = { idle = "3s", timeout = "30s" }
-order = "none"
-
-[thresholds]
-generator_lag = ["p(99)<60s"]
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_behind_nginx_outlives_its_nodes_one_after_the_other_and_its_redis() {
-    let ran = Lab::new(CLUSTER).run(&[]).await;
+    let recipe = Recipe::new("cluster", "8s").nodes(CLUSTER).rate(50).verify("order = \"none\"").and(BROKEN);
+    let ran = recipe.lab().run(&[]).await;
     assert_eq!(ran.code, Some(0), "{}\n{}", ran.stdout, ran.stderr);
     let faults = ran.report["faults"].as_array().unwrap();
     let cut: Vec<u64> = faults.iter().map(|fault| fault["sessions_cut"].as_u64().unwrap()).collect();
@@ -255,10 +235,8 @@ async fn a_cluster_behind_nginx_outlives_its_nodes_one_after_the_other_and_its_r
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupt_continues_a_redis_that_was_paused() {
-    let pause = "[[faults]]\nat = \"100ms\"\ntype = \"redis-pause\"\n\n[verify]";
-    let (head, tail) = CLUSTER.split_once("[[faults]]").unwrap();
-    let tail = tail.split_once("[verify]").unwrap().1;
-    let lab = Lab::new(&format!("{head}{pause}{tail}").replace("\"8s\"", "\"60s\""));
+    let pause = "[lb]\nkind = \"nginx\"\n[[faults]]\nat = \"100ms\"\ntype = \"redis-pause\"\n";
+    let lab = Recipe::new("cluster", "60s").nodes(CLUSTER).rate(50).and(pause).lab();
     let bench = lab.start();
     let is_paused = || {
         let is_stopped = |id: u32| {
@@ -284,10 +262,8 @@ async fn an_interrupt_continues_a_redis_that_was_paused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_of_redis_that_finds_nothing_to_break_fails_the_run() {
-    let trim = "[[faults]]\nat = \"1s\"\ntype = \"redis-trim\"\nkeep = 1000000\n\n[verify]";
-    let (head, tail) = CLUSTER.split_once("[[faults]]").unwrap();
-    let tail = tail.split_once("[verify]").unwrap().1;
-    let ran = Lab::new(&format!("{head}{trim}{tail}").replace("\"8s\"", "\"2s\"")).run(&[]).await;
+    let trim = "[[faults]]\nat = \"1s\"\ntype = \"redis-trim\"\nkeep = 1000000\n";
+    let ran = Recipe::new("cluster", "2s").nodes(CLUSTER).rate(50).and(trim).lab().run(&[]).await;
     assert_eq!(ran.code, Some(123), "{}\n{}", ran.stdout, ran.stderr);
     assert!(ran.stdout.contains("nothing to trim"), "{}", ran.stdout);
 }

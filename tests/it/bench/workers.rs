@@ -9,51 +9,18 @@ use serde_json::Value;
 use tokio::process::Child;
 
 use super::harness::{Lab, Ran, check, check_evidence, in_time};
+use super::recipe::Recipe;
 use super::small_node::{Defect, SmallNode};
 
-/// A node whose log survives, killed in the middle; and everybody cut off once.
-const SCENARIO: &str = r#"
-schema = 1
-name = "workers"
-seed = 5
-duration = "DURATION"
-
-[cluster]
-CLUSTER
-
-WORKERS
-
-[clients.all]
-clients = CLIENTS
-subscribe = { topics = ["room-{i%3}"], user = "u{i}" }
-reconnect = { policy = "tolerant", max_delay = "2s" }
-
+/// Clients that join later, beside those that are there from the beginning.
+const LATE: &str = r#"
 [clients.late]
 clients = 5
 joins = "500ms"
 subscribe = { topics = ["room-0"] }
-
-[publishers.main]
-rate = 100
-mix = { broadcast = 1, topic = 2, user = 2 }
-
-FAULTS
-
-[verify]
-delivery = "exactly-once"
-quiesce = { idle = "3s", timeout = "30s" }
-
-# Many tests share the machine: what is judged here is delivery, not speed.
-[thresholds]
-generator_lag = ["p(99)<60s"]
 "#;
 
-const NODE: &str = r#"
-nodes = 1
-broker = "file"
-flags = { retry = "1s", retry-jitter = "200ms", drain-over = "200ms" }
-"#;
-
+/// A node is killed in the middle, and everybody is cut off once.
 const FAULTS: &str = r#"
 [[faults]]
 at = "1s"
@@ -66,15 +33,9 @@ type = "reconnect-storm"
 clients = 10
 "#;
 
-fn lab(duration: &str, cluster: &str, clients: u32, workers: Option<u16>, faults: &str) -> Lab {
-    Lab::new(&scenario(duration, cluster, clients, workers, faults))
-}
-
-fn scenario(duration: &str, cluster: &str, clients: u32, workers: Option<u16>, faults: &str) -> String {
-    let swarm = workers.map_or(String::new(), |workers| format!("[swarm]\nworkers = {workers}"));
-    let text = SCENARIO.replace("DURATION", duration).replace("CLUSTER", cluster);
-    let text = text.replace("CLIENTS", &clients.to_string()).replace("WORKERS", &swarm);
-    text.replace("FAULTS", faults)
+fn recipe(duration: &'static str, workers: Option<u16>) -> Recipe {
+    let recipe = Recipe::new("workers", duration).verify("delivery = \"exactly-once\"").and(LATE);
+    workers.map_or(recipe.clone(), |workers| recipe.and(&format!("[swarm]\nworkers = {workers}")))
 }
 
 /// What must not depend on how many processes there are.
@@ -100,8 +61,8 @@ fn workers(ran: &Ran) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_verdict_over_three_workers_is_that_of_one_process() {
-    let one = lab("5s", NODE, 20, Some(1), FAULTS).run(&[]).await;
-    let spread = lab("5s", NODE, 20, Some(3), FAULTS);
+    let one = recipe("5s", Some(1)).and(FAULTS).lab().run(&[]).await;
+    let spread = recipe("5s", Some(3)).and(FAULTS).lab();
     let three = spread.run(&["--history", "all"]).await;
     assert_eq!(one.code, Some(0), "{}\n{}", one.stdout, one.stderr);
     assert_eq!(essence(&three), essence(&one), "{}\n{}", three.stdout, three.stderr);
@@ -125,8 +86,7 @@ async fn the_verdict_over_three_workers_is_that_of_one_process() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_whose_disk_is_full_is_named_and_makes_no_verdict_better() {
     let node = SmallNode::start(Defect::None).await;
-    let attach = format!("attach = [\"{}\"]", node.base);
-    let lab = lab("2s", &attach, 6, Some(2), "");
+    let lab = recipe("2s", Some(2)).attach(&node.base).clients(6).lab();
     std::fs::create_dir(lab.out()).unwrap();
     std::os::unix::fs::symlink("/dev/full", lab.out().join("history-worker-2.jsonl.gz")).unwrap();
     let ran = lab.run(&["--history", "all"]).await;
@@ -137,8 +97,7 @@ async fn a_worker_whose_disk_is_full_is_named_and_makes_no_verdict_better() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_event_is_found_by_whichever_worker_lacks_it() {
     let node = SmallNode::start(Defect::DropsOne).await;
-    let attach = format!("attach = [\"{}\"]", node.base);
-    let ran = lab("3s", &attach, 6, Some(3), "").run(&[]).await;
+    let ran = recipe("3s", Some(3)).attach(&node.base).clients(6).lab().run(&[]).await;
     assert_eq!(ran.code, Some(120), "{}\n{}", ran.stdout, ran.stderr);
     let failed = ran.report["summary"]["failed"].as_array().unwrap();
     assert!(failed.iter().any(|name| name == "lost"), "{}", ran.stdout);
@@ -147,8 +106,7 @@ async fn a_lost_event_is_found_by_whichever_worker_lacks_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swarm_without_room_in_one_process_gets_workers_unasked() {
     let node = SmallNode::start(Defect::None).await;
-    let attach = format!("attach = [\"{}\"]", node.base);
-    let lab = lab("2s", &attach, 300, None, "");
+    let lab = recipe("2s", None).attach(&node.base).clients(300).lab();
     // Publishes in flight need files too: with 400 there is room for them, and not for 300 clients beside them.
     let run = lab.command(&[]);
     let command: Vec<String> = std::iter::once(run.as_std().get_program())
@@ -235,7 +193,7 @@ async fn started(lab: &Lab) -> (Child, Vec<Pid>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_dies_makes_the_run_invalid_by_its_name() {
-    let lab = lab("60s", NODE, 20, Some(2), "");
+    let lab = recipe("60s", Some(2)).lab();
     let (bench, workers) = started(&lab).await;
     kill_process(workers[0], Signal::KILL).unwrap();
     let ran = lab.ran(&in_time(bench.wait_with_output()).await);
@@ -249,8 +207,7 @@ async fn a_worker_that_dies_makes_the_run_invalid_by_its_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_stands_still_for_a_while_makes_the_run_invalid_by_its_name() {
-    let text = scenario("12s", NODE, 20, Some(2), "");
-    let lab = Lab::new(&text.replace("p(99)<60s", "p(99)<1s"));
+    let lab = recipe("12s", Some(2)).lag("p(99)<1s").lab();
     let (bench, workers) = started(&lab).await;
     kill_process(workers[0], Signal::STOP).unwrap();
     until_seconds_later(&lab, 5).await;
@@ -265,7 +222,7 @@ async fn a_worker_that_stands_still_for_a_while_makes_the_run_invalid_by_its_nam
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_stands_still_for_good_is_lost_by_its_name() {
-    let lab = lab("100s", NODE, 20, Some(2), "");
+    let lab = recipe("100s", Some(2)).lab();
     let (bench, workers) = started(&lab).await;
     kill_process(workers[0], Signal::STOP).unwrap();
     let ran = lab.ran(&in_time(bench.wait_with_output()).await);
@@ -278,7 +235,7 @@ async fn a_worker_that_stands_still_for_good_is_lost_by_its_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_end_with_an_interrupt_and_with_the_death_of_their_parent() {
-    let lab = lab("60s", NODE, 20, Some(2), "");
+    let lab = recipe("60s", Some(2)).lab();
     let (bench, workers) = started(&lab).await;
     kill_process(Pid::from_raw(bench.id().unwrap().try_into().unwrap()).unwrap(), Signal::INT).unwrap();
     let ran = lab.ran(&in_time(bench.wait_with_output()).await);
