@@ -11,7 +11,7 @@ import { page } from './page.mjs';
 import { report } from './report.mjs';
 import { starlette } from './servers.mjs';
 import { stories } from './stories.mjs';
-import { toxiproxy } from './toxiproxy.mjs';
+import * as toxiproxy from './toxiproxy.mjs';
 
 const [program, installed, ...words] = process.argv.slice(2);
 const node = (script, ...args) => ['node', join(CLIENTS, script), ...args];
@@ -67,9 +67,9 @@ async function showPage() {
   }
 }
 
-function faults() {
-  const dir = join(installed, 'runs', 'toxiproxy-node-client');
-  return toxiproxy({ program: join(dirname(program), 'sse-bench'), dir, installed });
+function faults(client, name) {
+  const dir = join(installed, 'runs', name);
+  return () => client({ program: join(dirname(program), 'sse-bench'), dir, installed });
 }
 
 function endpoint() {
@@ -115,7 +115,8 @@ const read = () => report({ program, dir: join(installed, 'runs', 'report'), ins
 const besides = Object.entries({
   "the node's own page": showPage,
   "a run's histograms": read,
-  'toxiproxy-node-client 4.1.0': faults,
+  'toxiproxy-node-client 4.1.0': faults(toxiproxy.inNode, 'toxiproxy-node-client'),
+  'toxiproxy-python 0.1.1': faults(toxiproxy.inPython, 'toxiproxy-python'),
   'sse-starlette 3.7.0 under the bench': endpoint,
 });
 const also = besides.filter(([name]) => words.every(word => name.includes(word)));

@@ -1,6 +1,6 @@
-// A client of toxiproxy against `sse-bench proxy`: what it asks for is answered, and happens to a real connection.
+// Clients of toxiproxy against `sse-bench proxy`: what they ask for is answered, and happens to a real connection.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { closeSync, openSync } from 'node:fs';
@@ -8,6 +8,9 @@ import { createRequire } from 'node:module';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+
+import { CLIENTS } from './client.mjs';
 
 /** `sse-bench proxy` on a free port; its address is the first thing that it says. */
 async function startProxy(program, dir) {
@@ -112,21 +115,38 @@ async function scenes(api, upstream) {
   assert.deepEqual(Object.keys(await api.getAll()), ['echo']);
 }
 
-/** All of it. */
-export async function toxiproxy({ program, dir, installed }) {
-  const { Toxiproxy } = createRequire(join(installed, 'package.json'))('toxiproxy-node-client');
+/** The proxy, and an echo server that it can stand before, for as long as somebody uses them. */
+async function before({ program, dir }, use) {
   const server = createServer(socket => socket.on('error', () => {}).pipe(socket));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const proxy = await startProxy(program, dir);
   try {
-    await scenes(new Toxiproxy(proxy.url), `127.0.0.1:${server.address().port}`);
-    const metrics = await (await fetch(`${proxy.url}/metrics`)).text();
-    assert.match(metrics, /toxiproxy_proxy_received_bytes_total\{direction="upstream",.*proxy="echo".*\} [1-9]/);
-    const browser = { headers: { 'user-agent': 'Mozilla/5.0' } };
-    assert.equal((await fetch(`${proxy.url}/proxies`, browser)).status, 403);
+    await use(proxy, `127.0.0.1:${server.address().port}`);
   } finally {
     server.close();
     await proxy.stop();
   }
+}
+
+/** The client for Node. */
+export async function inNode(place) {
+  const { Toxiproxy } = createRequire(join(place.installed, 'package.json'))('toxiproxy-node-client');
+  await before(place, async (proxy, upstream) => {
+    await scenes(new Toxiproxy(proxy.url), upstream);
+    const metrics = await (await fetch(`${proxy.url}/metrics`)).text();
+    assert.match(metrics, /toxiproxy_proxy_received_bytes_total\{direction="upstream",.*proxy="echo".*\} [1-9]/);
+    const browser = { headers: { 'user-agent': 'Mozilla/5.0' } };
+    assert.equal((await fetch(`${proxy.url}/proxies`, browser)).status, 403);
+  });
+}
+
+/** The client for Python. */
+export async function inPython(place) {
+  const env = { ...process.env, PYTHONPATH: join(place.installed, 'python') };
+  await before(place, async (proxy, upstream) => {
+    const words = [join(CLIENTS, 'with_toxiproxy_python.py'), new URL(proxy.url).host, upstream];
+    const { stdout } = await promisify(execFile)('python3', words, { env, timeout: 60_000 });
+    assert.equal(stdout, 'all of it\n');
+  });
 }
