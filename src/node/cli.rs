@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use super::config::{InvalidConfig, Loaded, ServeFlags, default_file};
 use crate::runtime::exit::Failure;
-use crate::runtime::{mutant, rlimit, telemetry};
+use crate::runtime::{manual, mutant, rlimit, telemetry};
 
 mod healthcheck;
 mod publish;
@@ -96,22 +96,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 fn manual(command: Option<&str>) -> Result<Vec<u8>, Failure> {
-    let mut all = Cli::command();
-    all.build();
-    let page = match command {
-        None => all,
-        Some(name) => match all.find_subcommand(name) {
-            Some(found) => found.clone(),
-            None => {
-                let names: Vec<_> = all.get_subcommands().map(clap::Command::get_name).collect();
-                let names = names.join(", ");
-                return Err(Failure::new(USAGE, format!("{name:?} is not a command; there are {names}")));
-            }
-        },
-    };
-    let mut text = Vec::new();
-    clap_mangen::Man::new(page).render(&mut text).map_err(|error| Failure::new(1, error))?;
-    Ok(text)
+    manual::page(Cli::command(), command)
 }
 
 fn invalid(error: InvalidConfig) -> Failure {

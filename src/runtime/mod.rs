@@ -4,6 +4,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod exit;
+pub mod manual;
 pub mod mutant;
 pub mod rlimit;
 pub mod shutdown;

@@ -26,7 +26,7 @@ use super::scenario;
 use super::verdict::Exit;
 use super::workers::worker;
 use crate::runtime::exit::Failure;
-use crate::runtime::{Signals, rlimit, telemetry};
+use crate::runtime::{Signals, manual, rlimit, telemetry};
 
 use args::{Cli, Command, DoctorArgs};
 
@@ -55,13 +55,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
             clap_complete::generate(*shell, &mut Cli::command(), "sse-bench", &mut script);
             output::print_bytes(&script)
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
-                .render(&mut page)
-                .map_err(|error| Failure::new(Exit::Internal.code(), error))?;
-            output::print_bytes(&page)
-        }
+        Command::Man { command } => output::print_bytes(&manual::page(Cli::command(), command.as_deref())?),
         Command::Schema { report: false } => output::print(&scenario::schema()),
         Command::Schema { report: true } => output::print(&super::report::schema()),
         Command::New(args) => new::run(args),
@@ -129,7 +123,7 @@ async fn dispatch(cli: &Cli, interrupt: &CancellationToken) -> Result<u8, Failur
         Command::Worker => serve().await,
         Command::Proxy(args) => proxy::run(args, interrupt).await,
         Command::Completions { .. }
-        | Command::Man
+        | Command::Man { .. }
         | Command::Schema { .. }
         | Command::New(_)
         | Command::Doctor(_)

@@ -48,6 +48,8 @@ async fn a_bad_command_line_is_told_with_what_was_meant() {
     check(&["--help"], 0, &["swarm", "Exit codes", "122"]).await;
     check(&["completions", "bash"], 0, &["sse-bench"]).await;
     check(&["man"], 0, &[".TH"]).await;
+    check(&["man", "run"], 0, &["SSE_BENCH_KEEP_CLUSTER", "clients\\-scale"]).await;
+    check(&["man", "rum"], 2, &["\"rum\"", "run, validate"]).await;
 }
 
 #[tokio::test]
