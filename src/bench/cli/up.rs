@@ -4,22 +4,26 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::args::Changes;
-use super::{output, run};
+use super::{output, proxy, run};
 use crate::bench::cluster::Sign;
+use crate::bench::proxy::{Fleet, api};
 use crate::bench::run::default_dir;
 use crate::bench::scenario::{
-    self, BrokerKind, Cluster, Lb, LbKind, RedisSet, RedisShape, Scenario, SpawnCluster,
+    self, BrokerKind, Cluster, Lb, LbKind, LinkKind, RedisSet, RedisShape, Scenario, SpawnCluster,
 };
 use crate::bench::site::{Site, SiteSpec};
 use crate::bench::verdict::Exit;
-use crate::client::HttpOptions;
+use crate::client::{HttpOptions, whole_chain};
 use crate::runtime::exit::Failure;
 
 /// Where neither a flag nor a scenario says how many.
 const NODES: usize = 3;
+/// Everything random in proxies comes from this, where no scenario says another.
+const SEED: u64 = 1;
 /// What a balancer should carry where nobody plans any load.
 const CONNECTIONS: u64 = 10_000;
 /// Between SIGTERM and SIGKILL: what a node may take to drain.
@@ -48,6 +52,14 @@ pub(super) struct UpArgs {
     #[arg(short, long, value_name = "DIR", env = "SSE_BENCH_OUT")]
     pub out: Option<PathBuf>,
 
+    /// Links that pass the fault proxy, `client->node` and `node->redis` [default: the scenario's].
+    #[arg(long, value_name = "LINK", value_delimiter = ',', value_parser = link)]
+    pub proxy: Vec<LinkKind>,
+
+    /// Where toxiproxy's REST API over those proxies listens, if there are any.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8474")]
+    pub proxy_api: String,
+
     /// Overrides a key of the scenario; may be repeated.
     #[arg(short, long = "set", value_name = "KEY.PATH=VALUE", requires = "scenario")]
     pub set: Vec<String>,
@@ -67,6 +79,8 @@ pub(super) enum Balancing {
 /// Starts, prints, waits, ends.
 pub(super) async fn run(args: &UpArgs, interrupt: &CancellationToken) -> Result<u8, Failure> {
     let spec = spec(args)?;
+    // Before anything is started: an address that is taken is told at once.
+    let api = if spec.proxied.is_empty() { None } else { Some(proxy::listen(&args.proxy_api).await?) };
     std::fs::create_dir_all(&spec.run_dir).map_err(|error| {
         Failure::new(Exit::Internal.code(), format!("cannot create {}: {error}", spec.run_dir.display()))
     })?;
@@ -75,15 +89,33 @@ pub(super) async fn run(args: &UpArgs, interrupt: &CancellationToken) -> Result<
     let starting = interrupt.run_until_cancelled(Box::pin(Site::start(&spec, &http))).await;
     let Some(started) = starting else { return Ok(Exit::Interrupted.code()) };
     let site = started.map_err(|error| Failure::new(error.exit().code(), error))?;
-    output::print(&describe(&site, &spec))?;
+    output::print(&describe(&site, &spec, api.as_ref()))?;
     tracing::info!("up; ^C ends it");
-    interrupt.cancelled().await;
+    match api {
+        Some(api) => serve(api, &site, &spec, interrupt).await?,
+        None => interrupt.cancelled().await,
+    }
     let mut unclean = site.crashes();
     unclean.extend(site.stop(STOP_GRACE).await);
     if unclean.is_empty() {
         return Ok(Exit::Pass.code());
     }
     Err(Failure::new(Exit::TeardownFailed.code(), unclean.join("\n")))
+}
+
+/// Lets people break links by hand, until the end.
+async fn serve(
+    api: TcpListener,
+    site: &Site,
+    spec: &SiteSpec,
+    interrupt: &CancellationToken,
+) -> Result<(), Failure> {
+    let failed = |error: &dyn std::error::Error| Failure::new(Exit::Internal.code(), whole_chain(error));
+    let mut fleet = Fleet::new(spec.seed);
+    for link in site.links().all() {
+        fleet.adopt(link.clone()).map_err(|error| failed(&error))?;
+    }
+    api::serve(api, fleet, interrupt.clone()).await.map_err(|error| failed(&error))
 }
 
 fn spec(args: &UpArgs) -> Result<SiteSpec, Failure> {
@@ -95,24 +127,34 @@ fn spec(args: &UpArgs) -> Result<SiteSpec, Failure> {
         }
         None => None,
     };
-    let (cluster, lb) = merged(args, scenario).map_err(refused)?;
+    let seed = scenario.as_ref().map_or(SEED, |scenario| scenario.seed);
+    let Merged { cluster, lb, proxied } = merged(args, scenario).map_err(refused)?;
     let run_dir: PathBuf = args.out.clone().unwrap_or_else(|| default_dir("up", SystemTime::now()));
-    // Nobody could break anything in them.
-    let proxied = Vec::new();
-    Ok(SiteSpec { cluster, sign: Sign::usual(), lb, connections: CONNECTIONS, run_dir, proxied, seed: 0 })
+    Ok(SiteSpec { cluster, sign: Sign::usual(), lb, connections: CONNECTIONS, run_dir, proxied, seed })
+}
+
+/// What is to be started.
+#[derive(Debug)]
+struct Merged {
+    cluster: Cluster,
+    lb: Lb,
+    proxied: Vec<LinkKind>,
 }
 
 /// The scenario's cluster, or the usual one, as the flags change it.
-fn merged(args: &UpArgs, scenario: Option<Scenario>) -> Result<(Cluster, Lb), String> {
+fn merged(args: &UpArgs, scenario: Option<Scenario>) -> Result<Merged, String> {
     let usual = || {
         let broker = BrokerKind::Redis(RedisSet::new(RedisShape::Single));
         let spawn = SpawnCluster { nodes: NODES, broker, ..SpawnCluster::one_in_memory() };
-        (Cluster::Spawn(spawn), Lb::default())
+        (Cluster::Spawn(spawn), Lb::default(), Vec::new())
     };
-    let (cluster, lb) = scenario.map_or_else(usual, |scenario| (scenario.cluster, scenario.lb));
+    let (cluster, lb, proxied) =
+        scenario.map_or_else(usual, |scenario| (scenario.cluster, scenario.lb, scenario.proxied));
     let Cluster::Spawn(mut spawn) = cluster else {
         return Err("the scenario attaches to nodes that are there already: there is nothing to start".into());
     };
+    // Only faults start those, and there are none here.
+    spawn.spares = 0;
     spawn.nodes = args.nodes.map_or(spawn.nodes, usize::from);
     if let Some(broker) = &args.broker {
         spawn.broker = broker.clone();
@@ -125,17 +167,32 @@ fn merged(args: &UpArgs, scenario: Option<Scenario>) -> Result<(Cluster, Lb), St
         Balancing::Nginx => LbKind::Nginx,
         Balancing::Haproxy => LbKind::Haproxy,
     });
-    Ok((Cluster::Spawn(spawn), Lb { kind, ..lb }))
+    let proxied = if args.proxy.is_empty() { proxied } else { args.proxy.clone() };
+    let cluster = Cluster::Spawn(spawn);
+    for link in &proxied {
+        if let Some(why) = scenario::cannot_pass_a_proxy(*link, &cluster) {
+            return Err(format!("\"{link}\" {why}"));
+        }
+    }
+    Ok(Merged { cluster, lb: Lb { kind, ..lb }, proxied })
 }
 
-/// A line for each: what it is, and where.
-fn describe(site: &Site, spec: &SiteSpec) -> String {
+/// A line for each: what it is, and where. Proxies and their API as `sse-bench proxy` tells them.
+fn describe(site: &Site, spec: &SiteSpec, api: Option<&TcpListener>) -> String {
     let mut lines = Vec::new();
     lines.extend(site.gateway().map(|gateway| (gateway.handle().id().to_owned(), gateway.base().to_owned())));
     lines.extend(site.members().iter().map(|member| (member.id.clone(), member.base.clone())));
     lines.extend(site.servers().map(|servers| ("redis".to_owned(), servers.url())));
+    let address = api.and_then(|api| api.local_addr().ok());
+    lines.extend(address.map(|address| ("api".to_owned(), format!("http://{address}"))));
+    lines.extend(site.links().all().map(|link| ("proxy".to_owned(), proxy::describe(link))));
     lines.push(("files".to_owned(), spec.run_dir.display().to_string()));
     lines.iter().map(|(what, place)| format!("{what:<8} {place}\n")).collect()
+}
+
+fn link(text: &str) -> Result<LinkKind, String> {
+    let found = LinkKind::WORDS.into_iter().find(|(word, _)| *word == text);
+    found.map(|(_, link)| link).ok_or_else(|| "allowed are client->node and node->redis".to_owned())
 }
 
 fn broker(text: &str) -> Result<BrokerKind, String> {
@@ -147,8 +204,16 @@ fn broker(text: &str) -> Result<BrokerKind, String> {
 mod tests {
     use super::*;
 
-    const NONE: UpArgs =
-        UpArgs { scenario: None, nodes: None, broker: None, lb: None, out: None, set: Vec::new() };
+    const NONE: UpArgs = UpArgs {
+        scenario: None,
+        nodes: None,
+        broker: None,
+        lb: None,
+        out: None,
+        proxy: Vec::new(),
+        proxy_api: String::new(),
+        set: Vec::new(),
+    };
 
     fn spawned(cluster: Cluster) -> SpawnCluster {
         let Cluster::Spawn(spawn) = cluster else { panic!("it is spawned") };
@@ -157,7 +222,8 @@ mod tests {
 
     #[test]
     fn three_nodes_on_a_redis_are_the_usual_cluster() {
-        let (cluster, lb) = merged(&NONE, None).unwrap();
+        let Merged { cluster, lb, proxied } = merged(&NONE, None).unwrap();
+        assert_eq!(proxied, []);
         assert_eq!((cluster.nodes(), lb), (3, Lb::default()));
         assert!(matches!(spawned(cluster).broker, BrokerKind::Redis(set) if set.shape == RedisShape::Single));
     }
@@ -167,13 +233,21 @@ mod tests {
         let text = "schema = 1\nname = \"t\"\nduration = \"1s\"\n[clients.c]\nclients = 1\n[cluster]\n\
                     broker = \"file\"\n[lb]\nkind = \"haproxy\"\npolicy = \"cookie\"\n";
         let scenario = || scenario::parse("t.toml", text, &[]).unwrap();
-        let (cluster, lb) = merged(&NONE, Some(scenario())).unwrap();
+        let Merged { cluster, lb, .. } = merged(&NONE, Some(scenario())).unwrap();
         assert_eq!((spawned(cluster).broker, lb.kind), (BrokerKind::File, LbKind::Haproxy));
         let args =
             UpArgs { nodes: Some(2), broker: Some(BrokerKind::Memory), lb: Some(Balancing::Nginx), ..NONE };
-        let (cluster, changed) = merged(&args, Some(scenario())).unwrap();
+        let Merged { cluster, lb: changed, .. } = merged(&args, Some(scenario())).unwrap();
         let spawn = spawned(cluster);
         assert_eq!((spawn.nodes, spawn.broker), (2, BrokerKind::Memory));
         assert_eq!((changed.kind, changed.policy), (LbKind::Nginx, lb.policy));
+    }
+
+    #[test]
+    fn a_link_that_the_flags_take_away_cannot_pass_a_proxy() {
+        let args = UpArgs { proxy: vec![LinkKind::NodeRedis], ..NONE };
+        assert_eq!(merged(&args, None).unwrap().proxied, [LinkKind::NodeRedis]);
+        let error = merged(&UpArgs { broker: Some(BrokerKind::File), ..args }, None).unwrap_err();
+        assert!(error.contains("node->redis") && error.contains("needs a Redis"), "{error}");
     }
 }

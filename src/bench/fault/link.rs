@@ -18,6 +18,11 @@ impl Links {
         self.0.entry(link).or_default().push(proxy);
     }
 
+    /// All of them, those of a kind beside each other.
+    pub fn all(&self) -> impl Iterator<Item = &ProxyHandle> {
+        self.0.values().flatten()
+    }
+
     /// Breaks links. `name` is the fault's.
     ///
     /// # Errors

@@ -87,6 +87,19 @@ impl Fleet {
         Ok(proxy)
     }
 
+    /// One that somebody else runs; it ends with them.
+    ///
+    /// # Errors
+    /// There is one of that name.
+    pub fn adopt(&mut self, proxy: ProxyHandle) -> Result<(), FleetError> {
+        let name = proxy.name().to_owned();
+        if self.proxies.contains_key(&name) {
+            return Err(FleetError::Exists);
+        }
+        self.proxies.insert(name, proxy);
+        Ok(())
+    }
+
     async fn start(&mut self, wanted: &Wanted) -> Result<ProxyHandle, FleetError> {
         // Those that ended because nobody holds them any more.
         while self.tasks.try_join_next().is_some() {}

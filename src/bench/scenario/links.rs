@@ -12,7 +12,7 @@ use super::{
 pub(super) fn proxied(section: &Section<'_>, cluster: Option<&Cluster>) -> Vec<LinkKind> {
     let mut links = Vec::new();
     for link in section.choices("proxy", &LinkKind::WORDS) {
-        match cluster.and_then(|cluster| impossible(link, cluster)) {
+        match cluster.and_then(|cluster| cannot_pass_a_proxy(link, cluster)) {
             Some(why) => section.refuse("proxy", format!("\"{link}\" {why}")),
             None if !links.contains(&link) => links.push(link),
             None => {}
@@ -21,8 +21,9 @@ pub(super) fn proxied(section: &Section<'_>, cluster: Option<&Cluster>) -> Vec<L
     links
 }
 
-/// Why a link cannot pass a proxy.
-fn impossible(link: LinkKind, cluster: &Cluster) -> Option<String> {
+/// Why a link cannot pass a proxy; nothing where it can.
+#[must_use]
+pub fn cannot_pass_a_proxy(link: LinkKind, cluster: &Cluster) -> Option<String> {
     match (link, cluster) {
         (LinkKind::ClientNode, Cluster::Spawn(_)) => None,
         (LinkKind::ClientNode, Cluster::Attach(urls)) => {

@@ -28,6 +28,7 @@ mod tests;
 
 pub use cluster::broker_named;
 pub use expand::{Variables, variables};
+pub use links::cannot_pass_a_proxy;
 pub use model::{
     Arrival, BrokerKind, ClientAction, ClientGroup, Cluster, DecoderKind, Executor, FaultSpec, FaultSpecKind,
     Gaps, Guarantee, Lb, LbKind, LbPolicy, LinkEffect, LinkFault, LinkKind, Mix, Nemesis, NemesisFault,

@@ -154,6 +154,34 @@ async fn what_up_prints_is_there_until_an_interrupt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn links_of_a_cluster_can_be_broken_by_hand() {
+    let lab = Recipe::new("links", "1s").nodes("broker = \"file\"\nproxy = [\"client->node\"]").lab();
+    let scenario = lab.scenario();
+    let up = Up::start(&[scenario.to_str().unwrap(), "--proxy-api", "127.0.0.1:0"]).await;
+    let (name, way) = up.place("proxy").split_once(' ').unwrap();
+    let (listen, upstream) = way.split_once(" -> ").unwrap();
+    assert_eq!((name, format!("http://{upstream}").as_str()), ("client->n1", up.place("n1")));
+    let through = format!("http://{listen}/health/ready");
+    let is_reached =
+        || async { up.http.get(&through).send().await.is_ok_and(|answer| answer.status() == 200) };
+    assert!(is_reached().await);
+    for enabled in [false, true] {
+        let told = up.http.post(format!("{}/proxies/{name}", up.place("api")));
+        let told = told.body(format!("{{\"enabled\":{enabled}}}")).send().await.unwrap();
+        assert_eq!(told.status(), 200);
+        assert_eq!(is_reached().await, enabled);
+    }
+    let taken = bench(&["up", scenario.to_str().unwrap(), "--proxy-api"]).arg(listen).output().await.unwrap();
+    assert_eq!(taken.status.code(), Some(106), "{}", String::from_utf8_lossy(&taken.stderr));
+    let (listen, api) = (listen.to_owned(), up.place("api").to_owned());
+    let (code, said) = up.end().await;
+    assert_eq!(code, Some(0), "{said}");
+    for address in [listen.as_str(), api.strip_prefix("http://").unwrap()] {
+        assert!(tokio::net::TcpStream::connect(address).await.is_err(), "{address} still listens");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bench_that_is_killed_leaves_no_server_behind_not_even_a_paused_one() {
     let up = Up::start(&["--nodes", "2", "--broker", "redis-sentinel", "--lb", "nginx"]).await;
     let children = children(up.bench.id().unwrap());
