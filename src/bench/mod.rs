@@ -40,5 +40,6 @@ pub mod store;
 pub mod strain;
 pub mod stranger;
 pub mod swarm;
+pub mod trust;
 pub mod wiring;
 pub mod workers;

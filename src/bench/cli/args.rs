@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::new::Preset;
 use super::report::ReportArgs;
+use super::trusted::Trusted;
 use super::up::UpArgs;
 use super::values::{base_url, factor, recipient, run_duration, stream_url};
 use crate::bench::history::Limit;
@@ -140,6 +141,10 @@ pub(super) struct Changes {
     /// Judges nodes that are there already, instead of starting some; may be repeated.
     #[arg(long, value_name = "URL", env = "SSE_BENCH_TARGET", value_delimiter = ',', value_parser = base_url)]
     pub target: Vec<String>,
+
+    /// Whose certificates are accepted.
+    #[command(flatten)]
+    pub trusted: Trusted,
 }
 
 impl Changes {
@@ -159,6 +164,7 @@ impl Changes {
             rate_scale: self.rate_scale,
             no_faults: self.no_faults,
             target: self.target.clone(),
+            tls: self.trusted.tls(),
         }
     }
 }
@@ -280,6 +286,10 @@ pub(super) struct SwarmArgs {
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
 
+    /// Whose certificates are accepted.
+    #[command(flatten)]
+    pub trusted: Trusted,
+
     /// How clients come back when a stream ends.
     #[arg(long, value_enum, default_value = "tolerant")]
     pub reconnect: ReconnectAs,
@@ -317,6 +327,10 @@ pub(super) struct PublishArgs {
     /// Base URL of a node; several are used in turn.
     #[arg(required = true, value_parser = base_url)]
     pub urls: Vec<String>,
+
+    /// Whose certificates are accepted.
+    #[command(flatten)]
+    pub trusted: Trusted,
 
     /// Events per second.
     #[arg(short = 'q', long, default_value_t = 10.0, allow_negative_numbers = true, value_parser = factor)]

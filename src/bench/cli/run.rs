@@ -214,6 +214,8 @@ pub(super) fn read(path: &Path, changes: &Changes) -> Result<(Origin, Scenario),
     let name = path.display().to_string();
     let origin = changes.origin(name, text);
     let scenario = origin.scenario().map_err(|error| error.to_string())?;
+    // As an hour is long, this too is looked at before the first run.
+    trust::read(&scenario.tls).map_err(|error| format!("{}: {}", origin.file, whole_chain(&error)))?;
     Ok((origin, scenario))
 }
 

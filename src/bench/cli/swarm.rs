@@ -13,7 +13,7 @@ use crate::bench::doctor::{self, Limits, Need};
 use crate::bench::recorder::{Counter, Trend};
 use crate::bench::stranger::{Crowd, CrowdOptions, Found, Owed};
 use crate::bench::verdict::Exit;
-use crate::client::{HttpOptions, Policy};
+use crate::client::Policy;
 use crate::runtime::exit::Failure;
 
 /// Clients must be connected within this, the ramp, and a millisecond for each.
@@ -56,7 +56,8 @@ pub(super) async fn run(args: &SwarmArgs, quiet: bool, interrupt: &CancellationT
         let problem = format!("too few {}: {}", files.what, files.found);
         return Err(Failure::new(Exit::BadScenario.code(), problem).tip(fix));
     }
-    let http = HttpOptions::default().build().map_err(|error| Failure::new(Exit::Internal.code(), error))?;
+    let http = args.trusted.http()?.build();
+    let http = http.map_err(|error| Failure::new(Exit::Internal.code(), error))?;
     let options = CrowdOptions {
         url: args.url.clone(),
         clients: args.clients,

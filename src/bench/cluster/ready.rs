@@ -13,6 +13,8 @@ use crate::bench::store::resp;
 const POLL_EVERY: Duration = Duration::from_millis(20);
 /// One look; a paused node answers never.
 const POLL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How the TLS library begins what it says of a certificate.
+const REFUSED_CERTIFICATE: &str = "invalid peer certificate";
 
 /// How to see that a server is ready.
 #[derive(Debug, Clone)]
@@ -67,6 +69,11 @@ pub enum NotReady {
     /// It took too long.
     #[error("{what} at {place} was not ready within {timeout:?}: {last}")]
     Late { what: String, place: String, timeout: Duration, last: String },
+    /// Its certificate is not accepted, which no waiting changes.
+    #[error(
+        "{what} at {place} is not who it should be: {reason}; cluster.tls.ca or --ca names whose certificates are accepted"
+    )]
+    Stranger { what: String, place: String, reason: String },
 }
 
 impl Readiness {
@@ -81,6 +88,10 @@ impl Readiness {
                 Ok(()) => return Ok(began.elapsed()),
                 Err(reason) => reason,
             };
+            if last.contains(REFUSED_CERTIFICATE) {
+                let (what, place) = (self.what.clone(), self.probe.place());
+                return Err(NotReady::Stranger { what, place, reason: last });
+            }
             if let Some((launch, process)) = &mut process
                 && let Ok(Some(status)) = process.exited()
             {

@@ -33,6 +33,7 @@ use crate::bench::scenario::{Origin, OutputFormat, Quiesce, Scenario};
 use crate::bench::site::Site;
 use crate::bench::stopwatch::RunClock;
 use crate::bench::swarm::{self, Ground, Orders, Ways};
+use crate::bench::trust;
 use crate::bench::verdict::{Exit, Trouble};
 use crate::bench::workers::Post;
 use crate::bench::workers::crew::Losses;
@@ -99,20 +100,30 @@ pub async fn run(
     files::forget(&options.dir).map_err(|(path, source)| RunError::Write { path, source })?;
     let workers = setup::check(&plan, limits, options, scenario.workers)?;
     plan.overlaps().iter().for_each(|overlap| tracing::warn!("{overlap}"));
+    let http = HttpOptions { trust: trust::read(&scenario.tls)?, ..HttpOptions::default() };
+    let planned = Planned { plan: Arc::clone(&plan), workers, http };
     create_dir(&options.dir)?;
     let begin = Begin::new(&plan, humantime::format_rfc3339_millis(started_at).to_string());
     let journal = Journal::create(&options.dir)
         .map_err(|source| RunError::Write { path: options.dir.join(live::FILE), source })?;
     journal.write(&Line::Begin(begin.clone()));
     let follower = Follower { begin, journal: journal.clone(), shows_progress: options.show_progress };
-    let result = carry_out((plan, workers), options, follower, started_at, interrupt).await;
+    let result = carry_out(planned, options, follower, started_at, interrupt).await;
     journal.write(&follow::end(&result));
     result
 }
 
+/// What is to be carried out, and how.
+struct Planned {
+    plan: Arc<Plan>,
+    workers: u16,
+    /// For every connection to a node.
+    http: HttpOptions,
+}
+
 /// From servers that are started to a report that is written.
 async fn carry_out(
-    (plan, workers): (Arc<Plan>, u16),
+    planned: Planned,
     options: &RunOptions,
     follower: Follower,
     started_at: SystemTime,
@@ -126,7 +137,7 @@ async fn carry_out(
         History::Off | History::Anomalies => None,
     };
     let scribe = writing.as_ref().map(Writing::scribe).cloned();
-    let mut scene = until(interrupt, Scene::set((plan, workers), options, follower, scribe)).await??;
+    let mut scene = until(interrupt, Scene::set(planned, options, follower, scribe)).await??;
     until(interrupt, setup::clients(&scene.ground, scene.site.as_ref(), &scene.losses)).await??;
     let load = scene.load(interrupt).await;
     let silence = scene.fall_silent(&load).await;
@@ -182,7 +193,7 @@ struct Load {
 
 impl Scene {
     async fn set(
-        (plan, workers): (Arc<Plan>, u16),
+        Planned { plan, workers, http }: Planned,
         options: &RunOptions,
         follower: Follower,
         scribe: Option<Scribe>,
@@ -192,11 +203,11 @@ impl Scene {
             None => None,
         };
         // Streams get a client without a pool: in one with a pool a stream could be handed a publisher's connection.
-        let for_streams = Ways::new(&plan, &HttpOptions::default()).map_err(RunError::Http)?;
-        let for_publishing = HttpOptions { idle_connections: PUBLISH_CONNECTIONS, ..HttpOptions::default() };
+        let for_streams = Ways::new(&plan, &http).map_err(RunError::Http)?;
+        let for_publishing = HttpOptions { idle_connections: PUBLISH_CONNECTIONS, ..http.clone() };
         let for_publishing = for_publishing.build().map_err(RunError::Http)?;
         // Before there is anything else that this machine has to do.
-        let usual = HttpOptions::default().build().map_err(RunError::Http)?;
+        let usual = http.build().map_err(RunError::Http)?;
         let floor = floor::measure(&usual, &for_publishing).await;
         // Boxed, as what starts processes is large.
         let site = Box::pin(setup::site(&plan, options.dir.clone(), &for_publishing)).await?;

@@ -15,6 +15,7 @@ use crate::bench::plan::{FaultAction, Joins, Plan};
 use crate::bench::scenario::{self, LbKind};
 use crate::bench::site::{Site, SiteError, SiteSpec};
 use crate::bench::swarm::Ground;
+use crate::bench::trust::TrustError;
 use crate::bench::verdict::Exit;
 use crate::bench::workers::CrewError;
 use crate::bench::workers::crew::Losses;
@@ -36,6 +37,12 @@ pub enum RunError {
     /// The scenario asks for what cannot be done to these nodes.
     #[error("fault {fault:?} breaks a process, and the nodes to attach to are not started by the bench")]
     ForeignProcess { fault: String },
+    /// Certificates that nodes are checked with.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// Small sockets speak no TLS.
+    #[error("clients.{group}.read is for http: its small sockets speak no TLS, and {base} asks for it")]
+    SlowOverTls { group: String, base: String },
     /// A directory or file of the run.
     #[error("cannot write {path:?}")]
     Write {
@@ -44,7 +51,7 @@ pub enum RunError {
         source: std::io::Error,
     },
     /// Somebody listens there already, or the address is not this machine's.
-    #[error("cannot listen on {address} for --prometheus")]
+    #[error("cannot listen on {address} for metrics (--prometheus, output.prometheus)")]
     Bind {
         address: SocketAddr,
         #[source]
@@ -72,7 +79,9 @@ impl RunError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Limits { .. } | Self::ForeignProcess { .. } => Exit::BadScenario,
+            Self::Limits { .. } | Self::ForeignProcess { .. } | Self::Trust(_) | Self::SlowOverTls { .. } => {
+                Exit::BadScenario
+            }
             Self::Clients { .. } | Self::Crashed { .. } | Self::Crew(_) => Exit::SetupFailed,
             Self::Site(error) => error.exit(),
             Self::Write { .. } | Self::Http(_) => Exit::Internal,
@@ -105,7 +114,12 @@ pub(super) fn check(
             format!("ulimit -n {through_balancer} in this shell, or fewer clients with --clients-scale");
         return Err(RunError::Limits { found, fix });
     }
-    if let scenario::Cluster::Attach(_) = plan.cluster {
+    if let scenario::Cluster::Attach(bases) = &plan.cluster {
+        let base = bases.iter().find(|base| base.starts_with("https://"));
+        let group = plan.groups.iter().find(|group| group.read.is_some());
+        if let (Some(base), Some(group)) = (base, group) {
+            return Err(RunError::SlowOverTls { group: group.name.clone(), base: base.clone() });
+        }
         let is_of_a_process = |action: &FaultAction| match action {
             FaultAction::Process { .. }
             | FaultAction::RollingRestart { .. }

@@ -60,7 +60,8 @@ fn group(
         .filter_map(|text| sources::parse(text).map_err(|error| section.refuse("source_ips", error)).ok());
     let sources = sources.flatten().collect();
     let headers = headers(&section);
-    section.later(&["tls", "heartbeat"]);
+    section.forbid(&["tls"], "stands in [cluster], since all speak to the same nodes");
+    section.later(&["heartbeat"]);
     check_number(&section, executor.as_ref(), session, until);
     let group = ClientGroup {
         name: valid_name?,

@@ -1,13 +1,14 @@
 //! `[cluster]` and `[lb]`: which nodes, on which log, behind which balancer.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::form::Form;
 use super::raw::Value;
 use super::section::Section;
 use super::{
     BrokerKind, Cluster, Lb, LbKind, LbPolicy, LinkKind, OnDown, Persistence, RedisSet, RedisShape,
-    SpawnCluster, limits, links,
+    SpawnCluster, Tls, limits, links,
 };
 
 /// What a scenario without `[cluster]` runs on.
@@ -15,12 +16,33 @@ pub(super) fn one_node() -> Cluster {
     Cluster::Spawn(SpawnCluster::one_in_memory())
 }
 
-pub(super) fn cluster(section: Section<'_>) -> (Option<Cluster>, Vec<LinkKind>) {
+/// The nodes, which links pass the fault proxy, and whose certificates are accepted.
+pub(super) fn cluster(section: Section<'_>) -> (Option<Cluster>, Vec<LinkKind>, Tls) {
     section.later(&["cmd", "links"]);
     let cluster = if section.has("attach") { attach(&section) } else { spawn(&section) };
     let proxied = links::proxied(&section, cluster.as_ref());
+    let tls = section.section("tls").map(|inner| tls(&section, inner, cluster.as_ref())).unwrap_or_default();
     section.finish();
-    (cluster, proxied)
+    (cluster, proxied, tls)
+}
+
+/// `cluster.tls`: nodes that the run starts speak http.
+fn tls(cluster: &Section<'_>, section: Section<'_>, read: Option<&Cluster>) -> Tls {
+    let is_https = |urls: &[String]| urls.iter().any(|url| url.starts_with("https://"));
+    match read {
+        Some(Cluster::Attach(urls)) if is_https(urls) => {}
+        None => {}
+        Some(Cluster::Attach(_) | Cluster::Spawn(_)) => {
+            cluster.refuse("tls", "belongs to nodes that are there already and speak https (attach)");
+        }
+    }
+    let ca = section.text("ca").map(PathBuf::from);
+    let insecure = section.boolean("insecure").unwrap_or(false);
+    if insecure && ca.is_some() {
+        section.refuse("ca", "is not looked at with insecure = true, which accepts any certificate");
+    }
+    section.finish();
+    Tls { ca, insecure }
 }
 
 fn attach(section: &Section<'_>) -> Option<Cluster> {

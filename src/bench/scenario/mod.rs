@@ -34,7 +34,7 @@ pub use model::{
     Gaps, Guarantee, Lb, LbKind, LbPolicy, LinkEffect, LinkFault, LinkKind, Mix, Nemesis, NemesisFault,
     OnDown, Order, Output, OutputFormat, Pace, PayloadSize, Persistence, ProcessAction, PublisherSpec,
     Quiesce, Reading, Reconnect, ReconnectPolicy, RedisAction, RedisSet, RedisShape, RedisTarget, Scenario,
-    Session, SpawnCluster, Spread, Stage, Subscribe, Target, Verify,
+    Session, SpawnCluster, Spread, Stage, Subscribe, Target, Tls, Verify,
 };
 pub use origin::Origin;
 pub(crate) use problem::did_you_mean;

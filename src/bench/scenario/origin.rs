@@ -1,13 +1,14 @@
 //! Where a scenario came from: the text of its file, and what was changed in it. The scenario follows from that exactly,
 //! so a run that is stored can be planned again, and another process can plan the same. Read [`Origin`] first.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::expand::Variables;
 use super::read::parse_with;
-use super::{Cluster, Executor, FaultSpecKind, Problems, Scenario, Stage};
+use super::{Cluster, Executor, FaultSpecKind, Problems, Scenario, Stage, Tls};
 
 /// A scenario before it is read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,9 @@ pub struct Origin {
     /// Nodes that are there already; where there are none, the scenario says.
     #[serde(default)]
     pub target: Vec<String>,
+    /// Whose certificates are accepted; where nothing is said, the scenario says.
+    #[serde(default)]
+    pub tls: Tls,
 }
 
 impl Origin {
@@ -80,6 +84,13 @@ impl Origin {
         }
         if !self.target.is_empty() {
             scenario.cluster = Cluster::Attach(self.target.clone());
+        }
+        if self.tls != Tls::default() {
+            scenario.tls = self.tls.clone();
+        } else if let Some(ca) = &mut scenario.tls.ca {
+            // Beside the scenario, wherever it is run from.
+            let beside = Path::new(&self.file).parent().unwrap_or(Path::new(""));
+            *ca = beside.join(&ca);
         }
         Ok(scenario)
     }
@@ -138,6 +149,7 @@ mod tests {
             rate_scale: Some(0.1),
             no_faults: true,
             target: vec!["http://a:1".to_owned()],
+            tls: Tls { ca: Some("ca.pem".into()), insecure: false },
         };
         let stored = serde_json::to_string(&origin).unwrap();
         let read: Origin = serde_json::from_str(&stored).unwrap();
@@ -148,6 +160,18 @@ mod tests {
         assert!((scenario.publishers[0].pace.from - 0.4).abs() < 1e-12);
         assert!(scenario.faults.is_empty());
         assert_eq!(scenario.cluster, Cluster::Attach(vec!["http://a:1".to_owned()]));
+        assert_eq!(scenario.tls, origin.tls);
+    }
+
+    #[test]
+    fn certificates_are_looked_for_beside_the_scenario_unless_a_flag_names_them() {
+        let text = "schema = 1\nname = \"o\"\nduration = \"9s\"\n[clients.c]\nclients = 1\n\
+                    [cluster]\nattach = [\"https://a:1\"]\ntls = { ca = \"ca.pem\" }\n";
+        let origin = Origin { file: "dir/o.toml".to_owned(), text: text.to_owned(), ..Origin::default() };
+        assert_eq!(origin.scenario().unwrap().tls.ca, Some("dir/ca.pem".into()));
+        let tls = Tls { ca: Some("other.pem".into()), insecure: false };
+        let origin = Origin { tls: tls.clone(), ..origin };
+        assert_eq!(origin.scenario().unwrap().tls, tls);
     }
 
     #[test]

@@ -11,8 +11,8 @@ use super::raw::{self, Table, Value};
 use super::section::{Section, Sink};
 use super::{
     ClientGroup, Cluster, FaultSpec, Gaps, Guarantee, Lb, Nemesis, Order, Output, OutputFormat, Problem,
-    Problems, PublisherSpec, Quiesce, Scenario, Verify, clients, cluster, dialect, expand, faults, limits,
-    nemesis, publishers,
+    Problems, PublisherSpec, Quiesce, Scenario, Tls, Verify, clients, cluster, dialect, expand, faults,
+    limits, nemesis, publishers,
 };
 
 /// Reads a scenario. `overrides` are `key.path=value` as given to `--set`, applied in order before anything is
@@ -73,8 +73,8 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
     // What follows is checked against a duration, even where the file has none that is valid.
     let until = duration.unwrap_or(limits::LONGEST);
     let warmup = root.duration("warmup", Duration::ZERO..=until).unwrap_or_default();
-    let (cluster, proxied) =
-        root.section("cluster").map_or_else(|| (Some(cluster::one_node()), Vec::new()), cluster::cluster);
+    let one_node = || (Some(cluster::one_node()), Vec::new(), Tls::default());
+    let (cluster, proxied, tls) = root.section("cluster").map_or_else(one_node, cluster::cluster);
     let lb = root.section("lb").map_or(Some(Lb::default()), cluster::lb);
     let dialect = root.section("dialect");
     if dialect.is_some() {
@@ -109,6 +109,7 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
         cluster: cluster?,
         dialect,
         proxied,
+        tls,
         lb: lb?,
         workers,
         clients,

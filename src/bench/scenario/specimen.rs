@@ -40,7 +40,8 @@ schema = 1
 name = "attach"
 duration = "10s"
 [cluster]
-attach = ["http://127.0.0.1:1"]
+attach = ["https://127.0.0.1:1"]
+tls = { ca = "ca.pem" }
 [clients.G]
 executor = "ramping"
 stages = [{ duration = "1s", target = 1 }]

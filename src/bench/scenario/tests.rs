@@ -162,6 +162,17 @@ fn what_a_later_version_will_know_is_refused_as_such() {
 }
 
 #[test]
+fn certificates_are_for_nodes_that_are_there_already_and_speak_https() {
+    let why = "speak https";
+    check("[cluster]\ntls = { ca = \"c\" }\n", (7, 7), "cluster.tls", &[why]);
+    let http = "[cluster]\nattach = [\"http://h:1\"]\ntls = { insecure = true }\n";
+    check(http, (8, 7), "cluster.tls", &[why]);
+    let both = "[cluster]\nattach = [\"https://h:1\"]\ntls = { ca = \"c\", insecure = true }\n";
+    check(both, (8, 14), "cluster.tls.ca", &["insecure"]);
+    check("tls = { ca = \"c\" }\n", (6, 7), "clients.c.tls", &["[cluster]"]);
+}
+
+#[test]
 fn an_unknown_fault_is_told_with_all_that_are_known() {
     check(
         "[[faults]]\nat = \"1s\"\ntype = \"stahl\"\n",

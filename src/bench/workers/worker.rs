@@ -23,6 +23,7 @@ use crate::bench::plan::Plan;
 use crate::bench::recorder::{Recorder, Source};
 use crate::bench::stopwatch::{RunClock, monotonic_nanos};
 use crate::bench::swarm::{Ended, Ground, Orders, Swarm, Ways};
+use crate::bench::trust::{self, TrustError};
 use crate::client::{HttpOptions, whole_chain};
 
 /// Longest wait for the brief.
@@ -50,6 +51,9 @@ pub enum WorkerError {
     /// The scenario makes another plan here.
     #[error("{0}")]
     Plan(String),
+    /// Certificates that nodes are checked with.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// No HTTP client.
     #[error(transparent)]
     Http(#[from] crate::client::HttpOptionsError),
@@ -174,7 +178,8 @@ impl Shift {
             None => Balancer::of(plan.lb, brief.nodes.iter().cloned()),
         };
         balancer.learn_doors(&brief.doors);
-        let ways = Ways::new(&plan, &HttpOptions::default())?;
+        let http = HttpOptions { trust: trust::read(&scenario.tls)?, ..HttpOptions::default() };
+        let ways = Ways::new(&plan, &http)?;
         let writing = brief.history.as_ref().map(write_down).transpose()?;
         let mut ground = Ground::new(plan, ways, balancer, RunClock::default());
         ground.scribe = writing.as_ref().map(Writing::scribe).cloned();

@@ -18,4 +18,5 @@ mod reports;
 mod site;
 mod small_node;
 mod strangers;
+mod tls;
 mod workers;

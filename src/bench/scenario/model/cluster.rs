@@ -2,7 +2,10 @@
 //! Read [`Cluster`] first.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::bench::scenario::limits;
 
@@ -33,6 +36,15 @@ impl Cluster {
             Self::Attach(urls) => urls.len(),
         }
     }
+}
+
+/// Whose certificates are accepted of nodes that speak `https`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tls {
+    /// A file with certificates of authorities, in PEM: these, and nobody else. `None`: those of the machine.
+    pub ca: Option<PathBuf>,
+    /// Anybody's. For a laboratory.
+    pub insecure: bool,
 }
 
 /// Nodes that the run starts as child processes, named `n1`, `n2`, …

@@ -14,7 +14,7 @@ use crate::bench::dialect::Dialect;
 use crate::bench::threshold::Threshold;
 
 pub use cluster::{
-    BrokerKind, Cluster, Lb, LbKind, LbPolicy, OnDown, Persistence, RedisSet, RedisShape, SpawnCluster,
+    BrokerKind, Cluster, Lb, LbKind, LbPolicy, OnDown, Persistence, RedisSet, RedisShape, SpawnCluster, Tls,
 };
 pub use faults::{
     ClientAction, FaultSpec, FaultSpecKind, Nemesis, NemesisFault, ProcessAction, RedisAction, RedisTarget,
@@ -41,6 +41,8 @@ pub struct Scenario {
     pub dialect: Option<Dialect>,
     /// Which links pass the fault proxy.
     pub proxied: Vec<LinkKind>,
+    /// Whose certificates are accepted.
+    pub tls: Tls,
     /// Who chooses a node for the swarm, and how.
     pub lb: Lb,
     /// Processes that the clients are spread over; `None`: as many as the limit of open files asks for.
