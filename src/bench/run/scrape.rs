@@ -1,4 +1,4 @@
-//! `--prometheus`: what a run counts by now, in the text format of Prometheus (OpenMetrics), while it goes on.
+//! `--prometheus` and `output.prometheus`: what a run counts by now, in the text format of Prometheus (OpenMetrics), while it goes on.
 //! Read [`Scrape`] first.
 
 use std::fmt::Error;

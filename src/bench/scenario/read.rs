@@ -1,5 +1,6 @@
 //! The tree becomes a [`Scenario`]: head, verification, thresholds, output. Read [`parse`] first.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::bench::threshold::{Selector, Threshold};
@@ -307,8 +308,13 @@ fn expressions<'a>(section: &Section<'_>, key: &str, value: &'a Value) -> Vec<&'
 
 fn output(section: Section<'_>) -> Option<Output> {
     let formats = section.choices("formats", &OutputFormat::ALL.map(|format| (format.name(), format)));
-    let output = Output { formats, dir: section.text("dir").map(str::to_owned) };
-    section.later(&["prometheus"]);
+    let prometheus = section.parsed("prometheus", |text| {
+        let address = text.parse::<SocketAddr>();
+        address.map_err(|_| {
+            format!("{text:?} is not an address; allowed is ADDRESS:PORT, as in \"127.0.0.1:9464\"")
+        })
+    });
+    let output = Output { formats, dir: section.text("dir").map(str::to_owned), prometheus };
     section.finish();
     Some(output)
 }

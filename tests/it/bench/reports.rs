@@ -100,11 +100,15 @@ async fn prometheus_can_ask_while_it_runs_and_a_taken_address_is_106() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let lab = Lab::new(SCENARIO);
-    let ran = lab.run(&["--prometheus", &address]).await;
+    let ran = lab.run(&["--prometheus", &address, "-s", "output.prometheus=127.0.0.1:0"]).await;
     assert_eq!(ran.code, Some(106), "{}\n{}", ran.stdout, ran.stderr);
     assert!(ran.stdout.contains(&address), "{}", ran.stdout);
     drop(taken);
-    let flags = ["--prometheus", address.as_str()];
+    let flags = ["-s", "output.prometheus=127.0.0.1:nowhere"];
+    let ran = lab.run(&flags).await;
+    assert!(ran.code == Some(104) && ran.stderr.contains("output.prometheus"), "{}", ran.stderr);
+    let key = format!("output.prometheus={address}");
+    let flags = ["-s", key.as_str()];
     let run = lab.run(&flags);
     let text = tokio::select! {
         ran = run => panic!("nobody answered until the end: {}", ran.stderr),

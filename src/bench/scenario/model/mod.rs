@@ -6,7 +6,7 @@ mod faults;
 mod lasting;
 mod links;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::template::Template;
@@ -333,10 +333,12 @@ pub struct Quiesce {
 /// Where results go.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Output {
-    /// Directory of the run; `{name}` and `{seed}` are filled in. `None`: no files.
+    /// Directory of the run; `{name}` and `{seed}` are filled in. `None`: `runs/<name>-<time>`.
     pub dir: Option<String>,
     /// What is written there.
     pub formats: Vec<OutputFormat>,
+    /// Where it is asked for metrics while the run goes on.
+    pub prometheus: Option<SocketAddr>,
 }
 
 /// What a report is written as.
