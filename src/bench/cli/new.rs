@@ -26,7 +26,7 @@ pub(super) enum Preset {
     Storm,
     /// Some clients read slowly; the others must not notice.
     Slow,
-    /// The nodes are cut off from what they share, for a while.
+    /// Nodes lose their way to what they share, for a while.
     Partition,
     /// Hours, with a fault now and then.
     Soak,
