@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::new::Preset;
@@ -114,8 +114,9 @@ pub(super) enum Format {
 /// Changes to a scenario.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Changes {
-    /// Overrides a key of the scenario; may be repeated: `-s publishers.main.rate=50`.
-    #[arg(short, long = "set", value_name = "KEY.PATH=VALUE")]
+    /// Overrides a key of the scenario; may be repeated: `-s publishers.main.rate=50`. The
+    /// variable has one a line.
+    #[arg(short, long = "set", value_name = "KEY.PATH=VALUE", env = "SSE_BENCH_SET", value_delimiter = '\n')]
     pub set: Vec<String>,
 
     /// Another seed: arrivals, targets, payload sizes and jitter follow from it.
@@ -123,19 +124,31 @@ pub(super) struct Changes {
     pub seed: Option<u64>,
 
     /// Another duration, as `90s` or `1m30s`: warm-up, joins, stages and faults keep their share of it.
-    #[arg(short = 'z', long, value_parser = run_duration, value_name = "DURATION")]
+    #[arg(short = 'z', long, value_parser = run_duration, value_name = "DURATION", env = "SSE_BENCH_DURATION")]
     pub duration: Option<Duration>,
 
     /// So many times the clients, at least one in each group.
-    #[arg(long, allow_negative_numbers = true, value_parser = factor, value_name = "FACTOR")]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_parser = factor,
+        value_name = "FACTOR",
+        env = "SSE_BENCH_CLIENTS_SCALE"
+    )]
     pub clients_scale: Option<f64>,
 
     /// So many times the rate of each publisher.
-    #[arg(long, allow_negative_numbers = true, value_parser = factor, value_name = "FACTOR")]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_parser = factor,
+        value_name = "FACTOR",
+        env = "SSE_BENCH_RATE_SCALE"
+    )]
     pub rate_scale: Option<f64>,
 
     /// Breaks nothing.
-    #[arg(long)]
+    #[arg(long, env = "SSE_BENCH_NO_FAULTS", value_parser = FalseyValueParser::new())]
     pub no_faults: bool,
 
     /// Judges nodes that are there already, instead of starting some; may be repeated.
@@ -190,24 +203,38 @@ pub(super) struct RunArgs {
     pub changes: Changes,
 
     /// Runs each scenario so often, each time with the next seed.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    #[arg(
+        long,
+        value_parser = clap::value_parser!(u32).range(1..),
+        value_name = "N",
+        env = "SSE_BENCH_REPEAT"
+    )]
     pub repeat: Option<u32>,
 
     /// Repeats until a run does not pass.
-    #[arg(long)]
+    #[arg(long, env = "SSE_BENCH_UNTIL_FAIL", value_parser = FalseyValueParser::new())]
     pub until_fail: bool,
 
     /// The same as --quiet.
     #[arg(short)]
     pub q: bool,
 
-    /// Leaves the nodes running after the report, until ^C.
-    #[arg(long)]
+    /// Leaves the nodes of a single run running after its report, until ^C.
+    #[arg(
+        long,
+        conflicts_with_all = ["repeat", "until_fail"],
+        env = "SSE_BENCH_KEEP_CLUSTER",
+        value_parser = FalseyValueParser::new()
+    )]
     pub keep_cluster: bool,
 
     /// Follows the run in the console (sse-tui) instead of telling its progress in lines.
-    #[arg(long, env = "SSE_BENCH_TUI", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "SSE_BENCH_TUI", value_parser = FalseyValueParser::new())]
     pub tui: bool,
+
+    /// Does not, whatever the variable says.
+    #[arg(long, overrides_with = "tui")]
+    pub no_tui: bool,
 
     /// What is stored beside the report, for `check`, `merge` and `compare`.
     #[arg(long, value_enum, default_value = "anomalies", env = "SSE_BENCH_HISTORY")]
@@ -505,6 +532,20 @@ mod tests {
         check_refused(&["sse-bench", "up", "--broker", "kafka"], "redis-sentinel");
         check_refused(&["sse-bench", "up", "--nodes", "0"], "--nodes");
         check_refused(&["sse-bench", "up", "-s", "cluster.nodes=2"], "SCENARIO");
+    }
+
+    /// But for what belongs to one command line alone: how much it says, and `--no-tui`, which answers a variable.
+    #[test]
+    fn every_flag_of_a_run_has_a_variable_of_its_name_that_is_in_the_documentation() {
+        let page = include_str!("../../../docs/scenarios.md");
+        let cli = Cli::command();
+        let run = cli.find_subcommand("run").unwrap();
+        let flags = run.get_arguments().filter_map(|flag| Some((flag.get_long()?, flag.get_env())));
+        for (flag, env) in flags.filter(|(flag, _)| *flag != "no-tui") {
+            let name = format!("SSE_BENCH_{}", flag.replace('-', "_").to_uppercase());
+            assert_eq!(env.and_then(|env| env.to_str()), Some(name.as_str()), "--{flag}");
+            assert!(page.contains(&name), "{name} is not in docs/scenarios.md");
+        }
     }
 
     #[test]

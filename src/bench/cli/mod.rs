@@ -117,7 +117,7 @@ async fn with_signals(cli: &Cli) -> Result<u8, Failure> {
 
 async fn dispatch(cli: &Cli, interrupt: &CancellationToken) -> Result<u8, Failure> {
     match &cli.command {
-        Command::Run(args) if args.tui => watched::run(args, interrupt).await,
+        Command::Run(args) if args.tui && !args.no_tui => watched::run(args, interrupt).await,
         Command::Run(args) => run::run_all(args, cli.quiet || args.q, interrupt).await,
         Command::Swarm(args) => swarm::run(args, cli.quiet, interrupt).await,
         Command::Publish(args) => publish::run(args, interrupt).await,

@@ -14,7 +14,10 @@ use crate::bench::plan::{FaultEdge, Plan};
 use crate::bench::report::{self, Report};
 use crate::bench::run::{self, Outcome, RunOptions};
 use crate::bench::scenario::{Origin, OutputFormat, Scenario};
+use crate::bench::site::Site;
+use crate::bench::trust;
 use crate::bench::verdict::Exit;
+use crate::client::whole_chain;
 use crate::runtime::exit::{self, Failure};
 
 /// Runs all scenarios; the exit code is the worst one.
@@ -23,6 +26,10 @@ pub(super) async fn run_all(
     quiet: bool,
     interrupt: &CancellationToken,
 ) -> Result<u8, Failure> {
+    if args.keep_cluster && args.scenarios.len() > 1 {
+        let why = "--keep-cluster keeps the cluster of one scenario, and several are given";
+        return Err(Failure::new(Exit::Usage.code(), why));
+    }
     // All files are read before the first run: a typing error in the last one should not cost an hour.
     let origins = read_all(&args.scenarios, &args.changes)?;
     let limits = Limits::read();
@@ -94,13 +101,13 @@ impl Batch<'_> {
         let origin = Origin { seed: Some(scenario.seed), ..origin.clone() };
         let formats = self.formats(&scenario);
         let options = RunOptions {
-            dir: self.dir(&scenario, round),
+            dir: self.dir(&scenario),
             formats: formats.clone(),
             show_progress: !self.quiet,
             keep_cluster: self.args.keep_cluster,
             origin,
             history: of_history(self.args.history),
-            prometheus: self.args.prometheus,
+            prometheus: self.args.prometheus.or(scenario.output.prometheus),
             workers: self.args.workers,
         };
         tracing::info!(scenario = scenario.name, seed = scenario.seed, dir = %options.dir.display(), "runs");
@@ -139,10 +146,19 @@ impl Batch<'_> {
             output::print(&format!("  results in {}\n", outcome.dir.display()))?;
         }
         let Some(site) = outcome.kept else { return Ok(()) };
+        self.keep(site, first).await
+    }
+
+    /// Leaves the servers running until ^C. Where they are is a result, where results are for people.
+    async fn keep(&self, site: Site, first: OutputFormat) -> Result<(), Failure> {
         let gateway = site.gateway().map(|gateway| (gateway.handle().id(), gateway.base()));
         let nodes = site.members().iter().map(|member| (member.id.as_str(), member.base.as_str()));
         for (id, url) in gateway.into_iter().chain(nodes) {
-            tracing::info!(id, url, "still runs; ^C ends it");
+            if first == OutputFormat::Text {
+                output::print(&format!("  {id} still runs at {url}; ^C ends it\n"))?;
+            } else {
+                tracing::info!(id, url, "still runs; ^C ends it");
+            }
         }
         self.interrupt.cancelled().await;
         for unclean in site.stop(std::time::Duration::from_secs(30)).await {
@@ -162,24 +178,27 @@ impl Batch<'_> {
     }
 
     /// Flag, else scenario, else the default; each run its own where there are several.
-    fn dir(&self, scenario: &Scenario, round: u32) -> PathBuf {
-        let default = run::default_dir(&scenario.name, SystemTime::now());
+    fn dir(&self, scenario: &Scenario) -> PathBuf {
         let is_one_of_many =
             self.args.scenarios.len() > 1 || self.args.repeat.is_some() || self.args.until_fail;
         if let Some(out) = &self.args.out {
-            return if is_one_of_many {
-                out.join(default.file_name().unwrap_or_default())
-            } else {
-                out.clone()
-            };
+            let own = run::default_dir(&scenario.name, SystemTime::now());
+            let own = own.file_name().unwrap_or_default();
+            return if is_one_of_many { out.join(own) } else { out.clone() };
         }
-        match &scenario.output.dir {
-            Some(dir) => {
-                let dir = dir.replace("{name}", &scenario.name).replace("{seed}", &scenario.seed.to_string());
-                if round > 0 { PathBuf::from(format!("{dir}-{round}")) } else { PathBuf::from(dir) }
-            }
-            None => default,
+        let dir = dir_of(scenario, SystemTime::now());
+        let is_taken = self.rows.iter().any(|row| row.dir == dir);
+        if is_taken { PathBuf::from(format!("{}-{}", dir.display(), self.rows.len() + 1)) } else { dir }
+    }
+}
+
+/// Where a scenario's results go, where no flag says otherwise.
+pub(super) fn dir_of(scenario: &Scenario, now: SystemTime) -> PathBuf {
+    match &scenario.output.dir {
+        Some(dir) => {
+            dir.replace("{name}", &scenario.name).replace("{seed}", &scenario.seed.to_string()).into()
         }
+        None => run::default_dir(&scenario.name, now),
     }
 }
 

@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::RunArgs;
 use super::{output, run};
-use crate::bench::run::default_dir;
 use crate::bench::verdict::Exit;
 use crate::runtime::exit::Failure;
 
@@ -64,7 +63,7 @@ fn dir(args: &RunArgs) -> Result<PathBuf, Failure> {
     // Mistakes of the scenario are told before the console takes the terminal.
     let (_, scenario) = run::read(scenario, &args.changes)
         .map_err(|problem| Failure::new(Exit::BadScenario.code(), problem))?;
-    Ok(args.out.clone().unwrap_or_else(|| default_dir(&scenario.name, SystemTime::now())))
+    Ok(args.out.clone().unwrap_or_else(|| run::dir_of(&scenario, SystemTime::now())))
 }
 
 /// The console beside this program, or the one that is installed.

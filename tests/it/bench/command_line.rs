@@ -1,6 +1,12 @@
 //! `sse-bench` refuses what it cannot do, says why, and ends with the code that scripts rely on.
 
-use super::harness::{Lab, bench, in_time};
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+use sse_lab::client::HttpOptions;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use super::harness::{Lab, bench, in_time, until_nobody_listens};
 
 const SMALL: &str = r#"
 schema = 1
@@ -150,4 +156,92 @@ async fn json_goes_to_stdout_where_it_is_asked_for_and_progress_does_not() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["summary"]["verdict"], "PASS", "{report:#}");
     assert!(!lab.out().join("report.txt").exists());
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_kept_is_told_and_runs_until_an_interrupt() {
+    let lab = Lab::new(SMALL);
+    let mut bench = lab.command(&["--keep-cluster", "-q"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(bench.stdout.take().unwrap()).lines();
+    let url = loop {
+        let line = lines.next_line().await.unwrap().expect("it says where the node is");
+        if let Some((_, rest)) = line.split_once("n1 still runs at ") {
+            break rest.split(';').next().unwrap().to_owned();
+        }
+    };
+    let http = HttpOptions::default().build().unwrap();
+    let ready = http.get(format!("{url}/health/ready")).send().await.unwrap();
+    assert_eq!(ready.status(), 200);
+    assert!(lab.out().join("report.json").exists(), "it is reported already");
+    kill_process(Pid::from_raw(bench.id().unwrap().try_into().unwrap()).unwrap(), Signal::INT).unwrap();
+    let output = in_time(bench.wait_with_output()).await;
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    until_nobody_listens(url.strip_prefix("http://").unwrap()).await;
+}
+
+#[tokio::test]
+async fn only_the_cluster_of_a_single_run_can_be_kept() {
+    let lab = Lab::new(SMALL);
+    let path = lab.scenario();
+    let path = path.to_str().unwrap();
+    check(&["run", path, path, "--keep-cluster"], 2, &["--keep-cluster", "one scenario"]).await;
+    check(&["run", path, "--repeat", "2", "--keep-cluster"], 2, &["--keep-cluster", "--repeat"]).await;
+}
+
+/// Names of the presets, as the program tells them.
+async fn presets() -> Vec<String> {
+    let (_, text) = outcome(bench(&["new", "x", "--preset", "nonsense"])).await;
+    let (_, names) = text.split_once("[possible values: ").expect("it says what there is");
+    names.split(']').next().unwrap().split(", ").map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn every_preset_is_valid_as_it_is_written() {
+    let presets = presets().await;
+    assert_eq!(presets.len(), 8, "{presets:?}");
+    let dir = tempfile::tempdir().unwrap();
+    for preset in presets {
+        let file = dir.path().join(format!("{preset}.toml"));
+        let file = file.to_str().unwrap();
+        check(&["new", file, "--preset", &preset], 0, &["sse-bench run"]).await;
+        check(&["validate", file], 0, &[&format!("{preset}: valid"), "deliveries expected"]).await;
+    }
+}
+
+#[tokio::test]
+async fn the_first_preset_passes_when_it_is_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("first.toml");
+    check(&["new", file.to_str().unwrap()], 0, &[]).await;
+    let lab = Lab::new(&std::fs::read_to_string(&file).unwrap());
+    // Shorter, smaller, and without limits that only a machine for itself can keep.
+    let ran = lab.command(&[
+        "-z",
+        "6s",
+        "--clients-scale",
+        "0.2",
+        "-s",
+        "cluster.flags.retry=1s",
+        "-s",
+        "thresholds={ events_ok = [\"count>100\"], generator_lag = [\"p(99)<60s\"] }",
+    ]);
+    let (code, text) = outcome(ran).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("crash"), "the fault is told: {text}");
+}
+
+#[tokio::test]
+async fn a_variable_stands_for_a_flag_and_a_flag_goes_before_it() {
+    let lab = Lab::new(SMALL);
+    let path = lab.scenario();
+    let validate = |args: &[&str]| {
+        let mut command = bench(&["validate", path.to_str().unwrap()]);
+        command.args(args).env("SSE_BENCH_DURATION", "2s").env("SSE_BENCH_CLIENTS_SCALE", "5");
+        command.env("SSE_BENCH_SET", "seed=9\npublishers.main.rate=10").env("SSE_BENCH_NO_FAULTS", "1");
+        outcome(command)
+    };
+    let (code, text) = validate(&[]).await;
+    assert!(code == Some(0) && text.contains("seed 9, 2s, 1 nodes, 15 clients"), "{text}");
+    let (code, text) = validate(&["-z", "3s", "--clients-scale", "1", "-s", "seed=4"]).await;
+    assert!(code == Some(0) && text.contains("seed 4, 3s, 1 nodes, 3 clients"), "{text}");
 }
