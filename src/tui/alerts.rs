@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::node::{Health, Node};
-use super::numbers::{age, bytes, count, grouped, millis};
+use super::numbers::{age, bytes, count, grouped, short};
 use super::picture::{Picture, Tone};
 use super::plain::Plain;
 use super::reading::{Reading, Serving};
@@ -76,7 +76,7 @@ fn about_cluster(picture: &Picture, alerts: &mut Vec<Alert>) {
         found.bad(text, "the nodes do not follow the same log: compare their --broker");
     }
     if let Some(p99) = totals.p99.filter(|p99| *p99 > P99) {
-        let text = format!("p99 {} ms in the last minute", millis(p99));
+        let text = format!("p99 {} in the last minute", short(p99));
         found.warning(text, "deliveries are late: look for slow readers, a busy CPU, a slow log");
     }
     let servers = picture.nodes.iter().filter_map(|node| node.figures(picture.now, picture.interval));

@@ -114,7 +114,11 @@ fn figures(run: &Run, begin: &Begin) -> Vec<facts::Fact> {
         verdict(end, &mut fact);
     }
     if let Some(second) = run.latest() {
-        now(second, begin, &mut fact);
+        match &run.end {
+            None => now(second, begin, &mut fact),
+            Some(end) => then(second, end, &mut fact),
+        }
+        trouble(second, &mut fact);
     }
     if let Some(trouble) = &run.trouble {
         fact("trouble", trouble.as_str().to_owned(), Role::Bad);
@@ -151,13 +155,26 @@ fn now(second: &Second, begin: &Begin, fact: &mut impl FnMut(&'static str, Strin
     fact("delivered", delivered, Role::Text);
     let published = format!("{}/s, {} so far", rate(second.published_per_s), grouped(second.published));
     fact("published", published, Role::Text);
-    let time = |ms: Option<f64>| {
-        let time = ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
-        time.map_or_else(|| "-".to_owned(), numbers::short)
-    };
     let latency =
         format!("p50 {}, p99 {}, max {}", time(second.p50_ms), time(second.p99_ms), time(second.max_ms));
     fact("latency", latency, Role::Text);
+}
+
+/// How it was, when it is over: its last second says nothing about it.
+fn then(second: &Second, end: &End, fact: &mut impl FnMut(&'static str, String, Role)) {
+    fact("published", format!("{} in all", grouped(second.published)), Role::Text);
+    if let Some(summary) = &end.summary {
+        let (p50, p99) = (summary.delivery_latency_p50_ms, summary.delivery_latency_p99_ms);
+        fact("latency", format!("p50 {}, p99 {} of the whole run", time(p50), time(p99)), Role::Text);
+    }
+}
+
+fn time(ms: Option<f64>) -> String {
+    let time = ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
+    time.map_or_else(|| "-".to_owned(), numbers::short)
+}
+
+fn trouble(second: &Second, fact: &mut impl FnMut(&'static str, String, Role)) {
     fact(
         "streams",
         format!(

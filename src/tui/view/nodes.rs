@@ -55,6 +55,12 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     if let Some(line) = lines.next() {
         header(model, &columns).render(line, buffer);
     }
+    if rows.is_empty()
+        && let Some(line) = lines.next()
+    {
+        let words = " none: --node names one, and a run that goes on has its own";
+        Line::styled(words, model.theme.style(Role::Dim)).render(line, buffer);
+    }
     for (row, line) in rows.iter().zip(lines) {
         let style = model.theme.style(if row.is_selected { Role::Selected } else { Role::Text });
         draw_row(model, picture, row, &columns).render(line, buffer);
