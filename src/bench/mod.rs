@@ -30,6 +30,7 @@ pub mod gateway;
 pub mod generator;
 pub mod latencies;
 pub mod live;
+mod panic;
 pub mod progress;
 pub mod proxy;
 pub mod publisher;

@@ -180,6 +180,11 @@ impl Site {
         nodes.chain(self.others()).flat_map(|handle| handle.crashes()).collect()
     }
 
+    /// Each fault proxy that crashed, and its last words. Nobody but the bench is to blame for what passed it.
+    pub fn broken_proxies(&mut self) -> Vec<String> {
+        self.wiring.crashes()
+    }
+
     /// Ends everything: nodes first, since they would tell of a Redis that goes. Says what did not end as it should.
     pub async fn stop(self, grace: Duration) -> Vec<String> {
         let mut unclean = Vec::new();

@@ -1,11 +1,14 @@
 //! The fault proxies of a run: one in each link that the scenario names. Started with the servers, ended with them;
 //! what is done to them meanwhile is `fault/link`. Read [`Wiring`] first.
 
+use std::collections::HashMap;
+
 use rand::rngs::ChaCha8Rng;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 
 use super::cluster::ports;
 use super::fault::Links;
+use super::panic;
 use super::proxy::{ProxyError, ProxySpec, ProxyTask};
 use super::scenario::LinkKind;
 
@@ -18,6 +21,8 @@ pub struct Wiring {
     seed: u64,
     links: Links,
     tasks: JoinSet<()>,
+    /// Whose task it is.
+    names: HashMap<Id, String>,
 }
 
 /// Why a link does not pass a proxy.
@@ -42,7 +47,7 @@ impl Wiring {
     /// No proxy yet. Everything random in them will come from this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { seed, links: Links::default(), tasks: JoinSet::new() }
+        Self { seed, links: Links::default(), tasks: JoinSet::new(), names: HashMap::new() }
     }
 
     /// The proxies, to be broken.
@@ -84,7 +89,7 @@ impl Wiring {
             let upstream = upstream.to_owned();
             let spec = ProxySpec { name: name.clone(), listen: listen.clone(), upstream, seed: self.seed };
             let (proxy, task) = ProxyTask::new(spec);
-            self.tasks.spawn(task.run());
+            self.spawn(&name, task.run());
             match proxy.enable().await {
                 Ok(_) => {
                     self.links.add(link, proxy);
@@ -94,6 +99,30 @@ impl Wiring {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    fn spawn(&mut self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
+        let task = self.tasks.spawn(async move {
+            tokio::select! {
+                () = task => {}
+                () = panic::when_told(panic::PROXY), if cfg!(debug_assertions) => {}
+            }
+        });
+        self.names.insert(task.id(), name.to_owned());
+    }
+
+    /// Proxies that crashed since this was asked last, each with its last words: what had to pass them was broken by the
+    /// bench itself, and nobody else is to blame for it.
+    pub fn crashes(&mut self) -> Vec<String> {
+        let mut crashes = Vec::new();
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            let Err(error) = ended.map(|(id, ())| self.names.remove(&id)) else { continue };
+            let name = self.names.remove(&error.id()).unwrap_or_default();
+            if let Ok(payload) = error.try_into_panic() {
+                crashes.push(format!("the fault proxy {name} crashed: {}", panic::words(&*payload)));
+            }
+        }
+        crashes
     }
 
     /// Ends them.
@@ -159,6 +188,26 @@ mod tests {
     fn a_password_is_not_told() {
         assert_eq!(without_password("rediss://u:secret@h:1"), "rediss://…@h:1");
         assert_eq!(without_password("rediss://h:1"), "rediss://h:1");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_crashes_is_told_by_its_name_and_one_that_was_ended_is_not() {
+        let mut wiring = Wiring::new(1);
+        wiring.before_node(1, "http://127.0.0.1:1").await.unwrap();
+        wiring.spawn("client->n2", async { panic!("no lane {}", 7) });
+        wiring.spawn("client->n3", async {});
+        let crashed = async {
+            loop {
+                let crashes = wiring.crashes();
+                if !crashes.is_empty() {
+                    return crashes;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        assert_eq!(crashed.await, ["the fault proxy client->n2 crashed: no lane 7"]);
+        assert_eq!(wiring.crashes(), [""; 0]);
+        wiring.stop().await;
     }
 
     #[tokio::test]

@@ -102,7 +102,13 @@ impl Fleet {
 
     async fn start(&mut self, wanted: &Wanted) -> Result<ProxyHandle, FleetError> {
         // Those that ended because nobody holds them any more.
-        while self.tasks.try_join_next().is_some() {}
+        while let Some(ended) = self.tasks.try_join_next() {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
         let (proxy, task) = ProxyTask::new(ProxySpec {
             name: wanted.name.clone(),
             listen: wanted.listen.clone(),

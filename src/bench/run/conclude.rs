@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use super::{RunOptions, files};
 use crate::bench::history::{self, Case, Entry, History, Judgement};
+use crate::bench::panic;
 use crate::bench::report::Told;
 use crate::bench::verdict::{Exit, Trouble};
 
@@ -52,12 +53,10 @@ async fn guarded(work: impl FnOnce() -> Result<(), String> + Send + 'static) -> 
 }
 
 fn word(error: tokio::task::JoinError) -> String {
-    let payload = match error.try_into_panic() {
-        Ok(payload) => payload,
-        Err(cancelled) => return cancelled.to_string(),
-    };
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
+    match error.try_into_panic() {
+        Ok(payload) => panic::words(&*payload),
+        Err(cancelled) => cancelled.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::follow::{self, Follower};
 use super::quiesce::{Silence, collect, quiesce};
 use super::scrape::Scrape;
 use super::watch::{Seen, Watchers};
-use super::{RunError, audit, files, floor, mailboxes, panic, setup};
+use super::{RunError, audit, files, floor, mailboxes, setup};
 use crate::bench::balance::Balancer;
 use crate::bench::clock::RunTime;
 use crate::bench::cluster::Member;
@@ -25,6 +25,7 @@ use crate::bench::fault::{Injector, Processes, Stores, Timeline};
 use crate::bench::history::{self, Books, Case, Entry, Facts, History, Scribe, Writing};
 use crate::bench::ledger::{AuditLedger, FaultRecord};
 use crate::bench::live::{self, Begin, Journal, Line};
+use crate::bench::panic;
 use crate::bench::payload::RunId;
 use crate::bench::plan::{AddressId, NodeIndex, Plan};
 use crate::bench::publisher::{Desk, Published, Publisher};
@@ -286,7 +287,7 @@ impl Scene {
             // What is left is worth nothing, so nobody need wait for it.
             () = self.losses.lost() => false,
             () = interrupt.cancelled() => true,
-            () = panic::when_told(), if cfg!(debug_assertions) => false,
+            () = panic::when_told(panic::RUN), if cfg!(debug_assertions) => false,
         };
         stop.cancel();
         let faults = timeline.heal_all().await;
@@ -345,9 +346,10 @@ impl Scene {
 
     /// Ends the servers, or hands them over.
     async fn tear_down(&mut self, keep: bool) -> Teardown {
-        let mut teardown = Teardown { crashes: Vec::new(), unclean: Vec::new(), kept: None };
-        let Some(site) = self.site.take() else { return teardown };
+        let mut teardown = Teardown::default();
+        let Some(mut site) = self.site.take() else { return teardown };
         teardown.crashes = site.crashes();
+        teardown.broken_proxies = site.broken_proxies();
         if keep {
             teardown.kept = Some(site);
         } else {
@@ -358,11 +360,14 @@ impl Scene {
 }
 
 /// How the servers ended.
+#[derive(Default)]
 struct Teardown {
     /// Those that ended although nobody told them to.
     crashes: Vec<String>,
     /// Those that did not end when they were told to.
     unclean: Vec<String>,
+    /// Proxies of the bench that crashed.
+    broken_proxies: Vec<String>,
     kept: Option<Site>,
 }
 
@@ -444,7 +449,7 @@ impl Collected {
                 add(Exit::Unknown, format!("not all mailboxes could be looked into: {reason}"));
             }
         }
-        for loss in &self.ended.losses {
+        for loss in self.ended.losses.iter().chain(&self.teardown.broken_proxies) {
             add(Exit::Invalid, loss.clone());
         }
         if let Some(complaint) = self.watched.strain.complaint(doctor::cores()) {

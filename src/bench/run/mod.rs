@@ -11,7 +11,6 @@ mod floor;
 mod follow;
 mod mailboxes;
 mod observe;
-mod panic;
 mod quiesce;
 mod scrape;
 mod setup;

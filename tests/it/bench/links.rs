@@ -1,6 +1,9 @@
 //! Links that a run breaks: each fault of a link at work on real nodes, healed, and told; and after a ^C in the middle
 //! of one nothing listens any more.
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
@@ -66,6 +69,32 @@ async fn after_an_interrupt_in_the_middle_of_a_stall_nothing_listens_any_more() 
     for address in proxies.iter().chain([&node]) {
         until_nobody_listens(address).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_of_the_bench_that_crashes_is_told_by_its_name() {
+    let lab = scenario("5s", &[]);
+    let file = lab.path().join("panic");
+    // Nobody gets back in, so there is nothing to wait for.
+    let mut command = lab.command(&["-s", "verify.quiesce.timeout=\"5s\""]);
+    command.env("SSE_BENCH_PANIC_PROXY_FILE", &file).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let bench = command.spawn().unwrap();
+    let journal = lab.out().join("live.jsonl");
+    let publishes = async {
+        while !std::fs::read_to_string(&journal).unwrap_or_default().contains("\"steady\"") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), publishes).await.expect("the clock is started");
+    std::fs::write(&file, "").unwrap();
+    let ran = lab.ran(&in_time(bench.wait_with_output()).await);
+    let word = "the fault proxy client->n1 crashed: told to panic";
+    assert!(ran.stdout.contains(word), "{}\n{}", ran.stdout, ran.stderr);
+    let troubles = ran.report["verdict"]["troubles"].as_array().unwrap();
+    let is_told = |trouble: &serde_json::Value| trouble["message"].as_str().unwrap().contains(word);
+    assert_eq!(troubles.iter().find(|trouble| is_told(trouble)).unwrap()["exit"], "invalid");
+    // 120 where clients were out for good: nobody could get in any more.
+    assert!(matches!(ran.code, Some(120 | 122)), "{:?}", ran.code);
 }
 
 /// Where a process listens, as the kernel tells it.
