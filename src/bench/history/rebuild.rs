@@ -88,6 +88,7 @@ impl Anew<'_> {
             Line::Confirmed { client, at, resumed } => self.client(client)?.confirmed(at, resumed),
             Line::ServedBy { client, node } => self.client(client)?.served_by(node),
             Line::Disconnected { client, at } => self.client(client)?.disconnected(at),
+            Line::TurnedAway { client, began, at } => self.client(client)?.turned_away(began, at),
             Line::Gap { client, at } => self.client(client)?.gap(at),
             Line::Event { client, at, id, stamp } => {
                 let _arrival: Arrival = self.client(client)?.arrive(at, id.as_deref(), stamp);

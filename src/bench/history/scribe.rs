@@ -68,6 +68,15 @@ pub enum Line {
         /// When.
         at: RunTime,
     },
+    /// An attempt to get a session came to nothing.
+    TurnedAway {
+        /// Who.
+        client: SubscriberId,
+        /// When it began.
+        began: RunTime,
+        /// When it failed.
+        at: RunTime,
+    },
     /// A `GAP` came.
     Gap {
         /// Who.

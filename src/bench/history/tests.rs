@@ -34,6 +34,7 @@ fn plan() -> Plan {
 enum Told {
     Confirmed(bool, Option<u16>),
     Disconnected,
+    TurnedAway(u64),
     Gap,
     Event { publisher: u16, address: u32, seq: u64, id: u64, run: u64 },
     Foreign,
@@ -56,6 +57,7 @@ fn told() -> impl Strategy<Value = (u64, Told)> {
     let what = prop_oneof![
         3 => (any::<bool>(), proptest::option::of(0_u16..4)).prop_map(|(resumed, node)| Told::Confirmed(resumed, node)),
         2 => Just(Told::Disconnected),
+        2 => any::<u64>().prop_map(Told::TurnedAway),
         1 => Just(Told::Gap),
         20 => event,
         1 => Just(Told::Foreign),
@@ -74,6 +76,7 @@ fn tell(book: &mut SubscriberLedger, at: u64, told: &Told) {
             }
         }
         Told::Disconnected => book.disconnected(at),
+        Told::TurnedAway(began) => book.turned_away(RunTime::from_nanos(*began), at),
         Told::Gap => book.gap(at),
         Told::Event { publisher, address, seq, id, run } => {
             let stamp = Stamp {
@@ -224,7 +227,7 @@ fn the_form_of_what_is_stored_is_the_one_of_its_format() {
     let publishes = postcard::to_stdvec(&publishes).unwrap();
     let measurements = postcard::to_stdvec(&measurements()).unwrap();
     let sums = [&client, &publishes, &measurements].map(|bytes| (bytes.len(), crc32fast::hash(bytes)));
-    assert_eq!((super::FORMAT, sums), (2, [(441, 4_119_677_876), (15, 3_129_519_079), (75, 2_740_277_475)]));
+    assert_eq!((super::FORMAT, sums), (3, [(442, 4_148_223_887), (15, 3_129_519_079), (75, 2_740_277_475)]));
 }
 
 /// Two thousand clients with ten addresses each, all healthy.

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use crate::bench::clock::RunTime;
-use crate::bench::plan::FaultAction;
+use crate::bench::plan::{FaultAction, Plan};
 
 use super::account::{AnomalyKind, FaultImpact};
-use super::arrival::Ending;
 use super::findings::Findings;
 use super::subscriber::Session;
 use super::{Evidence, FaultRecord, SubscriberLedger};
@@ -51,7 +50,7 @@ pub(super) fn impacts(evidence: &Evidence<'_>, findings: &Findings<'_>) -> Vec<F
 
 fn cuts(subscriber: &SubscriberLedger, evidence: &Evidence<'_>) -> Vec<Cut> {
     let sessions = subscriber.sessions();
-    let gave_up = matches!(subscriber.ending(), Some((_, Ending::GaveUp | Ending::Unreachable)));
+    let gave_up = subscriber.never_recovered(evidence.faults).is_some();
     let cut = |(number, session): (usize, &Session)| {
         let fault = culprit(subscriber, session, evidence)?;
         let later = &sessions[number + 1..];
@@ -77,24 +76,32 @@ fn culprit(subscriber: &SubscriberLedger, session: &Session, evidence: &Evidence
     let is_at_work = |fault: &FaultRecord| {
         fault.covers(session.ended) && fault.applied.is_some_and(|applied| applied <= session.ended)
     };
-    let meets = |fault: &FaultRecord| {
-        let planned = evidence.plan.faults.iter().find(|planned| planned.name == fault.name);
-        planned.is_none_or(|planned| match &planned.action {
-            FaultAction::Process { nodes, .. }
-            | FaultAction::RollingRestart { nodes, .. }
-            | FaultAction::Scale { nodes, .. }
-            | FaultAction::Link { nodes, .. } => session.node.is_none_or(|node| nodes.contains(&node)),
-            FaultAction::ReconnectStorm { subscribers } | FaultAction::SlowDown { subscribers, .. } => {
-                subscribers.binary_search(&subscriber.id()).is_ok()
-            }
-            FaultAction::Redis { .. } => true,
-            // Who goes for good is not cut, and who comes has nothing to be cut.
-            FaultAction::ChurnBurst { .. } => false,
-        })
-    };
     let faults = evidence.faults.iter().enumerate();
-    let culprits = faults.filter(|(_, fault)| is_at_work(fault) && meets(fault));
+    let culprits =
+        faults.filter(|(_, fault)| is_at_work(fault) && meets(fault, subscriber, session, evidence.plan));
     culprits.max_by_key(|(index, fault)| (fault.applied, *index)).map(|(index, _)| index)
+}
+
+/// Whether a fault could reach a session: its node, or its client.
+pub(super) fn meets(
+    fault: &FaultRecord,
+    subscriber: &SubscriberLedger,
+    session: &Session,
+    plan: &Plan,
+) -> bool {
+    let planned = plan.faults.iter().find(|planned| planned.name == fault.name);
+    planned.is_none_or(|planned| match &planned.action {
+        FaultAction::Process { nodes, .. }
+        | FaultAction::RollingRestart { nodes, .. }
+        | FaultAction::Scale { nodes, .. }
+        | FaultAction::Link { nodes, .. } => session.node.is_none_or(|node| nodes.contains(&node)),
+        FaultAction::ReconnectStorm { subscribers } | FaultAction::SlowDown { subscribers, .. } => {
+            subscribers.binary_search(&subscriber.id()).is_ok()
+        }
+        FaultAction::Redis { .. } => true,
+        // Who goes for good is not cut, and who comes has nothing to be cut.
+        FaultAction::ChurnBurst { .. } => false,
+    })
 }
 
 /// The value that 95 % do not exceed.

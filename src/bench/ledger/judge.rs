@@ -58,8 +58,14 @@ impl FaultRecord {
     /// may have been under way) until the cluster had time to recover.
     #[must_use]
     pub fn covers(&self, time: RunTime) -> bool {
-        self.applied.is_some_and(|applied| time >= applied.minus(MARGIN))
-            && self.healed.is_none_or(|healed| time < healed.plus(RECOVERY))
+        self.window().is_some_and(|(begins, ends)| time >= begins && time < ends)
+    }
+
+    /// That window; `None` where it was never applied.
+    #[must_use]
+    pub fn window(&self) -> Option<(RunTime, RunTime)> {
+        let ends = self.healed.map_or(RunTime::NEVER, |healed| healed.plus(RECOVERY));
+        self.applied.map(|applied| (applied.minus(MARGIN), ends))
     }
 }
 
@@ -147,7 +153,7 @@ impl<'a> Bench<'a> {
     }
 
     fn judge_subscriber(&mut self, subscriber: &'a SubscriberLedger) {
-        let owed = Owed::new(self.evidence.plan.verify.delivery, subscriber);
+        let owed = Owed::new(&self.evidence, subscriber);
         let mail = owed.of_the_mailbox();
         for address in subscriber.addresses() {
             for sent in self.by_address.get(address).into_iter().flatten() {
@@ -159,9 +165,11 @@ impl<'a> Bench<'a> {
         self.judge_unexpected(subscriber);
         self.judge_order(subscriber);
         self.copy_sightings(subscriber);
-        if let Some((at, Ending::GaveUp | Ending::Unreachable)) = subscriber.ending() {
+        if let Some(at) = subscriber.never_recovered(self.evidence.faults) {
             self.account.never_recovered += 1;
-            let spot = Spot { subscriber: Some(subscriber.id()), event: None, at, note: String::new() };
+            let left = matches!(subscriber.ending(), Some((_, Ending::Left)));
+            let note = if left { "it tried in vain until its plan let it leave" } else { "" };
+            let spot = Spot { subscriber: Some(subscriber.id()), event: None, at, note: note.to_owned() };
             self.findings.add(AnomalyKind::NeverRecovered, spot);
         }
         self.account.gap_events += subscriber.gaps();
@@ -293,7 +301,7 @@ impl<'a> Bench<'a> {
 
     /// A resumed session that skipped what was owed, although nothing was declared and the log did not forget it.
     fn judge_resumes(&mut self, subscriber: &'a SubscriberLedger) {
-        let owed = Owed::new(self.evidence.plan.verify.delivery, subscriber);
+        let owed = Owed::new(&self.evidence, subscriber);
         let mut last = None;
         for skip in &subscriber.anomalies().skips {
             let Some(series) = self.sent(skip.publisher, skip.address).map(|sent| sent.series) else {

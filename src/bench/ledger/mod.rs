@@ -66,4 +66,4 @@ pub use judge::{Evidence, FaultRecord, MARGIN, judge, judge_in_full};
 pub use measure::measure;
 pub use publish::{PublishLedger, PublishOutcome};
 pub use runs::Runs;
-pub use subscriber::{InvalidBook, StoredClients, SubscriberLedger};
+pub use subscriber::{InvalidBook, PATIENCE, StoredClients, SubscriberLedger};

@@ -5,7 +5,8 @@ use crate::bench::scenario::Guarantee;
 
 use super::SubscriberLedger;
 use super::arrival::Ending;
-use super::judge::MARGIN;
+use super::impact::meets;
+use super::judge::{Evidence, FaultRecord, MARGIN};
 use super::publish::{Sent, Series};
 use super::subscriber::Session;
 
@@ -24,32 +25,52 @@ struct Span {
     acknowledged_by: RunTime,
 }
 
-/// When a client that left by its plan was last there long enough to be given what it had missed. One that leaves while
-/// it is away never asked for it; one that was back for a moment only may not have been told it yet.
-fn final_close(sessions: &[Session], left: RunTime) -> RunTime {
+/// The last session of a client that left in which it was there long enough to be given what it had missed, and when that
+/// was closed. One that leaves while it is away never asked for it; one that was back for a moment only may not have been
+/// told it yet.
+fn final_session(sessions: &[Session], left: RunTime) -> Option<(&Session, RunTime)> {
     let close = |session: &Session| session.ended.min(left);
     let was_long_enough = |session: &&Session| session.confirmed <= close(session).minus(MARGIN);
-    sessions.iter().rev().find(was_long_enough).map_or(RunTime::ZERO, close)
+    sessions.iter().rev().find(was_long_enough).map(|session| (session, close(session)))
+}
+
+/// Since when a session may have been given nothing when it was closed: a fault that could reach it was at work, or its
+/// traces were. What was published meanwhile waited in a node that stood still, and nobody came back to ask for it.
+fn stalled_since(
+    evidence: &Evidence<'_>,
+    subscriber: &SubscriberLedger,
+    session: &Session,
+    closed: RunTime,
+) -> Option<RunTime> {
+    let stalls = |fault: &&FaultRecord| {
+        // A session that began when all was mended was given everything.
+        let was_there = fault.healed.is_none_or(|healed| session.confirmed < healed);
+        was_there && fault.covers(closed) && meets(fault, subscriber, session, evidence.plan)
+    };
+    evidence.faults.iter().filter(stalls).filter_map(|fault| fault.applied).min()
 }
 
 impl Owed {
-    pub(super) fn new(guarantee: Guarantee, subscriber: &SubscriberLedger) -> Self {
+    pub(super) fn new(evidence: &Evidence<'_>, subscriber: &SubscriberLedger) -> Self {
         let Some(first) = subscriber.sessions().first() else {
             return Self { spans: Vec::new(), whole: None };
         };
         let (end, ending) = subscriber.ending().unwrap_or((RunTime::NEVER, Ending::RunOver));
         let whole = Some((first.confirmed, end));
         // Who stays to the end of a run is waited for; who goes earlier leaves something under way behind.
+        let last = final_session(subscriber.sessions(), end);
+        let stalled = last.and_then(|(session, closed)| stalled_since(evidence, subscriber, session, closed));
+        let unless_stalled = |time: RunTime| stalled.map_or(time, |since| since.min(time)).minus(MARGIN);
         let at_the_end = match ending {
             Ending::RunOver | Ending::Unreachable => RunTime::NEVER,
-            Ending::Left => final_close(subscriber.sessions(), end).minus(MARGIN),
-            Ending::NoReconnect | Ending::GaveUp => end.minus(MARGIN),
+            Ending::Left => unless_stalled(last.map_or(RunTime::ZERO, |(_, closed)| closed)),
+            Ending::NoReconnect | Ending::GaveUp => unless_stalled(end),
         };
         let span = |from, ended: RunTime| Span {
             from,
             acknowledged_by: if ended < end { ended.minus(MARGIN) } else { at_the_end },
         };
-        let spans = match guarantee {
+        let spans = match evidence.plan.verify.delivery {
             Guarantee::AtMostOnce => {
                 subscriber.sessions().iter().map(|session| span(session.confirmed, session.ended)).collect()
             }

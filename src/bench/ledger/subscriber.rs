@@ -2,6 +2,8 @@
 //! record its latency. Bounded: runs instead of numbers, and the first of each anomaly instead of all.
 //! Read [`SubscriberLedger`] first.
 
+mod away;
+mod sightings;
 mod stored;
 
 use std::ops::RangeInclusive;
@@ -16,14 +18,16 @@ use crate::bench::plan::{AddressId, NodeIndex, Plan, PublisherId, REMEMBERED_IDS
 use super::Runs;
 use super::arrival::{Arrival, Ending, Path};
 
+use away::Away;
+
+pub use away::PATIENCE;
+pub(super) use sightings::{Sighting, Sightings};
 pub use stored::{InvalidBook, StoredClients};
 
 /// Inversions that all clients together keep until they can be judged, each its share. Those of a healthy server are
 /// rare: only publishes that were in flight together.
 const INVERSIONS_OF_ALL: usize = 1_000_000;
 const INVERSIONS: RangeInclusive<usize> = 16..=4_096;
-/// Examples that one client keeps of each kind of anomaly.
-const EXAMPLES_MAX: usize = 4;
 /// Resumed sessions that skipped something, until they can be judged.
 const SKIPS_MAX: usize = 256;
 /// Declared gaps of one series. A server that declares more has its later losses counted as lost.
@@ -43,6 +47,8 @@ pub struct SubscriberLedger {
     sentinels: Box<[bool]>,
     series: Vec<SeriesBook>,
     sessions: Vec<Session>,
+    /// `None`: it has a session, or did not try yet to get one.
+    away: Option<Box<Away>>,
     finished: Option<(RunTime, Ending)>,
     last_gap: Option<RunTime>,
     gaps: u64,
@@ -109,21 +115,6 @@ pub(super) struct Anomalies {
     witnesses_max: usize,
 }
 
-/// How often, and the first of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Sightings {
-    pub(super) count: u64,
-    pub(super) first: Vec<Sighting>,
-}
-
-/// An event at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Sighting {
-    pub(super) at: RunTime,
-    /// `None`: nothing that a run published.
-    pub(super) stamp: Option<Stamp>,
-}
-
 /// Within a session, `seq` arrived after `ahead` of the same series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Inversion {
@@ -169,6 +160,7 @@ impl SubscriberLedger {
             sentinels: vec![false; subscriber.addresses.len()].into_boxed_slice(),
             series: Vec::new(),
             sessions: Vec::new(),
+            away: None,
             finished: None,
             last_gap: None,
             gaps: 0,
@@ -181,6 +173,7 @@ impl SubscriberLedger {
     /// A session begins: the `CONNECTION` event came. `resumed`: the client had sent a cursor.
     pub fn confirmed(&mut self, at: RunTime, resumed: bool) {
         self.end_session(at);
+        self.away = None;
         self.sessions.push(Session {
             confirmed: at,
             ended: RunTime::NEVER,
@@ -333,6 +326,7 @@ impl SubscriberLedger {
         let anomalies = &self.anomalies;
         let series: usize = self.series.iter().map(SeriesBook::heap_bytes).sum();
         size_of::<Self>()
+            + self.away.as_ref().map_or(0, |_| size_of::<Away>())
             + size_of_val(&*self.addresses)
             + size_of_val(&*self.sentinels)
             + self.series.capacity() * size_of::<SeriesBook>()
@@ -477,15 +471,6 @@ impl Anomalies {
     fn skip(&mut self, skip: Skip) {
         if self.skips.len() < SKIPS_MAX {
             self.skips.push(skip);
-        }
-    }
-}
-
-impl Sightings {
-    fn add(&mut self, sighting: Sighting) {
-        self.count += 1;
-        if self.first.len() < EXAMPLES_MAX {
-            self.first.push(sighting);
         }
     }
 }

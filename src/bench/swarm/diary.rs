@@ -37,6 +37,12 @@ impl Diary {
         self.write(|| Line::Disconnected { client, at });
     }
 
+    pub(super) fn turned_away(&mut self, began: RunTime, at: RunTime) {
+        self.book.turned_away(began, at);
+        let client = self.book.id();
+        self.write(|| Line::TurnedAway { client, began, at });
+    }
+
     pub(super) fn gap(&mut self, at: RunTime) {
         self.book.gap(at);
         let client = self.book.id();

@@ -19,7 +19,7 @@ use super::{Ear, Ground, Place, Tape, Told};
 use crate::bench::balance::{Caller, Door, Seated};
 use crate::bench::clock::RunTime;
 use crate::bench::dialect::{Confirm, Dialect, Resume};
-use crate::bench::ledger::{Ending as BookEnding, SubscriberLedger};
+use crate::bench::ledger::{Ending as BookEnding, PATIENCE, SubscriberLedger};
 use crate::bench::plan::{AddressId, GroupPlan, Joins, NodeIndex, SubscriberPlan};
 use crate::bench::recorder::{Counter, Source, Tags, Trend};
 use crate::bench::scenario;
@@ -234,7 +234,7 @@ impl Subscriber {
         };
         let mut stream = match opened {
             Ok(stream) => stream,
-            Err(error) => return self.not_opened(door, &error, &mut rng),
+            Err(error) => return self.not_opened(door, &error, began, &mut rng),
         };
         self.note_opened(began);
         self.keep(stream.cookies());
@@ -358,7 +358,8 @@ impl Subscriber {
         }
     }
 
-    fn not_opened(&mut self, door: Door, error: &ConnectError, rng: &mut ChaCha8Rng) -> Next {
+    fn not_opened(&mut self, door: Door, error: &ConnectError, began: Instant, rng: &mut ChaCha8Rng) -> Next {
+        self.turned_away(began);
         let tags = self.tags_now();
         self.tape.count(Counter::ConnectErrors, tags, 1);
         self.ground.progress.connect_error();
@@ -366,6 +367,12 @@ impl Subscriber {
             self.ground.balancer.mark(door, false);
         }
         self.decide(error, rng)
+    }
+
+    /// An attempt that began then came to nothing.
+    fn turned_away(&mut self, began: Instant) {
+        let now = self.ground.clock.now();
+        self.ledger.turned_away(now.minus(began.elapsed()), now);
     }
 
     fn decide<'a>(&mut self, end: impl Into<End<'a>>, rng: &mut ChaCha8Rng) -> Next {
@@ -400,6 +407,8 @@ impl Subscriber {
         self.tape.count(Counter::BytesIn, tags, stream.bytes_received());
         if session.is_confirmed {
             self.ground.progress.disconnected();
+        } else if self.is_in_vain(session, stopped) {
+            self.turned_away(session.began);
         }
         match stopped {
             // The end of the client itself: its book is finished instead.
@@ -420,6 +429,17 @@ impl Subscriber {
         if session.is_confirmed {
             self.ledger.disconnected(now);
         }
+    }
+
+    /// Whether a stream that was never confirmed counts as a failed attempt: the server ended it, or said nothing for long.
+    /// Servers of another make may have nothing to say.
+    fn is_in_vain(&self, session: &Session, stopped: &Stopped) -> bool {
+        self.ground.plan.dialect.is_none()
+            && match stopped {
+                Stopped::Ended(_) => true,
+                Stopped::Leaves => session.began.elapsed() >= PATIENCE,
+                Stopped::Cut | Stopped::Over => false,
+            }
     }
 
     fn after(&mut self, stopped: Stopped, rng: &mut ChaCha8Rng) -> Next {

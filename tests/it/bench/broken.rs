@@ -106,3 +106,44 @@ async fn a_silent_jump_after_a_reconnect_is_lost_and_a_replay_from_the_wrong_pla
     check_caught(&ran, "lost");
     check_caught(&ran, "replayed from the wrong place");
 }
+
+/// Everybody has left by its plan before the end, and wanted to get back in for seconds.
+const LEAVERS: &str = r#"
+schema = 1
+name = "leavers"
+seed = 7
+duration = "11s"
+
+[cluster]
+attach = ["NODE"]
+
+[clients.all]
+executor = "ramping"
+stages = [{ duration = "200ms", target = 6 }, { duration = "9s", target = 6 }, { duration = "500ms", target = 0 }]
+reconnect = { policy = "tolerant", max_delay = "1s" }
+
+[publishers.main]
+rate = 50
+mix = { broadcast = 1 }
+
+[verify]
+quiesce = { idle = "2s", timeout = "15s" }
+
+[thresholds]
+generator_lag = ["p(99)<60s"]
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_locks_everybody_out_does_not_hide_behind_those_who_leave() {
+    for (defect, code) in [(Defect::None, 0), (Defect::LocksOut, 120)] {
+        let node = SmallNode::start(defect).await;
+        let lab = Lab::new(&LEAVERS.replace("NODE", &node.base));
+        let ran = lab.run(&["--history", "all"]).await;
+        assert_eq!(ran.code, Some(code), "{}\n{}", ran.stdout, ran.stderr);
+        if defect == Defect::LocksOut {
+            check_caught(&ran, "never recovered");
+            assert_eq!(ran.report["summary"]["events_lost"], 0, "{}", ran.stdout);
+        }
+        check_evidence(&lab, &ran).await;
+    }
+}

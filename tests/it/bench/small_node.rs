@@ -37,6 +37,8 @@ pub(crate) enum Defect {
     AcknowledgesAndForgets,
     /// A stream that comes back with a cursor goes on at the newest event, without a word.
     JumpsSilently,
+    /// Streams end, and whoever comes back is refused from then on, for good.
+    LocksOut,
 }
 
 /// How many events a stream, or the log, has seen when the fault strikes: late enough for what surrounds it.
@@ -223,6 +225,9 @@ async fn stream(
     let topics = name("topics").unwrap_or_default();
     wanted.extend(topics.split(',').filter(|topic| !topic.is_empty()).map(|topic| format!("topic:{topic}")));
     let newest = server.log.lock().unwrap().len();
+    if server.defect == Defect::LocksOut && newest >= STRIKES_AFTER {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let asked = headers.get("last-event-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (read, resumed) = match asked.or_else(|| name("lastEventId")).as_deref() {
         None | Some("") => (newest, "live"),
@@ -240,6 +245,9 @@ async fn stream(
     let reader = Reader { server, wanted, read, written: 0, held: None, length };
     let hello = futures_util::stream::iter([Ok::<_, Infallible>(Bytes::from(hello))]);
     let events = futures_util::stream::unfold(reader, |mut reader| async move {
+        if reader.server.defect == Defect::LocksOut && reader.written >= STRIKES_AFTER {
+            return None;
+        }
         let bytes = reader.next().await;
         Some((Ok::<_, Infallible>(bytes), reader))
     });
@@ -257,7 +265,8 @@ fn resume(server: &Server, index: usize, newest: usize) -> usize {
         | Defect::DeliversTwice
         | Defect::SwapsTwo
         | Defect::LeaksAnotherUsers
-        | Defect::AcknowledgesAndForgets => index,
+        | Defect::AcknowledgesAndForgets
+        | Defect::LocksOut => index,
     }
 }
 

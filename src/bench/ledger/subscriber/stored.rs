@@ -9,8 +9,8 @@ use crate::bench::clock::RunTime;
 use crate::bench::plan::{AddressId, Plan, PublisherId, SubscriberId};
 
 use super::{
-    Anomalies, DeclaredGap, Ending, Inversion, Runs, SeriesBook, Session, Sightings, Skip, SubscriberLedger,
-    Witness,
+    Anomalies, Away, DeclaredGap, Ending, Inversion, Runs, SeriesBook, Session, Sightings, Skip,
+    SubscriberLedger, Witness,
 };
 
 /// The books of some clients of one plan. They are closed: a book that was read again is there to be judged, and
@@ -29,6 +29,7 @@ struct StoredClient {
     sentinels: Runs,
     series: Vec<StoredSeries>,
     sessions: Vec<Session>,
+    away: Option<Box<Away>>,
     finished: Option<(RunTime, Ending)>,
     last_gap: Option<RunTime>,
     gaps: u64,
@@ -124,6 +125,7 @@ impl StoredClient {
             sentinels: sentinels.collect(),
             series: book.books().iter().map(series).collect(),
             sessions: book.sessions().to_vec(),
+            away: book.away.clone(),
             finished: book.ending(),
             last_gap: book.last_gap(),
             gaps: book.gaps(),
@@ -175,6 +177,7 @@ impl StoredClient {
             sentinels: (0..places).map(|place| self.sentinels.contains(place)).collect(),
             series: self.series.into_iter().map(StoredSeries::book).collect(),
             sessions: self.sessions,
+            away: self.away,
             finished: self.finished,
             last_gap: self.last_gap,
             gaps: self.gaps,

@@ -256,3 +256,46 @@ fn what_was_declared_missing_to_everybody_may_be_missing_in_the_log() {
     let account = history.account();
     assert_eq!((account.gap_declared, account.forgotten), (2, 0));
 }
+
+/// The first client leaves at 20 s, in a fault that meets its node, of what it is given nothing since 10 s.
+fn leaves_in_a_pause(history: &mut History) {
+    history.deliver("all", 8_000, &[0, 1]);
+    history.deliver("all", 12_000, &[1]);
+    history.deliver("all", 17_000, &[1]);
+    history.end();
+    history.clients[0].finish(at(20_000), Ending::Left);
+}
+
+#[test]
+fn who_leaves_while_its_node_stands_still_leaves_what_waited_there() {
+    let mut history = History::new("");
+    history.kill();
+    history.faults[0].healed = Some(at(19_900));
+    leaves_in_a_pause(&mut history);
+    acquit(&history);
+    assert_eq!(history.account().expected, 1 + 3, "the one who stayed is owed everything");
+}
+
+#[test]
+fn who_leaves_between_two_connections_is_no_trouble() {
+    let mut history = History::new("delivery = \"exactly-once\"");
+    history.deliver("all", 1_000, &[0, 1]);
+    history.clients[0].disconnected(at(3_000));
+    history.clients[0].turned_away(at(4_000), at(4_001));
+    history.clients[0].turned_away(at(6_000), at(6_001));
+    history.end();
+    history.clients[0].finish(at(9_000), Ending::Left);
+    acquit(&history);
+}
+
+#[test]
+fn who_is_turned_away_while_something_is_broken_and_leaves_is_no_trouble() {
+    let mut history = History::new("delivery = \"exactly-once\"");
+    history.deliver("all", 1_000, &[0, 1]);
+    history.kill();
+    history.clients[0].disconnected(at(10_000));
+    (11..15).for_each(|second| history.clients[0].turned_away(at(second * 1_000), at(second * 1_000 + 1)));
+    history.end();
+    history.clients[0].finish(at(15_000), Ending::Left);
+    acquit(&history);
+}

@@ -3,6 +3,7 @@
 use super::history::{History, at};
 use crate::bench::ledger::{AnomalyKind, Ending, FaultRecord, PublishOutcome, SeqRange, SubscriberLedger};
 use crate::bench::payload::{RunId, Stamp};
+use crate::bench::plan::NodeIndex;
 use crate::bench::verdict::Exit;
 use crate::bench::verdict::Status::{Fail, Note, Unknown};
 
@@ -534,4 +535,50 @@ fn more_inversions_than_can_be_kept_are_an_unknown_order_beside_the_proven_ones(
     let account = history.account();
     assert_eq!((account.reordered, account.order_unjudged), (4_096, 4_999 - 4_096));
     assert_eq!(account.reordered_by_at_most, 4_999);
+}
+
+#[test]
+fn a_server_that_locks_clients_out_does_not_hide_behind_those_who_leave() {
+    let mut history = History::new("delivery = \"exactly-once\"");
+    history.deliver("all", 1_000, &[0, 1]);
+    history.kill();
+    history.clients[0].disconnected(at(10_000));
+    // Each second from the kill on, until long after everything was mended.
+    (11..40).for_each(|second| history.clients[0].turned_away(at(second * 1_000), at(second * 1_000 + 1)));
+    history.end();
+    history.clients[0].finish(at(40_000), Ending::Left);
+    history.check(&[("never recovered", Fail)]);
+    let account = history.account();
+    assert_eq!((account.never_recovered, account.faults[0].never_recovered), (1, 1));
+    let example =
+        &account.anomalies.iter().find(|one| one.kind == AnomalyKind::NeverRecovered).unwrap().examples[0];
+    assert!(example.note.contains("in vain"), "{example:?}");
+}
+
+#[test]
+fn who_never_got_in_was_locked_out_too() {
+    let mut history = History::new("");
+    history.clients[0] = SubscriberLedger::new(&history.plan, history.client_id(0));
+    history.deliver("all", 1_000, &[1]);
+    (2..30).for_each(|second| history.clients[0].turned_away(at(second * 1_000), at(second * 1_000 + 1)));
+    history.end();
+    history.clients[0].finish(at(30_000), Ending::Left);
+    history.check(&[("never recovered", Fail)]);
+}
+
+#[test]
+fn a_loss_before_the_fault_and_one_of_another_node_are_losses_of_those_who_leave_too() {
+    let lost = |node: u16, published: u64| {
+        let mut history = History::new("");
+        history.kill();
+        history.clients[0].served_by(NodeIndex(node));
+        history.deliver("all", published, &[1]);
+        history.deliver("all", published + 1, &[0, 1]);
+        history.end();
+        history.clients[0].finish(at(16_000), Ending::Left);
+        history.account().lost
+    };
+    assert_eq!(lost(0, 8_000), 1, "sent before the fault");
+    assert_eq!(lost(1, 12_000), 1, "its node was whole");
+    assert_eq!(lost(0, 12_000), 0);
 }
