@@ -64,13 +64,18 @@ pub struct ProcessReport {
 impl Report {
     /// Adds what the processes used and what Redis did: by command, how often.
     pub fn add_usage(&mut self, processes: Vec<ProcessReport>, commands: Option<BTreeMap<String, u64>>) {
-        let nodes = processes.iter().filter(|process| process.is_node());
-        let cpu: f64 = nodes.map(|process| process.cpu_seconds).sum();
         let deliveries = self.delivery.ok + self.delivery.recovered;
-        self.cluster.cpu_us_per_delivery = per(cpu * 1e6, deliveries);
+        let cpu = cpu_of_nodes(&processes);
+        self.cluster.cpu_us_per_delivery = cpu.and_then(|cpu| per(cpu * 1e6, deliveries));
         self.cluster.redis = commands.map(|commands| RedisReport::new(commands, self.delivery.publishes.ok));
         self.processes = processes;
     }
+}
+
+/// Seconds of all nodes; `None` where the run started none, and so knows nothing of what they used.
+fn cpu_of_nodes(processes: &[ProcessReport]) -> Option<f64> {
+    let of_node = |process: &ProcessReport| process.is_node().then_some(process.cpu_seconds);
+    processes.iter().filter_map(of_node).reduce(|sum, more| sum + more)
 }
 
 impl ProcessReport {
@@ -112,6 +117,20 @@ mod tests {
         assert_eq!((report.commands, names), (250, vec!["xadd", "xread", "evalsha"]));
         assert_eq!(report.commands_per_event, Some(2.5));
         assert_eq!(RedisReport::new(BTreeMap::new(), 0).commands_per_event, None);
+    }
+
+    #[test]
+    fn what_nodes_of_others_used_is_not_known() {
+        let process = |id: &str, cpu_seconds| ProcessReport {
+            id: id.to_owned(),
+            cpu_seconds,
+            ..ProcessReport::default()
+        };
+        assert_eq!(cpu_of_nodes(&[process("bench", 3.0)]), None);
+        assert_eq!(
+            cpu_of_nodes(&[process("bench", 3.0), process("n1", 0.5), process("n2", 0.25)]),
+            Some(0.75)
+        );
     }
 
     #[test]
