@@ -80,6 +80,9 @@ pub struct Facts {
     /// When the clock was started, in milliseconds since 1970.
     #[serde(default)]
     pub clock_started_unix_ms: u64,
+    /// How long the load went on, in milliseconds: less than was planned where somebody ended it.
+    #[serde(default)]
+    pub ran_ms: Option<u64>,
     /// Why the bench was late, if it was.
     #[serde(default)]
     pub lateness: Option<String>,
@@ -149,11 +152,11 @@ impl Case {
         Judgement { account, anomalies, report }
     }
 
-    /// How long it went on: as planned; of merged runs, the time in which at least one of them did.
+    /// How long it went on; of merged runs, the time in which at least one of them did.
     #[must_use]
     pub fn ran(&self) -> Duration {
         if self.facts.merged.is_empty() {
-            self.plan.duration
+            self.facts.ran_ms.map_or(self.plan.duration, Duration::from_millis)
         } else {
             merge::ran(&self.facts.merged, self.plan.duration)
         }

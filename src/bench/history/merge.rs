@@ -24,22 +24,31 @@ pub struct Part {
     /// When its clock was started, in milliseconds since 1970; 0 where that is not known.
     #[serde(default)]
     pub clock_started_unix_ms: u64,
+    /// How long its load went on, in milliseconds; absent where that is not known.
+    #[serde(default)]
+    pub ran_ms: Option<u64>,
 }
 
-/// The time in which at least one of these runs, each so long, went on. So rates of runs one after the other are their mean,
-/// and rates of runs at the same time (on several machines) are their sum. One of which nobody knows when it was counts as
-/// one after the others.
-pub(super) fn ran(parts: &[Part], duration: Duration) -> Duration {
+/// The time in which at least one of these runs went on. So rates of runs one after the other are their mean, and rates of
+/// runs at the same time (on several machines) are their sum. One of which nobody knows when it was counts as one after the
+/// others; one of which nobody knows how long it went on, as long as was planned.
+pub(super) fn ran(parts: &[Part], planned: Duration) -> Duration {
+    let length = |part: &Part| part.ran_ms.map_or(planned, Duration::from_millis);
     let (known, unknown): (Vec<&Part>, Vec<&Part>) =
         parts.iter().partition(|part| part.clock_started_unix_ms > 0);
-    let mut starts: Vec<u64> = known.iter().map(|part| part.clock_started_unix_ms).collect();
-    starts.sort_unstable();
-    let ends = starts.iter().skip(1).map(|next| Some(*next)).chain([None]);
-    let alone = starts.iter().zip(ends).map(|(start, next)| {
-        // Until it is over, or the next one counts.
-        next.map_or(duration, |next| duration.min(Duration::from_millis(next - start)))
-    });
-    alone.sum::<Duration>() + duration.saturating_mul(u32::try_from(unknown.len()).unwrap_or(u32::MAX))
+    let span = |part: &&Part| {
+        let began = Duration::from_millis(part.clock_started_unix_ms);
+        (began, began + length(part))
+    };
+    let mut spans: Vec<(Duration, Duration)> = known.iter().map(span).collect();
+    spans.sort_unstable();
+    let mut counted = Duration::ZERO;
+    let mut all: Duration = unknown.into_iter().map(length).sum();
+    for (began, ended) in spans {
+        all += ended.saturating_sub(began.max(counted));
+        counted = counted.max(ended);
+    }
+    all
 }
 
 /// Why runs cannot be merged.
@@ -110,8 +119,8 @@ fn part(dir: &Path) -> Result<Case, MergeError> {
             facts.troubles.push(Trouble { exit, message });
         }
         let (seed, exit_code) = (case.plan.seed, decision.exit_code);
-        let clock_started_unix_ms = facts.clock_started_unix_ms;
-        facts.merged = vec![Part { run, seed, exit_code, clock_started_unix_ms }];
+        let (clock_started_unix_ms, ran_ms) = (facts.clock_started_unix_ms, facts.ran_ms);
+        facts.merged = vec![Part { run, seed, exit_code, clock_started_unix_ms, ran_ms }];
     }
     Ok(Case { books: Books::default(), added: Some(decision.account), facts, ..case })
 }
@@ -158,26 +167,40 @@ fn add(whole: &mut Case, more: Case) {
 mod tests {
     use super::*;
 
+    /// Beginnings, and how long each went on where that is known, in seconds; sixty were planned.
     #[track_caller]
-    fn check(starts: &[u64], seconds: u64) {
-        let part = |start: &u64| Part {
+    fn check(parts: &[(u64, Option<u64>)], seconds: u64) {
+        let part = |(start, ran): &(u64, Option<u64>)| Part {
             run: String::new(),
             seed: 1,
             exit_code: 0,
             clock_started_unix_ms: start * 1_000,
+            ran_ms: ran.map(|ran| ran * 1_000),
         };
-        let parts: Vec<Part> = starts.iter().map(part).collect();
-        assert_eq!(ran(&parts, Duration::from_secs(60)), Duration::from_secs(seconds), "{starts:?}");
+        let all: Vec<Part> = parts.iter().map(part).collect();
+        assert_eq!(ran(&all, Duration::from_secs(60)), Duration::from_secs(seconds), "{parts:?}");
+    }
+
+    #[track_caller]
+    fn check_whole(starts: &[u64], seconds: u64) {
+        check(&starts.iter().map(|start| (*start, None)).collect::<Vec<_>>(), seconds);
     }
 
     #[test]
     fn runs_one_after_the_other_take_the_sum_and_runs_at_the_same_time_the_longest() {
-        check(&[1_000], 60);
-        check(&[1_000, 1_100, 5_000], 180);
-        check(&[1_000, 1_000, 1_000], 60);
-        check(&[1_020, 1_000], 80);
-        check(&[1_000, 1_010, 2_000, 2_030], 70 + 90);
-        check(&[0, 0], 120);
-        check(&[0, 1_000, 1_000], 120);
+        check_whole(&[1_000], 60);
+        check_whole(&[1_000, 1_100, 5_000], 180);
+        check_whole(&[1_000, 1_000, 1_000], 60);
+        check_whole(&[1_020, 1_000], 80);
+        check_whole(&[1_000, 1_010, 2_000, 2_030], 70 + 90);
+        check_whole(&[0, 0], 120);
+        check_whole(&[0, 1_000, 1_000], 120);
+    }
+
+    #[test]
+    fn a_run_that_was_interrupted_counts_as_long_as_it_went_on() {
+        check(&[(1_000, Some(60)), (2_000, Some(7))], 67);
+        check(&[(1_000, Some(60)), (1_010, Some(7))], 60);
+        check(&[(1_000, Some(7)), (1_003, Some(60)), (0, Some(5))], 63 + 5);
     }
 }

@@ -190,6 +190,8 @@ struct Load {
     was_interrupted: bool,
     /// When the clock was started.
     began_unix_ms: u64,
+    /// How long publishers published, as planned or shorter.
+    ran: Duration,
 }
 
 impl Scene {
@@ -290,10 +292,11 @@ impl Scene {
             () = panic::when_told(panic::RUN), if cfg!(debug_assertions) => false,
         };
         stop.cancel();
+        let ran = clock.now().since_start().min(plan.duration);
         let faults = timeline.heal_all().await;
         let patience = self.quiesce_limits(was_interrupted).timeout;
         let published = collect(publishers, patience, &give_up).await;
-        Load { published, faults, was_interrupted, began_unix_ms }
+        Load { published, faults, was_interrupted, began_unix_ms, ran }
     }
 
     fn quiesce_limits(&self, was_interrupted: bool) -> Quiesce {
@@ -417,6 +420,7 @@ impl Collected {
             merged: Vec::new(),
             harness: self.floor,
             clock_started_unix_ms: self.load.began_unix_ms,
+            ran_ms: Some(crate::runtime::clock::millis(self.load.ran)),
             lateness: Some(self.watched.strain.explanation(doctor::cores())),
         };
         let case = Case { plan, books, recorder, facts, added: None };
