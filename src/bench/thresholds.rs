@@ -56,7 +56,8 @@ pub(super) fn measure(judged: &Judged<'_>, threshold: &Threshold) -> Option<(f64
         Metric::Counter(counter) => {
             let matches = |tags: &_| threshold.selector.matches(judged.plan, tags);
             let count = to_f64(judged.recorder.total(counter, matches));
-            Some(number(of, count, judged.ran.as_secs_f64()))
+            // One that was interrupted at once went on for no time at all.
+            Some(number(of, count, judged.ran.max(Duration::from_millis(1)).as_secs_f64()))
         }
         Metric::Tally(tally) => {
             let (count, of_all) = tally_of(judged.account, tally);

@@ -289,6 +289,7 @@ fn a_rate_is_per_second_of_the_time_that_went_by() {
     let total = 3.0 * 60.0 * 400.0;
     assert_eq!(rate(Duration::from_secs(60)), (Status::Pass, format!("rate={:.4}", total / 60.0)));
     assert_eq!(rate(Duration::from_secs(30)), (Status::Fail, format!("rate={:.4}", total / 30.0)));
+    assert_eq!(rate(Duration::ZERO), (Status::Fail, format!("rate={:.4}", total * 1e3)));
 }
 
 #[test]
