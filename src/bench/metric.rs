@@ -68,7 +68,7 @@ names!(
         PublishTime => "publish_time",
         /// From when a publish was due to its sending.
         PublishDispatchDelay => "publish_dispatch_delay",
-        /// From the end of a stream to the next response's head.
+        /// From the end of a stream to the next one that takes the client in.
         ReconnectTime => "reconnect_time",
         /// From the end of a stream to the first new event.
         RecoveryTime => "recovery_time",
@@ -86,7 +86,7 @@ names!(
 names!(
     /// A metric that workers count.
     Counter {
-        /// Streams opened after the first one of a client.
+        /// Streams that took a client in, after its first one.
         Reconnects => "reconnects",
         /// Connects that failed or were answered with an error.
         ConnectErrors => "connect_errors",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::ledger::Account;
 use super::metric::{Metric, Tally, Trend};
+use super::plan::{GroupId, PhaseId};
 use super::recorder::{Samples, Source, Tags, Value};
 use super::threshold::{Aggregation, Operator, Selector, Threshold, readable};
 use super::verdict::{Judged, Status, ThresholdResult};
@@ -116,19 +117,39 @@ fn of_whom(judged: &Judged<'_>, source: Source) -> String {
     }
 }
 
-/// The distribution of a metric. Latencies of deliveries include, as infinite, those that never came.
+/// The distribution of a metric. Latencies of deliveries include, as infinite, those that never came, and times to come
+/// back the clients that never did.
 pub(super) fn samples(judged: &Judged<'_>, trend: Trend, selector: &Selector) -> Samples {
     let samples = judged.recorder.samples(trend, |tags| selector.matches(judged.plan, tags));
-    let is_delivery = matches!(trend, Trend::DeliveryLatency | Trend::DeliveryLatencySent);
     // Nobody knows which way an event would have come that never did.
-    if !is_delivery || selector.path.is_some() || selector.publisher.is_some() {
+    if selector.path.is_some() || selector.publisher.is_some() {
         return samples;
     }
-    let is_meant = |((group, phase), _): &&((_, _), u64)| {
-        let tags = Tags { phase: *phase, source: Source::Group(*group), path: None };
-        selector.matches(judged.plan, &tags)
+    let is_meant = |group: GroupId, phase: PhaseId| {
+        selector.matches(judged.plan, &Tags { phase, source: Source::Group(group), path: None })
     };
-    let missing = judged.account.missing_by.iter().filter(is_meant).map(|(_, count)| count).sum();
+    let account = judged.account;
+    let missing = match trend {
+        Trend::DeliveryLatency | Trend::DeliveryLatencySent => {
+            let meant = account.missing_by.iter().filter(|((group, phase), _)| is_meant(*group, *phase));
+            meant.map(|(_, count)| count).sum()
+        }
+        Trend::ReconnectTime | Trend::RecoveryTime => {
+            let was_away = |(group, phases): &(GroupId, Vec<PhaseId>)| {
+                phases.iter().any(|phase| is_meant(*group, *phase))
+            };
+            let meant = account.never_back_by.iter().filter(|(key, _)| was_away(key));
+            meant.map(|(_, count)| count).sum()
+        }
+        Trend::ConnectTime
+        | Trend::FirstEventTime
+        | Trend::PublishTime
+        | Trend::PublishDispatchDelay
+        | Trend::ReplaySize
+        | Trend::FanoutSpread
+        | Trend::HeartbeatGap
+        | Trend::GeneratorLag => 0,
+    };
     samples.with_missing(missing)
 }
 

@@ -68,6 +68,10 @@ pub struct Account {
     pub faults: Vec<FaultImpact>,
     /// Missing deliveries (lost, unseen, declared) by group and phase of their publish: infinite latencies.
     pub missing_by: Vec<((GroupId, PhaseId), u64)>,
+    /// Clients that were there, wanted to come back and did not, by group and by the phases since their last stream ended:
+    /// infinite times to come back, in each of these phases.
+    #[serde(default)]
+    pub never_back_by: Vec<((GroupId, Vec<PhaseId>), u64)>,
     /// Addresses with missing deliveries, sorted: what an audit read should look at first.
     pub missing_addresses: Vec<AddressId>,
     /// Whether an audit read was laid beside it.
@@ -105,6 +109,7 @@ impl Account {
             anomalies,
             faults,
             missing_by,
+            never_back_by,
             missing_addresses,
             audited,
         } = other;
@@ -140,6 +145,7 @@ impl Account {
             *self.dropped_by.entry(phase).or_default() += count;
         }
         self.add_missing(missing_by, missing_addresses);
+        never_back_by.into_iter().for_each(|(key, count)| self.add_never_back(key, count));
         anomalies.into_iter().for_each(|anomaly| self.add_anomaly(anomaly));
     }
 
@@ -150,6 +156,14 @@ impl Account {
         self.missing_addresses.extend(addresses);
         self.missing_addresses.sort_unstable();
         self.missing_addresses.dedup();
+    }
+
+    /// Adds clients to those that never came back.
+    pub(super) fn add_never_back(&mut self, key: (GroupId, Vec<PhaseId>), count: u64) {
+        match self.never_back_by.binary_search_by(|(known, _)| known.cmp(&key)) {
+            Ok(index) => self.never_back_by[index].1 += count,
+            Err(index) => self.never_back_by.insert(index, (key, count)),
+        }
     }
 
     fn add_anomaly(&mut self, more: Anomaly) {
@@ -361,6 +375,10 @@ pub struct FaultImpact {
     pub recovery_p95: Option<Duration>,
     /// Clients that were cut and never got back.
     pub never_recovered: u64,
+    /// Sessions that it cut and that had no successor: those of such clients, and of clients that left meanwhile or whose
+    /// policy is not to come back.
+    #[serde(default)]
+    pub not_back: u64,
     /// Deliveries lost in its window.
     pub lost: u64,
     /// From the end of a session to the last event that its successor was given again, of 95 % of them: the backlog is

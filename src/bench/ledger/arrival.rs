@@ -12,9 +12,9 @@ use crate::bench::plan::AddressId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Path {
-    /// It was due while the session was open.
+    /// It was first sent while the session was open, however late that was.
     Live,
-    /// It was due before the session was confirmed: the server read it again for this client.
+    /// It was first sent before the session was confirmed: the server read it again for this client.
     Replay,
 }
 

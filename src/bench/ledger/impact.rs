@@ -18,6 +18,7 @@ struct Cut {
     recovered: Option<RunTime>,
     drained: Option<RunTime>,
     replayed: u64,
+    is_last: bool,
     is_for_good: bool,
 }
 
@@ -39,6 +40,7 @@ pub(super) fn impacts(evidence: &Evidence<'_>, findings: &Findings<'_>) -> Vec<F
                 reconnect_p95: since_end(|cut| cut.reconnected),
                 recovery_p95: since_end(|cut| cut.recovered),
                 never_recovered: mine().filter(|cut| cut.is_for_good).count() as u64,
+                not_back: mine().filter(|cut| cut.is_last).count() as u64,
                 lost: findings.in_window(AnomalyKind::Lost, index),
                 drain_p95: since_end(|cut| cut.drained),
                 replayed: mine().map(|cut| cut.replayed).sum(),
@@ -61,6 +63,7 @@ fn cuts(subscriber: &SubscriberLedger, evidence: &Evidence<'_>) -> Vec<Cut> {
             recovered: later.iter().find_map(|next| next.first_new),
             drained: later.first().and_then(|next| next.drained),
             replayed: later.first().map_or(0, |next| next.replayed),
+            is_last: later.is_empty(),
             is_for_good: later.is_empty() && gave_up,
         })
     };

@@ -171,10 +171,20 @@ impl<'a> Bench<'a> {
             let note = if left { "it tried in vain until its plan let it leave" } else { "" };
             let spot = Spot { subscriber: Some(subscriber.id()), event: None, at, note: note.to_owned() };
             self.findings.add(AnomalyKind::NeverRecovered, spot);
+            self.count_never_back(subscriber);
         }
         self.account.gap_events += subscriber.gaps();
         self.account.gap_clients += u64::from(subscriber.gaps() > 0);
         self.judge_sentinels(subscriber);
+    }
+
+    /// One that was never there lost no stream, so that no time began that could be infinite.
+    fn count_never_back(&mut self, subscriber: &SubscriberLedger) {
+        let plan = self.evidence.plan;
+        let lost = subscriber.sessions().last().map(|session| session.ended);
+        if let Some((client, lost)) = plan.subscriber(subscriber.id()).zip(lost) {
+            self.account.add_never_back((client.group, plan.phases.since(lost)), 1);
+        }
     }
 
     /// A sentinel that did not come to who was there to the end: declared as everything else, or nobody knows.

@@ -90,7 +90,7 @@ pub(super) struct Session {
     /// Who served it, where that is known.
     pub(super) node: Option<NodeIndex>,
     pub(super) resumed: bool,
-    /// New events that had been due before it began.
+    /// New events that had been sent before it began.
     pub(super) replayed: u64,
     /// When the last of them came.
     pub(super) drained: Option<RunTime>,
@@ -273,7 +273,7 @@ impl SubscriberLedger {
         }
         series.went_on = true;
         let recovered_after = self.note_first_new(at);
-        let path = if stamp.due < confirmed { Path::Replay } else { Path::Live };
+        let path = if stamp.sent < confirmed { Path::Replay } else { Path::Live };
         if let Some(session) = self.sessions.last_mut().filter(|_| path == Path::Replay) {
             session.replayed += 1;
             session.drained = Some(at);
@@ -302,7 +302,7 @@ impl SubscriberLedger {
         {
             self.anomalies.witnesses.push(witness);
             let began = self.sessions.last().map_or(RunTime::ZERO, |session| session.confirmed);
-            self.anomalies.witnessed.push(if stamp.due < began { RunTime::NEVER } else { at });
+            self.anomalies.witnessed.push(if stamp.sent < began { RunTime::NEVER } else { at });
         }
     }
 

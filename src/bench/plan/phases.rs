@@ -86,6 +86,16 @@ impl Phases {
         self.edges[behind.saturating_sub(1)].1
     }
 
+    /// Every phase from a time on, sorted: the one at that time and all that begin later.
+    #[must_use]
+    pub fn since(&self, time: RunTime) -> Vec<PhaseId> {
+        let later = self.edges.iter().filter(|(from, _)| *from > time).map(|(_, phase)| *phase);
+        let mut phases: Vec<PhaseId> = std::iter::once(self.at(time)).chain(later).collect();
+        phases.sort_unstable();
+        phases.dedup();
+        phases
+    }
+
     /// Whether something is broken then, or was until a moment ago: a fault's phase, or the recovery from one.
     #[must_use]
     pub fn is_disturbed(phase: PhaseId) -> bool {

@@ -155,6 +155,7 @@ fn fault_rows(text: &mut String, fault: &FaultReport) {
     let counts = [
         ("sessions_cut", fault.sessions_cut),
         ("never_recovered", fault.never_recovered),
+        ("not_back", fault.not_back),
         ("lost", fault.lost),
     ];
     for (figure, count) in counts {

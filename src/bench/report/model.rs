@@ -187,6 +187,10 @@ pub struct FaultReport {
     pub recovery_p95_ms: Option<f64>,
     /// Clients that never got back.
     pub never_recovered: u64,
+    /// Sessions that it cut and that had no successor: those of such clients, and of clients that left meanwhile or whose
+    /// policy is not to come back.
+    #[serde(default)]
+    pub not_back: u64,
     /// Deliveries lost in its window.
     pub lost: u64,
     /// From the end of a session to the last event that its successor was given again, of 95 % of them.
@@ -207,7 +211,7 @@ pub struct MetricReport {
     pub key: String,
     /// Values.
     pub count: u64,
-    /// Events that never came: infinite values, in `*_of_expected` and in no other field.
+    /// Events that never came, clients that never came back: infinite values, in `*_of_expected` and in no other field.
     pub missing: u64,
     /// Smallest.
     pub min: Option<f64>,
@@ -360,6 +364,7 @@ fn faults(judged: &Judged<'_>) -> Vec<FaultReport> {
         reconnect_p95_ms: impact.reconnect_p95.map(millis),
         recovery_p95_ms: impact.recovery_p95.map(millis),
         never_recovered: impact.never_recovered,
+        not_back: impact.not_back,
         lost: impact.lost,
         drain_p95_ms: impact.drain_p95.map(millis),
         replayed: impact.replayed,

@@ -231,9 +231,8 @@ impl Page {
         let mut rows = vec![header.map(str::to_owned)];
         rows.extend(faults.iter().map(fault_row));
         self.table(&rows);
-        for fault in faults.iter().filter(|fault| fault.never_recovered > 0) {
-            let clients = plural(fault.never_recovered, "client");
-            self.line(&format!("    {}: {clients} never got back", fault.name));
+        for fault in faults.iter().filter(|fault| fault.never_recovered + fault.not_back > 0) {
+            self.line(&format!("    {}: {}", fault.name, who_is_back(fault)));
         }
     }
 
@@ -297,6 +296,20 @@ fn fault_row(fault: &FaultReport) -> [String; 10] {
     ]
 }
 
+/// Of whom the times to come back in the table speak, and of whom they do not.
+fn who_is_back(fault: &FaultReport) -> String {
+    let back = fault.sessions_cut.saturating_sub(fault.not_back);
+    let mut text = format!("{} of {} came back", grouped(back), grouped(fault.sessions_cut));
+    if fault.never_recovered > 0 {
+        text.push_str(&format!(", {} never got back", plural(fault.never_recovered, "client")));
+    }
+    let others = fault.not_back.saturating_sub(fault.never_recovered);
+    if others > 0 {
+        text.push_str(&format!(", {} left or stayed away by policy", plural(others, "client")));
+    }
+    text
+}
+
 fn metric_row(metric: &MetricReport) -> [String; 10] {
     let of_expected =
         if metric.p99_of_expected_is_lost { "lost".to_owned() } else { time(metric.p99_of_expected) };
@@ -316,7 +329,7 @@ fn metric_row(metric: &MetricReport) -> [String; 10] {
         time(metric.p99),
         time(metric.p999),
         time(metric.max),
-        if is_delivery { of_expected } else { String::new() },
+        if is_delivery || metric.missing > 0 { of_expected } else { String::new() },
     ]
 }
 

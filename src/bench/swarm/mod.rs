@@ -1,6 +1,7 @@
 //! The virtual clients of a run: each a task with a book of its own, started together, told together, joined and
 //! merged at the end. Read [`Swarm`] first, then [`subscriber`].
 
+mod absence;
 mod diary;
 pub mod orders;
 mod policy;

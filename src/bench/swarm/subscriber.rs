@@ -12,6 +12,7 @@ use reqwest::Url;
 use reqwest::header::{COOKIE, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
+use super::absence::Absence;
 use super::diary::Diary;
 use super::policy::reconnect_of;
 use super::throttle::Throttle;
@@ -38,8 +39,7 @@ pub struct Subscriber {
     reconnect: Reconnect,
     /// Connects so far: a seed for each, and the first one is no reconnect.
     connects: u64,
-    /// When the last stream ended, as long as no other is there.
-    lost_at: Option<Instant>,
+    absence: Absence,
     /// Addresses with a sentinel, once it is known.
     sentinels: Option<Arc<[AddressId]>>,
     /// `None`: it reads as fast as it can.
@@ -91,7 +91,7 @@ impl Subscriber {
             ledger: Diary::new(SubscriberLedger::new(&ground.plan, plan.id), ground.scribe.as_ref()),
             reconnect: reconnect_of(group.reconnect),
             connects: 0,
-            lost_at: None,
+            absence: Absence::default(),
             sentinels: None,
             throttle: Throttle::of(&ground.plan, plan),
             cookies: Vec::new(),
@@ -393,17 +393,12 @@ impl Subscriber {
     fn note_opened(&mut self, began: Instant) {
         let tags = self.tags_now();
         self.tape.record(Trend::ConnectTime, tags, began.elapsed());
-        if let Some(lost_at) = self.lost_at.take() {
-            self.tape.record(Trend::ReconnectTime, tags, lost_at.elapsed());
-            self.tape.count(Counter::Reconnects, tags, 1);
-            self.ground.progress.reconnected();
-        }
     }
 
     fn note_end(&mut self, stream: &Stream, session: &Session, stopped: &Stopped) {
         let now = self.ground.clock.now();
         let tags = self.tags(now);
-        self.lost_at = Some(Instant::now());
+        self.absence.stream_ended(Instant::now(), session.is_confirmed);
         self.tape.count(Counter::BytesIn, tags, stream.bytes_received());
         if session.is_confirmed {
             self.ground.progress.disconnected();

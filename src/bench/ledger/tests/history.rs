@@ -113,7 +113,7 @@ impl History {
         due: u64,
         ms: u64,
     ) -> Arrival {
-        let stamp = Stamp { due: at(due), ..self.stamp(address, seq) };
+        let stamp = Stamp { due: at(due), sent: at(due), ..self.stamp(address, seq) };
         self.clients[client].arrive(at(ms), Some(&format!("{address}-{seq}")), stamp)
     }
 

@@ -2,6 +2,7 @@
 
 use super::history::{ACK, History, at};
 use crate::bench::ledger::{Arrival, Ending, FaultRecord, Path, PublishOutcome, SubscriberLedger};
+use crate::bench::payload::Stamp;
 use crate::bench::plan::{FaultAction, NodeIndex, PlannedFault, SubscriberId};
 use crate::bench::scenario::ProcessAction;
 use crate::bench::verdict::Exit;
@@ -298,4 +299,14 @@ fn who_is_turned_away_while_something_is_broken_and_leaves_is_no_trouble() {
     history.end();
     history.clients[0].finish(at(15_000), Ending::Left);
     acquit(&history);
+}
+
+#[test]
+fn what_was_sent_to_a_stream_that_was_there_is_live_however_late_it_was() {
+    let mut history = History::new("");
+    history.reconnect(0, 10_000, 12_000, true);
+    let seq = history.publish("all", 12_500);
+    let stamp = Stamp { due: at(11_000), sent: at(12_500), ..history.stamp("all", seq) };
+    let arrival = history.clients[0].arrive(at(12_510), None, stamp);
+    assert!(matches!(arrival, Arrival::New { path: Path::Live, .. }), "{arrival:?}");
 }

@@ -4,6 +4,7 @@ use super::history::{History, at};
 use crate::bench::ledger::{AnomalyKind, Ending, FaultRecord, PublishOutcome, SeqRange, SubscriberLedger};
 use crate::bench::payload::{RunId, Stamp};
 use crate::bench::plan::NodeIndex;
+use crate::bench::threshold::Threshold;
 use crate::bench::verdict::Exit;
 use crate::bench::verdict::Status::{Fail, Note, Unknown};
 
@@ -581,4 +582,37 @@ fn a_loss_before_the_fault_and_one_of_another_node_are_losses_of_those_who_leave
     assert_eq!(lost(0, 8_000), 1, "sent before the fault");
     assert_eq!(lost(1, 12_000), 1, "its node was whole");
     assert_eq!(lost(0, 12_000), 0);
+}
+
+#[test]
+fn clients_that_wanted_to_come_back_and_did_not_are_infinitely_late() {
+    let mut history = history("delivery = \"at-most-once\"");
+    for (key, expression) in [
+        ("reconnect_time", "p(50)<3s"),
+        ("recovery_time{phase:recovery}", "max<3s"),
+        ("reconnect_time{phase:warmup}", "max<3s"),
+    ] {
+        history.plan.thresholds.push(Threshold::parse(key, expression).unwrap());
+    }
+    history.kill();
+    history.clients[0].disconnected(at(10_100));
+    history.clients[0].finish(at(60_000), Ending::Unreachable);
+    history.clients[1].finish(at(60_000), Ending::RunOver);
+    let measured: Vec<String> = history.verdict().thresholds.into_iter().map(|it| it.measured).collect();
+    assert_eq!(measured, ["p(50)=lost", "max=lost", "no samples"]);
+    let fault = &history.account().faults[0];
+    assert_eq!((fault.sessions_cut, fault.not_back, fault.never_recovered), (1, 1, 1));
+}
+
+#[test]
+fn who_stays_away_by_policy_is_told_and_no_time_of_his_counts() {
+    let mut history = history("");
+    history.plan.thresholds.push(Threshold::parse("reconnect_time", "max<3s").unwrap());
+    history.kill();
+    history.clients[0].disconnected(at(10_100));
+    history.clients[0].finish(at(10_100), Ending::NoReconnect);
+    history.clients[1].finish(at(60_000), Ending::RunOver);
+    assert_eq!(history.verdict().thresholds[0].measured, "no samples");
+    let fault = &history.account().faults[0];
+    assert_eq!((fault.sessions_cut, fault.not_back, fault.never_recovered), (1, 1, 0));
 }

@@ -168,8 +168,14 @@ impl Subscriber {
         if let Some(node) = session.node {
             self.ledger.served_by(node);
         }
-        self.tape.record(Trend::FirstEventTime, self.tags(now), session.began.elapsed());
+        let tags = self.tags(now);
+        self.tape.record(Trend::FirstEventTime, tags, session.began.elapsed());
         self.ground.progress.connected();
+        if let Some(away) = self.absence.is_over(Instant::now()) {
+            self.tape.record(Trend::ReconnectTime, tags, away);
+            self.tape.count(Counter::Reconnects, tags, 1);
+            self.ground.progress.reconnected();
+        }
     }
 
     fn heartbeat(&mut self, session: &Session, now: RunTime, heard: Instant) {
