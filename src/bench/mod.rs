@@ -12,6 +12,7 @@ pub mod metric;
 pub mod pacer;
 pub mod payload;
 pub mod plan;
+mod queues;
 pub mod recorder;
 pub mod report;
 pub mod scenario;

@@ -28,10 +28,12 @@ struct Summary {
     exit_code: u8,
     clients: u32,
     connected: u32,
+    connected_at_end: u64,
     connect_errors: u64,
     reconnects: u64,
     events: u64,
     bytes: u64,
+    ids: bool,
     gaps: u64,
     closes: u64,
     publishers_ended: u32,
@@ -156,10 +158,12 @@ fn summarise(args: &SwarmArgs, found: &Found, exit: Exit) -> Summary {
         exit_code: exit.code(),
         clients: args.clients,
         connected: found.connected,
+        connected_at_end: found.connected_at_end,
         connect_errors: found.connect_errors,
         reconnects: found.reconnects,
         events: found.events,
         bytes: total(Counter::BytesIn),
+        ids: found.has_ids,
         gaps: total(Counter::Gaps),
         closes: total(Counter::Closes),
         publishers_ended: found.ends,
@@ -180,12 +184,15 @@ fn summarise(args: &SwarmArgs, found: &Found, exit: Exit) -> Summary {
 fn render(args: &SwarmArgs, found: &Found, summary: &Summary) -> String {
     let mut text = format!("  █ VERDICT  {}  ({})\n", summary.verdict, summary.exit_code);
     text.push_str(&format!(
-        "  █ CLIENTS   {} of {} connected, {} failed connects, {} reconnects, {} events, {} bytes, {} gaps, {} closes\n",
-        summary.connected, summary.clients, summary.connect_errors, summary.reconnects, summary.events,
+        "  █ CLIENTS   {} of {} connected, {} connected at the end, {} failed connects, {} reconnects, {} events, {} bytes, {} gaps, {} closes\n",
+        summary.connected, summary.clients, summary.connected_at_end, summary.connect_errors, summary.reconnects, summary.events,
         summary.bytes, summary.gaps, summary.closes,
     ));
     if let Some(reason) = &found.connect_failure {
         text.push_str(&format!("    not connected: {reason}\n"));
+    }
+    if found.events > 0 && !found.has_ids {
+        text.push_str("    the server sends no id: what it sends while a client is away is gone\n");
     }
     text.push_str(&format!("  █ DELIVERY  {}\n", delivery(args, found)));
     if !found.owed.examples.is_empty() {

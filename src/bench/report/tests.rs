@@ -350,3 +350,30 @@ fn what_an_interrupted_run_did_not_find_out_does_not_hide_that_it_was_interrupte
     assert_eq!(interrupted(false).verdict.exit, Exit::Interrupted);
     assert_eq!(interrupted(true).verdict.exit, Exit::VerificationFailed, "a finding stays one");
 }
+
+#[test]
+fn a_publisher_that_waited_for_itself_is_told() {
+    let mut run = Run::new(false);
+    let mut sent_after = |second_of_run: u64, delay: Duration| {
+        let tags = Tags {
+            phase: run.plan.phases.at(second(second_of_run)),
+            source: Source::Publisher(PublisherId(0)),
+            path: None,
+        };
+        run.recorder.record(Trend::PublishDispatchDelay, tags, delay);
+        run.recorder.record(Trend::GeneratorLag, tags, Duration::from_millis(1));
+    };
+    (0..10).for_each(|at| sent_after(at, Duration::from_millis(2)));
+    sent_after(21, Duration::from_secs(4));
+    let checked = |run: &Run| run.report().verdict.check("publishes waited").map(|check| check.status);
+    assert_eq!(checked(&run), None, "while a node is down, a wait is the node's");
+    let tags =
+        Tags { phase: run.plan.phases.at(second(50)), source: Source::Publisher(PublisherId(0)), path: None };
+    (0..10)
+        .for_each(|_| run.recorder.record(Trend::PublishDispatchDelay, tags, Duration::from_millis(2_500)));
+    assert_eq!(checked(&run), Some(Status::Note));
+    let text = text::render(&run.report(), text::Colour::Off);
+    assert!(text.contains("of publisher main (95 % of them up to 2.50s, at most 2.50s)"), "{text}");
+    run.plan.verify.order = scenario::Order::None;
+    assert_eq!(checked(&run), None, "the bench did not hold any back");
+}

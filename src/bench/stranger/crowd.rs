@@ -1,7 +1,7 @@
 //! Many clients on one URL: started, watched until it is over, and added up. Read [`Crowd`] first.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ pub(super) struct Square {
     pub(super) departed: AtomicU32,
     /// Clients that have everything.
     pub(super) complete: AtomicU32,
+    /// Whether any event had an id.
+    pub(super) has_ids: AtomicBool,
     /// Events of any kind that came, but control events.
     pub(super) events: AtomicU64,
     /// End marks by run: written once a run, so a lock does no harm.
@@ -102,10 +104,14 @@ pub struct Crowd {
 pub struct Found {
     /// Clients that were connected at least once.
     pub connected: u32,
+    /// Clients that were connected when it was over.
+    pub connected_at_end: u64,
     /// Why one of the others was not.
     pub connect_failure: Option<String>,
     /// Events, control events aside.
     pub events: u64,
+    /// Whether any event had an id, so that a client could say what it had last.
+    pub has_ids: bool,
     /// What was owed by publishers whose end is known, over all clients.
     pub owed: Owed,
     /// Clients that lack something.
@@ -136,6 +142,7 @@ impl Crowd {
             departed: AtomicU32::new(0),
             complete: AtomicU32::new(0),
             events: AtomicU64::new(0),
+            has_ids: AtomicBool::default(),
             marks: Mutex::default(),
             options,
         });
@@ -193,6 +200,7 @@ impl Crowd {
 
     /// Ends all clients and adds up what they saw.
     pub async fn end(mut self) -> Found {
+        let connected_at_end = self.square.progress.snapshot().connected;
         self.orders.end();
         let marks = self.square.marks();
         let deadline = Instant::now() + GRACE;
@@ -216,8 +224,10 @@ impl Crowd {
         let counted = self.square.progress.snapshot();
         Found {
             connected: self.square.arrived.load(Ordering::Relaxed),
+            connected_at_end,
             connect_failure,
             events: self.square.events.load(Ordering::Relaxed),
+            has_ids: self.square.has_ids.load(Ordering::Relaxed),
             owed,
             incomplete,
             ends: u32::try_from(marks.len()).unwrap_or(u32::MAX),

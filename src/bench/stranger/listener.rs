@@ -170,6 +170,7 @@ impl Listener {
                                 self.tape.record(Trend::FirstEventTime, TAGS, began.elapsed());
                             }
                             self.receive(&event);
+                            self.note_id();
                         }
                         continue;
                     }
@@ -206,6 +207,13 @@ impl Listener {
             Arrived::New { shares_clock: false } | Arrived::Again | Arrived::EndAgain => {}
         }
         self.look_whether_complete();
+    }
+
+    /// Whether there is anything that it could come back with.
+    fn note_id(&self) {
+        if !self.reconnect.last_event_id().is_empty() {
+            self.square.has_ids.store(true, Ordering::Relaxed);
+        }
     }
 
     fn note_end(&self, stamp: &Stamp, data: &str) {
