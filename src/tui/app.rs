@@ -276,7 +276,10 @@ impl Console {
                 Woken::Input(event) => self.input(event).await,
                 Woken::Frame => Next::DrawNow,
                 Woken::Tick => self.apply([Message::Tick(self.clock.now())], Next::Dirty),
-                Woken::Messages => self.apply(batch.drain(..), Next::Dirty),
+                Woken::Messages => {
+                    let is_seen = batch.iter().any(|message| self.model.shows(message));
+                    self.apply(batch.drain(..), if is_seen { Next::Dirty } else { Next::Nothing })
+                }
             };
             match next {
                 Next::Nothing => {}

@@ -11,7 +11,7 @@ use super::dialog::Dialog;
 use super::editor::Editor;
 use super::keymap::Keymap;
 use super::listing::{ListQuery, Listing};
-use super::message::{Access, Moment};
+use super::message::{Access, Message, Moment};
 use super::picture::Picture;
 use super::run::Run;
 use super::screen::Screen;
@@ -220,6 +220,11 @@ impl Model {
     /// The moment that it is, whatever is shown.
     pub(crate) fn now(&self) -> Moment {
         self.live.now
+    }
+
+    /// Whether this changes something on the screen. A tail that is read on where nobody sees it does not.
+    pub(crate) fn shows(&self, message: &Message) -> bool {
+        !matches!(message, Message::Streamed(_)) || matches!(self.screen, Screen::Overview | Screen::Events)
     }
 
     /// The row of the selected node among the sorted ones.
