@@ -11,7 +11,7 @@ help: ## list the targets
 
 setup: ## install what this machine lacks (Debian packages; elsewhere says what is needed)
 	@scripts/setup cc=build-essential tmux=tmux curl=curl \
-	  redis-server=redis-server redis-sentinel=redis-sentinel redis-cli=redis-tools nginx=nginx-light haproxy=haproxy \
+	  redis-server=redis-server redis-sentinel=redis-sentinel redis-cli=redis-tools nginx=nginx-light haproxy=haproxy ip=iproute2 \
 	  /usr/lib/nginx/modules/ngx_nchan_module.so=libnginx-mod-nchan
 
 build: setup ## build the three programs, optimised

@@ -1,10 +1,13 @@
 //! Everything that a run needs to be there: the Redis that nodes share, the nodes, the balancer in front of them.
 //! Started in this order, each when the one before is ready, and ended in the reverse one. Read [`Site::start`] first.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::cluster::{Cluster, ClusterError, ClusterSpec, Done, Ended, Member, NodeHandle, Sign};
+use super::cluster::{
+    Cluster, ClusterError, ClusterSpec, Done, Ended, Member, Namespaces, NetnsError, NodeHandle, Sign,
+};
 use super::fault::Links;
 use super::gateway::{Gateway, GatewayError, GatewaySpec};
 use super::scenario::{self, BrokerKind, Lb, LbKind, LinkKind, SpawnCluster};
@@ -43,6 +46,7 @@ pub struct Site {
     wiring: Wiring,
     gateway: Option<Gateway>,
     store: Option<Store>,
+    namespaces: Option<Namespaces>,
 }
 
 /// Why there is nothing to measure.
@@ -60,6 +64,9 @@ pub enum SiteError {
     /// The fault proxies.
     #[error(transparent)]
     Wiring(#[from] WiringError),
+    /// The hosts of the nodes.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
 }
 
 impl SiteError {
@@ -71,9 +78,9 @@ impl SiteError {
             | Self::Store(StoreError::Port(_))
             | Self::Gateway(GatewayError::Port(_))
             | Self::Wiring(WiringError::Port { .. } | WiringError::Proxy(_)) => Exit::AddressInUse,
-            Self::Gateway(GatewayError::Node { .. }) | Self::Wiring(WiringError::Place { .. }) => {
-                Exit::BadScenario
-            }
+            Self::Gateway(GatewayError::Node { .. })
+            | Self::Wiring(WiringError::Place { .. })
+            | Self::Netns(NetnsError::Refused(_)) => Exit::BadScenario,
             Self::Cluster(
                 ClusterError::NoBinary { .. }
                 | ClusterError::BadBinary { .. }
@@ -87,6 +94,7 @@ impl SiteError {
                 | StoreError::Start { .. }
                 | StoreError::Scattered(_),
             )
+            | Self::Netns(NetnsError::Missing(_))
             | Self::Gateway(GatewayError::Missing(_) | GatewayError::Write { .. } | GatewayError::Start(_)) => {
                 Exit::SetupFailed
             }
@@ -100,15 +108,17 @@ impl Site {
     /// # Errors
     /// The first that does not come up; what did is killed.
     pub async fn start(spec: &SiteSpec, http: &reqwest::Client) -> Result<Self, SiteError> {
-        let mut wiring = Wiring::new(spec.seed);
+        let namespaces = namespaces(spec).await?;
+        let host = namespaces.as_ref().map_or(Ipv4Addr::LOCALHOST, Namespaces::host);
+        let mut wiring = Wiring::new(spec.seed, host);
         let (store, cluster) = match &spec.cluster {
             scenario::Cluster::Attach(bases) => {
                 (None, Cluster::attach(bases, &spec.sign, ATTACH_TIMEOUT, http).await?)
             }
             scenario::Cluster::Spawn(spawn) => {
-                let (store, broker) = store_of(spawn, spec).await?;
+                let (store, broker) = store_of(spawn, host, spec).await?;
                 let brokers = brokers(spawn, &broker, spec, &mut wiring).await?;
-                (store, Cluster::start(&nodes_of(spawn, brokers, spec), http).await?)
+                (store, Cluster::start(&nodes_of(spawn, brokers, spec, namespaces.clone()), http).await?)
             }
         };
         let doors = doors(&cluster, spec, &mut wiring).await?;
@@ -121,7 +131,7 @@ impl Site {
                 Some(Gateway::start(&gateway, http).await?)
             }
         };
-        Ok(Self { cluster, doors, wiring, gateway, store })
+        Ok(Self { cluster, doors, wiring, gateway, store, namespaces })
     }
 
     /// The nodes.
@@ -152,6 +162,12 @@ impl Site {
     #[must_use]
     pub fn links(&self) -> &Links {
         self.wiring.links()
+    }
+
+    /// The hosts of the nodes, where they have some of their own.
+    #[must_use]
+    pub fn namespaces(&self) -> Option<&Namespaces> {
+        self.namespaces.as_ref()
     }
 
     /// The balancer, where there is one.
@@ -208,15 +224,29 @@ impl Site {
     }
 }
 
+/// Hosts for all nodes that there ever are.
+async fn namespaces(spec: &SiteSpec) -> Result<Option<Namespaces>, NetnsError> {
+    match &spec.cluster {
+        scenario::Cluster::Spawn(spawn) if spawn.has_namespaces => {
+            Namespaces::create(spawn.nodes + spawn.spares).await.map(Some)
+        }
+        scenario::Cluster::Spawn(_) | scenario::Cluster::Attach(_) => Ok(None),
+    }
+}
+
 /// The Redis, if nodes share one that the run starts, and the broker's URL as a node takes it.
-async fn store_of(spawn: &SpawnCluster, spec: &SiteSpec) -> Result<(Option<Store>, String), StoreError> {
+async fn store_of(
+    spawn: &SpawnCluster,
+    host: Ipv4Addr,
+    spec: &SiteSpec,
+) -> Result<(Option<Store>, String), StoreError> {
     match &spawn.broker {
         BrokerKind::Memory => Ok((None, "memory:".to_owned())),
         BrokerKind::File => Ok((None, "file:".to_owned())),
         BrokerKind::Redis(set) => match &set.external {
             Some(url) => Ok((None, url.clone())),
             None => {
-                let store = Store::start(set, &spec.run_dir).await?;
+                let store = Store::start(set, host, &spec.run_dir).await?;
                 let url = store.servers().url();
                 Ok((Some(store), url))
             }
@@ -255,11 +285,17 @@ async fn doors(cluster: &Cluster, spec: &SiteSpec, wiring: &mut Wiring) -> Resul
     Ok(doors)
 }
 
-fn nodes_of(spawn: &SpawnCluster, brokers: Vec<String>, spec: &SiteSpec) -> ClusterSpec {
+fn nodes_of(
+    spawn: &SpawnCluster,
+    brokers: Vec<String>,
+    spec: &SiteSpec,
+    namespaces: Option<Namespaces>,
+) -> ClusterSpec {
     ClusterSpec {
         nodes: spawn.nodes,
         spares: spawn.spares,
         brokers,
+        namespaces,
         flags: flags(spawn),
         run_dir: spec.run_dir.clone(),
         ready_timeout: spawn.ready_timeout,

@@ -2,6 +2,7 @@
 //! what is done to them meanwhile is `fault/link`. Read [`Wiring`] first.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 
 use rand::rngs::ChaCha8Rng;
 use tokio::task::{Id, JoinSet};
@@ -19,6 +20,7 @@ const TRIES: usize = 3;
 #[derive(Debug)]
 pub struct Wiring {
     seed: u64,
+    host: Ipv4Addr,
     links: Links,
     tasks: JoinSet<()>,
     /// Whose task it is.
@@ -44,10 +46,10 @@ pub enum WiringError {
 }
 
 impl Wiring {
-    /// No proxy yet. Everything random in them will come from this seed.
+    /// No proxy yet. They will listen on this address, and everything random in them will come from this seed.
     #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self { seed, links: Links::default(), tasks: JoinSet::new(), names: HashMap::new() }
+    pub fn new(seed: u64, host: Ipv4Addr) -> Self {
+        Self { seed, host, links: Links::default(), tasks: JoinSet::new(), names: HashMap::new() }
     }
 
     /// The proxies, to be broken.
@@ -84,7 +86,7 @@ impl Wiring {
         let mut rng: ChaCha8Rng = rand::make_rng();
         let mut tries = 1;
         loop {
-            let port = ports::free_address(&mut rng);
+            let port = ports::free_address_of(self.host, &mut rng);
             let listen = port.map_err(|source| WiringError::Port { name: name.clone(), source })?.to_string();
             let upstream = upstream.to_owned();
             let spec = ProxySpec { name: name.clone(), listen: listen.clone(), upstream, seed: self.seed };
@@ -192,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_proxy_that_crashes_is_told_by_its_name_and_one_that_was_ended_is_not() {
-        let mut wiring = Wiring::new(1);
+        let mut wiring = Wiring::new(1, Ipv4Addr::LOCALHOST);
         wiring.before_node(1, "http://127.0.0.1:1").await.unwrap();
         wiring.spawn("client->n2", async { panic!("no lane {}", 7) });
         wiring.spawn("client->n3", async {});
@@ -212,7 +214,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_link_gets_a_place_of_its_own() {
-        let mut wiring = Wiring::new(1);
+        let mut wiring = Wiring::new(1, Ipv4Addr::LOCALHOST);
         let first = wiring.before_node(1, "http://127.0.0.1:1").await.unwrap();
         let second = wiring.before_redis(1, "redis://:p@127.0.0.1:1/3").await.unwrap();
         assert!(first.starts_with("http://127.0.0.1:"), "{first}");

@@ -2,6 +2,7 @@
 //! can only be talked to. Children never outlive the bench: their handles kill them on drop and on a panic, and the
 //! flag `--die-with-parent` does when the bench itself is killed. Read [`Cluster`] first.
 
+pub mod netns;
 pub mod node;
 pub mod ports;
 pub mod process;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use rand::rngs::ChaCha8Rng;
 use tokio::task::JoinSet;
 
+pub use netns::{Namespaces, NetnsError};
 pub use node::{Done, NodeError, NodeHandle, Order};
 pub use process::Ended;
 pub use process::Launch;
@@ -40,6 +42,8 @@ pub struct ClusterSpec {
     pub brokers: Vec<String>,
     /// Further flags for every node, as a node takes them: `--max-connections`, `10000`.
     pub flags: Vec<String>,
+    /// Their hosts, where they have some of their own.
+    pub namespaces: Option<Namespaces>,
     /// Where logs and data go.
     pub run_dir: PathBuf,
     /// How long a node may take until it is ready.
@@ -126,7 +130,7 @@ impl Cluster {
         let program = node_binary()?;
         let mut cluster = Self { members: Vec::new(), tasks: JoinSet::new() };
         for (number, broker) in (1..).zip(&spec.brokers) {
-            let seat = Seat { spec, broker, program: &program, http, id: format!("n{number}") };
+            let seat = Seat { spec, broker, program: &program, http, number };
             let (member, task) = seat.prepare()?;
             cluster.tasks.spawn(task.run());
             cluster.members.push(member);
@@ -156,7 +160,7 @@ impl Cluster {
                 break;
             }
             let broker = &spec.brokers[index];
-            let seat = Seat { spec, broker, program: &program, http, id: id.clone() };
+            let seat = Seat { spec, broker, program: &program, http, number: index + 1 };
             let (member, task) = seat.prepare()?;
             self.tasks.spawn(task.run());
             self.members[index] = member;
@@ -234,7 +238,8 @@ impl Member {
 /// Whether somebody else listens on the address of this URL.
 fn is_taken(base: &str) -> bool {
     let address = base.strip_prefix("http://").and_then(|text| text.parse::<SocketAddr>().ok());
-    address.is_some_and(|address| std::net::TcpListener::bind(address).is_err())
+    let bound = address.map(std::net::TcpListener::bind);
+    matches!(bound, Some(Err(error)) if error.kind() == std::io::ErrorKind::AddrInUse)
 }
 
 /// Where a node is to sit.
@@ -243,32 +248,39 @@ struct Seat<'a> {
     broker: &'a str,
     program: &'a Path,
     http: &'a reqwest::Client,
-    id: String,
+    /// From 1 on.
+    number: usize,
 }
 
 impl Seat<'_> {
     fn prepare(&self) -> Result<(Member, NodeTask), ClusterError> {
         let mut rng: ChaCha8Rng = rand::make_rng();
-        let address = ports::free_address(&mut rng).map_err(ClusterError::Port)?;
-        let what = format!("node {}", self.id);
+        let mut address = ports::free_address(&mut rng).map_err(ClusterError::Port)?;
+        let (index, id) = (self.number - 1, format!("n{}", self.number));
+        let hosts = self.spec.namespaces.as_ref();
+        if let Some(hosts) = hosts {
+            // Nobody else is there, so whatever is free here is free there.
+            address.set_ip(hosts.address(index).into());
+        }
+        let what = format!("node {id}");
         let base = format!("http://{address}");
-        let launch = Launch {
-            what: what.clone(),
-            program: self.program.to_owned(),
-            args: self.arguments(address)?,
-            log: self.spec.run_dir.join(&self.id),
+        let own = (self.program.to_owned(), self.arguments(&id, address)?);
+        let (program, args) = match hosts {
+            Some(hosts) => hosts.enter(index, &own.0, own.1),
+            None => own,
         };
+        let launch = Launch { what: what.clone(), program, args, log: self.spec.run_dir.join(&id) };
         let timeout = self.spec.ready_timeout;
         let probe = Probe::Http { http: self.http.clone(), base: base.clone(), sign: Sign::usual() };
         let readiness = Readiness { what, probe, timeout };
-        let (handle, task) = NodeTask::new(&self.id, launch, readiness.clone());
-        Ok((Member { id: self.id.clone(), base, readiness, handle: Some(handle) }, task))
+        let (handle, task) = NodeTask::new(&id, launch, readiness.clone());
+        Ok((Member { id, base, readiness, handle: Some(handle) }, task))
     }
 
-    fn arguments(&self, address: SocketAddr) -> Result<Vec<String>, ClusterError> {
+    fn arguments(&self, id: &str, address: SocketAddr) -> Result<Vec<String>, ClusterError> {
         let broker = match self.broker {
             "file" | "file:" => {
-                let path = self.spec.run_dir.join(format!("{}-data", self.id));
+                let path = self.spec.run_dir.join(format!("{id}-data"));
                 std::fs::create_dir_all(&path)
                     .map_err(|source| ClusterError::Directory { path: path.clone(), source })?;
                 // The node may change its working directory; the run's directory may be relative.
@@ -279,8 +291,12 @@ impl Seat<'_> {
             other => other.to_owned(),
         };
         let mut arguments = vec!["serve".to_owned(), "--listen".to_owned(), address.to_string()];
-        arguments.extend(["--id".to_owned(), self.id.clone(), "--broker".to_owned(), broker]);
+        arguments.extend(["--id".to_owned(), id.to_owned(), "--broker".to_owned(), broker]);
         arguments.push("--die-with-parent".to_owned());
+        if self.spec.namespaces.is_some() {
+            // No address of the loopback, and yet nobody else is on that network.
+            arguments.push("--insecure".to_owned());
+        }
         arguments.extend(self.spec.flags.iter().cloned());
         Ok(arguments)
     }

@@ -34,17 +34,25 @@ fn parse_range(text: &str) -> Option<(u16, u16)> {
 /// # Errors
 /// The system gave no port at all.
 pub fn free_address(rng: &mut impl Rng) -> std::io::Result<SocketAddr> {
+    free_address_of(Ipv4Addr::LOCALHOST, rng)
+}
+
+/// The same of another address of this machine.
+///
+/// # Errors
+/// The system gave no port at all.
+pub fn free_address_of(host: Ipv4Addr, rng: &mut impl Rng) -> std::io::Result<SocketAddr> {
     let (first_outgoing, last_outgoing) = outgoing_range();
     let candidates = allowed(first_outgoing, last_outgoing);
     if !candidates.is_empty() {
         for _ in 0..TRIES {
             let port = rng.random_range(candidates.clone());
-            if let Ok(address) = try_bind(port) {
+            if let Ok(address) = try_bind(host, port) {
                 return Ok(address);
             }
         }
     }
-    try_bind(0)
+    try_bind(host, 0)
 }
 
 /// Ports to choose from: below the outgoing range, or above it where there is no room below.
@@ -52,8 +60,8 @@ fn allowed(first_outgoing: u16, last_outgoing: u16) -> std::ops::Range<u16> {
     if first_outgoing > LOWEST { LOWEST..first_outgoing } else { last_outgoing.saturating_add(1)..u16::MAX }
 }
 
-fn try_bind(port: u16) -> std::io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port))?.local_addr()
+fn try_bind(host: Ipv4Addr, port: u16) -> std::io::Result<SocketAddr> {
+    TcpListener::bind((host, port))?.local_addr()
 }
 
 #[cfg(test)]

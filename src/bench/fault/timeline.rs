@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{FaultBoard, Links, Processes, Stores};
+use super::{Cables, FaultBoard, Links, Processes, Stores};
 use crate::bench::balance::Balancer;
 use crate::bench::clock::RunTime;
 use crate::bench::ledger::FaultRecord;
@@ -28,6 +28,8 @@ pub struct Injector {
     pub stores: Stores,
     /// For faults of links.
     pub links: Links,
+    /// For faults of hosts.
+    pub cables: Cables,
     /// For reconnect storms.
     pub orders: Orders,
     /// Is told which nodes come and go.
@@ -170,6 +172,7 @@ impl Injector {
             FaultAction::Link { link, effect, nodes } => {
                 in_time(self.links.apply(&fault.name, *link, *effect, nodes)).await
             }
+            FaultAction::Unplug { nodes } => in_time(self.cables.pull(nodes)).await,
             FaultAction::ReconnectStorm { subscribers } => {
                 self.orders.cut(subscribers);
                 Ok(())
@@ -191,6 +194,7 @@ impl Injector {
             FaultAction::Link { link, effect, nodes } => {
                 self.links.heal(&fault.name, *link, *effect, nodes).await
             }
+            FaultAction::Unplug { nodes } => self.cables.plug_in(nodes).await,
             // The clients come back by themselves: that is what the storm is about.
             FaultAction::ReconnectStorm { .. }
             | FaultAction::ChurnBurst { .. }
@@ -282,6 +286,7 @@ mod tests {
                 processes,
                 stores: Stores::new(None),
                 links: Links::default(),
+                cables: Cables::default(),
                 orders: Orders::default(),
                 balancer: balancer(),
             },
@@ -402,6 +407,7 @@ mod tests {
             processes,
             stores: Stores::new(None),
             links: Links::default(),
+            cables: Cables::default(),
             orders: Orders::default(),
             balancer: balancer(),
         };

@@ -97,7 +97,8 @@ pub(super) fn meets(
         FaultAction::Process { nodes, .. }
         | FaultAction::RollingRestart { nodes, .. }
         | FaultAction::Scale { nodes, .. }
-        | FaultAction::Link { nodes, .. } => session.node.is_none_or(|node| nodes.contains(&node)),
+        | FaultAction::Link { nodes, .. }
+        | FaultAction::Unplug { nodes } => session.node.is_none_or(|node| nodes.contains(&node)),
         FaultAction::ReconnectStorm { subscribers } | FaultAction::SlowDown { subscribers, .. } => {
             subscribers.binary_search(&subscriber.id()).is_ok()
         }

@@ -102,7 +102,7 @@ impl Plan {
     /// Nodes that are left when the worst fault of the plan is at work: all clients crowd there.
     fn nodes_left(&self) -> u64 {
         let hit = |action: &FaultAction| match action {
-            FaultAction::Process { nodes, .. } => nodes.len() as u64,
+            FaultAction::Process { nodes, .. } | FaultAction::Unplug { nodes } => nodes.len() as u64,
             FaultAction::Link { link: LinkKind::ClientNode, nodes, .. } => nodes.len() as u64,
             FaultAction::Scale { nodes, is_up: false } => nodes.len() as u64,
             FaultAction::RollingRestart { .. } => 1,

@@ -40,7 +40,10 @@ fn heals_at(spec: &FaultSpec) -> Option<Duration> {
             ProcessAction::Kill | ProcessAction::Term | ProcessAction::Pause => false,
         },
         FaultSpecKind::Redis { action, .. } => *action == RedisAction::Restart || action.is_momentary(),
-        FaultSpecKind::RollingRestart { .. } | FaultSpecKind::Scale { .. } | FaultSpecKind::Link(_) => false,
+        FaultSpecKind::RollingRestart { .. }
+        | FaultSpecKind::Scale { .. }
+        | FaultSpecKind::Link(_)
+        | FaultSpecKind::Netns { .. } => false,
         FaultSpecKind::Clients { action, .. } => action.is_momentary(),
     };
     match spec.lasts {
@@ -81,6 +84,7 @@ fn action(spec: &FaultSpec, scenario: &Scenario, audience: &Audience, rng: &mut 
             let nodes = hit(&fault.target, nodes, rng);
             FaultAction::Link { link: fault.link, effect: fault.effect, nodes }
         }
+        FaultSpecKind::Netns { target } => FaultAction::Unplug { nodes: hit(target, nodes, rng) },
         FaultSpecKind::Scale { to } => {
             let (from, to) = (u16::try_from(nodes).unwrap_or(u16::MAX), *to);
             let nodes = (from.min(to)..from.max(to)).map(NodeIndex).collect();

@@ -219,6 +219,11 @@ pub enum FaultAction {
         /// Those of which nodes, sorted.
         nodes: Vec<NodeIndex>,
     },
+    /// The cables of these nodes' hosts are pulled.
+    Unplug {
+        /// Whose, sorted.
+        nodes: Vec<NodeIndex>,
+    },
     /// These clients cut their connections at one moment.
     ReconnectStorm {
         /// Which, sorted.
@@ -333,6 +338,7 @@ impl Plan {
             | FaultAction::Redis { .. }
             | FaultAction::Scale { .. }
             | FaultAction::Link { .. }
+            | FaultAction::Unplug { .. }
             | FaultAction::ReconnectStorm { .. }
             | FaultAction::ChurnBurst { .. } => None,
         };
@@ -408,6 +414,7 @@ impl PlannedFault {
             FaultAction::Link { link, effect, nodes } => {
                 format!("{} ({effect} {link} {})", self.name, names(nodes))
             }
+            FaultAction::Unplug { nodes } => format!("{} (netns {})", self.name, names(nodes)),
             FaultAction::ReconnectStorm { subscribers } => {
                 format!("{} (reconnect-storm {} clients)", self.name, subscribers.len())
             }

@@ -37,6 +37,7 @@ fn is_momentary(kind: &FaultSpecKind) -> bool {
         FaultSpecKind::Process { .. }
         | FaultSpecKind::RollingRestart { .. }
         | FaultSpecKind::Scale { .. }
-        | FaultSpecKind::Link(_) => false,
+        | FaultSpecKind::Link(_)
+        | FaultSpecKind::Netns { .. } => false,
     }
 }

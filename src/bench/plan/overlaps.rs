@@ -64,6 +64,7 @@ fn met(fault: &PlannedFault) -> &[NodeIndex] {
         | FaultAction::Scale { nodes, .. } => nodes,
         FaultAction::Redis { .. }
         | FaultAction::Link { .. }
+        | FaultAction::Unplug { .. }
         | FaultAction::ReconnectStorm { .. }
         | FaultAction::ChurnBurst { .. }
         | FaultAction::SlowDown { .. } => &[],

@@ -124,6 +124,7 @@ pub(super) fn check(
             FaultAction::Process { .. }
             | FaultAction::RollingRestart { .. }
             | FaultAction::Redis { .. }
+            | FaultAction::Unplug { .. }
             | FaultAction::Scale { .. } => true,
             FaultAction::Link { .. }
             | FaultAction::ReconnectStorm { .. }

@@ -46,7 +46,7 @@ fn tls(cluster: &Section<'_>, section: Section<'_>, read: Option<&Cluster>) -> T
 }
 
 fn attach(section: &Section<'_>) -> Option<Cluster> {
-    for key in ["nodes", "broker", "redis", "max_connections", "flags", "ready_timeout"] {
+    for key in ["nodes", "broker", "redis", "network", "max_connections", "flags", "ready_timeout"] {
         if section.has(key) {
             section.refuse(key, "cannot be set for nodes that are there already (attach)");
         }
@@ -80,6 +80,11 @@ fn spawn(section: &Section<'_>) -> Option<Cluster> {
         let allowed = "allowed is 1, or broker = \"redis\", \"redis-sentinel\" or \"redis-cluster\"";
         section.refuse("nodes", format!("{nodes} is not allowed: {why}; {allowed}"));
     }
+    let networks = [("loopback", false), ("namespaces", true)];
+    let has_namespaces = section.choice("network", &networks).unwrap_or(false);
+    if let Some(why) = broker.as_ref().filter(|_| has_namespaces).and_then(out_of_reach) {
+        section.refuse("network", format!("\"namespaces\" {why}"));
+    }
     let max_connections = section.integer("max_connections", limits::MAX_CONNECTIONS);
     let ready_timeout = section.duration("ready_timeout", limits::READY_TIMEOUT);
     let flags = section.section("flags").map(|flags| node_flags(&flags)).unwrap_or_default();
@@ -87,10 +92,24 @@ fn spawn(section: &Section<'_>) -> Option<Cluster> {
         nodes: usize::try_from(nodes).ok()?,
         spares: 0,
         broker: broker?,
+        has_namespaces,
         max_connections,
         flags,
         ready_timeout: ready_timeout.unwrap_or(limits::READY_TIMEOUT_DEFAULT),
     }))
+}
+
+/// Why nodes with hosts of their own would not find their log.
+fn out_of_reach(broker: &BrokerKind) -> Option<&'static str> {
+    match broker {
+        BrokerKind::Redis(set) if set.external.is_some() => {
+            Some("cannot reach cluster.redis.external: those hosts know nobody but each other and the run")
+        }
+        BrokerKind::Redis(set) if set.shape != RedisShape::Single => Some(
+            "is for broker = \"redis\", \"memory\" or \"file\": Sentinels and Redis Clusters stay on the loopback",
+        ),
+        BrokerKind::Redis(_) | BrokerKind::Memory | BrokerKind::File => None,
+    }
 }
 
 /// Names of brokers, as the scenario has them.

@@ -76,11 +76,12 @@ pub(super) enum Word {
     RollingRestart,
     Redis(RedisAction),
     Link(LinkWord),
+    Netns,
     Scale,
     Clients(ClientAction),
 }
 
-pub(super) const WORDS: [(&str, Word); 29] = [
+pub(super) const WORDS: [(&str, Word); 30] = [
     ("kill", Word::Process(ProcessAction::Kill)),
     ("term", Word::Process(ProcessAction::Term)),
     ("restart", Word::Process(ProcessAction::Restart)),
@@ -109,6 +110,7 @@ pub(super) const WORDS: [(&str, Word); 29] = [
     ("drop", Word::Link(LinkWord::Toxic(ToxicKind::Drop))),
     ("half-open", Word::Link(LinkWord::Toxic(ToxicKind::HalfOpen))),
     ("down", Word::Link(LinkWord::Down)),
+    ("netns", Word::Netns),
     ("scale", Word::Scale),
     ("reconnect-storm", Word::Clients(ClientAction::ReconnectStorm)),
     ("churn-burst", Word::Clients(ClientAction::ChurnBurst)),
@@ -163,6 +165,7 @@ pub(super) fn kind(section: &Section<'_>, around: Around<'_>) -> Option<FaultSpe
         }
         Word::Redis(action) => redis(section, word, action, cluster),
         Word::Link(what) => links::fault(section, word, what, around),
+        Word::Netns => netns(section, cluster),
         Word::Scale => scale(section, cluster),
         Word::Clients(action) => of_clients(section, word, action, around.groups),
     }
@@ -177,7 +180,8 @@ pub(super) fn check_momentary(section: &Section<'_>, kind: Option<&FaultSpecKind
             FaultSpecKind::Process { .. }
             | FaultSpecKind::RollingRestart { .. }
             | FaultSpecKind::Scale { .. }
-            | FaultSpecKind::Link(_),
+            | FaultSpecKind::Link(_)
+            | FaultSpecKind::Netns { .. },
         )
         | None => false,
     };
@@ -185,6 +189,19 @@ pub(super) fn check_momentary(section: &Section<'_>, kind: Option<&FaultSpecKind
         let word = section.text("type").unwrap_or_default();
         section.refuse("for", format!("does not belong to {word}, which is over at once"));
     }
+}
+
+/// A pulled cable.
+fn netns(section: &Section<'_>, cluster: Option<&Cluster>) -> Option<FaultSpecKind> {
+    let has_cables =
+        cluster.is_none_or(|cluster| matches!(cluster, Cluster::Spawn(spawn) if spawn.has_namespaces));
+    if !has_cables {
+        let why =
+            "pulls the cable of a node, which needs hosts of their own: cluster.network = \"namespaces\"";
+        section.refuse("type", format!("\"netns\" {why}"));
+    }
+    let target = target(section, cluster.map(Cluster::nodes), Target::One);
+    Some(FaultSpecKind::Netns { target: target? })
 }
 
 /// Another number of nodes.

@@ -165,10 +165,10 @@ fn toxic(section: &Section<'_>, word: &str, mut kind: ToxicKind) -> Option<LinkE
 /// Words that others have for faults of links and hosts, and what stands in their place here.
 pub(super) fn elsewhere(word: &str) -> Option<&'static str> {
     match word {
-        "netns" | "netem" => Some(
-            "is done by the kernel, as root, and only where the kernel was built with it; this bench breaks links in a \
+        "netem" => Some(
+            "is done by the kernel, as root, and only where the kernel was built with it; this bench slows links down in a \
              proxy of its own: type = \"latency\", \"bandwidth\", \"stall\", \"drop\" or \"down\", with the link in \
-             cluster.proxy",
+             cluster.proxy, and pulls cables with type = \"netns\"",
         ),
         "partition" => Some(
             "is said more exactly: type = \"stall\" (goes on without the loss of a byte), \"drop\" (everything is lost) \

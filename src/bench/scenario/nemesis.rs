@@ -93,6 +93,7 @@ pub(super) fn spares(kinds: &[&FaultSpecKind], nodes: usize) -> usize {
         | FaultSpecKind::RollingRestart { .. }
         | FaultSpecKind::Redis { .. }
         | FaultSpecKind::Link(_)
+        | FaultSpecKind::Netns { .. }
         | FaultSpecKind::Clients { .. } => None,
     });
     most.max().unwrap_or(0).saturating_sub(nodes)

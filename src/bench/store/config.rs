@@ -41,7 +41,12 @@ pub(super) fn data(server: &Data<'_>) -> String {
     };
     text.push_str(persistence);
     // The node warns of a Redis without a limit. An evicted log would be a silent loss. And a replica is there at once, not after the usual five seconds.
-    text.push_str("maxmemory 1gb\nmaxmemory-policy noeviction\nrepl-diskless-sync-delay 0\nreplica-announce-ip 127.0.0.1\n");
+    text.push_str("maxmemory 1gb\nmaxmemory-policy noeviction\nrepl-diskless-sync-delay 0\n");
+    text.push_str(&format!("replica-announce-ip {}\n", server.address.ip()));
+    if !server.address.ip().is_loopback() {
+        // Only the run and its nodes know the way there.
+        text.push_str("protected-mode no\n");
+    }
     if server.min_replicas > 0 {
         let (count, lag) = (server.min_replicas, MAX_LAG_SECONDS);
         text.push_str(&format!("min-replicas-to-write {count}\nmin-replicas-max-lag {lag}\n"));

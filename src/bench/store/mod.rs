@@ -7,7 +7,7 @@ mod gather;
 pub mod resp;
 mod servers;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -71,14 +71,14 @@ pub enum StoreError {
 }
 
 impl Store {
-    /// Starts the servers of a set below `run_dir`, and waits until they have found each other and take writes.
+    /// Starts the servers of a set on an address of this machine, below `run_dir`, and waits until they have found each other and take writes.
     ///
     /// # Errors
     /// One does not come up; those that did are killed.
-    pub async fn start(set: &RedisSet, run_dir: &Path) -> Result<Self, StoreError> {
+    pub async fn start(set: &RedisSet, host: Ipv4Addr, run_dir: &Path) -> Result<Self, StoreError> {
         let mut tries = 1;
         loop {
-            match Self::start_once(set, run_dir).await {
+            match Self::start_once(set, host, run_dir).await {
                 // Somebody may have bound a port between our look at it and the server's start.
                 Err(StoreError::Start { .. }) if tries < TRIES => tries += 1,
                 result => return result,
@@ -86,8 +86,8 @@ impl Store {
         }
     }
 
-    async fn start_once(set: &RedisSet, run_dir: &Path) -> Result<Self, StoreError> {
-        let mut seats = Seats { set, run_dir, tasks: JoinSet::new() };
+    async fn start_once(set: &RedisSet, host: Ipv4Addr, run_dir: &Path) -> Result<Self, StoreError> {
+        let mut seats = Seats { set, host, run_dir, tasks: JoinSet::new() };
         let servers = seats.servers()?;
         let store = Self { servers, tasks: seats.tasks };
         let starts = store.servers.all().map(|server| async {
@@ -126,6 +126,7 @@ impl Store {
 /// Where servers are to sit.
 struct Seats<'a> {
     set: &'a RedisSet,
+    host: Ipv4Addr,
     run_dir: &'a Path,
     tasks: JoinSet<()>,
 }
@@ -154,9 +155,9 @@ impl Seats<'_> {
     }
 
     fn data(&mut self, name: &str, copies: Option<SocketAddr>) -> Result<Server, StoreError> {
-        let (address, dir) = (free()?, self.dir(name)?);
+        let (address, dir) = (free(self.host)?, self.dir(name)?);
         let bus_port = match self.set.shape {
-            RedisShape::Cluster => Some(free()?.port()),
+            RedisShape::Cluster => Some(free(self.host)?.port()),
             RedisShape::Single | RedisShape::Sentinel => None,
         };
         let (persistence, min_replicas) = (self.set.persistence, self.set.min_replicas);
@@ -165,7 +166,7 @@ impl Seats<'_> {
     }
 
     fn sentinel(&mut self, name: &str, master: SocketAddr) -> Result<Server, StoreError> {
-        let (address, dir) = (free()?, self.dir(name)?);
+        let (address, dir) = (free(self.host)?, self.dir(name)?);
         self.server(name, address, &dir, (&config::sentinel(address, &dir, master), &["--sentinel"]))
     }
 
@@ -201,7 +202,7 @@ impl Seats<'_> {
     }
 }
 
-fn free() -> Result<SocketAddr, StoreError> {
+fn free(host: Ipv4Addr) -> Result<SocketAddr, StoreError> {
     let mut rng: ChaCha8Rng = rand::make_rng();
-    ports::free_address(&mut rng).map_err(StoreError::Port)
+    ports::free_address_of(host, &mut rng).map_err(StoreError::Port)
 }

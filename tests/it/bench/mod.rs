@@ -9,6 +9,7 @@ mod faults;
 mod foreign;
 mod harness;
 mod healing;
+mod host;
 mod links;
 mod nchan;
 mod nginx;

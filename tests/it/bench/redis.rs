@@ -24,7 +24,7 @@ impl Broken {
     async fn start(shape: RedisShape, replicas: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let set = RedisSet { replicas, ..RedisSet::new(shape) };
-        let store = Store::start(&set, dir.path()).await.unwrap();
+        let store = Store::start(&set, std::net::Ipv4Addr::LOCALHOST, dir.path()).await.unwrap();
         let stores = Stores::new(Some(store.servers().clone()));
         let broken = Self { store, stores, _dir: dir };
         let primary = broken.primary().await;

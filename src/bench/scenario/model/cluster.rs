@@ -56,6 +56,8 @@ pub struct SpawnCluster {
     pub spares: usize,
     /// Which log they keep.
     pub broker: BrokerKind,
+    /// Whether each has a host of its own: a network namespace.
+    pub has_namespaces: bool,
     /// `--max-connections` of each node, if the scenario sets it.
     pub max_connections: Option<u64>,
     /// Any other flag of the node, without its dashes, passed as `--flag value`; `None` for `flag = true`, which is
@@ -73,6 +75,7 @@ impl SpawnCluster {
             nodes: 1,
             spares: 0,
             broker: BrokerKind::Memory,
+            has_namespaces: false,
             max_connections: None,
             flags: BTreeMap::new(),
             ready_timeout: limits::READY_TIMEOUT_DEFAULT,

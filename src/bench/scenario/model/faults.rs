@@ -42,6 +42,11 @@ pub enum FaultSpecKind {
     },
     /// Links that pass the fault proxy.
     Link(LinkFault),
+    /// The cables of nodes that have hosts of their own.
+    Netns {
+        /// Which nodes.
+        target: Target,
+    },
     /// Another number of nodes: more are started, or some drained.
     Scale {
         /// So many.

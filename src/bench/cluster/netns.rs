@@ -1,0 +1,239 @@
+//! Hosts of their own for the nodes of a run: a network namespace each, plugged into one bridge, so that a cable can be
+//! pulled. What a pulled cable loses nobody is told: no FIN, no RST, packets vanish, and TCP repeats them. Needs root and
+//! `ip` (iproute2). Everything is taken away on drop; what a killed bench left behind, the next run takes away.
+//! Read [`Namespaces::create`] first.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use super::program::{MissingProgram, Program};
+
+const IP: Program = Program { name: "ip", package: "iproute2" };
+/// One command: a system call or two.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// What the names of bridges and namespaces begin with.
+const PREFIX: &str = "sse";
+/// The first node's place in its network.
+const FIRST_HOST: u8 = 11;
+/// Networks that are tried, where others have taken some.
+const NETWORKS: u32 = 64;
+
+/// The namespaces of a run. Clones speak of the same ones; the last one takes them away.
+#[derive(Debug, Clone)]
+pub struct Namespaces(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    ip: PathBuf,
+    /// Of the bridge, and what the other names begin with: within the 15 bytes of an interface.
+    tag: String,
+    /// The first three bytes of all addresses.
+    network: [u8; 3],
+    count: usize,
+}
+
+/// Why there are no namespaces.
+#[derive(Debug, thiserror::Error)]
+pub enum NetnsError {
+    /// No `ip`.
+    #[error(transparent)]
+    Missing(#[from] MissingProgram),
+    /// The kernel, or who runs this, does not allow it.
+    #[error(
+        "cluster.network = \"namespaces\" needs root and a kernel with namespaces, veth and bridges: {0}"
+    )]
+    Refused(String),
+}
+
+impl Namespaces {
+    /// A bridge, and so many namespaces that are plugged into it.
+    ///
+    /// # Errors
+    /// [`NetnsError`]: what was made is taken away.
+    pub async fn create(count: usize) -> Result<Self, NetnsError> {
+        let ip = IP.find("cluster.network = \"namespaces\"")?;
+        sweep(&ip).await;
+        let tag = tag();
+        let network = free_network(&ip).await?;
+        let namespaces = Self(Arc::new(Inner { ip, tag, network, count }));
+        let inner = &namespaces.0;
+        let (bridge, host) = (inner.tag.as_str(), format!("{}/24", namespaces.host()));
+        inner.run(&["link", "add", bridge, "type", "bridge"]).await?;
+        inner.run(&["addr", "add", &host, "dev", bridge]).await?;
+        inner.run(&["link", "set", bridge, "up"]).await?;
+        for index in 0..count {
+            namespaces.add(index).await?;
+        }
+        Ok(namespaces)
+    }
+
+    async fn add(&self, index: usize) -> Result<(), NetnsError> {
+        let inner = &self.0;
+        let (name, cable) = (inner.namespace(index), inner.cable(index));
+        let address = format!("{}/24", self.address(index));
+        inner.run(&["netns", "add", &name]).await?;
+        inner.run(&["link", "add", &cable, "type", "veth", "peer", "name", "eth0", "netns", &name]).await?;
+        inner.run(&["link", "set", &cable, "master", &inner.tag, "up"]).await?;
+        inner.run(&["-n", &name, "addr", "add", &address, "dev", "eth0"]).await?;
+        inner.run(&["-n", &name, "link", "set", "eth0", "up"]).await?;
+        inner.run(&["-n", &name, "link", "set", "lo", "up"]).await
+    }
+
+    /// Where the nodes reach what runs outside of their namespaces.
+    #[must_use]
+    pub fn host(&self) -> Ipv4Addr {
+        self.place(1)
+    }
+
+    /// Where a node is reached; the first has number 0.
+    #[must_use]
+    pub fn address(&self, index: usize) -> Ipv4Addr {
+        // A cluster has 64 nodes at most.
+        self.place(u8::try_from(index).unwrap_or(u8::MAX).saturating_add(FIRST_HOST))
+    }
+
+    fn place(&self, last: u8) -> Ipv4Addr {
+        let [first, second, third] = self.0.network;
+        Ipv4Addr::new(first, second, third, last)
+    }
+
+    /// How a program is started in a node's namespace: `ip` becomes it, so that the process stays the same.
+    #[must_use]
+    pub fn enter(&self, index: usize, program: &Path, args: Vec<String>) -> (PathBuf, Vec<String>) {
+        let mut all = vec!["netns".to_owned(), "exec".to_owned(), self.0.namespace(index)];
+        all.push(program.display().to_string());
+        all.extend(args);
+        (self.0.ip.clone(), all)
+    }
+
+    /// Pulls the cable of a node, or plugs it in.
+    ///
+    /// # Errors
+    /// Why not, for the report.
+    pub async fn plug(&self, index: usize, is_in: bool) -> Result<(), String> {
+        let state = if is_in { "up" } else { "down" };
+        self.0.run(&["link", "set", &self.0.cable(index), state]).await.map_err(|error| error.to_string())
+    }
+}
+
+impl Inner {
+    fn namespace(&self, index: usize) -> String {
+        format!("{}-n{}", self.tag, index + 1)
+    }
+
+    fn cable(&self, index: usize) -> String {
+        format!("{}-{}", self.tag, index + 1)
+    }
+
+    async fn run(&self, args: &[&str]) -> Result<(), NetnsError> {
+        ask(&self.ip, args).await.map(drop).map_err(NetnsError::Refused)
+    }
+}
+
+/// Blocks for some milliseconds, since a drop cannot await; a namespace that stayed would be found by the next run.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let names =
+            (0..self.count).map(|index| ["netns".to_owned(), "del".to_owned(), self.namespace(index)]);
+        let bridge = ["link".to_owned(), "del".to_owned(), self.tag.clone()];
+        for args in names.chain([bridge]) {
+            let mut command = std::process::Command::new(&self.ip);
+            let done = command.args(&args).stdin(Stdio::null()).output();
+            if !done.as_ref().is_ok_and(|output| output.status.success()) {
+                tracing::debug!(?args, ?done, "was not there, or stays");
+            }
+        }
+    }
+}
+
+/// What `ip` says.
+async fn ask(ip: &Path, args: &[&str]) -> Result<String, String> {
+    let said = |why: String| format!("ip {}: {why}", args.join(" "));
+    let mut command = Command::new(ip);
+    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(TIMEOUT, command.output()).await;
+    let output = output.map_err(|_| said(format!("no end within {TIMEOUT:?}")))?;
+    let output = output.map_err(|error| said(error.to_string()))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(said(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}
+
+/// `sse`, who made it, and which of its: two runs of one process have different ones.
+fn tag() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let letter = char::from(b'a' + u8::try_from(COUNT.fetch_add(1, Ordering::Relaxed) % 26).unwrap_or(0));
+    format!("{PREFIX}{}{letter}", std::process::id())
+}
+
+/// Who made a bridge or namespace of this name, if a bench did.
+fn maker(name: &str) -> Option<u32> {
+    let rest = name.strip_prefix(PREFIX)?;
+    let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let is_ours = rest[digits..].starts_with(|c: char| c.is_ascii_lowercase());
+    rest[..digits].parse().ok().filter(|_| is_ours)
+}
+
+/// Takes away what killed benches left behind.
+async fn sweep(ip: &Path) {
+    let left =
+        |name: &str| maker(name).is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists());
+    let namespaces = ask(ip, &["netns", "list"]).await.unwrap_or_default();
+    let bridges = ask(ip, &["-o", "link", "show", "type", "bridge"]).await.unwrap_or_default();
+    let namespaces = namespaces.lines().filter_map(|line| line.split_whitespace().next());
+    // `7: sse123a: <BROADCAST,…`
+    let bridges = bridges.lines().filter_map(|line| line.split(": ").nth(1));
+    let namespaces = namespaces.filter(|name| left(name)).map(|name| ["netns", "del", name]);
+    for args in namespaces.chain(bridges.filter(|name| left(name)).map(|name| ["link", "del", name])) {
+        if let Err(error) = ask(ip, &args).await {
+            tracing::warn!(%error, "what another run left behind stays");
+        }
+    }
+}
+
+/// A network of private addresses that nobody here has.
+async fn free_network(ip: &Path) -> Result<[u8; 3], NetnsError> {
+    let taken = ask(ip, &["-o", "-4", "addr", "show"]).await.map_err(NetnsError::Refused)?;
+    let candidate = |step: u32| {
+        let number = std::process::id().wrapping_add(step.wrapping_mul(97)) % (64 * 256);
+        let [_, _, second, third] = number.to_be_bytes();
+        [10, 128 + second, third]
+    };
+    let is_free = |network: &[u8; 3]| {
+        let [first, second, third] = network;
+        !taken.contains(&format!(" {first}.{second}.{third}."))
+    };
+    let found = (0..NETWORKS).map(candidate).find(is_free);
+    found.ok_or_else(|| {
+        NetnsError::Refused(format!("the first {NETWORKS} networks below 10.128.0.0/10 are taken"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_bench_made_is_taken_for_its_own() {
+        assert_eq!(maker("sse123a"), Some(123));
+        assert_eq!(maker("sse123a-n1"), Some(123));
+        for name in ["sse", "sse123", "ssea", "eth0", "docker0", "sse-lab", "sse12-3"] {
+            assert_eq!(maker(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_fit_into_an_interface_and_are_never_the_same() {
+        let longest = format!("{PREFIX}4194304z-64");
+        assert!(longest.len() <= 15, "{longest}");
+        assert_ne!(tag(), tag());
+        assert_eq!(maker(&tag()), Some(std::process::id()));
+    }
+}
