@@ -24,6 +24,8 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The id to continue after. Empty: none is sent.
     pub last_event_id: String,
+    /// Whether that is said in `Last-Event-ID`, or somewhere in the URL already.
+    pub sends_last_event_id: bool,
     /// Longest wait until the head of the response is there, redirects included.
     pub connect_timeout: Duration,
     /// Longest silence before the connection counts as dead; `None`: for ever. Nothing in the protocol detects a
@@ -43,6 +45,7 @@ impl Request {
             url,
             headers: HeaderMap::new(),
             last_event_id: String::new(),
+            sends_last_event_id: true,
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Some(Duration::from_secs(45)),
             limits: Limits::default(),
@@ -142,7 +145,7 @@ pub(super) fn headers(request: &Request) -> Result<HeaderMap, ConnectError> {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // A compressed stream is held back by whoever compresses it.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if !request.last_event_id.is_empty() {
+    if request.sends_last_event_id && !request.last_event_id.is_empty() {
         // Raw UTF-8, as the standard has it; the constructors from `str` would refuse it.
         let id = HeaderValue::from_bytes(request.last_event_id.as_bytes()).map_err(|_| {
             let why = format!("the last event id {:?} holds control characters", request.last_event_id);

@@ -19,6 +19,9 @@ pub struct HttpOptions {
     pub proxy_from_environment: bool,
     /// Whose certificates `https` accepts.
     pub trust: Trust,
+    /// Whether redirects are followed, as `EventSource` does. A publisher must not: a redirected `POST` may arrive as a
+    /// `GET` (RFC 9110, 15.4), which something answers with 200.
+    pub follows_redirects: bool,
 }
 
 /// Whose certificates `https` accepts.
@@ -50,6 +53,7 @@ impl Default for HttpOptions {
             idle_connections: 0,
             proxy_from_environment: false,
             trust: Trust::System,
+            follows_redirects: true,
         }
     }
 }
@@ -83,6 +87,11 @@ impl HttpOptions {
             .pool_max_idle_per_host(self.idle_connections)
             .local_address(self.local_address)
             .user_agent(concat!("sse-lab/", env!("CARGO_PKG_VERSION")));
+        let builder = if self.follows_redirects {
+            builder
+        } else {
+            builder.redirect(reqwest::redirect::Policy::none())
+        };
         if self.proxy_from_environment { builder } else { builder.no_proxy() }
     }
 }

@@ -88,7 +88,7 @@ async fn patience(args: &PublishArgs, desk: &Desk, interrupt: &CancellationToken
 
 fn desk(args: &PublishArgs) -> Result<Desk, Failure> {
     let idle_connections = usize::try_from(args.max_in_flight).unwrap_or(usize::MAX);
-    let http = HttpOptions { idle_connections, ..args.trusted.http()? };
+    let http = HttpOptions { idle_connections, follows_redirects: false, ..args.trusted.http()? };
     let http = http.build().map_err(|error| Failure::new(Exit::Internal.code(), error))?;
     let clock = RunClock::default();
     Ok(Desk {

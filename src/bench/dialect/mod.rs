@@ -30,7 +30,8 @@ pub struct Dialect {
     pub resume: Resume,
     /// When a client is there.
     pub confirm: Confirm,
-    /// Where in `data:` the payload stands. A message that ends before is the server's own.
+    /// Where in `data:` the payload stands. A message that has nothing there, or is no JSON, is the server's own; where
+    /// the payload is all of it, it is a foreign event.
     pub payload: Pointer,
     /// Types of events that are the server's own.
     pub own_events: Vec<String>,
@@ -127,7 +128,7 @@ pub struct Letter {
 
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
+pub enum Message {
     /// An event of a run.
     Event(Stamp),
     /// The server's own: a sign of life.
@@ -185,13 +186,18 @@ impl Dialect {
         (client, user): (&str, Option<&str>),
         addresses: impl Iterator<Item = &'a Address>,
     ) -> String {
-        let one = |name: String| self.address.fill(|_| segment(&name));
+        let one = |name: String| {
+            self.address.fill(|word| match word {
+                Word::NameText => segment(&inside_of_text(&name)),
+                _ => segment(&name),
+            })
+        };
         let addresses: Vec<String> = addresses.filter_map(|address| self.name_of(address)).map(one).collect();
         self.stream.fill(|word| match word {
             Word::Addresses => addresses.join(&self.separator),
             Word::Client => segment(client),
             Word::User => segment(user.unwrap_or_default()),
-            Word::Name | Word::Payload | Word::PayloadText | Word::Id => String::new(),
+            Word::Name | Word::NameText | Word::Payload | Word::PayloadText | Word::Id => String::new(),
         })
     }
 
@@ -203,6 +209,7 @@ impl Dialect {
         let fill = |wording: &Wording, form: BodyForm| {
             wording.fill(|word| match word {
                 Word::Name => form.name(&name),
+                Word::NameText => form.name(&inside_of_text(&name)),
                 Word::Payload => form.payload(payload),
                 Word::PayloadText => form.name(payload),
                 Word::Id => id.to_owned(),
@@ -227,14 +234,16 @@ impl Dialect {
 
     /// What came.
     #[must_use]
-    pub fn read(&self, event: &str, data: &str) -> Reading {
+    pub fn read(&self, event: &str, data: &str) -> Message {
         if self.own_events.iter().any(|own| own == event) {
-            return Reading::Own;
+            return Message::Own;
         }
         match self.payload.find(data) {
-            Ok(Some(payload)) => stamp_in(payload).map_or(Reading::Foreign, Reading::Event),
-            Ok(None) => Reading::Own,
-            Err(_) => Reading::Foreign,
+            Ok(Some(payload)) => stamp_in(payload).map_or(Message::Foreign, Message::Event),
+            // What stands nowhere near a payload is not meant to be one.
+            Ok(None) => Message::Own,
+            Err(_) if !self.payload.is_all() => Message::Own,
+            Err(_) => Message::Foreign,
         }
     }
 
@@ -252,7 +261,8 @@ impl Dialect {
     #[must_use]
     pub fn error_in(&self, answer: &str) -> Option<String> {
         let found = self.publish.error.as_ref()?.find(answer).ok()??;
-        (found.get() != "null").then(|| found.get().to_owned())
+        let is_none = matches!(found.get(), "null" | "false" | "0" | "\"\"");
+        (!is_none).then(|| found.get().to_owned())
     }
 }
 

@@ -56,7 +56,7 @@ fn mercure() -> Dialect {
 fn centrifugo() -> Dialect {
     Dialect {
         stream: wording(r#"/uni_sse?cf_connect={"subs":{{addresses}}}"#, &[Word::Addresses]),
-        address: wording(r#""{name}":{}"#, &[Word::Name]),
+        address: wording(r#""{name_text}":{}"#, &[Word::NameText]),
         payload: "/pub/data".parse().unwrap(),
         publish: Posting {
             body: wording(r#"{"channel":"{name}","data":{payload}}"#, &[Word::Name, Word::Payload]),
@@ -92,6 +92,13 @@ fn a_client_asks_for_the_addresses_that_the_server_has() {
 }
 
 #[test]
+fn a_name_cannot_break_the_json_around_it() {
+    let address: Address = "topic:a\"b".parse().unwrap();
+    let path = centrifugo().stream_path(("c1", None), [address].iter());
+    assert_eq!(path, r#"/uni_sse?cf_connect={"subs":{"rooms%2Fa%5C%22b":{}}}"#);
+}
+
+#[test]
 fn a_letter_is_escaped_as_its_body_is_written() {
     let [all, topic, client] = addresses();
     let letter = mercure().letter(&topic, r#"{"a":"b"}"#, "7-1").unwrap();
@@ -116,29 +123,31 @@ fn a_payload_can_be_sent_as_a_text() {
 fn the_stamp_is_found_where_the_payload_stands_as_json_or_as_a_text() {
     let payload = stamp().encode(0);
     let (bare, quoted) = (payload.get(), serde_json::to_string(payload.get()).unwrap());
-    assert_eq!(plain().read("message", bare), Reading::Event(stamp()));
-    assert_eq!(plain().read("message", &quoted), Reading::Event(stamp()));
+    assert_eq!(plain().read("message", bare), Message::Event(stamp()));
+    assert_eq!(plain().read("message", &quoted), Message::Event(stamp()));
     let wrapped = |data: &str| format!(r#"{{"channel":"all","pub":{{"data":{data},"offset":1}}}}"#);
-    assert_eq!(centrifugo().read("message", &wrapped(bare)), Reading::Event(stamp()));
-    assert_eq!(centrifugo().read("message", &wrapped(&quoted)), Reading::Event(stamp()));
+    assert_eq!(centrifugo().read("message", &wrapped(bare)), Message::Event(stamp()));
+    assert_eq!(centrifugo().read("message", &wrapped(&quoted)), Message::Event(stamp()));
 }
 
 #[test]
 fn what_the_server_says_of_itself_is_no_event() {
-    assert_eq!(plain().read("ping", "anything"), Reading::Own);
-    assert_eq!(plain().read("message", "hello"), Reading::Foreign);
-    assert_eq!(plain().read("message", "{}"), Reading::Foreign);
-    assert_eq!(centrifugo().read("message", "{}"), Reading::Own);
-    assert_eq!(centrifugo().read("message", r#"{"connect":{"client":"x"}}"#), Reading::Own);
-    assert_eq!(centrifugo().read("message", r#"{"pub":{"data":"hello"}}"#), Reading::Foreign);
-    assert_eq!(centrifugo().read("message", "hello"), Reading::Foreign);
+    assert_eq!(plain().read("ping", "anything"), Message::Own);
+    assert_eq!(plain().read("message", "hello"), Message::Foreign);
+    assert_eq!(plain().read("message", "{}"), Message::Foreign);
+    assert_eq!(centrifugo().read("message", "{}"), Message::Own);
+    assert_eq!(centrifugo().read("message", r#"{"connect":{"client":"x"}}"#), Message::Own);
+    assert_eq!(centrifugo().read("message", r#"{"pub":{"data":"hello"}}"#), Message::Foreign);
+    assert_eq!(centrifugo().read("message", "hello"), Message::Own);
 }
 
 #[test]
 fn an_error_in_an_answer_of_200_is_one() {
     let error = |answer: &str| centrifugo().error_in(answer);
     assert_eq!(error(r#"{"result":{}}"#), None);
-    assert_eq!(error(r#"{"error":null}"#), None);
+    for none in ["null", "false", "0", "\"\""] {
+        assert_eq!(error(&format!(r#"{{"error":{none}}}"#)), None);
+    }
     assert_eq!(error("accepted"), None);
     assert_eq!(error(r#"{"error":{"code":102}}"#).as_deref(), Some(r#"{"code":102}"#));
     assert_eq!(plain().error_in(r#"{"error":1}"#), None, "nobody said that it would stand there");

@@ -8,6 +8,8 @@ use std::fmt;
 pub enum Word {
     /// Whom something is for, as the server names it.
     Name,
+    /// The same as the inside of a JSON text.
+    NameText,
     /// All addresses of a client, each as `dialect.address` says.
     Addresses,
     /// The client's own id.
@@ -23,8 +25,9 @@ pub enum Word {
 }
 
 impl Word {
-    const ALL: [(&'static str, Self); 7] = [
+    const ALL: [(&'static str, Self); 8] = [
         ("name", Self::Name),
+        ("name_text", Self::NameText),
         ("addresses", Self::Addresses),
         ("client", Self::Client),
         ("user", Self::User),
@@ -66,7 +69,8 @@ pub struct InvalidWording {
 impl fmt::Display for InvalidWording {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let allowed: Vec<String> = self.allowed.iter().map(|name| format!("{{{name}}}")).collect();
-        write!(f, "{{{}}} cannot stand here; allowed are {}", self.place, allowed.join(", "))
+        let allowed = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
+        write!(f, "{{{}}} cannot stand here; allowed are {allowed}", self.place)
     }
 }
 

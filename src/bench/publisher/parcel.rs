@@ -23,6 +23,8 @@ use crate::runtime::Backoff;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Waits between attempts grow from the first to the second.
 const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// Longest answer that is read: what answers a publish is short.
+const ANSWER_MAX_BYTES: usize = 64 * 1024;
 /// Longest `Retry-After` that is obeyed.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -81,13 +83,15 @@ impl Parcel {
         Self { nodes: Arc::clone(nodes), ..self }
     }
 
-    /// The same with more headers.
+    /// The same with more headers, which replace those of the same name.
     #[must_use]
     pub fn saying(self, headers: &[(String, String)]) -> Self {
         if headers.is_empty() {
             return self;
         }
-        let headers = self.headers.iter().chain(headers).cloned().collect();
+        let is_said = |name: &str| headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+        let others = self.headers.iter().filter(|(name, _)| !is_said(name));
+        let headers = others.chain(headers).cloned().collect();
         Self { headers, ..self }
     }
 
@@ -243,11 +247,9 @@ async fn attempt(parcel: &Parcel, desk: &Desk, rng: &mut ChaCha8Rng) -> Answer {
             let again = retry_after(response.headers().get("retry-after"));
             let answer = judge(response.status(), again);
             // Read to the end, so that the connection can be used again.
-            let content = response.text().await.unwrap_or_default();
-            match desk.dialect.as_ref().and_then(|dialect| dialect.error_in(&content)) {
-                Some(error) if answer == Answer::Acknowledged => {
-                    Answer::NotTaken { why: format!("the server answered {error}"), again: None }
-                }
+            let content = content(response).await;
+            match &desk.dialect {
+                Some(dialect) if answer == Answer::Acknowledged => judge_content(dialect, content),
                 Some(_) | None => answer,
             }
         }
@@ -256,6 +258,30 @@ async fn attempt(parcel: &Parcel, desk: &Desk, rng: &mut ChaCha8Rng) -> Answer {
             Answer::NotTaken { why: error_text(&error), again: Some(Duration::ZERO) }
         }
         Err(error) => Answer::Unclear { why: error_text(&error) },
+    }
+}
+
+/// The whole body, or why there is none.
+async fn content(mut response: reqwest::Response) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| error_text(&error))? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > ANSWER_MAX_BYTES {
+            return Err(format!("the answer is longer than {ANSWER_MAX_BYTES} bytes"));
+        }
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// An answer of 2xx whose content may say that it is an error.
+fn judge_content(dialect: &Dialect, content: Result<String, String>) -> Answer {
+    match content {
+        _ if dialect.publish.error.is_none() => Answer::Acknowledged,
+        Err(why) => Answer::Unclear { why },
+        Ok(content) => match dialect.error_in(&content) {
+            Some(error) => Answer::NotTaken { why: format!("the server answered {error}"), again: None },
+            None => Answer::Acknowledged,
+        },
     }
 }
 

@@ -207,7 +207,8 @@ impl Scene {
         };
         // Streams get a client without a pool: in one with a pool a stream could be handed a publisher's connection.
         let for_streams = Ways::new(&plan, &http).map_err(RunError::Http)?;
-        let for_publishing = HttpOptions { idle_connections: PUBLISH_CONNECTIONS, ..http.clone() };
+        let for_publishing =
+            HttpOptions { idle_connections: PUBLISH_CONNECTIONS, follows_redirects: false, ..http.clone() };
         let for_publishing = for_publishing.build().map_err(RunError::Http)?;
         // Before there is anything else that this machine has to do.
         let usual = http.build().map_err(RunError::Http)?;

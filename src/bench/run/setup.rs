@@ -1,5 +1,6 @@
 //! What happens before the clock starts: limits checked, directory made, servers ready, clients connected.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +44,14 @@ pub enum RunError {
     /// Small sockets speak no TLS.
     #[error("clients.{group}.read is for http: its small sockets speak no TLS, and {base} asks for it")]
     SlowOverTls { group: String, base: String },
+    /// Nodes of ours speak their own way.
+    #[error("[dialect] needs servers that are there already: give them with --target URL or cluster.attach")]
+    DialectOfNobody,
+    /// Two addresses that the servers cannot tell apart.
+    #[error(
+        "dialect.names gives {one} and {other} the same name, {name:?}: what is for one would reach the other"
+    )]
+    SameName { one: String, other: String, name: String },
     /// A directory or file of the run.
     #[error("cannot write {path:?}")]
     Write {
@@ -79,9 +88,12 @@ impl RunError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Limits { .. } | Self::ForeignProcess { .. } | Self::Trust(_) | Self::SlowOverTls { .. } => {
-                Exit::BadScenario
-            }
+            Self::Limits { .. }
+            | Self::DialectOfNobody
+            | Self::SameName { .. }
+            | Self::ForeignProcess { .. }
+            | Self::Trust(_)
+            | Self::SlowOverTls { .. } => Exit::BadScenario,
             Self::Clients { .. } | Self::Crashed { .. } | Self::Crew(_) => Exit::SetupFailed,
             Self::Site(error) => error.exit(),
             Self::Write { .. } | Self::Http(_) => Exit::Internal,
@@ -99,6 +111,7 @@ pub(super) fn check(
     options: &RunOptions,
     workers: Option<u16>,
 ) -> Result<u16, RunError> {
+    check_dialect(plan)?;
     let budget = plan.budget();
     let need = Need::of(plan, &budget, limits, options.workers.or(workers));
     let publishes: u64 = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
@@ -137,6 +150,21 @@ pub(super) fn check(
         }
     }
     Ok(need.workers)
+}
+
+fn check_dialect(plan: &Plan) -> Result<(), RunError> {
+    let Some(dialect) = &plan.dialect else { return Ok(()) };
+    if matches!(plan.cluster, scenario::Cluster::Spawn(_)) {
+        return Err(RunError::DialectOfNobody);
+    }
+    let mut names = HashMap::new();
+    for address in &plan.addresses {
+        let Some(name) = dialect.name_of(address) else { continue };
+        if let Some(other) = names.insert(name.clone(), address) {
+            return Err(RunError::SameName { one: other.to_string(), other: address.to_string(), name });
+        }
+    }
+    Ok(())
 }
 
 /// Everything that the run needs, ready.

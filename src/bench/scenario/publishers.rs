@@ -68,8 +68,11 @@ fn publisher(
 
 /// What a foreign server does not have cannot be asked of it.
 fn check_dialect(section: &Section<'_>, dialect: &Dialect, (mix, qos): (Option<&Mix>, Option<u32>)) {
-    for kind in mix.into_iter().flat_map(|mix| dialect::missing_kinds(dialect, mix)) {
-        section.refuse("mix", format!("draws what dialect.names has no {kind} for"));
+    for (kind, key) in mix.into_iter().flat_map(|mix| dialect::missing_kinds(dialect, mix)) {
+        section.refuse(
+            "mix",
+            format!("{kind} has a weight, but the server has no such thing: dialect.names.{key} is missing"),
+        );
     }
     if qos.is_some_and(|qos| qos > 0) {
         section.refuse("qos", "is for mailboxes, which servers with a [dialect] do not have");

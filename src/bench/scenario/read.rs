@@ -86,6 +86,9 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
     let workers = root.section("swarm").and_then(swarm);
     let served = cluster::Served::new(cluster.as_ref(), lb.as_ref());
     let clients = clients::groups(&root, until, &served);
+    if let Some(dialect) = &dialect {
+        dialect::check_groups(&root, dialect, &clients);
+    }
     let publishers = publishers::publishers(&root, until, &clients, (&served, dialect.as_ref()));
     let around = faults::Around { cluster: cluster.as_ref(), groups: &clients, proxied: &proxied };
     let faults = faults::faults(&root, until, around);
@@ -195,12 +198,19 @@ fn verify(
     let orders = [("none", Order::None), ("per-publisher-address", Order::PerPublisherAddress)];
     let mailboxes = [("any", false), ("empty", true)];
     let gaps = [("allowed", Gaps::Allowed), ("forbidden", Gaps::Forbidden)];
+    let gaps = section.choice("gaps", &gaps);
+    if is_foreign && gaps.is_some() {
+        section.refuse(
+            "gaps",
+            "is about GAP, which only sse-node sends; with a [dialect] what is missing is lost",
+        );
+    }
     let inner = section.section("quiesce");
     let quiesce = inner.map_or(default.quiesce, |inner| quiesce(inner, default.quiesce, is_foreign));
     let verify = Verify {
         delivery: section.choice("delivery", &deliveries).unwrap_or(default.delivery),
         order: section.choice("order", &orders).unwrap_or(default.order),
-        gaps: section.choice("gaps", &gaps).unwrap_or(default.gaps),
+        gaps: gaps.unwrap_or(default.gaps),
         quiesce,
         mailboxes_empty: section.choice("mailboxes", &mailboxes).unwrap_or(default.mailboxes_empty),
     };

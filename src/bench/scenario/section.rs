@@ -73,6 +73,12 @@ impl<'a> Section<'a> {
         self.refuse_at(at, self.path(key), message);
     }
 
+    /// The same of something further down, of which the place is not known: the key's own is told.
+    pub(super) fn refuse_below(&self, key: &str, rest: &str, message: impl Display) {
+        let at = self.table.get(key).map_or(self.at, |node| node.key_at);
+        self.refuse_at(at, format!("{}.{rest}", self.path(key)), message);
+    }
+
     fn refuse_at(&self, at: At, key: String, message: impl Display) {
         self.sink.problems.borrow_mut().push(Problem { at, key, message: message.to_string() });
     }

@@ -260,13 +260,13 @@ impl Subscriber {
 
     fn request(&self, door: Door) -> Result<Request, String> {
         let base = self.ground.balancer.base(door);
-        let cursor = self.reconnect.last_event_id();
-        let (url, cursor) = match &self.ground.plan.dialect {
-            Some(dialect) => self.url_in(dialect, base, cursor)?,
-            None => (self.url(base)?, cursor),
-        };
-        let mut request = Request::new(url);
-        cursor.clone_into(&mut request.last_event_id);
+        let dialect = self.ground.plan.dialect.as_ref();
+        let mut request = Request::new(match dialect {
+            Some(dialect) => self.url_in(dialect, base)?,
+            None => self.url(base)?,
+        });
+        self.reconnect.last_event_id().clone_into(&mut request.last_event_id);
+        request.sends_last_event_id = dialect.is_none_or(|dialect| dialect.resume == Resume::Header);
         request.idle_timeout = Some(self.group().idle_timeout);
         request.decoder = match self.group().decoder {
             scenario::DecoderKind::Strict => DecoderKind::Strict,
@@ -307,22 +307,21 @@ impl Subscriber {
         Ok(url)
     }
 
-    /// The same for a server that is none of ours, and what `Last-Event-ID` says to it.
-    fn url_in<'a>(&self, dialect: &Dialect, base: &str, cursor: &'a str) -> Result<(Url, &'a str), String> {
+    /// The same for a server that is none of ours.
+    fn url_in(&self, dialect: &Dialect, base: &str) -> Result<Url, String> {
         let plan = self.plan();
         let all = &self.ground.plan.addresses;
         let addresses = plan.addresses.iter().filter_map(|id| all.get(usize::try_from(id.0).ok()?));
         let who = (plan.client.as_str(), plan.user.as_ref().map(UserId::as_str));
         let path = dialect.stream_path(who, addresses);
         let mut url = Url::parse(&format!("{base}{path}")).map_err(|error| error.to_string())?;
-        match &dialect.resume {
-            Resume::Header => return Ok((url, cursor)),
-            Resume::Query(name) if !cursor.is_empty() => {
-                url.query_pairs_mut().append_pair(name, cursor);
-            }
-            Resume::Query(_) | Resume::No => {}
+        let cursor = self.reconnect.last_event_id();
+        if let Resume::Query(name) = &dialect.resume
+            && !cursor.is_empty()
+        {
+            url.query_pairs_mut().append_pair(name, cursor);
         }
-        Ok((url, ""))
+        Ok(url)
     }
 
     /// Keeps the newest value of each cookie.

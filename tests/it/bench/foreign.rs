@@ -52,6 +52,7 @@ impl Hub {
             .route("/.well-known/mercure", get(stream).post(publish))
             .route("/connection/uni_sse", get(stream))
             .route("/api/publish", post(publish))
+            .route("/moved", post(|| async { axum::response::Redirect::to("/health") }))
             .route("/health", get(|| async { "{}" }))
             .with_state(Arc::new(server));
         let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
@@ -130,9 +131,11 @@ async fn stream(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let wanted = wanted(server.face, &query.unwrap_or_default());
     let newest = server.log.lock().unwrap().len();
-    let cursor = headers.get("last-event-id").and_then(|value| value.to_str().ok());
+    let query = query.unwrap_or_default();
+    let wanted = wanted(server.face, &query);
+    let header = headers.get("last-event-id").and_then(|value| value.to_str().ok().map(str::to_owned));
+    let cursor = header.or_else(|| values(&query, "last").pop());
     let read = cursor.and_then(|id| id.rsplit(':').next()?.parse().ok()).filter(|_| server.keeps);
     let hello = match server.face {
         Face::Plain => "event: ping\ndata: hello\n\n",
@@ -181,6 +184,40 @@ async fn a_plain_endpoint_with_a_history_passes() {
     let (code, summary) = hub.judge("eventsource.toml", &[]).await;
     assert_eq!(code, Some(0), "{summary:#}");
     assert_all_delivered(&summary);
+}
+
+/// The first event after a connect has no id (`ping`), and must not make the client forget its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_can_be_told_in_the_query() {
+    let hub = Hub::start(Face::Plain, true).await;
+    let more = ["--set=dialect.resume=query:last", "--set=publishers.main.rate=100"];
+    let (code, summary) = hub.judge("eventsource.toml", &more).await;
+    assert_eq!(code, Some(0), "{summary:#}");
+    assert_all_delivered(&summary);
+    // Nobody reads this one.
+    let more = ["--set=dialect.resume=query:other", more[1]];
+    let (code, summary) = hub.judge("eventsource.toml", &more).await;
+    assert_eq!(code, Some(120), "{summary:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publish_that_is_sent_elsewhere_is_no_acknowledgement() {
+    let hub = Hub::start(Face::Plain, true).await;
+    let (code, summary) = hub.judge("eventsource.toml", &["--set=dialect.publish.path=/moved"]).await;
+    assert_eq!((code, &summary["events_expected"]), (Some(121), &0.into()), "{summary:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_that_the_server_cannot_tell_apart_are_refused() {
+    let hub = Hub::start(Face::Mercure, true).await;
+    let dir = tempfile::tempdir().unwrap();
+    let profile = format!("{}/scenarios/any-server/mercure.toml", env!("CARGO_MANIFEST_DIR"));
+    let mut run = bench(&["run", "--quiet", &profile, "--target", &hub.base, "--out"]);
+    run.arg(dir.path()).args(["--set=dialect.names.all=\"0\"", "--set=dialect.names.topic={name}"]);
+    let output = in_time(run.output()).await;
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(104), "{told}");
+    assert!(told.contains("all and topic:0 the same name, \"0\""), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,6 +86,7 @@ async fn nchan_with_several_channels_a_client_is_judged_through_its_own_paths() 
     let nchan = Nchan::start(1_000).await;
     let (code, summary) = nchan.judge("nchan-channels.toml").await;
     assert_eq!(code, Some(0), "{summary:#}");
+    assert_eq!(summary["events_ok"], summary["events_expected"], "{summary:#}");
     assert!(summary["events_ok"].as_u64().unwrap() > 1_000, "{summary:#}");
 }
 

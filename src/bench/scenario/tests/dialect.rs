@@ -49,7 +49,9 @@ fn every_way_to_resume_is_read() {
 
 #[test]
 fn a_dialect_is_for_servers_that_are_there_already() {
-    check(SMALL, (6, 1), "dialect", &["cluster.attach", "--target"]);
+    let ours = format!("[cluster]\nnodes = 1\n{SMALL}");
+    check(&ours, (8, 1), "dialect", &["cluster.attach", "--target"]);
+    assert!(valid(SMALL).dialect.is_some(), "--target may say where they are");
     check_foreign(&format!("{SMALL}[lb]\nkind = \"nginx\"\n"), (1, 1), "dialect", &["lb.kind"]);
 }
 
@@ -61,12 +63,27 @@ fn what_cannot_be_understood_is_told() {
     let with = |line: &str| format!("[dialect]\nstream = \"/e\"\n{line}\n{publish}");
     check_foreign(&with("ready = \"health\""), (3, 9), "dialect.ready", &["begins with '/'"]);
     check_foreign(&with("address = \"{topic}\""), (3, 11), "dialect.address", &["{topic}", "{name}"]);
+    check_foreign(&with("address = \"topic\""), (3, 11), "dialect.address", &["the same for all"]);
+    check_foreign(
+        &with("names = { all = \"a-{name}\" }"),
+        (3, 17),
+        "dialect.names.all",
+        &["allowed are none"],
+    );
+    check_foreign(&with("names = { topic = \"t\" }"), (3, 19), "dialect.names.topic", &["the same for all"]);
     check_foreign(&with("payload = \"pub\""), (3, 11), "dialect.payload", &["JSON pointer"]);
     check_foreign(&with("resume = \"cookie\""), (3, 10), "dialect.resume", &["header, query:NAME, no"]);
     check_foreign(&with("confirm = \"opne\""), (3, 11), "dialect.confirm", &["open, event"]);
     check_foreign(&with("names = {}"), (3, 1), "dialect.names.all", &["at least one"]);
     check_foreign(&with("stram = 1"), (3, 1), "dialect.stram", &["stream"]);
     check_foreign(&format!("{SMALL}body = \"{{client}}\"\n"), (5, 8), "dialect.publish.body", &["{payload}"]);
+    check_foreign(
+        &format!("{SMALL}body = \"{{id}}\"\n"),
+        (5, 8),
+        "dialect.publish.body",
+        &["needs {payload}"],
+    );
+    check_foreign(&SMALL.replace("/events", "/events#x"), (2, 10), "dialect.stream", &["'#'"]);
     check_foreign(&format!("{SMALL}method = \"GET\"\n"), (5, 10), "dialect.publish.method", &["POST, PUT"]);
 }
 
@@ -76,6 +93,32 @@ fn what_the_server_does_not_have_cannot_be_asked_of_it() {
     check_foreign(&draws, (7, 7), "publishers.p.mix", &["dialect.names", "client"]);
     let mailbox = format!("{SMALL}[publishers.p]\nrate = 1\nqos = 1\n");
     check_foreign(&mailbox, (7, 7), "publishers.p.qos", &["mailboxes"]);
+    let gaps = format!("{SMALL}[verify]\ngaps = \"allowed\"\n");
+    check_foreign(&gaps, (6, 8), "verify.gaps", &["only sse-node"]);
     let audit = format!("{SMALL}[verify.quiesce]\naudit_read = true\n");
     check_foreign(&audit, (6, 14), "verify.quiesce.audit_read", &["/api/sse/history"]);
+}
+
+#[test]
+fn with_several_kinds_of_addresses_stream_and_publish_say_whom_they_mean() {
+    let names = "[dialect.names]\ntopic = \"t-{name}\"\n";
+    let both = format!("{}{names}", SMALL.replace("/publish", "/publish/{name}"));
+    check_foreign(&both, (2, 10), "dialect.stream", &["{addresses}"]);
+    let both = format!("{}{names}", SMALL.replace("/events", "/events/{addresses}"));
+    check_foreign(&both, (3, 1), "dialect.publish", &["{name}"]);
+}
+
+#[test]
+fn clients_cannot_ask_for_what_the_server_does_not_have() {
+    let group = |subscribe: &str| format!("[clients.d]\nclients = 1\n{subscribe}\n{SMALL}");
+    let told = |subscribe: &str, key: &str, words: &[&str]| {
+        let text = format!("{}{ATTACHED}{}", super::HEAD, group(subscribe));
+        let problems = super::read(&text, &[]).expect_err("it must be refused");
+        let told =
+            problems.iter().find(|problem| problem.key == key).unwrap_or_else(|| panic!("{problems:#?}"));
+        assert!(words.iter().all(|word| told.message.contains(word)), "{told}");
+    };
+    told("subscribe = { topics = [\"a\"] }", "clients.d.subscribe.topics", &["no topic"]);
+    told("subscribe = { user = \"a\" }", "clients.d.subscribe.user", &["no user", "{user}"]);
+    told("subscribe = { user = \"a\" }\nmailbox = true", "clients.d.mailbox", &["mailboxes"]);
 }

@@ -66,7 +66,7 @@ fn a_fault_of_a_link_that_cannot_be_is_refused_with_the_remedy() {
     let twice = format!("{stall}toxicity = 2\n");
     check(&fault(PROXIED, &twice), (14, 12), "faults.0.toxicity", &["from 0 to 1"]);
     for (word, why) in
-        [("netem", "kernel"), ("netns", "kernel"), ("partition", "stall"), ("toxic", "latency")]
+        [("netem", "kernel"), ("netns", "cluster.network"), ("partition", "stall"), ("toxic", "latency")]
     {
         check(&fault(PROXIED, &format!("type = \"{word}\"\n")), (12, 8), "faults.0.type", &[word, why]);
     }

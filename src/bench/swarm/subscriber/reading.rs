@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Session, Stopped, Subscriber, sleep_until};
 use crate::bench::clock::RunTime;
-use crate::bench::dialect::{Dialect, Reading};
+use crate::bench::dialect::{Dialect, Message};
 use crate::bench::ledger::Arrival;
 use crate::bench::recorder::{Counter, Tags, Trend};
 use crate::bench::swarm::throttle::Pace;
@@ -134,12 +134,12 @@ impl Subscriber {
     fn receive_in(&mut self, dialect: &Dialect, session: &mut Session, now: RunTime, came: &Came<'_>) {
         self.confirm(session, now);
         let arrival = match dialect.read(came.event, came.data) {
-            Reading::Own => return self.heartbeat(session, now, Instant::now()),
-            Reading::Event(stamp) => {
+            Message::Own => return self.heartbeat(session, now, Instant::now()),
+            Message::Event(stamp) => {
                 let id = dialect.id_of(came.id, &stamp);
                 self.ledger.arrive(now, id.as_deref(), stamp)
             }
-            Reading::Foreign => self.ledger.foreign(now),
+            Message::Foreign => self.ledger.foreign(now),
         };
         self.note_arrival(now, arrival);
     }
