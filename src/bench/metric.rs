@@ -162,6 +162,20 @@ impl Metric {
         matches!(self, Self::Trend(trend) if !trend.is_of_numbers())
     }
 
+    /// Tags that its measurements have: what is selected by another one is never there.
+    #[must_use]
+    pub fn tags(self) -> &'static [&'static str] {
+        match self {
+            Self::Trend(Trend::DeliveryLatency | Trend::DeliveryLatencySent) => &["phase", "group", "path"],
+            Self::Trend(
+                Trend::PublishTime | Trend::PublishDispatchDelay | Trend::FanoutSpread | Trend::GeneratorLag,
+            )
+            | Self::Counter(Counter::PublishRetries) => &["phase", "publisher"],
+            Self::Trend(_) | Self::Counter(_) => &["phase", "group"],
+            Self::Tally(_) => &[],
+        }
+    }
+
     /// Every metric, in the order of the documentation.
     pub fn all() -> impl Iterator<Item = Self> {
         let trends = Trend::ALL.iter().copied().map(Self::Trend);

@@ -1,6 +1,7 @@
 //! What a run has done so far, for the progress line and whoever follows a run. Counts only; nothing is judged by them.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct Progress {
     publish_dropped: AtomicU64,
     gaps: AtomicU64,
     latencies: Latencies,
+    /// Why a connect failed for the first time: of many that fail alike, one is enough.
+    first_connect_error: OnceLock<String>,
 }
 
 /// The counters at one moment.
@@ -79,6 +82,17 @@ impl Progress {
     /// A connect failed.
     pub fn connect_error(&self) {
         self.connect_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Why a connect failed; the first one is kept.
+    pub fn note_connect_error(&self, why: impl FnOnce() -> String) {
+        let _first = self.first_connect_error.get_or_init(why);
+    }
+
+    /// Why a connect of this process failed for the first time.
+    #[must_use]
+    pub fn first_connect_error(&self) -> Option<&str> {
+        self.first_connect_error.get().map(String::as_str)
     }
 
     /// A publish was answered.

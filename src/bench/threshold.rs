@@ -28,6 +28,9 @@ pub struct Threshold {
     pub limit: f64,
 }
 
+/// Every tag that there is.
+const TAGS: [&str; 4] = ["phase", "group", "publisher", "path"];
+
 /// Which measurements. Without a phase: all but the warm-up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selector {
@@ -92,13 +95,36 @@ pub enum InvalidThreshold {
     /// The ledger's counts have no tags.
     #[error("{0} has no tags")]
     Untagged(&'static str),
+    /// Measurements of the metric have no such tag.
+    #[error("{metric} has no tag {tag}, so that there would never be a sample; allowed are {}", metric.tags().join(" and "))]
+    Tag {
+        /// As written.
+        tag: String,
+        /// The metric.
+        metric: Metric,
+    },
     /// The expression cannot be read.
     #[error(
         "{0:?} is not an expression; the form is <aggregation> <operator> <limit>, as in p(99)<50ms, with the operators < <= > >= == !="
     )]
     Expression(String),
+    /// Several in one text.
+    #[error(
+        "{0:?} is more than one expression; write one per element of the list: [\"min>200ms\", \"max<3s\"]"
+    )]
+    Several(String),
+    /// A share that is none, or that says nothing.
+    #[error(
+        "{limit:?} is no share for {metric} that could be passed and missed: rate is a share of all, so write 1% or 0.01"
+    )]
+    Share {
+        /// As written.
+        limit: String,
+        /// The metric.
+        metric: Metric,
+    },
     /// The aggregation does not fit the metric.
-    #[error("{aggregation:?} is not an aggregation of {metric}; allowed are {}", allowed(.metric))]
+    #[error("{aggregation:?} is not an aggregation of {metric}{}; allowed are {}", percentile_hint(.aggregation, .metric), allowed(.metric))]
     Aggregation {
         /// As written.
         aggregation: String,
@@ -131,6 +157,13 @@ fn allowed(metric: &Metric) -> &'static str {
     }
 }
 
+/// `p95` for `p(95)`, as others write it.
+fn percentile_hint(written: &str, metric: &Metric) -> String {
+    let number = written.strip_prefix(['p', 'P']).filter(|rest| rest.parse::<f64>().is_ok());
+    let number = number.filter(|_| matches!(metric, Metric::Trend(_)));
+    number.map_or_else(String::new, |number| format!(", did you mean p({number})?"))
+}
+
 fn units(metric: &Metric) -> &'static str {
     match metric {
         Metric::Trend(trend) if trend.is_of_numbers() => "a number",
@@ -152,10 +185,21 @@ impl Threshold {
         let metric =
             Metric::by_name(name).ok_or_else(|| InvalidThreshold::Metric { name: name.to_owned() })?;
         let selector = tags.map_or_else(|| Ok(Selector::default()), |tags| Selector::parse(metric, tags))?;
+        if ["&&", "||", ","].iter().any(|joint| expression.contains(joint)) {
+            return Err(InvalidThreshold::Several(expression.to_owned()));
+        }
         let (aggregation, operator, limit) = split(expression)?;
+        if aggregation.is_empty() || limit.is_empty() {
+            return Err(InvalidThreshold::Expression(expression.to_owned()));
+        }
         let aggregation = Aggregation::parse(aggregation, metric)?;
         let invalid = || InvalidThreshold::Limit { limit: limit.to_owned(), metric };
+        let is_share = aggregation == Aggregation::Rate && matches!(metric, Metric::Tally(_));
+        let text = limit;
         let limit = parse_limit(limit, metric, aggregation).ok_or_else(invalid)?;
+        if is_share && !text.ends_with('%') && says_nothing(operator, limit) {
+            return Err(InvalidThreshold::Share { limit: text.to_owned(), metric });
+        }
         Ok(Self {
             key: key.to_owned(),
             expression: expression.to_owned(),
@@ -179,7 +223,11 @@ impl Selector {
         for pair in inner.split(',') {
             let (tag, value) = pair.split_once(':').ok_or_else(invalid)?;
             let value = value.trim();
-            match tag.trim() {
+            let tag = tag.trim();
+            if TAGS.contains(&tag) && !metric.tags().contains(&tag) {
+                return Err(InvalidThreshold::Tag { tag: tag.to_owned(), metric });
+            }
+            match tag {
                 "phase" => selector.phase = Some(value.to_owned()),
                 "group" => selector.group = Some(value.to_owned()),
                 "publisher" => selector.publisher = Some(value.to_owned()),
@@ -216,6 +264,14 @@ impl Selector {
             Some("fault") => name.starts_with("fault:"),
             Some(wanted) => name == wanted,
         }
+    }
+}
+
+/// Of a share: all shares are on one side of it. Whoever writes `rate<1` means one percent.
+fn says_nothing(operator: Operator, limit: f64) -> bool {
+    match operator {
+        Operator::Less | Operator::AtMost | Operator::Greater => limit >= 1.0,
+        Operator::AtLeast | Operator::Equal | Operator::NotEqual => limit > 1.0,
     }
 }
 
@@ -280,6 +336,13 @@ fn parse_limit(text: &str, metric: Metric, aggregation: Aggregation) -> Option<f
     let is_duration = metric.is_of_durations() && aggregation != Aggregation::Count;
     let number_ends = text.find(|c: char| c.is_alphabetic() || c == '%').unwrap_or(text.len());
     let (number, unit) = text.split_at(number_ends);
+    // The longer names are those that durations have elsewhere in a scenario.
+    let unit = match unit {
+        "msec" | "millis" | "millisecond" | "milliseconds" => "ms",
+        "sec" | "secs" | "second" | "seconds" => "s",
+        "min" | "mins" | "minute" | "minutes" => "m",
+        unit => unit,
+    };
     let number: f64 = number.trim().parse().ok()?;
     let scale = match (is_duration, unit) {
         (true, "ns") => 1e-9,
@@ -354,6 +417,10 @@ mod tests {
         check("events_lost", "count===0", Aggregation::Count, Operator::Equal, 0.0);
         check("events_duplicated", "rate<1%", Aggregation::Rate, Operator::Less, 0.01);
         check("reconnects", "rate!=0.5", Aggregation::Rate, Operator::NotEqual, 0.5);
+        check("reconnects", "rate<20", Aggregation::Rate, Operator::Less, 20.0);
+        check("events_ok", "rate==1", Aggregation::Rate, Operator::Equal, 1.0);
+        check("events_ok", "rate>99%", Aggregation::Rate, Operator::Greater, 0.99);
+        check("reconnect_time", "max < 3 sec", Aggregation::Max, Operator::Less, 3.0);
     }
 
     #[test]
@@ -394,6 +461,24 @@ mod tests {
         check_refused("delivery_latency{phase:steady", "max<1s", "{tag:value");
         check_refused("delivery_latency{node:n1}", "max<1s", "phase");
         check_refused("events_lost{phase:steady}", "count<1", "events_lost has no tags");
+    }
+
+    #[test]
+    fn what_would_never_have_a_sample_or_always_pass_is_refused() {
+        check_refused("reconnect_time{publisher:main}", "max<1s", "allowed are phase and group");
+        check_refused("publish_time{group:users}", "max<1s", "allowed are phase and publisher");
+        check_refused("connect_time{path:live}", "max<1s", "connect_time has no tag path");
+        check_refused("closes{publisher:main}", "count<1", "closes has no tag publisher");
+        check_refused("events_lost", "rate<1", "write 1% or 0.01");
+        check_refused("events_ok", "rate>99", "write 1% or 0.01");
+    }
+
+    #[test]
+    fn what_k6_users_write_is_answered_with_what_they_mean() {
+        check_refused("delivery_latency", "p95<3s", "did you mean p(95)?");
+        check_refused("events_lost", "p95<3", "is not an aggregation of events_lost; allowed");
+        check_refused("reconnect_time", "min>200ms && max<3s", "one per element");
+        check_refused("events_lost", "== 0", "the form is");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::bench::payload::RunId;
 use crate::bench::plan::{FaultEdge, Plan};
 use crate::bench::report::{self, Report};
 use crate::bench::run::{self, Outcome, RunOptions};
-use crate::bench::scenario::{Origin, OutputFormat, Scenario};
+use crate::bench::scenario::{Guarantee, Origin, OutputFormat, Scenario};
 use crate::bench::site::Site;
 use crate::bench::trust;
 use crate::bench::verdict::Exit;
@@ -285,7 +285,7 @@ fn describe(plan: &Plan, scenario: &Scenario, limits: &Limits) -> (String, bool)
     let findings = doctor::assess(limits, need);
     let mut text = format!(
         "{}: valid\n  seed {}, {:?}, {} nodes, {} clients in {} groups, {} publishers, {} addresses\n  \
-         {} events, {} deliveries expected\n",
+         {} events, {}{} deliveries expected\n",
         plan.name,
         plan.seed,
         plan.duration,
@@ -295,6 +295,8 @@ fn describe(plan: &Plan, scenario: &Scenario, limits: &Limits) -> (String, bool)
         plan.publishers.len(),
         plan.addresses.len(),
         budget.events,
+        // What is published while a client is away is not owed.
+        if plan.verify.delivery == Guarantee::AtMostOnce { "at most " } else { "" },
         budget.deliveries,
     );
     for step in plan.timeline() {
@@ -307,6 +309,9 @@ fn describe(plan: &Plan, scenario: &Scenario, limits: &Limits) -> (String, bool)
     }
     for overlap in plan.overlaps() {
         text.push_str(&format!("  warning: {overlap}\n"));
+    }
+    for undersized in plan.undersized() {
+        text.push_str(&format!("  warning: {undersized}\n"));
     }
     text.push_str(&doctor::render(&findings));
     (text, !findings.iter().any(|finding| finding.is_fatal))

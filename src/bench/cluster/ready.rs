@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use tokio::time::Instant;
 
 use super::process::{Launch, Process};
@@ -147,6 +148,9 @@ async fn ask_http(http: &reqwest::Client, base: &str, sign: &Sign) -> Result<(),
     };
     match http.get(format!("{base}{path}")).timeout(POLL_TIMEOUT).send().await {
         Ok(answer) if *sign == Sign::Answer || answer.status().is_success() => Ok(()),
+        Ok(answer) if answer.status() == StatusCode::NOT_FOUND && *sign == Sign::usual() => Err(format!(
+            "GET {path} answers 404 Not Found: if it is no sse-node, the scenario needs a [dialect]"
+        )),
         Ok(answer) => Err(format!("GET {path} answers {}", answer.status())),
         Err(error) => Err(innermost(&error)),
     }

@@ -83,6 +83,9 @@ pub struct Facts {
     /// How long the load went on, in milliseconds: less than was planned where somebody ended it.
     #[serde(default)]
     pub ran_ms: Option<u64>,
+    /// The last reason for which a publish was not acknowledged, by publisher.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub publish_failures: Vec<(String, String)>,
     /// Why the bench was late, if it was.
     #[serde(default)]
     pub lateness: Option<String>,
@@ -149,6 +152,7 @@ impl Case {
         }
         report.cluster.mailboxes = self.facts.mailboxes.clone();
         report.harness = self.facts.harness.clone();
+        report.delivery.publish_failures = self.facts.publish_failures.clone();
         Judgement { account, anomalies, report }
     }
 

@@ -152,6 +152,7 @@ fn add(whole: &mut Case, more: Case) {
     facts.faults.extend(more.faults);
     facts.troubles.extend(more.troubles);
     facts.quiescent &= more.quiescent;
+    facts.publish_failures.extend(more.publish_failures);
     // The cost of one cluster is not that of two; each part has its own.
     facts.processes.clear();
     facts.harness = None;

@@ -52,6 +52,12 @@ impl PublishLedger {
         Self { publisher, series: BTreeMap::new(), dropped: BTreeMap::new() }
     }
 
+    /// Whose book it is.
+    #[must_use]
+    pub fn id(&self) -> PublisherId {
+        self.publisher
+    }
+
     /// Takes the next number of the series and notes when the publish started. Without an [`Self::end`] it counts
     /// as indeterminate.
     pub fn begin(&mut self, address: AddressId, started: RunTime) -> u64 {

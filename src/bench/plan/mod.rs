@@ -8,6 +8,7 @@ mod overlaps;
 mod phases;
 mod publishers;
 mod seeds;
+mod sizes;
 mod subscribers;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use budget::Budget;
 pub use overlaps::Overlap;
 pub use phases::{PhaseId, Phases, RECOVERY};
 pub use publishers::{Due, PAYLOAD_MAX_BYTES, PublisherPlan, Schedule, Targets};
+pub use sizes::Undersized;
 pub use subscribers::Identity;
 
 pub(crate) use seeds::Seeds;

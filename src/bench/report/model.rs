@@ -155,6 +155,9 @@ pub struct Delivery {
     pub audited: bool,
     /// How publishes ended.
     pub publishes: PublishCounts,
+    /// The last reason for which a publish was not acknowledged, by publisher.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub publish_failures: Vec<(String, String)>,
     /// Anomalies with examples.
     pub anomalies: Vec<Anomaly>,
 }
@@ -345,6 +348,7 @@ fn delivery(account: &Account) -> Delivery {
         unexpected: account.unexpected,
         audited: account.audited,
         publishes: account.publishes,
+        publish_failures: Vec::new(),
         anomalies: account.anomalies.clone(),
     }
 }

@@ -377,3 +377,17 @@ fn a_publisher_that_waited_for_itself_is_told() {
     run.plan.verify.order = scenario::Order::None;
     assert_eq!(checked(&run), None, "the bench did not hold any back");
 }
+
+#[test]
+fn why_publishes_were_refused_and_that_a_heal_was_late_is_told() {
+    let mut run = Run::new(false);
+    run.faults[0].healed = Some(second(33));
+    let mut report = run.report();
+    report.delivery.publish_failures = vec![("main".to_owned(), "404 Not Found".to_owned())];
+    let text = text::render(&report, text::Colour::Off);
+    assert!(text.contains("main was last not acknowledged because: 404 Not Found"), "{text}");
+    assert!(text.contains("kill-1: the heal was 8.00s late\n"), "{text}");
+    report.faults[0].title = "kill-1 (term n1)".to_owned();
+    let text = text::render(&report, text::Colour::Off);
+    assert!(text.contains("late: a node that is told to end drains first"), "{text}");
+}

@@ -22,6 +22,8 @@ pub enum Colour {
 
 /// Examples that are shown of each anomaly; the JSON has more.
 const EXAMPLES: usize = 3;
+/// A heal that comes later than this after its time is told: phases are those of the plan.
+const LATE_HEAL_MS: f64 = 1_000.0;
 
 /// The report as text.
 #[must_use]
@@ -139,6 +141,9 @@ impl Page {
             grouped(publishes.indeterminate),
             grouped(publishes.dropped)
         ));
+        for (publisher, reason) in &delivery.publish_failures {
+            self.line(&format!("    {publisher} was last not acknowledged because: {reason}"));
+        }
         for check in report.verdict.checks.iter().filter(|check| check.status != Status::Pass) {
             self.check(check);
             let anomaly = delivery.anomalies.iter().find(|anomaly| anomaly.kind.name() == check.name);
@@ -233,6 +238,27 @@ impl Page {
         self.table(&rows);
         for fault in faults.iter().filter(|fault| fault.never_recovered + fault.not_back > 0) {
             self.line(&format!("    {}: {}", fault.name, who_is_back(fault)));
+        }
+        self.late_heals(faults);
+    }
+
+    fn late_heals(&mut self, faults: &[FaultReport]) {
+        for fault in faults {
+            let Some(late) =
+                fault.healed_ms.zip(fault.planned_heal_ms).map(|(healed, planned)| healed - planned)
+            else {
+                continue;
+            };
+            if late < LATE_HEAL_MS {
+                continue;
+            }
+            let is_awaited = ["term ", "restart "].iter().any(|word| fault.title.contains(word));
+            let why = if is_awaited {
+                ": a node that is told to end drains first, and its end is awaited"
+            } else {
+                ""
+            };
+            self.line(&format!("    {}: the heal was {} late{why}", fault.name, time(Some(late))));
         }
     }
 

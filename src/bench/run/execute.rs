@@ -397,8 +397,11 @@ impl Collected {
         troubles.extend(self.unwritten);
         let mut recorder = self.ended.recorder;
         recorder.merge(self.watched.recorder);
-        let mut publishes = Vec::new();
+        let (mut publishes, mut publish_failures) = (Vec::new(), Vec::new());
         for published in self.load.published {
+            let name = plan.publishers.iter().find(|publisher| publisher.id == published.ledger.id());
+            let name = name.map_or_else(String::new, |publisher| publisher.name.clone());
+            publish_failures.extend(published.last_failure.map(|reason| (name, reason)));
             recorder.merge(published.recorder);
             publishes.push(published.ledger);
         }
@@ -423,6 +426,7 @@ impl Collected {
             harness: self.floor,
             clock_started_unix_ms: self.load.began_unix_ms,
             ran_ms: Some(crate::runtime::clock::millis(self.load.ran)),
+            publish_failures,
             lateness: Some(self.watched.strain.explanation(doctor::cores())),
         };
         let case = Case { plan, books, recorder, facts, added: None };

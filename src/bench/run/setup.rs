@@ -20,9 +20,12 @@ use crate::bench::trust::TrustError;
 use crate::bench::verdict::Exit;
 use crate::bench::workers::CrewError;
 use crate::bench::workers::crew::Losses;
+use crate::client::whole_chain;
 
 /// Clients must be connected within this, and a millisecond for each.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a server says that found its port taken: the port was free a moment ago, and somebody else was faster.
+const PORT_TAKEN: &str = "Address already in use";
 /// How often it looks whether they are.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -74,9 +77,9 @@ pub enum RunError {
     Site(#[from] SiteError),
     /// Clients that did not get in.
     #[error("only {connected} of {wanted} clients were connected after {waited:?}{hint}")]
-    Clients { connected: u64, wanted: u64, waited: Duration, hint: &'static str },
+    Clients { connected: u64, wanted: u64, waited: Duration, hint: String },
     /// A node ended meanwhile.
-    #[error("clients could not be connected: {crash}")]
+    #[error("before all clients were connected, {crash}")]
     Crashed { crash: String },
     /// ^C before there was anything to report.
     #[error("interrupted before the clock was started")]
@@ -94,7 +97,9 @@ impl RunError {
             | Self::ForeignProcess { .. }
             | Self::Trust(_)
             | Self::SlowOverTls { .. } => Exit::BadScenario,
+            Self::Crashed { crash } if crash.contains(PORT_TAKEN) => Exit::AddressInUse,
             Self::Clients { .. } | Self::Crashed { .. } | Self::Crew(_) => Exit::SetupFailed,
+            Self::Site(error) if whole_chain(error).contains(PORT_TAKEN) => Exit::AddressInUse,
             Self::Site(error) => error.exit(),
             Self::Write { .. } | Self::Http(_) => Exit::Internal,
             Self::Bind { .. } => Exit::AddressInUse,
@@ -203,9 +208,12 @@ pub(super) async fn clients(
         }
         if began.elapsed() >= patience {
             let hint = match (snapshot.connect_errors, snapshot.connected) {
-                (0, 0) => "; they got no CONNECTION event: is it a node of this system?",
-                (0, _) => "; the others were sent away: is --max-connections too low?",
-                _ => "; the others could not connect: see the nodes' logs",
+                (0, 0) => "; they got no CONNECTION event: is it a node of this system?".to_owned(),
+                (0, _) => "; the others were sent away: is --max-connections too low?".to_owned(),
+                _ => match ground.progress.first_connect_error() {
+                    Some(reason) => format!("; the others could not connect: {reason}"),
+                    None => "; the others could not connect: see the nodes' logs".to_owned(),
+                },
             };
             return Err(RunError::Clients { connected: snapshot.connected, wanted, waited: patience, hint });
         }
@@ -223,5 +231,10 @@ mod tests {
         let none = std::io::Error::from(std::io::ErrorKind::AddrInUse);
         assert_eq!(RunError::from(SiteError::from(ClusterError::Port(none))).exit(), Exit::AddressInUse);
         assert_eq!(RunError::Interrupted.exit(), Exit::Interrupted);
+        let crash =
+            |said: &str| RunError::Crashed { crash: format!("node n1 ended by itself; it said:\n{said}") };
+        let taken = "error: cannot listen on 127.0.0.1:1\n  caused by: Address already in use (os error 98)";
+        assert_eq!(crash(taken).exit(), Exit::AddressInUse);
+        assert_eq!(crash("error: no space left on device").exit(), Exit::SetupFailed);
     }
 }

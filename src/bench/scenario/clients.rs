@@ -63,9 +63,9 @@ fn group(
     section.forbid(&["tls"], "stands in [cluster], since all speak to the same nodes");
     section.later(&["heartbeat"]);
     check_number(&section, executor.as_ref(), session, until);
-    let group = ClientGroup {
-        name: valid_name?,
-        executor: executor?,
+    let group = valid_name.zip(executor).map(|(name, executor)| ClientGroup {
+        name,
+        executor,
         joins,
         subscribe,
         reconnect,
@@ -77,10 +77,12 @@ fn group(
         read,
         sources,
         headers,
-    };
-    check_names(&section, &group);
+    });
+    if let Some(group) = &group {
+        check_names(&section, group);
+    }
     section.finish();
-    Some(group)
+    group
 }
 
 /// When they come; those of a ramp that starts at zero have their stages for it.
@@ -133,7 +135,7 @@ fn executor(section: &Section<'_>, until: Duration) -> Option<Executor> {
                     section.refuse(key, "belongs to executor = \"constant\"");
                 }
             }
-            let stages = stages(section, limits::CLIENTS_AT_ONCE);
+            let stages = stages(section, limits::CLIENTS_AT_ONCE, until);
             if stages.is_empty() {
                 section.refuse("stages", "is missing; a list as in [{ duration = \"20s\", target = 2000 }]");
             }
@@ -240,15 +242,25 @@ pub(super) fn headers(section: &Section<'_>) -> Vec<(String, String)> {
     headers.into_iter().filter(is_fine).map(|(_, name, value)| (name, value)).collect()
 }
 
-/// `stages = [{ duration, target }, …]`.
-pub(super) fn stages(section: &Section<'_>, allowed: std::ops::RangeInclusive<f64>) -> Vec<Stage> {
+/// `stages = [{ duration, target }, …]`, together no longer than the run: what comes after it would not happen.
+pub(super) fn stages(
+    section: &Section<'_>,
+    allowed: std::ops::RangeInclusive<f64>,
+    until: Duration,
+) -> Vec<Stage> {
     let stage = |stage: Section<'_>| {
         let duration = stage.required("duration", stage.duration("duration", limits::ANY_DURATION));
         let target = stage.required("target", stage.number("target", allowed.clone()));
         stage.finish();
         Some(Stage { duration: duration?, target: target? })
     };
-    section.list("stages").into_iter().filter_map(stage).collect()
+    let stages: Vec<Stage> = section.list("stages").into_iter().filter_map(stage).collect();
+    let total: Duration = stages.iter().map(|stage| stage.duration).sum();
+    if total > until {
+        let (total, until) = (humantime::format_duration(total), humantime::format_duration(until));
+        section.refuse("stages", format!("last {total}, longer than the run, {until}"));
+    }
+    stages
 }
 
 fn subscribe(section: Section<'_>) -> Subscribe {

@@ -141,6 +141,11 @@ pub(super) fn kind(section: &Section<'_>, around: Around<'_>) -> Option<FaultSpe
         return None;
     }
     let Some(kind) = section.choice("type", &WORDS) else {
+        // Whatever was meant, a target that fits no type is wrong.
+        if !matches!(section.value("target"), Some(Value::Text(text)) if text == "primary" || text == "replicas")
+        {
+            target(section, cluster.map(Cluster::nodes), Target::One);
+        }
         section.give_up();
         return None;
     };
@@ -380,7 +385,13 @@ pub(super) fn target(section: &Section<'_>, nodes: Option<usize>, default: Targe
             let names: Vec<String> = section.texts("target").into_iter().map(str::to_owned).collect();
             let known = |name: &str| nodes.is_none_or(|nodes| (1..=nodes).any(|i| name == format!("n{i}")));
             match names.iter().find(|name| !known(name)) {
-                Some(unknown) => refuse(&format!("{unknown:?}"), "is not a node of this cluster"),
+                Some(unknown) => {
+                    let all: Vec<String> = (1..=nodes.unwrap_or(0)).map(|i| format!("n{i}")).collect();
+                    let why =
+                        format!("{unknown:?} is not a node of this cluster; allowed are {}", all.join(", "));
+                    section.refuse("target", why);
+                    None
+                }
                 None if names.is_empty() => refuse("an empty list", "meets nobody"),
                 None => Some(Target::Named(names)),
             }

@@ -2,6 +2,7 @@
 //! that knows keys, types and ranges, and the schema is what they said. Read [`Forms`] first.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// One form that a value may have.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,5 +98,24 @@ impl Asked {
             }
         }
         self.forms.push(form);
+    }
+}
+
+/// What is missing, in a message.
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text => f.write_str("a text"),
+            Self::Texts => f.write_str("a text or a list of texts"),
+            Self::Words(words) => write!(f, "one of {}", words.join(", ")),
+            Self::WordList(words) => write!(f, "a list of {}", words.join(", ")),
+            Self::Integer(from, to) if from == to => write!(f, "{from}"),
+            Self::Integer(from, to) => write!(f, "a whole number from {from} to {to}"),
+            Self::Number(from, to) => write!(f, "a number from {from} to {to}"),
+            Self::Duration => f.write_str("a duration, as in \"1m30s\""),
+            Self::Boolean => f.write_str("true or false"),
+            Self::Table | Self::Named => f.write_str("a table"),
+            Self::List => f.write_str("a list of tables"),
+        }
     }
 }

@@ -147,7 +147,7 @@ fn toxic(section: &Section<'_>, word: &str, mut kind: ToxicKind) -> Option<LinkE
     let mut allowed = vec!["link", "stream", "toxicity"];
     for (name, value) in kind.attributes() {
         allowed.push(name);
-        let given = section.integer(name, limits::ATTRIBUTE);
+        let given = section.measure(name, limits::ATTRIBUTE, unit(word, name));
         if REQUIRED.contains(&name) {
             section.required(name, given);
             is_whole &= given.is_some();
@@ -160,6 +160,16 @@ fn toxic(section: &Section<'_>, word: &str, mut kind: ToxicKind) -> Option<LinkE
         }
     }
     is_whole.then_some(LinkEffect::Toxic { kind, stream: stream?, toxicity: toxicity? })
+}
+
+/// What an attribute of a toxic counts in.
+fn unit(word: &str, name: &str) -> &'static str {
+    match (word, name) {
+        ("slicer", "delay") => "microseconds",
+        (_, "rate") => "KB/s",
+        (_, "average_size" | "size_variation" | "bytes") => "bytes",
+        _ => "milliseconds",
+    }
 }
 
 /// Words that others have for faults of links and hosts, and what stands in their place here.

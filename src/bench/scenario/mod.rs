@@ -25,6 +25,7 @@ mod specimen;
 mod template;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use cluster::broker_named;
 pub use expand::{Variables, variables};

@@ -94,12 +94,7 @@ pub(super) fn pace(section: &Section<'_>, until: Duration) -> Option<Pace> {
         section.refuse("rate", "and stages exclude each other; with stages the first rate is start_rate");
     }
     let from = section.number("start_rate", limits::RATE).unwrap_or(0.0);
-    let stages = clients::stages(section, limits::RATE);
-    let total: Duration = stages.iter().map(|stage| stage.duration).sum();
-    if total > until {
-        let (total, until) = (humantime::format_duration(total), humantime::format_duration(until));
-        section.refuse("stages", format!("last {total}, longer than the run, {until}"));
-    }
+    let stages = clients::stages(section, limits::RATE, until);
     Some(Pace { arrival, from, stages })
 }
 

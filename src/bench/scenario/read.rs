@@ -259,7 +259,7 @@ fn names(groups: &[ClientGroup], publishers: &[PublisherSpec], faults: &[FaultSp
 }
 
 /// A tag that names nothing would select nothing, for ever.
-fn check_tags(section: &Section<'_>, threshold: &Threshold, names: &Names) {
+fn check_tags((root, section): (&Section<'_>, &Section<'_>), threshold: &Threshold, names: &Names) {
     let Selector { phase, group, publisher, path: _ } = &threshold.selector;
     for (tag, value, known) in [
         ("phase", phase, &names.phases),
@@ -267,6 +267,15 @@ fn check_tags(section: &Section<'_>, threshold: &Threshold, names: &Names) {
         ("publisher", publisher, &names.publishers),
     ] {
         let Some(value) = value.as_ref().filter(|value| !known.contains(value)) else { continue };
+        // What could not be read has been told; that it is missing here follows from it.
+        let is_told = match tag {
+            "phase" => value.starts_with("fault") && root.is_refused_below("faults"),
+            "group" => root.is_refused_below("clients"),
+            _ => root.is_refused_below("publishers"),
+        };
+        if is_told {
+            continue;
+        }
         let guess = did_you_mean(value, known.iter().map(String::as_str));
         let allowed = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         section.refuse(
@@ -283,7 +292,7 @@ fn thresholds(root: &Section<'_>, names: &Names) -> Vec<Threshold> {
         for expression in expressions(&section, key, value) {
             match Threshold::parse(key, expression) {
                 Ok(threshold) => {
-                    check_tags(&section, &threshold, names);
+                    check_tags((root, &section), &threshold, names);
                     thresholds.push(threshold);
                 }
                 Err(error) => section.refuse(key, error),
@@ -295,7 +304,12 @@ fn thresholds(root: &Section<'_>, names: &Names) -> Vec<Threshold> {
 
 fn expressions<'a>(section: &Section<'_>, key: &str, value: &'a Value) -> Vec<&'a str> {
     let refuse = |value: &Value| {
-        section.refuse(key, format!("{} is not an expression, as in [\"p(99)<50ms\"]", value.shown()));
+        let hint = match value {
+            Value::Table(_) => "; there is no abortOnFail and no delayAbortEval, a run is judged as a whole",
+            _ => "",
+        };
+        let shown = value.shown();
+        section.refuse(key, format!("{shown} is not an expression, as in [\"p(99)<50ms\"]{hint}"));
     };
     match value {
         Value::Text(text) => vec![text],

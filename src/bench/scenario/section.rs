@@ -11,6 +11,7 @@ use super::Problem;
 use super::form::{Form, Forms};
 use super::problem::did_you_mean;
 use super::raw::{At, Node, Table, Value};
+use super::words;
 
 /// Where all sections put what is wrong and, if somebody wants to know, what they asked for.
 pub(super) struct Sink {
@@ -48,6 +49,10 @@ pub(super) struct Section<'a> {
     at: At,
     table: &'a Table,
     asked: RefCell<Vec<&'static str>>,
+    /// Refused with a reason of their own: neither allowed nor unknown.
+    forbidden: RefCell<Vec<&'static str>>,
+    /// What was asked for last and is not there.
+    missing: RefCell<Option<(&'static str, Form)>>,
     is_given_up: Cell<bool>,
     sink: &'a Sink,
 }
@@ -59,7 +64,8 @@ impl<'a> Section<'a> {
 
     fn new(path: String, place: String, at: At, table: &'a Table, sink: &'a Sink) -> Self {
         sink.note(|forms| forms.visit(&place));
-        Self { path, place, at, table, asked: RefCell::default(), is_given_up: Cell::default(), sink }
+        let (asked, forbidden, missing) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { path, place, at, table, asked, forbidden, missing, is_given_up: Cell::default(), sink }
     }
 
     /// The full path of a key.
@@ -91,8 +97,13 @@ impl<'a> Section<'a> {
 
     /// Asks for a key whose value has a form.
     fn ask_for(&self, key: &'static str, form: impl FnOnce() -> Form) -> Option<&'a Node> {
-        self.sink.note(|forms| forms.asked(&self.place, key, self.path(key)).add(form()));
-        self.ask(key)
+        let form = form();
+        self.sink.note(|forms| forms.asked(&self.place, key, self.path(key)).add(form.clone()));
+        let node = self.ask(key);
+        if node.is_none() {
+            self.missing.replace(Some((key, form)));
+        }
+        node
     }
 
     /// Whether a key is there.
@@ -109,7 +120,10 @@ impl<'a> Section<'a> {
     pub(super) fn required<T>(&self, key: &'static str, value: Option<T>) -> Option<T> {
         self.needs(key);
         if value.is_none() && !self.table.contains_key(key) {
-            self.refuse_at(self.at, self.path(key), "is missing");
+            let wanted = self.missing.borrow();
+            let wanted = wanted.as_ref().filter(|(asked, _)| *asked == key);
+            let wanted = wanted.map_or_else(String::new, |(_, form)| format!("; it is {form}"));
+            self.refuse_at(self.at, self.path(key), format!("is missing{wanted}"));
         }
         value
     }
@@ -182,6 +196,19 @@ impl<'a> Section<'a> {
             self.refuse(key, format!("{shown} is not allowed; allowed {range}"));
         }
         fits
+    }
+
+    /// The same of something that has a unit, which a wrong value may have tried to say.
+    pub(super) fn measure(&self, key: &'static str, allowed: RangeInclusive<u64>, unit: &str) -> Option<u64> {
+        let form = Form::Integer(*allowed.start(), *allowed.end());
+        if let Some(Value::Text(text)) = self.ask_for(key, || form).map(|node| &node.value) {
+            self.refuse(
+                key,
+                format!("{text:?} is not a number; allowed are whole numbers of {unit}, as in 100"),
+            );
+            return None;
+        }
+        self.integer(key, allowed)
     }
 
     /// A whole number of 32 bits.
@@ -308,7 +335,8 @@ impl<'a> Section<'a> {
         match &node.value {
             Value::Table(table) => Some(Self::new(path, place, node.key_at, table, self.sink)),
             other => {
-                self.refuse_at(node.at, path, format!("{} is not a table", other.shown()));
+                let example = words::example(path.rsplit('.').next().unwrap_or_default());
+                self.refuse_at(node.at, path, format!("{} is not a table{example}", other.shown()));
                 None
             }
         }
@@ -327,7 +355,7 @@ impl<'a> Section<'a> {
 
     /// Keys that somebody may look for here in vain: they are refused with the reason, and are no keys of the schema.
     pub(super) fn forbid(&self, keys: &[&'static str], why: &str) {
-        self.asked.borrow_mut().extend(keys);
+        self.forbidden.borrow_mut().extend(keys);
         for key in keys {
             if self.table.contains_key(*key) {
                 self.refuse(key, why);
@@ -345,9 +373,11 @@ impl<'a> Section<'a> {
         if self.is_given_up.get() {
             return;
         }
-        let asked = self.asked.borrow();
-        for (key, node) in self.table.iter().filter(|(key, _)| !asked.contains(&key.as_str())) {
-            let guess = did_you_mean(key, asked.iter().copied());
+        let (asked, forbidden) = (self.asked.borrow(), self.forbidden.borrow());
+        let is_known = |key: &str| asked.contains(&key) || forbidden.contains(&key);
+        for (key, node) in self.table.iter().filter(|(key, _)| !is_known(key)) {
+            let guess =
+                words::of_k6(&self.place, key).unwrap_or_else(|| did_you_mean(key, asked.iter().copied()));
             let mut allowed = asked.clone();
             allowed.sort_unstable();
             allowed.dedup();

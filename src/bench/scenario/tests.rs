@@ -116,7 +116,7 @@ delivery_latency = [\"p99<1s\"]
       12:24: clients.c.subscribe.topics: "room-{j}": {j} is not known; allowed are {i}, {i%N}, {random:N} and {zipf:N} with N from 1 (to 100000)
       12:38: clients.c.subscribe.users: is not a key here, did you mean user?; allowed are client, topics, user
       14:8: publishers.p.rate: "fast" is not allowed; allowed are numbers from 0 to 1000000
-      20:20: thresholds.delivery_latency: "p99" is not an aggregation of delivery_latency; allowed are avg, min, med, max, p(N) and count
+      20:20: thresholds.delivery_latency: "p99" is not an aggregation of delivery_latency, did you mean p(99)?; allowed are avg, min, med, max, p(N) and count
     "#);
 }
 
@@ -478,7 +478,9 @@ fn a_threshold_of_something_that_is_not_there_is_refused() {
     let key = |tags: &str| format!("thresholds.delivery_latency{{{tags}}}");
     let text = |tags: &str| format!("[thresholds]\n\"delivery_latency{{{tags}}}\" = \"max<1s\"\n");
     check(&text("group:d"), (7, 31), &key("group:d"), &["group:d is not in this scenario", "allowed are c"]);
-    check(&text("publisher:p"), (7, 35), &key("publisher:p"), &["allowed are none"]);
+    check(&text("publisher:p"), (7, 35), &key("publisher:p"), &["has no tag publisher"]);
+    let of_publishers = "[thresholds]\n\"publish_time{publisher:p}\" = \"max<1s\"\n";
+    check(of_publishers, (7, 31), "thresholds.publish_time{publisher:p}", &["allowed are none"]);
     check(&text("phase:stedy"), (7, 35), &key("phase:stedy"), &["did you mean steady?"]);
     check(&text("phase:fault:kill-1"), (7, 42), &key("phase:fault:kill-1"), &["warmup, steady"]);
     assert_eq!(valid(&text("phase:fault")).thresholds.len(), 1);
@@ -546,4 +548,53 @@ proptest::proptest! {
     fn no_text_panics_the_reader(text: String, set: String) {
         let _outcome = parse("any.toml", &text, &[set]);
     }
+}
+
+#[test]
+fn stages_of_clients_end_with_the_run() {
+    let text = "schema = 1\nname = \"t\"\nduration = \"30s\"\n[clients.c]\nexecutor = \"ramping\"\n\
+                stages = [{ duration = \"20s\", target = 5 }, { duration = \"20s\", target = 0 }]\n";
+    let problems = read(text, &[]).unwrap_err();
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(problems[0].message.contains("last 40s, longer than the run, 30s"), "{problems:#?}");
+}
+
+#[test]
+fn somebody_from_k6_is_told_what_the_words_are_here() {
+    let head = "schema = 1\nname = \"t\"\nduration = \"30s\"\n";
+    let all = |rest: &str| {
+        let problems = read(&format!("{head}{rest}"), &[]).unwrap_err();
+        problems.iter().map(|problem| format!("{problem}\n")).collect::<String>()
+    };
+    let said = all("[clients.c]\nvus = 60\n");
+    assert!(said.contains("clients: is missing; it is a whole number from 1 to 1000000"), "{said}");
+    assert!(said.contains("vus: is not a key here, did you mean clients?"), "{said}");
+    let said =
+        all("[scenarios.c]\nvus = 60\n[options.thresholds]\n[clients.c]\nclients = 1\nstartTime = \"1s\"\n");
+    assert!(said.contains("[clients.NAME] says who listens") && said.contains("[thresholds]"), "{said}");
+    assert!(said.contains("did you mean joins?"), "{said}");
+    let said = all("[clients.c]\nclients = 1\nsession = \"3s\"\n");
+    assert!(said.contains("it is written as session = { mean = \"3s\" }"), "{said}");
+    let said = all("[clients.c]\nclients = 1\n[publishers.p]\nrate = 5\ntimeUnit = \"1s\"\n");
+    assert!(said.contains("rates are per second"), "{said}");
+    assert!(!said.contains("time_unit") && !said.contains("type"), "what is refused is not allowed: {said}");
+    let said =
+        all("[clients.c]\nclients = 1\n[[faults]]\nat = \"5s\"\ntype = \"explode\"\ntarget = [\"n9\"]\n");
+    assert!(said.contains("\"explode\" is not known"), "{said}");
+    assert!(said.contains("\"n9\" is not a node of this cluster; allowed are n1"), "{said}");
+}
+
+#[test]
+fn a_fault_that_is_wrong_is_told_once_and_with_its_unit() {
+    let rest = "[cluster]\nproxy = \"client->node\"\n[[faults]]\nname = \"slow\"\nat = \"5s\"\ntype = \"latency\"\n\
+                link = \"client->node\"\nlatency = \"100ms\"\n[thresholds]\n\
+                \"delivery_latency{phase:fault:slow}\" = [\"max<3s\"]\n";
+    check(rest, (13, 11), "faults.0.latency", &["\"100ms\" is not a number", "milliseconds, as in 100"]);
+}
+
+#[test]
+fn a_threshold_cannot_abort_a_run() {
+    let rest = "[thresholds]\nreconnect_time = [{ threshold = \"max<3s\", abortOnFail = true }]\n";
+    let problems = read(&format!("{HEAD}{rest}"), &[]).unwrap_err();
+    assert!(problems[0].message.contains("there is no abortOnFail"), "{problems:#?}");
 }

@@ -24,7 +24,9 @@ use crate::bench::ledger::{Ending as BookEnding, PATIENCE, SubscriberLedger};
 use crate::bench::plan::{AddressId, GroupPlan, Joins, NodeIndex, SubscriberPlan};
 use crate::bench::recorder::{Counter, Source, Tags, Trend};
 use crate::bench::scenario;
-use crate::client::{ConnectError, Decision, DecoderKind, End, Ending, GiveUp, Reconnect, Request, Stream};
+use crate::client::{
+    ConnectError, Decision, DecoderKind, End, Ending, GiveUp, Reconnect, Request, Stream, whole_chain,
+};
 use crate::protocol::UserId;
 
 /// One virtual client.
@@ -362,6 +364,7 @@ impl Subscriber {
         let tags = self.tags_now();
         self.tape.count(Counter::ConnectErrors, tags, 1);
         self.ground.progress.connect_error();
+        self.ground.progress.note_connect_error(|| whole_chain(error));
         if matches!(error, ConnectError::Refused { .. }) {
             self.ground.balancer.mark(door, false);
         }
