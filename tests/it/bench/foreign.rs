@@ -215,7 +215,7 @@ async fn addresses_that_the_server_cannot_tell_apart_are_refused() {
     let mut run = bench(&["run", "--quiet", &profile, "--target", &hub.base, "--out"]);
     run.arg(dir.path()).args(["--set=dialect.names.all=\"0\"", "--set=dialect.names.topic={name}"]);
     let output = in_time(run.output()).await;
-    let told = String::from_utf8_lossy(&output.stderr);
+    let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(104), "{told}");
     assert!(told.contains("all and topic:0 the same name, \"0\""), "{told}");
 }
