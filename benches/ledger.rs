@@ -137,6 +137,7 @@ fn judging(c: &mut Criterion) {
         subscribers: &books,
         audit: None,
         faults: &[],
+        was_interrupted: false,
     };
     assert_eq!(judge(&evidence).ok, 1_000_000, "the history is honest");
     print_size(&books);

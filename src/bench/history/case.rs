@@ -180,6 +180,7 @@ impl Case {
             subscribers: &self.books.subscribers,
             audit: self.books.audit.as_ref(),
             faults: &self.facts.faults,
+            was_interrupted: self.facts.troubles.iter().any(|trouble| trouble.exit == Exit::Interrupted),
         }
     }
 }

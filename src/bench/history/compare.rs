@@ -96,6 +96,10 @@ impl Limit {
         };
         // Both infinite: nothing changed.
         let change = if base.is_infinite() && new.is_infinite() { 0.0 } else { new - base };
+        // So many percent of nothing are nothing: what did not change is no regression, whatever the operator.
+        if change == 0.0 && (base == 0.0 || base.is_infinite()) {
+            return false;
+        }
         let wanted = if wanted.is_finite() { wanted } else { 0.0 };
         self.operator.holds(change, wanted)
     }
@@ -393,6 +397,8 @@ mod tests {
         check("delivery_latency:p(99)>+10%", 0.1, f64::INFINITY, true);
         check("delivery_latency:p(99)>+10%", f64::INFINITY, 0.1, false);
         check("delivery_latency:p(99)>+10%", f64::INFINITY, f64::INFINITY, false);
+        check("delivery_latency:p(99)>=+10%", f64::INFINITY, f64::INFINITY, false);
+        check("reconnects:rate>=+50%", 0.0, 0.0, false);
     }
 
     #[track_caller]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::archive::{Archive, ArchiveError};
 use super::case::{Books, Case};
 use crate::bench::plan::Plan;
-use crate::bench::verdict::{Exit, Trouble};
+use crate::bench::verdict::{Exit, Status, ThresholdResult, Trouble};
 
 /// A run that went into a merged one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +118,18 @@ fn part(dir: &Path) -> Result<Case, MergeError> {
             let message = format!("run {run} ended with {} ({})", exit.word(), exit.code());
             facts.troubles.push(Trouble { exit, message });
         }
+        let judges_generator = |result: &&ThresholdResult| result.judges_generator;
+        let mut lateness = decision.verdict.thresholds.iter().filter(judges_generator);
+        if lateness.any(|result| result.status == Status::Fail) {
+            // A part that also lost something ends as FAIL; and the sums may be on time.
+            let why = facts.lateness.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+            facts.troubles.push(Trouble {
+                exit: Exit::Invalid,
+                message: format!("run {run}: its bench was late{why}"),
+            });
+        }
+        // It explains one part, not the sum.
+        facts.lateness = None;
         let (seed, exit_code) = (case.plan.seed, decision.exit_code);
         let (clock_started_unix_ms, ran_ms) = (facts.clock_started_unix_ms, facts.ran_ms);
         facts.merged = vec![Part { run, seed, exit_code, clock_started_unix_ms, ran_ms }];

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use flate2::Compression;
@@ -35,6 +35,9 @@ pub fn part(worker: &str) -> String {
 
 /// Lines that a pen collects before it hands them in.
 const LINES_A_BATCH: usize = 64;
+/// How many of a pen's first lines are fewer than that, by its number: pens that write the same at the same time would
+/// otherwise all hand in at once.
+const STAGGER: usize = 48;
 /// Batches that wait for the disk: some megabytes.
 const BATCHES: usize = 1_024;
 /// A client that had to wait longer than this has latencies that are the bench's.
@@ -155,6 +158,8 @@ enum Message {
 pub struct Scribe {
     out: mpsc::Sender<Message>,
     waits: Arc<Waits>,
+    /// Pens so far.
+    pens: Arc<AtomicUsize>,
 }
 
 /// How long clients and publishers had to wait for the disk.
@@ -177,6 +182,8 @@ pub struct Writing {
 #[derive(Debug)]
 pub struct Pen {
     lines: Vec<Line>,
+    /// So many are handed in.
+    enough: usize,
     scribe: Scribe,
 }
 
@@ -190,14 +197,15 @@ impl Scribe {
         let (sender, receiver) = mpsc::channel(BATCHES);
         let mut task = JoinSet::new();
         task.spawn_blocking(move || write_all(receiver, out));
-        let scribe = Self { out: sender, waits: Arc::default() };
+        let scribe = Self { out: sender, waits: Arc::default(), pens: Arc::default() };
         Ok(Writing { scribe, task, name: name.to_owned() })
     }
 
     /// A pen for one client or publisher.
     #[must_use]
     pub fn pen(&self) -> Pen {
-        Pen { lines: Vec::new(), scribe: self.clone() }
+        let number = self.pens.fetch_add(1, Ordering::Relaxed);
+        Pen { lines: Vec::new(), enough: LINES_A_BATCH - number % STAGGER, scribe: self.clone() }
     }
 }
 
@@ -231,20 +239,24 @@ impl Pen {
 
     /// Hands the lines in where there are enough of them.
     pub async fn hand_in_many(&mut self) {
-        if self.lines.len() >= LINES_A_BATCH {
-            self.hand_in().await;
+        if self.lines.len() < self.enough {
+            return;
         }
-    }
-
-    /// Hands the lines in. Waits where the disk is behind, and counts it.
-    pub async fn hand_in(&mut self) {
+        self.enough = LINES_A_BATCH;
         let batch = Message::Batch(std::mem::take(&mut self.lines));
         if let Err(TrySendError::Full(batch)) = self.scribe.out.try_send(batch) {
             let began = Instant::now();
             // A writer that is gone has told why, or will.
             let _gone = self.scribe.out.send(batch).await;
+            // Whoever waits here reads late what has come meanwhile.
             self.scribe.waits.add(began.elapsed());
         }
+    }
+
+    /// Hands in what is left at the end. All do so at once, and nobody measures any more.
+    pub async fn hand_in_last(&mut self) {
+        // A writer that is gone has told why, or will.
+        let _gone = self.scribe.out.send(Message::Batch(std::mem::take(&mut self.lines))).await;
     }
 }
 

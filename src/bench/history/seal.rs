@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 /// Version of everything that is sealed: the header, and the form of what is inside. Raised with every change, so that
 /// another version is refused instead of misread.
-pub const FORMAT: u16 = 3;
+pub const FORMAT: u16 = 4;
 /// First bytes of a seal.
 const MAGIC: [u8; 4] = *b"SSEB";
 /// Magic, format, kind, bytes of the body, checksum of kind and body.

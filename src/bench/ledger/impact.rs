@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use crate::bench::clock::RunTime;
 use crate::bench::plan::{FaultAction, Plan};
+use crate::bench::proxy::ToxicKind;
+use crate::bench::scenario::LinkEffect;
 
 use super::account::{AnomalyKind, FaultImpact};
 use super::findings::Findings;
+use super::judge::MARGIN;
 use super::subscriber::Session;
 use super::{Evidence, FaultRecord, SubscriberLedger};
 
@@ -52,7 +55,7 @@ pub(super) fn impacts(evidence: &Evidence<'_>, findings: &Findings<'_>) -> Vec<F
 
 fn cuts(subscriber: &SubscriberLedger, evidence: &Evidence<'_>) -> Vec<Cut> {
     let sessions = subscriber.sessions();
-    let gave_up = subscriber.never_recovered(evidence.faults).is_some();
+    let gave_up = subscriber.never_recovered(evidence).is_some();
     let cut = |(number, session): (usize, &Session)| {
         let fault = culprit(subscriber, session, evidence)?;
         let later = &sessions[number + 1..];
@@ -105,6 +108,28 @@ pub(super) fn meets(
         FaultAction::Redis { .. } => true,
         // Who goes for good is not cut, and who comes has nothing to be cut.
         FaultAction::ChurnBurst { .. } => false,
+    })
+}
+
+/// Whether it can keep a session from what was published for longer than is allowed anyway: not where bytes only come a
+/// little later, or in other pieces, and not what clients do themselves.
+pub(super) fn can_stall(fault: &FaultRecord, plan: &Plan) -> bool {
+    let planned = plan.faults.iter().find(|planned| planned.name == fault.name);
+    planned.is_none_or(|planned| match &planned.action {
+        FaultAction::Link { effect: LinkEffect::Toxic { kind, .. }, .. } => match kind {
+            ToxicKind::Latency { latency, jitter } => Duration::from_millis(latency + jitter) >= MARGIN,
+            ToxicKind::SlowClose { .. } | ToxicKind::Slicer { .. } => false,
+            _ => true,
+        },
+        FaultAction::ReconnectStorm { .. }
+        | FaultAction::SlowDown { .. }
+        | FaultAction::ChurnBurst { .. } => false,
+        FaultAction::Process { .. }
+        | FaultAction::RollingRestart { .. }
+        | FaultAction::Redis { .. }
+        | FaultAction::Scale { .. }
+        | FaultAction::Unplug { .. }
+        | FaultAction::Link { effect: LinkEffect::Down, .. } => true,
     })
 }
 

@@ -36,6 +36,8 @@ pub struct Evidence<'a> {
     pub audit: Option<&'a AuditLedger>,
     /// What was broken when.
     pub faults: &'a [FaultRecord],
+    /// Whether somebody ended the run early: then nobody was waited for.
+    pub was_interrupted: bool,
 }
 
 /// A fault as it happened.
@@ -165,7 +167,7 @@ impl<'a> Bench<'a> {
         self.judge_unexpected(subscriber);
         self.judge_order(subscriber);
         self.copy_sightings(subscriber);
-        if let Some(at) = subscriber.never_recovered(self.evidence.faults) {
+        if let Some(at) = subscriber.never_recovered(&self.evidence) {
             self.account.never_recovered += 1;
             let left = matches!(subscriber.ending(), Some((_, Ending::Left)));
             let note = if left { "it tried in vain until its plan let it leave" } else { "" };

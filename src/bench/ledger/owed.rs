@@ -5,7 +5,7 @@ use crate::bench::scenario::Guarantee;
 
 use super::SubscriberLedger;
 use super::arrival::Ending;
-use super::impact::meets;
+use super::impact::{can_stall, meets};
 use super::judge::{Evidence, FaultRecord, MARGIN};
 use super::publish::{Sent, Series};
 use super::subscriber::Session;
@@ -45,7 +45,10 @@ fn stalled_since(
     let stalls = |fault: &&FaultRecord| {
         // A session that began when all was mended was given everything.
         let was_there = fault.healed.is_none_or(|healed| session.confirmed < healed);
-        was_there && fault.covers(closed) && meets(fault, subscriber, session, evidence.plan)
+        was_there
+            && fault.covers(closed)
+            && can_stall(fault, evidence.plan)
+            && meets(fault, subscriber, session, evidence.plan)
     };
     evidence.faults.iter().filter(stalls).filter_map(|fault| fault.applied).min()
 }

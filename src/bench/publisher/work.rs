@@ -141,7 +141,7 @@ impl Publisher {
         let lanes = std::mem::take(&mut self.lanes);
         lanes.into_values().flat_map(|lane| lane.waiting).for_each(|due| self.drop_due(due));
         if let Some(pen) = &mut self.pen {
-            pen.hand_in().await;
+            pen.hand_in_last().await;
         }
         self.published
     }

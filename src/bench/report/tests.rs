@@ -120,6 +120,7 @@ impl Run {
             subscribers: &self.clients,
             audit: None,
             faults: &self.faults,
+            was_interrupted: false,
         });
         let judged = Judged {
             plan: &self.plan,

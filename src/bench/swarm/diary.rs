@@ -85,7 +85,7 @@ impl Diary {
         let client = self.book.id();
         self.write(|| Line::Finished { client, at, ending });
         if let Some(pen) = &mut self.pen {
-            pen.hand_in().await;
+            pen.hand_in_last().await;
         }
         self.book
     }

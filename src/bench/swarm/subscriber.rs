@@ -186,8 +186,9 @@ impl Subscriber {
 
     /// How a client ends that has no stream when it is over.
     fn unreached(&self) -> BookEnding {
-        // One that never had to connect is not unreachable.
-        if self.connects == 0 { BookEnding::Left } else { BookEnding::Unreachable }
+        // Not one that never had to connect, and not one that would be gone by now.
+        let is_gone = self.connects == 0 || self.is_time_to_leave();
+        if is_gone { BookEnding::Left } else { BookEnding::Unreachable }
     }
 
     /// When to look whether it is time to leave. Not before; but before the start the clock stands still, and a client
@@ -354,7 +355,7 @@ impl Subscriber {
             match told {
                 Told::Cut => {}
                 Told::Sentinels(addresses) => self.expect_sentinels(addresses),
-                Told::Over => return Err(BookEnding::Unreachable),
+                Told::Over => return Err(self.unreached()),
             }
         }
     }

@@ -338,27 +338,28 @@ impl Line {
         let mut doors = self.ground.balancer.doors();
         let mut looks = tokio::time::interval(DOORS_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut may_order, mut may_start) = (true, true);
+        let (mut may_order, mut may_start, mut is_deaf) = (true, true, false);
         // Not anew with each turn: the doors are looked at more often than anybody may be silent.
-        let mut silent_at = Instant::now() + SILENCE;
+        let mut silence = SILENCE;
+        let mut silent_at = Instant::now() + silence;
         loop {
             let word = tokio::select! {
                 heard = tokio::time::timeout_at(silent_at, self.from.next::<ToParent>()) => {
-                    silent_at = Instant::now() + SILENCE;
-                    if self.hear(heard, &mut handed).await? {
+                    silent_at = Instant::now() + silence;
+                    if self.hear(heard, silence, &mut handed).await? {
                         return Ok(handed);
                     }
                     continue;
                 }
-                changed = start.changed(), if may_start => {
+                changed = start.changed(), if may_start && !is_deaf => {
                     may_start = changed.is_ok();
                     start.borrow_and_update().map(ToWorker::Start)
                 }
-                changed = orders.changed(), if may_order => {
+                changed = orders.changed(), if may_order && !is_deaf => {
                     may_order = changed.is_ok();
                     changed.is_ok().then(|| ToWorker::Orders(orders.borrow_and_update().clone()))
                 }
-                _ = looks.tick() => {
+                _ = looks.tick(), if !is_deaf => {
                     // One that is down again and again: a worker forgets it after a while, as everybody does.
                     let now = self.ground.balancer.doors();
                     let is_news = now != doors || now.iter().any(|door| !door.is_up);
@@ -367,8 +368,16 @@ impl Line {
                 }
             };
             let Some(word) = word else { continue };
-            if let Err(error) = say(&mut self.to, &word).await {
-                return Err(format!("{}; {}", whole_chain(&error), self.end_of_it().await));
+            if matches!(&word, ToWorker::Orders(standing) if standing.is_over()) {
+                // It waits for its clients and its disk before it says the next word.
+                silence = SILENCE.max(HAND_OVER);
+                silent_at = Instant::now() + silence;
+            }
+            match say(&mut self.to, &word).await {
+                Ok(()) => {}
+                // It has ended. What it said before may still be under way: books that are whole, or nothing.
+                Err(WireError::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => is_deaf = true,
+                Err(error) => return Err(format!("{}; {}", whole_chain(&error), self.end_of_it().await)),
             }
         }
     }
@@ -377,13 +386,14 @@ impl Line {
     async fn hear(
         &mut self,
         heard: Result<Result<Option<ToParent>, WireError>, tokio::time::error::Elapsed>,
+        silence: Duration,
         handed: &mut HandedOver,
     ) -> Result<bool, String> {
         let word = match heard {
             Ok(Ok(Some(word))) => word,
             Ok(Ok(None)) => return Err(self.end_of_it().await),
             Ok(Err(error)) => return Err(format!("{}; {}", whole_chain(&error), self.end_of_it().await)),
-            Err(_) => return Err(format!("it said nothing for {SILENCE:?}")),
+            Err(_) => return Err(format!("it said nothing for {silence:?}")),
         };
         match word {
             ToParent::Figures(figures) => self.add_up(*figures),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bench::clock::RunTime;
 use crate::bench::ledger::arrival::Ending;
-use crate::bench::ledger::judge::FaultRecord;
+use crate::bench::ledger::judge::{Evidence, FaultRecord};
 
 use super::SubscriberLedger;
 
@@ -66,11 +66,14 @@ impl SubscriberLedger {
 
     /// When it was given up to get back in: by the client, by the end of the run, or by a plan that let it leave when it
     /// had tried in vain for long.
-    pub(in crate::bench::ledger) fn never_recovered(&self, faults: &[FaultRecord]) -> Option<RunTime> {
+    pub(in crate::bench::ledger) fn never_recovered(&self, evidence: &Evidence<'_>) -> Option<RunTime> {
         let (at, ending) = self.finished?;
         let is_out = match ending {
-            Ending::GaveUp | Ending::Unreachable => true,
-            Ending::Left => self.away.as_ref().is_some_and(|away| away.is_locked_out(at, faults)),
+            Ending::GaveUp => true,
+            Ending::Unreachable if !evidence.was_interrupted => true,
+            Ending::Left | Ending::Unreachable => {
+                self.away.as_ref().is_some_and(|away| away.is_locked_out(at, evidence.faults))
+            }
             Ending::RunOver | Ending::NoReconnect => false,
         };
         is_out.then_some(at)

@@ -43,6 +43,7 @@ pub(super) struct History {
     pub(super) audit: Option<AuditLedger>,
     pub(super) faults: Vec<FaultRecord>,
     pub(super) quiescent: bool,
+    pub(super) was_interrupted: bool,
     sentinels: Option<PublishLedger>,
 }
 
@@ -57,7 +58,16 @@ impl History {
         clients.iter_mut().for_each(|client| client.confirmed(at(0), false));
         let publishes = PublishLedger::new(PublisherId(0));
         let audit = Some(AuditLedger::new(plan.run));
-        Self { plan, publishes, clients, audit, faults: Vec::new(), quiescent: true, sentinels: None }
+        Self {
+            plan,
+            publishes,
+            clients,
+            audit,
+            faults: Vec::new(),
+            quiescent: true,
+            was_interrupted: false,
+            sentinels: None,
+        }
     }
 
     pub(super) fn id(&self, address: &str) -> AddressId {
@@ -186,6 +196,7 @@ impl History {
             subscribers: &self.clients,
             audit: self.audit.as_ref(),
             faults: &self.faults,
+            was_interrupted: self.was_interrupted,
         })
     }
 

@@ -495,6 +495,18 @@ fn a_client_that_never_got_back_in_is_owed_but_nothing_is_proven() {
 }
 
 #[test]
+fn who_is_not_waited_for_after_an_interrupt_is_not_convicted_of_being_away() {
+    let mut history = history("");
+    history.sentinels(&[1]);
+    history.clients[0].disconnected(at(5_500));
+    history.deliver("all", 6_000, &[1]);
+    history.clients[0].finish(at(60_000), Ending::Unreachable);
+    history.clients[1].finish(at(60_000), Ending::RunOver);
+    history.was_interrupted = true;
+    history.check(&[("unseen", Unknown)]);
+}
+
+#[test]
 fn at_most_once_still_owes_what_falls_within_a_session() {
     let mut history = history("delivery = \"at-most-once\"");
     history.deliver("all", 6_000, &[1]);
