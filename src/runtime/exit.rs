@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 /// An error that a user caused or can mend, with the process's exit code.
 #[derive(Debug)]
@@ -40,9 +41,9 @@ pub fn report(result: Result<u8, Failure>) -> std::process::ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place that reports the end of a process")]
 fn print(failure: &Failure) {
-    eprint!("{}", render(failure));
+    // Where stderr is a terminal that was closed there is nobody to tell, and the exit code stays what it is.
+    let _nobody_there = std::io::stderr().write_all(render(failure).as_bytes());
 }
 
 /// `error:`, a `caused by:` for every source, `tip:`.

@@ -90,11 +90,12 @@ pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
-/// SIGINT and SIGTERM as one stream of wishes to end.
+/// SIGINT and SIGTERM, and where that is asked for SIGHUP, as one stream of wishes to end.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    hang_up: Option<tokio::signal::unix::Signal>,
 }
 
 impl Signals {
@@ -104,16 +105,48 @@ impl Signals {
     /// The system refused a handler.
     pub fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(Self { interrupt, terminate, hang_up: None })
     }
 
-    /// The next wish to end, by its name. Cancel-safe.
+    /// The same, and a terminal that is closed is a wish to end as well, unless who started this (`nohup`) has it ignored.
+    ///
+    /// # Errors
+    /// The system refused a handler.
+    pub fn listen_to_the_terminal() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        // Before the handler takes the place of what was set.
+        let is_ignored =
+            std::fs::read_to_string("/proc/self/status").is_ok_and(|text| ignores_hang_up(&text));
+        let hang_up = if is_ignored { None } else { Some(signal(SignalKind::hangup())?) };
+        Ok(Self { hang_up, ..Self::listen()? })
+    }
+
+    /// The next wish to end, by its name. Cancel-safe. SIGHUP counts once: a shell and the kernel both tell of the same
+    /// terminal.
     pub async fn next(&mut self) -> &'static str {
+        let hang_up = async {
+            match &mut self.hang_up {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
+            _ = hang_up => {
+                // The handler stays: what comes now is without effect.
+                self.hang_up = None;
+                "SIGHUP"
+            }
         }
     }
+}
+
+/// Whether a process of this `/proc/<id>/status` ignores SIGHUP, the first of the signals.
+fn ignores_hang_up(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 #[cfg(test)]
@@ -128,6 +161,13 @@ mod tests {
         assert_eq!(tasks.join(Duration::from_secs(5)).await, Ok(()));
         let failure = tasks.failure().unwrap();
         assert!(failure.contains("demo") && failure.contains("on purpose"), "{failure}");
+    }
+
+    #[test]
+    fn nohup_is_seen_in_the_status_of_a_process() {
+        assert!(ignores_hang_up("Name:\tb\nSigIgn:\t0000000000001001\n"));
+        assert!(!ignores_hang_up("Name:\tb\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000000001\n"));
+        assert!(!ignores_hang_up(""));
     }
 
     #[tokio::test(start_paused = true)]

@@ -22,6 +22,8 @@ pub fn init(format: LogFormat, default_filter: &str) {
         .unwrap_or_else(|_| EnvFilter::new(default_filter));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Those are told on stderr, with a panic where stderr is a terminal that was closed: no place to tell anything.
+        .log_internal_errors(false)
         .with_writer(Stderr::new)
         .with_ansi(io::stderr().is_terminal());
     // An error means that a subscriber is set already; the first one stays.

@@ -95,9 +95,10 @@ fn on_runtime(cli: &Cli) -> Result<u8, Failure> {
     runtime.block_on(with_signals(cli))
 }
 
-/// The first ^C asks for an orderly end, the second one ends at once: what is dropped then kills its processes.
+/// The first ^C, or a terminal that is closed, asks for an orderly end, the second one ends at once: what is dropped then kills its processes.
 async fn with_signals(cli: &Cli) -> Result<u8, Failure> {
-    let mut signals = Signals::listen().map_err(|error| Failure::new(Exit::Internal.code(), error))?;
+    let signals = Signals::listen_to_the_terminal();
+    let mut signals = signals.map_err(|error| Failure::new(Exit::Internal.code(), error))?;
     let interrupt = CancellationToken::new();
     let mut work = std::pin::pin!(dispatch(cli, &interrupt));
     let first = tokio::select! {

@@ -1,7 +1,9 @@
-//! Writes results to stdout, and what several commands put into them. A reader that has gone (`sse-bench … | head`) is no error.
+//! Writes results to stdout, and what several commands put into them. A reader that has gone (`sse-bench … | head`, or a terminal that was closed) is no error.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
+
+use rustix::io::Errno;
 
 use crate::bench::recorder::{Samples, Value};
 use crate::bench::report::text::Colour;
@@ -17,11 +19,14 @@ pub(super) fn print(text: &str) -> Result<u8, Failure> {
 pub(super) fn print_bytes(bytes: &[u8]) -> Result<u8, Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Internal.code(), error))
-        }
+        Err(error) if !is_gone(&error) => Err(Failure::new(Exit::Internal.code(), error)),
         Ok(()) | Err(_) => Ok(Exit::Pass.code()),
     }
+}
+
+/// Whether nobody reads any more: a pipe without a reader, or a terminal that was closed.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe || error.raw_os_error() == Some(Errno::IO.raw_os_error())
 }
 
 /// A time of a summary.

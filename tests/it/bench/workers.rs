@@ -255,3 +255,26 @@ async fn workers_end_with_an_interrupt_and_with_the_death_of_their_parent() {
         until_gone(worker).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_is_closed_ends_a_run_in_order() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    if u64::from_str_radix(ignored.trim(), 16).unwrap() & 1 == 1 {
+        // These tests run under nohup, and so would the bench: it stays, as it is asked to.
+        return;
+    }
+    let lab = recipe("60s", Some(2)).lab();
+    let (bench, workers) = started(&lab).await;
+    let pid = Pid::from_raw(bench.id().unwrap().try_into().unwrap()).unwrap();
+    // The kernel and the shell both tell of it, and the second one is no second wish.
+    kill_process(pid, Signal::HUP).unwrap();
+    kill_process(pid, Signal::HUP).unwrap();
+    let ran = lab.ran(&in_time(bench.wait_with_output()).await);
+    assert_eq!(ran.code, Some(105), "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("SIGHUP"), "{}", ran.stderr);
+    assert_eq!(ran.report["summary"]["events_lost"], 0, "it was drained: {}", ran.stdout);
+    for worker in workers {
+        until_gone(worker).await;
+    }
+}
