@@ -220,6 +220,9 @@ impl Site {
         if let Some(store) = self.store {
             unclean.extend(store.stop().await.err().unwrap_or_default());
         }
+        if let Some(namespaces) = self.namespaces {
+            unclean.extend(namespaces.close().await.err());
+        }
         unclean
     }
 }

@@ -1,15 +1,18 @@
 //! Hosts of their own for the nodes of a run: a network namespace each, plugged into one bridge, so that a cable can be
 //! pulled. What a pulled cable loses nobody is told: no FIN, no RST, packets vanish, and TCP repeats them. Needs root and
-//! `ip` (iproute2). Everything is taken away on drop; what a killed bench left behind, the next run takes away.
+//! `ip` (iproute2). [`Namespaces::close`] takes everything away, a drop what is left then, and the next run what
+//! a killed bench left behind.
 //! Read [`Namespaces::create`] first.
 
+use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use super::program::{MissingProgram, Program};
@@ -17,6 +20,9 @@ use super::program::{MissingProgram, Program};
 const IP: Program = Program { name: "ip", package: "iproute2" };
 /// One command: a system call or two.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// A drop waits for its end no longer, and looks this often.
+const DROP_TIMEOUT: Duration = Duration::from_secs(2);
+const DROP_POLL: Duration = Duration::from_millis(5);
 /// What the names of bridges and namespaces begin with.
 const PREFIX: &str = "sse";
 /// The first node's place in its network.
@@ -24,7 +30,7 @@ const FIRST_HOST: u8 = 11;
 /// Networks that are tried, where others have taken some.
 const NETWORKS: u32 = 64;
 
-/// The namespaces of a run. Clones speak of the same ones; the last one takes them away.
+/// The namespaces of a run. Clones speak of the same ones; the last one takes away what is not closed.
 #[derive(Debug, Clone)]
 pub struct Namespaces(Arc<Inner>);
 
@@ -36,6 +42,7 @@ struct Inner {
     /// The first three bytes of all addresses.
     network: [u8; 3],
     count: usize,
+    is_closed: AtomicBool,
 }
 
 /// Why there are no namespaces.
@@ -58,10 +65,10 @@ impl Namespaces {
     /// [`NetnsError`]: what was made is taken away.
     pub async fn create(count: usize) -> Result<Self, NetnsError> {
         let ip = IP.find("cluster.network = \"namespaces\"")?;
-        sweep(&ip).await;
         let tag = tag();
+        sweep(&ip, &tag).await;
         let network = free_network(&ip).await?;
-        let namespaces = Self(Arc::new(Inner { ip, tag, network, count }));
+        let namespaces = Self(Arc::new(Inner { ip, tag, network, count, is_closed: AtomicBool::new(false) }));
         let inner = &namespaces.0;
         let (bridge, host) = (inner.tag.as_str(), format!("{}/24", namespaces.host()));
         inner.run(&["link", "add", bridge, "type", "bridge"]).await?;
@@ -112,6 +119,32 @@ impl Namespaces {
         (self.0.ip.clone(), all)
     }
 
+    /// Takes everything away, when nothing runs there any more.
+    ///
+    /// # Errors
+    /// What stays, for the report.
+    pub async fn close(&self) -> Result<(), String> {
+        let inner = &self.0;
+        let mut command = Command::new(&inner.ip);
+        command.args(BATCH).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let closing = async {
+            let mut child = command.kill_on_drop(true).spawn()?;
+            if let Some(mut stdin) = child.stdin.take() {
+                stdin.write_all(inner.farewell().as_bytes()).await?;
+            }
+            child.wait_with_output().await
+        };
+        let said = |why: String| format!("the namespaces {}-n… and their bridge may stay: {why}", inner.tag);
+        let output = tokio::time::timeout(TIMEOUT, closing).await;
+        let output = output.map_err(|_| said(format!("ip did not end within {TIMEOUT:?}")))?;
+        let output = output.map_err(|error| said(error.to_string()))?;
+        if !output.status.success() {
+            return Err(said(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+        }
+        inner.is_closed.store(true, Ordering::Release);
+        Ok(())
+    }
+
     /// Pulls the cable of a node, or plugs it in.
     ///
     /// # Errors
@@ -136,19 +169,51 @@ impl Inner {
     }
 }
 
-/// Blocks for some milliseconds, since a drop cannot await; a namespace that stayed would be found by the next run.
+/// `ip` as it reads commands, one a line, and goes on after one that fails.
+const BATCH: [&str; 3] = ["-force", "-batch", "-"];
+
+/// The fallback for what is not closed. Blocks for some milliseconds, since a drop cannot await; a namespace that stayed
+/// would be found by the next run.
 impl Drop for Inner {
     fn drop(&mut self) {
-        let names =
-            (0..self.count).map(|index| ["netns".to_owned(), "del".to_owned(), self.namespace(index)]);
-        let bridge = ["link".to_owned(), "del".to_owned(), self.tag.clone()];
-        for args in names.chain([bridge]) {
-            let mut command = std::process::Command::new(&self.ip);
-            let done = command.args(&args).stdin(Stdio::null()).output();
-            if !done.as_ref().is_ok_and(|output| output.status.success()) {
-                tracing::debug!(?args, ?done, "was not there, or stays");
-            }
+        if *self.is_closed.get_mut() {
+            return;
         }
+        if let Err(error) = self.drop_all() {
+            tracing::debug!(%error, tag = self.tag, "was not there, or stays");
+        }
+    }
+}
+
+impl Inner {
+    /// What is said to `ip` at the end.
+    fn farewell(&self) -> String {
+        let mut text: String =
+            (0..self.count).map(|index| format!("netns del {}\n", self.namespace(index))).collect();
+        text.push_str(&format!("link del {}\n", self.tag));
+        text
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a drop cannot await, and this one seldom has anything to do"
+    )]
+    fn drop_all(&self) -> std::io::Result<()> {
+        let mut command = std::process::Command::new(&self.ip);
+        command.args(BATCH).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn()?;
+        // A pipe holds far more than this text: nothing blocks here. It is closed at once.
+        child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(self.farewell().as_bytes()))?;
+        let began = Instant::now();
+        while child.try_wait()?.is_none() {
+            if began.elapsed() > DROP_TIMEOUT {
+                child.kill()?;
+                child.wait()?;
+                return Err(std::io::ErrorKind::TimedOut.into());
+            }
+            std::thread::sleep(DROP_POLL);
+        }
+        Ok(())
     }
 }
 
@@ -181,10 +246,15 @@ fn maker(name: &str) -> Option<u32> {
     rest[..digits].parse().ok().filter(|_| is_ours)
 }
 
-/// Takes away what killed benches left behind.
-async fn sweep(ip: &Path) {
-    let left =
-        |name: &str| maker(name).is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists());
+/// Whether a killed bench left it behind: its process is no more, or had the number that is this one's now.
+fn is_left(name: &str, tag: &str) -> bool {
+    let is_own = name.strip_prefix(tag).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    is_own || maker(name).is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists())
+}
+
+/// Takes away what killed benches left behind; nothing of this `tag` is made yet.
+async fn sweep(ip: &Path, tag: &str) {
+    let left = |name: &str| is_left(name, tag);
     let namespaces = ask(ip, &["netns", "list"]).await.unwrap_or_default();
     let bridges = ask(ip, &["-o", "link", "show", "type", "bridge"]).await.unwrap_or_default();
     let namespaces = namespaces.lines().filter_map(|line| line.split_whitespace().next());
@@ -227,6 +297,13 @@ mod tests {
         for name in ["sse", "sse123", "ssea", "eth0", "docker0", "sse-lab", "sse12-3"] {
             assert_eq!(maker(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_there_under_a_tag_before_it_is_used_was_left_behind() {
+        let (tag, other) = (tag(), tag());
+        assert!(is_left(&tag, &tag) && is_left(&format!("{tag}-n1"), &tag));
+        assert!(!is_left(&other, &tag) && !is_left(&format!("{other}-n1"), &tag) && !is_left("eth0", &tag));
     }
 
     #[test]
