@@ -33,6 +33,7 @@ lint: ## formatting, and clippy with warnings denied
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
 
+# Those in scenarios/ itself. Not scenarios/host/unplugged.toml, which needs root (a test runs it where that is allowed).
 scenarios: build ## run every scenario; the worst exit code wins
 	$(BIN)/sse-bench run scenarios/*.toml --out $(RUNS)/scenarios
 

@@ -11,7 +11,7 @@ use super::new::Preset;
 use super::report::ReportArgs;
 use super::trusted::Trusted;
 use super::up::UpArgs;
-use super::values::{base_url, factor, recipient, run_duration, stream_url};
+use super::values::{base_url, factor, no_credentials, recipient, run_duration, stream_url};
 use crate::bench::history::Limit;
 use crate::bench::scenario::{self, Origin, OutputFormat};
 use crate::protocol::Address;
@@ -152,7 +152,7 @@ pub(super) struct Changes {
     pub no_faults: bool,
 
     /// Judges nodes that are there already, instead of starting some; may be repeated.
-    #[arg(long, value_name = "URL", env = "SSE_BENCH_TARGET", value_delimiter = ',', value_parser = base_url)]
+    #[arg(long, value_name = "URL", env = "SSE_BENCH_TARGET", value_delimiter = ',', value_parser = no_credentials(base_url))]
     pub target: Vec<String>,
 
     /// Whose certificates are accepted.
@@ -294,7 +294,7 @@ pub(super) struct NewArgs {
 pub(super) struct SwarmArgs {
     /// The stream: a whole URL, or a node's base URL, to which `/api/sse/stream` is added.
     /// `{i}` in it stands for the client's number.
-    #[arg(value_parser = stream_url)]
+    #[arg(value_parser = no_credentials(stream_url))]
     pub url: String,
 
     /// How many clients.
@@ -352,7 +352,7 @@ pub(super) enum ReconnectAs {
 #[derive(Debug, Args)]
 pub(super) struct PublishArgs {
     /// Base URL of a node; several are used in turn.
-    #[arg(required = true, value_parser = base_url)]
+    #[arg(required = true, value_parser = no_credentials(base_url))]
     pub urls: Vec<String>,
 
     /// Whose certificates are accepted.

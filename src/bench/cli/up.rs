@@ -88,7 +88,7 @@ pub(super) async fn run(args: &UpArgs, interrupt: &CancellationToken) -> Result<
     let http = http.map_err(|error| Failure::new(Exit::Internal.code(), error))?;
     let starting = interrupt.run_until_cancelled(Box::pin(Site::start(&spec, &http))).await;
     let Some(started) = starting else { return Ok(Exit::Interrupted.code()) };
-    let site = started.map_err(|error| Failure::new(error.exit().code(), error))?;
+    let mut site = started.map_err(|error| Failure::new(error.exit().code(), error))?;
     output::print(&describe(&site, &spec, api.as_ref()))?;
     tracing::info!("up; ^C ends it");
     match api {
@@ -96,6 +96,7 @@ pub(super) async fn run(args: &UpArgs, interrupt: &CancellationToken) -> Result<
         None => interrupt.cancelled().await,
     }
     let mut unclean = site.crashes();
+    unclean.extend(site.broken_proxies());
     unclean.extend(site.stop(STOP_GRACE).await);
     if unclean.is_empty() {
         return Ok(Exit::Pass.code());
@@ -158,6 +159,9 @@ fn merged(args: &UpArgs, scenario: Option<Scenario>) -> Result<Merged, String> {
     spawn.nodes = args.nodes.map_or(spawn.nodes, usize::from);
     if let Some(broker) = &args.broker {
         spawn.broker = broker.clone();
+    }
+    if let Some(why) = Some(&spawn.broker).filter(|_| spawn.has_namespaces).and_then(scenario::out_of_reach) {
+        return Err(format!("the scenario's cluster.network = \"namespaces\" {why}"));
     }
     if spawn.nodes > 1 && !matches!(spawn.broker, BrokerKind::Redis(_)) {
         tracing::warn!("each node keeps a log of its own: what is published on one reaches only its clients");
@@ -241,6 +245,21 @@ mod tests {
         let spawn = spawned(cluster);
         assert_eq!((spawn.nodes, spawn.broker), (2, BrokerKind::Memory));
         assert_eq!((changed.kind, changed.policy), (LbKind::Nginx, lb.policy));
+    }
+
+    #[test]
+    fn a_broker_that_nodes_in_namespaces_cannot_reach_is_refused() {
+        let text = "schema = 1\nname = \"t\"\nduration = \"1s\"\n[clients.c]\nclients = 1\n[cluster]\n\
+                    broker = \"redis\"\nnetwork = \"namespaces\"\n";
+        let merged = |name: &str| {
+            let args = UpArgs { broker: Some(broker(name).unwrap()), ..NONE };
+            merged(&args, Some(scenario::parse("t.toml", text, &[]).unwrap()))
+        };
+        assert!(merged("memory").is_ok());
+        for name in ["redis-sentinel", "redis-cluster"] {
+            let error = merged(name).unwrap_err();
+            assert!(error.contains("namespaces") && error.contains("loopback"), "{error}");
+        }
     }
 
     #[test]

@@ -1,7 +1,13 @@
 //! What the values of flags may be. A refusal says what is allowed.
 
+use std::ffi::OsStr;
 use std::time::Duration;
 
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Command};
+
+use crate::bench::scenario;
 use crate::protocol::Address;
 
 pub(super) fn factor(text: &str) -> Result<f64, String> {
@@ -39,9 +45,54 @@ pub(super) fn stream_url(text: &str) -> Result<String, String> {
     Ok(if is_base { format!("{}/api/sse/stream", text.trim_end_matches('/')) } else { text.to_owned() })
 }
 
+/// An address as this reads it, without a name and password: it ends up in reports, which people hand around. The refusal
+/// comes before any other, since those repeat the value.
+pub(super) fn no_credentials(
+    read: fn(&str) -> Result<String, String>,
+) -> impl TypedValueParser<Value = String> {
+    NoCredentials(read)
+}
+
+#[derive(Debug, Clone)]
+struct NoCredentials(fn(&str) -> Result<String, String>);
+
+impl TypedValueParser for NoCredentials {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        if !value.to_str().is_some_and(scenario::has_credentials) {
+            return self.0.parse_ref(command, arg, value);
+        }
+        let flag = arg.map(|arg| format!(" for '{arg}'")).unwrap_or_default();
+        let why = format!("a URL with a name or password{flag} would end up in reports");
+        let text = format!("{why}; {}\n", scenario::WHERE_CREDENTIALS_GO);
+        Err(clap::Error::raw(ErrorKind::ValueValidation, text).with_cmd(command))
+    }
+}
+
 pub(super) fn recipient(text: &str) -> Result<Address, String> {
     match text {
         "broadcast" => Ok(Address::All),
         _ => text.parse().map_err(|_| "allowed are broadcast, topic:T, user:U and client:C".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_a_url_is_refused_and_not_repeated() {
+        let parse = |url: &str| {
+            let command =
+                Command::new("b").arg(Arg::new("t").long("t").value_parser(no_credentials(base_url)));
+            command.try_get_matches_from(["b", "--t", url]).map(|_| ()).map_err(|error| error.to_string())
+        };
+        for url in ["https://u:secret@h:1", "https://u:secret@h:99999", "ftp://secret@h"] {
+            let said = parse(url).unwrap_err();
+            assert!(said.contains("--t") && said.contains("headers (Authorization)"), "{said}");
+            assert!(!said.contains("secret"), "{said}");
+        }
+        assert_eq!(parse("https://h:1/@me"), Ok(()));
     }
 }

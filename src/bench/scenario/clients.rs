@@ -58,7 +58,11 @@ fn group(
         .texts("source_ips")
         .into_iter()
         .filter_map(|text| sources::parse(text).map_err(|error| section.refuse("source_ips", error)).ok());
-    let sources = sources.flatten().collect();
+    let sources: Vec<_> = sources.flatten().collect();
+    if let Some(local) = sources.iter().find(|source| served.has_namespaces && source.is_loopback()) {
+        let why = "reaches no node with cluster.network = \"namespaces\"";
+        section.refuse("source_ips", format!("{local} {why}; allowed are addresses outside of 127.0.0.0/8"));
+    }
     let headers = headers(&section);
     section.forbid(&["tls"], "stands in [cluster], since all speak to the same nodes");
     section.later(&["heartbeat"]);

@@ -60,8 +60,26 @@ fn attach(section: &Section<'_>) -> Option<Cluster> {
     (!urls.is_empty() && urls.len() == texts.len()).then_some(Cluster::Attach(urls))
 }
 
+/// Whether a URL has a name or password before its host. Reads what is no URL as well: that must not be repeated either.
+#[must_use]
+pub fn has_credentials(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    // A path may have an @ in it.
+    rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
+}
+
+/// What is to be done instead of a URL with a name or password.
+pub const WHERE_CREDENTIALS_GO: &str =
+    "set headers (Authorization) or token in [clients.G] and [publishers.P] of a scenario";
+
 fn base_url(section: &Section<'_>, text: &str) -> Option<String> {
     let uri: Option<http::Uri> = text.parse().ok();
+    // Before anything repeats the text.
+    if has_credentials(text) {
+        let why = "has a name or password in a URL, which would end up in reports";
+        section.refuse("attach", format!("{why}; {WHERE_CREDENTIALS_GO}"));
+        return None;
+    }
     let is_base = |uri: &http::Uri| {
         matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
     };
@@ -100,7 +118,8 @@ fn spawn(section: &Section<'_>) -> Option<Cluster> {
 }
 
 /// Why nodes with hosts of their own would not find their log.
-fn out_of_reach(broker: &BrokerKind) -> Option<&'static str> {
+#[must_use]
+pub fn out_of_reach(broker: &BrokerKind) -> Option<&'static str> {
     match broker {
         BrokerKind::Redis(set) if set.external.is_some() => {
             Some("cannot reach cluster.redis.external: those hosts know nobody but each other and the run")
@@ -261,12 +280,16 @@ pub(super) struct Served {
     nodes: Option<usize>,
     /// Whether a balancer chooses, and nobody else can.
     pub(super) is_by_balancer: bool,
+    /// Whether nodes have hosts of their own, which no packet from the loopback reaches.
+    pub(super) has_namespaces: bool,
 }
 
 impl Served {
     pub(super) fn new(cluster: Option<&Cluster>, lb: Option<&Lb>) -> Self {
         let is_by_balancer = lb.is_some_and(|lb| lb.kind != LbKind::Swarm);
-        Self { nodes: cluster.map(Cluster::nodes), is_by_balancer }
+        let has_namespaces =
+            matches!(cluster, Some(Cluster::Spawn(spawn)) if spawn.has_namespaces) && !is_by_balancer;
+        Self { nodes: cluster.map(Cluster::nodes), is_by_balancer, has_namespaces }
     }
 
     /// The number of `n1` is 0.

@@ -27,7 +27,7 @@ mod template;
 mod tests;
 mod words;
 
-pub use cluster::broker_named;
+pub use cluster::{WHERE_CREDENTIALS_GO, broker_named, has_credentials, out_of_reach};
 pub use expand::{Variables, variables};
 pub use links::cannot_pass_a_proxy;
 pub use model::{

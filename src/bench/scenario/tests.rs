@@ -173,6 +173,26 @@ fn certificates_are_for_nodes_that_are_there_already_and_speak_https() {
 }
 
 #[test]
+fn a_password_in_a_url_is_refused_and_not_repeated() {
+    for url in ["https://u:secret@h:1", "https://secret@h", "u:secret@h:1"] {
+        let rest = format!("{HEAD}[cluster]\nattach = [\"http://h:1\", \"{url}\"]\n");
+        let problems = read(&rest, &[]).unwrap_err();
+        let [problem] = problems.as_slice() else { panic!("one problem, not {problems:#?}") };
+        assert!(problem.message.contains("headers (Authorization)"), "{problem}");
+        assert!(!problem.message.contains("secret"), "{problem}");
+    }
+    valid("[cluster]\nattach = [\"http://h:1/@me\"]\n");
+}
+
+#[test]
+fn nodes_with_hosts_of_their_own_are_not_reached_from_the_loopback() {
+    let group = "source_ips = \"127.0.1-8.1\"\n";
+    let network = "[cluster]\nnetwork = \"namespaces\"\n";
+    check(&format!("{group}{network}"), (6, 14), "clients.c.source_ips", &["127.0.1.1", "namespaces"]);
+    valid(&format!("{group}{network}[lb]\nkind = \"nginx\"\n"));
+}
+
+#[test]
 fn an_unknown_fault_is_told_with_all_that_are_known() {
     check(
         "[[faults]]\nat = \"1s\"\ntype = \"stahl\"\n",
