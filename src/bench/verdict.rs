@@ -399,6 +399,7 @@ fn checks(judged: &Judged<'_>) -> Vec<Check> {
     ];
     checks.extend(drops(judged));
     checks.extend(super::queues::check(judged));
+    checks.extend(super::dialect::check(judged));
     checks.extend(doubts(judged));
     checks
 }

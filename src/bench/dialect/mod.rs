@@ -2,9 +2,11 @@
 //! payload stands. Pure: makes paths and bodies and reads texts; sends nothing. Where a plan has none, servers speak as
 //! `sse-node` does. Read [`Dialect`] first.
 
+mod check;
 mod pointer;
 mod wording;
 
+pub use check::check;
 pub use pointer::{InvalidPointer, Pointer};
 pub use wording::{InvalidWording, Word, Wording};
 

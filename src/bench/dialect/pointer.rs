@@ -20,6 +20,12 @@ pub struct Pointer {
 #[error("{0:?} is not a JSON pointer (RFC 6901), as in \"/pub/data\"; the empty one is all of a message")]
 pub struct InvalidPointer(String);
 
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.steps.iter().try_for_each(|step| write!(f, "/{}", step.replace('~', "~0").replace('/', "~1")))
+    }
+}
+
 impl FromStr for Pointer {
     type Err = InvalidPointer;
 
@@ -152,6 +158,7 @@ mod tests {
         check("/3", "[0,1,2]", None);
         check("/x", "[0,1,2]", None);
         check("/a~1b/~0", r#"{"a/b":{"~":1}}"#, Some("1"));
+        assert_eq!("/a~1b/~0".parse::<Pointer>().unwrap().to_string(), "/a~1b/~0");
         for scalar in ["true", "-1", "1.5", "\"text\"", "1", "{}", "[]"] {
             check("/a", scalar, None);
         }

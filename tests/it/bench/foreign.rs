@@ -62,8 +62,13 @@ impl Hub {
         Self { base, _serving: serving }
     }
 
-    /// A shipped profile, shorter; its exit code, and its report.
+    /// A shipped profile, shorter; its exit code, and the summary of its report.
     async fn judge(&self, profile: &str, more: &[&str]) -> (Option<i32>, Value) {
+        let (code, report) = self.run(profile, more).await;
+        (code, report["summary"].clone())
+    }
+
+    async fn run(&self, profile: &str, more: &[&str]) -> (Option<i32>, Value) {
         let dir = tempfile::tempdir().unwrap();
         let profile = format!("{}/scenarios/any-server/{profile}", env!("CARGO_MANIFEST_DIR"));
         let mut run = bench(&["run", "--quiet", &profile, "--target", &self.base, "--out"]);
@@ -76,7 +81,7 @@ impl Hub {
         let report = std::fs::read(dir.path().join("report.json")).unwrap_or_default();
         let report: Value = serde_json::from_slice(&report).unwrap_or_default();
         assert!(!report.is_null(), "{}", String::from_utf8_lossy(&output.stderr));
-        (output.status.code(), report["summary"].clone())
+        (output.status.code(), report)
     }
 }
 
@@ -258,6 +263,17 @@ async fn a_publish_that_is_refused_with_200_is_no_acknowledgement() {
     let more = [more[0], more[1], "--set=dialect.publish.error=/nothing"];
     let (code, summary) = hub.judge("centrifugo.toml", &more).await;
     assert!(summary["events_expected"].as_u64().unwrap() > 100 && code != Some(0), "{summary:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payload_that_is_looked_for_in_the_wrong_place_is_told() {
+    let hub = Hub::start(Face::Centrifugo, true).await;
+    let (code, report) = hub.run("centrifugo.toml", &["--set=dialect.payload=/publication"]).await;
+    let checks = report["verdict"]["checks"].as_array().unwrap();
+    let told =
+        checks.iter().find(|check| check["name"] == "nothing found").unwrap_or_else(|| panic!("{checks:#?}"));
+    assert!(told["detail"].as_str().unwrap().contains("dialect.payload /publication"), "{told}");
+    assert_ne!(code, Some(0), "{report:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
