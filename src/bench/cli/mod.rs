@@ -95,10 +95,18 @@ fn on_runtime(cli: &Cli) -> Result<u8, Failure> {
     runtime.block_on(with_signals(cli))
 }
 
-/// The first ^C, or a terminal that is closed, asks for an orderly end, the second one ends at once: what is dropped then kills its processes.
+/// The first ^C, or a terminal that is closed, asks for an orderly end, the second one ends at once: what is dropped
+/// then kills its processes.
 async fn with_signals(cli: &Cli) -> Result<u8, Failure> {
     let signals = Signals::listen_to_the_terminal();
     let mut signals = signals.map_err(|error| Failure::new(Exit::Internal.code(), error))?;
+    if let Command::Run(args) = &cli.command
+        && args.tui
+        && !args.no_tui
+    {
+        // It passes signals on, and is never dropped for them.
+        return watched::run(args, &mut signals).await;
+    }
     let interrupt = CancellationToken::new();
     let mut work = std::pin::pin!(dispatch(cli, &interrupt));
     let first = tokio::select! {
@@ -118,7 +126,6 @@ async fn with_signals(cli: &Cli) -> Result<u8, Failure> {
 
 async fn dispatch(cli: &Cli, interrupt: &CancellationToken) -> Result<u8, Failure> {
     match &cli.command {
-        Command::Run(args) if args.tui && !args.no_tui => watched::run(args, interrupt).await,
         Command::Run(args) => run::run_all(args, cli.quiet || args.q, interrupt).await,
         Command::Swarm(args) => swarm::run(args, cli.quiet, interrupt).await,
         Command::Publish(args) => publish::run(args, interrupt).await,

@@ -265,7 +265,7 @@ schema      = 1
 name        = "watched"
 description = "five readers"
 seed        = 1
-duration    = "3s"
+duration    = "20s"
 
 [cluster]
 nodes  = 1
@@ -311,6 +311,30 @@ async fn a_run_of_the_bench_is_followed_in_the_console_and_tells_its_result_afte
         .await;
     terminal.press("q").await;
     terminal.ended_with(0).await;
+}
+
+#[tokio::test]
+async fn a_signal_to_a_followed_run_gives_the_terminal_back_and_ends_the_run_in_good_order() {
+    use rustix::process::{Signal, kill_process};
+    let dir = tempfile::tempdir().unwrap();
+    let scenario = dir.path().join("watched.toml");
+    std::fs::write(&scenario, SCENARIO.replace("\"20s\"", "\"10m\"")).unwrap();
+    let out = dir.path().join("out");
+    // What another run left there is not taken for this one.
+    std::fs::create_dir(&out).unwrap();
+    let live = out.join("live.jsonl");
+    std::fs::write(&live, "{\"kind\":\"begin\",\"scenario\":\"another\"}\n").unwrap();
+    let (scenario, out) = (scenario.display().to_string(), out.display().to_string());
+    let bench = env!("CARGO_BIN_EXE_sse-bench");
+    let terminal = Terminal::open_program(bench, &["run", &scenario, "--out", &out, "--tui"]).await;
+    terminal.until("the bench screen", |screen| screen.contains("[4 Bench]")).await;
+    terminal.press("1").await;
+    terminal.until("the node at work", |screen| row(screen, "n1").contains(" UP ")).await;
+    kill_process(terminal.pid(), Signal::TERM).unwrap();
+    terminal.ended_with(105).await;
+    let told = std::fs::read_to_string(&live).unwrap();
+    let last: serde_json::Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["kind"], &last["exit_code"]), (&json!("end"), &json!(105)), "{told}");
 }
 
 #[tokio::test]
