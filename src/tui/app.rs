@@ -81,7 +81,7 @@ async fn console(settings: Settings) -> Result<u8, Failure> {
             .tip("`sse-tui --once` prints one reading to wherever standard output goes"));
     }
     let fetcher =
-        Fetcher::new(settings.timeout, settings.token.clone()).map_err(|error| Failure::new(1, error))?;
+        Fetcher::new(settings.timeout, settings.credentials()).map_err(|error| Failure::new(1, error))?;
     let player = settings.replay.as_deref().map(Player::open).transpose();
     let player = player.map_err(|why| Failure::new(2, format!("--replay {why}")))?;
     let recorder = recorder(&settings)?;

@@ -10,6 +10,7 @@ use http::HeaderValue;
 use toml::Spanned;
 
 use super::config::{self, Config, Told};
+use super::credentials::Credentials;
 use super::keymap::Keymap;
 use super::runner::RunSource;
 use super::theme::{Theme, ThemeName};
@@ -167,6 +168,13 @@ pub(crate) struct Settings {
     pub(crate) speed: f64,
     pub(crate) panic_after: Option<Duration>,
     pub(crate) panic_drawing: Option<Duration>,
+}
+
+impl Settings {
+    /// The token, for the nodes that are named here and whoever they name.
+    pub(crate) fn credentials(&self) -> Credentials {
+        Credentials::new(self.token.clone(), &self.nodes)
+    }
 }
 
 /// What is wrong with the command line.

@@ -6,11 +6,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use super::act::{Act, Verb};
+use super::credentials::Credentials;
 use super::listing::{ListQuery, Page, Refusal};
 use super::message::{Access, Answer};
 use super::plain::Plain;
@@ -26,8 +27,7 @@ const MAX_BODY_BYTES: usize = 4 << 20;
 pub(crate) struct Fetcher {
     http: Client,
     timeout: Duration,
-    /// What stands behind `authorization:`.
-    token: Option<HeaderValue>,
+    pub(crate) credentials: Credentials,
 }
 
 /// What to do may take so long: a cluster may have to be asked, and a log may have to be written.
@@ -40,7 +40,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// The TLS library does not start, for instance because the system has no certificates.
-    pub(crate) fn new(timeout: Duration, token: Option<HeaderValue>) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(timeout: Duration, credentials: Credentials) -> Result<Self, reqwest::Error> {
         // Only the first call in a process can install a provider; any that is there is as good.
         let _installed_before = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder()
@@ -49,7 +49,7 @@ impl Fetcher {
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("sse-tui/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, timeout, token })
+        Ok(Self { http, timeout, credentials })
     }
 
     /// One look at a node: its metrics, and its roster if it tells one.
@@ -72,7 +72,7 @@ impl Fetcher {
             .append_pair("offset", &query.offset.to_string())
             .append_pair("limit", &query.limit.to_string());
         let asking = async {
-            let response = self.send(self.http.get(url)).await.map_err(Refusal::Trouble)?;
+            let response = self.send(&query.node, self.http.get(url)).await.map_err(Refusal::Trouble)?;
             let status = response.status();
             let body = body(response).await.map_err(Refusal::Trouble)?;
             if status != StatusCode::OK {
@@ -87,7 +87,7 @@ impl Fetcher {
 
     /// What the token is worth at this node: it may act where it may look at a drain.
     pub(crate) async fn check(&self, url: &NodeUrl) -> Access {
-        let asking = self.send(self.http.get(url.join("/admin/drain")));
+        let asking = self.send(url, self.http.get(url.join("/admin/drain")));
         match tokio::time::timeout(self.timeout, asking).await {
             Ok(Ok(response)) if response.status() == StatusCode::OK => Access::Granted,
             Ok(Ok(response)) => Access::Refused(response.status().as_u16()),
@@ -106,7 +106,7 @@ impl Fetcher {
             request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
         let asking = async {
-            let response = self.send(request).await?;
+            let response = self.send(&act.node, request).await?;
             Ok((response.status(), body(response).await?))
         };
         let plain = |trouble: Trouble| Plain::new(&trouble.to_string());
@@ -118,19 +118,19 @@ impl Fetcher {
         }
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Response, Trouble> {
-        let request = match &self.token {
-            Some(token) => request.header(AUTHORIZATION, token.clone()),
+    async fn send(&self, node: &NodeUrl, request: RequestBuilder) -> Result<Response, Trouble> {
+        let request = match self.credentials.header_for(node) {
+            Some(header) => request.header(AUTHORIZATION, header),
             None => request,
         };
         request.send().await.map_err(|error| trouble(&error))
     }
 
-    async fn get<T: DeserializeOwned>(&self, url: &NodeUrl, path: &str) -> Result<(Duration, T), Trouble> {
-        let url: Url = url.join(path);
+    async fn get<T: DeserializeOwned>(&self, node: &NodeUrl, path: &str) -> Result<(Duration, T), Trouble> {
+        let url: Url = node.join(path);
         let asking = async {
             let started = Instant::now();
-            let response = self.send(self.http.get(url)).await?;
+            let response = self.send(node, self.http.get(url)).await?;
             let rtt = started.elapsed();
             if response.status() != StatusCode::OK {
                 return Err(Trouble::Status(response.status().as_u16()));
@@ -198,7 +198,7 @@ mod tests {
     const PATIENT: Duration = Duration::from_secs(20);
 
     async fn trouble_with(server: &Server, timeout: Duration) -> Trouble {
-        Fetcher::new(timeout, None).unwrap().read(&server.url).await.unwrap_err()
+        Fetcher::new(timeout, Credentials::default()).unwrap().read(&server.url).await.unwrap_err()
     }
 
     #[tokio::test]
@@ -206,7 +206,7 @@ mod tests {
         let gone = Server::up("node-1").await;
         let url = gone.url.clone();
         gone.stop().await;
-        let refused = Fetcher::new(PATIENT, None).unwrap().read(&url).await.unwrap_err();
+        let refused = Fetcher::new(PATIENT, Credentials::default()).unwrap().read(&url).await.unwrap_err();
         assert_eq!(refused, Trouble::Refused);
         assert_eq!(trouble_with(&Server::hanging().await, SOON).await, Trouble::Timeout(SOON));
         assert_eq!(trouble_with(&Server::answering(503, "").await, PATIENT).await, Trouble::Status(503));
@@ -223,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn a_node_without_a_roster_is_read_all_the_same() {
         let server = Server::without_roster("node-1").await;
-        let answer = Fetcher::new(PATIENT, None).unwrap().read(&server.url).await.unwrap();
+        let answer = Fetcher::new(PATIENT, Credentials::default()).unwrap().read(&server.url).await.unwrap();
         assert_eq!(answer.reading.id.as_str(), "node-1");
         assert_eq!(answer.reading.roster, Err(Trouble::Status(404)));
     }

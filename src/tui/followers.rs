@@ -52,8 +52,8 @@ impl Followers {
         tasks.spawn("lister", lister.follow(wanted_list, tasks.token().clone()));
         let (tail, wanted_tail) = watch::channel(None);
         let client_id = format!("sse-tui-{}", std::process::id());
-        let token = settings.token.clone();
-        let tailer = Tailer { http, token, client_id, clock, mask, messages: messages.clone() };
+        let credentials = fetcher.credentials.clone();
+        let tailer = Tailer { http, credentials, client_id, clock, mask, messages: messages.clone() };
         tasks.spawn("tailer", tailer.follow(wanted_tail, tasks.token().clone()));
         let poller = Poller { fetcher, clock, interval, messages };
         Ok(Self { poller, tasks, tokens: HashMap::new(), list, tail })
@@ -63,13 +63,8 @@ impl Followers {
         match effect {
             // The loop's own.
             Effect::Quit | Effect::QuitAndLeave | Effect::Mouse(_) => {}
-            Effect::Follow(url) => {
-                let token = self.tasks.token().child_token();
-                self.tasks.spawn("poller", self.poller.clone().follow(url.clone(), token.clone()));
-                if let Some(before) = self.tokens.insert(url, token) {
-                    before.cancel();
-                }
-            }
+            Effect::Follow(url) => self.follow(url, false),
+            Effect::FollowStranger(url) => self.follow(url, true),
             Effect::Forget(url) => {
                 if let Some(token) = self.tokens.remove(&url) {
                     token.cancel();
@@ -96,6 +91,15 @@ impl Followers {
                     let _ended = messages.send(Message::Acted(Box::new(acted))).await;
                 });
             }
+        }
+    }
+
+    fn follow(&mut self, url: NodeUrl, is_stranger: bool) {
+        self.poller.fetcher.credentials.note(&url, is_stranger);
+        let token = self.tasks.token().child_token();
+        self.tasks.spawn("poller", self.poller.clone().follow(url.clone(), token.clone()));
+        if let Some(before) = self.tokens.insert(url, token) {
+            before.cancel();
         }
     }
 

@@ -84,7 +84,8 @@ mod tests {
     async fn another_part_is_asked_for_at_once() {
         let server = Server::listing(300).await;
         let (messages, mut received) = mpsc::channel(8);
-        let fetcher = Fetcher::new(Duration::from_secs(5), None).unwrap();
+        let fetcher =
+            Fetcher::new(Duration::from_secs(5), crate::tui::credentials::Credentials::default()).unwrap();
         let lister =
             Lister { fetcher, clock: Clock::start(), interval: LIMIT * 10, mask: Mask::default(), messages };
         let tasks = Tasks::new();

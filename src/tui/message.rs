@@ -101,6 +101,8 @@ pub(crate) enum Effect {
     QuitAndLeave,
     /// Ask this node from now on.
     Follow(NodeUrl),
+    /// The same for one that only a bench run named, or a node that only it named: the token is not for it.
+    FollowStranger(NodeUrl),
     /// Ask it no longer.
     Forget(NodeUrl),
     /// Ask for this part of the list of connections from now on; for none with `None`.

@@ -12,6 +12,7 @@ mod cli;
 mod column;
 mod command;
 mod config;
+mod credentials;
 mod dialog;
 mod editor;
 mod fetch;

@@ -26,6 +26,8 @@ const UPTIME_SLACK: Duration = Duration::from_secs(3);
 pub(crate) struct Node {
     pub(crate) url: NodeUrl,
     pub(crate) origin: Origin,
+    /// Whether only a bench run named it, or a node that only the run named.
+    pub(crate) is_stranger: bool,
     pub(crate) latest: Option<Latest>,
     /// Set while the last try failed.
     pub(crate) failing: Option<Failing>,
@@ -120,6 +122,7 @@ impl Node {
     pub(crate) fn new(url: NodeUrl, origin: Origin, now: Moment) -> Self {
         Self {
             url,
+            is_stranger: matches!(origin, Origin::Run(_)),
             origin,
             latest: None,
             failing: None,
@@ -206,6 +209,7 @@ impl Node {
         Self {
             url: self.url.clone(),
             origin: self.origin.clone(),
+            is_stranger: self.is_stranger,
             latest,
             failing: self.failing.clone(),
             trend: Series::default(),

@@ -160,7 +160,7 @@ pub(super) fn print(output: &[u8]) -> Result<u8, Failure> {
 
 async fn read(settings: &Settings) -> Result<Picture, Failure> {
     let fetcher =
-        Fetcher::new(settings.timeout, settings.token.clone()).map_err(|error| Failure::new(1, error))?;
+        Fetcher::new(settings.timeout, settings.credentials()).map_err(|error| Failure::new(1, error))?;
     let clock = Clock::start();
     let mut picture = Picture::new(&settings.nodes, settings.interval);
     let second_look = tokio::time::Instant::now() + settings.interval;
@@ -183,7 +183,7 @@ async fn look(fetcher: &Fetcher, clock: Clock, picture: &mut Picture, mut urls: 
         for polled in join_all(asked.collect::<Vec<_>>()).await {
             for effect in picture.take(polled) {
                 match effect {
-                    Effect::Follow(url) => urls.push(url),
+                    Effect::Follow(url) | Effect::FollowStranger(url) => urls.push(url),
                     Effect::Forget(url) => urls.retain(|other| *other != url),
                     Effect::Quit
                     | Effect::QuitAndLeave

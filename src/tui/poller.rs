@@ -89,7 +89,7 @@ mod tests {
 
     fn follow(url: &NodeUrl, interval: Duration, timeout: Duration) -> Following {
         let (sender, messages) = mpsc::channel(1);
-        let fetcher = Fetcher::new(timeout, None).unwrap();
+        let fetcher = Fetcher::new(timeout, crate::tui::credentials::Credentials::default()).unwrap();
         let poller = Poller { fetcher, clock: Clock::start(), interval, messages: sender };
         let tasks = Tasks::new();
         tasks.spawn("poller", poller.follow(url.clone(), tasks.token().clone()));

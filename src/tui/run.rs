@@ -23,6 +23,8 @@ pub(crate) struct Run {
     /// Oldest first.
     pub(crate) seconds: VecDeque<Second>,
     pub(crate) end: Option<End>,
+    /// Whether all that was there has been read, and somebody goes on writing.
+    pub(crate) is_growing: bool,
     /// Why nothing more can be read.
     pub(crate) trouble: Option<Plain>,
 }
@@ -31,6 +33,8 @@ pub(crate) struct Run {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum RunNews {
     Line(Box<Line>),
+    /// Whether somebody goes on writing.
+    Growing(bool),
     Trouble(Plain),
 }
 
@@ -146,12 +150,14 @@ impl Run {
     pub(crate) fn take(&mut self, news: RunNews) {
         match news {
             RunNews::Trouble(why) => self.trouble = Some(why),
+            RunNews::Growing(is_growing) => self.is_growing = is_growing,
             RunNews::Line(line) => {
                 self.trouble = None;
                 match *line {
                     // The directory was used again: another run.
                     Line::Begin(begin) => {
-                        *self = Self { begin: Some(begin), ..Self::new(&self.place) };
+                        let is_growing = self.is_growing;
+                        *self = Self { begin: Some(begin), is_growing, ..Self::new(&self.place) };
                     }
                     Line::Cluster(cluster) => self.places = cluster.nodes,
                     Line::Second(second) => {

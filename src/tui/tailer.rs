@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::AUTHORIZATION;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc::Sender;
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::credentials::Credentials;
 use super::mask::Mask;
 use super::message::Message;
 use super::plain::Plain;
@@ -34,7 +35,7 @@ const DECODED_BYTES: usize = 256 << 10;
 #[derive(Debug, Clone)]
 pub(crate) struct Tailer {
     pub(crate) http: reqwest::Client,
-    pub(crate) token: Option<HeaderValue>,
+    pub(crate) credentials: Credentials,
     /// How the console calls itself, so that it can be told from other clients.
     pub(crate) client_id: String,
     pub(crate) clock: Clock,
@@ -119,8 +120,8 @@ impl Tailer {
             url.query_pairs_mut().append_pair("topics", &query.topics.join(","));
         }
         let mut request = Request::new(url);
-        if let Some(token) = &self.token {
-            request.headers.insert(AUTHORIZATION, token.clone());
+        if let Some(header) = self.credentials.header_for(&query.node) {
+            request.headers.insert(AUTHORIZATION, header);
         }
         let options = ReconnectOptions { max_delay: Duration::from_secs(10), ..ReconnectOptions::default() };
         EventSource::new(self.http.clone(), request, Reconnect::new(Policy::Tolerant, options))

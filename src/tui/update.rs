@@ -28,7 +28,9 @@ pub(crate) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
     let mut effects = take(model, message);
     if model.source != Source::Nodes {
         // What is shown is the past: its nodes are not asked.
-        effects.retain(|effect| !matches!(effect, Effect::Follow(_) | Effect::Forget(_)));
+        effects.retain(|effect| {
+            !matches!(effect, Effect::Follow(_) | Effect::FollowStranger(_) | Effect::Forget(_))
+        });
     }
     // Who looks at older changes keeps looking at them while new ones come in above.
     if model.first_change > 0 {
@@ -71,10 +73,14 @@ fn take(model: &mut Model, message: Message) -> Vec<Effect> {
     Vec::new()
 }
 
-/// The nodes of a run that goes on are looked at like all others. Those of one that is over are not looked for: they
-/// went with it, and somebody else may have their addresses.
+/// The nodes of a run that goes on are looked at like all others. Those of one that is over, or whose file nobody writes
+/// any more, are not looked for: they went with it, and somebody else may have their addresses.
 fn follow_run(model: &mut Model) -> Vec<Effect> {
     let Some(run) = &mut model.run else { return Vec::new() };
+    // A recording asks nobody.
+    if run.end.is_none() && !run.is_growing && model.source == Source::Nodes {
+        return Vec::new();
+    }
     let places = std::mem::take(&mut run.places);
     if run.end.is_some() {
         model.live.leave_run();

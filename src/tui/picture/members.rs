@@ -34,7 +34,7 @@ impl Picture {
         for (id, url) in places {
             if self.node(&url).is_none() && self.nodes.len() < MAX_NODES {
                 self.nodes.push(Node::new(url.clone(), Origin::Run(id), self.now));
-                effects.push(Effect::Follow(url));
+                effects.push(Effect::FollowStranger(url));
             }
         }
         effects
@@ -51,6 +51,7 @@ impl Picture {
         let Some(Ok(roster)) = latest.map(|latest| latest.reading.roster.clone()) else {
             return Vec::new();
         };
+        let is_stranger = self.node(teller).is_none_or(|teller| teller.is_stranger);
         let mut effects = Vec::new();
         for Peer { id, url } in roster {
             let now = self.now.elapsed;
@@ -59,10 +60,12 @@ impl Picture {
             if let Some(known) = self.nodes.iter_mut().find(is_same) {
                 known.listed_at = now;
             } else if let Some(url) = url.filter(|_| self.nodes.len() < MAX_NODES) {
-                let node = Node::new(url.clone(), Origin::Roster(id), self.now);
+                let mut node = Node::new(url.clone(), Origin::Roster(id), self.now);
+                node.is_stranger = is_stranger;
                 self.note(Tone::Neutral, node.label(), format!("found in the roster, at {}", url.short()));
                 self.nodes.push(node);
-                effects.push(Effect::Follow(url));
+                let follow = if is_stranger { Effect::FollowStranger } else { Effect::Follow };
+                effects.push(follow(url));
             }
         }
         effects

@@ -230,11 +230,11 @@ fn the_nodes_of_a_run_are_looked_at_while_it_lasts() {
     };
     let mut picture = picture(&[]);
     let asked = picture.follow_run(&[place(1), place(2), Place::default()]);
-    assert_eq!(asked, [Effect::Follow(url(1)), Effect::Follow(url(2))]);
+    assert_eq!(asked, [Effect::FollowStranger(url(1)), Effect::FollowStranger(url(2))]);
     assert_eq!(picture.nodes[0].label().as_str(), "node-1", "by its name from the beginning");
     // One that the roster knows as well, and one that only it knows.
     let asked = answer(&mut picture, 1, 1.0, knows(1, 1.0, &[(2, 2), (3, 3)]));
-    assert_eq!(asked, [Effect::Follow(url(3))]);
+    assert_eq!(asked, [Effect::FollowStranger(url(3))], "whom a stranger names is one");
     refuse(&mut picture, 2, 1.5);
     assert_eq!(picture.tick(at(2.0)), [], "a node that is down belongs to the run");
     picture.leave_run();
@@ -242,7 +242,7 @@ fn the_nodes_of_a_run_are_looked_at_while_it_lasts() {
     assert_eq!(picture.tick(at(3.0)), [Effect::Forget(url(2)), Effect::Forget(url(3))]);
     assert_eq!(picture.nodes.len(), 1, "one that was kept alive is still looked at");
     // Another run in the same directory.
-    assert_eq!(picture.follow_run(&[place(4)]), [Effect::Forget(url(1)), Effect::Follow(url(4))]);
+    assert_eq!(picture.follow_run(&[place(4)]), [Effect::Forget(url(1)), Effect::FollowStranger(url(4))]);
 }
 
 #[test]

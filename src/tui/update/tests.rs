@@ -409,7 +409,9 @@ fn the_nodes_of_a_run_are_found_and_those_of_a_finished_one_left_alone() {
     model.run = Some(Run::new("runs/x"));
     update(&mut model, line(serde_json::json!({ "kind": "begin" })));
     assert_eq!(update(&mut model, line(cluster.clone())), []);
-    assert_eq!(update(&mut model, Message::Tick(at(1.0))), [Effect::Follow(url(1))]);
+    assert_eq!(update(&mut model, Message::Tick(at(0.5))), [], "nobody writes the file, as far as is known");
+    update(&mut model, Message::Run(RunNews::Growing(true)));
+    assert_eq!(update(&mut model, Message::Tick(at(1.0))), [Effect::FollowStranger(url(1))]);
     assert_eq!(update(&mut model, Message::Tick(at(2.0))), []);
     update(&mut model, answered(1, 2.5, reading("node-1", 2.5)));
     update(&mut model, line(end.clone()));
