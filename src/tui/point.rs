@@ -7,6 +7,7 @@ use ratatui::layout::Position;
 use super::keymap::{Action, Step};
 use super::model::{Model, Pane};
 use super::press;
+use super::screen::Screen;
 use super::view::layout;
 
 /// What a click does.
@@ -21,6 +22,12 @@ pub(super) fn click(model: &mut Model, position: Position) {
         if let Some(row) = row
             && choose(model, pane, row)
         {
+            // A connection or an event is opened on its own screen, as the keys do.
+            match pane {
+                Pane::Connections => press::show(model, Screen::Connections),
+                Pane::Events => press::show(model, Screen::Events),
+                _ => {}
+            }
             // Opening asks for nothing that `update` does not see by itself.
             let _none = press::act(model, Action::Open);
         }

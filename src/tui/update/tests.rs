@@ -362,6 +362,15 @@ fn a_click_chooses_what_lies_under_it() {
 }
 
 #[test]
+fn a_second_click_on_a_connection_of_the_overview_opens_it_and_not_the_node() {
+    let mut model = mixed();
+    click(&mut model, 10, 30);
+    assert_eq!((model.screen, model.focus), (Screen::Overview, Pane::Connections));
+    click(&mut model, 10, 30);
+    assert_eq!((model.screen, model.is_open), (Screen::Connections, true));
+}
+
+#[test]
 fn the_wheel_moves_what_lies_under_it() {
     let mut model = mixed();
     let wheel = |model: &mut Model, y| {
