@@ -218,13 +218,26 @@ impl Chord {
             && let [letter] = control.as_bytes()
             && letter.is_ascii_alphabetic()
         {
-            return Ok(Self { code: KeyCode::Char(char::from(letter.to_ascii_lowercase())), control: true });
+            let code = match letter.to_ascii_lowercase() {
+                b'i' => {
+                    return Err(format!("{text:?} cannot be told from Tab by a terminal; allowed is Tab"));
+                }
+                b'm' => {
+                    return Err(format!(
+                        "{text:?} cannot be told from Enter by a terminal; allowed is Enter"
+                    ));
+                }
+                letter => KeyCode::Char(char::from(letter)),
+            };
+            return Ok(Self { code, control: true });
         }
         let named = NAMED.into_iter().chain(FUNCTION_KEYS.map(KeyCode::F)).map(plain);
         let mut fitting = named.filter(|chord| chord.label(true).eq_ignore_ascii_case(text));
         fitting.next().ok_or_else(|| {
             let names = NAMED.map(|code| plain(code).label(true)).join(", ");
-            format!("{text:?} is no key; allowed are one character, ^A to ^Z, F1 to F12, {names}")
+            format!(
+                "{text:?} is no key; allowed are one character, ^A to ^Z but ^I and ^M, F1 to F12, {names}"
+            )
         })
     }
 
@@ -354,6 +367,9 @@ mod tests {
             key.starts_with("t.toml line 1: quit \"Hyper\" is no key; allowed are one character"),
             "{key}"
         );
+        let tab = with(&[("quit", "^I"), ("zoom", "^m")]).unwrap_err();
+        assert!(tab.contains("\"^I\" cannot be told from Tab"), "{tab}");
+        assert!(tab.contains("\"^m\" cannot be told from Enter"), "{tab}");
         assert_eq!(with(&[("zoom", "j")]).unwrap_err(), "t.toml line 1: zoom \"j\" is taken by down");
         let both = with(&[("zoom", "X"), ("quit", "X")]).unwrap_err();
         assert_eq!(both, "t.toml line 2: quit \"X\" is taken by zoom (t.toml line 1: zoom)");
