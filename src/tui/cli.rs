@@ -75,7 +75,7 @@ pub struct Args {
     topics: Vec<String>,
 
     /// Show marks in place of clients, users, addresses and payloads, and record no others.
-    #[arg(long, env = "SSE_TUI_MASK", value_parser = FalseyValueParser::new(), conflicts_with = "replay")]
+    #[arg(long, env = "SSE_TUI_MASK", value_parser = FalseyValueParser::new())]
     mask: bool,
 
     /// Print one reading instead of opening the console; takes one interval, which rates need.
@@ -88,15 +88,15 @@ pub struct Args {
 
     /// Follow the bench run that writes into this directory, live, or open a finished one; - reads the lines of its
     /// live.jsonl from standard input.
-    #[arg(long, value_name = "DIR", env = "SSE_TUI_RUN", conflicts_with_all = ["once", "replay"])]
+    #[arg(long, value_name = "DIR", env = "SSE_TUI_RUN")]
     run: Option<String>,
 
     /// Write all that comes from the cluster into this new file.
-    #[arg(long, value_name = "FILE", env = "SSE_TUI_RECORD", conflicts_with_all = ["once", "replay"])]
+    #[arg(long, value_name = "FILE", env = "SSE_TUI_RECORD")]
     record: Option<PathBuf>,
 
     /// Show what --record wrote, with the same keys and with looking back.
-    #[arg(long, value_name = "FILE", env = "SSE_TUI_REPLAY", conflicts_with = "once")]
+    #[arg(long, value_name = "FILE", env = "SSE_TUI_REPLAY")]
     replay: Option<PathBuf>,
 
     /// How many times as fast --replay plays, 0.1 to 1000.
@@ -199,6 +199,28 @@ impl Args {
         }
     }
 
+    /// What cannot be had together. By value: a variable that says no (`SSE_TUI_MASK=0`) is in nobody's way.
+    fn conflicts(&self) -> Vec<String> {
+        let said = [
+            ("--once", self.once),
+            ("--run", self.run.is_some()),
+            ("--record", self.record.is_some()),
+            ("--replay", self.replay.is_some()),
+            ("--mask", self.mask),
+        ];
+        let excluded = [
+            ("--once", &["--run", "--record", "--replay"][..]),
+            ("--replay", &["--run", "--record", "--mask"]),
+        ];
+        let is_said = |flag: &str| said.contains(&(flag, true));
+        let both = excluded.iter().flat_map(|(flag, others)| others.iter().map(move |other| (*flag, *other)));
+        both.filter(|(flag, other)| is_said(flag) && is_said(other))
+            .map(|(flag, other)| {
+                format!("{other} cannot be used with {flag}; give one of them, as flag or variable")
+            })
+            .collect()
+    }
+
     /// Flags and variables, then the file, then what holds when nobody says anything.
     fn settings(self, env: impl Fn(&str) -> String) -> Result<Settings, Problems> {
         let mut problems = Vec::new();
@@ -211,6 +233,7 @@ impl Args {
             problems.push(problem);
             Config::default()
         });
+        problems.extend(self.conflicts());
         let nodes = nodes(&self, &config, &mut problems);
         let first = |flag: &str, value: Option<&String>, key: &str, said: Option<&Spanned<String>>| {
             value.map(|value| Told::by_flag(flag, value)).or_else(|| said.map(|said| config.told(key, said)))
@@ -412,6 +435,16 @@ mod tests {
         assert!(parse(&["--interval", "soon"], &[]).unwrap_err().contains("allowed are 250ms"));
         let theme = parse(&["--theme", "pink"], &[]).unwrap_err();
         assert!(theme.contains("--theme") && theme.contains("colour-blind"), "{theme}");
+    }
+
+    #[test]
+    fn what_cannot_be_had_together_is_told_and_a_variable_that_says_no_is_not() {
+        let error = parse(&["--replay", "f", "--mask", "--run", "d"], &[]).unwrap_err();
+        for part in ["--mask cannot be used with --replay", "--run cannot be used with --replay"] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(parse(&["--once", "--record", "f"], &[]).unwrap_err().contains("--record cannot"));
+        assert!(parse(&["--record", "f", "--run", "d", "--mask"], &[]).is_ok());
     }
 
     #[test]

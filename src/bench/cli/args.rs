@@ -220,12 +220,7 @@ pub(super) struct RunArgs {
     pub q: bool,
 
     /// Leaves the nodes of a single run running after its report, until ^C.
-    #[arg(
-        long,
-        conflicts_with_all = ["repeat", "until_fail"],
-        env = "SSE_BENCH_KEEP_CLUSTER",
-        value_parser = FalseyValueParser::new()
-    )]
+    #[arg(long, env = "SSE_BENCH_KEEP_CLUSTER", value_parser = FalseyValueParser::new())]
     pub keep_cluster: bool,
 
     /// Follows the run in the console (sse-tui) instead of telling its progress in lines.

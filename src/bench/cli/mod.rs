@@ -19,7 +19,8 @@ mod watched;
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use tokio_util::sync::CancellationToken;
 
 use super::doctor::{self, Limits, Need};
@@ -39,7 +40,7 @@ const USUAL_PUBLISHES: u64 = 256;
 /// # Errors
 /// What went wrong before there was anything to judge, with its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match read(args) {
         Ok(cli) => cli,
         // Also `--help` and `--version`, which clap sends to stdout with code 0.
         Err(error) => {
@@ -74,6 +75,24 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
             on_runtime(&cli)
         }
     }
+}
+
+/// The command line with the variables of its flags.
+fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(args)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    let trusted = match &mut cli.command {
+        Command::Run(args) => Some(&mut args.changes.trusted),
+        Command::Validate(args) => Some(&mut args.changes.trusted),
+        Command::Swarm(args) => Some(&mut args.trusted),
+        Command::Publish(args) => Some(&mut args.trusted),
+        _ => None,
+    };
+    if let (Some(trusted), Some((_, matches))) = (trusted, matches.subcommand()) {
+        trusted.settle(matches).map_err(|why| command.error(ErrorKind::ArgumentConflict, why))?;
+    }
+    Ok(cli)
 }
 
 fn filter(verbose: u8, quiet: bool) -> &'static str {

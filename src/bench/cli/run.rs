@@ -30,6 +30,11 @@ pub(super) async fn run_all(
         let why = "--keep-cluster keeps the cluster of one scenario, and several are given";
         return Err(Failure::new(Exit::Usage.code(), why));
     }
+    if args.keep_cluster && (args.repeat.is_some() || args.until_fail) {
+        let why =
+            "--keep-cluster cannot be used with --repeat or --until-fail: it keeps the cluster of one run";
+        return Err(Failure::new(Exit::Usage.code(), why));
+    }
     // All files are read before the first run: a typing error in the last one should not cost an hour.
     let origins = read_all(&args.scenarios, &args.changes)?;
     let limits = Limits::read();

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::FalseyValueParser;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args};
 
 use crate::bench::scenario::Tls;
 use crate::bench::trust;
@@ -19,16 +20,31 @@ pub(super) struct Trusted {
     pub ca: Option<PathBuf>,
 
     /// Accepts any certificate.
-    #[arg(
-        long,
-        conflicts_with = "ca",
-        env = "SSE_BENCH_INSECURE",
-        value_parser = FalseyValueParser::new()
-    )]
+    #[arg(long, env = "SSE_BENCH_INSECURE", value_parser = FalseyValueParser::new())]
     pub insecure: bool,
 }
 
 impl Trusted {
+    /// Lets a flag win over the variable of the other. By value: a variable that says no is in nobody's way.
+    ///
+    /// # Errors
+    /// Both were said, in the same way.
+    pub(super) fn settle(&mut self, matches: &ArgMatches) -> Result<(), &'static str> {
+        if self.ca.is_none() || !self.insecure {
+            return Ok(());
+        }
+        let is_flag = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+        match (is_flag("ca"), is_flag("insecure")) {
+            (true, false) => self.insecure = false,
+            (false, true) => self.ca = None,
+            (true, true) => return Err("--insecure cannot be used with --ca: give one of them"),
+            (false, false) => {
+                return Err("SSE_BENCH_INSECURE cannot be used with SSE_BENCH_CA: set one of them");
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn tls(&self) -> Tls {
         Tls { ca: self.ca.clone(), insecure: self.insecure }
     }

@@ -231,6 +231,32 @@ async fn the_first_preset_passes_when_it_is_run() {
 }
 
 #[tokio::test]
+async fn a_variable_that_says_no_is_in_the_way_of_no_flag_and_a_flag_wins_over_the_variable_of_another() {
+    let lab = Lab::new(SMALL);
+    let path = lab.scenario();
+    let with = |words: &[&str], variables: &[(&str, &str)]| {
+        let mut command = bench(&[words[0], path.to_str().unwrap()]);
+        command.args(&words[1..]).envs(variables.iter().copied());
+        outcome(command)
+    };
+    let nowhere = "/does/not/exist.pem";
+    let (code, text) = with(&["validate", "--insecure"], &[("SSE_BENCH_CA", nowhere)]).await;
+    assert_eq!(code, Some(0), "{text}");
+    for value in ["0", "1"] {
+        let told = with(&["validate", "--ca", nowhere], &[("SSE_BENCH_INSECURE", value)]).await;
+        assert!(told.0 == Some(104) && told.1.contains(nowhere), "{told:?}");
+    }
+    let both = [("SSE_BENCH_CA", nowhere), ("SSE_BENCH_INSECURE", "1")];
+    let told = with(&["validate"], &both).await;
+    assert!(told.0 == Some(2) && told.1.contains("SSE_BENCH_INSECURE cannot be used"), "{told:?}");
+    let told = with(&["validate", "--insecure", "--ca", nowhere], &[]).await;
+    assert!(told.0 == Some(2) && told.1.contains("--insecure cannot be used with --ca"), "{told:?}");
+    // Beyond the flags, to the file that is not there.
+    let told = with(&["run", "--repeat", "2", "--ca", nowhere], &[("SSE_BENCH_KEEP_CLUSTER", "0")]).await;
+    assert!(told.0 == Some(104) && told.1.contains(nowhere), "{told:?}");
+}
+
+#[tokio::test]
 async fn a_variable_stands_for_a_flag_and_a_flag_goes_before_it() {
     let lab = Lab::new(SMALL);
     let path = lab.scenario();
