@@ -40,8 +40,8 @@ pub enum Probe {
         /// What is asked for.
         sign: Sign,
     },
-    /// `PING`, which a Redis that still loads its data refuses.
-    Redis(SocketAddr),
+    /// `PING`, which a Redis that still loads its data refuses; with its password, if it has one.
+    Redis(SocketAddr, Option<String>),
 }
 
 /// What of a server says that it is ready.
@@ -124,8 +124,8 @@ impl Readiness {
     pub async fn ask(&self) -> Result<(), String> {
         match &self.probe {
             Probe::Http { http, base, sign } => ask_http(http, base, sign).await,
-            Probe::Redis(address) => {
-                let answer = resp::ask(*address, &["PING"], POLL_TIMEOUT).await;
+            Probe::Redis(address, password) => {
+                let answer = resp::ask(*address, password.as_deref(), &["PING"], POLL_TIMEOUT).await;
                 answer.map(|_| ()).map_err(|error| crate::client::whole_chain(&error))
             }
         }
@@ -136,7 +136,7 @@ impl Probe {
     fn place(&self) -> String {
         match self {
             Self::Http { base, .. } => base.clone(),
-            Self::Redis(address) => address.to_string(),
+            Self::Redis(address, _) => address.to_string(),
         }
     }
 }

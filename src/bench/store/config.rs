@@ -22,6 +22,8 @@ const MAX_LAG_SECONDS: u32 = 2;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Data<'a> {
     pub(super) address: SocketAddr,
+    /// What it asks everybody for, its replicas too.
+    pub(super) password: Option<&'a str>,
     pub(super) dir: &'a Path,
     pub(super) persistence: Persistence,
     pub(super) min_replicas: u32,
@@ -43,9 +45,8 @@ pub(super) fn data(server: &Data<'_>) -> String {
     // The node warns of a Redis without a limit. An evicted log would be a silent loss. And a replica is there at once, not after the usual five seconds.
     text.push_str("maxmemory 1gb\nmaxmemory-policy noeviction\nrepl-diskless-sync-delay 0\n");
     text.push_str(&format!("replica-announce-ip {}\n", server.address.ip()));
-    if !server.address.ip().is_loopback() {
-        // Only the run and its nodes know the way there.
-        text.push_str("protected-mode no\n");
+    if let Some(password) = server.password {
+        text.push_str(&format!("requirepass {password}\nmasterauth {password}\n"));
     }
     if server.min_replicas > 0 {
         let (count, lag) = (server.min_replicas, MAX_LAG_SECONDS);
@@ -89,7 +90,8 @@ mod tests {
 
     fn plain(dir: &Path) -> Data<'_> {
         let persistence = Persistence::Aof;
-        Data { address: address(7_000), dir, persistence, min_replicas: 0, copies: None, bus_port: None }
+        let (password, copies, bus_port) = (None, None, None);
+        Data { address: address(7_000), password, dir, persistence, min_replicas: 0, copies, bus_port }
     }
 
     #[test]
@@ -115,6 +117,8 @@ mod tests {
         let replica = Data { copies: Some(address(7_001)), persistence: Persistence::None, ..plain(dir) };
         assert!(data(&replica).contains("appendonly no\n"));
         assert!(data(&replica).contains("replicaof 127.0.0.1 7001\n"));
+        let guarded = Data { password: Some("p"), ..replica };
+        assert!(data(&guarded).contains("requirepass p\nmasterauth p\n"));
         let member = Data { bus_port: Some(17_000), min_replicas: 1, ..plain(dir) };
         let text = data(&member);
         assert!(text.contains("cluster-enabled yes\ncluster-port 17000\n"), "{text}");

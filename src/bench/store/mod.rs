@@ -11,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rand::RngExt as _;
 use rand::rngs::ChaCha8Rng;
 use tokio::task::JoinSet;
 
@@ -87,7 +88,8 @@ impl Store {
     }
 
     async fn start_once(set: &RedisSet, host: Ipv4Addr, run_dir: &Path) -> Result<Self, StoreError> {
-        let mut seats = Seats { set, host, run_dir, tasks: JoinSet::new() };
+        let password = password_at(host);
+        let mut seats = Seats { set, host, password, run_dir, tasks: JoinSet::new() };
         let servers = seats.servers()?;
         let store = Self { servers, tasks: seats.tasks };
         let starts = store.servers.all().map(|server| async {
@@ -127,6 +129,7 @@ impl Store {
 struct Seats<'a> {
     set: &'a RedisSet,
     host: Ipv4Addr,
+    password: Option<String>,
     run_dir: &'a Path,
     tasks: JoinSet<()>,
 }
@@ -161,7 +164,9 @@ impl Seats<'_> {
             RedisShape::Single | RedisShape::Sentinel => None,
         };
         let (persistence, min_replicas) = (self.set.persistence, self.set.min_replicas);
-        let server = config::Data { address, dir: &dir, persistence, min_replicas, copies, bus_port };
+        let password = self.password.as_deref();
+        let server =
+            config::Data { address, password, dir: &dir, persistence, min_replicas, copies, bus_port };
         self.server(name, address, &dir, (&config::data(&server), &[]))
     }
 
@@ -194,12 +199,19 @@ impl Seats<'_> {
         let mut args = vec![path.display().to_string()];
         args.extend(flags.iter().map(|flag| (*flag).to_owned()));
         let launch = REDIS.tethered(name, args, &self.run_dir.join(name))?;
-        let readiness =
-            Readiness { what: name.to_owned(), probe: Probe::Redis(address), timeout: READY_TIMEOUT };
+        let (what, password) = (name.to_owned(), self.password.clone());
+        let probe = Probe::Redis(address, password.clone());
+        let readiness = Readiness { what, probe, timeout: READY_TIMEOUT };
         let (handle, task) = NodeTask::new(name, launch, readiness);
         self.tasks.spawn(task.run());
-        Ok(Server { name: name.to_owned(), address, handle })
+        Ok(Server { name: name.to_owned(), address, password, handle })
     }
+}
+
+/// Linux answers for all its addresses on every interface, so neighbours of this machine reach any but the loopback's.
+fn password_at(host: Ipv4Addr) -> Option<String> {
+    let mut rng: ChaCha8Rng = rand::make_rng();
+    (!host.is_loopback()).then(|| format!("{:032x}", rng.random::<u128>()))
 }
 
 fn free(host: Ipv4Addr) -> Result<SocketAddr, StoreError> {

@@ -69,22 +69,39 @@ impl Reply {
     }
 }
 
-/// Sends one command and reads its answer, all within `limit`.
+/// Sends one command and reads its answer, all within `limit`; the password before it, where the server has one.
 ///
 /// # Errors
 /// There is none, or the server refuses.
-pub async fn ask(address: SocketAddr, args: &[&str], limit: Duration) -> Result<Reply, AskError> {
+pub async fn ask(
+    address: SocketAddr,
+    password: Option<&str>,
+    args: &[&str],
+    limit: Duration,
+) -> Result<Reply, AskError> {
     let command = args.first().copied().unwrap_or_default().to_owned();
     let late = AskError::Late { command: command.clone(), address, limit };
-    tokio::time::timeout(limit, exchange(address, command, args)).await.unwrap_or(Err(late))
+    tokio::time::timeout(limit, exchange((address, password), command, args)).await.unwrap_or(Err(late))
 }
 
-async fn exchange(address: SocketAddr, command: String, args: &[&str]) -> Result<Reply, AskError> {
+async fn exchange(
+    (address, password): (SocketAddr, Option<&str>),
+    command: String,
+    args: &[&str],
+) -> Result<Reply, AskError> {
     let failed = |source| AskError::Io { command: command.clone(), address, source };
     let mut stream = TcpStream::connect(address).await.map_err(failed)?;
-    stream.write_all(&encode(args)).await.map_err(failed)?;
+    let mut bytes = password.map(|password| encode(&["AUTH", password])).unwrap_or_default();
+    bytes.extend(encode(args));
+    stream.write_all(&bytes).await.map_err(failed)?;
     let mut reader = BufReader::new(stream);
-    match read(&mut reader, 0).await {
+    let reply = async {
+        if password.is_some() {
+            read(&mut reader, 0).await?;
+        }
+        read(&mut reader, 0).await
+    };
+    match reply.await {
         Ok(reply) => Ok(reply),
         Err(Unread::Io(source)) => Err(failed(source)),
         Err(Unread::Refused(message)) => Err(AskError::Refused { command, address, message }),
@@ -171,7 +188,7 @@ mod tests {
             assert_eq!(&asked[..count], b"*2\r\n$4\r\nLLEN\r\n$1\r\nk\r\n");
             stream.write_all(bytes).await.unwrap();
         };
-        let asking = ask(address, &["LLEN", "k"], Duration::from_secs(20));
+        let asking = ask(address, None, &["LLEN", "k"], Duration::from_secs(20));
         tokio::join!(serve, asking).1
     }
 
@@ -192,6 +209,29 @@ mod tests {
         assert!(error.to_string().contains("refused LLEN: LOADING Redis"), "{error}");
     }
 
+    /// Asks a server with a password, that answers with these bytes.
+    async fn admitted(bytes: &'static [u8]) -> Result<Reply, AskError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let expected = b"*2\r\n$4\r\nAUTH\r\n$1\r\np\r\n*1\r\n$4\r\nPING\r\n";
+            let mut asked = vec![0; expected.len()];
+            stream.read_exact(&mut asked).await.unwrap();
+            assert_eq!(asked, expected);
+            stream.write_all(bytes).await.unwrap();
+        };
+        let asking = ask(address, Some("p"), &["PING"], Duration::from_secs(20));
+        tokio::join!(serve, asking).1
+    }
+
+    #[tokio::test]
+    async fn a_password_is_told_first_and_the_answer_is_that_to_the_command() {
+        assert_eq!(admitted(b"+OK\r\n+PONG\r\n").await.unwrap(), Reply::Text("PONG".to_owned()));
+        let error = admitted(b"-WRONGPASS no\r\n-NOAUTH no\r\n").await.unwrap_err();
+        assert!(error.to_string().contains("WRONGPASS"), "{error}");
+    }
+
     #[tokio::test]
     async fn what_is_not_redis_is_not_read_as_such() {
         for bytes in [b"HTTP/1.1 400\r\n".as_slice(), b"$9999999999\r\n", b"*-2\r\n", b"\r\n"] {
@@ -204,7 +244,7 @@ mod tests {
     async fn a_server_that_is_silent_does_not_hold_anybody_up() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let error = ask(address, &["PING"], Duration::from_millis(50)).await.unwrap_err();
+        let error = ask(address, None, &["PING"], Duration::from_millis(50)).await.unwrap_err();
         assert!(matches!(error, AskError::Late { .. }), "{error}");
     }
 }

@@ -22,6 +22,8 @@ pub struct Server {
     pub name: String,
     /// Where it listens.
     pub address: SocketAddr,
+    /// What it asks for before anything else.
+    pub password: Option<String>,
     /// Sends orders to its process.
     pub handle: NodeHandle,
 }
@@ -57,7 +59,7 @@ impl Server {
     /// # Errors
     /// There is no answer, or it refuses.
     pub async fn ask(&self, args: &[&str]) -> Result<Reply, AskError> {
-        resp::ask(self.address, args, ASK_TIMEOUT).await
+        resp::ask(self.address, self.password.as_deref(), args, ASK_TIMEOUT).await
     }
 
     /// One command that answers with a text.
@@ -141,7 +143,11 @@ impl Servers {
             servers.iter().map(|server| server.address.to_string()).collect::<Vec<_>>().join(",")
         };
         match self.set().shape {
-            RedisShape::Single => format!("redis://{}", self.data()[0].address),
+            RedisShape::Single => {
+                let Server { address, password, .. } = &self.data()[0];
+                let user = password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
+                format!("redis://{user}{address}")
+            }
             RedisShape::Sentinel => format!("redis+sentinel://{}/{MASTER_NAME}", list(self.sentinels())),
             RedisShape::Cluster => format!("redis+cluster://{}", list(self.data())),
         }
