@@ -17,6 +17,9 @@ pub struct Program {
     pub package: &'static str,
 }
 
+/// Becomes the program, unless the bench ended before it was tied to it: that death was not signalled.
+const UNLESS_ORPHANED: &str = "[ \"$PPID\" = \"$0\" ] && exec \"$@\"";
+const SH: Program = Program { name: "sh", package: "dash" };
 /// Starts another program that dies with its parent.
 const SETPRIV: Program = Program { name: "setpriv", package: "util-linux" };
 
@@ -53,7 +56,10 @@ impl Program {
     /// It, or what ties it to the bench, is not installed.
     pub fn tethered(self, what: &str, args: Vec<String>, log: &Path) -> Result<Launch, MissingProgram> {
         let program = self.find(what)?.display().to_string();
-        let mut tied = vec!["--pdeathsig".to_owned(), "KILL".to_owned(), "--".to_owned(), program];
+        let shell = SH.find(what)?.display().to_string();
+        let bench = std::process::id().to_string();
+        let mut tied = vec!["--pdeathsig".to_owned(), "KILL".to_owned(), "--".to_owned(), shell];
+        tied.extend(["-c".to_owned(), UNLESS_ORPHANED.to_owned(), bench, program]);
         tied.extend(args);
         Ok(Launch { what: what.to_owned(), program: SETPRIV.find(what)?, args: tied, log: log.to_owned() })
     }
@@ -62,6 +68,18 @@ impl Program {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_is_not_started_where_its_bench_has_ended_before() {
+        let run = |bench: u32| {
+            let mut command = std::process::Command::new("sh");
+            command.args(["-c", UNLESS_ORPHANED, &bench.to_string(), "echo", "a b", "c"]).output().unwrap()
+        };
+        let started = run(std::process::id());
+        assert_eq!((started.status.code(), started.stdout.as_slice()), (Some(0), b"a b c\n".as_slice()));
+        let refused = run(1);
+        assert!(!refused.status.success() && refused.stdout.is_empty());
+    }
 
     #[test]
     fn a_program_is_found_in_the_path_and_a_missing_one_is_told_with_its_package() {
