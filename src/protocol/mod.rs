@@ -10,6 +10,7 @@ pub mod encode;
 pub mod event;
 pub mod filter;
 pub mod name;
+pub mod path;
 
 pub use address::Address;
 pub use cursor::{Cursor, Epoch, EventId, Position, Resume};

@@ -1,13 +1,9 @@
 //! What the console can do to a cluster: one HTTP request each, and the `curl` that does the same. Pure.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
 use super::plain::Plain;
 use super::url::NodeUrl;
 use crate::protocol::Address;
-
-/// What may stand in a segment of a path as it is.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+use crate::protocol::path::{publish_path, segment};
 
 /// A request that changes something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,18 +35,7 @@ pub(crate) struct Acted {
 impl Act {
     /// Publishes an event.
     pub(crate) fn publish(node: NodeUrl, to: &Address, kind: &str, data: &str) -> Self {
-        let path = match to {
-            Address::All => "/api/sse/broadcast".to_owned(),
-            Address::Client(client) => format!("/api/sse/broadcast/{}", segment(client.as_str())),
-            Address::User(user) => format!("/api/sse/users/{}", segment(user.as_str())),
-            Address::Topic(topic) => format!("/api/sse/topics/{}", segment(topic.as_str())),
-            Address::Node(node) => format!("/api/sse/broadcast/server/{}", segment(node.as_str())),
-            Address::NodeClient(node, client) => format!(
-                "/api/sse/broadcast/server/{}/client/{}",
-                segment(node.as_str()),
-                segment(client.as_str())
-            ),
-        };
+        let path = publish_path(to);
         // What is no JSON is meant as a text.
         let data = serde_json::from_str(data).unwrap_or_else(|_| serde_json::Value::from(data));
         let mut body = serde_json::json!({ "data": data });
@@ -97,10 +82,6 @@ impl Act {
         parts.push(quoted(self.node.join(&self.path).as_str()));
         parts.join(" ")
     }
-}
-
-fn segment(text: &str) -> String {
-    utf8_percent_encode(text, SEGMENT).to_string()
 }
 
 /// As a shell takes it for one word, whatever is in it.

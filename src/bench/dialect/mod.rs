@@ -10,12 +10,12 @@ pub use check::check;
 pub use pointer::{InvalidPointer, Pointer};
 pub use wording::{InvalidWording, Word, Wording};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize as _;
 use serde_json::value::RawValue;
 
 use super::payload::{Foreign, Stamp};
 use crate::protocol::Address;
+use crate::protocol::path::segment;
 
 /// What a kind of server speaks.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,7 +96,7 @@ pub struct Posting {
     pub is_put: bool,
     /// Where to.
     pub path: Wording,
-    /// Headers, `content-type` among them.
+    /// Headers. Where none says a `content-type`, it is `application/json`.
     pub headers: Vec<(String, Wording)>,
     /// The body.
     pub body: Wording,
@@ -283,15 +283,6 @@ fn stamp_in(payload: &RawValue) -> Option<Stamp> {
 fn inside_of_text(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted[1..quoted.len() - 1].to_owned()
-}
-
-/// All but what is unreserved (RFC 3986, 2.3).
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Percent-encodes a name, so that it is one segment of a path, or one value of a form.
-#[must_use]
-pub fn segment(name: &str) -> String {
-    utf8_percent_encode(name, RESERVED).to_string()
 }
 
 #[cfg(test)]

@@ -7,5 +7,5 @@ mod work;
 #[cfg(test)]
 mod tests;
 
-pub use parcel::{Parcel, Retry, Sent, deliver, path_of};
+pub use parcel::{Parcel, Retry, Sent, deliver};
 pub use work::{Desk, Published, Publisher};

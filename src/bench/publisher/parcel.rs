@@ -11,11 +11,12 @@ use tokio::time::Instant;
 
 use super::Desk;
 use crate::bench::clock::RunTime;
-use crate::bench::dialect::{Dialect, segment};
+use crate::bench::dialect::Dialect;
 use crate::bench::ledger::PublishOutcome;
 use crate::bench::payload::Stamp;
 use crate::bench::plan::{AddressId, NodeIndex};
 use crate::protocol::api::PublishRequest;
+use crate::protocol::path::publish_path;
 use crate::protocol::{Address, MessageId};
 use crate::runtime::Backoff;
 
@@ -85,13 +86,13 @@ impl Parcel {
 
     /// The same with more headers, which replace those of the same name.
     #[must_use]
-    pub fn saying(self, headers: &[(String, String)]) -> Self {
-        if headers.is_empty() {
-            return self;
+    pub fn saying(self, headers: &Arc<[(String, String)]>) -> Self {
+        if self.headers.is_empty() {
+            return Self { headers: Arc::clone(headers), ..self };
         }
         let is_said = |name: &str| headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
         let others = self.headers.iter().filter(|(name, _)| !is_said(name));
-        let headers = others.chain(headers).cloned().collect();
+        let headers = others.chain(headers.iter()).cloned().collect();
         Self { headers, ..self }
     }
 
@@ -138,9 +139,8 @@ impl Parcel {
             qos: (qos != 0).then_some(qos),
         };
         Self {
-            path: path_of(address),
+            path: publish_path(address),
             body: serde_json::to_vec(&request).expect("checked names and JSON always make JSON"),
-            headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
             ..blank
         }
     }
@@ -151,25 +151,6 @@ impl Parcel {
         let letter = dialect.letter(address, payload, id).unwrap_or_default();
         let (headers, is_put) = (letter.headers.into(), dialect.publish.is_put);
         Self { path: letter.path, body: letter.body.into_bytes(), is_put, headers, ..self }
-    }
-}
-
-/// Where events for an address are posted.
-#[must_use]
-pub fn path_of(address: &Address) -> String {
-    match address {
-        Address::All => "/api/sse/broadcast".to_owned(),
-        Address::Topic(topic) => format!("/api/sse/topics/{}", segment(topic.as_str())),
-        Address::User(user) => format!("/api/sse/users/{}", segment(user.as_str())),
-        Address::Client(client) => format!("/api/sse/broadcast/{}", segment(client.as_str())),
-        Address::Node(node) => format!("/api/sse/broadcast/server/{}", segment(node.as_str())),
-        Address::NodeClient(node, client) => {
-            format!(
-                "/api/sse/broadcast/server/{}/client/{}",
-                segment(node.as_str()),
-                segment(client.as_str())
-            )
-        }
     }
 }
 
@@ -237,6 +218,8 @@ async fn attempt(parcel: &Parcel, desk: &Desk, rng: &mut ChaCha8Rng) -> Answer {
     let door = desk.balancer.choose_among(&parcel.nodes, rng);
     let url = format!("{}{}", desk.balancer.base(door), parcel.path);
     let post = if parcel.is_put { desk.http.put(url) } else { desk.http.post(url) };
+    let says_type = parcel.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let post = if says_type { post } else { post.header("content-type", "application/json") };
     let headers = parcel.headers.iter();
     let request = headers
         .fold(post, |post, (name, value)| post.header(name, value))
@@ -315,22 +298,6 @@ fn error_text(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check_path(address: &str, path: &str) {
-        assert_eq!(path_of(&address.parse().unwrap()), path);
-    }
-
-    #[test]
-    fn every_address_has_its_path_and_names_cannot_break_it() {
-        check_path("all", "/api/sse/broadcast");
-        check_path("topic:room-1", "/api/sse/topics/room-1");
-        check_path("topic:a b?c#d%", "/api/sse/topics/a%20b%3Fc%23d%25");
-        check_path("user:grün", "/api/sse/users/gr%C3%BCn");
-        check_path("client:c", "/api/sse/broadcast/c");
-        check_path("node:n1", "/api/sse/broadcast/server/n1");
-        check_path("node:n1/client:c", "/api/sse/broadcast/server/n1/client/c");
-    }
 
     #[track_caller]
     fn check_status(status: u16, expected: PublishOutcome, is_retried: bool) {

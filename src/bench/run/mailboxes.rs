@@ -71,7 +71,7 @@ pub(super) async fn look(http: &reqwest::Client, bases: Vec<String>, users: Vec<
 }
 
 async fn waiting(http: &reqwest::Client, base: &str, user: &UserId) -> Result<usize, reqwest::Error> {
-    let path = crate::bench::publisher::path_of(&crate::protocol::Address::User(user.clone()));
+    let path = crate::protocol::path::publish_path(&crate::protocol::Address::User(user.clone()));
     let request = http.get(format!("{base}{path}/pending")).timeout(LOOK_TIMEOUT);
     let pending: Pending = request.send().await?.error_for_status()?.json().await?;
     Ok(pending.messages.len())

@@ -139,13 +139,7 @@ fn publish(section: Section<'_>) -> Option<Posting> {
         }
     }
     let content_type = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-    let form = match content_type {
-        Some((_, value)) => BodyForm::of(&value.fill(|_| String::new())),
-        None => {
-            headers.push(("content-type".to_owned(), fixed("application/json")));
-            BodyForm::Json
-        }
-    };
+    let form = content_type.map_or(BodyForm::Json, |(_, value)| BodyForm::of(&value.fill(|_| String::new())));
     section.finish();
     Some(Posting {
         is_put,
