@@ -5,12 +5,18 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use sse_lab::bench::clock::RunTime;
-use sse_lab::bench::ledger::{Ending, Evidence, PublishLedger, PublishOutcome, SubscriberLedger, judge};
-use sse_lab::bench::payload::{RunId, Stamp};
-use sse_lab::bench::plan::{Plan, PublisherId};
-use sse_lab::bench::recorder::{Recorder, Source, Tags, Trend};
+use sse_lab::bench::ids::PublisherId;
+use sse_lab::bench::ids::RunId;
+use sse_lab::bench::metrics::metric::Trend;
+use sse_lab::bench::metrics::recorder::Recorder;
+use sse_lab::bench::metrics::tags::{Source, Tags};
+use sse_lab::bench::metrics::time::RunTime;
 use sse_lab::bench::scenario;
+use sse_lab::bench::scenario::plan::Plan;
+use sse_lab::bench::stamp::Stamp;
+use sse_lab::bench::verdict::ledger::{
+    Ending, Evidence, PublishLedger, PublishOutcome, SubscriberLedger, judge,
+};
 
 const EVENTS: u64 = 1_000;
 

@@ -5,43 +5,16 @@
 //! second half is what tasks, sockets and clocks do: [`run`] knows everyone in it.
 //! Read [`scenario::Scenario`], [`plan::Plan`], [`ledger`] in this order, then [`verdict::Verdict`].
 
-pub mod clock;
-pub mod history;
-pub mod ledger;
-pub mod metric;
-pub mod pacer;
-pub mod payload;
-pub mod plan;
-mod queues;
-pub mod recorder;
-pub mod report;
-pub mod scenario;
-pub mod series;
-pub mod threshold;
-mod thresholds;
-pub mod verdict;
-
-pub mod balance;
 pub mod cli;
 pub mod cluster;
-pub mod dialect;
-pub mod doctor;
-pub mod fault;
-pub mod gateway;
-pub mod generator;
-pub mod latencies;
-pub mod live;
+pub mod exit;
+pub mod faults;
+pub mod ids;
+pub mod load;
+pub mod metrics;
 mod panic;
-pub mod progress;
-pub mod proxy;
-pub mod publisher;
+pub mod report;
 pub mod run;
-pub mod site;
-pub mod stopwatch;
-pub mod store;
-pub mod strain;
-pub mod stranger;
-pub mod swarm;
-pub mod trust;
-pub mod wiring;
-pub mod workers;
+pub mod scenario;
+pub mod stamp;
+pub mod verdict;

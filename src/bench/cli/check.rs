@@ -1,11 +1,27 @@
 //! `check`: a stored run is judged again.
 
-use super::args::{CheckArgs, Format};
+use std::path::PathBuf;
+
+use clap::Args;
+
 use super::output;
-use crate::bench::history::{ArchiveError, Check};
+use super::shared::Format;
+use crate::bench::exit::Exit;
 use crate::bench::report::text;
-use crate::bench::verdict::Exit;
+use crate::bench::verdict::history::{ArchiveError, Check};
 use crate::runtime::exit::Failure;
+
+/// `check`.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// What a run left behind.
+    #[arg(value_name = "RUN_DIR")]
+    pub dir: PathBuf,
+
+    /// How the report is written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
 
 /// Judges one run again; the exit code is that of the run, or says why it cannot be.
 pub(super) fn run(args: &CheckArgs) -> Result<u8, Failure> {

@@ -1,12 +1,36 @@
 //! `compare`: two stored runs beside each other.
 
 use std::path::Path;
+use std::path::PathBuf;
 
-use super::args::{CompareArgs, Format};
+use clap::Args;
+
+use super::shared::Format;
 use super::{check, output};
-use crate::bench::history::{Case, Check, Comparison, Judgement};
-use crate::bench::verdict::Exit;
+use crate::bench::exit::Exit;
+use crate::bench::verdict::history::{Check, Comparison, JudgedRun, Limit, StoredRun};
 use crate::runtime::exit::Failure;
+
+/// `compare`.
+#[derive(Debug, Args)]
+pub(super) struct CompareArgs {
+    /// The run that was before.
+    #[arg(value_name = "BASE")]
+    pub base: PathBuf,
+
+    /// The run that is now.
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
+
+    /// A change that is a regression (99), as in 'delivery_latency:p(99)>+10%', 'publish_time{phase:steady}:max>+5ms',
+    /// 'events_ok:count<-1%'; may be repeated.
+    #[arg(long, value_name = "LIMIT", value_parser = Limit::parse)]
+    pub fail_on: Vec<Limit>,
+
+    /// How it is written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
 
 /// Lays them beside each other; the exit code is that of the worst limit.
 pub(super) fn run(args: &CompareArgs) -> Result<u8, Failure> {
@@ -20,7 +44,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<u8, Failure> {
 }
 
 /// What differs from what its run came to is not compared with anything.
-fn read(dir: &Path) -> Result<(Case, Judgement), Failure> {
+fn read(dir: &Path) -> Result<(StoredRun, JudgedRun), Failure> {
     let check = Check::new(dir).map_err(check::failure)?;
     match check.differences.first() {
         None => Ok((check.case, check.judgement)),

@@ -1,13 +1,33 @@
 //! `merge`: stored runs of one scenario become one.
 
-use super::args::{Format, MergeArgs};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::shared::Format;
 use super::{check, output};
-use crate::bench::history::{self, Archive, ArchiveError, MergeError};
-use crate::bench::report::Told;
+use crate::bench::exit::Exit;
+use crate::bench::report::ReportFiles;
 use crate::bench::run;
 use crate::bench::scenario::OutputFormat;
-use crate::bench::verdict::Exit;
+use crate::bench::verdict::history::{self, Archive, ArchiveError, MergeError};
 use crate::runtime::exit::Failure;
+
+/// `merge`.
+#[derive(Debug, Args)]
+pub(super) struct MergeArgs {
+    /// What runs left behind; merged ones, too.
+    #[arg(required = true, value_name = "RUN_DIR")]
+    pub dirs: Vec<PathBuf>,
+
+    /// Where the merged run goes. Must not hold a run.
+    #[arg(short, long, value_name = "DIR", env = "SSE_BENCH_OUT")]
+    pub out: PathBuf,
+
+    /// How the report is written to stdout; the directory gets both.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
 
 /// Merges, stores, reports; the exit code is that of the verdict of them all.
 pub(super) fn run(args: &MergeArgs) -> Result<u8, Failure> {
@@ -28,7 +48,7 @@ pub(super) fn run(args: &MergeArgs) -> Result<u8, Failure> {
         .map_err(|error| broken(format!("cannot create {}: {error}", out.display())))?;
     run::forget(out).map_err(|(path, error)| broken(format!("cannot remove {}: {error}", path.display())))?;
     let judgement = case.judge();
-    let told = Told { report: judgement.report.clone(), chronicle: case.chronicle() };
+    let told = ReportFiles { report: judgement.report.clone(), chronicle: case.chronicle() };
     let unwritten = run::write(out, &told, &[OutputFormat::Text, OutputFormat::Json]);
     history::store(out, &case, &judgement, Vec::new()).map_err(|error| broken(error.to_string()))?;
     output::print(&match args.format {

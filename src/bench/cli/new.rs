@@ -3,13 +3,30 @@
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::path::PathBuf;
 
+use clap::Args;
 use clap::ValueEnum;
 
-use super::args::NewArgs;
 use super::output;
-use crate::bench::verdict::Exit;
+use crate::bench::exit::Exit;
 use crate::runtime::exit::Failure;
+
+/// `new`.
+#[derive(Debug, Args)]
+pub(super) struct NewArgs {
+    /// Where it is written; a file that is there already is left alone.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// What it is about.
+    #[arg(long, value_enum, default_value = "smoke")]
+    pub preset: Preset,
+
+    /// Writes over a file that is there.
+    #[arg(long)]
+    pub force: bool,
+}
 
 /// What a new scenario is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

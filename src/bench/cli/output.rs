@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::bench::recorder::{Samples, Value};
+use crate::bench::exit::Exit;
+use crate::bench::metrics::recorder::{Samples, Value};
 use crate::bench::report::text::Colour;
-use crate::bench::verdict::Exit;
 use crate::runtime::exit::Failure;
 
 /// Writes text.

@@ -1,17 +1,35 @@
 //! `proxy`: the fault proxy alone, told what to do over toxiproxy's REST API, until ^C.
 
+use std::path::PathBuf;
+
+use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::args::ProxyArgs;
 use super::output;
-use crate::bench::proxy::{Fleet, ProxyHandle, api};
-use crate::bench::verdict::Exit;
+use crate::bench::exit::Exit;
+use crate::bench::faults::proxy::{ProxyCollection, ProxyHandle, api};
 use crate::runtime::exit::Failure;
+
+/// `proxy`.
+#[derive(Debug, Args)]
+pub(super) struct ProxyArgs {
+    /// Where the API listens.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8474")]
+    pub listen: String,
+
+    /// Everything random (jitter, sizes of slices, whom a toxicity spares) comes from this.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+
+    /// Proxies to begin with: a list of name, listen, upstream and enabled, in JSON.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
 
 /// Listens, prints where, waits, ends.
 pub(super) async fn run(args: &ProxyArgs, interrupt: &CancellationToken) -> Result<u8, Failure> {
-    let mut fleet = Fleet::new(args.seed);
+    let mut fleet = ProxyCollection::new(args.seed);
     if let Some(path) = &args.config {
         let refused = |why: &dyn std::fmt::Display| {
             Failure::new(Exit::BadScenario.code(), format!("cannot take {}: {why}", path.display()))

@@ -3,25 +3,81 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Format, PublishArgs};
 use super::output;
-use crate::bench::balance::Balancer;
-use crate::bench::ledger::PublishOutcome;
-use crate::bench::payload::Stamp;
-use crate::bench::plan::{AddressId, Phases, PublisherId, PublisherPlan, Targets};
-use crate::bench::progress::Progress;
-use crate::bench::publisher::{Desk, Parcel, Published, Publisher, Retry, deliver};
-use crate::bench::recorder::Trend;
+use super::shared::Format;
+use super::tls::Trusted;
+use super::values::{base_url, factor, no_credentials, recipient};
+use crate::bench::exit::Exit;
+use crate::bench::ids::{AddressId, PublisherId};
+use crate::bench::load::adhoc::{EndMark, end_mark};
+use crate::bench::load::balancer::Balancer;
+use crate::bench::load::progress::Progress;
+use crate::bench::load::publishers::{PreparedRequest, PublishContext, Published, Publisher, Retry, deliver};
+use crate::bench::metrics::clock::RunClock;
+use crate::bench::metrics::metric::Trend;
+use crate::bench::scenario::plan::{Phases, PublisherPlan, Targets};
 use crate::bench::scenario::{Arrival, LbPolicy, Mix, Pace, PayloadSize, Stage};
-use crate::bench::stopwatch::RunClock;
-use crate::bench::stranger::{EndMark, end_mark};
-use crate::bench::verdict::Exit;
+use crate::bench::stamp::Stamp;
+use crate::bench::verdict::ledger::PublishOutcome;
 use crate::client::HttpOptions;
 use crate::protocol::Address;
 use crate::runtime::exit::Failure;
+
+/// `publish`.
+#[derive(Debug, Args)]
+pub(super) struct PublishArgs {
+    /// Base URL of a node; several are used in turn.
+    #[arg(required = true, value_parser = no_credentials(base_url))]
+    pub urls: Vec<String>,
+
+    /// Whose certificates are accepted.
+    #[command(flatten)]
+    pub trusted: Trusted,
+
+    /// Events per second.
+    #[arg(short = 'q', long, default_value_t = 10.0, allow_negative_numbers = true, value_parser = factor)]
+    pub rate: f64,
+
+    /// For how long.
+    #[arg(short = 'z', long, default_value = "60s", value_parser = humantime::parse_duration)]
+    pub duration: Duration,
+
+    /// To whom: `broadcast`, `topic:T`, `user:U` or `client:C`.
+    #[arg(long, default_value = "broadcast", value_parser = recipient)]
+    pub to: Address,
+
+    /// Bytes of each payload.
+    #[arg(long, default_value_t = 256)]
+    pub size: u32,
+
+    /// 1: also into the mailbox of the user or client.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
+    pub qos: u8,
+
+    /// Publishes without an answer, beyond which one that is due is dropped and counted.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_in_flight: u32,
+
+    /// Gives up on an event at once where there is no definite answer, instead of sending it again with the same id.
+    #[arg(long)]
+    pub no_retry: bool,
+
+    /// Does not wait for the answer to one event before it sends the next: higher rates, and no order to be judged.
+    #[arg(long)]
+    pub unordered: bool,
+
+    /// Sends no end mark: several publishes are to be judged as one.
+    #[arg(long)]
+    pub no_end: bool,
+
+    /// How the summary is written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
 
 /// How long the last answers are waited for.
 const PATIENCE: Duration = Duration::from_secs(75);
@@ -73,7 +129,7 @@ pub(super) async fn run(args: &PublishArgs, interrupt: &CancellationToken) -> Re
 }
 
 /// Ends when it is no use to wait any longer.
-async fn patience(args: &PublishArgs, desk: &Desk, interrupt: &CancellationToken) {
+async fn patience(args: &PublishArgs, desk: &PublishContext, interrupt: &CancellationToken) {
     let time_is_up = async {
         let rest = (args.duration + PATIENCE).saturating_sub(FIRST_ANSWER);
         tokio::time::sleep(FIRST_ANSWER).await;
@@ -86,12 +142,12 @@ async fn patience(args: &PublishArgs, desk: &Desk, interrupt: &CancellationToken
     }
 }
 
-fn desk(args: &PublishArgs) -> Result<Desk, Failure> {
+fn desk(args: &PublishArgs) -> Result<PublishContext, Failure> {
     let idle_connections = usize::try_from(args.max_in_flight).unwrap_or(usize::MAX);
     let http = HttpOptions { idle_connections, follows_redirects: false, ..args.trusted.http()? };
     let http = http.build().map_err(|error| Failure::new(Exit::Internal.code(), error))?;
     let clock = RunClock::default();
-    Ok(Desk {
+    Ok(PublishContext {
         http,
         epoch: clock.start(),
         clock,
@@ -134,7 +190,7 @@ fn plan(args: &PublishArgs) -> PublisherPlan {
 }
 
 /// Tells swarms what was published. Says whether it was acknowledged.
-async fn send_end(desk: &Desk, outcomes: &[PublishOutcome], args: &PublishArgs) -> bool {
+async fn send_end(desk: &PublishContext, outcomes: &[PublishOutcome], args: &PublishArgs) -> bool {
     let mark = EndMark::new(outcomes.iter().copied(), !args.unordered);
     let due = RunClock::since_boot().now();
     let stamp = Stamp {
@@ -145,7 +201,7 @@ async fn send_end(desk: &Desk, outcomes: &[PublishOutcome], args: &PublishArgs) 
         due,
         sent: due,
     };
-    let parcel = Parcel::with_metadata(desk, stamp, &mark);
+    let parcel = PreparedRequest::with_metadata(desk, stamp, &mark);
     deliver(parcel, desk.clone(), Retry::usual(), 0).await.outcome == PublishOutcome::Acknowledged
 }
 
@@ -166,7 +222,7 @@ fn judge(args: &PublishArgs, summary: &Summary, was_interrupted: bool) -> Exit {
 
 fn summarise(
     args: &PublishArgs,
-    desk: &Desk,
+    desk: &PublishContext,
     published: &Published,
     outcomes: &[PublishOutcome],
     end_mark: bool,

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::report_formats;
 use super::output;
-use crate::bench::report::{self, Told};
+use super::shared::report_formats;
+use crate::bench::exit::Exit;
+use crate::bench::report::{self, ReportFiles};
 use crate::bench::run::{self, Needs};
 use crate::bench::scenario::OutputFormat;
-use crate::bench::verdict::Exit;
 use crate::runtime::exit::Failure;
 
 /// `report`.
@@ -33,7 +33,7 @@ pub(super) fn write(args: &ReportArgs) -> Result<u8, Failure> {
     let needs = if args.format.iter().copied().any(needs_series) { Needs::Series } else { Needs::Report };
     let read =
         |dir: &PathBuf| run::read(dir, needs).map_err(|error| Failure::new(Exit::BadScenario.code(), error));
-    let runs: Vec<Told> = args.runs.iter().map(read).collect::<Result<_, _>>()?;
+    let runs: Vec<ReportFiles> = args.runs.iter().map(read).collect::<Result<_, _>>()?;
     if let Some(out) = &args.out {
         for told in &runs {
             let dir = if runs.len() > 1 { out.join(&told.report.run.id) } else { out.clone() };

@@ -1,24 +1,111 @@
 //! `run` and `validate`: scenarios from files, one after the other.
 
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
+use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use super::args::{self, Changes, RunArgs, ValidateArgs};
 use super::output;
-use crate::bench::doctor::{self, Limits, Need};
-use crate::bench::history::History;
-use crate::bench::payload::RunId;
-use crate::bench::plan::{FaultEdge, Plan};
+use super::shared::{Changes, dir_of, read_all, report_formats};
+use crate::bench::exit::Exit;
+use crate::bench::ids::RunId;
 use crate::bench::report::{self, Report};
+use crate::bench::run::doctor::{self, Limits, Need};
+use crate::bench::run::environment::Environment;
 use crate::bench::run::{self, Outcome, RunOptions};
+use crate::bench::scenario::plan::{FaultEdge, Plan};
 use crate::bench::scenario::{Guarantee, Origin, OutputFormat, Scenario};
-use crate::bench::site::Site;
-use crate::bench::trust;
-use crate::bench::verdict::Exit;
-use crate::client::whole_chain;
+use crate::bench::verdict::history::History;
 use crate::runtime::exit::{self, Failure};
+
+/// `run`.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Scenario files.
+    #[arg(required = true, value_name = "SCENARIO.toml")]
+    pub scenarios: Vec<PathBuf>,
+
+    /// Where reports and node logs go, a directory for each run when there are several
+    /// [default: runs/<name>-<time>].
+    #[arg(short, long, value_name = "DIR", env = "SSE_BENCH_OUT")]
+    pub out: Option<PathBuf>,
+
+    /// What the reports are written as. The first one also goes to stdout.
+    #[arg(long, value_parser = report_formats(), value_delimiter = ',', env = "SSE_BENCH_FORMAT")]
+    pub format: Vec<OutputFormat>,
+
+    /// Changes to the scenarios.
+    #[command(flatten)]
+    pub changes: Changes,
+
+    /// Runs each scenario so often, each time with the next seed.
+    #[arg(
+        long,
+        value_parser = clap::value_parser!(u32).range(1..),
+        value_name = "N",
+        env = "SSE_BENCH_REPEAT"
+    )]
+    pub repeat: Option<u32>,
+
+    /// Repeats until a run does not pass.
+    #[arg(long, env = "SSE_BENCH_UNTIL_FAIL", value_parser = FalseyValueParser::new())]
+    pub until_fail: bool,
+
+    /// The same as --quiet.
+    #[arg(short)]
+    pub q: bool,
+
+    /// Leaves the nodes of a single run running after its report, until ^C.
+    #[arg(long, env = "SSE_BENCH_KEEP_CLUSTER", value_parser = FalseyValueParser::new())]
+    pub keep_cluster: bool,
+
+    /// Follows the run in the console (sse-tui) instead of telling its progress in lines.
+    #[arg(long, env = "SSE_BENCH_TUI", value_parser = FalseyValueParser::new())]
+    pub tui: bool,
+
+    /// Does not, whatever the variable says.
+    #[arg(long, overrides_with = "tui")]
+    pub no_tui: bool,
+
+    /// What is stored beside the report, for `check`, `merge` and `compare`.
+    #[arg(long, value_enum, default_value = "anomalies", env = "SSE_BENCH_HISTORY")]
+    pub history: HistoryMode,
+
+    /// Answers on http://ADDR/metrics what is counted by now, for Prometheus, as long as a run goes on.
+    #[arg(long, value_name = "ADDR", env = "SSE_BENCH_PROMETHEUS")]
+    pub prometheus: Option<SocketAddr>,
+
+    /// How many processes the clients are spread over; 1 keeps them in this one
+    /// [default: the scenario's, else as many as the limit of open files asks for].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64), value_name = "N", env = "SSE_BENCH_WORKERS")]
+    pub workers: Option<u16>,
+}
+
+/// What is stored of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum HistoryMode {
+    /// Nothing.
+    Off,
+    /// The books, the measurements, and everything that went wrong.
+    Anomalies,
+    /// Also every arrival and every publish.
+    All,
+}
+
+/// `validate`.
+#[derive(Debug, Args)]
+pub(super) struct ValidateArgs {
+    /// Scenario files.
+    #[arg(required = true, value_name = "SCENARIO.toml")]
+    pub scenarios: Vec<PathBuf>,
+
+    /// Changes to the scenarios.
+    #[command(flatten)]
+    pub changes: Changes,
+}
 
 /// Runs all scenarios; the exit code is the worst one.
 pub(super) async fn run_all(
@@ -155,7 +242,7 @@ impl Batch<'_> {
     }
 
     /// Leaves the servers running until ^C. Where they are is a result, where results are for people.
-    async fn keep(&self, site: Site, first: OutputFormat) -> Result<(), Failure> {
+    async fn keep(&self, site: Environment, first: OutputFormat) -> Result<(), Failure> {
         let gateway = site.gateway().map(|gateway| (gateway.handle().id(), gateway.base()));
         let nodes = site.members().iter().map(|member| (member.id.as_str(), member.base.as_str()));
         for (id, url) in gateway.into_iter().chain(nodes) {
@@ -197,50 +284,12 @@ impl Batch<'_> {
     }
 }
 
-/// Where a scenario's results go, where no flag says otherwise.
-pub(super) fn dir_of(scenario: &Scenario, now: SystemTime) -> PathBuf {
-    match &scenario.output.dir {
-        Some(dir) => {
-            dir.replace("{name}", &scenario.name).replace("{seed}", &scenario.seed.to_string()).into()
-        }
-        None => run::default_dir(&scenario.name, now),
-    }
-}
-
-fn of_history(flag: args::History) -> History {
+fn of_history(flag: HistoryMode) -> History {
     match flag {
-        args::History::Off => History::Off,
-        args::History::Anomalies => History::Anomalies,
-        args::History::All => History::All,
+        HistoryMode::Off => History::Off,
+        HistoryMode::Anomalies => History::Anomalies,
+        HistoryMode::All => History::All,
     }
-}
-
-fn read_all(paths: &[PathBuf], changes: &Changes) -> Result<Vec<(Origin, Scenario)>, Failure> {
-    let mut scenarios = Vec::new();
-    let mut problems = Vec::new();
-    for path in paths {
-        match read(path, changes) {
-            Ok(scenario) => scenarios.push(scenario),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    if problems.is_empty() {
-        Ok(scenarios)
-    } else {
-        Err(Failure::new(Exit::BadScenario.code(), problems.join("\n")))
-    }
-}
-
-/// One scenario from its file, with the changes; else all its problems.
-pub(super) fn read(path: &Path, changes: &Changes) -> Result<(Origin, Scenario), String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("cannot read the scenario {}: {error}", path.display()))?;
-    let name = path.display().to_string();
-    let origin = changes.origin(name, text);
-    let scenario = origin.scenario().map_err(|error| error.to_string())?;
-    // As an hour is long, this too is looked at before the first run.
-    trust::read(&scenario.tls).map_err(|error| format!("{}: {}", origin.file, whole_chain(&error)))?;
-    Ok((origin, scenario))
 }
 
 fn render_table(rows: &[Row]) -> String {

@@ -3,18 +3,80 @@
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use clap::{Args, ValueEnum};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Format, ReconnectAs, SwarmArgs};
 use super::output;
-use crate::bench::doctor::{self, Limits, Need};
-use crate::bench::recorder::{Counter, Trend};
-use crate::bench::stranger::{Crowd, CrowdOptions, Found, Owed};
-use crate::bench::verdict::Exit;
+use super::shared::Format;
+use super::tls::Trusted;
+use super::values::{no_credentials, stream_url};
+use crate::bench::exit::Exit;
+use crate::bench::load::adhoc::{AdhocOptions, AdhocResult, AdhocSwarm, Owed};
+use crate::bench::metrics::metric::{Counter, Trend};
+use crate::bench::run::doctor::{self, Limits, Need};
 use crate::client::Policy;
 use crate::runtime::exit::Failure;
+
+/// `swarm`.
+#[derive(Debug, Args)]
+pub(super) struct SwarmArgs {
+    /// The stream: a whole URL, or a node's base URL, to which `/api/sse/stream` is added.
+    /// `{i}` in it stands for the client's number.
+    #[arg(value_parser = no_credentials(stream_url))]
+    pub url: String,
+
+    /// How many clients.
+    #[arg(short = 'c', long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub clients: u32,
+
+    /// For how long, once all are connected.
+    #[arg(short = 'z', long, default_value = "60s", value_parser = humantime::parse_duration)]
+    pub duration: Duration,
+
+    /// Connects spread over this time.
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    pub ramp: Duration,
+
+    /// Sent with each connect; may be repeated: `-H 'Authorization: Bearer …'`.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+
+    /// Whose certificates are accepted.
+    #[command(flatten)]
+    pub trusted: Trusted,
+
+    /// How clients come back when a stream ends.
+    #[arg(long, value_enum, default_value = "tolerant")]
+    pub reconnect: ReconnectAs,
+
+    /// Fails (120) unless every client got every event that each `sse-bench publish` acknowledged, once, in order, up
+    /// to its end mark. Start the swarm first. Ends as soon as that is settled.
+    #[arg(long)]
+    pub expect_all: bool,
+
+    /// With --expect-all: how many publishers must have ended before the count is taken.
+    #[arg(long, default_value_t = 1, requires = "expect_all", value_parser = clap::value_parser!(u32).range(1..))]
+    pub publishers: u32,
+
+    /// How the summary is written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// Whom a reconnecting client behaves like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReconnectAs {
+    /// An EventSource.
+    Browser,
+    /// A fetch-based library.
+    Fetch,
+    /// Comes back from everything but 204.
+    Tolerant,
+    /// Never comes back.
+    None,
+}
 
 /// Clients must be connected within this, the ramp, and a millisecond for each.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -60,7 +122,7 @@ pub(super) async fn run(args: &SwarmArgs, quiet: bool, interrupt: &CancellationT
     }
     let http = args.trusted.http()?.build();
     let http = http.map_err(|error| Failure::new(Exit::Internal.code(), error))?;
-    let options = CrowdOptions {
+    let options = AdhocOptions {
         url: args.url.clone(),
         clients: args.clients,
         ramp: args.ramp,
@@ -68,7 +130,7 @@ pub(super) async fn run(args: &SwarmArgs, quiet: bool, interrupt: &CancellationT
         policy: policy(args.reconnect),
         ends: if args.expect_all { args.publishers } else { 0 },
     };
-    let crowd = Crowd::start(options, http);
+    let crowd = AdhocSwarm::start(options, http);
     let was_interrupted = listen(&crowd, args, quiet, interrupt).await;
     let found = crowd.end().await;
     let exit = judge(args, &found, was_interrupted);
@@ -85,7 +147,7 @@ pub(super) async fn run(args: &SwarmArgs, quiet: bool, interrupt: &CancellationT
 }
 
 /// Listens for as long as was asked for. Says whether it was interrupted.
-async fn listen(crowd: &Crowd, args: &SwarmArgs, quiet: bool, interrupt: &CancellationToken) -> bool {
+async fn listen(crowd: &AdhocSwarm, args: &SwarmArgs, quiet: bool, interrupt: &CancellationToken) -> bool {
     let work = async {
         let patience = CONNECT_TIMEOUT + args.ramp + Duration::from_millis(u64::from(args.clients));
         let connected = crowd.connected(patience).await;
@@ -116,7 +178,7 @@ async fn listen(crowd: &Crowd, args: &SwarmArgs, quiet: bool, interrupt: &Cancel
     }
 }
 
-async fn settle(crowd: &Crowd, expects_all: bool) {
+async fn settle(crowd: &AdhocSwarm, expects_all: bool) {
     if expects_all {
         crowd.settled().await;
     } else {
@@ -124,7 +186,7 @@ async fn settle(crowd: &Crowd, expects_all: bool) {
     }
 }
 
-fn judge(args: &SwarmArgs, found: &Found, was_interrupted: bool) -> Exit {
+fn judge(args: &SwarmArgs, found: &AdhocResult, was_interrupted: bool) -> Exit {
     let mut exit = if was_interrupted { Exit::Interrupted } else { Exit::Pass };
     if found.connected < args.clients {
         exit = exit.max(Exit::SetupFailed);
@@ -148,7 +210,7 @@ fn word(args: &SwarmArgs, exit: Exit) -> &'static str {
     if exit == Exit::Pass && !args.expect_all { "NOT JUDGED" } else { exit.word() }
 }
 
-fn summarise(args: &SwarmArgs, found: &Found, exit: Exit) -> Summary {
+fn summarise(args: &SwarmArgs, found: &AdhocResult, exit: Exit) -> Summary {
     let total = |counter| found.recorder.total(counter, |_| true);
     let connect = found.recorder.samples(Trend::ConnectTime, |_| true);
     let latency = found.recorder.samples(Trend::DeliveryLatency, |_| true);
@@ -181,7 +243,7 @@ fn summarise(args: &SwarmArgs, found: &Found, exit: Exit) -> Summary {
     }
 }
 
-fn render(args: &SwarmArgs, found: &Found, summary: &Summary) -> String {
+fn render(args: &SwarmArgs, found: &AdhocResult, summary: &Summary) -> String {
     let mut text = format!("  █ VERDICT  {}  ({})\n", summary.verdict, summary.exit_code);
     text.push_str(&format!(
         "  █ CLIENTS   {} of {} connected, {} connected at the end, {} failed connects, {} reconnects, {} events, {} bytes, {} gaps, {} closes\n",
@@ -209,7 +271,7 @@ fn render(args: &SwarmArgs, found: &Found, summary: &Summary) -> String {
     text
 }
 
-fn delivery(args: &SwarmArgs, found: &Found) -> String {
+fn delivery(args: &SwarmArgs, found: &AdhocResult) -> String {
     let owed = &found.owed;
     let wanted = if args.expect_all { args.publishers } else { 0 };
     if found.ends < wanted {

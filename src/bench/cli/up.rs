@@ -7,16 +7,16 @@ use clap::{Args, ValueEnum};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::args::Changes;
-use super::{output, proxy, run};
+use super::shared::{self, Changes};
+use super::{output, proxy};
 use crate::bench::cluster::Sign;
-use crate::bench::proxy::{Fleet, api};
+use crate::bench::exit::Exit;
+use crate::bench::faults::proxy::{ProxyCollection, api};
 use crate::bench::run::default_dir;
+use crate::bench::run::environment::{Environment, EnvironmentSpec};
 use crate::bench::scenario::{
     self, BrokerKind, Cluster, Lb, LbKind, LinkKind, RedisSet, RedisShape, Scenario, SpawnCluster,
 };
-use crate::bench::site::{Site, SiteSpec};
-use crate::bench::verdict::Exit;
 use crate::client::{HttpOptions, whole_chain};
 use crate::runtime::exit::Failure;
 
@@ -86,7 +86,7 @@ pub(super) async fn run(args: &UpArgs, interrupt: &CancellationToken) -> Result<
     })?;
     let http = HttpOptions::default().build();
     let http = http.map_err(|error| Failure::new(Exit::Internal.code(), error))?;
-    let starting = interrupt.run_until_cancelled(Box::pin(Site::start(&spec, &http))).await;
+    let starting = interrupt.run_until_cancelled(Box::pin(Environment::start(&spec, &http))).await;
     let Some(started) = starting else { return Ok(Exit::Interrupted.code()) };
     let mut site = started.map_err(|error| Failure::new(error.exit().code(), error))?;
     output::print(&describe(&site, &spec, api.as_ref()))?;
@@ -107,31 +107,31 @@ pub(super) async fn run(args: &UpArgs, interrupt: &CancellationToken) -> Result<
 /// Lets people break links by hand, until the end.
 async fn serve(
     api: TcpListener,
-    site: &Site,
-    spec: &SiteSpec,
+    site: &Environment,
+    spec: &EnvironmentSpec,
     interrupt: &CancellationToken,
 ) -> Result<(), Failure> {
     let failed = |error: &dyn std::error::Error| Failure::new(Exit::Internal.code(), whole_chain(error));
-    let mut fleet = Fleet::new(spec.seed);
+    let mut fleet = ProxyCollection::new(spec.seed);
     for link in site.links().all() {
         fleet.adopt(link.clone()).map_err(|error| failed(&error))?;
     }
     api::serve(api, fleet, interrupt.clone()).await.map_err(|error| failed(&error))
 }
 
-fn spec(args: &UpArgs) -> Result<SiteSpec, Failure> {
+fn spec(args: &UpArgs) -> Result<EnvironmentSpec, Failure> {
     let refused = |why: String| Failure::new(Exit::BadScenario.code(), why);
     let scenario = match &args.scenario {
         Some(path) => {
             let changes = Changes { set: args.set.clone(), ..Changes::default() };
-            Some(run::read(path, &changes).map_err(refused)?.1)
+            Some(shared::read(path, &changes).map_err(refused)?.1)
         }
         None => None,
     };
     let seed = scenario.as_ref().map_or(SEED, |scenario| scenario.seed);
     let Merged { cluster, lb, proxied } = merged(args, scenario).map_err(refused)?;
     let run_dir: PathBuf = args.out.clone().unwrap_or_else(|| default_dir("up", SystemTime::now()));
-    Ok(SiteSpec { cluster, sign: Sign::usual(), lb, connections: CONNECTIONS, run_dir, proxied, seed })
+    Ok(EnvironmentSpec { cluster, sign: Sign::usual(), lb, connections: CONNECTIONS, run_dir, proxied, seed })
 }
 
 /// What is to be started.
@@ -182,7 +182,7 @@ fn merged(args: &UpArgs, scenario: Option<Scenario>) -> Result<Merged, String> {
 }
 
 /// A line for each: what it is, and where. Proxies and their API as `sse-bench proxy` tells them.
-fn describe(site: &Site, spec: &SiteSpec, api: Option<&TcpListener>) -> String {
+fn describe(site: &Environment, spec: &EnvironmentSpec, api: Option<&TcpListener>) -> String {
     let mut lines = Vec::new();
     lines.extend(site.gateway().map(|gateway| (gateway.handle().id().to_owned(), gateway.base().to_owned())));
     lines.extend(site.members().iter().map(|member| (member.id.clone(), member.base.clone())));

@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use tokio::time::Instant;
 
 use super::process::{Launch, Process};
-use crate::bench::store::resp;
+use super::redis::resp;
 
 /// Between two looks: short, since a node is ready within tens of milliseconds.
 const POLL_EVERY: Duration = Duration::from_millis(20);

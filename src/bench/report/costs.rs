@@ -1,7 +1,8 @@
 //! What a run cost, for people: each process, and the cluster by delivery and by event. Pure.
 
-use super::text::{grouped, plural};
-use super::{ClusterReport, ProcessReport};
+use super::usage::ClusterReport;
+use super::wording::{grouped, plural};
+use crate::bench::verdict::history::facts::ProcessReport;
 
 /// From so many connections on, memory by connection says something.
 const ENOUGH_CONNECTIONS: u32 = 100;
@@ -79,7 +80,9 @@ pub(super) fn mib(bytes: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::report::{CounterReport, MailboxReport, RedisReport};
+    use crate::bench::report::model::CounterReport;
+    use crate::bench::report::usage::RedisReport;
+    use crate::bench::verdict::history::facts::MailboxReport;
 
     #[test]
     fn what_a_cluster_costs_is_told_in_a_line_each() {

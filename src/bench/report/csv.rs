@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::chronicle::{Chronicle, CountRow};
 use super::hdr::ms;
-use super::{FaultReport, MetricReport, Report};
-use crate::bench::metric::Trend;
+use super::model::{FaultReport, MetricReport, Report};
+use super::time_series::{CountRow, TimeSeries};
+use crate::bench::metrics::metric::Trend;
 
 /// A row for each slot: phase, faults at work, counts, connections, latency of the deliveries that were due in it.
 #[must_use]
-pub(super) fn series(report: &Report, chronicle: &Chronicle) -> String {
+pub(super) fn series(report: &Report, chronicle: &TimeSeries) -> String {
     let mut text = String::from(
         "second,phase,faults,delivered,published,not_acknowledged,dropped,reconnects,connect_errors,gaps,connections,\
          connection_skew",
@@ -130,7 +130,7 @@ pub(super) fn summary(report: &Report) -> String {
     }
     for result in &report.verdict.thresholds {
         let name = format!("{} {}", result.key, result.expression);
-        row(&mut text, ["threshold", &name, super::junit::word(result.status), &result.measured]);
+        row(&mut text, ["threshold", &name, super::wording::word(result.status), &result.measured]);
     }
     report.faults.iter().for_each(|fault| fault_rows(&mut text, fault));
     report.metrics.iter().for_each(|metric| metric_rows(&mut text, metric));

@@ -12,9 +12,9 @@ use hdrhistogram::serialization::interval_log::{
 };
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 
-use super::chronicle::{Chronicle, Label, Strand, is_judged, new_histogram};
-use crate::bench::metric::Trend;
-use crate::bench::series::Steps;
+use super::time_series::{Label, SeriesColumn, TimeSeries, is_judged, new_histogram};
+use crate::bench::metrics::buckets::Steps;
+use crate::bench::metrics::metric::Trend;
 
 /// Lines of a percentile table in each halving of what is above.
 const TICKS_PER_HALF: u32 = 5;
@@ -40,7 +40,7 @@ pub enum LogError {
 /// All measurements by slot, in microseconds: without a tag the latency of all deliveries, then each metric with each
 /// set of its tags.
 #[must_use]
-pub(super) fn write_log(chronicle: &Chronicle) -> String {
+pub(super) fn write_log(chronicle: &TimeSeries) -> String {
     let mut out = Vec::new();
     let mut serializer = V2DeflateSerializer::new();
     let width = Duration::from_secs(u64::from(chronicle.slot_seconds));
@@ -76,8 +76,8 @@ pub(super) fn write_log(chronicle: &Chronicle) -> String {
 ///
 /// # Errors
 /// [`LogError`] where it is none. Tags of others are passed over.
-pub fn read_log(text: &str, slot_seconds: u32) -> Result<Vec<Strand>, LogError> {
-    let mut strands: Vec<Strand> = Vec::new();
+pub fn read_log(text: &str, slot_seconds: u32) -> Result<Vec<SeriesColumn>, LogError> {
+    let mut strands: Vec<SeriesColumn> = Vec::new();
     for entry in IntervalLogIterator::new(text.as_bytes()) {
         let interval = match entry {
             Ok(LogEntry::Interval(interval)) => interval,
@@ -98,7 +98,7 @@ pub fn read_log(text: &str, slot_seconds: u32) -> Result<Vec<Strand>, LogError> 
         let steps = Steps::from_histogram(&histogram);
         match strands.iter_mut().find(|strand| strand.label == label) {
             Some(strand) => drop(strand.slots.insert(slot, steps)),
-            None => strands.push(Strand { label, slots: [(slot, steps)].into() }),
+            None => strands.push(SeriesColumn { label, slots: [(slot, steps)].into() }),
         }
     }
     Ok(strands)
@@ -106,7 +106,7 @@ pub fn read_log(text: &str, slot_seconds: u32) -> Result<Vec<Strand>, LogError> 
 
 /// The percentiles of a metric over the whole run without the warm-up, in milliseconds, as HdrHistogram prints them.
 #[must_use]
-pub(super) fn percentiles(chronicle: &Chronicle, trend: Trend) -> String {
+pub(super) fn percentiles(chronicle: &TimeSeries, trend: Trend) -> String {
     let histogram = chronicle.whole(trend, is_judged);
     let mut text =
         format!("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");

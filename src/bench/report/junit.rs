@@ -3,8 +3,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Report, text};
-use crate::bench::verdict::{Exit, Status};
+use super::model::Report;
+use super::wording::{self, escaped};
+use crate::bench::exit::Exit;
+use crate::bench::verdict::outcome::Status;
 
 /// One case.
 struct Case {
@@ -35,7 +37,7 @@ pub fn render(reports: &[&Report]) -> String {
 fn cases(report: &Report) -> Vec<Case> {
     let checks = report.verdict.checks.iter().map(|check| {
         let anomaly = report.delivery.anomalies.iter().find(|anomaly| anomaly.kind.name() == check.name);
-        let examples = anomaly.iter().flat_map(|anomaly| &anomaly.examples).map(text::sentence);
+        let examples = anomaly.iter().flat_map(|anomaly| &anomaly.examples).map(wording::sentence);
         Case {
             class: "verification",
             name: check.name.clone(),
@@ -115,38 +117,6 @@ fn write_case(xml: &mut String, scenario: &str, case: &Case) {
 
 fn seconds(report: &Report) -> f64 {
     std::time::Duration::from_millis(report.run.duration_ms).as_secs_f64()
-}
-
-/// A status in one word.
-#[must_use]
-pub(super) fn word(status: Status) -> &'static str {
-    match status {
-        Status::Pass => "pass",
-        Status::Note => "note",
-        Status::Unknown => "unknown",
-        Status::Fail => "fail",
-    }
-}
-
-/// For texts and attributes of XML and HTML. Control characters, which XML has no place for, become `�`.
-#[must_use]
-pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' => out.push_str("&#10;"),
-            '\t' => out.push(' '),
-            '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

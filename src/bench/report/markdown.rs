@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::text::{grouped, plural, sentence, time};
-use super::{FaultReport, MetricReport, Report};
-use crate::bench::threshold::readable;
-use crate::bench::verdict::{Grade, Status};
+use super::model::{FaultReport, MetricReport, Report};
+use super::wording::{grouped, plural, sentence, time};
+use crate::bench::exit::Grade;
+use crate::bench::metrics::format::readable;
+use crate::bench::verdict::outcome::Status;
 
 /// Examples of each anomaly.
 const EXAMPLES: usize = 3;

@@ -1,10 +1,10 @@
-//! What is told of a run. [`Report`] is data with a version, [`Chronicle`] what happened in which second; [`Told`]
+//! What is told of a run. [`Report`] is data with a version, [`TimeSeries`] what happened in which second; [`ReportFiles`]
 //! writes both down in every format. Pure: the same run gives the same text, in whatever format.
-//! Read [`Report`] first, then [`Told`].
+//! Read [`Report`] first, then [`ReportFiles`].
 
-mod chronicle;
 mod costs;
 mod csv;
+mod formats;
 mod hdr;
 mod html;
 mod junit;
@@ -14,17 +14,16 @@ mod schema;
 #[cfg(test)]
 mod tests;
 pub mod text;
-mod told;
+mod time_series;
 mod usage;
+pub mod wording;
 
-pub use chronicle::{CHRONICLE_VERSION, Chronicle, CountRow, Label, PhaseEdge, Strand};
+pub use formats::{LOG_FILE, REPORT_FILE, ReportFiles, SERIES_FILE, file_names};
 pub use hdr::{LogError, read_log};
 pub use junit::render as render_junit;
-pub use schema::schema;
-
 pub use model::{
-    CounterReport, Delivery, FaultReport, HarnessFloor, MetricReport, Report, RunFacts, SCHEMA_VERSION,
-    Summary,
+    CounterReport, Delivery, FaultReport, MetricReport, Report, RunFacts, SCHEMA_VERSION, Summary,
 };
-pub use told::{LOG_FILE, REPORT_FILE, SERIES_FILE, Told, file_names};
-pub use usage::{ClusterReport, MailboxReport, ProcessReport, RedisReport};
+pub use schema::schema;
+pub use time_series::{CHRONICLE_VERSION, CountRow, Label, PhaseEdge, SeriesColumn, TimeSeries};
+pub use usage::{ClusterReport, RedisReport};

@@ -5,18 +5,21 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::bench::ledger::{
-    Account, Anomaly, Example, FaultImpact, FaultRecord, Path, PublishCounts, Unexpected,
-};
-use crate::bench::metric::{Counter, Trend};
-use crate::bench::plan::Plan;
-use crate::bench::recorder::{Samples, Value};
+use super::usage::ClusterReport;
+use crate::bench::exit::RunProblem;
+use crate::bench::metrics::metric::{Counter, Trend};
+use crate::bench::metrics::recorder::{Samples, Value};
+use crate::bench::metrics::tags::Path;
+use crate::bench::metrics::threshold::Selector;
 use crate::bench::scenario::Guarantee;
-use crate::bench::threshold::Selector;
-use crate::bench::thresholds;
-use crate::bench::verdict::{Judged, Trouble, Verdict};
-
-use super::{ClusterReport, ProcessReport};
+use crate::bench::scenario::plan::Plan;
+use crate::bench::verdict::history::facts::{HarnessBaseline, ProcessReport};
+use crate::bench::verdict::ledger::{
+    Account, Anomaly, Example, FaultImpact, FaultRecord, PublishCounts, Unexpected,
+};
+use crate::bench::verdict::outcome::Judged;
+use crate::bench::verdict::thresholds;
+use crate::bench::verdict::verdict::Verdict;
 
 /// Version of the JSON. Raised when a field changes its meaning or goes away, not when one is added.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -42,26 +45,13 @@ pub struct Report {
     pub counters: Vec<CounterReport>,
     /// What this bench can measure at best; absent where that was not measured. The caller fills it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub harness: Option<HarnessFloor>,
+    pub harness: Option<HarnessBaseline>,
     /// What the nodes that the bench started used, and the bench itself. The caller fills it in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<ProcessReport>,
     /// What the nodes and their Redis did together. The caller fills it in.
     #[serde(default)]
     pub cluster: ClusterReport,
-}
-
-/// Latencies of an echo on the loopback through the bench's own client and decoder, with nothing behind it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct HarnessFloor {
-    /// Echoes.
-    pub echoes: u64,
-    /// Median, in milliseconds.
-    pub p50_ms: f64,
-    /// 99 % are not above it.
-    pub p99_ms: f64,
-    /// Largest.
-    pub max_ms: f64,
 }
 
 /// Small and stable.
@@ -269,7 +259,7 @@ impl Report {
     }
 
     /// Troubles that came up when everything was judged already. The verdict can only become worse.
-    pub fn add_troubles(&mut self, troubles: impl IntoIterator<Item = Trouble>) {
+    pub fn add_troubles(&mut self, troubles: impl IntoIterator<Item = RunProblem>) {
         for trouble in troubles {
             self.verdict.exit = self.verdict.exit.max(trouble.exit);
             self.verdict.troubles.push(trouble);
@@ -357,7 +347,8 @@ fn faults(judged: &Judged<'_>) -> Vec<FaultReport> {
     let planned = |record: &FaultRecord| judged.plan.faults.iter().find(|fault| fault.name == record.name);
     let report = |(record, impact): (&FaultRecord, &FaultImpact)| FaultReport {
         name: record.name.clone(),
-        title: planned(record).map_or_else(|| record.name.clone(), crate::bench::plan::PlannedFault::title),
+        title: planned(record)
+            .map_or_else(|| record.name.clone(), crate::bench::scenario::plan::PlannedFault::title),
         planned_heal_ms: planned(record).and_then(|fault| fault.heals_at).map(millis),
         planned_ms: millis(record.planned.since_start()),
         applied_ms: record.applied.map(|at| millis(at.since_start())),

@@ -1,7 +1,7 @@
 //! The JSON Schema of `report.json`, made from the types that are written. It is committed as
 //! `docs/report.schema.json`, and a test compares.
 
-use super::Report;
+use super::model::Report;
 
 /// The schema as text, with a newline at its end.
 #[must_use]

@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::bench::ledger::{Anomaly, Example};
-use crate::bench::metric::Trend;
-use crate::bench::threshold::readable;
-use crate::bench::verdict::{Check, Grade, Status};
-
-use super::{FaultReport, MetricReport, Report, costs};
+use super::costs;
+use super::model::{FaultReport, MetricReport, Report};
+use super::wording::{grouped, plural, sentence, time};
+use crate::bench::exit::Grade;
+use crate::bench::metrics::format::readable;
+use crate::bench::metrics::metric::Trend;
+use crate::bench::verdict::ledger::Anomaly;
+use crate::bench::verdict::outcome::{Check, Status};
 
 /// How a report is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -357,51 +359,4 @@ fn metric_row(metric: &MetricReport) -> [String; 10] {
         time(metric.max),
         if is_delivery || metric.missing > 0 { of_expected } else { String::new() },
     ]
-}
-
-/// `main → topic:room-7 #88123..88135 at steady-412 (and 40 more), in kill-1`
-pub(super) fn sentence(example: &Example) -> String {
-    let mut text = String::new();
-    if let Some((publisher, address)) = example.publisher.as_ref().zip(example.address.as_ref()) {
-        text = format!("{publisher} → {address}");
-    }
-    if let Some(seq) = example.seq {
-        let numbers = if seq.first == seq.last {
-            seq.first.to_string()
-        } else {
-            format!("{}..{}", seq.first, seq.last)
-        };
-        text = format!("{text} #{numbers}");
-    }
-    if let Some(subscriber) = &example.subscriber {
-        text = format!("{text} at {subscriber}");
-    }
-    if !example.note.is_empty() {
-        text = format!("{text} ({})", example.note);
-    }
-    if let Some(fault) = &example.fault {
-        text = format!("{text}, in {fault}");
-    }
-    text.trim_start().to_owned()
-}
-
-pub(super) fn plural(count: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
-}
-
-/// `1 204 331`
-pub(super) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-pub(super) fn time(ms: Option<f64>) -> String {
-    ms.map_or_else(|| "–".to_owned(), |ms| readable(Duration::from_secs_f64(ms / 1e3)))
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CounterReport, Report};
+use super::model::{CounterReport, Report};
+use crate::bench::verdict::history::facts::{MailboxReport, ProcessReport};
 
 /// What the nodes and their Redis did together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,36 +32,6 @@ pub struct RedisReport {
     pub by_command: Vec<CounterReport>,
 }
 
-/// Mailboxes of users at the end.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct MailboxReport {
-    /// Those that were read.
-    pub read: u64,
-    /// Messages that still wait.
-    pub pending: u64,
-}
-
-/// What a process used in a run. Those of one node that was restarted are added up.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ProcessReport {
-    /// `n1`, …; `bench` for the bench itself.
-    pub id: String,
-    /// Resident memory before the first client, in bytes.
-    pub rss_idle_bytes: u64,
-    /// Most resident memory, in bytes.
-    pub rss_peak_bytes: u64,
-    /// Most connections of this swarm at once.
-    pub connections_peak: u32,
-    /// Growth of resident memory from idle to its peak, by connection.
-    pub rss_per_connection_bytes: Option<u64>,
-    /// CPU time of the run, set-up included.
-    pub cpu_seconds: f64,
-    /// Most open files.
-    pub open_files_peak: u64,
-    /// Times that the process was started.
-    pub starts: u32,
-}
-
 impl Report {
     /// Adds what the processes used and what Redis did: by command, how often.
     pub fn add_usage(&mut self, processes: Vec<ProcessReport>, commands: Option<BTreeMap<String, u64>>) {
@@ -76,13 +47,6 @@ impl Report {
 fn cpu_of_nodes(processes: &[ProcessReport]) -> Option<f64> {
     let of_node = |process: &ProcessReport| process.is_node().then_some(process.cpu_seconds);
     processes.iter().filter_map(of_node).reduce(|sum, more| sum + more)
-}
-
-impl ProcessReport {
-    /// `n1`, `n2`, …: neither the bench nor what stands around the nodes.
-    fn is_node(&self) -> bool {
-        self.id.strip_prefix('n').is_some_and(|number| number.parse::<u16>().is_ok())
-    }
 }
 
 impl RedisReport {

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use crate::bench::ledger::AuditLedger;
-use crate::bench::payload::RunId;
+use crate::bench::ids::RunId;
+use crate::bench::verdict::ledger::AuditLedger;
 use crate::protocol::api::History;
 
 /// Events a page.

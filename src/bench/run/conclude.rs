@@ -5,16 +5,17 @@ use std::path::PathBuf;
 
 use tokio::task::JoinSet;
 
-use super::{RunOptions, files};
-use crate::bench::history::{self, Case, Entry, History, Judgement};
+use super::files;
+use super::outcome::RunOptions;
+use crate::bench::exit::{Exit, RunProblem};
 use crate::bench::panic;
-use crate::bench::report::Told;
-use crate::bench::verdict::{Exit, Trouble};
+use crate::bench::report::ReportFiles;
+use crate::bench::verdict::history::{self, Entry, History, JudgedRun, StoredRun};
 
 /// Judges, stores, and writes the report. `entries` are files of evidence that the run has written already.
-pub(super) async fn conclude(mut case: Case, options: &RunOptions, entries: Vec<Entry>) -> Told {
+pub(super) async fn conclude(mut case: StoredRun, options: &RunOptions, entries: Vec<Entry>) -> ReportFiles {
     let mut judgement = case.judge();
-    let mut told = Told { report: judgement.report.clone(), chronicle: case.chronicle() };
+    let mut told = ReportFiles { report: judgement.report.clone(), chronicle: case.chronicle() };
     let unwritten = files::write(&options.dir, &told, &options.formats);
     if !unwritten.is_empty() {
         case.facts.troubles.extend(unwritten.into_iter().map(of_the_bench));
@@ -32,12 +33,17 @@ pub(super) async fn conclude(mut case: Case, options: &RunOptions, entries: Vec<
     told
 }
 
-fn of_the_bench(message: String) -> Trouble {
-    Trouble { exit: Exit::Internal, message }
+fn of_the_bench(message: String) -> RunProblem {
+    RunProblem { exit: Exit::Internal, message }
 }
 
 /// A panic in here is a trouble like a full disk: the verdict is known already.
-async fn store(dir: PathBuf, case: Case, judgement: Judgement, entries: Vec<Entry>) -> Result<(), String> {
+async fn store(
+    dir: PathBuf,
+    case: StoredRun,
+    judgement: JudgedRun,
+    entries: Vec<Entry>,
+) -> Result<(), String> {
     guarded(move || history::store(&dir, &case, &judgement, entries).map_err(|error| error.to_string())).await
 }
 

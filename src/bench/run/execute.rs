@@ -2,42 +2,45 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::clients::Clients;
 use super::conclude::conclude;
-use super::crowd::Crowd;
+use super::doctor::{self, Limits};
+use super::environment::Environment;
 use super::follow::{self, Follower};
-use super::quiesce::{Silence, collect, quiesce};
+use super::live::{self, Begin, Line, LiveLog};
+use super::outcome::{Outcome, RunError, RunOptions};
+use super::quiesce::{Quiescence, collect, quiesce};
 use super::scrape::Scrape;
 use super::watch::{Seen, Watchers};
-use super::{RunError, audit, files, floor, mailboxes, setup};
-use crate::bench::balance::Balancer;
-use crate::bench::clock::RunTime;
+use super::{audit, baseline, files, mailboxes, setup};
 use crate::bench::cluster::Member;
-use crate::bench::doctor::{self, Limits};
-use crate::bench::fault::{Cables, Injector, Processes, Stores, Timeline};
-use crate::bench::history::{self, Books, Case, Entry, Facts, History, Scribe, Writing};
-use crate::bench::ledger::{AuditLedger, FaultRecord};
-use crate::bench::live::{self, Begin, Journal, Line};
+use crate::bench::exit::{Exit, RunProblem};
+use crate::bench::faults::{Injector, NetnsLinks, Processes, RedisFaults, Timeline};
+use crate::bench::ids::{AddressId, NodeIndex, RunId};
+use crate::bench::load::balancer::Balancer;
+use crate::bench::load::clients::context::SwarmContext;
+use crate::bench::load::clients::{self, Commands, Transports};
+use crate::bench::load::publishers::{PublishContext, Published, Publisher};
+use crate::bench::load::tls;
+use crate::bench::load::workers::WorkerHandle;
+use crate::bench::load::workers::coordinator::LostWorkers;
+use crate::bench::metrics::clock::RunClock;
+use crate::bench::metrics::time::RunTime;
 use crate::bench::panic;
-use crate::bench::payload::RunId;
-use crate::bench::plan::{AddressId, NodeIndex, Plan};
-use crate::bench::publisher::{Desk, Published, Publisher};
-use crate::bench::report::{HarnessFloor, Told};
-use crate::bench::scenario::{Origin, OutputFormat, Quiesce, Scenario};
-use crate::bench::site::Site;
-use crate::bench::stopwatch::RunClock;
-use crate::bench::swarm::{self, Ground, Orders, Ways};
-use crate::bench::trust;
-use crate::bench::verdict::{Exit, Trouble};
-use crate::bench::workers::Post;
-use crate::bench::workers::crew::Losses;
+use crate::bench::scenario::plan::Plan;
+use crate::bench::scenario::{Quiesce, Scenario};
+use crate::bench::verdict::history::facts::HarnessBaseline;
+use crate::bench::verdict::history::{
+    self, Entry, History, HistoryWriter, Ledgers, StoredFacts, StoredRun, WriterTask,
+};
+use crate::bench::verdict::ledger::{AuditLedger, FaultRecord};
 use crate::client::HttpOptions;
 use crate::protocol::Address;
 
@@ -49,40 +52,6 @@ const SWARM_GRACE: Duration = Duration::from_secs(20);
 const INTERRUPTED_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that publishers keep open, by node.
 const PUBLISH_CONNECTIONS: usize = 256;
-
-/// How to run.
-#[derive(Debug, Clone)]
-pub struct RunOptions {
-    /// Where logs and reports go.
-    pub dir: PathBuf,
-    /// What the report is written as.
-    pub formats: Vec<OutputFormat>,
-    /// Whether there is a line of progress on stderr.
-    pub show_progress: bool,
-    /// Whether the servers are left to the caller instead of being stopped.
-    pub keep_cluster: bool,
-    /// Where the scenario came from, so that it can be planned again.
-    pub origin: Origin,
-    /// What is stored beside the report.
-    pub history: History,
-    /// Where it is asked for metrics while it goes on.
-    pub prometheus: Option<SocketAddr>,
-    /// How many processes the clients are spread over; else the scenario says, or the limit of open files.
-    pub workers: Option<u16>,
-}
-
-/// A run that came to a verdict.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Everything that is told of it.
-    pub told: Told,
-    /// The worst of everything.
-    pub exit: Exit,
-    /// Where the files are.
-    pub dir: PathBuf,
-    /// The servers, if they were to be kept.
-    pub kept: Option<Site>,
-}
 
 /// Runs a scenario. `interrupt` asks for an orderly end: heal, drain, report. Dropping the future ends everything at
 /// once, the nodes included.
@@ -101,11 +70,11 @@ pub async fn run(
     files::forget(&options.dir).map_err(|(path, source)| RunError::Write { path, source })?;
     let workers = setup::check(&plan, limits, options, scenario.workers)?;
     plan.overlaps().iter().for_each(|overlap| tracing::warn!("{overlap}"));
-    let http = HttpOptions { trust: trust::read(&scenario.tls)?, ..HttpOptions::default() };
+    let http = HttpOptions { trust: tls::read(&scenario.tls)?, ..HttpOptions::default() };
     let planned = Planned { plan: Arc::clone(&plan), workers, http };
     create_dir(&options.dir)?;
     let begin = Begin::new(&plan, humantime::format_rfc3339_millis(started_at).to_string());
-    let journal = Journal::create(&options.dir)
+    let journal = LiveLog::create(&options.dir)
         .map_err(|source| RunError::Write { path: options.dir.join(live::FILE), source })?;
     journal.write(&Line::Begin(begin.clone()));
     let follower = Follower { begin, journal: journal.clone(), shows_progress: options.show_progress };
@@ -132,13 +101,13 @@ async fn carry_out(
 ) -> Result<Outcome, RunError> {
     let writing = match options.history {
         History::All => Some(
-            Scribe::start(&options.dir, history::HISTORY)
+            HistoryWriter::start(&options.dir, history::HISTORY)
                 .map_err(|source| RunError::Write { path: options.dir.join(history::HISTORY), source })?,
         ),
         History::Off | History::Anomalies => None,
     };
-    let scribe = writing.as_ref().map(Writing::scribe).cloned();
-    let mut scene = until(interrupt, Scene::set(planned, options, follower, scribe)).await??;
+    let scribe = writing.as_ref().map(WriterTask::scribe).cloned();
+    let mut scene = until(interrupt, RunState::set(planned, options, follower, scribe)).await??;
     until(interrupt, setup::clients(&scene.ground, scene.site.as_ref(), &scene.losses)).await??;
     let load = scene.load(interrupt).await;
     let silence = scene.fall_silent(&load).await;
@@ -156,7 +125,7 @@ async fn carry_out(
         unwritten.extend(troubles);
     }
     let evidence =
-        Collected { load, silence, ended, audit, mailboxes, watched, teardown, floor, history, unwritten };
+        RunResults { load, silence, ended, audit, mailboxes, watched, teardown, floor, history, unwritten };
     let plan = Arc::clone(&scene.ground.plan);
     Ok(evidence.judge(plan, options, started_at).await)
 }
@@ -170,21 +139,21 @@ async fn until<T>(interrupt: &CancellationToken, step: impl Future<Output = T>) 
 }
 
 /// Everything that is alive during a run.
-struct Scene {
-    ground: Arc<Ground>,
-    desk: Desk,
-    orders: Orders,
-    crowd: Option<Crowd>,
-    losses: Losses,
+struct RunState {
+    ground: Arc<SwarmContext>,
+    desk: PublishContext,
+    orders: Commands,
+    crowd: Option<Clients>,
+    losses: LostWorkers,
     watchers: Watchers,
-    site: Option<Site>,
+    site: Option<Environment>,
     members: Vec<Member>,
     /// What this bench can measure at best.
-    floor: Option<HarnessFloor>,
+    floor: Option<HarnessBaseline>,
 }
 
 /// What load and faults left behind.
-struct Load {
+struct LoadResult {
     published: Vec<Published>,
     faults: Vec<FaultRecord>,
     was_interrupted: bool,
@@ -194,25 +163,25 @@ struct Load {
     ran: Duration,
 }
 
-impl Scene {
+impl RunState {
     async fn set(
         Planned { plan, workers, http }: Planned,
         options: &RunOptions,
         follower: Follower,
-        scribe: Option<Scribe>,
+        scribe: Option<HistoryWriter>,
     ) -> Result<Self, RunError> {
         let scrape = match options.prometheus {
             Some(address) => Some(Scrape::bind(address).await?),
             None => None,
         };
         // Streams get a client without a pool: in one with a pool a stream could be handed a publisher's connection.
-        let for_streams = Ways::new(&plan, &http).map_err(RunError::Http)?;
+        let for_streams = Transports::new(&plan, &http).map_err(RunError::Http)?;
         let for_publishing =
             HttpOptions { idle_connections: PUBLISH_CONNECTIONS, follows_redirects: false, ..http.clone() };
         let for_publishing = for_publishing.build().map_err(RunError::Http)?;
         // Before there is anything else that this machine has to do.
         let usual = http.build().map_err(RunError::Http)?;
-        let floor = floor::measure(&usual, &for_publishing).await;
+        let floor = baseline::measure(&usual, &for_publishing).await;
         // Boxed, as what starts processes is large.
         let site = Box::pin(setup::site(&plan, options.dir.clone(), &for_publishing)).await?;
         let members = site.members().to_vec();
@@ -226,10 +195,10 @@ impl Scene {
         let spares: Vec<NodeIndex> = numbers.filter_map(|i| u16::try_from(i).ok()).map(NodeIndex).collect();
         balancer.dismiss(&spares);
         let clock = RunClock::default();
-        let mut ground = Ground::new(Arc::clone(&plan), for_streams, balancer.clone(), clock.clone());
+        let mut ground = SwarmContext::new(Arc::clone(&plan), for_streams, balancer.clone(), clock.clone());
         ground.scribe = scribe;
         let ground = Arc::new(ground);
-        let desk = Desk {
+        let desk = PublishContext {
             http: for_publishing,
             balancer,
             clock,
@@ -240,8 +209,8 @@ impl Scene {
             phases: Arc::new(plan.phases.clone()),
             progress: Arc::clone(&ground.progress),
         };
-        let orders = Orders::default();
-        let post = Post {
+        let orders = Commands::default();
+        let post = WorkerHandle {
             origin: options.origin.clone(),
             run: plan.run,
             // As the clients reach them, which may be through a proxy.
@@ -252,7 +221,7 @@ impl Scene {
             dir: options.dir.clone(),
             has_history: options.history == History::All,
         };
-        let crowd = Crowd::start(&ground, &orders, &post).await?;
+        let crowd = Clients::start(&ground, &orders, &post).await?;
         let losses = crowd.losses();
         let mut watchers = Watchers::start(&ground, &desk, &site, crowd.processes(), follower);
         if let Some(scrape) = scrape {
@@ -263,7 +232,7 @@ impl Scene {
     }
 
     /// Starts the clock; publishes and breaks until the time is up; heals; waits for what is unanswered.
-    async fn load(&mut self, interrupt: &CancellationToken) -> Load {
+    async fn load(&mut self, interrupt: &CancellationToken) -> LoadResult {
         let plan = Arc::clone(&self.ground.plan);
         let clock = self.ground.clock.clone();
         if let Some(crowd) = &self.crowd {
@@ -272,9 +241,9 @@ impl Scene {
         let began_unix_ms = crate::runtime::clock::unix_ms();
         let nodes = self.members.iter().map(|member| member.handle.clone()).collect();
         let processes = Processes { nodes, grace: STOP_GRACE };
-        let stores = Stores::new(self.site.as_ref().and_then(Site::servers).cloned());
+        let stores = RedisFaults::new(self.site.as_ref().and_then(Environment::servers).cloned());
         let links = self.site.as_ref().map(|site| site.links().clone()).unwrap_or_default();
-        let cables = Cables::new(self.site.as_ref().and_then(Site::namespaces).cloned());
+        let cables = NetnsLinks::new(self.site.as_ref().and_then(Environment::namespaces).cloned());
         let (orders, balancer) = (self.orders.clone(), self.desk.balancer.clone());
         let injector = Injector { processes, stores, links, cables, orders, balancer };
         let timeline = Timeline::start_noting(&plan.faults, injector, &clock, &self.ground.faults);
@@ -298,7 +267,7 @@ impl Scene {
         let faults = timeline.heal_all().await;
         let patience = self.quiesce_limits(was_interrupted).timeout;
         let published = collect(publishers, patience, &give_up).await;
-        Load { published, faults, was_interrupted, began_unix_ms, ran }
+        LoadResult { published, faults, was_interrupted, began_unix_ms, ran }
     }
 
     fn quiesce_limits(&self, was_interrupted: bool) -> Quiesce {
@@ -307,7 +276,7 @@ impl Scene {
         Quiesce { timeout, ..limits }
     }
 
-    async fn fall_silent(&self, load: &Load) -> Silence {
+    async fn fall_silent(&self, load: &LoadResult) -> Quiescence {
         let addresses: BTreeSet<AddressId> =
             load.published.iter().flat_map(|published| published.ledger.addresses()).collect();
         let limits = self.quiesce_limits(load.was_interrupted);
@@ -330,7 +299,7 @@ impl Scene {
     }
 
     /// Looks into the mailboxes that something was put into, if they must be empty.
-    async fn mailboxes(&self, load: &Load) -> Option<mailboxes::Emptiness> {
+    async fn mailboxes(&self, load: &LoadResult) -> Option<mailboxes::Emptiness> {
         let plan = &self.ground.plan;
         if !plan.verify.mailboxes_empty {
             return None;
@@ -373,25 +342,25 @@ struct Teardown {
     unclean: Vec<String>,
     /// Proxies of the bench that crashed.
     broken_proxies: Vec<String>,
-    kept: Option<Site>,
+    kept: Option<Environment>,
 }
 
 /// All that a verdict needs.
-struct Collected {
-    load: Load,
-    silence: Silence,
-    ended: swarm::Ended,
+struct RunResults {
+    load: LoadResult,
+    silence: Quiescence,
+    ended: clients::Ended,
     audit: Result<Option<AuditLedger>, String>,
     mailboxes: Option<mailboxes::Emptiness>,
     watched: Seen,
     teardown: Teardown,
-    floor: Option<HarnessFloor>,
+    floor: Option<HarnessBaseline>,
     /// Every arrival, if that was wanted and could be written.
     history: Vec<Entry>,
-    unwritten: Vec<Trouble>,
+    unwritten: Vec<RunProblem>,
 }
 
-impl Collected {
+impl RunResults {
     async fn judge(self, plan: Arc<Plan>, options: &RunOptions, started_at: SystemTime) -> Outcome {
         let mut troubles = self.troubles();
         troubles.extend(self.unwritten);
@@ -405,13 +374,13 @@ impl Collected {
             recorder.merge(published.recorder);
             publishes.push(published.ledger);
         }
-        let books = Books {
+        let books = Ledgers {
             publishes,
             sentinels: Some(self.silence.sentinels),
             subscribers: self.ended.ledgers,
             audit: self.audit.ok().flatten(),
         };
-        let facts = Facts {
+        let facts = StoredFacts {
             origin: options.origin.clone(),
             run: plan.run,
             plan: history::fingerprint(&plan),
@@ -429,16 +398,16 @@ impl Collected {
             publish_failures,
             lateness: Some(self.watched.strain.explanation(doctor::cores())),
         };
-        let case = Case { plan, books, recorder, facts, added: None };
+        let case = StoredRun { plan, books, recorder, facts, added: None };
         let told = conclude(case, options, self.history).await;
         let exit = told.report.verdict.exit;
         Outcome { told, exit, dir: options.dir.clone(), kept: self.teardown.kept }
     }
 
     /// What went wrong with the run itself.
-    fn troubles(&self) -> Vec<Trouble> {
+    fn troubles(&self) -> Vec<RunProblem> {
         let mut troubles = Vec::new();
-        let mut add = |exit, message: String| troubles.push(Trouble { exit, message });
+        let mut add = |exit, message: String| troubles.push(RunProblem { exit, message });
         if self.load.was_interrupted {
             add(Exit::Interrupted, "interrupted before the planned end".to_owned());
         }

@@ -7,12 +7,14 @@ use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
 
-use crate::bench::history;
-use crate::bench::live;
-use crate::bench::report::{self, Chronicle, LOG_FILE, LogError, REPORT_FILE, Report, SERIES_FILE, Told};
+use super::live;
+use crate::bench::load::clients::share::Share;
+use crate::bench::load::workers::partition::WORKERS_MAX;
+use crate::bench::report::{
+    self, LOG_FILE, LogError, REPORT_FILE, Report, ReportFiles, SERIES_FILE, TimeSeries,
+};
 use crate::bench::scenario::OutputFormat;
-use crate::bench::workers::Share;
-use crate::bench::workers::size::WORKERS_MAX;
+use crate::bench::verdict::history;
 
 /// `runs/<name>-<time>`.
 #[must_use]
@@ -64,20 +66,20 @@ pub enum StoredError {
 ///
 /// # Errors
 /// [`StoredError`] where the directory is none of a run.
-pub fn read(dir: &Path, needs: Needs) -> Result<Told, StoredError> {
+pub fn read(dir: &Path, needs: Needs) -> Result<ReportFiles, StoredError> {
     let path = dir.join(REPORT_FILE);
     let report: Report = read_json(&path)?;
     check_version(path, report.schema, report::SCHEMA_VERSION)?;
     if needs == Needs::Report {
-        return Ok(Told { report, chronicle: Chronicle::default() });
+        return Ok(ReportFiles { report, chronicle: TimeSeries::default() });
     }
     let path = dir.join(SERIES_FILE);
-    let mut chronicle: Chronicle = read_json(&path)?;
+    let mut chronicle: TimeSeries = read_json(&path)?;
     check_version(path, chronicle.schema, report::CHRONICLE_VERSION)?;
     let path = dir.join(LOG_FILE);
     let log = report::read_log(&read_text(&path)?, chronicle.slot_seconds);
     chronicle.strands = log.map_err(|source| StoredError::Log { path, source })?;
-    Ok(Told { report, chronicle })
+    Ok(ReportFiles { report, chronicle })
 }
 
 fn check_version(path: PathBuf, found: u32, known: u32) -> Result<(), StoredError> {
@@ -122,7 +124,7 @@ fn take_away(path: &Path) -> io::Result<()> {
 
 /// Writes what every run leaves behind, and the report in each format; tells what could not be written.
 #[must_use]
-pub fn write(dir: &Path, told: &Told, formats: &[OutputFormat]) -> Vec<String> {
+pub fn write(dir: &Path, told: &ReportFiles, formats: &[OutputFormat]) -> Vec<String> {
     let stored = told.stored().into_iter();
     let unwritten = stored.filter_map(|(name, text)| write_file(&dir.join(name), &text).err());
     unwritten.chain(write_formats(dir, told, formats)).collect()
@@ -130,7 +132,7 @@ pub fn write(dir: &Path, told: &Told, formats: &[OutputFormat]) -> Vec<String> {
 
 /// Writes the report in each format; tells what could not be written.
 #[must_use]
-pub fn write_formats(dir: &Path, told: &Told, formats: &[OutputFormat]) -> Vec<String> {
+pub fn write_formats(dir: &Path, told: &ReportFiles, formats: &[OutputFormat]) -> Vec<String> {
     let files = formats.iter().flat_map(|format| told.files(*format));
     files.filter_map(|(name, text)| write_file(&dir.join(name), &text).err()).collect()
 }

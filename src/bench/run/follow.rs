@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::{Outcome, RunError};
+use super::live::{self, Begin, Cluster, Counts, End, Line, LiveLog, LiveSampler, Place, Second};
+use super::outcome::{Outcome, RunError};
 use crate::bench::cluster::Member;
-use crate::bench::live::{self, Begin, Cluster, Counts, End, Journal, Line, Place, Pulse, Second};
-use crate::bench::progress::Snapshot;
-use crate::bench::recorder::Recorder;
-use crate::bench::series::Counted;
-use crate::bench::swarm::Ground;
+use crate::bench::load::clients::context::SwarmContext;
+use crate::bench::load::progress::Snapshot;
+use crate::bench::metrics::recorder::Recorder;
+use crate::bench::metrics::series::Counted;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ pub(super) struct Follower {
     /// What is run.
     pub(super) begin: Begin,
     /// For those outside.
-    pub(super) journal: Journal,
+    pub(super) journal: LiveLog,
     /// Whether a person on stderr is told too.
     pub(super) shows_progress: bool,
 }
@@ -41,9 +41,9 @@ impl Follower {
     }
 
     /// Looks until `stop` is cancelled. What every second counted is kept for the report.
-    pub(super) async fn follow(self, ground: Arc<Ground>, stop: CancellationToken) -> Recorder {
-        let mut stage = Stage::new(self.shows_progress);
-        let (mut pulse, mut recorder) = (Pulse::default(), Recorder::default());
+    pub(super) async fn follow(self, ground: Arc<SwarmContext>, stop: CancellationToken) -> Recorder {
+        let mut stage = RunPhase::new(self.shows_progress);
+        let (mut pulse, mut recorder) = (LiveSampler::default(), Recorder::default());
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = (Instant::now(), ground.progress.snapshot());
@@ -76,7 +76,7 @@ impl Follower {
 }
 
 impl Counts {
-    fn of(ground: &Ground) -> Self {
+    fn of(ground: &SwarmContext) -> Self {
         Self {
             snapshot: ground.progress.snapshot(),
             latencies: ground.progress.latencies(),
@@ -100,7 +100,7 @@ fn counted(before: Snapshot, now: &Counts) -> Counted {
     }
 }
 
-fn look(ground: &Ground, pulse: &mut Pulse, since: Duration, counts: Counts) -> Second {
+fn look(ground: &SwarmContext, pulse: &mut LiveSampler, since: Duration, counts: Counts) -> Second {
     let elapsed = ground.clock.now().since_start();
     let phases = &ground.plan.phases;
     let phase = if elapsed.is_zero() { "set-up" } else { phases.name(phases.at(elapsed.into())) };
@@ -137,7 +137,7 @@ fn error_text(error: &RunError) -> String {
 }
 
 /// Where a person looks.
-enum Stage {
+enum RunPhase {
     /// One line that is written over and over.
     Terminal,
     /// A file or a pipe: a line now and then, after so many looks.
@@ -146,7 +146,7 @@ enum Stage {
     Dark,
 }
 
-impl Stage {
+impl RunPhase {
     fn new(is_wanted: bool) -> Self {
         match (is_wanted, std::io::stderr().is_terminal()) {
             (false, _) => Self::Dark,

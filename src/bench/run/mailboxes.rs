@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
-use crate::bench::report::MailboxReport;
+use crate::bench::verdict::history::facts::MailboxReport;
 use crate::protocol::UserId;
 use crate::protocol::api::Pending;
 

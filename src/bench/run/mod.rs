@@ -3,19 +3,24 @@
 //! Read [`run`] first.
 
 mod audit;
+mod baseline;
+mod clients;
 mod conclude;
-mod crowd;
+pub mod doctor;
+pub mod environment;
 mod execute;
 mod files;
-mod floor;
 mod follow;
+pub mod live;
 mod mailboxes;
 mod observe;
+pub mod outcome;
 mod quiesce;
 mod scrape;
 mod setup;
 mod watch;
 
-pub use execute::{Outcome, RunOptions, run};
+pub use execute::run;
 pub use files::{Needs, StoredError, default_dir, forget, read, write, write_formats};
-pub use setup::RunError;
+pub use outcome::RunError;
+pub use outcome::{Outcome, RunOptions};

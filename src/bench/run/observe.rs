@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::balance::Balancer;
+use crate::bench::cluster::redis::{Servers, commandstats};
 use crate::bench::cluster::{Member, NodeHandle, Usage, usage};
-use crate::bench::plan::NodeIndex;
-use crate::bench::report::ProcessReport;
-use crate::bench::store::{Servers, commands};
-use crate::bench::swarm::Ground;
+use crate::bench::ids::NodeIndex;
+use crate::bench::load::balancer::Balancer;
+use crate::bench::load::clients::context::SwarmContext;
+use crate::bench::verdict::history::facts::ProcessReport;
 
 /// Between two looks at `/proc`.
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
@@ -21,7 +21,7 @@ const HEALTH_EVERY: Duration = Duration::from_millis(250);
 
 /// Keeps the account of one process.
 #[derive(Debug)]
-struct Meter {
+struct Observer {
     usage: ProcessReport,
     pid: Option<u32>,
     /// CPU time of this process at the last look, and of the ones before it in all.
@@ -29,7 +29,7 @@ struct Meter {
     cpu_before: Duration,
 }
 
-impl Meter {
+impl Observer {
     fn new(id: &str) -> Self {
         let usage = ProcessReport { id: id.to_owned(), ..ProcessReport::default() };
         Self { usage, pid: None, cpu_now: Duration::ZERO, cpu_before: Duration::ZERO }
@@ -71,9 +71,9 @@ pub(super) struct Others {
 
 impl Others {
     /// An account for each, the workers last, and which process it is of.
-    fn meters(&self) -> Vec<Meter> {
+    fn meters(&self) -> Vec<Observer> {
         let servers = self.servers.iter().map(NodeHandle::id);
-        servers.chain(self.workers.iter().map(|(name, _)| name.as_str())).map(Meter::new).collect()
+        servers.chain(self.workers.iter().map(|(name, _)| name.as_str())).map(Observer::new).collect()
     }
 
     /// Beside [`Self::meters`]: the process, and how many of the swarm's connections it has.
@@ -92,9 +92,9 @@ pub(super) async fn sample(
     balancer: Balancer,
     stop: CancellationToken,
 ) -> Vec<ProcessReport> {
-    let mut meters: Vec<Meter> = members.iter().map(|member| Meter::new(&member.id)).collect();
+    let mut meters: Vec<Observer> = members.iter().map(|member| Observer::new(&member.id)).collect();
     let mut besides = others.meters();
-    let mut own = Meter::new("bench");
+    let mut own = Observer::new("bench");
     let mut ticks = tokio::time::interval(SAMPLE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -117,16 +117,16 @@ pub(super) async fn sample(
         }
     }
     let started = meters.into_iter().chain(besides).filter(|meter| meter.usage.starts > 0);
-    started.chain([own]).map(Meter::finish).collect()
+    started.chain([own]).map(Observer::finish).collect()
 }
 
 /// Counts what Redis carries out from the start of the clock until the load is over.
 pub(super) async fn count_commands(
     servers: Servers,
-    ground: Arc<Ground>,
+    ground: Arc<SwarmContext>,
     stop: CancellationToken,
 ) -> BTreeMap<String, u64> {
-    let mut meter = commands::Meter::default();
+    let mut meter = commandstats::CommandStatsSampler::default();
     if stop.run_until_cancelled(ground.started.cancelled()).await.is_none() {
         return meter.finish();
     }
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_restarted_node_is_one_account() {
-        let mut meter = Meter::new("n1");
+        let mut meter = Observer::new("n1");
         meter.sample(7, used(1_000, 1), 0);
         meter.sample(7, used(9_000, 3), 80);
         meter.sample(8, used(500, 1), 0);
@@ -180,6 +180,6 @@ mod tests {
 
     #[test]
     fn without_connections_nothing_is_divided() {
-        assert_eq!(Meter::new("n1").finish().rss_per_connection_bytes, None);
+        assert_eq!(Observer::new("n1").finish().rss_per_connection_bytes, None);
     }
 }

@@ -8,12 +8,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::ledger::{PublishLedger, PublishOutcome};
-use crate::bench::payload::Stamp;
-use crate::bench::plan::{AddressId, PublisherId};
-use crate::bench::publisher::{Desk, Parcel, Published, Retry, deliver};
+use crate::bench::ids::{AddressId, PublisherId};
+use crate::bench::load::clients::Commands;
+use crate::bench::load::clients::context::SwarmContext;
+use crate::bench::load::publishers::{PreparedRequest, PublishContext, Published, Retry, deliver};
 use crate::bench::scenario::Quiesce;
-use crate::bench::swarm::{Ground, Orders};
+use crate::bench::stamp::Stamp;
+use crate::bench::verdict::ledger::{PublishLedger, PublishOutcome};
 
 /// Sentinels under way at once.
 const SENTINELS_AT_ONCE: usize = 64;
@@ -22,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// How a run became quiet, or not.
 #[derive(Debug)]
-pub(super) struct Silence {
+pub(super) struct Quiescence {
     /// The sentinels as they were sent. Who did not get them, the clients' books know.
     pub(super) sentinels: PublishLedger,
     /// Why the end could not be awaited, for people.
@@ -56,12 +57,12 @@ pub(super) async fn collect(
 
 /// Awaits the end. `addresses` are those that were published to, sorted.
 pub(super) async fn quiesce(
-    ground: &Arc<Ground>,
-    desk: &Desk,
-    orders: &Orders,
+    ground: &Arc<SwarmContext>,
+    desk: &PublishContext,
+    orders: &Commands,
     addresses: Vec<AddressId>,
     limits: Quiesce,
-) -> Silence {
+) -> Quiescence {
     let deadline = Instant::now() + limits.timeout;
     let mut missing = Vec::new();
     // A client that is away when the sentinel is sent, and comes back without a cursor, would never get it.
@@ -78,7 +79,7 @@ pub(super) async fn quiesce(
         missing.push(format!("{unsent} of {} sentinels were not acknowledged", addresses.len()));
     }
     wait_for_sentinels(ground, limits.idle, deadline).await;
-    Silence { sentinels, missing }
+    Quiescence { sentinels, missing }
 }
 
 fn is_acknowledged(sentinels: &PublishLedger, address: AddressId) -> bool {
@@ -86,7 +87,7 @@ fn is_acknowledged(sentinels: &PublishLedger, address: AddressId) -> bool {
 }
 
 /// What is unanswered at the deadline is not in the book.
-async fn send_sentinels(desk: &Desk, addresses: &[AddressId], deadline: Instant) -> PublishLedger {
+async fn send_sentinels(desk: &PublishContext, addresses: &[AddressId], deadline: Instant) -> PublishLedger {
     let mut ledger = PublishLedger::new(PublisherId::SENTINEL);
     let sends = addresses.iter().map(|address| async {
         let due = desk.clock.now();
@@ -98,7 +99,7 @@ async fn send_sentinels(desk: &Desk, addresses: &[AddressId], deadline: Instant)
             due,
             sent: due,
         };
-        let parcel = Parcel::new(desk, stamp, 0, 0);
+        let parcel = PreparedRequest::new(desk, stamp, 0, 0);
         (due, deliver(parcel, desk.clone(), Retry::usual(), u64::from(address.0)).await)
     });
     let mut sending = std::pin::pin!(futures_util::stream::iter(sends).buffer_unordered(SENTINELS_AT_ONCE));
@@ -110,7 +111,7 @@ async fn send_sentinels(desk: &Desk, addresses: &[AddressId], deadline: Instant)
 }
 
 /// Until all have theirs, or nothing came anywhere for `idle`, or the time is up.
-async fn wait_for_sentinels(ground: &Arc<Ground>, idle: Duration, deadline: Instant) {
+async fn wait_for_sentinels(ground: &Arc<SwarmContext>, idle: Duration, deadline: Instant) {
     let mut last = (0, 0);
     let mut last_change = Instant::now();
     loop {

@@ -21,9 +21,9 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::RunError;
-use crate::bench::latencies::LatencyCounts;
-use crate::bench::swarm::Ground;
+use super::outcome::RunError;
+use crate::bench::load::clients::context::SwarmContext;
+use crate::bench::metrics::latency::LatencyCounts;
 
 /// Upper bounds of the latency buckets, in microseconds.
 const BUCKETS_US: [u32; 13] = [
@@ -48,7 +48,7 @@ impl Scrape {
     }
 
     /// Answers until `stop` is cancelled.
-    pub(super) async fn serve(self, ground: Arc<Ground>, stop: CancellationToken) {
+    pub(super) async fn serve(self, ground: Arc<SwarmContext>, stop: CancellationToken) {
         let app = Router::new().route("/metrics", get(metrics)).with_state(ground);
         if let Some(Err(error)) = stop.run_until_cancelled(axum::serve(self.0, app).into_future()).await {
             tracing::warn!(%error, "nobody can ask for metrics any more");
@@ -56,7 +56,7 @@ impl Scrape {
     }
 }
 
-async fn metrics(State(ground): State<Arc<Ground>>) -> Response {
+async fn metrics(State(ground): State<Arc<SwarmContext>>) -> Response {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Figures(ground)));
     let mut out = String::new();
@@ -71,7 +71,7 @@ async fn metrics(State(ground): State<Arc<Ground>>) -> Response {
 
 /// The figures of one moment.
 #[derive(Debug)]
-struct Figures(Arc<Ground>);
+struct Figures(Arc<SwarmContext>);
 
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::environment::Environment;
 use super::follow::Follower;
-use super::observe;
 use super::scrape::Scrape;
-use crate::bench::doctor;
-use crate::bench::generator;
-use crate::bench::publisher::Desk;
-use crate::bench::recorder::{Recorder, Source};
-use crate::bench::report::ProcessReport;
-use crate::bench::site::Site;
-use crate::bench::strain::{self, Strain};
-use crate::bench::swarm::Ground;
+use super::{doctor, observe};
+use crate::bench::load::clients::context::SwarmContext;
+use crate::bench::load::lag;
+use crate::bench::load::publishers::PublishContext;
+use crate::bench::load::saturation::{self, Saturation};
+use crate::bench::metrics::recorder::Recorder;
+use crate::bench::metrics::tags::Source;
+use crate::bench::verdict::history::facts::ProcessReport;
 
 /// Tasks that only look.
 pub(super) struct Watchers {
@@ -28,7 +28,7 @@ enum Watched {
     Measured(Recorder),
     Usage(Vec<ProcessReport>),
     Commands(BTreeMap<String, u64>),
-    Strain(Strain),
+    Saturation(Saturation),
     Nothing,
 }
 
@@ -39,14 +39,14 @@ pub(super) struct Seen {
     pub(super) usage: Vec<ProcessReport>,
     /// Commands of the Redis that the run started, by name.
     pub(super) commands: Option<BTreeMap<String, u64>>,
-    pub(super) strain: Strain,
+    pub(super) strain: Saturation,
 }
 
 impl Watchers {
     pub(super) fn start(
-        ground: &Arc<Ground>,
-        desk: &Desk,
-        site: &Site,
+        ground: &Arc<SwarmContext>,
+        desk: &PublishContext,
+        site: &Environment,
         workers: Vec<(String, u32)>,
         follower: Follower,
     ) -> Self {
@@ -54,12 +54,12 @@ impl Watchers {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let phases = Arc::clone(&desk.phases);
-        let lag = generator::measure_lag(desk.clock.clone(), phases, Source::Bench, stop.clone());
+        let lag = lag::measure_lag(desk.clock.clone(), phases, Source::Bench, stop.clone());
         tasks.spawn(async move { Watched::Measured(lag.await) });
         let pids = workers.iter().map(|(_, pid)| *pid).collect();
         let (cores, started) = (doctor::cores(), ground.started.clone());
-        let watched = strain::watch(pids, cores, started, stop.clone());
-        tasks.spawn(async move { Watched::Strain(watched.await) });
+        let watched = saturation::watch(pids, cores, started, stop.clone());
+        tasks.spawn(async move { Watched::Saturation(watched.await) });
         let others = observe::Others { servers: site.others(), workers };
         let usage = observe::sample(members.to_vec(), others, desk.balancer.clone(), stop.clone());
         tasks.spawn(async move { Watched::Usage(usage.await) });
@@ -78,7 +78,7 @@ impl Watchers {
     }
 
     /// Answers whoever asks for metrics.
-    pub(super) fn answer(&mut self, scrape: Scrape, ground: Arc<Ground>) {
+    pub(super) fn answer(&mut self, scrape: Scrape, ground: Arc<SwarmContext>) {
         let serving = scrape.serve(ground, self.stop.clone());
         self.tasks.spawn(async move {
             serving.await;
@@ -94,7 +94,7 @@ impl Watchers {
                 Ok(Watched::Measured(recorder)) => seen.recorder.merge(recorder),
                 Ok(Watched::Usage(usage)) => seen.usage = usage,
                 Ok(Watched::Commands(commands)) => seen.commands = Some(commands),
-                Ok(Watched::Strain(strain)) => seen.strain = strain,
+                Ok(Watched::Saturation(strain)) => seen.strain = strain,
                 Ok(Watched::Nothing) => {}
                 Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
             }

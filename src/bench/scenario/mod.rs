@@ -1,35 +1,14 @@
 //! The scenario file: text in, [`Scenario`] or *all* its problems out. Read twice: first into a tree that remembers
 //! where each value stood, then into checked types. Never touches the disk.
 
-mod clients;
-mod cluster;
-mod dialect;
-#[cfg(test)]
-mod docs;
-mod expand;
-mod faults;
-mod form;
-mod limits;
-mod links;
+pub mod dialect;
 mod model;
-mod nemesis;
-mod origin;
-mod problem;
-mod publishers;
-mod raw;
-mod read;
-mod schema;
-mod section;
-mod sources;
-mod specimen;
-mod template;
+pub mod plan;
+pub mod read;
+pub mod schema;
 #[cfg(test)]
 mod tests;
-mod words;
 
-pub use cluster::{WHERE_CREDENTIALS_GO, broker_named, has_credentials, out_of_reach};
-pub use expand::{Variables, variables};
-pub use links::cannot_pass_a_proxy;
 pub use model::{
     Arrival, BrokerKind, ClientAction, ClientGroup, Cluster, DecoderKind, Executor, FaultSpec, FaultSpecKind,
     Gaps, Guarantee, Lb, LbKind, LbPolicy, LinkEffect, LinkFault, LinkKind, Mix, Nemesis, NemesisFault,
@@ -37,9 +16,14 @@ pub use model::{
     Quiesce, Reading, Reconnect, ReconnectPolicy, RedisAction, RedisSet, RedisShape, RedisTarget, Scenario,
     Session, SpawnCluster, Spread, Stage, Subscribe, Target, Tls, Verify,
 };
-pub use origin::Origin;
-pub(crate) use problem::did_you_mean;
-pub use problem::{Problem, Problems};
-pub use read::parse;
-pub use schema::schema;
-pub use template::{InvalidTemplate, Template};
+pub use read::cluster::{WHERE_CREDENTIALS_GO, broker_named, has_credentials, out_of_reach};
+pub use read::expand::{Variables, variables};
+pub use read::fault_links::cannot_pass_a_proxy;
+pub use read::overrides::Origin;
+pub(crate) use read::problem::did_you_mean;
+pub use read::problem::{Problem, Problems};
+pub use read::scenario::parse;
+pub use read::template::{InvalidTemplate, Template};
+pub use schema::schema::schema;
+
+pub use model::toxic::{Direction, Stream, Toxic, ToxicKind};

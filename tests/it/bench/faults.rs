@@ -2,7 +2,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use sse_lab::bench::metric::Trend;
+use sse_lab::bench::metrics::metric::Trend;
 
 use super::harness::{Lab, in_time, until_nobody_listens};
 use super::recipe::Recipe;

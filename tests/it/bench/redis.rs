@@ -4,10 +4,10 @@
 use std::process::Command;
 use std::time::Duration;
 
-use sse_lab::bench::fault::Stores;
-use sse_lab::bench::plan::FaultId;
+use sse_lab::bench::cluster::redis::{RedisDeployment, Server, Servers};
+use sse_lab::bench::faults::RedisFaults;
+use sse_lab::bench::ids::FaultId;
 use sse_lab::bench::scenario::{RedisAction, RedisSet, RedisShape, RedisTarget};
-use sse_lab::bench::store::{Server, Servers, Store};
 use tempfile::TempDir;
 
 const LOG: &str = "{sse}:log";
@@ -15,8 +15,8 @@ const FAULT: FaultId = FaultId(0);
 
 /// A set, and what breaks it.
 struct Broken {
-    store: Store,
-    stores: Stores,
+    store: RedisDeployment,
+    stores: RedisFaults,
     _dir: TempDir,
 }
 
@@ -24,8 +24,8 @@ impl Broken {
     async fn start(shape: RedisShape, replicas: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let set = RedisSet { replicas, ..RedisSet::new(shape) };
-        let store = Store::start(&set, std::net::Ipv4Addr::LOCALHOST, dir.path()).await.unwrap();
-        let stores = Stores::new(Some(store.servers().clone()));
+        let store = RedisDeployment::start(&set, std::net::Ipv4Addr::LOCALHOST, dir.path()).await.unwrap();
+        let stores = RedisFaults::new(Some(store.servers().clone()));
         let broken = Self { store, stores, _dir: dir };
         let primary = broken.primary().await;
         for number in 1..=3 {

@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 
 use hdrhistogram::Histogram;
 
-use super::super::chronicle::{Chronicle, is_judged};
-use super::super::hdr::ms;
-use super::super::{HarnessFloor, Report};
 use super::svg::{self, Frame, Scale};
 use super::time::millis;
-use crate::bench::ledger::Path;
-use crate::bench::metric::Trend;
+use crate::bench::metrics::metric::Trend;
+use crate::bench::metrics::tags::Path;
+use crate::bench::report::hdr::ms;
+use crate::bench::report::model::Report;
+use crate::bench::report::time_series::{TimeSeries, is_judged};
+use crate::bench::verdict::history::facts::HarnessBaseline;
 
 /// Percentiles that are named on the axis.
 const NAMED: [(f64, &str); 8] = [
@@ -26,7 +27,7 @@ const NAMED: [(f64, &str); 8] = [
 ];
 
 /// The chart, or what it lacks.
-pub(super) fn render(report: &Report, chronicle: &Chronicle) -> String {
+pub(super) fn render(report: &Report, chronicle: &TimeSeries) -> String {
     let all = chronicle.whole(Trend::DeliveryLatency, is_judged);
     if all.is_empty() {
         return "<p class=\"none\">Nothing was delivered after the warm-up.</p>".to_owned();
@@ -48,7 +49,7 @@ pub(super) fn render(report: &Report, chronicle: &Chronicle) -> String {
 fn draw(
     curves: &[(&'static str, String, Histogram<u64>)],
     missing: u64,
-    floor: Option<&HarnessFloor>,
+    floor: Option<&HarnessBaseline>,
 ) -> String {
     let frame = Frame { width: 550.0, height: 320.0, left: 64.0, right: 20.0, top: 30.0, bottom: 44.0 };
     let all = &curves[0].2;

@@ -2,16 +2,16 @@
 
 use std::fmt::Write as _;
 
-use super::super::chronicle::Chronicle;
-use super::super::junit::escaped;
-use super::super::{FaultReport, Report};
 use super::svg::{self, Frame, Scale, width_of};
 use super::time::{clock, seconds, time_ticks, x_scale};
+use crate::bench::report::model::{FaultReport, Report};
+use crate::bench::report::time_series::TimeSeries;
+use crate::bench::report::wording::escaped;
 
 const ROW: f64 = 26.0;
 
 /// The chart; empty without faults.
-pub(super) fn render(report: &Report, chronicle: &Chronicle) -> String {
+pub(super) fn render(report: &Report, chronicle: &TimeSeries) -> String {
     let faults = &report.faults;
     if faults.is_empty() {
         return String::new();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::super::junit::escaped;
+use crate::bench::report::wording::escaped;
 
 /// Where a chart is drawn, in pixels of its own.
 #[derive(Debug, Clone, Copy)]

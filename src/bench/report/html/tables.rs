@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::super::costs::{cluster, kib, mib, per_connection};
-use super::super::junit::{escaped, word};
-use super::super::text::{grouped, sentence};
-use super::super::{FaultReport, MetricReport, ProcessReport, Report};
 use super::time::millis;
-use crate::bench::ledger::Anomaly;
-use crate::bench::verdict::{Check, Status};
+use crate::bench::report::costs::{cluster, kib, mib, per_connection};
+use crate::bench::report::model::{FaultReport, MetricReport, Report};
+use crate::bench::report::wording::{escaped, grouped, sentence, word};
+use crate::bench::verdict::history::facts::ProcessReport;
+use crate::bench::verdict::ledger::Anomaly;
+use crate::bench::verdict::outcome::{Check, Status};
 
 /// A cell: a text, a figure, or what is made of both.
 enum Cell {
@@ -140,7 +140,7 @@ pub(super) fn anomalies(anomalies: &[Anomaly]) -> String {
             grouped(anomaly.count),
             escaped(&windows.join(", "))
         );
-        let row = |example: &crate::bench::ledger::Example| {
+        let row = |example: &crate::bench::verdict::ledger::Example| {
             let seq = example.seq.map_or(String::new(), |seq| {
                 if seq.first == seq.last {
                     seq.first.to_string()
@@ -196,8 +196,9 @@ pub(super) fn metrics(report: &Report, is_meant: impl Fn(&MetricReport) -> bool)
 
 /// Counts of the workers.
 pub(super) fn counters(report: &Report) -> String {
-    let row =
-        |counter: &super::super::CounterReport| vec![Cell::Code(counter.key.clone()), number(counter.count)];
+    let row = |counter: &crate::bench::report::model::CounterReport| {
+        vec![Cell::Code(counter.key.clone()), number(counter.count)]
+    };
     table("counters", &["counter", ""], report.counters.iter().map(row))
 }
 

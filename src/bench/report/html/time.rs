@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::super::chronicle::Chronicle;
-use super::super::junit::escaped;
-use super::super::{FaultReport, Report};
 use super::svg::{self, Frame, Scale, width_of};
+use crate::bench::report::model::{FaultReport, Report};
+use crate::bench::report::time_series::TimeSeries;
+use crate::bench::report::wording::escaped;
 
 /// Rows for the names of faults above a plot. Who finds no room is named in the table below only.
 const LANES: usize = 3;
@@ -46,7 +46,7 @@ struct Band<'a> {
 
 impl TimeChart<'_> {
     /// The chart as SVG, with its values beside it for the reader's pointer.
-    pub(super) fn render(&self, report: &Report, chronicle: &Chronicle) -> String {
+    pub(super) fn render(&self, report: &Report, chronicle: &TimeSeries) -> String {
         let seconds = seconds(chronicle);
         let bands = bands(&report.faults, seconds);
         let lanes = place(&bands, (self.size.0 - 80.0) / seconds);
@@ -104,7 +104,7 @@ impl TimeChart<'_> {
     }
 
     /// For the script: where the plot is, and every value as it is to be read.
-    fn data(&self, frame: Frame, seconds: f64, chronicle: &Chronicle) -> String {
+    fn data(&self, frame: Frame, seconds: f64, chronicle: &TimeSeries) -> String {
         let curves: Vec<_> = self
             .curves
             .iter()
@@ -125,12 +125,12 @@ impl TimeChart<'_> {
 
 /// The length of the time axis.
 #[expect(clippy::cast_precision_loss, reason = "seconds of a run")]
-pub(super) fn seconds(chronicle: &Chronicle) -> f64 {
+pub(super) fn seconds(chronicle: &TimeSeries) -> f64 {
     (chronicle.seconds() as f64).max(chronicle.duration_ms as f64 / 1e3).max(1.0)
 }
 
 /// The middle of a slot, in seconds.
-fn middle(slot: u32, chronicle: &Chronicle) -> f64 {
+fn middle(slot: u32, chronicle: &TimeSeries) -> f64 {
     (f64::from(slot) + 0.5) * f64::from(chronicle.slot_seconds)
 }
 
@@ -243,7 +243,7 @@ fn draw_bands(frame: Frame, x: &Scale, bands: &[Band<'_>], lanes: &[Option<usize
 }
 
 /// Where the warm-up ends, and where the load does.
-fn draw_load(frame: Frame, x: &Scale, report: &Report, chronicle: &Chronicle) -> String {
+fn draw_load(frame: Frame, x: &Scale, report: &Report, chronicle: &TimeSeries) -> String {
     let mut out = String::new();
     let (top, bottom) = (frame.top, frame.y_end());
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of a run")]

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::*;
-use crate::bench::report::{
-    Chronicle, HarnessFloor, LOG_FILE, ProcessReport, SERIES_FILE, Told, hdr, read_log,
-};
+use super::report::{Run, second};
+use crate::bench::exit::{Exit, RunProblem};
+use crate::bench::metrics::series::Counted;
+use crate::bench::report::formats::{LOG_FILE, ReportFiles, SERIES_FILE};
+use crate::bench::report::hdr::{self, read_log};
+use crate::bench::report::time_series::TimeSeries;
 use crate::bench::scenario::OutputFormat;
-use crate::bench::series::Counted;
+use crate::bench::verdict::history::facts::{HarnessBaseline, ProcessReport};
 
 /// A bad run with everything that a report can show.
-fn told() -> Told {
+fn told() -> ReportFiles {
     let mut run = Run::new(true);
     for at in 1..=60 {
         let broken = (21..=23).contains(&at);
@@ -20,10 +22,10 @@ fn told() -> Told {
         run.recorder.count_second(second(at), &Counted { reconnects, ..counted });
     }
     let mut report = run.report();
-    report.harness = Some(HarnessFloor { echoes: 300, p50_ms: 0.08, p99_ms: 0.18, max_ms: 0.9 });
+    report.harness = Some(HarnessBaseline { echoes: 300, p50_ms: 0.08, p99_ms: 0.18, max_ms: 0.9 });
     report.processes =
         vec![ProcessReport { id: "n1".into(), cpu_seconds: 1.25, starts: 2, ..ProcessReport::default() }];
-    Told { report, chronicle: Chronicle::new(&run.plan, run.recorder.series(), 1_767_225_600_000) }
+    ReportFiles { report, chronicle: TimeSeries::new(&run.plan, run.recorder.series(), 1_767_225_600_000) }
 }
 
 fn only(format: OutputFormat) -> String {
@@ -55,7 +57,7 @@ fn a_row_a_second_has_phase_fault_counts_and_latency() {
 
 #[test]
 fn a_log_reads_back_as_what_was_written() {
-    let Told { mut chronicle, .. } = told();
+    let ReportFiles { mut chronicle, .. } = told();
     chronicle.strands.sort_by(|a, b| a.label.cmp(&b.label));
     let text = hdr::write_log(&chronicle);
     let mut read = read_log(&text, 1).unwrap();
@@ -74,9 +76,9 @@ fn a_log_reads_back_as_what_was_written() {
 fn what_is_stored_tells_the_same_in_every_format() {
     let told = told();
     let stored: std::collections::BTreeMap<_, _> = told.stored().into_iter().collect();
-    let mut chronicle: Chronicle = serde_json::from_str(&stored[SERIES_FILE]).unwrap();
+    let mut chronicle: TimeSeries = serde_json::from_str(&stored[SERIES_FILE]).unwrap();
     chronicle.strands = read_log(&stored[LOG_FILE], chronicle.slot_seconds).unwrap();
-    let again = Told { report: serde_json::from_str(&stored["report.json"]).unwrap(), chronicle };
+    let again = ReportFiles { report: serde_json::from_str(&stored["report.json"]).unwrap(), chronicle };
     for format in OutputFormat::ALL {
         assert_eq!(again.files(format), told.files(format), "{format:?}");
     }
@@ -107,7 +109,7 @@ fn no_text_of_a_run_becomes_markup() {
     let report = &mut told.report;
     report.summary.scenario = wicked.to_owned();
     report.run.description = wicked.to_owned();
-    report.verdict.troubles.push(Trouble { exit: Exit::Internal, message: wicked.to_owned() });
+    report.verdict.troubles.push(RunProblem { exit: Exit::Internal, message: wicked.to_owned() });
     report.faults[0].title = wicked.to_owned();
     report.faults[0].name = wicked.to_owned();
     report.verdict.thresholds[0].key = wicked.to_owned();

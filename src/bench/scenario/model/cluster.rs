@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bench::scenario::limits;
+use crate::bench::scenario::read::limits;
 
 /// The nodes.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::LinkFault;
+use super::links::LinkFault;
 
 /// Something that is broken on purpose.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::Target;
-use crate::bench::proxy::{Stream, ToxicKind};
+use super::faults::Target;
+use super::toxic::{Stream, ToxicKind};
 
 /// A kind of link; each node has one of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

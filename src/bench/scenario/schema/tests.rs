@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use jsonschema::Validator;
 use serde_json::Value;
 
-use super::*;
-use crate::bench::scenario::{parse, specimen};
+use super::examples;
+use super::schema::{PAGE, Words, default, documented, forms, schema};
+use crate::bench::scenario::parse;
 
 const COMMITTED: &str = include_str!("../../../../docs/scenario.schema.json");
 
@@ -56,7 +57,7 @@ fn every_scenario_that_is_shipped_is_valid_by_the_schema() {
     for file in files {
         assert_valid(&file.display().to_string(), &std::fs::read_to_string(&file).unwrap());
     }
-    for text in specimen::VALID {
+    for text in examples::VALID {
         assert_valid("a specimen", text);
     }
 }
@@ -68,7 +69,7 @@ fn a_key_whose_forms_are_not_known_has_no_specimen() {
         known.keys.iter().map(move |(key, asked)| (format!("{place}.{key}"), &asked.forms))
     });
     let formless: Vec<String> = keys.filter(|(_, forms)| forms.is_empty()).map(|(key, _)| key).collect();
-    assert!(formless.is_empty(), "in no specimen of specimen.rs, or read without a form: {formless:?}");
+    assert!(formless.is_empty(), "in no example of examples.rs, or read without a form: {formless:?}");
 }
 
 /// A key that the parser reads only in a form that no specimen has would be missing in the schema and unnoticed.
@@ -89,7 +90,7 @@ fn every_key_in_the_source_of_the_parser_is_in_the_schema() {
         "sections",
         "list",
     ];
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bench/scenario");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bench/scenario/read");
     let forms = forms();
     let known: Vec<&str> = forms.places.values().flat_map(|place| place.keys.keys().copied()).collect();
     let mut seen = 0;
@@ -99,7 +100,7 @@ fn every_key_in_the_source_of_the_parser_is_in_the_schema() {
             for rest in source.split(&format!(".{call}(\"")).skip(1) {
                 let key = rest.split('"').next().unwrap();
                 seen += 1;
-                assert!(known.contains(&key), "{}: {key:?} is in no specimen of specimen.rs", file.display());
+                assert!(known.contains(&key), "{}: {key:?} is in no example of examples.rs", file.display());
             }
         }
     }
@@ -144,7 +145,7 @@ fn says(text: &str, path: &str) -> bool {
 #[test]
 fn a_documented_default_is_the_parser_s() {
     let words = Words::of(PAGE);
-    let [spawn, attach, ..] = specimen::VALID;
+    let [spawn, attach, ..] = examples::VALID;
     let mut checked = 0;
     for (place, known) in &forms().places {
         for (key, asked) in &known.keys {

@@ -1,8 +1,8 @@
 //! `[dialect]`: what is read, and what is said of every mistake.
 
-use super::{check, valid};
-use crate::bench::dialect::{BodyForm, Confirm, Ids, Resume};
+use super::scenario::{check, valid};
 use crate::bench::scenario::Scenario;
+use crate::bench::scenario::dialect::{BodyForm, Confirm, Ids, Resume};
 
 const ATTACHED: &str = "[cluster]\nattach = [\"http://127.0.0.1:1\"]\n";
 const SMALL: &str = "[dialect]\nstream = \"/events\"\n[dialect.publish]\npath = \"/publish\"\n";
@@ -112,8 +112,8 @@ fn with_several_kinds_of_addresses_stream_and_publish_say_whom_they_mean() {
 fn clients_cannot_ask_for_what_the_server_does_not_have() {
     let group = |subscribe: &str| format!("[clients.d]\nclients = 1\n{subscribe}\n{SMALL}");
     let told = |subscribe: &str, key: &str, words: &[&str]| {
-        let text = format!("{}{ATTACHED}{}", super::HEAD, group(subscribe));
-        let problems = super::read(&text, &[]).expect_err("it must be refused");
+        let text = format!("{}{ATTACHED}{}", super::scenario::HEAD, group(subscribe));
+        let problems = super::scenario::read(&text, &[]).expect_err("it must be refused");
         let told =
             problems.iter().find(|problem| problem.key == key).unwrap_or_else(|| panic!("{problems:#?}"));
         assert!(words.iter().all(|word| told.message.contains(word)), "{told}");

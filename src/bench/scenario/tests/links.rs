@@ -1,8 +1,7 @@
 //! Links that pass the fault proxy, and faults of them: what is read, and what is said of every mistake.
 
-use super::{check, valid};
-use crate::bench::proxy::{Stream, ToxicKind};
-use crate::bench::scenario::{FaultSpecKind, LinkEffect, LinkFault, LinkKind, Target};
+use super::scenario::{check, valid};
+use crate::bench::scenario::{FaultSpecKind, LinkEffect, LinkFault, LinkKind, Stream, Target, ToxicKind};
 
 const PROXIED: &str =
     "[cluster]\nnodes = 3\nbroker = \"redis\"\nproxy = [\"client->node\", \"node->redis\"]\n";

@@ -1,0 +1,239 @@
+//! `run --tui`: the run goes on in a process of its own, and the console follows it in the terminal. Nothing is drawn
+//! where anything is measured. A signal to this process ends both in good order, so that neither the terminal nor the
+//! run's nodes are left as they were. Read [`run`] first.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, SystemTime};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep_until};
+
+use super::output;
+use super::run::RunArgs;
+use super::shared;
+use crate::bench::exit::Exit;
+use crate::bench::run::forget;
+use crate::runtime::Signals;
+use crate::runtime::exit::Failure;
+
+/// The flag that is left out when the run is started.
+const FLAG: &str = "--tui";
+/// What the run says beside its result.
+const LOG: &str = "bench.log";
+/// What the run prints as its result.
+const RESULT: &str = "bench.out";
+const CONSOLE: &str = "sse-tui";
+
+/// What the console may take to give the terminal back.
+const CONSOLE_GRACE: Duration = Duration::from_secs(5);
+/// What the run may take to end its processes once it is to stop at once.
+const BENCH_GRACE: Duration = Duration::from_secs(10);
+
+/// Starts the run and the console, and ends with the run's result and exit code.
+pub(super) async fn run(args: &RunArgs, signals: &mut Signals) -> Result<u8, Failure> {
+    if !std::io::stdout().is_terminal() {
+        return Err(Failure::new(Exit::Usage.code(), "--tui needs a terminal, and standard output is none")
+            .tip("without it the same run tells its progress in lines"));
+    }
+    let dir = dir(args)?;
+    let console = console()?;
+    std::fs::create_dir_all(&dir).map_err(|error| cannot("create", &dir, &error))?;
+    // The console must not take what an earlier run told there for this one.
+    forget(&dir).map_err(|(path, error)| cannot("remove", &path, &error))?;
+    let mut bench = bench(args, &dir)?;
+    let console = match watch(&console, &dir) {
+        Ok(console) => console,
+        Err(failure) => {
+            bench.ask_to_end();
+            bench.end().await?;
+            return Err(failure);
+        }
+    };
+    let status = Watched { bench, console, asked: 0, log: dir.join(LOG) }.both(signals).await?;
+    let result = dir.join(RESULT);
+    let text = std::fs::read(&result).map_err(|error| cannot("read", &result, &error))?;
+    output::print_bytes(&text)?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(Exit::Internal.code()))
+}
+
+/// The two processes until both have ended.
+struct Watched {
+    bench: Part,
+    console: Part,
+    /// How often this process was told to end.
+    asked: u32,
+    log: PathBuf,
+}
+
+impl Watched {
+    /// Waits for both. Whoever leaves the console leaves the run alone: it tells its result when it is over.
+    async fn both(mut self, signals: &mut Signals) -> Result<ExitStatus, Failure> {
+        loop {
+            if let (Some(status), Some(_)) = (self.bench.status, self.console.status) {
+                return Ok(status);
+            }
+            tokio::select! {
+                name = signals.next() => self.interrupt(name),
+                ended = self.console.end() => self.left(ended?),
+                ended = self.bench.end() => { ended?; }
+            }
+        }
+    }
+
+    /// The first wish ends the console, which gives the terminal back, and the run in good order; the second one asks
+    /// the run to stop at once, and the third one no longer asks.
+    fn interrupt(&mut self, name: &'static str) {
+        self.asked += 1;
+        let now = Instant::now();
+        match self.asked {
+            1 => {
+                self.console.ask_to_end();
+                self.console.deadline = Some(now + CONSOLE_GRACE);
+                self.bench.ask_to_end();
+            }
+            2 => {
+                self.bench.ask_to_end();
+                self.bench.deadline = Some(now + BENCH_GRACE);
+            }
+            _ => self.bench.deadline = Some(now),
+        }
+        // Until the console has ended the terminal is its own.
+        if self.console.status.is_some() {
+            self.tell_of_the_end(name);
+        }
+    }
+
+    fn left(&self, status: ExitStatus) {
+        if !status.success() {
+            tracing::warn!(%status, "the console ended before the run");
+        }
+        if self.bench.status.is_none() && self.asked == 0 {
+            tracing::info!(log = %self.log.display(), "the run goes on; ^C ends it");
+        } else if self.bench.status.is_none() {
+            self.tell_of_the_end("a signal");
+        }
+    }
+
+    fn tell_of_the_end(&self, signal: &str) {
+        if self.asked == 1 {
+            tracing::warn!(signal, "the run comes to an orderly end; a second signal stops it at once");
+        } else {
+            tracing::warn!(signal, "the run stops at once");
+        }
+    }
+}
+
+/// A process of the two.
+struct Part {
+    child: Child,
+    status: Option<ExitStatus>,
+    /// When it is killed.
+    deadline: Option<Instant>,
+}
+
+impl Part {
+    fn start(command: &mut Command) -> std::io::Result<Self> {
+        // Only where this process breaks: otherwise both are awaited.
+        Ok(Self { child: command.kill_on_drop(true).spawn()?, status: None, deadline: None })
+    }
+
+    fn ask_to_end(&self) {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(id) = id
+            && let Err(error) = kill_process(id, Signal::TERM)
+        {
+            tracing::warn!(%error, "cannot signal a process");
+        }
+    }
+
+    /// Its end, which the deadline brings about; never, when that was told before. Cancel-safe.
+    async fn end(&mut self) -> Result<ExitStatus, Failure> {
+        if self.status.is_some() {
+            std::future::pending::<()>().await;
+        }
+        let late = async |deadline| match deadline {
+            Some(deadline) => sleep_until(deadline).await,
+            None => std::future::pending().await,
+        };
+        let status = tokio::select! {
+            status = self.child.wait() => status,
+            () = late(self.deadline) => {
+                self.deadline = None;
+                self.child.start_kill().map_err(internal)?;
+                self.child.wait().await
+            }
+        };
+        let status = status.map_err(internal)?;
+        self.status = Some(status);
+        Ok(status)
+    }
+}
+
+/// Where the run writes: one run, whose directory is known before it begins.
+fn dir(args: &RunArgs) -> Result<PathBuf, Failure> {
+    let [scenario] = &args.scenarios[..] else {
+        return Err(Failure::new(Exit::Usage.code(), "--tui follows one scenario, and several are given"));
+    };
+    if args.repeat.is_some() || args.until_fail {
+        return Err(Failure::new(
+            Exit::Usage.code(),
+            "--tui follows one run, so not with --repeat, --until-fail",
+        ));
+    }
+    // Mistakes of the scenario are told before the console takes the terminal.
+    let (_, scenario) = shared::read(scenario, &args.changes)
+        .map_err(|problem| Failure::new(Exit::BadScenario.code(), problem))?;
+    Ok(args.out.clone().unwrap_or_else(|| shared::dir_of(&scenario, SystemTime::now())))
+}
+
+/// The console beside this program, or the one that is installed.
+fn console() -> Result<PathBuf, Failure> {
+    let beside = std::env::current_exe().ok().map(|path| path.with_file_name(CONSOLE));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let installed = std::env::split_paths(&path).map(|dir| dir.join(CONSOLE));
+    beside.into_iter().chain(installed).find(|path| path.is_file()).ok_or_else(|| {
+        Failure::new(
+            Exit::Usage.code(),
+            "--tui needs the console, and there is no sse-tui beside sse-bench or in PATH",
+        )
+    })
+}
+
+/// The same command line without the flag. In a group of its own: what the terminal tells its group reaches the run once,
+/// through this process, because a second signal would stop it at once.
+fn bench(args: &RunArgs, dir: &Path) -> Result<Part, Failure> {
+    let file = |name: &str| {
+        let path = dir.join(name);
+        File::create(&path).map_err(|error| cannot("write", &path, &error))
+    };
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new(Exit::Internal.code(), format!("cannot find this program: {error}")))?;
+    let mut words: Vec<OsString> = std::env::args_os().skip(1).filter(|word| word != FLAG).collect();
+    if args.out.is_none() {
+        words.extend(["--out".into(), dir.into()]);
+    }
+    let mut command = Command::new(program);
+    command.args(words).env_remove("SSE_BENCH_TUI").process_group(0);
+    command.stdin(Stdio::null()).stdout(file(RESULT)?).stderr(file(LOG)?);
+    Part::start(&mut command)
+        .map_err(|error| Failure::new(Exit::Internal.code(), format!("cannot start the run: {error}")))
+}
+
+fn watch(console: &Path, dir: &Path) -> Result<Part, Failure> {
+    let mut command = Command::new(console);
+    command.arg("--run").arg(dir);
+    Part::start(&mut command).map_err(|error| cannot("start", console, &error))
+}
+
+fn internal(error: std::io::Error) -> Failure {
+    Failure::new(Exit::Internal.code(), error)
+}
+
+fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Exit::Internal.code(), format!("cannot {what} {}: {error}", path.display()))
+}

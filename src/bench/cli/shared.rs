@@ -1,0 +1,141 @@
+//! shared
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::time::SystemTime;
+
+use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser as _};
+use clap::{Args, ValueEnum};
+
+use super::tls::Trusted;
+use super::values::{base_url, factor, no_credentials, run_duration};
+use crate::bench::exit::Exit;
+use crate::bench::load::tls;
+use crate::bench::run;
+use crate::bench::scenario::{self, Origin, OutputFormat, Scenario};
+use crate::client::whole_chain;
+use crate::runtime::exit::Failure;
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Changes to a scenario.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Changes {
+    /// Overrides a key of the scenario; may be repeated: `-s publishers.main.rate=50`. The
+    /// variable has one a line.
+    #[arg(short, long = "set", value_name = "KEY.PATH=VALUE", env = "SSE_BENCH_SET", value_delimiter = '\n')]
+    pub set: Vec<String>,
+
+    /// Another seed: arrivals, targets, payload sizes and jitter follow from it.
+    #[arg(long, env = "SSE_BENCH_SEED")]
+    pub seed: Option<u64>,
+
+    /// Another duration, as `90s` or `1m30s`: warm-up, joins, stages and faults keep their share of it.
+    #[arg(short = 'z', long, value_parser = run_duration, value_name = "DURATION", env = "SSE_BENCH_DURATION")]
+    pub duration: Option<Duration>,
+
+    /// So many times the clients, at least one in each group.
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_parser = factor,
+        value_name = "FACTOR",
+        env = "SSE_BENCH_CLIENTS_SCALE"
+    )]
+    pub clients_scale: Option<f64>,
+
+    /// So many times the rate of each publisher.
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_parser = factor,
+        value_name = "FACTOR",
+        env = "SSE_BENCH_RATE_SCALE"
+    )]
+    pub rate_scale: Option<f64>,
+
+    /// Breaks nothing.
+    #[arg(long, env = "SSE_BENCH_NO_FAULTS", value_parser = FalseyValueParser::new())]
+    pub no_faults: bool,
+
+    /// Judges nodes that are there already, instead of starting some; may be repeated.
+    #[arg(long, value_name = "URL", env = "SSE_BENCH_TARGET", value_delimiter = ',', value_parser = no_credentials(base_url))]
+    pub target: Vec<String>,
+
+    /// Whose certificates are accepted.
+    #[command(flatten)]
+    pub trusted: Trusted,
+}
+
+impl Changes {
+    /// The scenario of this file, so changed.
+    pub(super) fn origin(&self, file: String, text: String) -> Origin {
+        let mut set = self.set.clone();
+        set.extend(self.seed.map(|seed| format!("seed={seed}")));
+        let variables = scenario::variables(set.iter().map(String::as_str).chain([text.as_str()]));
+        Origin {
+            file,
+            text,
+            set,
+            variables,
+            seed: None,
+            duration: self.duration,
+            clients_scale: self.clients_scale,
+            rate_scale: self.rate_scale,
+            no_faults: self.no_faults,
+            target: self.target.clone(),
+            tls: self.trusted.tls(),
+        }
+    }
+}
+
+/// Every format of a report, by its name.
+pub(super) fn report_formats() -> impl clap::builder::TypedValueParser<Value = OutputFormat> {
+    PossibleValuesParser::new(OutputFormat::ALL.map(OutputFormat::name))
+        .try_map(|name| OutputFormat::by_name(&name).ok_or("not a format"))
+}
+
+/// Where a scenario's results go, where no flag says otherwise.
+pub(super) fn dir_of(scenario: &Scenario, now: SystemTime) -> PathBuf {
+    match &scenario.output.dir {
+        Some(dir) => {
+            dir.replace("{name}", &scenario.name).replace("{seed}", &scenario.seed.to_string()).into()
+        }
+        None => run::default_dir(&scenario.name, now),
+    }
+}
+
+pub(super) fn read_all(paths: &[PathBuf], changes: &Changes) -> Result<Vec<(Origin, Scenario)>, Failure> {
+    let mut scenarios = Vec::new();
+    let mut problems = Vec::new();
+    for path in paths {
+        match read(path, changes) {
+            Ok(scenario) => scenarios.push(scenario),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() {
+        Ok(scenarios)
+    } else {
+        Err(Failure::new(Exit::BadScenario.code(), problems.join("\n")))
+    }
+}
+
+/// One scenario from its file, with the changes; else all its problems.
+pub(super) fn read(path: &Path, changes: &Changes) -> Result<(Origin, Scenario), String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read the scenario {}: {error}", path.display()))?;
+    let name = path.display().to_string();
+    let origin = changes.origin(name, text);
+    let scenario = origin.scenario().map_err(|error| error.to_string())?;
+    // As an hour is long, this too is looked at before the first run.
+    tls::read(&scenario.tls).map_err(|error| format!("{}: {}", origin.file, whole_chain(&error)))?;
+    Ok((origin, scenario))
+}

@@ -1,0 +1,174 @@
+//! Faults of links: what is done to the proxies that stand in them. A toxic is healed by taking it away, `down` by
+//! listening again.
+
+use std::collections::BTreeMap;
+
+use super::proxy::{Changed, ProxyHandle};
+use crate::bench::ids::NodeIndex;
+use crate::bench::scenario::{LinkEffect, LinkKind, Toxic};
+use crate::client::whole_chain;
+
+/// The proxies of a run, by kind of link; one for each node, in their order. Clones speak of the same ones.
+#[derive(Debug, Clone, Default)]
+pub struct Links(BTreeMap<LinkKind, Vec<ProxyHandle>>);
+
+impl Links {
+    /// One more, of the next node.
+    pub fn add(&mut self, link: LinkKind, proxy: ProxyHandle) {
+        self.0.entry(link).or_default().push(proxy);
+    }
+
+    /// All of them, those of a kind beside each other.
+    pub fn all(&self) -> impl Iterator<Item = &ProxyHandle> {
+        self.0.values().flatten()
+    }
+
+    /// Breaks links. `name` is the fault's.
+    ///
+    /// # Errors
+    /// Why not, for the report.
+    pub async fn apply(
+        &self,
+        name: &str,
+        link: LinkKind,
+        effect: LinkEffect,
+        nodes: &[NodeIndex],
+    ) -> Result<(), String> {
+        for proxy in self.of(link, nodes)? {
+            match effect {
+                LinkEffect::Toxic { kind, stream, toxicity } => {
+                    let toxic = Toxic { name: name.to_owned(), kind, stream, toxicity };
+                    proxy.set_toxics(|toxics| toxics.push(toxic));
+                }
+                LinkEffect::Down => match proxy.disable().await {
+                    Ok(Changed::Yes) => {}
+                    Ok(Changed::Already) => {
+                        return Err(format!(
+                            "{} was down already, so there was nothing to break",
+                            proxy.name()
+                        ));
+                    }
+                    Err(error) => return Err(whole_chain(&error)),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Mends links, all of them whatever happens to one.
+    ///
+    /// # Errors
+    /// Why not, for the report.
+    pub async fn heal(
+        &self,
+        name: &str,
+        link: LinkKind,
+        effect: LinkEffect,
+        nodes: &[NodeIndex],
+    ) -> Result<(), String> {
+        let mut failures = Vec::new();
+        for node in nodes {
+            let proxy = match self.one(link, *node) {
+                Ok(proxy) => proxy,
+                Err(reason) => {
+                    failures.push(reason);
+                    continue;
+                }
+            };
+            match effect {
+                LinkEffect::Toxic { .. } => {
+                    proxy.set_toxics(|toxics| toxics.retain(|toxic| toxic.name != name));
+                }
+                LinkEffect::Down => {
+                    failures.extend(proxy.enable().await.err().map(|error| whole_chain(&error)));
+                }
+            }
+        }
+        if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
+    }
+
+    /// The proxies of some nodes, all of them alive.
+    fn of(&self, link: LinkKind, nodes: &[NodeIndex]) -> Result<Vec<&ProxyHandle>, String> {
+        nodes.iter().map(|node| self.one(link, *node)).collect()
+    }
+
+    fn one(&self, link: LinkKind, node: NodeIndex) -> Result<&ProxyHandle, String> {
+        let all = self.0.get(&link).ok_or_else(|| format!("{link} does not pass a proxy"))?;
+        match all.get(usize::from(node.0)) {
+            Some(proxy) if proxy.is_alive() => Ok(proxy),
+            Some(proxy) => Err(format!("the proxy {} has ended", proxy.name())),
+            None => Err(format!("there is no {link} of node number {}", node.0 + 1)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::bench::faults::proxy::{ProxySpec, ProxyTask};
+    use crate::bench::scenario::{Stream, ToxicKind};
+
+    const STALL: LinkEffect =
+        LinkEffect::Toxic { kind: ToxicKind::Stall, stream: Stream::Both, toxicity: 1.0 };
+
+    /// Links of two nodes to a server that is not there.
+    async fn links() -> (Links, Vec<ProxyHandle>, JoinSet<()>) {
+        let (mut links, mut proxies, mut tasks) = (Links::default(), Vec::new(), JoinSet::new());
+        for number in 1..=2 {
+            let (proxy, task) = ProxyTask::new(ProxySpec {
+                name: format!("n{number}->redis"),
+                listen: "127.0.0.1:0".into(),
+                upstream: "127.0.0.1:1".into(),
+                seed: 1,
+            });
+            tasks.spawn(task.run());
+            proxy.enable().await.unwrap();
+            links.add(LinkKind::NodeRedis, proxy.clone());
+            proxies.push(proxy);
+        }
+        (links, proxies, tasks)
+    }
+
+    fn names(proxy: &ProxyHandle) -> Vec<String> {
+        proxy.toxics().iter().map(|toxic| toxic.name.clone()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_toxic_meets_the_links_of_its_nodes_and_goes_without_the_others() {
+        let (links, proxies, _tasks) = links().await;
+        let (link, second) = (LinkKind::NodeRedis, [NodeIndex(1)]);
+        links.apply("a", link, STALL, &second).await.unwrap();
+        links.apply("b", link, STALL, &[NodeIndex(0), NodeIndex(1)]).await.unwrap();
+        assert_eq!(
+            (names(&proxies[0]), names(&proxies[1])),
+            (vec!["b".into()], vec!["a".into(), "b".into()])
+        );
+        links.heal("a", link, STALL, &second).await.unwrap();
+        assert_eq!(names(&proxies[1]), ["b"]);
+    }
+
+    #[tokio::test]
+    async fn a_link_that_is_down_cannot_be_taken_down_and_comes_back_once() {
+        let (links, proxies, _tasks) = links().await;
+        let (link, first) = (LinkKind::NodeRedis, [NodeIndex(0)]);
+        links.apply("a", link, LinkEffect::Down, &first).await.unwrap();
+        assert!(!proxies[0].is_enabled() && proxies[1].is_enabled());
+        let error = links.apply("b", link, LinkEffect::Down, &first).await.unwrap_err();
+        assert!(error.contains("n1->redis was down already"), "{error}");
+        links.heal("a", link, LinkEffect::Down, &first).await.unwrap();
+        assert!(proxies[0].is_enabled());
+    }
+
+    #[tokio::test]
+    async fn a_link_that_is_not_there_cannot_be_broken() {
+        let (links, _proxies, mut tasks) = links().await;
+        let error = links.apply("a", LinkKind::ClientNode, STALL, &[NodeIndex(0)]).await.unwrap_err();
+        assert!(error.contains("client->node does not pass a proxy"), "{error}");
+        assert!(links.apply("a", LinkKind::NodeRedis, STALL, &[NodeIndex(7)]).await.is_err());
+        tasks.shutdown().await;
+        let error = links.apply("a", LinkKind::NodeRedis, STALL, &[NodeIndex(0)]).await.unwrap_err();
+        assert!(error.contains("has ended"), "{error}");
+    }
+}

@@ -1,0 +1,19 @@
+//! What is broken on purpose, and its mending. Every fault that was applied is healed: at its own time, or in reverse
+//! order when the run is over or interrupted. A fault that cannot be applied is an error of the run, never silence.
+//! Read [`Timeline`] first.
+
+mod board;
+mod link;
+mod netns_link;
+mod process;
+pub mod proxies;
+pub mod proxy;
+mod redis;
+mod timeline;
+
+pub use board::{FaultBoard, FaultStates};
+pub use link::Links;
+pub use netns_link::NetnsLinks;
+pub use process::Processes;
+pub use redis::RedisFaults;
+pub use timeline::{Injector, Timeline};

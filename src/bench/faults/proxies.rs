@@ -1,0 +1,227 @@
+//! The fault proxies of a run: one in each link that the scenario names. Started with the servers, ended with them;
+//! what is done to them meanwhile is `fault/link`. Read [`FaultProxies`] first.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+use rand::rngs::ChaCha8Rng;
+use tokio::task::{Id, JoinSet};
+
+use super::link::Links;
+use super::proxy::{ProxyError, ProxySpec, ProxyTask};
+use crate::bench::cluster::ports;
+use crate::bench::panic;
+use crate::bench::scenario::LinkKind;
+
+/// Another port is tried this often when somebody else took the one that was free a moment ago.
+const TRIES: usize = 3;
+
+/// Proxies and the tasks that own their ports. Dropping it ends them.
+#[derive(Debug)]
+pub struct FaultProxies {
+    seed: u64,
+    host: Ipv4Addr,
+    links: Links,
+    tasks: JoinSet<()>,
+    /// Whose task it is.
+    names: HashMap<Id, String>,
+}
+
+/// Why a link does not pass a proxy.
+#[derive(Debug, thiserror::Error)]
+pub enum FaultProxyError {
+    /// No port.
+    #[error("no free port on 127.0.0.1 for the proxy {name}")]
+    Port {
+        name: String,
+        #[source]
+        source: std::io::Error,
+    },
+    /// It did not start.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// A node that no proxy can stand in front of.
+    #[error("{place:?} cannot stand behind the fault proxy: allowed are {allowed}")]
+    Place { place: String, allowed: &'static str },
+}
+
+impl FaultProxies {
+    /// No proxy yet. They will listen on this address, and everything random in them will come from this seed.
+    #[must_use]
+    pub fn new(seed: u64, host: Ipv4Addr) -> Self {
+        Self { seed, host, links: Links::default(), tasks: JoinSet::new(), names: HashMap::new() }
+    }
+
+    /// The proxies, to be broken.
+    #[must_use]
+    pub fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// Puts a proxy in front of a node; the base URL through it.
+    ///
+    /// # Errors
+    /// It cannot be put there.
+    pub async fn before_node(&mut self, number: usize, base: &str) -> Result<String, FaultProxyError> {
+        let host = base.strip_prefix("http://").filter(|host| !host.contains('/') && host.contains(':'));
+        let allowed = "http://HOST:PORT without a path";
+        let host = host.ok_or_else(|| FaultProxyError::Place { place: base.to_owned(), allowed })?;
+        let listen = self.add(LinkKind::ClientNode, format!("client->n{number}"), host).await?;
+        Ok(format!("http://{listen}"))
+    }
+
+    /// Puts a proxy between a node and its Redis; the URL through it.
+    ///
+    /// # Errors
+    /// It cannot be put there.
+    pub async fn before_redis(&mut self, number: usize, url: &str) -> Result<String, FaultProxyError> {
+        let allowed = "redis://HOST:PORT";
+        let place = || FaultProxyError::Place { place: without_password(url), allowed };
+        let parts = RedisUrl::parse(url).ok_or_else(place)?;
+        let listen = self.add(LinkKind::NodeRedis, format!("n{number}->redis"), &parts.server).await?;
+        Ok(format!("redis://{}{listen}{}", parts.user, parts.rest))
+    }
+
+    async fn add(&mut self, link: LinkKind, name: String, upstream: &str) -> Result<String, FaultProxyError> {
+        let mut rng: ChaCha8Rng = rand::make_rng();
+        let mut tries = 1;
+        loop {
+            let port = ports::free_address_of(self.host, &mut rng);
+            let listen =
+                port.map_err(|source| FaultProxyError::Port { name: name.clone(), source })?.to_string();
+            let upstream = upstream.to_owned();
+            let spec = ProxySpec { name: name.clone(), listen: listen.clone(), upstream, seed: self.seed };
+            let (proxy, task) = ProxyTask::new(spec);
+            self.spawn(&name, task.run());
+            match proxy.enable().await {
+                Ok(_) => {
+                    self.links.add(link, proxy);
+                    return Ok(listen);
+                }
+                Err(_) if tries < TRIES => tries += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn spawn(&mut self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
+        let task = self.tasks.spawn(async move {
+            tokio::select! {
+                () = task => {}
+                () = panic::when_told(panic::PROXY), if cfg!(debug_assertions) => {}
+            }
+        });
+        self.names.insert(task.id(), name.to_owned());
+    }
+
+    /// Proxies that crashed since this was asked last, each with its last words: what had to pass them was broken by the
+    /// bench itself, and nobody else is to blame for it.
+    pub fn crashes(&mut self) -> Vec<String> {
+        let mut crashes = Vec::new();
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            let Err(error) = ended.map(|(id, ())| self.names.remove(&id)) else { continue };
+            let name = self.names.remove(&error.id()).unwrap_or_default();
+            if let Ok(payload) = error.try_into_panic() {
+                crashes.push(format!("the fault proxy {name} crashed: {}", panic::words(&*payload)));
+            }
+        }
+        crashes
+    }
+
+    /// Ends them.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+/// `redis://` and what is behind it, in the parts that a proxy changes and those that it does not.
+#[derive(Debug, PartialEq, Eq)]
+struct RedisUrl {
+    /// With its `@`; may be empty.
+    user: String,
+    /// `host:port`.
+    server: String,
+    /// Path and query; may be empty.
+    rest: String,
+}
+
+impl RedisUrl {
+    fn parse(url: &str) -> Option<Self> {
+        const PORT: u16 = 6_379;
+        let behind = url.strip_prefix("redis://")?;
+        let (authority, rest) = behind.split_at(behind.find(['/', '?']).unwrap_or(behind.len()));
+        let (user, host) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        let has_port = host.rfind(':').is_some_and(|colon| !host[colon..].contains(']'));
+        let server = if has_port { host.to_owned() } else { format!("{host}:{PORT}") };
+        (!host.is_empty()).then(|| Self { user: user.to_owned(), server, rest: rest.to_owned() })
+    }
+}
+
+/// A URL as it may be shown.
+fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => format!("{}://…{}", &url[..scheme], &url[at..]),
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(url: &str, user: &str, server: &str, rest: &str) {
+        let expected = RedisUrl { user: user.into(), server: server.into(), rest: rest.into() };
+        assert_eq!(RedisUrl::parse(url), Some(expected), "{url}");
+    }
+
+    #[test]
+    fn only_the_address_of_a_redis_changes() {
+        check("redis://h:1", "", "h:1", "");
+        check("redis://h", "", "h:6379", "");
+        check("redis://u:p@h:1/2?prefix=x", "u:p@", "h:1", "/2?prefix=x");
+        check("redis://:p%40@[::1]/0", ":p%40@", "[::1]:6379", "/0");
+        check("redis://[::1]:7", "", "[::1]:7", "");
+        for url in ["rediss://h:1", "redis+sentinel://h:1/m", "redis://", "h:1"] {
+            assert_eq!(RedisUrl::parse(url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_told() {
+        assert_eq!(without_password("rediss://u:secret@h:1"), "rediss://…@h:1");
+        assert_eq!(without_password("rediss://h:1"), "rediss://h:1");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_crashes_is_told_by_its_name_and_one_that_was_ended_is_not() {
+        let mut wiring = FaultProxies::new(1, Ipv4Addr::LOCALHOST);
+        wiring.before_node(1, "http://127.0.0.1:1").await.unwrap();
+        wiring.spawn("client->n2", async { panic!("no lane {}", 7) });
+        wiring.spawn("client->n3", async {});
+        let crashed = async {
+            loop {
+                let crashes = wiring.crashes();
+                if !crashes.is_empty() {
+                    return crashes;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        assert_eq!(crashed.await, ["the fault proxy client->n2 crashed: no lane 7"]);
+        assert_eq!(wiring.crashes(), [""; 0]);
+        wiring.stop().await;
+    }
+
+    #[tokio::test]
+    async fn each_link_gets_a_place_of_its_own() {
+        let mut wiring = FaultProxies::new(1, Ipv4Addr::LOCALHOST);
+        let first = wiring.before_node(1, "http://127.0.0.1:1").await.unwrap();
+        let second = wiring.before_redis(1, "redis://:p@127.0.0.1:1/3").await.unwrap();
+        assert!(first.starts_with("http://127.0.0.1:"), "{first}");
+        assert!(second.starts_with("redis://:p@127.0.0.1:") && second.ends_with("/3"), "{second}");
+        let error = wiring.before_node(1, "https://h:1").await.unwrap_err();
+        assert!(error.to_string().contains("https://h:1"), "{error}");
+        wiring.stop().await;
+    }
+}

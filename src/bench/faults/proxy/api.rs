@@ -1,0 +1,582 @@
+//! toxiproxy's REST API over a [`ProxyCollection`]: its paths, its status codes, its JSON, so that its clients work. One request
+//! after the other: whoever reads an answer finds the links as it says. Read [`answer`] first, then [`serve`].
+
+use std::fmt::Display;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::{CONTENT_TYPE, USER_AGENT};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::listener::ProxyHandle;
+use super::metrics;
+use super::registry::{ProxyCollection, ProxyCollectionError, ProxyConfig};
+use crate::bench::scenario::{Direction, Stream, Toxic, ToxicKind};
+use crate::client::whole_chain;
+
+/// Whose API this is, and whose program.
+const VERSION: &str = concat!("2.12.0+sse-bench.", env!("CARGO_PKG_VERSION"));
+/// Requests that wait for the one that is answered.
+const REQUESTS_WAITING: usize = 64;
+/// Bytes of a request.
+const BODY_MAX: usize = 1024 * 1024;
+/// Toxics of one proxy.
+const TOXICS_MAX: usize = 256;
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body.
+    pub content: Content,
+}
+
+/// A body.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// JSON.
+    Json(Value),
+    /// For people.
+    Text(&'static str),
+    /// For Prometheus.
+    Metrics(String),
+    /// None.
+    Nothing,
+}
+
+impl Answer {
+    fn json(status: StatusCode, value: Value) -> Self {
+        Self { status, content: Content::Json(value) }
+    }
+
+    fn nothing() -> Self {
+        Self { status: StatusCode::NO_CONTENT, content: Content::Nothing }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        match self.content {
+            Content::Json(value) => (self.status, axum::Json(value)).into_response(),
+            Content::Text(text) => (self.status, text).into_response(),
+            Content::Metrics(text) => {
+                (self.status, [(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+            }
+            Content::Nothing => self.status.into_response(),
+        }
+    }
+}
+
+/// What is refused, in toxiproxy's form.
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    error: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, error: impl Display) -> Self {
+        Self { status, error: error.to_string() }
+    }
+
+    fn body(error: impl Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, format!("bad request body: {error}"))
+    }
+
+    fn missing(field: impl Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, format!("missing required field: {field}"))
+    }
+
+    fn value(&self) -> Value {
+        json!({ "error": self.error, "status": self.status.as_u16() })
+    }
+}
+
+impl From<ProxyCollectionError> for Refusal {
+    fn from(error: ProxyCollectionError) -> Self {
+        let status = match error {
+            ProxyCollectionError::Exists => StatusCode::CONFLICT,
+            ProxyCollectionError::NotFound => StatusCode::NOT_FOUND,
+            ProxyCollectionError::Duplicate(_)
+            | ProxyCollectionError::Full
+            | ProxyCollectionError::Proxy(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, whole_chain(&error))
+    }
+}
+
+/// A request.
+#[derive(Debug)]
+pub struct Request {
+    /// Its method.
+    pub method: Method,
+    /// Its path.
+    pub path: String,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// Carries out a request and answers it.
+pub async fn answer(fleet: &mut ProxyCollection, request: &Request) -> Answer {
+    let decoded = request.path.split('/').filter(|part| !part.is_empty());
+    let parts: Vec<_> = decoded.map(|part| percent_decode_str(part).decode_utf8_lossy()).collect();
+    let parts: Vec<&str> = parts.iter().map(|part| &**part).collect();
+    let body = &request.body;
+    let changes = matches!(request.method, Method::POST | Method::PATCH);
+    let result = match (request.method.as_str(), parts.as_slice()) {
+        ("GET", ["version"]) => Ok(Answer::json(StatusCode::OK, json!({ "version": VERSION }))),
+        ("GET", ["metrics"]) => {
+            Ok(Answer { status: StatusCode::OK, content: Content::Metrics(metrics::render(fleet.proxies())) })
+        }
+        ("POST", ["reset"]) => fleet.reset().await.map(|()| Answer::nothing()).map_err(Refusal::from),
+        ("POST", ["populate"]) => populate(fleet, body).await,
+        ("GET", ["proxies"]) => Ok(Answer::json(StatusCode::OK, all(fleet))),
+        ("POST", ["proxies"]) => create(fleet, body).await,
+        ("GET", ["proxies", name]) => shown(fleet, name),
+        (_, ["proxies", name]) if changes => update(fleet, name, body).await,
+        ("DELETE", ["proxies", name]) => {
+            fleet.remove(name).await.map(|()| Answer::nothing()).map_err(Refusal::from)
+        }
+        ("GET", ["proxies", name, "toxics"]) => toxics_shown(fleet, name),
+        ("POST", ["proxies", name, "toxics"]) => add_toxic(fleet, name, body),
+        ("GET", ["proxies", name, "toxics", toxic]) => toxic_shown(fleet, name, toxic),
+        (_, ["proxies", name, "toxics", toxic]) if changes => update_toxic(fleet, name, toxic, body),
+        ("DELETE", ["proxies", name, "toxics", toxic]) => remove_toxic(fleet, name, toxic),
+        (_, ["version" | "metrics" | "reset" | "populate" | "proxies"])
+        | (_, ["proxies", _] | ["proxies", _, "toxics"] | ["proxies", _, "toxics", _]) => {
+            return Answer { status: StatusCode::METHOD_NOT_ALLOWED, content: Content::Nothing };
+        }
+        _ => {
+            let content = Content::Text("404 page not found\n");
+            return Answer { status: StatusCode::NOT_FOUND, content };
+        }
+    };
+    result.unwrap_or_else(|refusal| Answer::json(refusal.status, refusal.value()))
+}
+
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(Refusal::body)
+}
+
+/// A proxy as clients write it.
+#[derive(Debug, Deserialize)]
+struct ProxyBody {
+    #[serde(default)]
+    name: String,
+    listen: Option<String>,
+    upstream: Option<String>,
+    enabled: Option<bool>,
+}
+
+fn proxy_json(proxy: &ProxyHandle) -> Value {
+    json!({
+        "name": proxy.name(),
+        "listen": proxy.listen(),
+        "upstream": proxy.upstream(),
+        "enabled": proxy.is_enabled(),
+        "toxics": toxics_json(proxy),
+    })
+}
+
+/// Those of one direction after those of the other, as toxiproxy keeps them.
+fn toxics_json(proxy: &ProxyHandle) -> Value {
+    let mut toxics = proxy.toxics().to_vec();
+    toxics.sort_by_key(|toxic| match toxic.stream {
+        Stream::One(Direction::Upstream) => 0,
+        Stream::One(Direction::Downstream) => 1,
+        Stream::Both => 2,
+    });
+    toxics.iter().map(toxic_json).collect()
+}
+
+fn toxic_json(toxic: &Toxic) -> Value {
+    let mut kind = toxic.kind;
+    let attributes = kind.attributes().into_iter().map(|(name, value)| (name.to_owned(), json!(*value)));
+    json!({
+        "name": toxic.name,
+        "type": toxic.kind.name(),
+        "stream": toxic.stream.to_string(),
+        "toxicity": toxic.toxicity,
+        "attributes": attributes.collect::<Map<_, _>>(),
+    })
+}
+
+fn all(fleet: &ProxyCollection) -> Value {
+    let named = fleet.proxies().map(|proxy| (proxy.name().to_owned(), proxy_json(proxy)));
+    Value::Object(named.collect())
+}
+
+fn shown(fleet: &ProxyCollection, name: &str) -> Result<Answer, Refusal> {
+    Ok(Answer::json(StatusCode::OK, proxy_json(fleet.get(name)?)))
+}
+
+async fn create(fleet: &mut ProxyCollection, body: &[u8]) -> Result<Answer, Refusal> {
+    let wanted = wanted(parse(body)?, "")?;
+    let proxy = fleet.add(&wanted).await?;
+    Ok(Answer::json(StatusCode::CREATED, proxy_json(&proxy)))
+}
+
+fn wanted(body: ProxyBody, place: &str) -> Result<ProxyConfig, Refusal> {
+    if body.name.is_empty() {
+        return Err(Refusal::missing(format!("name{place}")));
+    }
+    let upstream = body.upstream.filter(|upstream| !upstream.is_empty());
+    let upstream = upstream.ok_or_else(|| Refusal::missing(format!("upstream{place}")))?;
+    let listen = body.listen.filter(|listen| !listen.is_empty()).unwrap_or_else(|| "127.0.0.1:0".to_owned());
+    Ok(ProxyConfig { name: body.name, listen, upstream, enabled: body.enabled.unwrap_or(true) })
+}
+
+/// What a list of proxies says, as in `--config` and `/populate`.
+fn list(body: &[u8]) -> Result<Vec<ProxyConfig>, Refusal> {
+    let bodies: Vec<ProxyBody> = parse(body)?;
+    (1..).zip(bodies).map(|(number, body): (usize, _)| wanted(body, &format!(" at proxy {number}"))).collect()
+}
+
+/// Makes the proxies of a file.
+///
+/// # Errors
+/// What is wrong with it, or the first that cannot listen.
+pub async fn configure(fleet: &mut ProxyCollection, text: &[u8]) -> Result<(), String> {
+    let wanted = list(text).map_err(|refusal| refusal.error)?;
+    match fleet.populate(&wanted).await {
+        (_, None) => Ok(()),
+        (_, Some(error)) => Err(whole_chain(&error)),
+    }
+}
+
+async fn populate(fleet: &mut ProxyCollection, body: &[u8]) -> Result<Answer, Refusal> {
+    let (proxies, error) = fleet.populate(&list(body)?).await;
+    let mut value = json!({ "proxies": proxies.iter().map(proxy_json).collect::<Vec<_>>() });
+    let status = match error.map(Refusal::from) {
+        None => StatusCode::CREATED,
+        Some(refusal) => {
+            value["error"] = refusal.error.into();
+            value["status"] = refusal.status.as_u16().into();
+            refusal.status
+        }
+    };
+    Ok(Answer::json(status, value))
+}
+
+async fn update(fleet: &mut ProxyCollection, name: &str, body: &[u8]) -> Result<Answer, Refusal> {
+    let now = fleet.get(name)?;
+    let body: ProxyBody = parse(body)?;
+    let wanted = ProxyConfig {
+        name: name.to_owned(),
+        listen: body.listen.unwrap_or_else(|| now.listen()),
+        upstream: body.upstream.unwrap_or_else(|| now.upstream().to_owned()),
+        enabled: body.enabled.unwrap_or_else(|| now.is_enabled()),
+    };
+    let proxy = fleet.change(&wanted).await?;
+    Ok(Answer::json(StatusCode::OK, proxy_json(&proxy)))
+}
+
+/// A toxic as clients write it.
+#[derive(Debug, Deserialize)]
+struct ToxicBody {
+    #[serde(default)]
+    name: String,
+    #[serde(default, rename = "type")]
+    kind: String,
+    stream: Option<String>,
+    toxicity: Option<f64>,
+    #[serde(default)]
+    attributes: Map<String, Value>,
+}
+
+fn toxic_not_found() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "toxic not found")
+}
+
+fn find(proxy: &ProxyHandle, name: &str) -> Result<Toxic, Refusal> {
+    proxy.toxics().iter().find(|toxic| toxic.name == name).cloned().ok_or_else(toxic_not_found)
+}
+
+fn toxics_shown(fleet: &ProxyCollection, name: &str) -> Result<Answer, Refusal> {
+    Ok(Answer::json(StatusCode::OK, toxics_json(fleet.get(name)?)))
+}
+
+fn toxic_shown(fleet: &ProxyCollection, name: &str, toxic: &str) -> Result<Answer, Refusal> {
+    Ok(Answer::json(StatusCode::OK, toxic_json(&find(fleet.get(name)?, toxic)?)))
+}
+
+fn add_toxic(fleet: &ProxyCollection, name: &str, body: &[u8]) -> Result<Answer, Refusal> {
+    let proxy = fleet.get(name)?;
+    let body: ToxicBody = parse(body)?;
+    let kind = ToxicKind::named(&body.kind);
+    let stream = match &body.stream {
+        None => kind.map_or(Stream::One(Direction::Downstream), |kind| kind.usual_stream()),
+        Some(word) => {
+            let found = Stream::WORDS.into_iter().find(|(known, _)| known == word);
+            let why = "stream was invalid, can be either upstream or downstream";
+            found.ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, why))?.1
+        }
+    };
+    let kind = kind.ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, "invalid toxic type"))?;
+    let name = if body.name.is_empty() { format!("{}_{stream}", kind.name()) } else { body.name };
+    let toxics = proxy.toxics();
+    if toxics.iter().any(|toxic| toxic.name == name) {
+        return Err(Refusal::new(StatusCode::CONFLICT, "toxic already exists"));
+    }
+    if toxics.len() >= TOXICS_MAX {
+        let why = format!("the proxy has {TOXICS_MAX} toxics already");
+        return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, why));
+    }
+    let kind = with_attributes(kind, &body.attributes)?;
+    let toxic = Toxic { name, kind, stream, toxicity: toxicity(body.toxicity.unwrap_or(1.0))? };
+    proxy.set_toxics(|toxics| toxics.push(toxic.clone()));
+    Ok(Answer::json(StatusCode::OK, toxic_json(&toxic)))
+}
+
+fn toxicity(value: f64) -> Result<f64, Refusal> {
+    let allowed = (0.0..=1.0).contains(&value);
+    if allowed { Ok(value) } else { Err(Refusal::body(format!("toxicity {value} is not between 0 and 1"))) }
+}
+
+/// Attributes that a type does not have are passed over, as toxiproxy does.
+fn with_attributes(mut kind: ToxicKind, given: &Map<String, Value>) -> Result<ToxicKind, Refusal> {
+    for (name, value) in kind.attributes() {
+        match given.get(name) {
+            None | Some(Value::Null) => {}
+            Some(given) => {
+                let why = || Refusal::body(format!("{name} {given} is not a whole number of at least 0"));
+                *value = given.as_u64().ok_or_else(why)?;
+            }
+        }
+    }
+    Ok(kind)
+}
+
+fn update_toxic(fleet: &ProxyCollection, name: &str, toxic: &str, body: &[u8]) -> Result<Answer, Refusal> {
+    let proxy = fleet.get(name)?;
+    let found = find(proxy, toxic)?;
+    let body: ToxicBody = parse(body)?;
+    let kind = with_attributes(found.kind, &body.attributes)?;
+    let changed = Toxic { kind, toxicity: toxicity(body.toxicity.unwrap_or(found.toxicity))?, ..found };
+    proxy.set_toxics(|toxics| {
+        if let Some(place) = toxics.iter_mut().find(|known| known.name == changed.name) {
+            *place = changed.clone();
+        }
+    });
+    Ok(Answer::json(StatusCode::OK, toxic_json(&changed)))
+}
+
+fn remove_toxic(fleet: &ProxyCollection, name: &str, toxic: &str) -> Result<Answer, Refusal> {
+    let proxy = fleet.get(name)?;
+    find(proxy, toxic)?;
+    proxy.set_toxics(|toxics| toxics.retain(|known| known.name != toxic));
+    Ok(Answer::nothing())
+}
+
+/// A request and where its answer goes.
+type Asked = (Request, oneshot::Sender<Answer>);
+
+/// Answers requests until `stop` is cancelled. Then the fleet ends with it.
+///
+/// # Errors
+/// The listener's.
+pub async fn serve(
+    listener: TcpListener,
+    fleet: ProxyCollection,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let (asked, received) = mpsc::channel(REQUESTS_WAITING);
+    let router =
+        axum::Router::new().fallback(pass_on).layer(DefaultBodyLimit::max(BODY_MAX)).with_state(asked);
+    let ended = stop.clone();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+    tokio::select! {
+        served = serving => served,
+        // Clients keep connections open that nobody waits for.
+        () = answer_all(fleet, received, ended) => Ok(()),
+    }
+}
+
+async fn answer_all(
+    mut fleet: ProxyCollection,
+    mut received: mpsc::Receiver<Asked>,
+    stop: CancellationToken,
+) {
+    while let Some(Some((request, reply))) = stop.run_until_cancelled(received.recv()).await {
+        let answer = answer(&mut fleet, &request).await;
+        tracing::debug!(method = %request.method, path = request.path, status = answer.status.as_u16(), "asked");
+        // Whoever asked may have gone; what was asked for is done all the same.
+        let _nobody_waits = reply.send(answer);
+    }
+}
+
+async fn pass_on(
+    State(desk): State<mpsc::Sender<Asked>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    // A page that a browser shows could reach this port, and break what runs behind it.
+    let agent = headers.get(USER_AGENT).map(|agent| agent.as_bytes().starts_with(b"Mozilla/"));
+    if agent == Some(true) {
+        return Answer { status: StatusCode::FORBIDDEN, content: Content::Text("User agent not allowed\n") };
+    }
+    let (reply, answer) = oneshot::channel();
+    let request = Request { method, path: uri.path().to_owned(), body };
+    let ended = Answer { status: StatusCode::SERVICE_UNAVAILABLE, content: Content::Nothing };
+    if desk.send((request, reply)).await.is_err() {
+        return ended;
+    }
+    answer.await.unwrap_or(ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Desk(ProxyCollection);
+
+    impl Desk {
+        fn new() -> Self {
+            Self(ProxyCollection::new(1))
+        }
+
+        /// A request, its status, and what was answered.
+        async fn ask(&mut self, method: &str, path: &str, body: Value) -> (u16, Value) {
+            let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let answer = answer(&mut self.0, &Request { method, path: path.to_owned(), body }).await;
+            let value = match answer.content {
+                Content::Json(value) => value,
+                Content::Text(text) => text.into(),
+                Content::Metrics(text) => text.into(),
+                Content::Nothing => Value::Null,
+            };
+            (answer.status.as_u16(), value)
+        }
+
+        async fn check(&mut self, asked: (&str, &str, Value), status: u16, expected: &str) -> Value {
+            let (method, path, body) = asked;
+            let (found, value) = self.ask(method, path, body).await;
+            assert_eq!(found, status, "{method} {path}: {value}");
+            assert!(value.to_string().contains(expected), "{method} {path}: {value}");
+            value
+        }
+
+        async fn with_redis() -> Self {
+            let mut desk = Self::new();
+            let redis = json!({ "name": "redis", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:1" });
+            desk.check(("POST", "/proxies", redis), 201, r#""enabled":true"#).await;
+            desk
+        }
+    }
+
+    const NONE: Value = Value::Null;
+
+    #[tokio::test]
+    async fn a_proxy_is_made_shown_moved_and_removed() {
+        let mut desk = Desk::with_redis().await;
+        let shown = desk.check(("GET", "/proxies/redis", NONE), 200, r#""toxics":[]"#).await;
+        assert_eq!(shown["upstream"], "127.0.0.1:1");
+        assert!(!shown["listen"].as_str().unwrap().ends_with(":0"), "{shown}");
+        let all = desk.check(("GET", "/proxies", NONE), 200, "").await;
+        assert_eq!(all["redis"], shown);
+        let off = json!({ "enabled": false });
+        desk.check(("POST", "/proxies/redis", off), 200, r#""enabled":false"#).await;
+        let moved = json!({ "upstream": "127.0.0.1:2", "enabled": true });
+        let moved = desk.check(("PATCH", "/proxies/redis", moved), 200, "127.0.0.1:2").await;
+        assert_eq!((&moved["listen"], &moved["enabled"]), (&shown["listen"], &true.into()));
+        desk.check(("DELETE", "/proxies/redis", NONE), 204, "").await;
+        desk.check(("GET", "/proxies/redis", NONE), 404, r#"{"error":"proxy not found","status":404}"#).await;
+    }
+
+    #[tokio::test]
+    async fn a_toxic_is_added_changed_and_removed() {
+        let mut desk = Desk::with_redis().await;
+        let toxics = "/proxies/redis/toxics";
+        let latency = json!({ "type": "latency", "attributes": { "latency": 100 } });
+        let added = desk.check(("POST", toxics, latency.clone()), 200, "").await;
+        let expected = json!({
+            "name": "latency_downstream", "type": "latency", "stream": "downstream", "toxicity": 1.0,
+            "attributes": { "latency": 100, "jitter": 0 },
+        });
+        assert_eq!(added, expected);
+        desk.check(("POST", toxics, latency), 409, "toxic already exists").await;
+        let one = "/proxies/redis/toxics/latency_downstream";
+        let changed = json!({ "attributes": { "jitter": 7 }, "toxicity": 0.5 });
+        let changed = desk.check(("PATCH", one, changed), 200, "").await;
+        assert_eq!(changed["attributes"], json!({ "latency": 100, "jitter": 7 }));
+        assert_eq!(desk.check(("GET", one, NONE), 200, "").await, changed);
+        let stall = json!({ "name": "x", "type": "stall" });
+        desk.check(("POST", toxics, stall), 200, r#""stream":"both""#).await;
+        let slow = json!({ "type": "bandwidth", "stream": "upstream", "attributes": { "rate": 9 } });
+        desk.check(("POST", toxics, slow), 200, "bandwidth_upstream").await;
+        let shown = desk.check(("GET", toxics, NONE), 200, "").await;
+        let names: Vec<&str> =
+            shown.as_array().unwrap().iter().filter_map(|toxic| toxic["name"].as_str()).collect();
+        assert_eq!(names, ["bandwidth_upstream", "latency_downstream", "x"]);
+        desk.check(("DELETE", one, NONE), 204, "").await;
+        desk.check(("DELETE", one, NONE), 404, "toxic not found").await;
+        desk.check(("POST", "/reset", NONE), 204, "").await;
+        desk.check(("GET", toxics, NONE), 200, "[]").await;
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_refused_in_toxiproxys_words() {
+        let mut desk = Desk::with_redis().await;
+        let proxies = "/proxies";
+        let toxics = "/proxies/redis/toxics";
+        let cases: [(&str, &str, Value, u16, &str); 14] = [
+            ("POST", proxies, json!({ "upstream": "h:1" }), 400, "missing required field: name"),
+            ("POST", proxies, json!({ "name": "x" }), 400, "missing required field: upstream"),
+            ("POST", proxies, json!({ "name": 5 }), 400, "bad request body"),
+            ("POST", proxies, NONE, 400, "bad request body"),
+            ("POST", proxies, json!({ "name": "redis", "upstream": "h:1" }), 409, "proxy already exists"),
+            ("POST", proxies, json!({ "name": "y", "upstream": "h:1", "listen": "no" }), 500, "listen"),
+            ("GET", "/proxies/y", NONE, 404, "proxy not found"),
+            ("POST", toxics, json!({ "type": "noise" }), 400, "invalid toxic type"),
+            ("POST", toxics, json!({ "type": "latency", "stream": "up" }), 400, "stream was invalid"),
+            ("POST", toxics, json!({ "type": "latency", "toxicity": 2 }), 400, "between 0 and 1"),
+            (
+                "POST",
+                toxics,
+                json!({ "type": "latency", "attributes": { "latency": -1 } }),
+                400,
+                "latency -1",
+            ),
+            ("GET", "/proxies/redis/toxics/z", NONE, 404, "toxic not found"),
+            ("PUT", proxies, NONE, 405, ""),
+            ("GET", "/nothing", NONE, 404, "404 page not found"),
+        ];
+        for (method, path, body, status, words) in cases {
+            let value = desk.check((method, path, body), status, words).await;
+            if value.is_object() {
+                assert_eq!(value["status"], status, "{value}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_adds_what_is_new_and_leaves_what_is_the_same() {
+        let mut desk = Desk::with_redis().await;
+        let listen = desk.ask("GET", "/proxies/redis", NONE).await.1["listen"].clone();
+        desk.check(("POST", "/proxies/redis/toxics", json!({ "type": "stall" })), 200, "").await;
+        let list = json!([
+            { "name": "redis", "listen": listen, "upstream": "127.0.0.1:1" },
+            { "name": "off", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:3", "enabled": false },
+        ]);
+        let made = desk.check(("POST", "/populate", list), 201, "").await;
+        assert_eq!(made["proxies"][0]["toxics"].as_array().unwrap().len(), 1);
+        assert_eq!(made["proxies"][1]["enabled"], false);
+        let twice = json!([{ "name": "a", "upstream": "h:1" }, { "name": "a", "upstream": "h:2" }]);
+        desk.check(("POST", "/populate", twice), 500, "duplicate proxy name").await;
+        let nameless = json!([{ "upstream": "h:1" }]);
+        desk.check(("POST", "/populate", nameless), 400, "name at proxy 1").await;
+        desk.check(("GET", "/metrics", NONE), 200, r#"proxy=\"off\""#).await;
+        desk.check(("GET", "/version", NONE), 200, "2.12.0+sse-bench").await;
+    }
+}

@@ -1,0 +1,255 @@
+//! One connection through a proxy: two lanes, two sockets, one task. It owns no queue of its own beside the chunk that
+//! is being written; what waits, waits in a [`Pipeline`], which is bounded. Decides nothing: read [`super::pipeline`] first.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, ReadHalf, WriteHalf};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::pipeline::{Pipeline, Step};
+use super::toxic_stage::{Chunk, Outcome};
+use crate::bench::scenario::{Direction, Toxic};
+
+/// Bytes read at once. On the stack, and only while they are read: an idle connection has no buffer.
+const READ_MAX: usize = 8 * 1024;
+
+/// The toxics of a proxy, as its connections see them.
+pub(super) type Toxics = watch::Receiver<Arc<[Toxic]>>;
+
+/// Bytes that went through one direction of a proxy, in all its connections.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+// All orderings are relaxed: the numbers fill counters; nothing is ordered by them.
+impl Traffic {
+    /// Read from one side, and written to the other.
+    #[must_use]
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.received.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
+    }
+
+    fn note_received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn note_sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// What the two directions of a connection do with bytes.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    up: Pipeline,
+    down: Pipeline,
+    toxics: Toxics,
+    born: Instant,
+}
+
+impl Lanes {
+    /// Of a connection that was accepted now. `seed` is its own.
+    pub(super) fn new(seed: u64, mut toxics: Toxics) -> Self {
+        let now = Arc::clone(&toxics.borrow_and_update());
+        let up = Pipeline::new(Direction::Upstream, seed, &now);
+        let down = Pipeline::new(Direction::Downstream, seed, &now);
+        Self { up, down, toxics, born: Instant::now() }
+    }
+
+    /// Until the server can be dialled: what stops the client's bytes stops its attempt to connect.
+    pub(super) async fn passable(&mut self) {
+        while self.up.is_dead() {
+            self.changed().await;
+        }
+    }
+
+    async fn changed(&mut self) {
+        // The proxy that holds the other end ends its connections before it goes.
+        if self.toxics.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.apply();
+    }
+
+    fn apply(&mut self) {
+        let toxics = Arc::clone(&self.toxics.borrow_and_update());
+        let now = self.born.elapsed();
+        self.up.set_toxics(now, &toxics);
+        self.down.set_toxics(now, &toxics);
+    }
+}
+
+/// Two streams and what lies between them.
+#[derive(Debug)]
+pub(super) struct Link<S> {
+    /// From the client to the server.
+    up: Half<S>,
+    /// From the server to the client.
+    down: Half<S>,
+    toxics: Toxics,
+    born: Instant,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    pub(super) fn new(lanes: Lanes, client: S, server: S, traffic: [Arc<Traffic>; 2]) -> Self {
+        let (from_client, to_client) = tokio::io::split(client);
+        let (from_server, to_server) = tokio::io::split(server);
+        let [up, down] = traffic;
+        Self {
+            up: Half::new(lanes.up, from_client, to_server, up),
+            down: Half::new(lanes.down, from_server, to_client, down),
+            toxics: lanes.toxics,
+            born: lanes.born,
+        }
+    }
+
+    /// Carries bytes until both sides have ended, a toxic ends the connection, or `stop` is cancelled. Gives the
+    /// streams back, the client's first, for the one who knows how to close or reset them.
+    pub(super) async fn carry(mut self, stop: &CancellationToken) -> (Outcome, S, S) {
+        let outcome = loop {
+            if self.up.is_done && self.down.is_done {
+                break Outcome::Closed;
+            }
+            let turn = tokio::select! {
+                biased;
+                () = stop.cancelled() => break Outcome::Closed,
+                Ok(()) = self.toxics.changed() => {
+                    let toxics = Arc::clone(&self.toxics.borrow_and_update());
+                    let now = self.born.elapsed();
+                    self.up.lane.set_toxics(now, &toxics);
+                    self.down.lane.set_toxics(now, &toxics);
+                    continue;
+                }
+                turn = self.up.turn(self.born) => (turn, Direction::Upstream),
+                turn = self.down.turn(self.born) => (turn, Direction::Downstream),
+            };
+            match turn {
+                (Turn::Goes, _) => {}
+                (Turn::Ends(outcome), _) => break outcome,
+                // Whoever does not take bytes any more has nothing to say either, as far as that can be heard.
+                (Turn::NobodyListens, Direction::Upstream) => self.down.lane.push(Chunk::Broken),
+                (Turn::NobodyListens, Direction::Downstream) => self.up.lane.push(Chunk::Broken),
+            }
+        };
+        let client = self.up.reader.unsplit(self.down.writer);
+        let server = self.down.reader.unsplit(self.up.writer);
+        (outcome, client, server)
+    }
+}
+
+/// One direction: a lane between a reader and a writer.
+#[derive(Debug)]
+struct Half<S> {
+    lane: Pipeline,
+    reader: ReadHalf<S>,
+    writer: WriteHalf<S>,
+    /// What is being written.
+    pending: Bytes,
+    /// The end was handed on, or nobody is there to hear it.
+    is_done: bool,
+    traffic: Arc<Traffic>,
+}
+
+/// What a turn came to.
+enum Turn {
+    Goes,
+    Ends(Outcome),
+    /// The writer's other side is gone.
+    NobodyListens,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
+    fn new(lane: Pipeline, reader: ReadHalf<S>, writer: WriteHalf<S>, traffic: Arc<Traffic>) -> Self {
+        Self { lane, reader, writer, pending: Bytes::new(), is_done: false, traffic }
+    }
+
+    /// Reads once, writes once, or waits. May be dropped at any time: nothing is lost by it.
+    async fn turn(&mut self, born: Instant) -> Turn {
+        let now = born.elapsed();
+        let finish_at = self.lane.finish_at();
+        let mut until = finish_at;
+        // A connection that is to end ends, whether or not what is being written arrives.
+        if self.pending.is_empty() || finish_at.is_some_and(|at| at <= now) {
+            match self.lane.step(now) {
+                Step::Write(bytes) => self.pending = bytes,
+                Step::End => return self.end().await,
+                Step::Finish(outcome) => return Turn::Ends(outcome),
+                Step::Wait(time) => until = time,
+            }
+        }
+        if self.is_done {
+            self.pending.clear();
+        }
+        let may_write = !self.pending.is_empty() && !self.lane.is_stalled();
+        let wake = until.map(|time| born + time);
+        tokio::select! {
+            read = read(&mut self.reader), if self.lane.wants_input() => {
+                self.take_in(read);
+                Turn::Goes
+            }
+            written = self.writer.write(&self.pending), if may_write => self.note_written(written.ok()),
+            () = sleep_until(wake), if wake.is_some() => Turn::Goes,
+            () = std::future::pending::<()>() => Turn::Goes,
+        }
+    }
+
+    fn take_in(&mut self, read: std::io::Result<Bytes>) {
+        let parcel = match read {
+            Ok(bytes) if bytes.is_empty() => Chunk::End,
+            Ok(bytes) => {
+                self.traffic.note_received(bytes.len());
+                Chunk::Data(bytes)
+            }
+            Err(_) => Chunk::Broken,
+        };
+        self.lane.push(parcel);
+    }
+
+    fn note_written(&mut self, written: Option<usize>) -> Turn {
+        if let Some(bytes) = written {
+            self.pending.advance(bytes);
+            self.traffic.note_sent(bytes);
+            return Turn::Goes;
+        }
+        self.pending.clear();
+        self.is_done = true;
+        Turn::NobodyListens
+    }
+
+    async fn end(&mut self) -> Turn {
+        self.is_done = true;
+        // A side that is gone needs no end.
+        let _gone = self.writer.shutdown().await;
+        Turn::Goes
+    }
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What has come; empty at the end.
+async fn read(reader: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Bytes> {
+    poll_fn(|context| {
+        let mut space = [0; READ_MAX];
+        let mut buffer = ReadBuf::new(&mut space);
+        match Pin::new(&mut *reader).poll_read(context, &mut buffer) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled()))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}

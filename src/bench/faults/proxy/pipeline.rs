@@ -1,0 +1,222 @@
+//! One direction of one connection, with all its toxics in a row: the decision core of the proxy. Chunks and times in,
+//! chunks and times out; no clock, no socket, no task. What waits in it is bounded: a lane that is full wants no more,
+//! so its sender is held back as TCP does it. Read [`Pipeline::step`] first.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use super::toxic_stage::{Chunk, Outcome, Taken, ToxicStage};
+use crate::bench::scenario::plan::Seeds;
+use crate::bench::scenario::{Direction, Toxic, ToxicKind};
+
+/// Bytes that may wait in one direction: a latency of 200 ms then still carries 2.6 MB/s.
+pub(super) const BYTES_MAX: usize = 512 * 1024;
+/// Chunks that may wait in one direction.
+pub(super) const CHUNKS_MAX: usize = 4_096;
+
+/// What is to be done next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Hand these bytes on.
+    Write(Bytes),
+    /// Say that nothing more will come.
+    End,
+    /// End the whole connection.
+    Finish(Outcome),
+    /// Nothing, until this time if it is known, or until something comes or changes.
+    Wait(Option<Duration>),
+}
+
+/// One direction of one connection. Times count from the beginning of the connection, and never go back.
+#[derive(Debug)]
+pub struct Pipeline {
+    direction: Direction,
+    /// Makes the seed of each toxic on this connection.
+    seeds: Seeds,
+    inlet: VecDeque<Chunk>,
+    /// In the order in which toxics were added, with their names.
+    stages: Vec<(String, ToxicStage)>,
+    /// What toxics that are gone left behind.
+    outlet: VecDeque<Chunk>,
+    /// Waiting in all of it.
+    bytes: usize,
+    has_ended: bool,
+    outcome: Option<Outcome>,
+}
+
+impl Pipeline {
+    /// A lane of a new connection. `seed` is the connection's: both of its lanes get the same.
+    #[must_use]
+    pub fn new(direction: Direction, seed: u64, toxics: &[Toxic]) -> Self {
+        let mut lane = Self {
+            direction,
+            seeds: Seeds::new(seed),
+            inlet: VecDeque::new(),
+            stages: Vec::new(),
+            outlet: VecDeque::new(),
+            bytes: 0,
+            has_ended: false,
+            outcome: None,
+        };
+        for toxic in toxics.iter().filter(|toxic| toxic.stream.meets(direction)) {
+            lane.add(Duration::ZERO, toxic, true);
+        }
+        lane
+    }
+
+    fn add(&mut self, now: Duration, toxic: &Toxic, is_new: bool) {
+        let seed = self.seeds.of(&self.direction.to_string(), &toxic.name);
+        let is_hit = self.is_hit(toxic) && !(is_new && toxic.kind == ToxicKind::HalfOpen);
+        self.stages.push((toxic.name.clone(), ToxicStage::new(toxic.kind, is_hit, now, seed)));
+    }
+
+    /// One draw for each toxic and connection, the same in both directions: who was spared stays spared.
+    fn is_hit(&self, toxic: &Toxic) -> bool {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seeds.of("toxicity", &toxic.name));
+        rng.random::<f64>() < toxic.toxicity
+    }
+
+    /// The toxics are these from now on.
+    pub fn set_toxics(&mut self, now: Duration, toxics: &[Toxic]) {
+        let mine: Vec<&Toxic> = toxics.iter().filter(|toxic| toxic.stream.meets(self.direction)).collect();
+        let mut index = 0;
+        while index < self.stages.len() {
+            if mine.iter().any(|toxic| toxic.name == self.stages[index].0) {
+                index += 1;
+            } else {
+                self.remove(now, index);
+            }
+        }
+        for toxic in mine {
+            let is_hit = self.is_hit(toxic);
+            match self.stages.iter_mut().find(|(name, _)| *name == toxic.name) {
+                // Who was not there when it came is spared for ever.
+                Some(_) if toxic.kind == ToxicKind::HalfOpen => {}
+                Some((_, stage)) => stage.change(toxic.kind, is_hit),
+                None => self.add(now, toxic, false),
+            }
+        }
+    }
+
+    /// What waited in it goes on to the next one, before anything that comes later.
+    fn remove(&mut self, now: Duration, index: usize) {
+        let (_, stage) = self.stages.remove(index);
+        let (waiting, outcome) = stage.dissolve();
+        for parcel in waiting {
+            match self.stages.get_mut(index) {
+                Some((_, next)) => self.bytes -= next.admit(now, parcel).min(self.bytes),
+                None => self.outlet.push_back(parcel),
+            }
+        }
+        self.outcome = self.outcome.max(outcome);
+    }
+
+    /// Whether it is stopped: nothing is read, nothing is written.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.stages.iter().any(|(_, stage)| stage.is_stalled())
+    }
+
+    /// Whether a connection cannot even be made.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.stages.iter().any(|(_, stage)| stage.is_stalled() || stage.swallows())
+    }
+
+    /// Whether more may be read for it.
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        !self.has_ended && self.bytes < BYTES_MAX && self.chunks() < CHUNKS_MAX && !self.is_stalled()
+    }
+
+    fn chunks(&self) -> usize {
+        let inside: usize = self.stages.iter().map(|(_, stage)| stage.waiting()).sum();
+        self.inlet.len() + inside + self.outlet.len()
+    }
+
+    /// Takes in what was read.
+    pub fn push(&mut self, parcel: Chunk) {
+        if self.has_ended {
+            return;
+        }
+        match &parcel {
+            Chunk::Data(bytes) if bytes.is_empty() => return,
+            Chunk::Data(bytes) => self.bytes += bytes.len(),
+            Chunk::End | Chunk::Broken | Chunk::Close => self.has_ended = true,
+        }
+        self.inlet.push_back(parcel);
+    }
+
+    /// When a toxic ends the connection, even if what it let pass could not be written by then.
+    #[must_use]
+    pub fn finish_at(&self) -> Option<Duration> {
+        let verdict = if self.is_stalled() { None } else { self.verdict() };
+        verdict.map(|(at, _)| at)
+    }
+
+    fn verdict(&self) -> Option<(Duration, Outcome)> {
+        self.stages.iter().filter_map(|(_, stage)| stage.verdict()).min()
+    }
+
+    /// What is to be done next. To be called again after each thing done.
+    pub fn step(&mut self, now: Duration) -> Step {
+        if let Some(outcome) = self.outcome {
+            return Step::Finish(outcome);
+        }
+        if self.is_stalled() {
+            return Step::Wait(None);
+        }
+        let verdict = self.verdict();
+        if let Some((_, outcome)) = verdict.filter(|(at, _)| *at <= now) {
+            return self.finish(outcome);
+        }
+        match self.pull(self.stages.len(), now) {
+            Taken::Chunk(Chunk::Data(bytes)) => {
+                self.bytes = self.bytes.saturating_sub(bytes.len());
+                Step::Write(bytes)
+            }
+            Taken::Chunk(Chunk::End) => Step::End,
+            Taken::Chunk(Chunk::Broken) => self.finish(Outcome::Reset),
+            Taken::Chunk(Chunk::Close) => self.finish(Outcome::Closed),
+            Taken::Wait(until) => Step::Wait(earlier(until, verdict.map(|(at, _)| at))),
+        }
+    }
+
+    fn finish(&mut self, outcome: Outcome) -> Step {
+        self.outcome = Some(outcome);
+        Step::Finish(outcome)
+    }
+
+    /// What comes out behind the first `count` stages.
+    fn pull(&mut self, count: usize, now: Duration) -> Taken {
+        if count == self.stages.len()
+            && let Some(parcel) = self.outlet.pop_front()
+        {
+            return Taken::Chunk(parcel);
+        }
+        let Some(last) = count.checked_sub(1) else {
+            return self.inlet.pop_front().map_or(Taken::Wait(None), Taken::Chunk);
+        };
+        let before = loop {
+            match self.pull(last, now) {
+                Taken::Chunk(parcel) => {
+                    let gone = self.stages[last].1.admit(now, parcel);
+                    self.bytes -= gone.min(self.bytes);
+                }
+                Taken::Wait(until) => break until,
+            }
+        };
+        match self.stages[last].1.take(now) {
+            Taken::Wait(until) => Taken::Wait(earlier(before, until)),
+            taken @ Taken::Chunk(_) => taken,
+        }
+    }
+}
+
+fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    one.into_iter().chain(other).min()
+}

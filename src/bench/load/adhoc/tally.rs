@@ -1,0 +1,256 @@
+//! What one client counts of a server that nobody planned a run for: by run, the numbers that came, those that came
+//! again, and those that came too late. Pure.
+
+use std::collections::HashMap;
+
+use super::end_mark::{EndMark, shares_this_clock};
+use crate::bench::ids::{PublisherId, RunId};
+use crate::bench::stamp::Stamp;
+use crate::bench::verdict::ledger::Runs;
+
+/// Missing numbers kept as an example.
+const EXAMPLES: usize = 5;
+
+/// The counts of one client.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// One entry a run: nearly always one in all, so a list is the fastest map.
+    runs: Vec<Seen>,
+}
+
+#[derive(Debug, Clone)]
+struct Seen {
+    run: RunId,
+    shares_clock: bool,
+    received: Runs,
+    duplicated: u64,
+    reordered: u64,
+    is_ended: bool,
+}
+
+/// What an arrival was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrived {
+    /// An event for the first time; its latency counts where its clock is ours.
+    New { shares_clock: bool },
+    /// An event again.
+    Again,
+    /// The end mark of a run, for the first time.
+    End,
+    /// The end mark again.
+    EndAgain,
+}
+
+/// What was owed to one client, or to all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Owed {
+    /// Events that were acknowledged to publishers whose end mark is known.
+    pub expected: u64,
+    /// Of them, arrived.
+    pub ok: u64,
+    /// Of them, missing.
+    pub missing: u64,
+    /// Arrived more than once.
+    pub duplicated: u64,
+    /// Arrived after a later one.
+    pub reordered: u64,
+    /// Arrived although their publish was refused, or beyond the last one.
+    pub unexpected: u64,
+    /// The first missing numbers.
+    pub examples: Vec<u64>,
+}
+
+impl Tally {
+    /// Counts an event.
+    pub fn arrive(&mut self, stamp: &Stamp) -> Arrived {
+        let index = match self.runs.iter().position(|seen| seen.run == stamp.run) {
+            Some(index) => index,
+            None => {
+                self.runs.push(Seen::new(stamp.run));
+                self.runs.len() - 1
+            }
+        };
+        self.runs[index].arrive(stamp)
+    }
+
+    /// How many runs are ended.
+    #[must_use]
+    pub fn ended(&self) -> usize {
+        self.runs.iter().filter(|seen| seen.is_ended).count()
+    }
+
+    /// Whether so many runs are ended, and everything of them is here.
+    #[must_use]
+    pub fn is_complete(&self, marks: &HashMap<RunId, EndMark>, ends: usize) -> bool {
+        self.ended() >= ends && self.owed(marks).missing == 0
+    }
+
+    /// What was owed of the runs with an end mark. A run of which nothing came counts too.
+    #[must_use]
+    pub fn owed(&self, marks: &HashMap<RunId, EndMark>) -> Owed {
+        let mut owed = Owed::default();
+        for (run, mark) in marks {
+            match self.runs.iter().find(|seen| seen.run == *run) {
+                Some(seen) => seen.add_to(mark, &mut owed),
+                None => Seen::new(*run).add_to(mark, &mut owed),
+            }
+        }
+        owed
+    }
+}
+
+impl Seen {
+    fn new(run: RunId) -> Self {
+        let shares_clock = shares_this_clock(run);
+        Self { run, shares_clock, received: Runs::default(), duplicated: 0, reordered: 0, is_ended: false }
+    }
+
+    fn arrive(&mut self, stamp: &Stamp) -> Arrived {
+        if stamp.publisher == PublisherId::SENTINEL {
+            return if std::mem::replace(&mut self.is_ended, true) {
+                Arrived::EndAgain
+            } else {
+                Arrived::End
+            };
+        }
+        let is_late = self.received.max().is_some_and(|highest| stamp.seq < highest);
+        if !self.received.insert(stamp.seq) {
+            self.duplicated += 1;
+            return Arrived::Again;
+        }
+        self.reordered += u64::from(is_late);
+        Arrived::New { shares_clock: self.shares_clock }
+    }
+
+    fn add_to(&self, mark: &EndMark, owed: &mut Owed) {
+        let expected = mark.owed();
+        let is_whole =
+            expected == mark.last && self.received.iter().eq((mark.last > 0).then_some((1, mark.last)));
+        // Only where something is wrong is every number looked at.
+        let (ok, unexpected) = if is_whole { (expected, 0) } else { self.compare(mark) };
+        owed.expected += expected;
+        owed.ok += ok;
+        owed.missing += expected - ok;
+        owed.unexpected += unexpected;
+        owed.duplicated += self.duplicated;
+        owed.reordered += if mark.ordered { self.reordered } else { 0 };
+        let missing = (1..=mark.last).filter(|seq| mark.owes(*seq) && !self.received.contains(*seq));
+        if ok < expected {
+            owed.examples.extend(missing.take(EXAMPLES));
+            owed.examples.truncate(EXAMPLES);
+        }
+    }
+
+    /// How many of those that are owed came, and how many of those that must not.
+    fn compare(&self, mark: &EndMark) -> (u64, u64) {
+        let (mut ok, mut unexpected) = (0, 0);
+        for seq in self.received.iter().flat_map(|(first, last)| first..=last) {
+            ok += u64::from(mark.owes(seq));
+            unexpected += u64::from(!mark.owes(seq) && !mark.allows(seq));
+        }
+        (ok, unexpected)
+    }
+}
+
+impl Owed {
+    /// Adds what was owed to another client.
+    pub fn add(&mut self, other: &Self) {
+        self.expected += other.expected;
+        self.ok += other.ok;
+        self.missing += other.missing;
+        self.duplicated += other.duplicated;
+        self.reordered += other.reordered;
+        self.unexpected += other.unexpected;
+        if self.examples.is_empty() {
+            self.examples.clone_from(&other.examples);
+        }
+    }
+
+    /// Whether everything came, once, in order, and nothing else.
+    #[must_use]
+    pub fn is_met(&self) -> bool {
+        self.missing == 0 && self.duplicated == 0 && self.reordered == 0 && self.unexpected == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::ids::AddressId;
+    use crate::bench::metrics::time::RunTime;
+
+    fn stamp(run: u64, publisher: PublisherId, seq: u64) -> Stamp {
+        Stamp {
+            run: RunId::from_random(run),
+            publisher,
+            address: AddressId(0),
+            seq,
+            due: RunTime::ZERO,
+            sent: RunTime::ZERO,
+        }
+    }
+
+    fn counted(numbers: &[u64]) -> Tally {
+        let mut tally = Tally::default();
+        for seq in numbers {
+            tally.arrive(&stamp(1, PublisherId(0), *seq));
+        }
+        tally
+    }
+
+    fn marks(last: u64, refused: &[(u64, u64)], indeterminate: &[(u64, u64)]) -> HashMap<RunId, EndMark> {
+        let mark =
+            EndMark { last, ordered: true, refused: refused.to_vec(), indeterminate: indeterminate.to_vec() };
+        HashMap::from([(RunId::from_random(1), mark)])
+    }
+
+    /// ok, missing, duplicated, reordered, unexpected
+    #[track_caller]
+    fn check(numbers: &[u64], marks: &HashMap<RunId, EndMark>, expected: [u64; 5]) {
+        let owed = counted(numbers).owed(marks);
+        let found = [owed.ok, owed.missing, owed.duplicated, owed.reordered, owed.unexpected];
+        assert_eq!(found, expected, "{numbers:?}: {owed:?}");
+        assert_eq!(owed.is_met(), expected[1..] == [0; 4]);
+    }
+
+    #[test]
+    fn every_fault_of_a_stream_is_counted_under_its_name() {
+        let all = marks(5, &[], &[]);
+        check(&[1, 2, 3, 4, 5], &all, [5, 0, 0, 0, 0]);
+        check(&[1, 2, 4, 5], &all, [4, 1, 0, 0, 0]);
+        check(&[1, 2, 3, 4], &all, [4, 1, 0, 0, 0]);
+        check(&[], &all, [0, 5, 0, 0, 0]);
+        check(&[1, 2, 3, 3, 4, 5], &all, [5, 0, 1, 0, 0]);
+        check(&[1, 3, 2, 4, 5], &all, [5, 0, 0, 1, 0]);
+        check(&[1, 2, 3, 4, 5, 6], &all, [5, 0, 0, 0, 1]);
+        check(&[2, 3, 4, 5, 6], &all, [4, 1, 0, 0, 1]);
+    }
+
+    #[test]
+    fn what_was_refused_must_not_come_and_what_is_unknown_may() {
+        let some = marks(5, &[(2, 2)], &[(4, 4)]);
+        check(&[1, 3, 5], &some, [3, 0, 0, 0, 0]);
+        check(&[1, 3, 4, 5], &some, [3, 0, 0, 0, 0]);
+        check(&[1, 2, 3, 5], &some, [3, 0, 0, 0, 1]);
+        check(&[1, 2, 3, 4, 5], &some, [3, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn a_client_is_complete_only_with_the_end_mark_and_everything_before_it() {
+        let all = marks(2, &[], &[]);
+        let mut tally = counted(&[1]);
+        assert_eq!(tally.arrive(&stamp(1, PublisherId::SENTINEL, 2)), Arrived::End);
+        assert!(!tally.is_complete(&all, 1), "2 is missing");
+        tally.arrive(&stamp(1, PublisherId(0), 2));
+        assert!(tally.is_complete(&all, 1));
+        assert!(!tally.is_complete(&all, 2), "another publisher is not ended");
+        assert_eq!(tally.arrive(&stamp(1, PublisherId::SENTINEL, 2)), Arrived::EndAgain);
+    }
+
+    #[test]
+    fn a_run_of_which_nothing_came_is_missing_as_a_whole() {
+        let mut marks = marks(2, &[], &[]);
+        marks.insert(RunId::from_random(2), EndMark { last: 7, ordered: true, ..EndMark::default() });
+        assert_eq!(counted(&[1, 2]).owed(&marks).missing, 7);
+    }
+}

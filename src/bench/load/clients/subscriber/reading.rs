@@ -1,0 +1,207 @@
+//! A client at its open stream: what came, and what it is told meanwhile.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::subscriber::{Session, Stopped, Subscriber, sleep_until};
+use crate::bench::load::clients::control::{Command, CommandReceiver};
+use crate::bench::load::clients::throttle::Pace;
+use crate::bench::metrics::metric::{Counter, Trend};
+use crate::bench::metrics::tags::Tags;
+use crate::bench::metrics::time::RunTime;
+use crate::bench::scenario::dialect::{Dialect, Message};
+use crate::bench::verdict::ledger::Arrival;
+use crate::client::{Ending, Stream};
+use crate::protocol::Item;
+use crate::protocol::event::control;
+
+/// An event as it came.
+struct Came<'a> {
+    event: &'a str,
+    /// Its own.
+    id: Option<&'a str>,
+    data: &'a str,
+}
+
+impl Subscriber {
+    pub(super) async fn read(&mut self, stream: &mut Stream, session: &mut Session) -> Stopped {
+        let mut ear = self.ear.clone();
+        let stopped = self.read_and_listen(stream, session, &mut ear).await;
+        self.ear = ear;
+        stopped
+    }
+
+    /// Listens with one ear across events: to begin anew to listen would cost as much as an event.
+    async fn read_and_listen(
+        &mut self,
+        stream: &mut Stream,
+        session: &mut Session,
+        ear: &mut CommandReceiver,
+    ) -> Stopped {
+        loop {
+            let told = {
+                let mut listening = std::pin::pin!(ear.listen());
+                let mut leaving = std::pin::pin!(sleep_until(self.leaves()));
+                loop {
+                    let (reads, until) = self.pace();
+                    tokio::select! {
+                        // What came is read before orders are heard: a cut finds an empty socket, as a broken one
+                        // would.
+                        biased;
+                        () = sleep_until(until), if until.is_some() => {}
+                        ready = stream.ready(), if reads => {
+                            if let Err(ending) = ready.and_then(|()| self.take(stream, session)) {
+                                return Stopped::Ended(ending);
+                            }
+                            self.ledger.hand_in_many().await;
+                        }
+                        told = &mut listening => break Some(told),
+                        () = &mut leaving => break None,
+                    }
+                }
+            };
+            match told {
+                Some(Command::Cut) => return Stopped::Cut,
+                Some(Command::Sentinels(addresses)) => self.expect_sentinels(addresses),
+                Some(Command::Over) => return Stopped::Over,
+                None if self.is_time_to_leave() => return Stopped::Leaves,
+                None => {}
+            }
+        }
+    }
+
+    /// Whether it reads now, and until when that holds, if it will change by itself.
+    fn pace(&self) -> (bool, Option<Instant>) {
+        let Some(throttle) = &self.throttle else { return (true, None) };
+        match throttle.pace(self.ground.clock.now().since_start()) {
+            Pace::Reads(until) => (true, until.map(|until| Instant::now() + until)),
+            Pace::Waits(wait) => (false, Some(Instant::now() + wait)),
+        }
+    }
+
+    /// Everything that has come. It came at one time: what stands behind must not seem later by the work on what
+    /// stands before it.
+    fn take(&mut self, stream: &mut Stream, session: &mut Session) -> Result<(), Ending> {
+        let (now, heard) = (self.ground.clock.now(), Instant::now());
+        stream.take(|item| {
+            self.reconnect.learn_of(&item);
+            match item {
+                Item::Event { event, data, last_event_id, id_in_block } => {
+                    let id = id_in_block.then_some(last_event_id);
+                    self.receive_event(session, now, &Came { event, id, data });
+                    if let Some(throttle) = &mut self.throttle {
+                        throttle.took(now.since_start(), data.len());
+                    }
+                }
+                Item::Comment(_) => self.heartbeat(session, now, heard),
+                Item::Retry(_) | Item::IdCommitted(_) => {}
+            }
+            session.heard = heard;
+        })
+    }
+
+    fn receive_event(&mut self, session: &mut Session, now: RunTime, came: &Came<'_>) {
+        if let Some(dialect) = &self.ground.plan.dialect {
+            let dialect = Arc::clone(dialect);
+            return self.receive_in(&dialect, session, now, came);
+        }
+        match came.event {
+            control::CONNECTION => {
+                self.learn_node(session, came.data);
+                self.confirm(session, now);
+            }
+            control::GAP => {
+                self.ledger.gap(now);
+                self.tape.count(Counter::Gaps, self.tags(now), 1);
+                self.ground.progress.gap();
+            }
+            control::CLOSE => {
+                let counter = if session.is_confirmed { Counter::Closes } else { Counter::SoftRejects };
+                self.tape.count(counter, self.tags(now), 1);
+            }
+            control::HEARTBEAT => self.heartbeat(session, now, Instant::now()),
+            control::CURSOR | control::SYNC => {}
+            _ => {
+                // A server without a CONNECTION event confirms with its first event.
+                self.confirm(session, now);
+                let arrival = self.ledger.event(now, came.id, came.data);
+                self.note_arrival(now, arrival);
+            }
+        }
+    }
+
+    /// The same from a server that is none of ours.
+    fn receive_in(&mut self, dialect: &Dialect, session: &mut Session, now: RunTime, came: &Came<'_>) {
+        self.confirm(session, now);
+        let arrival = match dialect.read(came.event, came.data) {
+            Message::Own => return self.heartbeat(session, now, Instant::now()),
+            Message::Event(stamp) => {
+                let id = dialect.id_of(came.id, &stamp);
+                self.ledger.arrive(now, id.as_deref(), stamp)
+            }
+            Message::Foreign => self.ledger.foreign(now),
+        };
+        self.note_arrival(now, arrival);
+    }
+
+    /// Behind a balancer the node says itself which one it is.
+    fn learn_node(&self, session: &mut Session, data: &str) {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Hello {
+            instance_id: String,
+        }
+        if session.node.is_some() {
+            return;
+        }
+        let Ok(hello) = serde_json::from_str::<Hello>(data) else { return };
+        session.node = self.ground.node_named(&hello.instance_id);
+        session.seated = session.node.and_then(|node| self.ground.balancer.seat(node));
+    }
+
+    pub(super) fn confirm(&mut self, session: &mut Session, now: RunTime) {
+        if session.is_confirmed {
+            return;
+        }
+        session.is_confirmed = true;
+        self.ledger.confirmed(now, session.sent_cursor);
+        if let Some(node) = session.node {
+            self.ledger.served_by(node);
+        }
+        let tags = self.tags(now);
+        self.tape.record(Trend::FirstEventTime, tags, session.began.elapsed());
+        self.ground.progress.connected();
+        if let Some(away) = self.absence.is_over(Instant::now()) {
+            self.tape.record(Trend::ReconnectTime, tags, away);
+            self.tape.count(Counter::Reconnects, tags, 1);
+            self.ground.progress.reconnected();
+        }
+    }
+
+    fn heartbeat(&mut self, session: &Session, now: RunTime, heard: Instant) {
+        let tags = self.tags(now);
+        self.tape.count(Counter::Heartbeats, tags, 1);
+        self.tape.record(Trend::HeartbeatGap, tags, heard.saturating_duration_since(session.heard));
+    }
+
+    fn note_arrival(&mut self, now: RunTime, arrival: Arrival) {
+        match arrival {
+            Arrival::New { stamp, path, recovered_after } => {
+                // By the phase in which it was due, so that what never comes can be counted with it.
+                let tags = Tags { path: Some(path), ..self.tags(stamp.due) };
+                let latency = now.after(stamp.due);
+                self.tape.record(Trend::DeliveryLatency, tags, latency);
+                self.tape.record(Trend::DeliveryLatencySent, tags, now.after(stamp.sent));
+                if let Some(time) = recovered_after {
+                    self.tape.record(Trend::RecoveryTime, self.tags(now), time);
+                }
+                self.ground.progress.delivered_after(latency);
+            }
+            Arrival::Sentinel(_) => self.look_for_sentinels(),
+            Arrival::Repeated { .. } | Arrival::Leaked | Arrival::OtherRun | Arrival::Foreign => {
+                self.ground.progress.delivered();
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! How a client's connections are made: from which address, and through how small a socket. Read [`Transports::of`] first.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::bench::ids::GroupId;
+use crate::bench::scenario::plan::{Plan, SubscriberPlan};
+use crate::client::{
+    self, ConnectError, HttpOptions, HttpOptionsError, PlainHttp, PlainOptions, Request, Stream,
+};
+
+/// One way to connect.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// As every client does.
+    Usual(reqwest::Client),
+    /// Through a small socket, without TLS.
+    Small(Box<PlainHttp>),
+}
+
+/// All ways of a plan.
+#[derive(Debug)]
+pub struct Transports {
+    usual: Transport,
+    others: HashMap<(GroupId, Option<Ipv4Addr>), Transport>,
+}
+
+impl Transport {
+    /// Opens a stream.
+    ///
+    /// # Errors
+    /// As [`client::connect`].
+    pub async fn connect(&self, request: &Request) -> Result<Stream, ConnectError> {
+        match self {
+            Self::Usual(http) => client::connect(http, request).await,
+            Self::Small(http) => http.connect(request).await,
+        }
+    }
+}
+
+impl Transports {
+    /// One for each group and address that ask for something of their own.
+    ///
+    /// # Errors
+    /// [`HttpOptionsError`] when TLS cannot be set up.
+    pub fn new(plan: &Plan, options: &HttpOptions) -> Result<Self, HttpOptionsError> {
+        let mut others = HashMap::new();
+        for subscriber in &plan.subscribers {
+            let key = (subscriber.group, subscriber.source);
+            let reads_slowly = plan.groups[usize::from(subscriber.group.0)].read;
+            if (reads_slowly.is_none() && subscriber.source.is_none()) || others.contains_key(&key) {
+                continue;
+            }
+            let local_address = subscriber.source.map(IpAddr::V4);
+            let way = match reads_slowly {
+                Some(read) => Transport::Small(Box::new(PlainHttp::new(PlainOptions {
+                    receive_buffer: read.receive_buffer,
+                    local_address,
+                    connect_timeout: options.connect_timeout,
+                }))),
+                None => Transport::Usual(HttpOptions { local_address, ..options.clone() }.build()?),
+            };
+            others.insert(key, way);
+        }
+        Ok(Self { usual: Transport::Usual(options.build()?), others })
+    }
+
+    /// The way of a client.
+    #[must_use]
+    pub fn of(&self, subscriber: &SubscriberPlan) -> &Transport {
+        self.others.get(&(subscriber.group, subscriber.source)).unwrap_or(&self.usual)
+    }
+}

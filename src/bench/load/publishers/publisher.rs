@@ -1,0 +1,229 @@
+//! One publisher at work. Read [`Publisher::run`] first.
+
+use std::collections::{HashMap, VecDeque};
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::context::PublishContext;
+use super::request::{PreparedRequest, Retry, Sent, deliver};
+use crate::bench::ids::{AddressId, PublisherId};
+use crate::bench::load::lag::TIMER_STEP;
+use crate::bench::metrics::metric::{Counter, Trend};
+use crate::bench::metrics::recorder::Recorder;
+use crate::bench::metrics::tags::{Source, Tags};
+use crate::bench::metrics::time::RunTime;
+use crate::bench::scenario::plan::{Due, PublisherPlan};
+use crate::bench::stamp::Stamp;
+use crate::bench::verdict::history::{HistoryWriter, Op, OpSender};
+use crate::bench::verdict::ledger::{PublishLedger, PublishOutcome};
+
+/// What a publisher leaves behind.
+#[derive(Debug)]
+pub struct Published {
+    /// Its book.
+    pub ledger: PublishLedger,
+    /// Its measurements.
+    pub recorder: Recorder,
+    /// Attempts beyond the first of an event.
+    pub retries: u64,
+    /// The last reason for which a publish was not acknowledged.
+    pub last_failure: Option<String>,
+}
+
+/// One publisher at work.
+#[derive(Debug)]
+pub struct Publisher {
+    plan: PublisherPlan,
+    desk: PublishContext,
+    published: Published,
+    /// Where every publish is written down, if somebody wants it.
+    pen: Option<OpSender>,
+    lanes: HashMap<AddressId, AddressQueue>,
+    /// Due and not answered: on their way, or waiting in a lane.
+    outstanding: u32,
+    on_their_way: JoinSet<Sent>,
+}
+
+/// Publishes to one address wait for each other where order is judged.
+#[derive(Debug, Default)]
+struct AddressQueue {
+    is_busy: bool,
+    waiting: VecDeque<Due>,
+}
+
+impl Publisher {
+    /// A publisher that has sent nothing.
+    #[must_use]
+    pub fn new(plan: PublisherPlan, desk: PublishContext) -> Self {
+        let published = Published {
+            ledger: PublishLedger::new(plan.id),
+            recorder: Recorder::default(),
+            retries: 0,
+            last_failure: None,
+        };
+        let (lanes, on_their_way) = (HashMap::new(), JoinSet::new());
+        Self { plan, desk, published, pen: None, lanes, outstanding: 0, on_their_way }
+    }
+
+    /// The same, with every publish written down.
+    #[must_use]
+    pub fn recorded_by(self, scribe: Option<&HistoryWriter>) -> Self {
+        Self { pen: scribe.map(HistoryWriter::pen), ..self }
+    }
+
+    fn write(&mut self, line: impl FnOnce() -> Op) {
+        if let Some(pen) = &mut self.pen {
+            pen.write(line());
+        }
+    }
+
+    /// Publishes until the schedule ends or `stop` is cancelled, then waits for the answers that are outstanding,
+    /// at most until `give_up` is cancelled: what is unanswered by then is indeterminate.
+    pub async fn run(mut self, stop: CancellationToken, give_up: CancellationToken) -> Published {
+        let mut schedule = self.plan.schedule();
+        let mut next = schedule.next();
+        loop {
+            if stop.is_cancelled() && next.is_some() {
+                // What was due before the end is owed a publish, however late this task is.
+                self.all_due(&mut next, &mut schedule);
+                next = None;
+            }
+            if next.is_none() && self.outstanding == 0 {
+                break;
+            }
+            let due_at = next.map(|due| self.desk.clock.instant_of(due.at));
+            let wake = tokio::select! {
+                Some(sent) = self.on_their_way.join_next() => Wake::Answered(sent),
+                () = sleep_until(due_at) => Wake::Due,
+                () = stop.cancelled(), if next.is_some() => Wake::Stopped,
+                () = give_up.cancelled() => break,
+            };
+            match wake {
+                Wake::Answered(Ok(sent)) => self.answered(sent),
+                Wake::Answered(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
+                Wake::Due => self.all_due(&mut next, &mut schedule),
+                Wake::Stopped => {}
+            }
+            if let Some(pen) = &mut self.pen {
+                pen.hand_in_many().await;
+            }
+        }
+        self.on_their_way.shutdown().await;
+        // What still waits for its turn, because the time to wait for answers is up, was never sent.
+        let lanes = std::mem::take(&mut self.lanes);
+        lanes.into_values().flat_map(|lane| lane.waiting).for_each(|due| self.drop_due(due));
+        if let Some(pen) = &mut self.pen {
+            pen.hand_in_last().await;
+        }
+        self.published
+    }
+
+    /// All that is due by now, so that a late wake-up does not make the rest later still.
+    fn all_due(&mut self, next: &mut Option<Due>, schedule: &mut impl Iterator<Item = Due>) {
+        let now = self.desk.clock.now().since_start();
+        while let Some(due) = next.take_if(|due| due.at <= now) {
+            // How late the bench itself was; what the event has to wait for from here on is the cluster's.
+            let late = now.saturating_sub(due.at).saturating_sub(TIMER_STEP);
+            let tags = tags(&self.desk, self.plan.id, due.at.into());
+            self.published.recorder.record_at(Trend::GeneratorLag, tags, due.at.into(), late);
+            self.due(due);
+            *next = schedule.next();
+        }
+    }
+
+    fn due(&mut self, due: Due) {
+        if self.outstanding >= self.plan.max_in_flight {
+            self.drop_due(due);
+            return;
+        }
+        self.outstanding += 1;
+        if self.plan.in_order {
+            let lane = self.lanes.entry(due.address).or_default();
+            if lane.is_busy {
+                lane.waiting.push_back(due);
+                return;
+            }
+            lane.is_busy = true;
+        }
+        self.send(due);
+    }
+
+    fn drop_due(&mut self, due: Due) {
+        let (publisher, phase) = (self.plan.id, self.desk.phases.at(due.at.into()));
+        self.published.ledger.dropped(phase);
+        self.write(|| Op::Dropped { publisher, phase });
+        self.desk.progress.publish_dropped();
+    }
+
+    fn send(&mut self, due: Due) {
+        let now = self.desk.clock.now();
+        let due_at = RunTime::from(due.at);
+        self.published.recorder.record(
+            Trend::PublishDispatchDelay,
+            tags(&self.desk, self.plan.id, due_at),
+            now.after(due_at),
+        );
+        let seq = self.published.ledger.begin(due.address, now);
+        let (publisher, address) = (self.plan.id, due.address);
+        self.write(|| Op::Publish { publisher, address, at: now });
+        let stamp = Stamp {
+            run: self.desk.run,
+            publisher: self.plan.id,
+            address: due.address,
+            seq,
+            due: self.desk.epoch.plus(due.at),
+            sent: self.desk.epoch.plus(now.since_start()),
+        };
+        let parcel = PreparedRequest::new(&self.desk, stamp, due.bytes, self.plan.qos);
+        let parcel = parcel.through(&self.plan.nodes).saying(&self.plan.headers);
+        let rng_seed = self.plan.seed ^ seq;
+        let retry = if self.plan.retry { Retry::usual() } else { Retry::Never };
+        self.on_their_way.spawn(deliver(parcel, self.desk.clone(), retry, rng_seed));
+    }
+
+    fn answered(&mut self, sent: Sent) {
+        self.outstanding -= 1;
+        self.published.ledger.end(sent.address, sent.seq, sent.ended, sent.outcome);
+        let (publisher, address) = (self.plan.id, sent.address);
+        let (seq, at, outcome) = (sent.seq, sent.ended, sent.outcome);
+        self.write(|| Op::Ended { publisher, address, seq, at, outcome });
+        if sent.retries > 0 {
+            self.published.retries += sent.retries;
+            let tags = tags(&self.desk, self.plan.id, sent.ended);
+            self.published.recorder.count(Counter::PublishRetries, tags, sent.retries);
+        }
+        self.desk.progress.published(sent.outcome);
+        if sent.outcome == PublishOutcome::Acknowledged {
+            let tags = tags(&self.desk, self.plan.id, sent.ended);
+            self.published.recorder.record_at(Trend::PublishTime, tags, sent.ended, sent.took);
+        }
+        if sent.failure.is_some() {
+            self.published.last_failure = sent.failure;
+        }
+        if let Some(lane) = self.lanes.get_mut(&sent.address) {
+            match lane.waiting.pop_front() {
+                Some(due) => self.send(due),
+                None => lane.is_busy = false,
+            }
+        }
+    }
+}
+
+enum Wake {
+    Answered(Result<Sent, tokio::task::JoinError>),
+    Due,
+    Stopped,
+}
+
+async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn tags(desk: &PublishContext, publisher: PublisherId, at: RunTime) -> Tags {
+    Tags { phase: desk.phases.at(at), source: Source::Publisher(publisher), path: None }
+}

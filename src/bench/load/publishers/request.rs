@@ -1,0 +1,323 @@
+//! An event on its way: packed once, sent as often as it takes, and how that ended. Read [`deliver`] first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng as _;
+use rand::rngs::ChaCha8Rng;
+use reqwest::StatusCode;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::context::PublishContext;
+use crate::bench::ids::{AddressId, NodeIndex};
+use crate::bench::metrics::time::RunTime;
+use crate::bench::scenario::dialect::Dialect;
+use crate::bench::stamp::Stamp;
+use crate::bench::verdict::ledger::PublishOutcome;
+use crate::protocol::api::PublishRequest;
+use crate::protocol::path::publish_path;
+use crate::protocol::{Address, MessageId};
+use crate::runtime::Backoff;
+
+/// One attempt: a node that takes longer than this to answer is down for this purpose.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Waits between attempts grow from the first to the second.
+const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// Longest answer that is read: what answers a publish is short.
+const ANSWER_MAX_BYTES: usize = 64 * 1024;
+/// Longest `Retry-After` that is obeyed.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Whether a publish that got no definite answer is sent again with the same id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// No: the cluster may not know idempotency keys.
+    Never,
+    /// Until so long after the first attempt.
+    For(Duration),
+}
+
+impl Retry {
+    /// For longer than a node is down in any sensible scenario.
+    #[must_use]
+    pub fn usual() -> Self {
+        Self::For(Duration::from_secs(60))
+    }
+}
+
+/// How sending an event ended.
+#[derive(Debug)]
+pub struct Sent {
+    /// Whom it was for.
+    pub address: AddressId,
+    pub(super) seq: u64,
+    /// How it ended.
+    pub outcome: PublishOutcome,
+    /// When.
+    pub ended: RunTime,
+    /// From the last attempt's start to its answer.
+    pub(super) took: Duration,
+    pub(super) retries: u64,
+    /// Why it was not acknowledged.
+    pub failure: Option<String>,
+}
+
+/// An event ready to be sent, as often as it takes.
+#[derive(Debug)]
+pub struct PreparedRequest {
+    address: AddressId,
+    seq: u64,
+    path: String,
+    body: Vec<u8>,
+    is_put: bool,
+    /// Nodes that it may be posted to; all where none is named.
+    nodes: Arc<[NodeIndex]>,
+    /// Sent with it; what is no header makes the publish fail.
+    headers: Arc<[(String, String)]>,
+}
+
+impl PreparedRequest {
+    /// The same, for some nodes only.
+    #[must_use]
+    pub fn through(self, nodes: &Arc<[NodeIndex]>) -> Self {
+        Self { nodes: Arc::clone(nodes), ..self }
+    }
+
+    /// The same with more headers, which replace those of the same name.
+    #[must_use]
+    pub fn saying(self, headers: &Arc<[(String, String)]>) -> Self {
+        if self.headers.is_empty() {
+            return Self { headers: Arc::clone(headers), ..self };
+        }
+        let is_said = |name: &str| headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+        let others = self.headers.iter().filter(|(name, _)| !is_said(name));
+        let headers = others.chain(headers.iter()).cloned().collect();
+        Self { headers, ..self }
+    }
+
+    /// Packs an event. Its id is the same whoever sends it however often, so that a repeated publish is recognised.
+    #[must_use]
+    pub fn new(desk: &PublishContext, stamp: Stamp, bytes: u32, qos: u8) -> Self {
+        Self::pack(desk, stamp, stamp.encode(bytes), None, qos)
+    }
+
+    /// Packs an event that says something more in its metadata.
+    #[must_use]
+    pub fn with_metadata(desk: &PublishContext, stamp: Stamp, metadata: &impl serde::Serialize) -> Self {
+        let metadata = serde_json::value::to_raw_value(metadata).expect("our own metadata always make JSON");
+        Self::pack(desk, stamp, stamp.encode(0), Some(metadata), 0)
+    }
+
+    fn pack(
+        desk: &PublishContext,
+        stamp: Stamp,
+        data: Box<RawValue>,
+        metadata: Option<Box<RawValue>>,
+        qos: u8,
+    ) -> Self {
+        let id = format!("{}-{}-{}-{}", stamp.run, stamp.publisher.0, stamp.address.0, stamp.seq);
+        // Publishers draw from these very addresses.
+        let address = &desk.addresses[usize::try_from(stamp.address.0).unwrap_or(usize::MAX)];
+        let blank = Self {
+            address: stamp.address,
+            seq: stamp.seq,
+            path: String::new(),
+            body: Vec::new(),
+            is_put: false,
+            nodes: Arc::default(),
+            headers: Arc::default(),
+        };
+        if let Some(dialect) = &desk.dialect {
+            return blank.written_in(dialect, address, data.get(), &id);
+        }
+        let request = PublishRequest {
+            event_type: None,
+            data,
+            metadata,
+            id: Some(MessageId::parse(&id).expect("numbers and dashes are printable ASCII")),
+            qos: (qos != 0).then_some(qos),
+        };
+        Self {
+            path: publish_path(address),
+            body: serde_json::to_vec(&request).expect("checked names and JSON always make JSON"),
+            ..blank
+        }
+    }
+
+    /// For a server that is none of ours.
+    fn written_in(self, dialect: &Dialect, address: &Address, payload: &str, id: &str) -> Self {
+        // A scenario draws no address that its servers do not have; what they cannot take, they refuse.
+        let letter = dialect.letter(address, payload, id).unwrap_or_default();
+        let (headers, is_put) = (letter.headers.into(), dialect.publish.is_put);
+        Self { path: letter.path, body: letter.body.into_bytes(), is_put, headers, ..self }
+    }
+}
+
+/// What one attempt came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Answer {
+    Acknowledged,
+    /// It is certain that the log does not have it. Worth another try where `again` says when.
+    NotTaken {
+        why: String,
+        again: Option<Duration>,
+    },
+    /// Nobody knows.
+    Unclear {
+        why: String,
+    },
+}
+
+/// Sends an event until there is an answer that settles it, or the time is up.
+pub async fn deliver(parcel: PreparedRequest, desk: PublishContext, retry: Retry, rng_seed: u64) -> Sent {
+    let mut rng = ChaCha8Rng::seed_from_u64(rng_seed);
+    let mut backoff = Backoff::new(RETRY_WAITS.0, RETRY_WAITS.1).expect("the waits are in order");
+    let began = Instant::now();
+    let mut retries = 0;
+    // One unclear attempt is enough: that one may have reached the log, whatever the later ones are told.
+    let mut worst = PublishOutcome::Refused;
+    loop {
+        let attempt_began = Instant::now();
+        let answer = attempt(&parcel, &desk, &mut rng).await;
+        let took = attempt_began.elapsed();
+        let (failure, wait) = match answer {
+            Answer::Acknowledged => {
+                return sent(&parcel, &desk, PublishOutcome::Acknowledged, (took, retries), None);
+            }
+            Answer::NotTaken { why, again } => (why, again.map(|wait| wait.max(backoff.next_wait(&mut rng)))),
+            Answer::Unclear { why } => {
+                worst = PublishOutcome::Indeterminate;
+                (why, Some(backoff.next_wait(&mut rng)))
+            }
+        };
+        let may_retry = match retry {
+            Retry::Never => false,
+            Retry::For(limit) => began.elapsed() < limit,
+        };
+        let Some(wait) = wait.filter(|_| may_retry) else {
+            return sent(&parcel, &desk, worst, (took, retries), Some(failure));
+        };
+        tokio::time::sleep(wait).await;
+        retries += 1;
+    }
+}
+
+fn sent(
+    parcel: &PreparedRequest,
+    desk: &PublishContext,
+    outcome: PublishOutcome,
+    (took, retries): (Duration, u64),
+    failure: Option<String>,
+) -> Sent {
+    let ended = desk.clock.now();
+    Sent { address: parcel.address, seq: parcel.seq, outcome, ended, took, retries, failure }
+}
+
+async fn attempt(parcel: &PreparedRequest, desk: &PublishContext, rng: &mut ChaCha8Rng) -> Answer {
+    let door = desk.balancer.choose_among(&parcel.nodes, rng);
+    let url = format!("{}{}", desk.balancer.base(door), parcel.path);
+    let post = if parcel.is_put { desk.http.put(url) } else { desk.http.post(url) };
+    let says_type = parcel.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let post = if says_type { post } else { post.header("content-type", "application/json") };
+    let headers = parcel.headers.iter();
+    let request = headers
+        .fold(post, |post, (name, value)| post.header(name, value))
+        .timeout(ATTEMPT_TIMEOUT)
+        .body(parcel.body.clone());
+    match request.send().await {
+        Ok(response) => {
+            let again = retry_after(response.headers().get("retry-after"));
+            let answer = judge(response.status(), again);
+            // Read to the end, so that the connection can be used again.
+            let content = content(response).await;
+            match &desk.dialect {
+                Some(dialect) if answer == Answer::Acknowledged => judge_content(dialect, content),
+                Some(_) | None => answer,
+            }
+        }
+        Err(error) if error.is_connect() => {
+            desk.balancer.mark(door, false);
+            Answer::NotTaken { why: error_text(&error), again: Some(Duration::ZERO) }
+        }
+        Err(error) => Answer::Unclear { why: error_text(&error) },
+    }
+}
+
+/// The whole body, or why there is none.
+async fn content(mut response: reqwest::Response) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| error_text(&error))? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > ANSWER_MAX_BYTES {
+            return Err(format!("the answer is longer than {ANSWER_MAX_BYTES} bytes"));
+        }
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// An answer of 2xx whose content may say that it is an error.
+fn judge_content(dialect: &Dialect, content: Result<String, String>) -> Answer {
+    match content {
+        _ if dialect.publish.error.is_none() => Answer::Acknowledged,
+        Err(why) => Answer::Unclear { why },
+        Ok(content) => match dialect.error_in(&content) {
+            Some(error) => Answer::NotTaken { why: format!("the server answered {error}"), again: None },
+            None => Answer::Acknowledged,
+        },
+    }
+}
+
+fn retry_after(value: Option<&reqwest::header::HeaderValue>) -> Duration {
+    let seconds = value.and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse().ok());
+    Duration::from_secs(seconds.unwrap_or(0)).min(LONGEST_RETRY_AFTER)
+}
+
+fn judge(status: StatusCode, again: Duration) -> Answer {
+    let why = format!("the node answered {status}");
+    if status.is_success() {
+        Answer::Acknowledged
+    } else if status == StatusCode::TOO_MANY_REQUESTS {
+        Answer::NotTaken { why, again: Some(again) }
+    } else if status.is_client_error() || status.is_redirection() || status.is_informational() {
+        Answer::NotTaken { why, again: None }
+    } else {
+        Answer::Unclear { why }
+    }
+}
+
+/// The last cause says most: `Connection refused`, not `error sending request`.
+fn error_text(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_status(status: u16, expected: PublishOutcome, is_retried: bool) {
+        let answer = judge(StatusCode::from_u16(status).unwrap(), Duration::ZERO);
+        let (outcome, retried) = match answer {
+            Answer::Acknowledged => (PublishOutcome::Acknowledged, false),
+            Answer::NotTaken { again, .. } => (PublishOutcome::Refused, again.is_some()),
+            Answer::Unclear { .. } => (PublishOutcome::Indeterminate, true),
+        };
+        assert_eq!((outcome, retried), (expected, is_retried), "{status}");
+    }
+
+    #[test]
+    fn an_answer_settles_a_publish_only_where_it_can() {
+        check_status(202, PublishOutcome::Acknowledged, false);
+        check_status(200, PublishOutcome::Acknowledged, false);
+        check_status(400, PublishOutcome::Refused, false);
+        check_status(413, PublishOutcome::Refused, false);
+        check_status(429, PublishOutcome::Refused, true);
+        check_status(500, PublishOutcome::Indeterminate, true);
+        check_status(503, PublishOutcome::Indeterminate, true);
+    }
+}

@@ -1,0 +1,219 @@
+//! How hard the bench itself had to work: time on cores, time without one, and whether it had all of them. Where it had,
+//! the figures are its own and not the cluster's. Reading and judging are apart. Read [`Saturation`] first.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Share of all cores from which on the bench has no room left.
+const NEARLY_ALL: f64 = 0.85;
+/// So long it may have them: a burst of connects is no limit.
+const BURST: Duration = Duration::from_secs(5);
+/// Share of the time on cores from which on the time without one is worth telling.
+const STARVED: f64 = 0.5;
+/// Percent of all cores below which it had no more to do than they can.
+const IDLE: f64 = 30.0;
+
+/// How hard the processes of a bench worked together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Saturation {
+    /// How long they were watched.
+    pub watched: Duration,
+    /// Time on cores, of all their threads.
+    pub ran: Duration,
+    /// Time in which threads could have run and had no core.
+    pub waited: Duration,
+    /// Longest time on end in which they had nearly all cores.
+    pub at_the_limit: Duration,
+}
+
+/// Both times of all threads of some processes at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Times {
+    ran: Duration,
+    waited: Duration,
+}
+
+/// Makes a [`Saturation`] of looks.
+#[derive(Debug, Default)]
+struct CpuSampler {
+    strain: Saturation,
+    /// How long they have had nearly all cores by now.
+    at_the_limit: Duration,
+}
+
+impl CpuSampler {
+    /// What happened in the time since the look before.
+    fn add(&mut self, since: Duration, spent: Times, cores: usize) {
+        self.strain.watched += since;
+        self.strain.ran += spent.ran;
+        self.strain.waited += spent.waited;
+        let is_at_the_limit = share(spent.ran, since) >= NEARLY_ALL * to_f64(cores);
+        self.at_the_limit = if is_at_the_limit { self.at_the_limit + since } else { Duration::ZERO };
+        self.strain.at_the_limit = self.strain.at_the_limit.max(self.at_the_limit);
+    }
+}
+
+impl Saturation {
+    /// What makes the run worth nothing, if anything does.
+    #[must_use]
+    pub fn complaint(&self, cores: usize) -> Option<String> {
+        (self.at_the_limit > BURST).then(|| {
+            format!(
+                "the bench itself used nearly all of the {cores} cores for {:.1} s on end, so the figures are its own: lower \
+                 the rate, take fewer clients, or run the cluster elsewhere (--target)",
+                self.at_the_limit.as_secs_f64(),
+            )
+        })
+    }
+
+    /// Where the bench was late: why.
+    #[must_use]
+    pub fn explanation(&self, cores: usize) -> String {
+        let used = 100.0 * share(self.ran, self.watched) / to_f64(cores).max(1.0);
+        let waited = share(self.waited, self.ran);
+        let why = if waited >= STARVED {
+            "other processes had the cores"
+        } else if used < IDLE {
+            "it was neither busy nor short of cores, so something held it: it was stopped, swapped out, or waited for a disk"
+        } else {
+            "it had cores, and more to do at a time than they can"
+        };
+        format!(
+            "the bench was late: it used {used:.0} % of {cores} cores, and for each second on a core its threads waited \
+             {waited:.2} s for one: {why}"
+        )
+    }
+}
+
+/// Watches this process and those that belong to it from the start of the clock until `stop` is cancelled.
+pub async fn watch(
+    children: Vec<u32>,
+    cores: usize,
+    started: CancellationToken,
+    stop: CancellationToken,
+) -> Saturation {
+    let mut pids = vec![std::process::id()];
+    pids.extend(children);
+    let mut meter = CpuSampler::default();
+    if stop.run_until_cancelled(started.cancelled()).await.is_none() {
+        return meter.strain;
+    }
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut before, mut at) = (look(&pids), Instant::now());
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let (now, since) = (look(&pids), at.elapsed());
+        meter.add(since, spent(&before, &now), cores);
+        (before, at) = (now, at + since);
+    }
+    meter.strain
+}
+
+/// What each thread has spent, by process and thread.
+type Threads = HashMap<(u32, OsString), Times>;
+
+/// Between two looks, by those who are there still: one that has ended takes what it spent in its whole life with it.
+fn spent(before: &Threads, now: &Threads) -> Times {
+    let mut all = Times::default();
+    for (thread, times) in now {
+        let then = before.get(thread).copied().unwrap_or_default();
+        all.ran += times.ran.saturating_sub(then.ran);
+        all.waited += times.waited.saturating_sub(then.waited);
+    }
+    all
+}
+
+fn look(pids: &[u32]) -> Threads {
+    let mut all = Threads::new();
+    for pid in pids {
+        let Ok(threads) = std::fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task")) else {
+            continue;
+        };
+        for thread in threads.flatten() {
+            let text = std::fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+            all.insert((*pid, thread.file_name()), parse(&text).unwrap_or_default());
+        }
+    }
+    all
+}
+
+/// Nanoseconds on a core, nanoseconds in a queue for one, turns.
+fn parse(schedstat: &str) -> Option<Times> {
+    let mut fields = schedstat.split_whitespace().map(|field| field.parse().ok().map(Duration::from_nanos));
+    Some(Times { ran: fields.next()??, waited: fields.next()?? })
+}
+
+fn share(part: Duration, of: Duration) -> f64 {
+    if of.is_zero() { 0.0 } else { part.as_secs_f64() / of.as_secs_f64() }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a machine has fewer than 2^53 cores")]
+fn to_f64(cores: usize) -> f64 {
+    cores as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Half seconds, in each of which so many milliseconds were spent on cores and without one.
+    fn strain(looks: &[(u64, u64)]) -> Saturation {
+        let mut meter = CpuSampler::default();
+        for (ran, waited) in looks {
+            let spent = Times { ran: Duration::from_millis(*ran), waited: Duration::from_millis(*waited) };
+            meter.add(LOOK_EVERY, spent, 2);
+        }
+        meter.strain
+    }
+
+    #[test]
+    fn who_has_all_cores_for_long_measures_himself() {
+        let complaint = strain(&[(900, 0); 11]).complaint(2).unwrap();
+        assert!(complaint.contains("nearly all of the 2 cores for 5.5 s"), "{complaint}");
+    }
+
+    #[test]
+    fn a_burst_is_no_limit_and_neither_is_half_a_machine() {
+        assert_eq!(strain(&[(900, 0); 10]).complaint(2), None);
+        assert_eq!(strain(&[(800, 0); 100]).complaint(2), None);
+        let with_a_breath: Vec<(u64, u64)> =
+            (0..40).map(|n| if n % 10 == 0 { (100, 0) } else { (1_000, 0) }).collect();
+        assert_eq!(strain(&with_a_breath).complaint(2), None);
+        assert_eq!(Saturation::default().complaint(2), None);
+    }
+
+    #[test]
+    fn a_bench_that_was_late_says_whether_it_had_cores() {
+        let starved = strain(&[(200, 300); 4]).explanation(2);
+        assert!(starved.contains("used 20 % of 2 cores") && starved.contains("waited 1.50 s"), "{starved}");
+        assert!(starved.ends_with("other processes had the cores"), "{starved}");
+        assert!(strain(&[(600, 60); 4]).explanation(2).contains("more to do at a time"));
+        assert!(strain(&[(100, 10); 4]).explanation(2).contains("it was stopped"));
+    }
+
+    #[test]
+    fn times_are_read_as_linux_writes_them() {
+        let times = Times { ran: Duration::from_nanos(12), waited: Duration::from_nanos(7) };
+        assert_eq!(parse("12 7 3\n"), Some(times));
+        assert_eq!(parse(""), None);
+        let now = look(&[std::process::id()]);
+        assert!(spent(&Threads::new(), &now).ran > Duration::ZERO);
+        assert_eq!(spent(&now, &now), Times::default());
+    }
+
+    #[test]
+    fn a_thread_that_ended_takes_nothing_from_what_the_others_spent() {
+        let thread = |id: &str| (1, OsString::from(id));
+        let ran = |ms| Times { ran: Duration::from_millis(ms), waited: Duration::ZERO };
+        let before = Threads::from([(thread("7"), ran(100)), (thread("8"), ran(90_000))]);
+        let now = Threads::from([(thread("7"), ran(600)), (thread("9"), ran(20))]);
+        assert_eq!(spent(&before, &now), ran(520));
+    }
+}

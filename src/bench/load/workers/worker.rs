@@ -1,0 +1,270 @@
+//! The life of a worker: plans what it was told to, puts its share of the clients on the nodes, tells how far they are,
+//! and hands over their books. Decides nothing: orders come from the parent, and so does the end. Where the parent is gone
+//! the worker ends at once. Read [`serve`] first.
+
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Signal, set_parent_process_death_signal};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::unix::pipe;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::protocol::{
+    HistoryFile, Init, Listener, Stats, ToParent, ToWorker, WireError, WorkerSummary, say,
+};
+use crate::bench::load::balancer::Balancer;
+use crate::bench::load::clients::context::SwarmContext;
+use crate::bench::load::clients::{Commands, Ended, Swarm, Transports};
+use crate::bench::load::lag;
+use crate::bench::load::tls::{self, TrustError};
+use crate::bench::metrics::clock::{RunClock, monotonic_nanos};
+use crate::bench::metrics::latency::LatencyCounts;
+use crate::bench::metrics::recorder::Recorder;
+use crate::bench::metrics::tags::Source;
+use crate::bench::metrics::time::RunTime;
+use crate::bench::scenario::plan::Plan;
+use crate::bench::verdict::history::{CLIENTS_A_BLOCK, HistoryWriter, Section, WriterTask, fingerprint};
+use crate::client::{HttpOptions, whole_chain};
+
+/// Longest wait for the brief.
+const BRIEF_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two figures. The parent looks for the end of the run by them.
+const FIGURES_EVERY: Duration = Duration::from_millis(25);
+/// Clients only have to drop their sockets.
+const SWARM_GRACE: Duration = Duration::from_secs(20);
+
+/// Why a worker ended before its work was done.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// Something else than pipes.
+    #[error("a worker is started by a run, and speaks to it over pipes")]
+    NoPipes(#[source] std::io::Error),
+    /// What came over the pipes.
+    #[error("the parent was not understood")]
+    Wire(#[from] WireError),
+    /// The parent is gone, or went before there was anything to do.
+    #[error("the parent is gone")]
+    Orphaned,
+    /// No brief, or something before it.
+    #[error("the parent did not say what to do")]
+    NoInit,
+    /// The scenario makes another plan here.
+    #[error("{0}")]
+    Plan(String),
+    /// Certificates that nodes are checked with.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// No HTTP client.
+    #[error(transparent)]
+    Http(#[from] crate::client::HttpOptionsError),
+    /// No file for what its clients are told.
+    #[error("cannot write {name}")]
+    History {
+        /// Which.
+        name: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A book that cannot be sealed.
+    #[error("a book cannot be handed over")]
+    Seal(#[source] std::io::Error),
+}
+
+/// Asks Linux to kill this process when its parent ends, however it ends.
+///
+/// # Errors
+/// The parent has gone already.
+pub fn tether() -> Result<(), WorkerError> {
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        // The end of stdin says the same, only later.
+        tracing::warn!(%error, "cannot be tied to the parent");
+    }
+    // Init is nobody's bench: whoever it adopted is an orphan.
+    match rustix::process::getppid() {
+        Some(parent) if !parent.is_init() => Ok(()),
+        Some(_) | None => Err(WorkerError::Orphaned),
+    }
+}
+
+/// Stdin and stdout. Not as the runtime has them: its read of a stdin that stays open would keep the process alive.
+///
+/// # Errors
+/// They are no pipes.
+pub fn pipes() -> Result<(pipe::Receiver, pipe::Sender), WorkerError> {
+    let opened = || {
+        let (from, to) = (std::io::stdin(), std::io::stdout());
+        let from = pipe::Receiver::from_owned_fd(from.as_fd().try_clone_to_owned()?)?;
+        Ok((from, pipe::Sender::from_owned_fd(to.as_fd().try_clone_to_owned()?)?))
+    };
+    opened().map_err(WorkerError::NoPipes)
+}
+
+/// Works until everything is handed over. What went wrong is told to the parent, and returned.
+///
+/// # Errors
+/// [`WorkerError`].
+pub async fn serve(from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> Result<(), WorkerError> {
+    let done = work(from, &mut to).await;
+    if let Err(error) = &done {
+        // A parent that is gone cannot be told.
+        let _unheard = say(&mut to, &ToParent::Failed(whole_chain(error))).await;
+    }
+    done
+}
+
+async fn work(from: impl AsyncRead + Unpin, to: &mut (impl AsyncWrite + Unpin)) -> Result<(), WorkerError> {
+    let mut parent = Listener::new(from);
+    let brief =
+        tokio::time::timeout(BRIEF_TIMEOUT, parent.next()).await.map_err(|_| WorkerError::NoInit)??;
+    let Some(ToWorker::Init(brief)) = brief else { return Err(WorkerError::NoInit) };
+    let mut shift = WorkerRun::begin(&brief)?;
+    say(to, &ToParent::Ready).await?;
+    let mut ticks = tokio::time::interval(FIGURES_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            told = parent.next() => match told?.ok_or(WorkerError::Orphaned)? {
+                ToWorker::Init(_) => return Err(WorkerError::NoInit),
+                ToWorker::Start(origin) => say(to, &ToParent::Started(shift.start(origin))).await?,
+                ToWorker::Doors(doors) => shift.ground.balancer.learn_doors(&doors),
+                ToWorker::Orders(standing) => {
+                    let is_over = standing.is_over();
+                    shift.orders.take_over(standing);
+                    if is_over {
+                        break;
+                    }
+                }
+            },
+            _ = ticks.tick() => say(to, &ToParent::Stats(Box::new(shift.figures()))).await?,
+        }
+    }
+    let left = shift.end().await;
+    hand_over(to, left).await
+}
+
+/// Everything that is alive in a worker.
+struct WorkerRun {
+    ground: Arc<SwarmContext>,
+    orders: Commands,
+    swarm: Swarm,
+    lag: JoinSet<Recorder>,
+    stop: CancellationToken,
+    /// When clients that join later may count from: the clock starts a moment after it was announced.
+    beginning: JoinSet<()>,
+    told: LatencyCounts,
+    /// Its part of the history.
+    writing: Option<WriterTask>,
+}
+
+/// What a worker leaves behind.
+struct Left {
+    ended: Ended,
+    /// The last ones before the clients left.
+    figures: Stats,
+    farewell: WorkerSummary,
+}
+
+impl WorkerRun {
+    fn begin(brief: &Init) -> Result<Self, WorkerError> {
+        let scenario = brief.origin.scenario().map_err(|error| WorkerError::Plan(error.to_string()))?;
+        let plan = Arc::new(Plan::new(&scenario, brief.run));
+        if fingerprint(&plan) != brief.plan {
+            let what = "the scenario makes another plan here than in the parent: are both the same program?";
+            return Err(WorkerError::Plan(what.to_owned()));
+        }
+        let balancer = match &brief.gateway {
+            Some(base) => Balancer::through(base.clone(), brief.count),
+            None => Balancer::of(plan.lb, brief.nodes.iter().cloned()),
+        };
+        balancer.learn_doors(&brief.doors);
+        let http = HttpOptions { trust: tls::read(&scenario.tls)?, ..HttpOptions::default() };
+        let ways = Transports::new(&plan, &http)?;
+        let writing = brief.history.as_ref().map(write_down).transpose()?;
+        let mut ground = SwarmContext::new(plan, ways, balancer, RunClock::default());
+        ground.scribe = writing.as_ref().map(WriterTask::scribe).cloned();
+        let ground = Arc::new(ground);
+        let (stop, orders) = (CancellationToken::new(), Commands::default());
+        let phases = Arc::new(ground.plan.phases.clone());
+        let mut lag = JoinSet::new();
+        let source = Source::Worker(brief.share.index);
+        lag.spawn(lag::measure_lag(ground.clock.clone(), phases, source, stop.clone()));
+        let swarm = Swarm::start_share(Arc::clone(&ground), orders.clone(), brief.share);
+        Ok(Self {
+            ground,
+            orders,
+            swarm,
+            lag,
+            stop,
+            beginning: JoinSet::new(),
+            told: LatencyCounts::default(),
+            writing,
+        })
+    }
+
+    /// Starts the clock; says how long after its start that was.
+    fn start(&mut self, origin: u64) -> Duration {
+        let late = Duration::from_nanos(monotonic_nanos().saturating_sub(origin));
+        self.ground.clock.start_at(origin);
+        let ground = Arc::clone(&self.ground);
+        self.beginning.spawn(async move {
+            tokio::time::sleep_until(ground.clock.instant_of(Duration::ZERO)).await;
+            ground.started.cancel();
+        });
+        late
+    }
+
+    fn figures(&mut self) -> Stats {
+        let latencies = self.ground.progress.latencies();
+        let since = latencies.since(&self.told);
+        self.told = latencies;
+        Stats {
+            counts: self.ground.progress.snapshot(),
+            latencies: since,
+            alive: self.ground.board.alive(),
+            satisfied: self.ground.board.satisfied(),
+            open: self.ground.balancer.open(),
+        }
+    }
+
+    /// Ends the clients, then what they wrote down.
+    async fn end(mut self) -> Left {
+        let figures = self.figures();
+        let mut ended = self.swarm.end(SWARM_GRACE).await;
+        self.stop.cancel();
+        while let Some(Ok(lag)) = self.lag.join_next().await {
+            ended.recorder.merge(lag);
+        }
+        self.beginning.shutdown().await;
+        tracing::debug!(at = %RunTime::from_nanos(self.ground.clock.now().as_nanos()), "hands over");
+        let stuck = u32::try_from(ended.stuck).unwrap_or(u32::MAX);
+        let (history, unwritten) = match self.writing {
+            Some(writing) => writing.end().await,
+            None => (None, Vec::new()),
+        };
+        Left { ended, figures, farewell: WorkerSummary { stuck, history, unwritten } }
+    }
+}
+
+fn write_down(file: &HistoryFile) -> Result<WriterTask, WorkerError> {
+    let failed = |source| WorkerError::History { name: file.name.clone(), source };
+    HistoryWriter::start(&file.dir, &file.name).map_err(failed)
+}
+
+async fn hand_over(to: &mut (impl AsyncWrite + Unpin), left: Left) -> Result<(), WorkerError> {
+    let Left { ended, figures, farewell } = left;
+    say(to, &ToParent::Stats(Box::new(figures))).await?;
+    for books in ended.ledgers.chunks(CLIENTS_A_BLOCK) {
+        let mut bytes = Vec::new();
+        Section::write_clients(&mut bytes, books).map_err(WorkerError::Seal)?;
+        say(to, &ToParent::Evidence(bytes)).await?;
+    }
+    let measurements = Section::Measurements(ended.recorder).to_bytes().map_err(WorkerError::Seal)?;
+    say(to, &ToParent::Evidence(measurements)).await?;
+    say(to, &ToParent::Done(farewell)).await?;
+    Ok(())
+}

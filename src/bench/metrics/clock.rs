@@ -1,0 +1,122 @@
+//! The one place of the bench that reads a clock: Linux's `CLOCK_MONOTONIC`, which all processes of a machine share
+//! until it boots again. So a swarm in one process can say how late an event is that another one published.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::time::Instant;
+
+use super::time::RunTime;
+
+/// Nanoseconds since this machine booted.
+#[must_use]
+pub fn monotonic_nanos() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    // The kernel counts from the boot: neither part is negative.
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// Which boot of which machine the clock counts from, as 32 bits: two processes with the same value share a clock.
+#[must_use]
+pub fn clock_identity() -> u32 {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    // FNV-1a: stable across processes and builds, which the standard library's hasher does not promise.
+    boot.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+/// The clock of a run. Stands at zero until it is started. Clones show the same time. Follows tokio's clock, which tests
+/// can stop.
+#[derive(Debug, Clone, Default)]
+pub struct RunClock(Arc<OnceLock<Origin>>);
+
+/// When the clock showed zero.
+#[derive(Debug)]
+enum Origin {
+    /// So many nanoseconds after the machine's boot.
+    Since(u64),
+    At(Instant),
+}
+
+impl RunClock {
+    /// A clock that counts from the machine's boot, as every other process of the machine does.
+    #[must_use]
+    pub fn since_boot() -> Self {
+        Self(Arc::new(OnceLock::from(Origin::Since(0))))
+    }
+
+    /// Starts to count from now, unless it counts already. Says when that is since the machine's boot.
+    pub fn start(&self) -> RunTime {
+        // Read before: should this thread be interrupted in between, latencies come out longer than they were, never
+        // shorter.
+        let since_boot = RunTime::from_nanos(monotonic_nanos());
+        self.0.get_or_init(|| Origin::At(Instant::now()));
+        since_boot
+    }
+
+    /// Starts to count from a moment that other processes of this machine count from, in nanoseconds since its boot,
+    /// unless it counts already. Until then it stands at zero.
+    pub fn start_at(&self, origin: u64) {
+        self.0.get_or_init(|| Origin::Since(origin));
+    }
+
+    /// The time of the run.
+    #[must_use]
+    pub fn now(&self) -> RunTime {
+        match self.0.get() {
+            None => RunTime::ZERO,
+            Some(Origin::Since(origin)) => RunTime::from_nanos(monotonic_nanos().saturating_sub(*origin)),
+            Some(Origin::At(origin)) => RunTime::from(origin.elapsed()),
+        }
+    }
+
+    /// The moment to sleep until so that this much of the run has passed. The past is now.
+    #[must_use]
+    pub fn instant_of(&self, since_start: Duration) -> Instant {
+        let ahead = match self.0.get() {
+            // The start may lie ahead too.
+            Some(Origin::Since(origin)) => {
+                let due = RunTime::from_nanos(*origin).plus(since_start);
+                due.after(RunTime::from_nanos(monotonic_nanos()))
+            }
+            Some(Origin::At(_)) | None => since_start.saturating_sub(self.now().since_start()),
+        };
+        Instant::now() + ahead
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_stands_at_zero_until_it_is_started() {
+        let clock = RunClock::default();
+        assert_eq!(clock.now(), RunTime::ZERO);
+        let before = monotonic_nanos();
+        let started = clock.start();
+        assert!(started.as_nanos() >= before);
+        while monotonic_nanos() == before {}
+        assert!(clock.clone().now() > RunTime::ZERO, "clones show the same time");
+    }
+
+    #[test]
+    fn a_start_that_lies_ahead_is_waited_for() {
+        let (clock, ahead) = (RunClock::default(), Duration::from_secs(3_600));
+        clock.start_at(monotonic_nanos() + RunTime::from(ahead).as_nanos());
+        assert_eq!(clock.now(), RunTime::ZERO);
+        let until = clock.instant_of(Duration::from_secs(60)) - Instant::now();
+        assert!(until > ahead && until <= ahead + Duration::from_secs(60), "{until:?}");
+        clock.start_at(0);
+        assert_eq!(clock.now(), RunTime::ZERO, "it is started once");
+    }
+
+    #[test]
+    fn two_clocks_since_boot_agree() {
+        let (first, second) = (RunClock::since_boot(), RunClock::since_boot());
+        let (a, b, c) = (first.now(), second.now(), first.now());
+        assert!(a <= b && b <= c, "{a:?} {b:?} {c:?}");
+        assert_eq!(clock_identity(), clock_identity());
+    }
+}

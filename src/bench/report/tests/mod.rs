@@ -1,0 +1,4 @@
+//! Tests of the reports.
+
+mod formats;
+mod report;

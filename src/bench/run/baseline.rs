@@ -1,0 +1,152 @@
+//! The floor of what this bench can measure: an echo on the loopback through the same HTTP client and the same decoder,
+//! with nothing behind it. What a run measured cannot be better than this, and is no worse by it.
+//! Read [`measure`] first.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use http::header;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::bench::metrics::latency::Latencies;
+use crate::bench::verdict::history::facts::HarnessBaseline;
+use crate::client::{self, Received, Request, Stream};
+
+/// Echoes that are measured.
+const ECHOES: u32 = 300;
+/// Echoes before them: connections are made, code is loaded.
+const WARM_UP: u32 = 30;
+/// The whole of it.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of an echo's data: those of a usual event.
+const BYTES: usize = 256;
+
+/// Measures. `None` where this machine does not even do that in time; a run goes on without it.
+pub(super) async fn measure(
+    streams: &reqwest::Client,
+    publishing: &reqwest::Client,
+) -> Option<HarnessBaseline> {
+    // Dropped at the end, and the server with it.
+    let mut server = JoinSet::new();
+    let measuring = async {
+        let base = serve(&mut server).await.map_err(|error| error.to_string())?;
+        echo(&base, streams, publishing).await
+    };
+    match tokio::time::timeout(TIMEOUT, measuring).await {
+        Ok(Ok(floor)) => Some(floor),
+        Ok(Err(reason)) => {
+            tracing::warn!(reason, "the floor of the bench could not be measured");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("the floor of the bench could not be measured within {TIMEOUT:?}");
+            None
+        }
+    }
+}
+
+/// What the server echoes into the one stream that it has.
+struct Echo {
+    into: mpsc::Sender<Result<Bytes, Infallible>>,
+    /// Taken by the stream.
+    from: Mutex<Option<mpsc::Receiver<Result<Bytes, Infallible>>>>,
+}
+
+async fn serve(tasks: &mut JoinSet<()>) -> std::io::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let base = format!("http://{}", listener.local_addr()?);
+    let (into, from) = mpsc::channel(1);
+    let echo = std::sync::Arc::new(Echo { into, from: Mutex::new(Some(from)) });
+    let app = Router::new().route("/stream", get(stream)).route("/echo", post(answer)).with_state(echo);
+    tasks.spawn(async move {
+        if let Err(error) = axum::serve(listener, app).await {
+            tracing::warn!(%error, "the echo server ended");
+        }
+    });
+    Ok(base)
+}
+
+async fn stream(State(echo): State<std::sync::Arc<Echo>>) -> Response {
+    let Some(mut from) = echo.from.lock().await.take() else {
+        return http::StatusCode::CONFLICT.into_response();
+    };
+    let events = futures_util::stream::poll_fn(move |context| from.poll_recv(context));
+    ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(events)).into_response()
+}
+
+async fn answer(State(echo): State<std::sync::Arc<Echo>>, body: Bytes) -> http::StatusCode {
+    let event = [b"data: ".as_slice(), &body, b"\n\n"].concat();
+    match echo.into.send(Ok(event.into())).await {
+        Ok(()) => http::StatusCode::ACCEPTED,
+        Err(_) => http::StatusCode::GONE,
+    }
+}
+
+/// One after the other: each from just before it is sent until it is read.
+async fn echo(
+    base: &str,
+    streams: &reqwest::Client,
+    publishing: &reqwest::Client,
+) -> Result<HarnessBaseline, String> {
+    let url = format!("{base}/stream").parse().map_err(|_| format!("{base} is no URL"))?;
+    let mut stream = client::connect(streams, &Request::new(url)).await.map_err(|error| error.to_string())?;
+    let latencies = Latencies::default();
+    let data = Bytes::from("x".repeat(BYTES));
+    for number in 0..WARM_UP + ECHOES {
+        let sent = Instant::now();
+        let post = publishing.post(format!("{base}/echo")).body(data.clone()).send();
+        let (answered, heard) = tokio::join!(post, next_event(&mut stream));
+        let heard = heard?;
+        let response = answered.map_err(|error| error.to_string())?;
+        // Read to the end, so that the connection can be used again.
+        drop(response.bytes().await);
+        if number >= WARM_UP {
+            latencies.add(heard - sent);
+        }
+    }
+    let counts = latencies.counts();
+    let millis =
+        |percent| counts.percentile(percent).map_or(0.0, |at| (at.as_secs_f64() * 1e6).round() / 1e3);
+    Ok(HarnessBaseline {
+        echoes: counts.count(),
+        p50_ms: millis(50),
+        p99_ms: millis(99),
+        max_ms: millis(100),
+    })
+}
+
+async fn next_event(stream: &mut Stream) -> Result<Instant, String> {
+    loop {
+        match stream.next().await {
+            Ok(Received::Event(_)) => return Ok(Instant::now()),
+            Ok(Received::Comment(_) | Received::Retry(_) | Received::IdCommitted(_)) => {}
+            Err(ending) => return Err(format!("the echo's stream ended: {ending}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::HttpOptions;
+
+    #[tokio::test]
+    async fn the_floor_is_measured_through_the_loopback() {
+        let http = HttpOptions { idle_connections: 4, ..HttpOptions::default() }.build().unwrap();
+        let floor = measure(&HttpOptions::default().build().unwrap(), &http).await.unwrap();
+        assert_eq!(floor.echoes, u64::from(ECHOES));
+        assert!(
+            0.0 < floor.p50_ms && floor.p50_ms <= floor.p99_ms && floor.p99_ms <= floor.max_ms,
+            "{floor:?}"
+        );
+    }
+}

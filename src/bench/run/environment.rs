@@ -1,0 +1,324 @@
+//! Everything that a run needs to be there: the Redis that nodes share, the nodes, the balancer in front of them.
+//! Started in this order, each when the one before is ready, and ended in the reverse one. Read [`Environment::start`] first.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::bench::cluster::load_balancer::{LoadBalancer, LoadBalancerError, LoadBalancerSpec};
+use crate::bench::cluster::redis::{RedisDeployment, RedisStartError, Servers};
+use crate::bench::cluster::{
+    Cluster, ClusterError, ClusterSpec, Done, Ended, Member, Namespaces, NetnsError, NodeHandle, Sign,
+};
+use crate::bench::exit::Exit;
+use crate::bench::faults::Links;
+use crate::bench::faults::proxies::{FaultProxies, FaultProxyError};
+use crate::bench::scenario::{self, BrokerKind, Lb, LbKind, LinkKind, SpawnCluster};
+
+/// Longest wait until a node that is there already says that it is ready.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct EnvironmentSpec {
+    /// The nodes, and their log.
+    pub cluster: scenario::Cluster,
+    /// What says that a node is ready which is there already.
+    pub sign: Sign,
+    /// What stands in front of them.
+    pub lb: Lb,
+    /// Connections that the balancer must be able to carry at once.
+    pub connections: u64,
+    /// Where logs, data and configuration files go.
+    pub run_dir: PathBuf,
+    /// Which links pass the fault proxy.
+    pub proxied: Vec<LinkKind>,
+    /// Everything random in those proxies comes from this.
+    pub seed: u64,
+}
+
+/// Servers that run. Dropping it kills those that the bench started.
+#[derive(Debug)]
+pub struct Environment {
+    cluster: Cluster,
+    /// Base URLs of the nodes, as clients or the balancer reach them.
+    doors: Vec<String>,
+    wiring: FaultProxies,
+    gateway: Option<LoadBalancer>,
+    store: Option<RedisDeployment>,
+    namespaces: Option<Namespaces>,
+}
+
+/// Why there is nothing to measure.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvironmentError {
+    /// Redis.
+    #[error(transparent)]
+    Redis(#[from] RedisStartError),
+    /// The nodes.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The balancer.
+    #[error(transparent)]
+    LoadBalancer(#[from] LoadBalancerError),
+    /// The fault proxies.
+    #[error(transparent)]
+    FaultProxies(#[from] FaultProxyError),
+    /// The hosts of the nodes.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
+}
+
+impl EnvironmentError {
+    /// The exit that this leads to.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Cluster(ClusterError::Port(_))
+            | Self::Redis(RedisStartError::Port(_))
+            | Self::LoadBalancer(LoadBalancerError::Port(_))
+            | Self::FaultProxies(FaultProxyError::Port { .. } | FaultProxyError::Proxy(_)) => {
+                Exit::AddressInUse
+            }
+            Self::LoadBalancer(LoadBalancerError::Node { .. })
+            | Self::FaultProxies(FaultProxyError::Place { .. })
+            | Self::Netns(NetnsError::Refused(_)) => Exit::BadScenario,
+            Self::Cluster(
+                ClusterError::NoBinary { .. }
+                | ClusterError::BadBinary { .. }
+                | ClusterError::Directory { .. }
+                | ClusterError::Start { .. }
+                | ClusterError::Attach(_),
+            )
+            | Self::Redis(
+                RedisStartError::Missing(_)
+                | RedisStartError::Write { .. }
+                | RedisStartError::Start { .. }
+                | RedisStartError::ClusterNotFormed(_),
+            )
+            | Self::Netns(NetnsError::Missing(_))
+            | Self::LoadBalancer(
+                LoadBalancerError::Missing(_) | LoadBalancerError::Write { .. } | LoadBalancerError::Start(_),
+            ) => Exit::SetupFailed,
+        }
+    }
+}
+
+impl Environment {
+    /// Starts everything, and waits until all of it is ready.
+    ///
+    /// # Errors
+    /// The first that does not come up; what did is killed.
+    pub async fn start(spec: &EnvironmentSpec, http: &reqwest::Client) -> Result<Self, EnvironmentError> {
+        let namespaces = namespaces(spec).await?;
+        let host = namespaces.as_ref().map_or(Ipv4Addr::LOCALHOST, Namespaces::host);
+        let mut wiring = FaultProxies::new(spec.seed, host);
+        let (store, cluster) = match &spec.cluster {
+            scenario::Cluster::Attach(bases) => {
+                (None, Cluster::attach(bases, &spec.sign, ATTACH_TIMEOUT, http).await?)
+            }
+            scenario::Cluster::Spawn(spawn) => {
+                let (store, broker) = store_of(spawn, host, spec).await?;
+                let brokers = brokers(spawn, &broker, spec, &mut wiring).await?;
+                (store, Cluster::start(&nodes_of(spawn, brokers, spec, namespaces.clone()), http).await?)
+            }
+        };
+        let doors = doors(&cluster, spec, &mut wiring).await?;
+        let gateway = match spec.lb.kind {
+            LbKind::Swarm => None,
+            LbKind::Nginx | LbKind::Haproxy => {
+                let nodes = doors.clone();
+                let run_dir = spec.run_dir.clone();
+                let gateway = LoadBalancerSpec { lb: spec.lb, nodes, connections: spec.connections, run_dir };
+                Some(LoadBalancer::start(&gateway, http).await?)
+            }
+        };
+        Ok(Self { cluster, doors, wiring, gateway, store, namespaces })
+    }
+
+    /// The nodes.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        self.cluster.members()
+    }
+
+    /// Base URLs of the nodes, in their order, as clients or the balancer reach them: through the fault proxy where
+    /// that stands between.
+    #[must_use]
+    pub fn doors(&self) -> &[String] {
+        &self.doors
+    }
+
+    /// The nodes as somebody sees them who asks them through the links of clients.
+    #[must_use]
+    pub fn as_clients_see_them(&self) -> Vec<Member> {
+        let through = |(member, door): (&Member, &String)| Member {
+            base: door.clone(),
+            readiness: member.readiness.through(door),
+            ..member.clone()
+        };
+        self.members().iter().zip(&self.doors).map(through).collect()
+    }
+
+    /// Links that can be broken.
+    #[must_use]
+    pub fn links(&self) -> &Links {
+        self.wiring.links()
+    }
+
+    /// The hosts of the nodes, where they have some of their own.
+    #[must_use]
+    pub fn namespaces(&self) -> Option<&Namespaces> {
+        self.namespaces.as_ref()
+    }
+
+    /// The balancer, where there is one.
+    #[must_use]
+    pub fn gateway(&self) -> Option<&LoadBalancer> {
+        self.gateway.as_ref()
+    }
+
+    /// The Redis servers that the run started.
+    #[must_use]
+    pub fn servers(&self) -> Option<&Servers> {
+        self.store.as_ref().map(RedisDeployment::servers)
+    }
+
+    /// Processes beside the nodes: balancer and Redis servers.
+    #[must_use]
+    pub fn others(&self) -> Vec<NodeHandle> {
+        let servers = self.servers().into_iter().flat_map(Servers::all).map(|server| server.handle.clone());
+        self.gateway.iter().map(|gateway| gateway.handle().clone()).chain(servers).collect()
+    }
+
+    /// Each process that ended without being told to, and its last words.
+    #[must_use]
+    pub fn crashes(&self) -> Vec<String> {
+        let nodes = self.members().iter().filter_map(|member| member.handle.clone());
+        nodes.chain(self.others()).flat_map(|handle| handle.crashes()).collect()
+    }
+
+    /// Each fault proxy that crashed, and its last words. Nobody but the bench is to blame for what passed it.
+    pub fn broken_proxies(&mut self) -> Vec<String> {
+        self.wiring.crashes()
+    }
+
+    /// Ends everything: nodes first, since they would tell of a Redis that goes. Says what did not end as it should.
+    pub async fn stop(self, grace: Duration) -> Vec<String> {
+        let mut unclean = Vec::new();
+        match self.cluster.stop(grace).await {
+            Ok(done) => {
+                let killed = done.iter().filter(|(_, done)| *done == Done::Ended(Ended::Killed));
+                unclean.extend(killed.map(|(id, _)| {
+                    format!("node {id} did not end within {grace:?} after SIGTERM and was killed")
+                }));
+            }
+            Err(failed) => unclean.extend(failed.iter().map(|(id, error)| format!("{id}: {error}"))),
+        }
+        if let Some(gateway) = self.gateway {
+            unclean.extend(gateway.stop().await.err());
+        }
+        self.wiring.stop().await;
+        if let Some(store) = self.store {
+            unclean.extend(store.stop().await.err().unwrap_or_default());
+        }
+        if let Some(namespaces) = self.namespaces {
+            unclean.extend(namespaces.close().await.err());
+        }
+        unclean
+    }
+}
+
+/// Hosts for all nodes that there ever are.
+async fn namespaces(spec: &EnvironmentSpec) -> Result<Option<Namespaces>, NetnsError> {
+    match &spec.cluster {
+        scenario::Cluster::Spawn(spawn) if spawn.has_namespaces => {
+            Namespaces::create(spawn.nodes + spawn.spares).await.map(Some)
+        }
+        scenario::Cluster::Spawn(_) | scenario::Cluster::Attach(_) => Ok(None),
+    }
+}
+
+/// The Redis, if nodes share one that the run starts, and the broker's URL as a node takes it.
+async fn store_of(
+    spawn: &SpawnCluster,
+    host: Ipv4Addr,
+    spec: &EnvironmentSpec,
+) -> Result<(Option<RedisDeployment>, String), RedisStartError> {
+    match &spawn.broker {
+        BrokerKind::Memory => Ok((None, "memory:".to_owned())),
+        BrokerKind::File => Ok((None, "file:".to_owned())),
+        BrokerKind::Redis(set) => match &set.external {
+            Some(url) => Ok((None, url.clone())),
+            None => {
+                let store = RedisDeployment::start(set, host, &spec.run_dir).await?;
+                let url = store.servers().url();
+                Ok((Some(store), url))
+            }
+        },
+    }
+}
+
+/// The broker's URL of each node: its own way to Redis, where that passes the fault proxy.
+async fn brokers(
+    spawn: &SpawnCluster,
+    broker: &str,
+    spec: &EnvironmentSpec,
+    wiring: &mut FaultProxies,
+) -> Result<Vec<String>, FaultProxyError> {
+    let mut brokers = Vec::new();
+    for number in 1..=spawn.nodes + spawn.spares {
+        brokers.push(if spec.proxied.contains(&LinkKind::NodeRedis) {
+            wiring.before_redis(number, broker).await?
+        } else {
+            broker.to_owned()
+        });
+    }
+    Ok(brokers)
+}
+
+/// How the nodes are reached.
+async fn doors(
+    cluster: &Cluster,
+    spec: &EnvironmentSpec,
+    wiring: &mut FaultProxies,
+) -> Result<Vec<String>, FaultProxyError> {
+    let mut doors = Vec::new();
+    for (number, member) in (1..).zip(cluster.members()) {
+        doors.push(if spec.proxied.contains(&LinkKind::ClientNode) {
+            wiring.before_node(number, &member.base).await?
+        } else {
+            member.base.clone()
+        });
+    }
+    Ok(doors)
+}
+
+fn nodes_of(
+    spawn: &SpawnCluster,
+    brokers: Vec<String>,
+    spec: &EnvironmentSpec,
+    namespaces: Option<Namespaces>,
+) -> ClusterSpec {
+    ClusterSpec {
+        nodes: spawn.nodes,
+        spares: spawn.spares,
+        brokers,
+        namespaces,
+        flags: flags(spawn),
+        run_dir: spec.run_dir.clone(),
+        ready_timeout: spawn.ready_timeout,
+    }
+}
+
+fn flags(spawn: &SpawnCluster) -> Vec<String> {
+    let mut flags = Vec::new();
+    if let Some(limit) = spawn.max_connections {
+        flags.extend(["--max-connections".to_owned(), limit.to_string()]);
+    }
+    for (name, value) in &spawn.flags {
+        flags.push(format!("--{name}"));
+        flags.extend(value.clone());
+    }
+    flags
+}

@@ -1,0 +1,173 @@
+//! Mercure, Centrifugo and a plain endpoint, as their documentation says.
+
+use super::dialect::{BodyForm, Confirm, Dialect, Ids, Message, Names, PublishTemplate, Resume};
+use super::pointer::Pointer;
+use super::template::{TextTemplate, Word};
+use crate::bench::ids::{AddressId, PublisherId, RunId};
+use crate::bench::metrics::time::RunTime;
+use crate::bench::stamp::Stamp;
+use crate::protocol::Address;
+
+fn wording(text: &str, allowed: &[Word]) -> TextTemplate {
+    TextTemplate::parse(text, allowed).unwrap()
+}
+
+fn plain() -> Dialect {
+    Dialect {
+        ready: None,
+        stream: wording("/events", &[]),
+        address: wording("{name}", &[Word::Name]),
+        separator: ",".to_owned(),
+        resume: Resume::Header,
+        confirm: Confirm::Open,
+        payload: Pointer::default(),
+        own_events: vec!["ping".to_owned()],
+        ids: Ids::All,
+        names: Names { all: Some(wording("all", &[])), ..Names::default() },
+        publish: PublishTemplate {
+            is_put: false,
+            path: wording("/send", &[]),
+            headers: vec![("content-type".to_owned(), wording("application/json", &[]))],
+            body: wording("{payload}", &[Word::Payload]),
+            form: BodyForm::Json,
+            error: None,
+        },
+    }
+}
+
+fn mercure() -> Dialect {
+    Dialect {
+        stream: wording("/.well-known/mercure?{addresses}", &[Word::Addresses]),
+        address: wording("topic={name}", &[Word::Name]),
+        separator: "&".to_owned(),
+        names: Names {
+            all: Some(wording("everybody", &[])),
+            topic: Some(wording("rooms/{name}", &[Word::Name])),
+            ..Names::default()
+        },
+        publish: PublishTemplate {
+            path: wording("/.well-known/mercure", &[]),
+            headers: vec![("authorization".to_owned(), wording("Bearer x", &[]))],
+            body: wording("topic={name}&data={payload}&id={id}", &[Word::Name, Word::Payload, Word::Id]),
+            form: BodyForm::Form,
+            ..plain().publish
+        },
+        ..plain()
+    }
+}
+
+fn centrifugo() -> Dialect {
+    Dialect {
+        stream: wording(r#"/uni_sse?cf_connect={"subs":{{addresses}}}"#, &[Word::Addresses]),
+        address: wording(r#""{name_text}":{}"#, &[Word::NameText]),
+        payload: "/pub/data".parse().unwrap(),
+        publish: PublishTemplate {
+            body: wording(r#"{"channel":"{name}","data":{payload}}"#, &[Word::Name, Word::Payload]),
+            error: Some("/error".parse().unwrap()),
+            ..plain().publish
+        },
+        names: mercure().names,
+        ..plain()
+    }
+}
+
+fn addresses() -> [Address; 3] {
+    ["all", "topic:a b", "client:c1"].map(|text| text.parse().unwrap())
+}
+
+fn stamp() -> Stamp {
+    Stamp {
+        run: RunId::from_random(7),
+        publisher: PublisherId(1),
+        address: AddressId(2),
+        seq: 3,
+        due: RunTime::from_nanos(4),
+        sent: RunTime::from_nanos(5),
+    }
+}
+
+#[test]
+fn a_client_asks_for_the_addresses_that_the_server_has() {
+    let path = |dialect: &Dialect| dialect.stream_path(("c1", None), addresses().iter());
+    assert_eq!(path(&plain()), "/events");
+    assert_eq!(path(&mercure()), "/.well-known/mercure?topic=everybody&topic=rooms%2Fa%20b");
+    assert_eq!(path(&centrifugo()), r#"/uni_sse?cf_connect={"subs":{"everybody":{},"rooms%2Fa%20b":{}}}"#);
+}
+
+#[test]
+fn a_name_cannot_break_the_json_around_it() {
+    let address: Address = "topic:a\"b".parse().unwrap();
+    let path = centrifugo().stream_path(("c1", None), [address].iter());
+    assert_eq!(path, r#"/uni_sse?cf_connect={"subs":{"rooms%2Fa%5C%22b":{}}}"#);
+}
+
+#[test]
+fn a_letter_is_escaped_as_its_body_is_written() {
+    let [all, topic, client] = addresses();
+    let letter = mercure().letter(&topic, r#"{"a":"b"}"#, "7-1").unwrap();
+    assert_eq!(letter.path, "/.well-known/mercure");
+    assert_eq!(letter.body, "topic=rooms%2Fa%20b&data=%7B%22a%22%3A%22b%22%7D&id=7-1");
+    assert_eq!(letter.headers, [("authorization".to_owned(), "Bearer x".to_owned())]);
+    let letter = centrifugo().letter(&topic, r#"{"a":"b"}"#, "7-1").unwrap();
+    assert_eq!(letter.body, r#"{"channel":"rooms/a b","data":{"a":"b"}}"#);
+    assert_eq!(plain().letter(&all, "1", "x").unwrap().body, "1");
+    assert_eq!(plain().letter(&client, "1", "x"), None, "it has no clients");
+}
+
+#[test]
+fn a_payload_can_be_sent_as_a_text() {
+    let mut dialect = centrifugo();
+    dialect.publish.body = wording(r#"{"text":"{payload_text}"}"#, &[Word::PayloadText]);
+    let letter = dialect.letter(&Address::All, r#"{"a":"b"}"#, "x").unwrap();
+    assert_eq!(letter.body, r#"{"text":"{\"a\":\"b\"}"}"#);
+}
+
+#[test]
+fn the_stamp_is_found_where_the_payload_stands_as_json_or_as_a_text() {
+    let payload = stamp().encode(0);
+    let (bare, quoted) = (payload.get(), serde_json::to_string(payload.get()).unwrap());
+    assert_eq!(plain().read("message", bare), Message::Event(stamp()));
+    assert_eq!(plain().read("message", &quoted), Message::Event(stamp()));
+    let wrapped = |data: &str| format!(r#"{{"channel":"all","pub":{{"data":{data},"offset":1}}}}"#);
+    assert_eq!(centrifugo().read("message", &wrapped(bare)), Message::Event(stamp()));
+    assert_eq!(centrifugo().read("message", &wrapped(&quoted)), Message::Event(stamp()));
+}
+
+#[test]
+fn what_the_server_says_of_itself_is_no_event() {
+    assert_eq!(plain().read("ping", "anything"), Message::Own);
+    assert_eq!(plain().read("message", "hello"), Message::Foreign);
+    assert_eq!(plain().read("message", "{}"), Message::Foreign);
+    assert_eq!(centrifugo().read("message", "{}"), Message::Own);
+    assert_eq!(centrifugo().read("message", r#"{"connect":{"client":"x"}}"#), Message::Own);
+    assert_eq!(centrifugo().read("message", r#"{"pub":{"data":"hello"}}"#), Message::Foreign);
+    assert_eq!(centrifugo().read("message", "hello"), Message::Own);
+}
+
+#[test]
+fn an_error_in_an_answer_of_200_is_one() {
+    let error = |answer: &str| centrifugo().error_in(answer);
+    assert_eq!(error(r#"{"result":{}}"#), None);
+    for none in ["null", "false", "0", "\"\""] {
+        assert_eq!(error(&format!(r#"{{"error":{none}}}"#)), None);
+    }
+    assert_eq!(error("accepted"), None);
+    assert_eq!(error(r#"{"error":{"code":102}}"#).as_deref(), Some(r#"{"code":102}"#));
+    assert_eq!(plain().error_in(r#"{"error":1}"#), None, "nobody said that it would stand there");
+}
+
+#[test]
+fn an_id_can_be_unique_among_the_events_of_an_address_only() {
+    let mut dialect = plain();
+    assert_eq!(dialect.id_of(Some("1"), &stamp()).as_deref(), Some("1"));
+    dialect.ids = Ids::Address;
+    assert_eq!(dialect.id_of(Some("1"), &stamp()).as_deref(), Some("2/1"));
+    dialect.ids = Ids::Nothing;
+    assert_eq!(dialect.id_of(Some("1"), &stamp()), None);
+}
+
+#[test]
+fn only_a_publish_that_says_which_event_it_is_can_be_repeated() {
+    assert!(mercure().knows_repetitions());
+    assert!(!centrifugo().knows_repetitions());
+}

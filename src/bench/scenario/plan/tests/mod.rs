@@ -1,0 +1,4 @@
+//! Tests of the plan.
+
+mod faults;
+mod plan;

@@ -1,0 +1,143 @@
+//! `${NAME}` and `${NAME:-default}` in the texts of a scenario: what the environment says, put in before anything is
+//! checked. `$${` stands for `${` itself.
+
+use std::collections::BTreeMap;
+
+use super::problem::Problem;
+use super::raw::{self, Node, Table, Value};
+
+/// Variables that are set.
+pub type Variables = BTreeMap<String, String>;
+
+/// Those of these texts that the environment sets: what a scenario follows from, besides its text.
+#[must_use]
+pub fn variables<'a>(texts: impl IntoIterator<Item = &'a str>) -> Variables {
+    let parts = texts.into_iter().flat_map(|text| text.split("${").skip(1));
+    let names = parts.filter_map(|part| part.split(['}', ':']).next());
+    names.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect()
+}
+
+/// Fills in all texts; what cannot be filled in is a problem.
+pub(in crate::bench::scenario) fn expand(table: &mut Table, variables: &Variables) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (key, node) in table {
+        expand_node(node, key, variables, &mut problems);
+    }
+    problems
+}
+
+fn expand_node(node: &mut Node, path: &str, variables: &Variables, problems: &mut Vec<Problem>) {
+    match &mut node.value {
+        Value::Text(text) if text.contains("${") => match fill(text, variables) {
+            Ok(filled) => {
+                // `clients = "${CLIENTS:-100}"` is a number.
+                let is_whole = text.starts_with("${") && text.find('}') == Some(text.len() - 1);
+                node.value = if is_whole { raw::value_of(&filled) } else { Value::Text(filled) };
+            }
+            Err(message) => problems.push(Problem { at: node.at, key: path.to_owned(), message }),
+        },
+        Value::Array(list) => {
+            for (index, node) in list.iter_mut().enumerate() {
+                expand_node(node, &format!("{path}.{index}"), variables, problems);
+            }
+        }
+        Value::Table(table) => {
+            for (key, node) in table {
+                expand_node(node, &format!("{path}.{key}"), variables, problems);
+            }
+        }
+        Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::Datetime(_) => {}
+    }
+}
+
+fn fill(text: &str, variables: &Variables) -> Result<String, String> {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let (before, after) = rest.split_at(at);
+        if let Some(before) = before.strip_suffix('$') {
+            filled.push_str(before);
+            filled.push_str("${");
+            rest = &after[2..];
+            continue;
+        }
+        filled.push_str(before);
+        let (inner, behind) = after[2..].split_once('}').ok_or("\"${\" has no \"}\"")?;
+        let (name, default) = match inner.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (inner, None),
+        };
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.is_empty() || !name.chars().all(is_name) {
+            return Err(format!(
+                "{name:?} is not the name of a variable; the forms are ${{NAME}} and ${{NAME:-default}}"
+            ));
+        }
+        // As in a shell: what is empty is as good as not there.
+        let value = variables
+            .get(name)
+            .filter(|value| !value.is_empty())
+            .cloned()
+            .or_else(|| default.map(str::to_owned));
+        let unset = || format!("{name} is not set in the environment, and ${{{name}}} has no default");
+        filled.push_str(&value.ok_or_else(unset)?);
+        rest = behind;
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set() -> Variables {
+        let pairs = [("HOST", "h"), ("COUNT", "7"), ("EMPTY", "")];
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: &Value) {
+        let mut table = raw::read(&format!("key = {text:?}")).unwrap();
+        assert_eq!(expand(&mut table, &set()), []);
+        assert_eq!(&table["key"].value, expected);
+    }
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+
+    #[test]
+    fn variables_are_filled_in_with_their_defaults() {
+        check("http://${HOST}:${PORT:-80}/", &text("http://h:80/"));
+        check("${EMPTY:-none}", &text("none"));
+        check("u${COUNT}", &text("u7"));
+        check("$5 and $${HOST}", &text("$5 and ${HOST}"));
+        check("plain {i%5}", &text("plain {i%5}"));
+    }
+
+    #[test]
+    fn a_text_that_is_one_variable_is_what_it_looks_like() {
+        check("${COUNT}", &Value::Integer(7));
+        check("${FLAG:-true}", &Value::Bool(true));
+        check("${RATE:-2.5}", &Value::Float(2.5));
+        check("${FOR:-30s}", &text("30s"));
+    }
+
+    #[test]
+    fn only_what_a_text_names_is_taken_from_the_environment() {
+        let found = variables(["a = \"${PATH:-x}\" ${NOT_SET_ANYWHERE} ${", "${HOME"]);
+        assert!(found.keys().all(|name| name == "PATH" || name == "HOME"), "{found:?}");
+        assert_eq!(found.get("PATH"), std::env::var("PATH").ok().as_ref());
+    }
+
+    #[test]
+    fn what_cannot_be_filled_in_is_told_with_its_place() {
+        let mut table = raw::read("a = 1\nb = [\"${NOT_THERE}\", \"${open\", \"${a b}\"]").unwrap();
+        let problems = expand(&mut table, &set());
+        let told: Vec<(&str, Option<(usize, usize)>)> =
+            problems.iter().map(|problem| (problem.key.as_str(), problem.at)).collect();
+        assert_eq!(told, [("b.0", Some((2, 6))), ("b.1", Some((2, 22))), ("b.2", Some((2, 32)))]);
+        assert!(problems[0].message.contains("NOT_THERE is not set"), "{problems:?}");
+    }
+}

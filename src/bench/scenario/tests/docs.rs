@@ -1,0 +1,103 @@
+//! Holds `docs/scenarios.md` to the code: every key that the parser asks for, every metric, every name in a verdict and
+//! every exit code stands in it, and its examples are scenarios.
+
+use std::collections::BTreeSet;
+
+use crate::bench::exit::Exit;
+use crate::bench::ids::{PhaseId, RunId};
+use crate::bench::metrics::metric::Metric;
+use crate::bench::metrics::recorder::Recorder;
+use crate::bench::scenario::parse;
+use crate::bench::scenario::plan::Plan;
+use crate::bench::scenario::read::faults::WORDS as FAULT_WORDS;
+use crate::bench::scenario::schema::{examples, schema};
+use crate::bench::verdict::ledger::Account;
+use crate::bench::verdict::outcome::Judged;
+use crate::bench::verdict::verdict::Verdict;
+
+const PAGE: &str = include_str!("../../../../docs/scenarios.md");
+
+/// Whether a line of a table begins with this.
+fn has_row(cell: &str) -> bool {
+    PAGE.lines().any(|line| line.starts_with(&format!("| {cell} |")))
+}
+
+#[track_caller]
+fn assert_told<'a>(what: &str, names: impl IntoIterator<Item = &'a str>, is_told: impl Fn(&str) -> bool) {
+    let missing: Vec<&str> = names.into_iter().filter(|name| !is_told(name)).collect();
+    assert!(missing.is_empty(), "{what} that are not in docs/scenarios.md: {missing:?}");
+}
+
+#[test]
+fn every_key_is_in_the_documentation_and_nothing_else_is() {
+    for text in examples::VALID {
+        parse("docs.toml", text, &[]).unwrap();
+    }
+    let forms = schema::forms();
+    let asked = forms.places.values().flat_map(|place| place.keys.values());
+    let keys: BTreeSet<String> = asked.map(|asked| schema::documented(&asked.path)).collect();
+    assert!(keys.len() > 50 && keys.contains("publishers.P.payload.median"), "{keys:?}");
+    assert_told("keys", keys.iter().map(String::as_str), |key| has_row(&format!("`{key}`")));
+    let section = PAGE.split("\n## ").find(|section| section.starts_with("Keys")).unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let types: Vec<&str> = FAULT_WORDS.iter().map(|(word, _)| *word).collect();
+    assert_told("types of faults", types.iter().copied(), |word| has_row(&format!("`{word}`")));
+    let brokers = ["redis", "redis-sentinel", "redis-cluster"];
+    let unknown = rows
+        .map(|(key, _)| key)
+        .filter(|key| !keys.contains(*key) && !types.contains(key) && !brokers.contains(key));
+    let unknown: Vec<&str> = unknown.collect();
+    assert!(unknown.is_empty(), "keys that only the documentation knows: {unknown:?}");
+}
+
+#[test]
+fn every_metric_is_in_the_documentation() {
+    assert_told("metrics", Metric::all().map(Metric::name), |name| {
+        let tables = PAGE.lines().filter(|line| line.starts_with("| `"));
+        tables.filter_map(|line| line.split('|').nth(1)).any(|cell| cell.contains(&format!("`{name}`")))
+    });
+}
+
+#[test]
+fn every_exit_code_is_in_the_documentation_the_worst_first() {
+    let row = |exit: Exit| format!("\n| {} | {} |", exit.code(), exit.word());
+    let places: Vec<Option<usize>> = Exit::ALL.iter().map(|exit| PAGE.find(&row(*exit))).collect();
+    assert!(places.iter().all(Option::is_some), "{:?} {places:?}", Exit::ALL.map(row));
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+#[test]
+fn every_name_in_a_verdict_is_in_the_documentation() {
+    let scenario = parse("docs.toml", examples::VALID[0], &[]).unwrap();
+    let plan = Plan::new(&scenario, RunId::from_random(1));
+    let mut account = Account { order_unjudged: 1, ..Account::default() };
+    account.publishes.dropped = 1;
+    account.dropped_by.insert(PhaseId(0), 1);
+    let judged = Judged {
+        plan: &plan,
+        account: &account,
+        recorder: &Recorder::default(),
+        faults: &[],
+        troubles: &[],
+        ran: plan.duration,
+        quiescent: false,
+    };
+    let checks = Verdict::new(&judged).checks;
+    assert_eq!(checks.len(), 19, "{checks:?}");
+    assert_told("names", checks.iter().map(|check| check.name.as_str()), |name| {
+        has_row(&format!("`{name}`"))
+    });
+}
+
+#[test]
+fn the_examples_are_scenarios() {
+    let blocks = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let (whole, parts): (Vec<&str>, Vec<&str>) = blocks.partition(|block| block.starts_with("schema"));
+    assert!(whole.len() >= 2 && !parts.is_empty(), "{} {}", whole.len(), parts.len());
+    // A part goes where the whole has nothing of it yet.
+    let head = whole[0].split("[thresholds]").next().unwrap();
+    let in_place = parts.iter().map(|part| head.to_owned() + part);
+    for text in whole.iter().map(|whole| (*whole).to_owned()).chain(in_place) {
+        parse("docs.toml", &text, &[]).unwrap();
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests of the scenario reader.
+
+mod dialect;
+mod docs;
+mod links;
+mod scenario;

@@ -1,0 +1,422 @@
+//! Two stored runs side by side, and what a change may be. Percentiles come from the stored histograms; where one run has no
+//! samples nothing is made up. Read [`Comparison::new`] first, then [`Limit::parse`].
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::case::{JudgedRun, StoredRun};
+use crate::bench::exit::Exit;
+use crate::bench::metrics::format::readable;
+use crate::bench::metrics::metric::{Counter, Metric, Tally, Trend};
+use crate::bench::metrics::threshold::{Aggregation, InvalidThreshold, Operator, Selector, Threshold};
+use crate::bench::verdict::outcome::{Judged, Status};
+use crate::bench::verdict::thresholds;
+
+/// Version of the JSON.
+const SCHEMA_VERSION: u32 = 1;
+/// What is shown of each distribution.
+const SHOWN: [Aggregation; 3] =
+    [Aggregation::Percentile(50.0), Aggregation::Percentile(99.0), Aggregation::Max];
+
+/// A change that is a regression: `delivery_latency{phase:steady}:p(99)>+10%`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limit {
+    text: String,
+    measured: Threshold,
+    operator: Operator,
+    change: Change,
+}
+
+/// How far from the base.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Change {
+    /// A share of the base.
+    Relative(f64),
+    /// Seconds, or a number.
+    Absolute(f64),
+}
+
+/// Why a text is no limit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidLimit {
+    /// Its form.
+    #[error(
+        "{0:?} is not a limit; the form is metric{{tag:value}}:aggregation>+10%, with > >= < <=, and after it a change with \
+         its sign: +10%, -5%, +20ms, +3"
+    )]
+    Form(String),
+    /// What it is about.
+    #[error(transparent)]
+    Metric(#[from] InvalidThreshold),
+}
+
+impl Limit {
+    /// Reads a limit.
+    ///
+    /// # Errors
+    /// [`InvalidLimit`] with what is allowed.
+    pub fn parse(text: &str) -> Result<Self, InvalidLimit> {
+        let form = || InvalidLimit::Form(text.to_owned());
+        let tags_end = text.find('}').map_or(0, |end| end + 1);
+        let colon = text[tags_end..].find(':').ok_or_else(form)? + tags_end;
+        let (key, rest) = (text[..colon].trim(), &text[colon + 1..]);
+        let operators = [
+            (">=", Operator::AtLeast),
+            ("<=", Operator::AtMost),
+            (">", Operator::Greater),
+            ("<", Operator::Less),
+        ];
+        let found = operators.iter().find_map(|(word, operator)| {
+            rest.split_once(word).map(|(aggregation, change)| (aggregation.trim(), *operator, change.trim()))
+        });
+        let (aggregation, operator, change) = found.ok_or_else(form)?;
+        let (sign, size) = match change.strip_prefix('-') {
+            Some(size) => (-1.0, size),
+            None => (1.0, change.strip_prefix('+').unwrap_or(change)),
+        };
+        let (measured, change) = if let Some(percent) = size.strip_suffix('%') {
+            let percent: f64 = percent.trim().parse().map_err(|_| form())?;
+            if !percent.is_finite() || percent < 0.0 {
+                return Err(form());
+            }
+            (Threshold::parse(key, &format!("{aggregation}<1"))?, Change::Relative(sign * percent / 100.0))
+        } else {
+            let measured = Threshold::parse(key, &format!("{aggregation}<{size}"))?;
+            let change = Change::Absolute(sign * measured.limit);
+            (measured, change)
+        };
+        Ok(Self { text: text.to_owned(), measured, operator, change })
+    }
+
+    /// Whether going from `base` to `new` is a regression. Infinite values are events that never came.
+    fn is_broken(&self, base: f64, new: f64) -> bool {
+        let wanted = match self.change {
+            Change::Relative(share) => base * share,
+            Change::Absolute(change) => change,
+        };
+        // Both infinite: nothing changed.
+        let change = if base.is_infinite() && new.is_infinite() { 0.0 } else { new - base };
+        // So many percent of nothing are nothing: what did not change is no regression, whatever the operator.
+        if change == 0.0 && (base == 0.0 || base.is_infinite()) {
+            return false;
+        }
+        let wanted = if wanted.is_finite() { wanted } else { 0.0 };
+        self.operator.holds(change, wanted)
+    }
+}
+
+/// One of the two.
+struct Side<'a> {
+    case: &'a StoredRun,
+    judgement: &'a JudgedRun,
+}
+
+impl Side<'_> {
+    /// The value, in seconds or as a number, and as text.
+    fn measure(&self, threshold: &Threshold) -> Option<(f64, String)> {
+        let judged = Judged {
+            plan: &self.case.plan,
+            account: &self.judgement.account,
+            recorder: &self.case.recorder,
+            faults: &self.case.facts.faults,
+            troubles: &self.case.facts.troubles,
+            ran: self.case.ran(),
+            quiescent: self.case.facts.quiescent,
+        };
+        let (value, text) = thresholds::measure(&judged, threshold)?;
+        let text = text.split_once('=').map_or(text.as_str(), |(_, value)| value).to_owned();
+        Some((value, text))
+    }
+
+    /// Why its figures are not those of the cluster under the planned load, if they are not.
+    fn worthless(&self, word: &str) -> Option<String> {
+        let verdict = &self.judgement.report.verdict;
+        let of_troubles = verdict.troubles.iter().map(|trouble| trouble.exit);
+        let of_generator = verdict.thresholds.iter().filter(|result| result.judges_generator);
+        let late = of_generator.filter(|result| result.status == Status::Fail).map(|_| Exit::Invalid);
+        // A run that also lost something ends as FAIL: it is asked what else it was.
+        let worst = of_troubles.chain(late).filter(|exit| is_worthless(*exit)).max()?;
+        let unknown = Exit::Unknown;
+        Some(format!(
+            "the {word} run was {} ({}): its figures are not comparable, so this is {} ({})",
+            worst.word(),
+            worst.code(),
+            unknown.word(),
+            unknown.code()
+        ))
+    }
+
+    fn about(&self) -> About {
+        let report = &self.judgement.report;
+        About {
+            run: report.run.id.clone(),
+            scenario: report.summary.scenario.clone(),
+            seed: report.run.seed,
+            verdict: report.summary.verdict.clone(),
+            exit_code: report.summary.exit_code,
+        }
+    }
+}
+
+/// Which run it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct About {
+    /// Its identity.
+    pub run: String,
+    /// Name of its scenario.
+    pub scenario: String,
+    /// Its seed.
+    pub seed: u64,
+    /// What became of it.
+    pub verdict: String,
+    /// The same as a number.
+    pub exit_code: u8,
+}
+
+/// A metric of both.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// The metric with its tags.
+    pub key: String,
+    /// What is made of it.
+    pub aggregation: String,
+    /// Of the base, as text; absent without samples.
+    pub base: Option<String>,
+    /// Of the new one.
+    pub new: Option<String>,
+    /// By how many percent of the base the new one is above it; absent where that is no number.
+    pub change_percent: Option<f64>,
+}
+
+/// A limit and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LimitResult {
+    /// As written.
+    pub limit: String,
+    /// What became of it.
+    pub status: Status,
+    /// What was measured.
+    #[serde(flatten)]
+    pub row: Row,
+}
+
+/// Two runs side by side.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Version of the JSON.
+    pub schema: u32,
+    /// 0, 99 for a regression, 121 where a limit has nothing to go by or a run is worth nothing.
+    pub exit_code: u8,
+    /// Why a run is worth nothing here, a sentence each: then no limit says anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub worthless: Vec<String>,
+    /// What was there before.
+    pub base: About,
+    /// What is there now.
+    pub new: About,
+    /// What a change must not be.
+    pub limits: Vec<LimitResult>,
+    /// Everything that one of them measured.
+    pub metrics: Vec<Row>,
+}
+
+impl Comparison {
+    /// Lays two runs beside each other.
+    #[must_use]
+    pub fn new(base: (&StoredRun, &JudgedRun), new: (&StoredRun, &JudgedRun), limits: &[Limit]) -> Self {
+        let base = Side { case: base.0, judgement: base.1 };
+        let new = Side { case: new.0, judgement: new.1 };
+        let sides = [("base", &base), ("new", &new)];
+        let worthless: Vec<_> = sides.into_iter().filter_map(|(word, side)| side.worthless(word)).collect();
+        let mut results: Vec<_> = limits.iter().map(|limit| result(limit, &base, &new)).collect();
+        if !worthless.is_empty() {
+            // What such a run measured is neither better nor worse than anything.
+            results.iter_mut().for_each(|result| result.status = Status::Unknown);
+        }
+        let exit = results.iter().map(|result| match result.status {
+            Status::Pass | Status::Note => Exit::Pass,
+            Status::Unknown => Exit::Unknown,
+            Status::Fail => Exit::ThresholdsFailed,
+        });
+        let exit = exit.chain((!worthless.is_empty()).then_some(Exit::Unknown));
+        Self {
+            schema: SCHEMA_VERSION,
+            exit_code: exit.max().unwrap_or(Exit::Pass).code(),
+            worthless,
+            base: base.about(),
+            new: new.about(),
+            limits: results,
+            metrics: main_metrics().map(|metric| row(&metric, &base, &new).0).filter(is_measured).collect(),
+        }
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for (word, side) in [("base", &self.base), ("new", &self.new)] {
+            // Writing to a text never fails, here and below.
+            let _ok = writeln!(
+                text,
+                "  {word:<5} {} {} (seed {}, run {})",
+                side.verdict, side.scenario, side.seed, side.run
+            );
+        }
+        for why in &self.worthless {
+            let _ok = writeln!(text, "  ! {why}");
+        }
+        if !self.limits.is_empty() {
+            text.push_str("\n  █ LIMITS\n");
+        }
+        for result in &self.limits {
+            let mark = match result.status {
+                Status::Pass | Status::Note => "✓",
+                Status::Unknown => "?",
+                Status::Fail => "✗",
+            };
+            let _ok = writeln!(text, "    {mark} {}   {}", result.limit, change_of(&result.row));
+        }
+        text.push_str("\n  █ METRICS\n");
+        for row in &self.metrics {
+            let name = format!("{} {}", row.key, row.aggregation);
+            let _ok = writeln!(text, "    {name:<42} {}", change_of(row));
+        }
+        text
+    }
+
+    /// For programs.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut json = serde_json::to_string_pretty(self).expect("texts, numbers and lists always make JSON");
+        json.push('\n');
+        json
+    }
+}
+
+/// Whether a run that came to this measured something else than it says.
+fn is_worthless(exit: Exit) -> bool {
+    matches!(exit, Exit::Invalid | Exit::Interrupted | Exit::FaultFailed)
+}
+
+fn change_of(row: &Row) -> String {
+    let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "no samples".to_owned());
+    let change = row.change_percent.map(|percent| format!("{percent:+.1}%")).unwrap_or_default();
+    format!("{:>12} → {:>12}   {change}", shown(&row.base), shown(&row.new)).trim_end().to_owned()
+}
+
+fn is_measured(row: &Row) -> bool {
+    let is_something = |value: &Option<String>| value.as_deref().is_some_and(|value| value != "0");
+    is_something(&row.base) || is_something(&row.new)
+}
+
+fn result(limit: &Limit, base: &Side<'_>, new: &Side<'_>) -> LimitResult {
+    let (row, values) = row(&limit.measured, base, new);
+    let status = match values {
+        None => Status::Unknown,
+        Some((base, new)) if limit.is_broken(base, new) => Status::Fail,
+        Some(_) => Status::Pass,
+    };
+    LimitResult { limit: limit.text.clone(), status, row }
+}
+
+/// What both have of a metric, and the two values where both have one.
+fn row(measured: &Threshold, base: &Side<'_>, new: &Side<'_>) -> (Row, Option<(f64, f64)>) {
+    let is_duration =
+        measured.metric.is_of_durations() && !matches!(measured.aggregation, Aggregation::Count);
+    // Without samples a distribution has no count either that could be compared.
+    let of = |side: &Side<'_>| {
+        side.measure(measured).filter(|(value, _)| is_duration || is_counted(measured, *value))
+    };
+    let (base, new) = (of(base), of(new));
+    let values = base.as_ref().zip(new.as_ref()).map(|(base, new)| (base.0, new.0));
+    let change = values.filter(|(base, new)| *base > 0.0 && base.is_finite() && new.is_finite());
+    let text = |value: &Option<(f64, String)>| {
+        value.as_ref().map(|(value, text)| match (is_duration, value.is_finite()) {
+            (true, true) => readable(Duration::try_from_secs_f64(*value).unwrap_or_default()),
+            (true | false, _) => text.clone(),
+        })
+    };
+    let row = Row {
+        key: measured.key.clone(),
+        aggregation: measured.aggregation.to_string(),
+        base: text(&base),
+        new: text(&new),
+        change_percent: change.map(|(base, new)| ((new / base - 1.0) * 1e4).round() / 1e2),
+    };
+    (row, values)
+}
+
+fn is_counted(measured: &Threshold, value: f64) -> bool {
+    !matches!(measured.metric, Metric::Trend(_)) || value > 0.0
+}
+
+/// What everybody wants to see: the distributions, and the counts.
+fn main_metrics() -> impl Iterator<Item = Threshold> {
+    let of = |metric: Metric, aggregation| Threshold {
+        key: metric.name().to_owned(),
+        expression: String::new(),
+        metric,
+        selector: Selector::default(),
+        aggregation,
+        operator: Operator::Less,
+        limit: 0.0,
+    };
+    let trends = Trend::ALL.iter().flat_map(move |trend| SHOWN.map(|shown| of(Metric::Trend(*trend), shown)));
+    let tallies = Tally::ALL.iter().map(move |tally| of(Metric::Tally(*tally), Aggregation::Count));
+    let counters = Counter::ALL.iter().map(move |counter| of(Metric::Counter(*counter), Aggregation::Count));
+    trends.chain(tallies).chain(counters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(limit: &str, base: f64, new: f64, broken: bool) {
+        let limit = Limit::parse(limit).unwrap();
+        assert_eq!(limit.is_broken(base, new), broken, "{limit:?} from {base} to {new}");
+    }
+
+    #[test]
+    fn a_limit_is_a_change_relative_or_absolute() {
+        check("delivery_latency:p(99)>+10%", 0.100, 0.109, false);
+        check("delivery_latency:p(99)>+10%", 0.100, 0.111, true);
+        check("delivery_latency{phase:steady,group:a}:p(99)>+5ms", 0.100, 0.104, false);
+        check("delivery_latency{phase:fault:kill-1}:max>5ms", 0.100, 0.106, true);
+        check("events_ok:count<-1%", 1_000.0, 995.0, false);
+        check("events_ok:count<-1%", 1_000.0, 980.0, true);
+        check("events_lost:count>+0", 0.0, 0.0, false);
+        check("events_lost:count>+0", 0.0, 1.0, true);
+        check("reconnects:rate >= +50%", 2.0, 3.0, true);
+    }
+
+    #[test]
+    fn nothing_is_divided_by_zero_and_lost_is_worse_than_late() {
+        check("events_lost:count>+10%", 0.0, 0.0, false);
+        check("events_lost:count>+10%", 0.0, 1.0, true);
+        check("delivery_latency:p(99)>+10%", 0.1, f64::INFINITY, true);
+        check("delivery_latency:p(99)>+10%", f64::INFINITY, 0.1, false);
+        check("delivery_latency:p(99)>+10%", f64::INFINITY, f64::INFINITY, false);
+        check("delivery_latency:p(99)>=+10%", f64::INFINITY, f64::INFINITY, false);
+        check("reconnects:rate>=+50%", 0.0, 0.0, false);
+    }
+
+    #[track_caller]
+    fn check_refused(text: &str, word: &str) {
+        let error = Limit::parse(text).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_limit_is_told_with_what_is_allowed() {
+        check_refused("delivery_latency>10%", "the form is");
+        check_refused("delivery_latency:p(99)", "the form is");
+        check_refused("delivery_latency:p(99)>+x%", "the form is");
+        check_refused("delivery_latenzy:p(99)>+10%", "delivery_latency");
+        check_refused("delivery_latency:p(101)>+10%", "p(N)");
+        check_refused("events_lost{phase:steady}:count>+1", "no tags");
+        check_refused("delivery_latency:p(99)>+3parsecs", "not a limit for delivery_latency");
+    }
+}

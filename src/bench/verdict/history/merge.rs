@@ -1,0 +1,182 @@
+//! Several stored runs of one scenario as one: histograms, counters and accounts are added, percentiles never averaged. What
+//! would not add up to one run is refused with its reason. Read [`merge`] first.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::archive::Archive;
+use super::case::{Ledgers, StoredRun};
+use super::facts::Part;
+use super::files::ArchiveError;
+use crate::bench::exit::{Exit, RunProblem};
+use crate::bench::scenario::plan::Plan;
+use crate::bench::verdict::outcome::{Status, ThresholdResult};
+
+/// Why runs cannot be merged.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    /// One of them cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// One of them gives something else than it came to.
+    #[error("{0:?} does not give what its run came to; see `sse-bench check`")]
+    Differs(PathBuf),
+    /// The same one twice.
+    #[error("{0:?} holds the run {1}, which is among the others already")]
+    Twice(PathBuf, String),
+    /// They are no parts of one.
+    #[error("{path:?} cannot be added to {first:?}: {what} differ")]
+    Different {
+        /// The first one.
+        first: PathBuf,
+        /// The one that does not fit.
+        path: PathBuf,
+        /// In what.
+        what: &'static str,
+    },
+    /// None were given.
+    #[error("there is nothing to merge")]
+    Nothing,
+}
+
+/// Adds the runs in these directories.
+///
+/// # Errors
+/// [`MergeError`].
+pub fn merge(dirs: &[PathBuf]) -> Result<StoredRun, MergeError> {
+    let (first_dir, others) = dirs.split_first().ok_or(MergeError::Nothing)?;
+    let mut whole = part(first_dir)?;
+    for dir in others {
+        let more = part(dir)?;
+        if let Some(what) = difference(&whole.plan, &more.plan) {
+            return Err(MergeError::Different { first: first_dir.clone(), path: dir.clone(), what });
+        }
+        let known = |part: &&Part| whole.facts.merged.iter().any(|known| known.run == part.run);
+        if let Some(twice) = more.facts.merged.iter().find(known) {
+            return Err(MergeError::Twice(dir.clone(), twice.run.clone()));
+        }
+        add(&mut whole, more);
+    }
+    Ok(whole)
+}
+
+/// A run as a part of a merged one: without its books, and with the account that they gave.
+pub(super) fn part(dir: &Path) -> Result<StoredRun, MergeError> {
+    let Archive { case, decision } = Archive::open(dir)?;
+    let judgement = case.judge();
+    if judgement.account != decision.account || judgement.report.verdict != decision.verdict {
+        return Err(MergeError::Differs(dir.to_owned()));
+    }
+    let mut facts = case.facts;
+    if facts.merged.is_empty() {
+        let run = facts.run.to_string();
+        for RunProblem { message, .. } in &mut facts.troubles {
+            *message = format!("run {run}: {message}");
+        }
+        // Sums may hide what one of them was: a merged run is never better than its parts.
+        let exit = decision.verdict.exit;
+        if exit != Exit::Pass {
+            let message = format!("run {run} ended with {} ({})", exit.word(), exit.code());
+            facts.troubles.push(RunProblem { exit, message });
+        }
+        let judges_generator = |result: &&ThresholdResult| result.judges_generator;
+        let mut lateness = decision.verdict.thresholds.iter().filter(judges_generator);
+        if lateness.any(|result| result.status == Status::Fail) {
+            // A part that also lost something ends as FAIL; and the sums may be on time.
+            let why = facts.lateness.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+            facts.troubles.push(RunProblem {
+                exit: Exit::Invalid,
+                message: format!("run {run}: its bench was late{why}"),
+            });
+        }
+        // It explains one part, not the sum.
+        facts.lateness = None;
+        let (seed, exit_code) = (case.plan.seed, decision.exit_code);
+        let (clock_started_unix_ms, ran_ms) = (facts.clock_started_unix_ms, facts.ran_ms);
+        facts.merged = vec![Part { run, seed, exit_code, clock_started_unix_ms, ran_ms }];
+    }
+    Ok(StoredRun { books: Ledgers::default(), added: Some(decision.account), facts, ..case })
+}
+
+/// In what two plans do not add up.
+fn difference(one: &Arc<Plan>, other: &Arc<Plan>) -> Option<&'static str> {
+    let groups = |plan: &Plan| plan.groups.iter().map(|group| group.name.clone()).collect::<Vec<_>>();
+    let publishers =
+        |plan: &Plan| plan.publishers.iter().map(|publisher| publisher.name.clone()).collect::<Vec<_>>();
+    let differences = [
+        (one.name != other.name, "the names of their scenarios"),
+        (groups(one) != groups(other), "their groups of clients"),
+        (publishers(one) != publishers(other), "their publishers"),
+        (one.duration != other.duration, "their durations"),
+        (one.phases != other.phases, "their phases"),
+        (one.verify != other.verify, "what they promise"),
+        (one.thresholds != other.thresholds, "their thresholds"),
+    ];
+    differences.into_iter().find(|(differ, _)| *differ).map(|(_, what)| what)
+}
+
+fn add(whole: &mut StoredRun, more: StoredRun) {
+    whole.recorder.merge(more.recorder);
+    if let (Some(account), Some(added)) = (&mut whole.added, more.added) {
+        account.merge(added);
+    }
+    let (facts, more) = (&mut whole.facts, more.facts);
+    facts.merged.extend(more.merged);
+    facts.faults.extend(more.faults);
+    facts.troubles.extend(more.troubles);
+    facts.quiescent &= more.quiescent;
+    facts.publish_failures.extend(more.publish_failures);
+    // The cost of one cluster is not that of two; each part has its own.
+    facts.processes.clear();
+    facts.harness = None;
+    facts.commands = None;
+    facts.mailboxes = facts.mailboxes.take().zip(more.mailboxes).map(|(mut all, more)| {
+        all.read += more.read;
+        all.pending += more.pending;
+        all
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::verdict::history::facts::ran;
+    use std::time::Duration;
+
+    /// Beginnings, and how long each went on where that is known, in seconds; sixty were planned.
+    #[track_caller]
+    fn check(parts: &[(u64, Option<u64>)], seconds: u64) {
+        let part = |(start, ran): &(u64, Option<u64>)| Part {
+            run: String::new(),
+            seed: 1,
+            exit_code: 0,
+            clock_started_unix_ms: start * 1_000,
+            ran_ms: ran.map(|ran| ran * 1_000),
+        };
+        let all: Vec<Part> = parts.iter().map(part).collect();
+        assert_eq!(ran(&all, Duration::from_secs(60)), Duration::from_secs(seconds), "{parts:?}");
+    }
+
+    #[track_caller]
+    fn check_whole(starts: &[u64], seconds: u64) {
+        check(&starts.iter().map(|start| (*start, None)).collect::<Vec<_>>(), seconds);
+    }
+
+    #[test]
+    fn runs_one_after_the_other_take_the_sum_and_runs_at_the_same_time_the_longest() {
+        check_whole(&[1_000], 60);
+        check_whole(&[1_000, 1_100, 5_000], 180);
+        check_whole(&[1_000, 1_000, 1_000], 60);
+        check_whole(&[1_020, 1_000], 80);
+        check_whole(&[1_000, 1_010, 2_000, 2_030], 70 + 90);
+        check_whole(&[0, 0], 120);
+        check_whole(&[0, 1_000, 1_000], 120);
+    }
+
+    #[test]
+    fn a_run_that_was_interrupted_counts_as_long_as_it_went_on() {
+        check(&[(1_000, Some(60)), (2_000, Some(7))], 67);
+        check(&[(1_000, Some(60)), (1_010, Some(7))], 60);
+        check(&[(1_000, Some(7)), (1_003, Some(60)), (0, Some(5))], 63 + 5);
+    }
+}

@@ -1,0 +1,275 @@
+//! What was stored is what was known: any history, byte for byte, or a refusal.
+
+use proptest::prelude::*;
+
+use super::section::{CLIENTS_A_BLOCK, Section};
+use crate::bench::ids::{AddressId, NodeIndex, PhaseId, PublisherId, RunId};
+use crate::bench::metrics::metric::{Counter, Trend};
+use crate::bench::metrics::recorder::Recorder;
+use crate::bench::metrics::tags::{Source, Tags};
+use crate::bench::metrics::time::RunTime;
+use crate::bench::scenario;
+use crate::bench::scenario::plan::Plan;
+use crate::bench::stamp::Stamp;
+use crate::bench::verdict::ledger::{
+    AuditLedger, Ending, PublishLedger, PublishOutcome, StoredClients, SubscriberLedger,
+};
+
+const SCENARIO: &str = r#"
+schema = 1
+name = "stored"
+duration = "60s"
+[clients.c]
+clients = 3
+subscribe = { topics = ["room"], user = "u{i}" }
+[publishers.main]
+rate = 10
+mix = { broadcast = 1, topic = 1, user = 1 }
+"#;
+
+fn plan() -> Plan {
+    let scenario = scenario::parse("stored.toml", SCENARIO, &[]).unwrap();
+    Plan::new(&scenario, RunId::from_random(0x5e5e))
+}
+
+/// Something that a client is told.
+#[derive(Debug, Clone)]
+enum Told {
+    Confirmed(bool, Option<u16>),
+    Disconnected,
+    TurnedAway(u64),
+    Gap,
+    Event { publisher: u16, address: u32, seq: u64, id: u64, run: u64 },
+    Foreign,
+    Finished(Ending),
+}
+
+fn told() -> impl Strategy<Value = (u64, Told)> {
+    let event = (0_u16..3, 0_u32..9, 1_u64..40, 0_u64..60, 0_u64..8);
+    let event = event.prop_map(|(publisher, address, seq, id, run)| {
+        let publisher = if publisher == 2 { PublisherId::SENTINEL.0 } else { publisher };
+        Told::Event { publisher, address, seq, id, run: if run == 0 { 1 } else { 0x5e5e } }
+    });
+    let endings = prop_oneof![
+        Just(Ending::RunOver),
+        Just(Ending::Left),
+        Just(Ending::NoReconnect),
+        Just(Ending::GaveUp),
+        Just(Ending::Unreachable),
+    ];
+    let what = prop_oneof![
+        3 => (any::<bool>(), proptest::option::of(0_u16..4)).prop_map(|(resumed, node)| Told::Confirmed(resumed, node)),
+        2 => Just(Told::Disconnected),
+        2 => any::<u64>().prop_map(Told::TurnedAway),
+        1 => Just(Told::Gap),
+        20 => event,
+        1 => Just(Told::Foreign),
+        1 => endings.prop_map(Told::Finished),
+    ];
+    (any::<u64>(), what)
+}
+
+fn tell(book: &mut SubscriberLedger, at: u64, told: &Told) {
+    let at = RunTime::from_nanos(at);
+    match told {
+        Told::Confirmed(resumed, node) => {
+            book.confirmed(at, *resumed);
+            if let Some(node) = node {
+                book.served_by(NodeIndex(*node));
+            }
+        }
+        Told::Disconnected => book.disconnected(at),
+        Told::TurnedAway(began) => book.turned_away(RunTime::from_nanos(*began), at),
+        Told::Gap => book.gap(at),
+        Told::Event { publisher, address, seq, id, run } => {
+            let stamp = Stamp {
+                run: RunId::from_random(*run),
+                publisher: PublisherId(*publisher),
+                address: AddressId(*address),
+                seq: *seq,
+                due: at,
+                sent: at,
+            };
+            book.arrive(at, Some(&format!("id-{id}")), stamp);
+        }
+        Told::Foreign => {
+            book.event(at, None, "{}");
+        }
+        Told::Finished(ending) => book.finish(at, *ending),
+    }
+}
+
+fn books(plan: &Plan, stories: &[Vec<(u64, Told)>]) -> Vec<SubscriberLedger> {
+    let mut books: Vec<_> =
+        plan.subscribers.iter().map(|client| SubscriberLedger::new(plan, client.id)).collect();
+    for (book, story) in books.iter_mut().zip(stories) {
+        story.iter().for_each(|(at, told)| tell(book, *at, told));
+    }
+    books
+}
+
+fn reread(plan: &Plan, block: &Section) -> Section {
+    Section::from_bytes(plan, &block.to_bytes().unwrap()).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn books_of_clients_are_what_they_were(stories in proptest::collection::vec(proptest::collection::vec(told(), 0..80), 3)) {
+        let plan = plan();
+        let books = books(&plan, &stories);
+        let Section::Clients(read) = reread(&plan, &Section::Clients(books.clone())) else { panic!("another kind") };
+        prop_assert_eq!(StoredClients::of(&read), StoredClients::of(&books));
+    }
+
+    #[test]
+    fn a_publishers_book_is_what_it_was(
+        publishes in proptest::collection::vec((0_u32..3, any::<u64>(), any::<u64>(), 0_u8..4), 0..60),
+        dropped in proptest::collection::vec(0_u16..5, 0..5),
+    ) {
+        let mut book = PublishLedger::new(PublisherId(7));
+        for (address, started, ended, outcome) in publishes {
+            let address = AddressId(address);
+            let seq = book.begin(address, RunTime::from_nanos(started));
+            let outcome = match outcome {
+                0 => PublishOutcome::Refused,
+                1 => PublishOutcome::Indeterminate,
+                2 => continue,
+                _ => PublishOutcome::Acknowledged,
+            };
+            book.end(address, seq, RunTime::from_nanos(ended), outcome);
+        }
+        dropped.into_iter().for_each(|phase| book.dropped(PhaseId(phase)));
+        let plan = plan();
+        let Section::Publishes(read) = reread(&plan, &Section::Publishes(book.clone())) else { panic!("another kind") };
+        prop_assert_eq!(read, book);
+    }
+
+    #[test]
+    fn an_audit_is_what_it_was(events in proptest::collection::vec((0_u16..3, 0_u32..4, 1_u64..50), 0..80), gaps in 0..3) {
+        let plan = plan();
+        let mut audit = AuditLedger::new(plan.run);
+        for (publisher, address, seq) in events {
+            let publisher = if publisher == 2 { PublisherId::SENTINEL } else { PublisherId(publisher) };
+            let (address, due) = (AddressId(address), RunTime::ZERO);
+            audit.arrive(Stamp { run: plan.run, publisher, address, seq, due, sent: due });
+        }
+        (0..gaps).for_each(|_| audit.gap());
+        let Section::Audit(read) = reread(&plan, &Section::Audit(audit.clone())) else { panic!("another kind") };
+        prop_assert_eq!(read, audit);
+    }
+
+    #[test]
+    fn a_damaged_piece_is_refused(at in any::<proptest::sample::Index>(), bit in 0_u8..8, cut in any::<proptest::sample::Index>()) {
+        let plan = plan();
+        let bytes = Section::Clients(books(&plan, &[some_story(), Vec::new(), some_story()])).to_bytes().unwrap();
+        let mut flipped = bytes.clone();
+        flipped[at.index(bytes.len())] ^= 1 << bit;
+        prop_assert!(Section::from_bytes(&plan, &flipped).is_err());
+        prop_assert!(Section::from_bytes(&plan, &bytes[..cut.index(bytes.len())]).is_err());
+    }
+}
+
+fn some_story() -> Vec<(u64, Told)> {
+    let event = |seq| Told::Event { publisher: 0, address: 0, seq, id: seq, run: 0x5e5e };
+    let mut story = vec![(0, Told::Confirmed(false, Some(1)))];
+    story.extend((1..30).map(|seq| (seq * 1_000_000, event(seq))));
+    story.push((40_000_000, Told::Finished(Ending::RunOver)));
+    story
+}
+
+fn measurements() -> Recorder {
+    let mut recorder = Recorder::default();
+    let tags = Tags { phase: PhaseId(1), source: Source::Bench, path: None };
+    recorder.record(Trend::GeneratorLag, tags, std::time::Duration::from_millis(3));
+    recorder.count(Counter::Cuts, tags, 9);
+    recorder
+}
+
+#[test]
+fn pieces_follow_each_other_in_one_stream() {
+    let plan = plan();
+    let mut bytes = Vec::new();
+    Section::write_clients(&mut bytes, &books(&plan, &[some_story()])).unwrap();
+    Section::Measurements(measurements()).write(&mut bytes).unwrap();
+    Section::End.write(&mut bytes).unwrap();
+    let mut from = bytes.as_slice();
+    assert!(matches!(Section::read(&plan, &mut from), Ok(Some(Section::Clients(books))) if books.len() == 3));
+    let Ok(Some(Section::Measurements(recorder))) = Section::read(&plan, &mut from) else {
+        panic!("another kind")
+    };
+    assert_eq!(recorder, measurements());
+    assert!(matches!(Section::read(&plan, &mut from), Ok(Some(Section::End))));
+    assert!(matches!(Section::read(&plan, &mut from), Ok(None)));
+}
+
+#[test]
+fn a_book_of_another_plan_is_refused() {
+    let mut other = plan();
+    let bytes = Section::Clients(books(&other, &[some_story()])).to_bytes().unwrap();
+    other.subscribers.truncate(2);
+    let error = Section::from_bytes(&other, &bytes).unwrap_err().to_string();
+    assert_eq!(error, "there is a book of client 2, and the plan has 2 clients");
+    other.subscribers.clone_from(&plan().subscribers);
+    other.subscribers[0].addresses = Box::new([AddressId(77)]);
+    let error = Section::from_bytes(&other, &bytes).unwrap_err().to_string();
+    assert_eq!(error, "the book of client 0 has addresses that the plan does not give it");
+}
+
+/// The form on the disk changes only together with [`super::frame::FORMAT`]. Where this fails: raise it, and take the new sums.
+#[test]
+fn the_form_of_what_is_stored_is_the_one_of_its_format() {
+    let plan = plan();
+    let mut publishes = PublishLedger::new(PublisherId(0));
+    for (at, outcome) in
+        [(5, PublishOutcome::Acknowledged), (7, PublishOutcome::Refused), (9, PublishOutcome::Indeterminate)]
+    {
+        let seq = publishes.begin(AddressId(1), RunTime::from_nanos(at));
+        publishes.end(AddressId(1), seq, RunTime::from_nanos(at + 100), outcome);
+    }
+    let client = postcard::to_stdvec(&StoredClients::of(&books(&plan, &[some_story()])[..1])).unwrap();
+    let publishes = postcard::to_stdvec(&publishes).unwrap();
+    let measurements = postcard::to_stdvec(&measurements()).unwrap();
+    let sums = [&client, &publishes, &measurements].map(|bytes| (bytes.len(), crc32fast::hash(bytes)));
+    assert_eq!(
+        (super::frame::FORMAT, sums),
+        (4, [(442, 4_148_223_887), (15, 3_129_519_079), (75, 2_740_277_475)])
+    );
+}
+
+/// Two thousand clients with ten addresses each, all healthy.
+#[test]
+fn thousands_of_clients_take_little_room() {
+    let scenario = SCENARIO.replace("clients = 3", "clients = 2000").replace(
+        r#"["room"]"#,
+        r#"["t{i%1}", "a{i%50}", "b{i%50}", "c{i%50}", "d{i%50}", "e{i%50}", "f{i%50}"]"#,
+    );
+    let plan = Plan::new(&scenario::parse("many.toml", &scenario, &[]).unwrap(), RunId::from_random(1));
+    let mut bytes = Vec::new();
+    for slice in plan.subscribers.chunks(CLIENTS_A_BLOCK) {
+        let book = |client: &scenario::plan::SubscriberPlan| {
+            let mut book = SubscriberLedger::new(&plan, client.id);
+            book.confirmed(RunTime::ZERO, false);
+            for address in &client.addresses {
+                for seq in 1..=20 {
+                    let due = RunTime::from_nanos(seq * 1_000);
+                    let stamp = Stamp {
+                        run: plan.run,
+                        publisher: PublisherId(0),
+                        address: *address,
+                        seq,
+                        due,
+                        sent: due,
+                    };
+                    book.arrive(due, Some(&format!("k3f9qa-{}-{seq}", address.0)), stamp);
+                }
+            }
+            book.finish(RunTime::from_nanos(1), Ending::RunOver);
+            book
+        };
+        let books: Vec<_> = slice.iter().map(book).collect();
+        Section::write_clients(&mut bytes, &books).unwrap();
+    }
+    assert_eq!(plan.subscribers[0].addresses.len(), 10);
+    // Four hundred thousand remembered ids among them.
+    assert!(bytes.len() < 1_200_000, "{} bytes", bytes.len());
+}
