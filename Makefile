@@ -33,6 +33,9 @@ lint: ## formatting, and clippy with warnings denied
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
 
+house: ## count rooms, imports, circles, lines and stub comments; SSE_LAB_HOUSE_ROOT=DIR counts another checkout
+	cargo test --locked --test it house_in_numbers -- --nocapture
+
 # Those in scenarios/ itself. Not scenarios/host/unplugged.toml, which needs root (a test runs it where that is allowed).
 scenarios: build ## run every scenario; the worst exit code wins
 	$(BIN)/sse-bench run scenarios/*.toml --out $(RUNS)/scenarios
@@ -72,4 +75,4 @@ clean: ## remove what was built and measured
 	cargo clean
 	rm -rf $(RUNS)
 
-.PHONY: help setup build demo demo-cluster test lint scenarios scenarios-short mutants perf interop tui ci clean
+.PHONY: help setup build demo demo-cluster test lint house scenarios scenarios-short mutants perf interop tui ci clean

@@ -1,7 +1,9 @@
 //! Rust source as the rules look at it: without comments and literals, without its tests, and the paths it names.
-//! Knows tokens, not grammar. Read [`Source`] first.
+//! Read [`Source`] first.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
+
+use super::tokens::{blank, is_word, item_end, without_attributes, words_at};
 
 /// A file of the house.
 #[derive(Debug)]
@@ -9,13 +11,25 @@ pub(super) struct Source {
     /// From the root of the project.
     pub(super) path: String,
     pub(super) text: String,
-    /// The text with comments and literals blanked, line by line the same.
+    /// The text with comments and literals blanked. Each byte keeps its place.
     pub(super) code: String,
+    /// Byte ranges of the comments, in the text as in the code.
+    pub(super) comments: Vec<Range<usize>>,
+}
+
+/// A path that code names.
+#[derive(Debug)]
+pub(super) struct Name {
+    /// From the crate's root, without `crate`.
+    pub(super) path: Vec<String>,
+    /// Its name in the importing module: the last segment, or the alias.
+    pub(super) shown: String,
 }
 
 impl Source {
     pub(super) fn new(path: &str, text: &str) -> Self {
-        Self { path: path.to_owned(), text: text.to_owned(), code: blank(text) }
+        let (code, comments) = blank(text);
+        Self { path: path.to_owned(), text: text.to_owned(), code, comments }
     }
 
     /// All Rust files below these directories.
@@ -43,7 +57,7 @@ impl Source {
     }
 
     /// The module that the file is, below the crate.
-    fn module(&self) -> Vec<&str> {
+    pub(super) fn module(&self) -> Vec<&str> {
         let path = self.path.strip_prefix("src/").unwrap_or(&self.path);
         let path = path.strip_suffix(".rs").unwrap_or(path);
         let path = path.strip_suffix("/mod").unwrap_or(path);
@@ -58,9 +72,16 @@ impl Source {
     /// Everything of the library that this code names, from the crate on: `use` with all its braces, and paths in
     /// the middle of an expression. `super` and `self` count from the file, also within an inner module.
     pub(super) fn names(&self, code: &str) -> Vec<Vec<String>> {
+        self.named(code, &[]).into_iter().map(|name| name.path).collect()
+    }
+
+    /// The same, and paths that begin with one of these child modules.
+    pub(super) fn named(&self, code: &str, children: &[&str]) -> Vec<Name> {
         let module: Vec<String> = self.module().into_iter().map(str::to_owned).collect();
         let parent = module.split_last().map_or(Vec::new(), |(_, parent)| parent.to_vec());
-        let starts = [("crate", Vec::new()), ("sse_lab", Vec::new()), ("self", module), ("super", parent)];
+        let mut starts = vec![("crate", Vec::new()), ("sse_lab", Vec::new()), ("super", parent)];
+        starts.extend(children.iter().map(|child| (*child, [&module[..], &[(*child).to_owned()]].concat())));
+        starts.push(("self", module));
         let mut names = Vec::new();
         for (word, from) in &starts {
             for at in words_at(code, word) {
@@ -77,48 +98,58 @@ impl Source {
     /// The code without what stands behind `#[cfg(test)]`, and the modules declared there that have files of
     /// their own.
     pub(super) fn without_tests(&self) -> (String, Vec<String>) {
-        const MARK: &str = "#[cfg(test)]";
         let mut kept = String::new();
         let mut modules = Vec::new();
-        let mut rest = self.code.as_str();
-        while let Some((before, behind)) = rest.split_once(MARK) {
-            kept.push_str(before);
-            let end = item_end(behind);
-            let item = behind[..end].trim();
+        let mut at = 0;
+        for tests in self.tests() {
+            kept.push_str(&self.code[at..tests.start]);
+            at = tests.end;
+            let item = without_attributes(&self.code[tests]).trim();
             let name = item.strip_suffix(';').and_then(|item| item.rsplit_once("mod "));
             if let Some((_, name)) = name {
                 let mut module = self.module();
                 module.push(name);
                 modules.push(format!("src/{}", module.join("/")));
             }
-            rest = &behind[end..];
         }
-        kept.push_str(rest);
+        kept.push_str(&self.code[at..]);
         (kept, modules)
     }
-}
 
-/// Where the item ends that a text begins with: at its `;`, or behind its braces.
-fn item_end(code: &str) -> usize {
-    let mut depth = 0;
-    for (at, c) in code.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' => {
-                depth -= 1;
-                if depth == 0 {
-                    return at + 1;
-                }
-            }
-            ';' if depth == 0 => return at + 1,
-            _ => {}
+    /// Byte ranges of the items behind `#[cfg(test)]`, the attribute included.
+    pub(super) fn tests(&self) -> Vec<Range<usize>> {
+        const MARK: &str = "#[cfg(test)]";
+        let mut tests = Vec::new();
+        let mut at = 0;
+        while let Some(found) = self.code[at..].find(MARK) {
+            let start = at + found;
+            at = start + MARK.len();
+            at += item_end(&self.code[at..]);
+            tests.push(start..at);
         }
+        tests
     }
-    code.len()
+
+    /// The items at the top level of the file, with their attributes.
+    pub(super) fn items(&self) -> Vec<&str> {
+        let mut items = Vec::new();
+        let mut rest = self.code.trim();
+        while !rest.is_empty() {
+            if let Some(inner) = rest.strip_prefix("#!") {
+                rest = inner.find(']').map_or("", |end| inner[end + 1..].trim_start());
+                continue;
+            }
+            // An unmatched brace would never end.
+            let (item, behind) = rest.split_at(item_end(rest));
+            rest = if item.is_empty() { "" } else { behind.trim_start() };
+            items.extend((!item.is_empty()).then_some(item));
+        }
+        items
+    }
 }
 
 /// The paths of a `use` tree behind its first `::`; returns what follows the tree.
-fn tree<'a>(code: &'a str, from: &[String], names: &mut Vec<Vec<String>>) -> &'a str {
+fn tree<'a>(code: &'a str, from: &[String], names: &mut Vec<Name>) -> &'a str {
     let code = code.trim_start();
     if let Some(mut rest) = code.strip_prefix('{') {
         loop {
@@ -146,124 +177,23 @@ fn tree<'a>(code: &'a str, from: &[String], names: &mut Vec<Vec<String>>) -> &'a
         "self" => {}
         _ => path.push(segment.to_owned()),
     }
-    if let Some(rest) = rest.trim_start().strip_prefix("::") {
-        return tree(rest, &path, names);
+    let behind = rest.trim_start().strip_prefix("::").map(str::trim_start);
+    if let Some(behind) = behind.filter(|behind| behind.starts_with(|c| is_word(c) || matches!(c, '{' | '*')))
+    {
+        return tree(behind, &path, names);
     }
-    names.push(path);
     // `as other` belongs to the path.
-    let Some(alias) = rest.trim_start().strip_prefix("as ") else { return rest };
-    alias.trim_start().trim_start_matches(is_word)
-}
-
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
-}
-
-/// Where a word stands by itself.
-pub(super) fn words_at(text: &str, word: &str) -> impl Iterator<Item = usize> {
-    text.match_indices(word)
-        .map(|(at, _)| at)
-        .filter(move |at| !text[..*at].ends_with(is_word) && !text[at + word.len()..].starts_with(is_word))
-}
-
-/// Blanks comments and literals, and keeps every line where it is.
-fn blank(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let hidden = comment(rest).or_else(|| literal(rest, &out));
-        match hidden {
-            Some(length) => {
-                out.extend(rest[..length].chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
-                rest = &rest[length..];
-            }
-            None => {
-                out.push(c);
-                rest = &rest[c.len_utf8()..];
-            }
-        }
-    }
-    out
-}
-
-/// Length of the comment that a text begins with.
-fn comment(text: &str) -> Option<usize> {
-    if text.starts_with("//") {
-        return Some(text.find('\n').unwrap_or(text.len()));
-    }
-    text.strip_prefix("/*")?;
-    let mut depth = 0;
-    let mut at = 0;
-    loop {
-        let rest = &text[at..];
-        if rest.starts_with("/*") {
-            depth += 1;
-            at += 2;
-        } else if rest.starts_with("*/") {
-            depth -= 1;
-            at += 2;
-            if depth == 0 {
-                return Some(at);
-            }
-        } else {
-            at += rest.chars().next().map_or(0, char::len_utf8);
-            if rest.is_empty() {
-                return Some(at);
-            }
-        }
-    }
-}
-
-/// Length of the string or character that a text begins with; `before` is the code in front of it.
-fn literal(text: &str, before: &str) -> Option<usize> {
-    let in_word = before.ends_with(is_word);
-    let prefix = ["br", "cr", "r", "b", "c", ""].into_iter().find(|prefix| {
-        let behind = text.strip_prefix(prefix);
-        let quoted = behind.is_some_and(|behind| behind.starts_with(['"', '#', '\'']));
-        quoted && (prefix.is_empty() || !in_word)
-    })?;
-    let body = &text[prefix.len()..];
-    if prefix.ends_with('r') {
-        let hashes = body.len() - body.trim_start_matches('#').len();
-        let inner = body[hashes..].strip_prefix('"')?;
-        let end = format!("\"{}", "#".repeat(hashes));
-        return Some(prefix.len() + hashes + 1 + inner.find(&end)? + end.len());
-    }
-    let quote = body.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-    if quote == '\'' && !is_character(body) {
-        return None;
-    }
-    let mut is_escaped = false;
-    for (at, c) in body.char_indices().skip(1) {
-        match c {
-            _ if is_escaped => is_escaped = false,
-            '\\' => is_escaped = true,
-            c if c == quote => return Some(prefix.len() + at + 1),
-            _ => {}
-        }
-    }
-    None
-}
-
-/// Whether it is a character and not a lifetime.
-fn is_character(text: &str) -> bool {
-    let mut behind = text.chars().skip(1);
-    behind.next() == Some('\\') || behind.next() == Some('\'')
+    let alias = rest.trim_start().strip_prefix("as ").map(str::trim_start);
+    let alias = alias.map(|alias| alias.split_at(alias.find(|c| !is_word(c)).unwrap_or(alias.len())));
+    let shown =
+        alias.map(|(alias, _)| alias).or(path.last().map(String::as_str)).unwrap_or_default().to_owned();
+    names.push(Name { path, shown });
+    alias.map_or(rest, |(_, behind)| behind)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn comments_and_literals_are_no_code() {
-        let text =
-            "a // b\n/* c /* d */\n e */ f(\"g \\\" h\", 'i', '\\'', b\"j\", r#\"k \" l\"#, &'m str) n\n";
-        let code = Source::new("src/x.rs", text).code;
-        assert_eq!(code.lines().count(), text.lines().count());
-        let words: Vec<_> = code.split(|c| !is_word(c)).filter(|word| !word.is_empty()).collect();
-        assert_eq!(words, ["a", "f", "m", "str", "n"]);
-    }
 
     #[track_caller]
     fn names(path: &str, text: &str, expected: &[&str]) {
@@ -277,8 +207,8 @@ mod tests {
     fn every_way_to_name_a_room_is_seen() {
         names(
             "src/a/b.rs",
-            "use crate::{c::{D, e::F as G}, h}; i(crate::j::k());",
-            &["c::D", "c::e::F", "h", "j::k"],
+            "use crate::{c::{D, e::F as G}, h}; i(crate::j::k(), crate::l::m::<N>());",
+            &["c::D", "c::e::F", "h", "j::k", "l::m"],
         );
         names(
             "src/a/b.rs",
