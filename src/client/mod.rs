@@ -38,8 +38,9 @@ pub use plain::{PlainHttp, PlainOptions};
 pub use reader::DecoderKind;
 pub use reconnect::{Decision, End, GiveUp, Policy, Reconnect, ReconnectOptions};
 pub use source::{EventSource, Interruption, Signal};
-pub(crate) use stream::whole_chain;
 pub use stream::{Ending, Event, Received, Stream};
+
+pub(crate) use crate::runtime::error_chain as whole_chain;
 
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stream::{Ending, Event, Received};
 use crate::protocol::{Decoder, Item, LimitExceeded, Limits};
-use crate::runtime::shutdown::panic_text;
+use crate::runtime::panic_message;
 
 /// What reads the body of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -240,7 +240,10 @@ impl Guarded {
             Ok(Poll::Ready(Some(Ok(event)))) => Ok(Some(event)),
             Ok(Poll::Ready(Some(Err(error)))) => Err(Ending::Malformed { reason: error.to_string() }),
             Ok(Poll::Ready(None) | Poll::Pending) => Ok(None),
-            Err(panic) => Err(Ending::DecoderPanicked { reason: panic_text(panic.as_ref()) }),
+            Err(panic) => {
+                let reason = panic_message(panic.as_ref()).unwrap_or("no message").to_owned();
+                Err(Ending::DecoderPanicked { reason })
+            }
         }
     }
 }

@@ -55,7 +55,7 @@ impl fmt::Display for Interruption {
     /// With the causes, in one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotOpened(error) => f.write_str(&super::stream::whole_chain(error)),
+            Self::NotOpened(error) => f.write_str(&crate::runtime::error_chain(error)),
             Self::Ended(ending) => ending.fmt(f),
         }
     }

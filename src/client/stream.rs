@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 use super::connect::Request;
 use super::reader::Reader;
 use crate::protocol::{Item, LimitExceeded};
+use crate::runtime::error_chain;
 
 /// What came over a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,7 +198,7 @@ impl Stream {
                 self.bytes_received += chunk.len() as u64;
                 Ok(chunk)
             }
-            Some(Err(error)) => Err(Ending::Aborted { reason: whole_chain(&error) }),
+            Some(Err(error)) => Err(Ending::Aborted { reason: error_chain(&error) }),
             None => Err(self.reader.finish()),
         }
     }
@@ -262,16 +263,4 @@ impl Stream {
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
     }
-}
-
-/// An error and its causes in one line: the outermost of the HTTP stack says little more than that there was one.
-pub(crate) fn whole_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

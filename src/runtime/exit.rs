@@ -5,6 +5,8 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use super::causes::causes;
+
 /// An error that a user caused or can mend, with the process's exit code.
 #[derive(Debug)]
 pub struct Failure {
@@ -50,11 +52,9 @@ fn print(failure: &Failure) {
 #[must_use]
 pub fn render(failure: &Failure) -> String {
     let mut text = format!("error: {}\n", failure.error);
-    let mut source = failure.error.source();
-    while let Some(cause) = source {
+    for cause in failure.error.source().into_iter().flat_map(causes) {
         // Writing to a String cannot fail.
         let _ok = writeln!(text, "  caused by: {cause}");
-        source = cause.source();
     }
     if let Some(tip) = &failure.tip {
         let _ok = writeln!(text, "  tip: {tip}");

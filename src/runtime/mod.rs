@@ -2,13 +2,25 @@
 //! clock, the limits of the process, logs, exit codes. Read [`Tasks`] first.
 
 pub mod backoff;
+pub mod causes;
 pub mod clock;
 pub mod exit;
+pub mod hash;
 pub mod manual;
 pub mod mutant;
+pub mod panic;
 pub mod rlimit;
 pub mod shutdown;
+pub mod sleep;
+pub mod suggest;
 pub mod telemetry;
+pub mod thousands;
 
 pub use backoff::Backoff;
+pub use causes::{causes, error_chain, root_cause};
+pub use hash::{fnv1a, fnv1a_seeded, splitmix64_finalize};
+pub use panic::panic_message;
 pub use shutdown::{Signals, Tasks};
+pub use sleep::sleep_until_opt;
+pub use suggest::did_you_mean;
+pub use thousands::grouped;

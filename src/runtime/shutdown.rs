@@ -10,6 +10,8 @@ use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::panic::panic_message;
+
 /// A group of tasks with one token. Clones share the group.
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
@@ -39,7 +41,8 @@ impl Tasks {
         let group = self.clone();
         self.tracker.spawn(async move {
             if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
-                group.fail(format!("task {name} panicked: {}", panic_text(panic.as_ref())));
+                let message = panic_message(panic.as_ref()).unwrap_or("no message");
+                group.fail(format!("task {name} panicked: {message}"));
             }
         });
     }
@@ -81,13 +84,6 @@ impl Tasks {
             Err(_) => Err(self.tracker.len()),
         }
     }
-}
-
-/// What a panic said.
-#[must_use]
-pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
 /// SIGINT and SIGTERM, and where that is asked for SIGHUP, as one stream of wishes to end.
