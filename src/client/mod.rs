@@ -40,7 +40,5 @@ pub use reconnect::{Decision, End, GiveUp, Policy, Reconnect, ReconnectOptions};
 pub use source::{EventSource, Interruption, Signal};
 pub use stream::{Ending, Event, Received, Stream};
 
-pub(crate) use crate::runtime::error_chain as whole_chain;
-
 #[cfg(test)]
 mod tests;

@@ -52,7 +52,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         Command::Compare(args) => compare::run(args),
         Command::Report(args) => report::write(args),
         Command::Worker => {
-            worker::tether().map_err(|error| Failure::new(Exit::Internal.code(), error))?;
+            worker::die_with_parent().map_err(|error| Failure::new(Exit::Internal.code(), error))?;
             on_runtime(&cli)
         }
         Command::Run(_) | Command::Swarm(_) | Command::Publish(_) | Command::Up(_) | Command::Proxy(_) => {

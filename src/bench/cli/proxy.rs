@@ -29,23 +29,23 @@ pub(super) struct ProxyArgs {
 
 /// Listens, prints where, waits, ends.
 pub(super) async fn run(args: &ProxyArgs, interrupt: &CancellationToken) -> Result<u8, Failure> {
-    let mut fleet = ProxyCollection::new(args.seed);
+    let mut proxies = ProxyCollection::new(args.seed);
     if let Some(path) = &args.config {
         let refused = |why: &dyn std::fmt::Display| {
             Failure::new(Exit::BadScenario.code(), format!("cannot take {}: {why}", path.display()))
         };
         let text = std::fs::read(path).map_err(|error| refused(&error))?;
-        api::configure(&mut fleet, &text).await.map_err(|why| refused(&why))?;
+        api::configure(&mut proxies, &text).await.map_err(|why| refused(&why))?;
     }
     let listener = listen(&args.listen).await?;
     let address = listener.local_addr().map_err(|error| Failure::new(Exit::Internal.code(), error))?;
     let mut lines = format!("api      http://{address}\n");
-    for proxy in fleet.proxies().filter(|proxy| proxy.is_enabled()) {
+    for proxy in proxies.proxies().filter(|proxy| proxy.is_enabled()) {
         lines.push_str(&format!("proxy    {}\n", describe(proxy)));
     }
     output::print(&lines)?;
     tracing::info!(seed = args.seed, "up; ^C ends it");
-    let served = api::serve(listener, fleet, interrupt.clone()).await;
+    let served = api::serve(listener, proxies, interrupt.clone()).await;
     served.map_err(|error| Failure::new(Exit::Internal.code(), error))?;
     Ok(Exit::Pass.code())
 }

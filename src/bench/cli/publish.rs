@@ -107,13 +107,13 @@ struct Summary {
 }
 
 pub(super) async fn run(args: &PublishArgs, interrupt: &CancellationToken) -> Result<u8, Failure> {
-    let desk = desk(args)?;
-    let publisher = Publisher::new(plan(args), desk.clone());
+    let context = context(args)?;
+    let publisher = Publisher::new(plan(args), context.clone());
     let (stop, give_up) = (interrupt.clone(), CancellationToken::new());
     let mut publishing = std::pin::pin!(publisher.run(stop, give_up.clone()));
     let published = tokio::select! {
         published = &mut publishing => published,
-        () = patience(args, &desk, interrupt) => {
+        () = patience(args, &context, interrupt) => {
             give_up.cancel();
             publishing.await
         }
@@ -121,19 +121,19 @@ pub(super) async fn run(args: &PublishArgs, interrupt: &CancellationToken) -> Re
     let outcomes: Vec<PublishOutcome> = published.ledger.outcomes(ADDRESS).collect();
     // Who took nothing will not take the mark either.
     let has_something_to_mark = outcomes.contains(&PublishOutcome::Acknowledged);
-    let is_marked = !args.no_end && has_something_to_mark && send_end(&desk, &outcomes, args).await;
-    let summary = summarise(args, &desk, &published, &outcomes, is_marked);
+    let is_marked = !args.no_end && has_something_to_mark && send_end(&context, &outcomes, args).await;
+    let summary = summarise(args, &context, &published, &outcomes, is_marked);
     print(args, &summary, published.last_failure.as_deref())?;
     let exit = judge(args, &summary, interrupt.is_cancelled());
     Ok(exit.code())
 }
 
 /// Ends when it is no use to wait any longer.
-async fn patience(args: &PublishArgs, desk: &PublishContext, interrupt: &CancellationToken) {
+async fn patience(args: &PublishArgs, context: &PublishContext, interrupt: &CancellationToken) {
     let time_is_up = async {
         let rest = (args.duration + PATIENCE).saturating_sub(FIRST_ANSWER);
         tokio::time::sleep(FIRST_ANSWER).await;
-        if desk.progress.snapshot().publish_ok > 0 {
+        if context.progress.snapshot().publish_ok > 0 {
             tokio::time::sleep(rest).await;
         }
     };
@@ -142,7 +142,7 @@ async fn patience(args: &PublishArgs, desk: &PublishContext, interrupt: &Cancell
     }
 }
 
-fn desk(args: &PublishArgs) -> Result<PublishContext, Failure> {
+fn context(args: &PublishArgs) -> Result<PublishContext, Failure> {
     let idle_connections = usize::try_from(args.max_in_flight).unwrap_or(usize::MAX);
     let http = HttpOptions { idle_connections, follows_redirects: false, ..args.trusted.http()? };
     let http = http.build().map_err(|error| Failure::new(Exit::Internal.code(), error))?;
@@ -190,19 +190,19 @@ fn plan(args: &PublishArgs) -> PublisherPlan {
 }
 
 /// Tells swarms what was published. Says whether it was acknowledged.
-async fn send_end(desk: &PublishContext, outcomes: &[PublishOutcome], args: &PublishArgs) -> bool {
+async fn send_end(context: &PublishContext, outcomes: &[PublishOutcome], args: &PublishArgs) -> bool {
     let mark = EndMark::new(outcomes.iter().copied(), !args.unordered);
     let due = RunClock::since_boot().now();
     let stamp = Stamp {
-        run: desk.run,
+        run: context.run,
         publisher: PublisherId::SENTINEL,
         address: ADDRESS,
         seq: mark.last,
         due,
         sent: due,
     };
-    let parcel = PreparedRequest::with_metadata(desk, stamp, &mark);
-    deliver(parcel, desk.clone(), Retry::usual(), 0).await.outcome == PublishOutcome::Acknowledged
+    let request = PreparedRequest::with_metadata(context, stamp, &mark);
+    deliver(request, context.clone(), Retry::usual(), 0).await.outcome == PublishOutcome::Acknowledged
 }
 
 fn judge(args: &PublishArgs, summary: &Summary, was_interrupted: bool) -> Exit {
@@ -222,7 +222,7 @@ fn judge(args: &PublishArgs, summary: &Summary, was_interrupted: bool) -> Exit {
 
 fn summarise(
     args: &PublishArgs,
-    desk: &PublishContext,
+    context: &PublishContext,
     published: &Published,
     outcomes: &[PublishOutcome],
     end_mark: bool,
@@ -231,13 +231,13 @@ fn summarise(
     let time = published.recorder.samples(Trend::PublishTime, |_| true);
     let delay = published.recorder.samples(Trend::PublishDispatchDelay, |_| true);
     Summary {
-        run: desk.run.to_string(),
+        run: context.run.to_string(),
         to: args.to.to_string(),
         published: outcomes.len() as u64,
         acknowledged: count(PublishOutcome::Acknowledged),
         refused: count(PublishOutcome::Refused),
         indeterminate: count(PublishOutcome::Indeterminate),
-        dropped: desk.progress.snapshot().publish_dropped,
+        dropped: context.progress.snapshot().publish_dropped,
         retries: published.retries,
         end_mark,
         publish_time_p50_ms: output::millis(time.of_delivered(50.0)),

@@ -237,15 +237,17 @@ impl Batch<'_> {
         if first == OutputFormat::Text {
             output::print(&format!("  results in {}\n", outcome.dir.display()))?;
         }
-        let Some(site) = outcome.kept else { return Ok(()) };
-        self.keep(site, first).await
+        let Some(environment) = outcome.kept else { return Ok(()) };
+        self.keep(environment, first).await
     }
 
     /// Leaves the servers running until ^C. Where they are is a result, where results are for people.
-    async fn keep(&self, site: Environment, first: OutputFormat) -> Result<(), Failure> {
-        let gateway = site.gateway().map(|gateway| (gateway.handle().id(), gateway.base()));
-        let nodes = site.members().iter().map(|member| (member.id.as_str(), member.base.as_str()));
-        for (id, url) in gateway.into_iter().chain(nodes) {
+    async fn keep(&self, environment: Environment, first: OutputFormat) -> Result<(), Failure> {
+        let load_balancer = environment
+            .load_balancer()
+            .map(|load_balancer| (load_balancer.handle().id(), load_balancer.base()));
+        let nodes = environment.members().iter().map(|member| (member.id.as_str(), member.base.as_str()));
+        for (id, url) in load_balancer.into_iter().chain(nodes) {
             if first == OutputFormat::Text {
                 output::print(&format!("  {id} still runs at {url}; ^C ends it\n"))?;
             } else {
@@ -253,7 +255,7 @@ impl Batch<'_> {
             }
         }
         self.interrupt.cancelled().await;
-        for unclean in site.stop(std::time::Duration::from_secs(30)).await {
+        for unclean in environment.stop(std::time::Duration::from_secs(30)).await {
             tracing::error!("{unclean}");
         }
         Ok(())

@@ -13,7 +13,7 @@ use crate::bench::exit::Exit;
 use crate::bench::load::tls;
 use crate::bench::run;
 use crate::bench::scenario::{self, Origin, OutputFormat, Scenario};
-use crate::client::whole_chain;
+use crate::runtime::error_chain;
 use crate::runtime::exit::Failure;
 
 /// How a report is written.
@@ -136,6 +136,6 @@ pub(super) fn read(path: &Path, changes: &Changes) -> Result<(Origin, Scenario),
     let origin = changes.origin(name, text);
     let scenario = origin.scenario().map_err(|error| error.to_string())?;
     // As an hour is long, this too is looked at before the first run.
-    tls::read(&scenario.tls).map_err(|error| format!("{}: {}", origin.file, whole_chain(&error)))?;
+    tls::read(&scenario.tls).map_err(|error| format!("{}: {}", origin.file, error_chain(&error)))?;
     Ok((origin, scenario))
 }

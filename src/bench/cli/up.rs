@@ -17,7 +17,8 @@ use crate::bench::run::environment::{Environment, EnvironmentSpec};
 use crate::bench::scenario::{
     self, BrokerKind, Cluster, Lb, LbKind, LinkKind, RedisSet, RedisShape, Scenario, SpawnCluster,
 };
-use crate::client::{HttpOptions, whole_chain};
+use crate::client::HttpOptions;
+use crate::runtime::error_chain;
 use crate::runtime::exit::Failure;
 
 /// Where neither a flag nor a scenario says how many.
@@ -88,16 +89,16 @@ pub(super) async fn run(args: &UpArgs, interrupt: &CancellationToken) -> Result<
     let http = http.map_err(|error| Failure::new(Exit::Internal.code(), error))?;
     let starting = interrupt.run_until_cancelled(Box::pin(Environment::start(&spec, &http))).await;
     let Some(started) = starting else { return Ok(Exit::Interrupted.code()) };
-    let mut site = started.map_err(|error| Failure::new(error.exit().code(), error))?;
-    output::print(&describe(&site, &spec, api.as_ref()))?;
+    let mut environment = started.map_err(|error| Failure::new(error.exit().code(), error))?;
+    output::print(&describe(&environment, &spec, api.as_ref()))?;
     tracing::info!("up; ^C ends it");
     match api {
-        Some(api) => serve(api, &site, &spec, interrupt).await?,
+        Some(api) => serve(api, &environment, &spec, interrupt).await?,
         None => interrupt.cancelled().await,
     }
-    let mut unclean = site.crashes();
-    unclean.extend(site.broken_proxies());
-    unclean.extend(site.stop(STOP_GRACE).await);
+    let mut unclean = environment.crashes();
+    unclean.extend(environment.broken_proxies());
+    unclean.extend(environment.stop(STOP_GRACE).await);
     if unclean.is_empty() {
         return Ok(Exit::Pass.code());
     }
@@ -107,16 +108,16 @@ pub(super) async fn run(args: &UpArgs, interrupt: &CancellationToken) -> Result<
 /// Lets people break links by hand, until the end.
 async fn serve(
     api: TcpListener,
-    site: &Environment,
+    environment: &Environment,
     spec: &EnvironmentSpec,
     interrupt: &CancellationToken,
 ) -> Result<(), Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::new(Exit::Internal.code(), whole_chain(error));
-    let mut fleet = ProxyCollection::new(spec.seed);
-    for link in site.links().all() {
-        fleet.adopt(link.clone()).map_err(|error| failed(&error))?;
+    let failed = |error: &dyn std::error::Error| Failure::new(Exit::Internal.code(), error_chain(error));
+    let mut proxies = ProxyCollection::new(spec.seed);
+    for link in environment.links().all() {
+        proxies.adopt(link.clone()).map_err(|error| failed(&error))?;
     }
-    api::serve(api, fleet, interrupt.clone()).await.map_err(|error| failed(&error))
+    api::serve(api, proxies, interrupt.clone()).await.map_err(|error| failed(&error))
 }
 
 fn spec(args: &UpArgs) -> Result<EnvironmentSpec, Failure> {
@@ -182,14 +183,18 @@ fn merged(args: &UpArgs, scenario: Option<Scenario>) -> Result<Merged, String> {
 }
 
 /// A line for each: what it is, and where. Proxies and their API as `sse-bench proxy` tells them.
-fn describe(site: &Environment, spec: &EnvironmentSpec, api: Option<&TcpListener>) -> String {
+fn describe(environment: &Environment, spec: &EnvironmentSpec, api: Option<&TcpListener>) -> String {
     let mut lines = Vec::new();
-    lines.extend(site.gateway().map(|gateway| (gateway.handle().id().to_owned(), gateway.base().to_owned())));
-    lines.extend(site.members().iter().map(|member| (member.id.clone(), member.base.clone())));
-    lines.extend(site.servers().map(|servers| ("redis".to_owned(), servers.url())));
+    lines.extend(
+        environment
+            .load_balancer()
+            .map(|load_balancer| (load_balancer.handle().id().to_owned(), load_balancer.base().to_owned())),
+    );
+    lines.extend(environment.members().iter().map(|member| (member.id.clone(), member.base.clone())));
+    lines.extend(environment.servers().map(|servers| ("redis".to_owned(), servers.url())));
     let address = api.and_then(|api| api.local_addr().ok());
     lines.extend(address.map(|address| ("api".to_owned(), format!("http://{address}"))));
-    lines.extend(site.links().all().map(|link| ("proxy".to_owned(), proxy::describe(link))));
+    lines.extend(environment.links().all().map(|link| ("proxy".to_owned(), proxy::describe(link))));
     lines.push(("files".to_owned(), spec.run_dir.display().to_string()));
     lines.iter().map(|(what, place)| format!("{what:<8} {place}\n")).collect()
 }

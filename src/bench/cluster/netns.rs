@@ -149,7 +149,7 @@ impl Namespaces {
     ///
     /// # Errors
     /// Why not, for the report.
-    pub async fn plug(&self, index: usize, is_in: bool) -> Result<(), String> {
+    pub async fn link_up(&self, index: usize, is_in: bool) -> Result<(), String> {
         let state = if is_in { "up" } else { "down" };
         self.0.run(&["link", "set", &self.0.cable(index), state]).await.map_err(|error| error.to_string())
     }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::StatusCode;
+
+use crate::runtime::{error_chain, root_cause};
 use tokio::time::Instant;
 
 use super::process::{Launch, Process};
@@ -126,7 +128,7 @@ impl Readiness {
             Probe::Http { http, base, sign } => ask_http(http, base, sign).await,
             Probe::Redis(address, password) => {
                 let answer = resp::ask(*address, password.as_deref(), &["PING"], POLL_TIMEOUT).await;
-                answer.map(|_| ()).map_err(|error| crate::client::whole_chain(&error))
+                answer.map(|_| ()).map_err(|error| error_chain(&error))
             }
         }
     }
@@ -152,15 +154,6 @@ async fn ask_http(http: &reqwest::Client, base: &str, sign: &Sign) -> Result<(),
             "GET {path} answers 404 Not Found: if it is no sse-node, the scenario needs a [dialect]"
         )),
         Ok(answer) => Err(format!("GET {path} answers {}", answer.status())),
-        Err(error) => Err(innermost(&error)),
+        Err(error) => Err(root_cause(&error).to_string()),
     }
-}
-
-/// The last cause of an error: `Connection refused` says more than `error sending request`.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(cause) = error.source() {
-        error = cause;
-    }
-    error.to_string()
 }

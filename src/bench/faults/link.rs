@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::proxy::{Changed, ProxyHandle};
 use crate::bench::ids::NodeIndex;
 use crate::bench::scenario::{LinkEffect, LinkKind, Toxic};
-use crate::client::whole_chain;
+use crate::runtime::error_chain;
 
 /// The proxies of a run, by kind of link; one for each node, in their order. Clones speak of the same ones.
 #[derive(Debug, Clone, Default)]
@@ -48,7 +48,7 @@ impl Links {
                             proxy.name()
                         ));
                     }
-                    Err(error) => return Err(whole_chain(&error)),
+                    Err(error) => return Err(error_chain(&error)),
                 },
             }
         }
@@ -80,7 +80,7 @@ impl Links {
                     proxy.set_toxics(|toxics| toxics.retain(|toxic| toxic.name != name));
                 }
                 LinkEffect::Down => {
-                    failures.extend(proxy.enable().await.err().map(|error| whole_chain(&error)));
+                    failures.extend(proxy.enable().await.err().map(|error| error_chain(&error)));
                 }
             }
         }

@@ -18,10 +18,10 @@ impl NetnsLinks {
     ///
     /// # Errors
     /// Why not, for the report.
-    pub async fn pull(&self, nodes: &[NodeIndex]) -> Result<(), String> {
+    pub async fn link_down(&self, nodes: &[NodeIndex]) -> Result<(), String> {
         let namespaces = self.0.as_ref().ok_or("the nodes have no hosts of their own")?;
         for node in nodes {
-            namespaces.plug(usize::from(node.0), false).await?;
+            namespaces.link_up(usize::from(node.0), false).await?;
         }
         Ok(())
     }
@@ -30,11 +30,11 @@ impl NetnsLinks {
     ///
     /// # Errors
     /// Why not, for the report.
-    pub async fn plug_in(&self, nodes: &[NodeIndex]) -> Result<(), String> {
+    pub async fn link_up(&self, nodes: &[NodeIndex]) -> Result<(), String> {
         let Some(namespaces) = &self.0 else { return Ok(()) };
         let mut failures = Vec::new();
         for node in nodes {
-            failures.extend(namespaces.plug(usize::from(node.0), true).await.err());
+            failures.extend(namespaces.link_up(usize::from(node.0), true).await.err());
         }
         if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
     }

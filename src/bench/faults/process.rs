@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::bench::cluster::{Done, Ended, NodeHandle, Order};
 use crate::bench::ids::NodeIndex;
 use crate::bench::scenario::ProcessAction;
-use crate::client::whole_chain;
+use crate::runtime::error_chain;
 
 /// The processes that faults reach, by node.
 #[derive(Debug, Clone)]
@@ -59,9 +59,9 @@ impl Processes {
     }
 
     async fn order(&self, order: Order, nodes: &[NodeIndex], expect: Expect) -> Result<(), String> {
-        let orders = nodes.iter().map(|node| self.order_one(order, *node, expect));
+        let commands = nodes.iter().map(|node| self.order_one(order, *node, expect));
         let failures: Vec<String> =
-            futures_util::future::join_all(orders).await.into_iter().filter_map(Result::err).collect();
+            futures_util::future::join_all(commands).await.into_iter().filter_map(Result::err).collect();
         if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
     }
 
@@ -88,7 +88,7 @@ impl Processes {
                 self.grace
             )),
             Ok(Done::Already | Done::Yes | Done::Ended(Ended::ByItself(_)) | Done::Ready(_)) => Ok(()),
-            Err(error) => Err(whole_chain(&error)),
+            Err(error) => Err(error_chain(&error)),
         }
     }
 }

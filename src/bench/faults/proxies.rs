@@ -12,6 +12,7 @@ use super::proxy::{ProxyError, ProxySpec, ProxyTask};
 use crate::bench::cluster::ports;
 use crate::bench::panic;
 use crate::bench::scenario::LinkKind;
+use crate::runtime::panic_message;
 
 /// Another port is tried this often when somebody else took the one that was free a moment ago.
 const TRIES: usize = 3;
@@ -108,7 +109,7 @@ impl FaultProxies {
         let task = self.tasks.spawn(async move {
             tokio::select! {
                 () = task => {}
-                () = panic::when_told(panic::PROXY), if cfg!(debug_assertions) => {}
+                () = panic::panic_on_file(panic::PROXY) => {}
             }
         });
         self.names.insert(task.id(), name.to_owned());
@@ -122,7 +123,10 @@ impl FaultProxies {
             let Err(error) = ended.map(|(id, ())| self.names.remove(&id)) else { continue };
             let name = self.names.remove(&error.id()).unwrap_or_default();
             if let Ok(payload) = error.try_into_panic() {
-                crashes.push(format!("the fault proxy {name} crashed: {}", panic::words(&*payload)));
+                crashes.push(format!(
+                    "the fault proxy {name} crashed: {}",
+                    panic_message(&*payload).unwrap_or_default()
+                ));
             }
         }
         crashes

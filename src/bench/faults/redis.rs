@@ -11,7 +11,7 @@ use crate::bench::cluster::redis::{RedisUnavailable, Server, Servers};
 use crate::bench::cluster::{Done, Ended, Order};
 use crate::bench::ids::FaultId;
 use crate::bench::scenario::{RedisAction, RedisShape, RedisTarget};
-use crate::client::whole_chain;
+use crate::runtime::error_chain;
 
 /// Between SIGTERM and SIGKILL: what a Redis needs to sync its files.
 const GRACE: Duration = Duration::from_secs(10);
@@ -50,13 +50,14 @@ impl RedisFaults {
         if action == RedisAction::Failover {
             return fail_over(servers).await;
         }
-        let whom = whom(servers, action, target).await.map_err(|error| whole_chain(&error))?;
-        if whom.is_empty() {
+        let target_server =
+            target_server(servers, action, target).await.map_err(|error| error_chain(&error))?;
+        if target_server.is_empty() {
             return Err(format!("there is no server to break: {target}"));
         }
         // Before anything is broken: what is broken by half must be mended too.
-        self.hit.lock().unwrap_or_else(PoisonError::into_inner).insert(id, whom.clone());
-        on_all(&whom, |server| apply_one(servers, server, action)).await
+        self.hit.lock().unwrap_or_else(PoisonError::into_inner).insert(id, target_server.clone());
+        on_all(&target_server, |server| apply_one(servers, server, action)).await
     }
 
     /// Undoes it.
@@ -64,23 +65,23 @@ impl RedisFaults {
     /// # Errors
     /// Why not, for the report.
     pub async fn heal(&self, id: FaultId, action: RedisAction) -> Result<(), String> {
-        let whom = self.hit.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        let whom = whom.unwrap_or_default();
-        on_all(&whom, |server| heal_one(server, action)).await
+        let target_server = self.hit.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let target_server = target_server.unwrap_or_default();
+        on_all(&target_server, |server| heal_one(server, action)).await
     }
 }
 
-async fn on_all<'a, F>(whom: &'a [Server], step: impl Fn(&'a Server) -> F) -> Result<(), String>
+async fn on_all<'a, F>(target_server: &'a [Server], step: impl Fn(&'a Server) -> F) -> Result<(), String>
 where
     F: Future<Output = Result<(), String>>,
 {
-    let steps = whom.iter().map(step);
+    let steps = target_server.iter().map(step);
     let failures: Vec<String> =
         futures_util::future::join_all(steps).await.into_iter().filter_map(Result::err).collect();
     if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
 }
 
-async fn whom(
+async fn target_server(
     servers: &Servers,
     action: RedisAction,
     target: RedisTarget,
@@ -126,7 +127,7 @@ async fn heal_one(server: &Server, action: RedisAction) -> Result<(), String> {
     match action {
         RedisAction::Kill | RedisAction::Restart => order(server, Order::Start, Expect::Anything).await,
         RedisAction::Pause => order(server, Order::Resume, Expect::Anything).await,
-        RedisAction::ReplicationCut { unread } => mend(server, unread).await,
+        RedisAction::ReplicationCut { unread } => heal_rights(server, unread).await,
         RedisAction::Failover
         | RedisAction::Flush
         | RedisAction::Trim { .. }
@@ -151,12 +152,12 @@ async fn order(server: &Server, order: Order, expect: Expect) -> Result<(), Stri
             Err(format!("{} did not end within {GRACE:?} after SIGTERM and was killed", server.name))
         }
         Ok(Done::Already | Done::Yes | Done::Ended(Ended::ByItself(_)) | Done::Ready(_)) => Ok(()),
-        Err(error) => Err(whole_chain(&error)),
+        Err(error) => Err(error_chain(&error)),
     }
 }
 
 async fn command(server: &Server, args: &[&str]) -> Result<String, String> {
-    let reply = server.ask(args).await.map_err(|error| whole_chain(&error))?;
+    let reply = server.ask(args).await.map_err(|error| error_chain(&error))?;
     Ok(reply.text().unwrap_or_default())
 }
 
@@ -188,7 +189,7 @@ async fn cut(server: &Server, unread: bool) -> Result<(), String> {
 
 /// Gives the rights back. One that was killed meanwhile has forgotten that they were taken; one that is paused is
 /// waited for.
-async fn mend(server: &Server, unread: bool) -> Result<(), String> {
+async fn heal_rights(server: &Server, unread: bool) -> Result<(), String> {
     let deadline = Instant::now() + CHANGE_TIMEOUT;
     loop {
         let Err(error) = set_rights(server, '+', unread).await else { return Ok(()) };
@@ -221,7 +222,7 @@ async fn skew(server: &Server, key: &str, by: Duration) -> Result<(), String> {
 
 /// Asks those whose task it is, until they take it on, and waits until another server is master.
 async fn fail_over(servers: &Servers) -> Result<(), String> {
-    let before = servers.primary().await.map_err(|error| whole_chain(&error))?;
+    let before = servers.primary().await.map_err(|error| error_chain(&error))?;
     let deadline = Instant::now() + CHANGE_TIMEOUT;
     let mut refusal = Ok(());
     let mut ask_again = Instant::now();
@@ -257,7 +258,7 @@ async fn ask_sentinel(servers: &Servers) -> Result<(), String> {
 }
 
 async fn ask_replica(servers: &Servers, primary: &Server) -> Result<(), String> {
-    let replicas = servers.replicas_of(primary).await.map_err(|error| whole_chain(&error))?;
+    let replicas = servers.replicas_of(primary).await.map_err(|error| error_chain(&error))?;
     let replica = replicas.first().ok_or_else(|| format!("{} has no replica", primary.name))?;
     command(replica, &["CLUSTER", "FAILOVER"]).await.map(|_| ())
 }

@@ -30,13 +30,13 @@ pub struct Injector {
     /// For faults of processes.
     pub processes: Processes,
     /// For faults of Redis.
-    pub stores: RedisFaults,
+    pub redis: RedisFaults,
     /// For faults of links.
     pub links: Links,
     /// For faults of hosts.
-    pub cables: NetnsLinks,
+    pub netns_links: NetnsLinks,
     /// For reconnect storms.
-    pub orders: Commands,
+    pub commands: Commands,
     /// Is told which nodes come and go.
     pub balancer: Balancer,
 }
@@ -171,15 +171,15 @@ impl Injector {
             FaultAction::Process { action, nodes } => in_time(self.processes.apply(*action, nodes)).await,
             FaultAction::RollingRestart { nodes, every } => self.roll(nodes, *every, enough).await,
             FaultAction::Redis { action, target } => {
-                in_time(self.stores.apply(fault.id, *action, *target)).await
+                in_time(self.redis.apply(fault.id, *action, *target)).await
             }
             FaultAction::Scale { nodes, is_up } => in_time(self.scale(nodes, *is_up)).await,
             FaultAction::Link { link, effect, nodes } => {
                 in_time(self.links.apply(&fault.name, *link, *effect, nodes)).await
             }
-            FaultAction::Unplug { nodes } => in_time(self.cables.pull(nodes)).await,
+            FaultAction::Unplug { nodes } => in_time(self.netns_links.link_down(nodes)).await,
             FaultAction::ReconnectStorm { subscribers } => {
-                self.orders.cut(subscribers);
+                self.commands.cut(subscribers);
                 Ok(())
             }
             // The clients do it by themselves when their plans say.
@@ -194,12 +194,12 @@ impl Injector {
             FaultAction::RollingRestart { nodes, .. } => {
                 self.processes.heal(ProcessAction::Restart, nodes).await
             }
-            FaultAction::Redis { action, .. } => self.stores.heal(fault.id, *action).await,
+            FaultAction::Redis { action, .. } => self.redis.heal(fault.id, *action).await,
             FaultAction::Scale { nodes, is_up } => self.unscale(nodes, *is_up).await,
             FaultAction::Link { link, effect, nodes } => {
                 self.links.heal(&fault.name, *link, *effect, nodes).await
             }
-            FaultAction::Unplug { nodes } => self.cables.plug_in(nodes).await,
+            FaultAction::Unplug { nodes } => self.netns_links.link_up(nodes).await,
             // The clients come back by themselves: that is what the storm is about.
             FaultAction::ReconnectStorm { .. }
             | FaultAction::ChurnBurst { .. }
@@ -211,20 +211,20 @@ impl Injector {
     async fn scale(&self, nodes: &[NodeIndex], is_up: bool) -> Result<(), String> {
         if is_up {
             self.processes.start(nodes).await?;
-            self.balancer.enlist(nodes);
+            self.balancer.enable(nodes);
             return Ok(());
         }
-        self.balancer.dismiss(nodes);
+        self.balancer.disable(nodes);
         self.processes.apply(ProcessAction::Term, nodes).await
     }
 
     async fn unscale(&self, nodes: &[NodeIndex], was_up: bool) -> Result<(), String> {
         if was_up {
-            self.balancer.dismiss(nodes);
+            self.balancer.disable(nodes);
             return self.processes.end(nodes).await;
         }
         self.processes.heal(ProcessAction::Term, nodes).await?;
-        self.balancer.enlist(nodes);
+        self.balancer.enable(nodes);
         Ok(())
     }
 
@@ -268,10 +268,10 @@ mod tests {
         let mut tasks = JoinSet::new();
         let mut handles = Vec::new();
         for number in 1..=count {
-            let (handle, mut orders) = NodeHandle::to_a_test(&format!("n{number}"));
+            let (handle, mut commands) = NodeHandle::to_a_test(&format!("n{number}"));
             let heard = Arc::clone(&heard);
             tasks.spawn(async move {
-                while let Some((order, reply)) = orders.recv().await {
+                while let Some((order, reply)) = commands.recv().await {
                     let word = match order {
                         Order::Start => "start",
                         Order::Kill => "kill",
@@ -289,10 +289,10 @@ mod tests {
         (
             Injector {
                 processes,
-                stores: RedisFaults::new(None),
+                redis: RedisFaults::new(None),
                 links: Links::default(),
-                cables: NetnsLinks::default(),
-                orders: Commands::default(),
+                netns_links: NetnsLinks::default(),
+                commands: Commands::default(),
                 balancer: balancer(),
             },
             heard,
@@ -410,10 +410,10 @@ mod tests {
         let processes = Processes { nodes: vec![None], grace: Duration::from_secs(1) };
         let injector = Injector {
             processes,
-            stores: RedisFaults::new(None),
+            redis: RedisFaults::new(None),
             links: Links::default(),
-            cables: NetnsLinks::default(),
-            orders: Commands::default(),
+            netns_links: NetnsLinks::default(),
+            commands: Commands::default(),
             balancer: balancer(),
         };
         let clock = RunClock::default();

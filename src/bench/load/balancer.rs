@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::bench::ids::NodeIndex;
 use crate::bench::metrics::clock::monotonic_nanos;
 use crate::bench::scenario::{Lb, LbPolicy, OnDown};
+use crate::runtime::{fnv1a, splitmix64_finalize};
 
 /// For so long a node is passed over that did not answer.
 const DOWN_FOR: Duration = Duration::from_secs(1);
@@ -50,7 +51,7 @@ pub struct EndpointState {
 struct Shared {
     policy: LbPolicy,
     on_down: OnDown,
-    doors: Box<[Endpoints]>,
+    endpoints: Box<[Endpoints]>,
     /// Whether each door leads to a node of its own. Else the balancer behind the only one decides.
     is_direct: bool,
     /// Open connections, by node.
@@ -79,17 +80,17 @@ impl Balancer {
     /// Over nodes by their base URLs. At least one.
     #[must_use]
     pub fn new(policy: LbPolicy, bases: impl IntoIterator<Item = String>) -> Self {
-        let doors: Box<[Endpoints]> = bases.into_iter().map(Endpoints::new).collect();
-        let nodes = doors.len();
-        Self::over(policy, OnDown::Reroute, doors, true, nodes)
+        let endpoints: Box<[Endpoints]> = bases.into_iter().map(Endpoints::new).collect();
+        let nodes = endpoints.len();
+        Self::over(policy, OnDown::Reroute, endpoints, true, nodes)
     }
 
     /// The same as a scenario has it.
     #[must_use]
     pub fn of(lb: Lb, bases: impl IntoIterator<Item = String>) -> Self {
-        let doors: Box<[Endpoints]> = bases.into_iter().map(Endpoints::new).collect();
-        let nodes = doors.len();
-        Self::over(lb.policy, lb.on_down, doors, true, nodes)
+        let endpoints: Box<[Endpoints]> = bases.into_iter().map(Endpoints::new).collect();
+        let nodes = endpoints.len();
+        Self::over(lb.policy, lb.on_down, endpoints, true, nodes)
     }
 
     /// Through a real balancer, which has so many nodes behind it.
@@ -101,13 +102,13 @@ impl Balancer {
     fn over(
         policy: LbPolicy,
         on_down: OnDown,
-        doors: Box<[Endpoints]>,
+        endpoints: Box<[Endpoints]>,
         is_direct: bool,
         nodes: usize,
     ) -> Self {
-        assert!(!doors.is_empty(), "a cluster has a node: the scenario is checked");
+        assert!(!endpoints.is_empty(), "a cluster has a node: the scenario is checked");
         let open = (0..nodes).map(|_| AtomicU32::new(0)).collect();
-        Self(Arc::new(Shared { policy, on_down, doors, is_direct, open, next: AtomicUsize::new(0) }))
+        Self(Arc::new(Shared { policy, on_down, endpoints, is_direct, open, next: AtomicUsize::new(0) }))
     }
 
     /// A door for the next connection or publish. Those that are down are passed over, unless all are.
@@ -126,7 +127,7 @@ impl Balancer {
     }
 
     fn choose_by(&self, caller: Option<&ClientKey<'_>>, nodes: &[NodeIndex], rng: &mut impl Rng) -> Endpoint {
-        if self.0.doors.len() == 1 {
+        if self.0.endpoints.len() == 1 {
             return Endpoint(0);
         }
         self.choose_at(monotonic_nanos(), caller, nodes, rng)
@@ -139,13 +140,13 @@ impl Balancer {
         among: &[NodeIndex],
         rng: &mut impl Rng,
     ) -> Endpoint {
-        let doors = &self.0.doors;
+        let endpoints = &self.0.endpoints;
         let is_wanted = |index: usize| {
             let is_named = among.is_empty() || among.iter().any(|node| usize::from(node.0) == index);
-            is_named && doors[index].is_enlisted.load(Ordering::Relaxed)
+            is_named && endpoints[index].is_enlisted.load(Ordering::Relaxed)
         };
-        let is_up = |index: usize| doors[index].down_until.load(Ordering::Relaxed) <= now;
-        let count = doors.len();
+        let is_up = |index: usize| endpoints[index].down_until.load(Ordering::Relaxed) <= now;
+        let count = endpoints.len();
         let refuses = self.0.on_down == OnDown::Refuse;
         let all_down = refuses || !(0..count).any(|index| is_wanted(index) && is_up(index));
         let usable = |index: &usize| is_wanted(*index) && (all_down || is_up(*index));
@@ -164,9 +165,9 @@ impl Balancer {
             (LbPolicy::IpHash, Some(caller)) => {
                 by_hash(u64::from(caller.source.unwrap_or(Ipv4Addr::LOCALHOST).to_bits()))
             }
-            (LbPolicy::ConsistentHash, Some(caller)) => by_hash(hash(caller.key)),
+            (LbPolicy::ConsistentHash, Some(caller)) => by_hash(fnv1a(caller.key.bytes())),
             (LbPolicy::Cookie, Some(caller)) => {
-                caller.sent_to.map(|door| usize::from(door.0)).filter(usable).or_else(in_turn)
+                caller.sent_to.map(|endpoint| usize::from(endpoint.0)).filter(usable).or_else(in_turn)
             }
             // What comes from nobody, a publish, is spread.
             (LbPolicy::IpHash | LbPolicy::ConsistentHash | LbPolicy::Cookie, None) => in_turn(),
@@ -178,14 +179,14 @@ impl Balancer {
 
     /// Base URL of a door.
     #[must_use]
-    pub fn base(&self, door: Endpoint) -> &Arc<str> {
-        &self.0.doors[usize::from(door.0)].base
+    pub fn base(&self, endpoint: Endpoint) -> &Arc<str> {
+        &self.0.endpoints[usize::from(endpoint.0)].base
     }
 
     /// The node behind a door, where that is certain.
     #[must_use]
-    pub fn node_behind(&self, door: Endpoint) -> Option<NodeIndex> {
-        self.0.is_direct.then_some(NodeIndex(door.0))
+    pub fn node_behind(&self, endpoint: Endpoint) -> Option<NodeIndex> {
+        self.0.is_direct.then_some(NodeIndex(endpoint.0))
     }
 
     /// Counts a connection on its node.
@@ -197,10 +198,10 @@ impl Balancer {
     }
 
     /// Remembers whether a door answers.
-    pub fn mark(&self, door: Endpoint, is_up: bool) {
+    pub fn mark(&self, endpoint: Endpoint, is_up: bool) {
         let down_for = u64::try_from(DOWN_FOR.as_nanos()).unwrap_or(u64::MAX);
         let until = if is_up { 0 } else { monotonic_nanos().saturating_add(down_for) };
-        self.0.doors[usize::from(door.0)].down_until.store(until, Ordering::Relaxed);
+        self.0.endpoints[usize::from(endpoint.0)].down_until.store(until, Ordering::Relaxed);
     }
 
     /// The same of a node. A real balancer finds out by itself.
@@ -211,41 +212,41 @@ impl Balancer {
     }
 
     /// From now on connections may go to these nodes. A real balancer finds out by itself.
-    pub fn enlist(&self, nodes: &[NodeIndex]) {
-        self.set_enlisted(nodes, true);
+    pub fn enable(&self, nodes: &[NodeIndex]) {
+        self.set_enabled(nodes, true);
     }
 
     /// From now on no connection goes to these nodes.
-    pub fn dismiss(&self, nodes: &[NodeIndex]) {
-        self.set_enlisted(nodes, false);
+    pub fn disable(&self, nodes: &[NodeIndex]) {
+        self.set_enabled(nodes, false);
     }
 
-    fn set_enlisted(&self, nodes: &[NodeIndex], is_enlisted: bool) {
+    fn set_enabled(&self, nodes: &[NodeIndex], is_enlisted: bool) {
         if !self.0.is_direct {
             return;
         }
-        for door in nodes.iter().filter_map(|node| self.0.doors.get(usize::from(node.0))) {
-            door.is_enlisted.store(is_enlisted, Ordering::Relaxed);
+        for endpoint in nodes.iter().filter_map(|node| self.0.endpoints.get(usize::from(node.0))) {
+            endpoint.is_enlisted.store(is_enlisted, Ordering::Relaxed);
         }
     }
 
     /// What is known of the doors here, for another process.
     #[must_use]
-    pub fn doors(&self) -> Vec<EndpointState> {
+    pub fn endpoints(&self) -> Vec<EndpointState> {
         let now = monotonic_nanos();
-        let state = |door: &Endpoints| EndpointState {
-            is_enlisted: door.is_enlisted.load(Ordering::Relaxed),
-            is_up: door.down_until.load(Ordering::Relaxed) <= now,
+        let state = |endpoint: &Endpoints| EndpointState {
+            is_enlisted: endpoint.is_enlisted.load(Ordering::Relaxed),
+            is_up: endpoint.down_until.load(Ordering::Relaxed) <= now,
         };
-        self.0.doors.iter().map(state).collect()
+        self.0.endpoints.iter().map(state).collect()
     }
 
     /// Takes over what another process knows. A door that answers there need not answer here.
-    pub fn learn_doors(&self, states: &[EndpointState]) {
-        for ((door, entrance), state) in (0..).map(Endpoint).zip(&self.0.doors).zip(states) {
+    pub fn set_endpoints(&self, states: &[EndpointState]) {
+        for ((endpoint, entrance), state) in (0..).map(Endpoint).zip(&self.0.endpoints).zip(states) {
             entrance.is_enlisted.store(state.is_enlisted, Ordering::Relaxed);
             if !state.is_up {
-                self.mark(door, false);
+                self.mark(endpoint, false);
             }
         }
     }
@@ -267,19 +268,9 @@ impl Balancer {
     }
 }
 
-/// FNV-1a.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
-}
-
 /// What a name weighs at a door: the finalizer of SplitMix64 over both.
-fn mixed(name: u64, door: usize) -> u64 {
-    let mixed = name ^ (door as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+fn mixed(name: u64, endpoint: usize) -> u64 {
+    splitmix64_finalize(name ^ (endpoint as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 impl Endpoints {
@@ -368,11 +359,11 @@ mod tests {
     fn a_node_that_is_not_in_the_cluster_is_never_chosen() {
         for policy in [LbPolicy::RoundRobin, LbPolicy::LeastConn, LbPolicy::Random] {
             let balancer = balancer(policy);
-            balancer.dismiss(&[NodeIndex(0), NodeIndex(7)]);
+            balancer.disable(&[NodeIndex(0), NodeIndex(7)]);
             balancer.mark_node(NodeIndex(1), false);
             balancer.mark_node(NodeIndex(2), false);
             assert!(!choices(&balancer, 20).contains(&0), "{policy:?}");
-            balancer.enlist(&[NodeIndex(0)]);
+            balancer.enable(&[NodeIndex(0)]);
             assert_eq!(choices(&balancer, 1), [0], "{policy:?}: the only one that answers");
         }
     }
@@ -381,8 +372,8 @@ mod tests {
     fn behind_a_real_balancer_nobody_knows_the_node_before_it_says_who_it_is() {
         let balancer = Balancer::through("http://lb".to_owned(), 2);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let door = balancer.choose(&mut rng);
-        assert_eq!((&**balancer.base(door), balancer.node_behind(door)), ("http://lb", None));
+        let endpoint = balancer.choose(&mut rng);
+        assert_eq!((&**balancer.base(endpoint), balancer.node_behind(endpoint)), ("http://lb", None));
         balancer.mark_node(NodeIndex(0), false);
         let seated = balancer.seat(NodeIndex(1));
         assert_eq!(balancer.open(), [0, 1]);
@@ -441,7 +432,7 @@ mod tests {
         let home = homes(&balancer, &caller);
         balancer.mark_node(NodeIndex(home[0]), false);
         assert_eq!(homes(&balancer, &caller), home);
-        balancer.dismiss(&[NodeIndex(home[0])]);
+        balancer.disable(&[NodeIndex(home[0])]);
         assert_ne!(homes(&balancer, &caller), home, "it has left the cluster");
     }
 
@@ -449,11 +440,11 @@ mod tests {
     fn another_process_passes_over_the_same_doors() {
         let (here, there) = (balancer(LbPolicy::RoundRobin), balancer(LbPolicy::RoundRobin));
         here.mark_node(NodeIndex(0), false);
-        here.dismiss(&[NodeIndex(2)]);
-        there.learn_doors(&here.doors());
+        here.disable(&[NodeIndex(2)]);
+        there.set_endpoints(&here.endpoints());
         assert_eq!(choices(&there, 3), [1, 1, 1]);
-        here.enlist(&[NodeIndex(2)]);
-        there.learn_doors(&here.doors());
+        here.enable(&[NodeIndex(2)]);
+        there.set_endpoints(&here.endpoints());
         assert_eq!(choices(&there, 2), [2, 1]);
         there.replace_open(&[], &[3, 1, 0]);
         there.replace_open(&[3, 1, 0], &[1, 2, 0]);

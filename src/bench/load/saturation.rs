@@ -43,7 +43,7 @@ struct Times {
 /// Makes a [`Saturation`] of looks.
 #[derive(Debug, Default)]
 struct CpuSampler {
-    strain: Saturation,
+    saturation: Saturation,
     /// How long they have had nearly all cores by now.
     at_the_limit: Duration,
 }
@@ -51,19 +51,19 @@ struct CpuSampler {
 impl CpuSampler {
     /// What happened in the time since the look before.
     fn add(&mut self, since: Duration, spent: Times, cores: usize) {
-        self.strain.watched += since;
-        self.strain.ran += spent.ran;
-        self.strain.waited += spent.waited;
+        self.saturation.watched += since;
+        self.saturation.ran += spent.ran;
+        self.saturation.waited += spent.waited;
         let is_at_the_limit = share(spent.ran, since) >= NEARLY_ALL * to_f64(cores);
         self.at_the_limit = if is_at_the_limit { self.at_the_limit + since } else { Duration::ZERO };
-        self.strain.at_the_limit = self.strain.at_the_limit.max(self.at_the_limit);
+        self.saturation.at_the_limit = self.saturation.at_the_limit.max(self.at_the_limit);
     }
 }
 
 impl Saturation {
     /// What makes the run worth nothing, if anything does.
     #[must_use]
-    pub fn complaint(&self, cores: usize) -> Option<String> {
+    pub fn problem_message(&self, cores: usize) -> Option<String> {
         (self.at_the_limit > BURST).then(|| {
             format!(
                 "the bench itself used nearly all of the {cores} cores for {:.1} s on end, so the figures are its own: lower \
@@ -103,7 +103,7 @@ pub async fn watch(
     pids.extend(children);
     let mut meter = CpuSampler::default();
     if stop.run_until_cancelled(started.cancelled()).await.is_none() {
-        return meter.strain;
+        return meter.saturation;
     }
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -113,7 +113,7 @@ pub async fn watch(
         meter.add(since, spent(&before, &now), cores);
         (before, at) = (now, at + since);
     }
-    meter.strain
+    meter.saturation
 }
 
 /// What each thread has spent, by process and thread.
@@ -164,38 +164,38 @@ mod tests {
     use super::*;
 
     /// Half seconds, in each of which so many milliseconds were spent on cores and without one.
-    fn strain(looks: &[(u64, u64)]) -> Saturation {
+    fn saturation(looks: &[(u64, u64)]) -> Saturation {
         let mut meter = CpuSampler::default();
         for (ran, waited) in looks {
             let spent = Times { ran: Duration::from_millis(*ran), waited: Duration::from_millis(*waited) };
             meter.add(LOOK_EVERY, spent, 2);
         }
-        meter.strain
+        meter.saturation
     }
 
     #[test]
     fn who_has_all_cores_for_long_measures_himself() {
-        let complaint = strain(&[(900, 0); 11]).complaint(2).unwrap();
-        assert!(complaint.contains("nearly all of the 2 cores for 5.5 s"), "{complaint}");
+        let problem_message = saturation(&[(900, 0); 11]).problem_message(2).unwrap();
+        assert!(problem_message.contains("nearly all of the 2 cores for 5.5 s"), "{problem_message}");
     }
 
     #[test]
     fn a_burst_is_no_limit_and_neither_is_half_a_machine() {
-        assert_eq!(strain(&[(900, 0); 10]).complaint(2), None);
-        assert_eq!(strain(&[(800, 0); 100]).complaint(2), None);
+        assert_eq!(saturation(&[(900, 0); 10]).problem_message(2), None);
+        assert_eq!(saturation(&[(800, 0); 100]).problem_message(2), None);
         let with_a_breath: Vec<(u64, u64)> =
             (0..40).map(|n| if n % 10 == 0 { (100, 0) } else { (1_000, 0) }).collect();
-        assert_eq!(strain(&with_a_breath).complaint(2), None);
-        assert_eq!(Saturation::default().complaint(2), None);
+        assert_eq!(saturation(&with_a_breath).problem_message(2), None);
+        assert_eq!(Saturation::default().problem_message(2), None);
     }
 
     #[test]
     fn a_bench_that_was_late_says_whether_it_had_cores() {
-        let starved = strain(&[(200, 300); 4]).explanation(2);
+        let starved = saturation(&[(200, 300); 4]).explanation(2);
         assert!(starved.contains("used 20 % of 2 cores") && starved.contains("waited 1.50 s"), "{starved}");
         assert!(starved.ends_with("other processes had the cores"), "{starved}");
-        assert!(strain(&[(600, 60); 4]).explanation(2).contains("more to do at a time"));
-        assert!(strain(&[(100, 10); 4]).explanation(2).contains("it was stopped"));
+        assert!(saturation(&[(600, 60); 4]).explanation(2).contains("more to do at a time"));
+        assert!(saturation(&[(100, 10); 4]).explanation(2).contains("it was stopped"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::metric::Metric;
 use super::tags::{Path, Source, Tags};
 use crate::bench::ids::PhaseId;
 use crate::bench::scenario::plan::Plan;
+use crate::runtime::did_you_mean;
 
 /// One expectation.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,7 +147,7 @@ fn names() -> String {
 }
 
 fn suggestion(name: &str) -> String {
-    crate::bench::scenario::did_you_mean(name, Metric::all().map(Metric::name))
+    did_you_mean(name, Metric::all().map(Metric::name))
 }
 
 fn allowed(metric: &Metric) -> &'static str {

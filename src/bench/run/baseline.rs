@@ -42,7 +42,7 @@ pub(super) async fn measure(
         echo(&base, streams, publishing).await
     };
     match tokio::time::timeout(TIMEOUT, measuring).await {
-        Ok(Ok(floor)) => Some(floor),
+        Ok(Ok(baseline)) => Some(baseline),
         Ok(Err(reason)) => {
             tracing::warn!(reason, "the floor of the bench could not be measured");
             None
@@ -142,11 +142,11 @@ mod tests {
     #[tokio::test]
     async fn the_floor_is_measured_through_the_loopback() {
         let http = HttpOptions { idle_connections: 4, ..HttpOptions::default() }.build().unwrap();
-        let floor = measure(&HttpOptions::default().build().unwrap(), &http).await.unwrap();
-        assert_eq!(floor.echoes, u64::from(ECHOES));
+        let baseline = measure(&HttpOptions::default().build().unwrap(), &http).await.unwrap();
+        assert_eq!(baseline.echoes, u64::from(ECHOES));
         assert!(
-            0.0 < floor.p50_ms && floor.p50_ms <= floor.p99_ms && floor.p99_ms <= floor.max_ms,
-            "{floor:?}"
+            0.0 < baseline.p50_ms && baseline.p50_ms <= baseline.p99_ms && baseline.p99_ms <= baseline.max_ms,
+            "{baseline:?}"
         );
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::clients::{Commands, Ended, Swarm};
 use crate::bench::load::workers::coordinator::LostWorkers;
-use crate::bench::load::workers::{WorkerHandle, WorkerPool, WorkerPoolError};
+use crate::bench::load::workers::{WorkerPool, WorkerPoolError, WorkerSpec};
 
 /// All clients of a run.
 #[derive(Debug)]
@@ -18,22 +18,22 @@ pub(super) enum Clients {
 impl Clients {
     /// Starts the clients here, or as many workers as there are to be.
     pub(super) async fn start(
-        ground: &Arc<SwarmContext>,
-        orders: &Commands,
-        post: &WorkerHandle,
+        context: &Arc<SwarmContext>,
+        commands: &Commands,
+        post: &WorkerSpec,
     ) -> Result<Self, WorkerPoolError> {
         if post.workers == 0 {
-            return Ok(Self::Here(Swarm::start(Arc::clone(ground), orders.clone())));
+            return Ok(Self::Here(Swarm::start(Arc::clone(context), commands.clone())));
         }
         tracing::info!(workers = post.workers, "clients are spread over processes");
-        WorkerPool::start(ground, orders, post).await.map(Self::InWorkers)
+        WorkerPool::start(context, commands, post).await.map(Self::InWorkers)
     }
 
     /// Starts the clock for everybody.
-    pub(super) fn start_clock(&self, ground: &SwarmContext) {
+    pub(super) fn start_clock(&self, context: &SwarmContext) {
         match self {
-            Self::Here(_) => ground.start(),
-            Self::InWorkers(crew) => crew.start_clock(ground),
+            Self::Here(_) => context.start(),
+            Self::InWorkers(pool) => pool.start_clock(context),
         }
     }
 
@@ -41,15 +41,15 @@ impl Clients {
     pub(super) fn processes(&self) -> Vec<(String, u32)> {
         match self {
             Self::Here(_) => Vec::new(),
-            Self::InWorkers(crew) => crew.pids().to_vec(),
+            Self::InWorkers(pool) => pool.pids().to_vec(),
         }
     }
 
     /// Workers that are lost.
-    pub(super) fn losses(&self) -> LostWorkers {
+    pub(super) fn lost_workers(&self) -> LostWorkers {
         match self {
             Self::Here(_) => LostWorkers::default(),
-            Self::InWorkers(crew) => crew.losses().clone(),
+            Self::InWorkers(pool) => pool.lost_workers().clone(),
         }
     }
 
@@ -57,7 +57,7 @@ impl Clients {
     pub(super) async fn end(self, grace: Duration) -> Ended {
         match self {
             Self::Here(swarm) => swarm.end(grace).await,
-            Self::InWorkers(crew) => crew.end(grace).await,
+            Self::InWorkers(pool) => pool.end(grace).await,
         }
     }
 }

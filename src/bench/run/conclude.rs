@@ -8,9 +8,9 @@ use tokio::task::JoinSet;
 use super::files;
 use super::outcome::RunOptions;
 use crate::bench::exit::{Exit, RunProblem};
-use crate::bench::panic;
 use crate::bench::report::ReportFiles;
 use crate::bench::verdict::history::{self, Entry, History, JudgedRun, StoredRun};
+use crate::runtime::panic_message;
 
 /// Judges, stores, and writes the report. `entries` are files of evidence that the run has written already.
 pub(super) async fn conclude(mut case: StoredRun, options: &RunOptions, entries: Vec<Entry>) -> ReportFiles {
@@ -60,7 +60,7 @@ async fn guarded(work: impl FnOnce() -> Result<(), String> + Send + 'static) -> 
 
 fn word(error: tokio::task::JoinError) -> String {
     match error.try_into_panic() {
-        Ok(payload) => panic::words(&*payload),
+        Ok(payload) => panic_message(&*payload).unwrap_or_default().to_owned(),
         Err(cancelled) => cancelled.to_string(),
     }
 }

@@ -178,7 +178,7 @@ pub fn assess(limits: &Limits, need: Need) -> Vec<Finding> {
 /// Those without which a run cannot work, checked before every run. `starts_nodes`: on this machine, under the same
 /// limits.
 #[must_use]
-pub fn vital(limits: &Limits, need: Need, starts_nodes: bool) -> Vec<Finding> {
+pub fn required(limits: &Limits, need: Need, starts_nodes: bool) -> Vec<Finding> {
     let mut findings = vec![open_files(limits, need), ports(limits, need)];
     if starts_nodes {
         findings.push(files_of_a_node(limits, need));
@@ -389,7 +389,7 @@ mod tests {
         check(&limits(), many, &[]);
         check(&limits(), Need { nodes: 1, ..many }, &["files of a node"]);
         check(&limits(), Need { workers: 0, ..many }, &["open files"]);
-        assert_eq!(vital(&limits(), Need { nodes: 1, ..many }, false), []);
+        assert_eq!(required(&limits(), Need { nodes: 1, ..many }, false), []);
         let finding = files_of_a_node(&limits(), Need { nodes: 1, ..many });
         assert!(finding.fix.unwrap().contains("cluster.nodes = 2"));
     }

@@ -42,9 +42,9 @@ pub struct EnvironmentSpec {
 pub struct Environment {
     cluster: Cluster,
     /// Base URLs of the nodes, as clients or the balancer reach them.
-    doors: Vec<String>,
-    wiring: FaultProxies,
-    gateway: Option<LoadBalancer>,
+    endpoints: Vec<String>,
+    proxies: FaultProxies,
+    load_balancer: Option<LoadBalancer>,
     store: Option<RedisDeployment>,
     namespaces: Option<Namespaces>,
 }
@@ -112,28 +112,29 @@ impl Environment {
     pub async fn start(spec: &EnvironmentSpec, http: &reqwest::Client) -> Result<Self, EnvironmentError> {
         let namespaces = namespaces(spec).await?;
         let host = namespaces.as_ref().map_or(Ipv4Addr::LOCALHOST, Namespaces::host);
-        let mut wiring = FaultProxies::new(spec.seed, host);
+        let mut proxies = FaultProxies::new(spec.seed, host);
         let (store, cluster) = match &spec.cluster {
             scenario::Cluster::Attach(bases) => {
                 (None, Cluster::attach(bases, &spec.sign, ATTACH_TIMEOUT, http).await?)
             }
             scenario::Cluster::Spawn(spawn) => {
                 let (store, broker) = store_of(spawn, host, spec).await?;
-                let brokers = brokers(spawn, &broker, spec, &mut wiring).await?;
+                let brokers = brokers(spawn, &broker, spec, &mut proxies).await?;
                 (store, Cluster::start(&nodes_of(spawn, brokers, spec, namespaces.clone()), http).await?)
             }
         };
-        let doors = doors(&cluster, spec, &mut wiring).await?;
-        let gateway = match spec.lb.kind {
+        let endpoints = endpoints(&cluster, spec, &mut proxies).await?;
+        let load_balancer = match spec.lb.kind {
             LbKind::Swarm => None,
             LbKind::Nginx | LbKind::Haproxy => {
-                let nodes = doors.clone();
+                let nodes = endpoints.clone();
                 let run_dir = spec.run_dir.clone();
-                let gateway = LoadBalancerSpec { lb: spec.lb, nodes, connections: spec.connections, run_dir };
-                Some(LoadBalancer::start(&gateway, http).await?)
+                let load_balancer =
+                    LoadBalancerSpec { lb: spec.lb, nodes, connections: spec.connections, run_dir };
+                Some(LoadBalancer::start(&load_balancer, http).await?)
             }
         };
-        Ok(Self { cluster, doors, wiring, gateway, store, namespaces })
+        Ok(Self { cluster, endpoints, proxies, load_balancer, store, namespaces })
     }
 
     /// The nodes.
@@ -145,25 +146,25 @@ impl Environment {
     /// Base URLs of the nodes, in their order, as clients or the balancer reach them: through the fault proxy where
     /// that stands between.
     #[must_use]
-    pub fn doors(&self) -> &[String] {
-        &self.doors
+    pub fn endpoints(&self) -> &[String] {
+        &self.endpoints
     }
 
     /// The nodes as somebody sees them who asks them through the links of clients.
     #[must_use]
-    pub fn as_clients_see_them(&self) -> Vec<Member> {
-        let through = |(member, door): (&Member, &String)| Member {
-            base: door.clone(),
-            readiness: member.readiness.through(door),
+    pub fn client_endpoints(&self) -> Vec<Member> {
+        let through = |(member, endpoint): (&Member, &String)| Member {
+            base: endpoint.clone(),
+            readiness: member.readiness.through(endpoint),
             ..member.clone()
         };
-        self.members().iter().zip(&self.doors).map(through).collect()
+        self.members().iter().zip(&self.endpoints).map(through).collect()
     }
 
     /// Links that can be broken.
     #[must_use]
     pub fn links(&self) -> &Links {
-        self.wiring.links()
+        self.proxies.links()
     }
 
     /// The hosts of the nodes, where they have some of their own.
@@ -174,8 +175,8 @@ impl Environment {
 
     /// The balancer, where there is one.
     #[must_use]
-    pub fn gateway(&self) -> Option<&LoadBalancer> {
-        self.gateway.as_ref()
+    pub fn load_balancer(&self) -> Option<&LoadBalancer> {
+        self.load_balancer.as_ref()
     }
 
     /// The Redis servers that the run started.
@@ -188,7 +189,7 @@ impl Environment {
     #[must_use]
     pub fn others(&self) -> Vec<NodeHandle> {
         let servers = self.servers().into_iter().flat_map(Servers::all).map(|server| server.handle.clone());
-        self.gateway.iter().map(|gateway| gateway.handle().clone()).chain(servers).collect()
+        self.load_balancer.iter().map(|load_balancer| load_balancer.handle().clone()).chain(servers).collect()
     }
 
     /// Each process that ended without being told to, and its last words.
@@ -200,7 +201,7 @@ impl Environment {
 
     /// Each fault proxy that crashed, and its last words. Nobody but the bench is to blame for what passed it.
     pub fn broken_proxies(&mut self) -> Vec<String> {
-        self.wiring.crashes()
+        self.proxies.crashes()
     }
 
     /// Ends everything: nodes first, since they would tell of a Redis that goes. Says what did not end as it should.
@@ -215,10 +216,10 @@ impl Environment {
             }
             Err(failed) => unclean.extend(failed.iter().map(|(id, error)| format!("{id}: {error}"))),
         }
-        if let Some(gateway) = self.gateway {
-            unclean.extend(gateway.stop().await.err());
+        if let Some(load_balancer) = self.load_balancer {
+            unclean.extend(load_balancer.stop().await.err());
         }
-        self.wiring.stop().await;
+        self.proxies.stop().await;
         if let Some(store) = self.store {
             unclean.extend(store.stop().await.err().unwrap_or_default());
         }
@@ -264,12 +265,12 @@ async fn brokers(
     spawn: &SpawnCluster,
     broker: &str,
     spec: &EnvironmentSpec,
-    wiring: &mut FaultProxies,
+    proxies: &mut FaultProxies,
 ) -> Result<Vec<String>, FaultProxyError> {
     let mut brokers = Vec::new();
     for number in 1..=spawn.nodes + spawn.spares {
         brokers.push(if spec.proxied.contains(&LinkKind::NodeRedis) {
-            wiring.before_redis(number, broker).await?
+            proxies.before_redis(number, broker).await?
         } else {
             broker.to_owned()
         });
@@ -278,20 +279,20 @@ async fn brokers(
 }
 
 /// How the nodes are reached.
-async fn doors(
+async fn endpoints(
     cluster: &Cluster,
     spec: &EnvironmentSpec,
-    wiring: &mut FaultProxies,
+    proxies: &mut FaultProxies,
 ) -> Result<Vec<String>, FaultProxyError> {
-    let mut doors = Vec::new();
+    let mut endpoints = Vec::new();
     for (number, member) in (1..).zip(cluster.members()) {
-        doors.push(if spec.proxied.contains(&LinkKind::ClientNode) {
-            wiring.before_node(number, &member.base).await?
+        endpoints.push(if spec.proxied.contains(&LinkKind::ClientNode) {
+            proxies.before_node(number, &member.base).await?
         } else {
             member.base.clone()
         });
     }
-    Ok(doors)
+    Ok(endpoints)
 }
 
 fn nodes_of(

@@ -22,14 +22,14 @@ use super::watch::{Seen, Watchers};
 use super::{audit, baseline, files, mailboxes, setup};
 use crate::bench::cluster::Member;
 use crate::bench::exit::{Exit, RunProblem};
-use crate::bench::faults::{Injector, NetnsLinks, Processes, RedisFaults, Timeline};
+use crate::bench::faults::{FaultBoard, Injector, NetnsLinks, Processes, RedisFaults, Timeline};
 use crate::bench::ids::{AddressId, NodeIndex, RunId};
 use crate::bench::load::balancer::Balancer;
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::clients::{self, Commands, Transports};
 use crate::bench::load::publishers::{PublishContext, Published, Publisher};
 use crate::bench::load::tls;
-use crate::bench::load::workers::WorkerHandle;
+use crate::bench::load::workers::WorkerSpec;
 use crate::bench::load::workers::coordinator::LostWorkers;
 use crate::bench::metrics::clock::RunClock;
 use crate::bench::metrics::time::RunTime;
@@ -74,12 +74,17 @@ pub async fn run(
     let planned = Planned { plan: Arc::clone(&plan), workers, http };
     create_dir(&options.dir)?;
     let begin = Begin::new(&plan, humantime::format_rfc3339_millis(started_at).to_string());
-    let journal = LiveLog::create(&options.dir)
+    let live_log = LiveLog::create(&options.dir)
         .map_err(|source| RunError::Write { path: options.dir.join(live::FILE), source })?;
-    journal.write(&Line::Begin(begin.clone()));
-    let follower = Follower { begin, journal: journal.clone(), shows_progress: options.show_progress };
+    live_log.write(&Line::Begin(begin.clone()));
+    let follower = Follower {
+        begin,
+        live_log: live_log.clone(),
+        shows_progress: options.show_progress,
+        faults: Arc::default(),
+    };
     let result = carry_out(planned, options, follower, started_at, interrupt).await;
-    journal.write(&follow::end(&result));
+    live_log.write(&follow::end(&result));
     result
 }
 
@@ -106,17 +111,18 @@ async fn carry_out(
         ),
         History::Off | History::Anomalies => None,
     };
-    let scribe = writing.as_ref().map(WriterTask::scribe).cloned();
-    let mut scene = until(interrupt, RunState::set(planned, options, follower, scribe)).await??;
-    until(interrupt, setup::clients(&scene.ground, scene.site.as_ref(), &scene.losses)).await??;
+    let writer = writing.as_ref().map(WriterTask::scribe).cloned();
+    let mut scene = until(interrupt, RunState::set(planned, options, follower, writer)).await??;
+    until(interrupt, setup::clients(&scene.context, scene.environment.as_ref(), &scene.lost_workers))
+        .await??;
     let load = scene.load(interrupt).await;
-    let silence = scene.fall_silent(&load).await;
-    let mut ended = std::mem::take(&mut scene.crowd).ok_or(RunError::Interrupted)?.end(SWARM_GRACE).await;
+    let silence = scene.wait_until_quiescent(&load).await;
+    let mut ended = std::mem::take(&mut scene.clients).ok_or(RunError::Interrupted)?.end(SWARM_GRACE).await;
     let audit = scene.audit().await;
     let mailboxes = scene.mailboxes(&load).await;
     let watched = scene.watchers.end().await;
     let teardown = scene.tear_down(options.keep_cluster).await;
-    let floor = scene.floor.take();
+    let baseline = scene.baseline.take();
     let (mut history, mut unwritten) =
         (std::mem::take(&mut ended.histories), std::mem::take(&mut ended.unwritten));
     if let Some(writing) = writing {
@@ -124,9 +130,19 @@ async fn carry_out(
         history.extend(entry);
         unwritten.extend(troubles);
     }
-    let evidence =
-        RunResults { load, silence, ended, audit, mailboxes, watched, teardown, floor, history, unwritten };
-    let plan = Arc::clone(&scene.ground.plan);
+    let evidence = RunResults {
+        load,
+        silence,
+        ended,
+        audit,
+        mailboxes,
+        watched,
+        teardown,
+        baseline,
+        history,
+        unwritten,
+    };
+    let plan = Arc::clone(&scene.context.plan);
     Ok(evidence.judge(plan, options, started_at).await)
 }
 
@@ -140,16 +156,18 @@ async fn until<T>(interrupt: &CancellationToken, step: impl Future<Output = T>) 
 
 /// Everything that is alive during a run.
 struct RunState {
-    ground: Arc<SwarmContext>,
-    desk: PublishContext,
-    orders: Commands,
-    crowd: Option<Clients>,
-    losses: LostWorkers,
+    /// Which faults are at work.
+    faults: Arc<FaultBoard>,
+    context: Arc<SwarmContext>,
+    publishing: PublishContext,
+    commands: Commands,
+    clients: Option<Clients>,
+    lost_workers: LostWorkers,
     watchers: Watchers,
-    site: Option<Environment>,
+    environment: Option<Environment>,
     members: Vec<Member>,
     /// What this bench can measure at best.
-    floor: Option<HarnessBaseline>,
+    baseline: Option<HarnessBaseline>,
 }
 
 /// What load and faults left behind.
@@ -168,7 +186,7 @@ impl RunState {
         Planned { plan, workers, http }: Planned,
         options: &RunOptions,
         follower: Follower,
-        scribe: Option<HistoryWriter>,
+        writer: Option<HistoryWriter>,
     ) -> Result<Self, RunError> {
         let scrape = match options.prometheus {
             Some(address) => Some(Scrape::bind(address).await?),
@@ -181,24 +199,24 @@ impl RunState {
         let for_publishing = for_publishing.build().map_err(RunError::Http)?;
         // Before there is anything else that this machine has to do.
         let usual = http.build().map_err(RunError::Http)?;
-        let floor = baseline::measure(&usual, &for_publishing).await;
+        let baseline = baseline::measure(&usual, &for_publishing).await;
         // Boxed, as what starts processes is large.
-        let site = Box::pin(setup::site(&plan, options.dir.clone(), &for_publishing)).await?;
-        let members = site.members().to_vec();
-        follower.tell_places(members.iter().take(plan.cluster.nodes()));
-        let balancer = match site.gateway() {
-            Some(gateway) => Balancer::through(gateway.base().to_owned(), members.len()),
-            None => Balancer::of(plan.lb, site.doors().iter().cloned()),
+        let environment = Box::pin(setup::environment(&plan, options.dir.clone(), &for_publishing)).await?;
+        let members = environment.members().to_vec();
+        follower.report_nodes(members.iter().take(plan.cluster.nodes()));
+        let balancer = match environment.load_balancer() {
+            Some(load_balancer) => Balancer::through(load_balancer.base().to_owned(), members.len()),
+            None => Balancer::of(plan.lb, environment.endpoints().iter().cloned()),
         };
         // Those that only a fault starts are not in the cluster yet.
         let numbers = plan.cluster.nodes()..members.len();
         let spares: Vec<NodeIndex> = numbers.filter_map(|i| u16::try_from(i).ok()).map(NodeIndex).collect();
-        balancer.dismiss(&spares);
+        balancer.disable(&spares);
         let clock = RunClock::default();
-        let mut ground = SwarmContext::new(Arc::clone(&plan), for_streams, balancer.clone(), clock.clone());
-        ground.scribe = scribe;
-        let ground = Arc::new(ground);
-        let desk = PublishContext {
+        let mut context = SwarmContext::new(Arc::clone(&plan), for_streams, balancer.clone(), clock.clone());
+        context.writer = writer;
+        let context = Arc::new(context);
+        let publishing = PublishContext {
             http: for_publishing,
             balancer,
             clock,
@@ -207,60 +225,75 @@ impl RunState {
             addresses: plan.addresses.clone().into(),
             dialect: plan.dialect.clone(),
             phases: Arc::new(plan.phases.clone()),
-            progress: Arc::clone(&ground.progress),
+            progress: Arc::clone(&context.progress),
         };
-        let orders = Commands::default();
-        let post = WorkerHandle {
+        let commands = Commands::default();
+        let post = WorkerSpec {
             origin: options.origin.clone(),
             run: plan.run,
             // As the clients reach them, which may be through a proxy.
-            nodes: site.doors().to_vec(),
+            nodes: environment.endpoints().to_vec(),
             count: members.len(),
-            gateway: site.gateway().map(|gateway| gateway.base().to_owned()),
+            load_balancer: environment.load_balancer().map(|load_balancer| load_balancer.base().to_owned()),
             workers,
             dir: options.dir.clone(),
             has_history: options.history == History::All,
         };
-        let crowd = Clients::start(&ground, &orders, &post).await?;
-        let losses = crowd.losses();
-        let mut watchers = Watchers::start(&ground, &desk, &site, crowd.processes(), follower);
+        let clients = Clients::start(&context, &commands, &post).await?;
+        let lost_workers = clients.lost_workers();
+        let faults = Arc::clone(&follower.faults);
+        let mut watchers =
+            Watchers::start(&context, &publishing, &environment, clients.processes(), follower);
         if let Some(scrape) = scrape {
-            watchers.answer(scrape, Arc::clone(&ground));
+            watchers.answer(scrape, Arc::clone(&context), Arc::clone(&faults));
         }
-        let (crowd, site) = (Some(crowd), Some(site));
-        Ok(Self { ground, desk, orders, crowd, losses, watchers, site, members, floor })
+        let (clients, environment) = (Some(clients), Some(environment));
+        Ok(Self {
+            faults,
+            context,
+            publishing,
+            commands,
+            clients,
+            lost_workers,
+            watchers,
+            environment,
+            members,
+            baseline,
+        })
     }
 
     /// Starts the clock; publishes and breaks until the time is up; heals; waits for what is unanswered.
     async fn load(&mut self, interrupt: &CancellationToken) -> LoadResult {
-        let plan = Arc::clone(&self.ground.plan);
-        let clock = self.ground.clock.clone();
-        if let Some(crowd) = &self.crowd {
-            crowd.start_clock(&self.ground);
+        let plan = Arc::clone(&self.context.plan);
+        let clock = self.context.clock.clone();
+        if let Some(clients) = &self.clients {
+            clients.start_clock(&self.context);
         }
         let began_unix_ms = crate::runtime::clock::unix_ms();
         let nodes = self.members.iter().map(|member| member.handle.clone()).collect();
         let processes = Processes { nodes, grace: STOP_GRACE };
-        let stores = RedisFaults::new(self.site.as_ref().and_then(Environment::servers).cloned());
-        let links = self.site.as_ref().map(|site| site.links().clone()).unwrap_or_default();
-        let cables = NetnsLinks::new(self.site.as_ref().and_then(Environment::namespaces).cloned());
-        let (orders, balancer) = (self.orders.clone(), self.desk.balancer.clone());
-        let injector = Injector { processes, stores, links, cables, orders, balancer };
-        let timeline = Timeline::start_noting(&plan.faults, injector, &clock, &self.ground.faults);
+        let redis = RedisFaults::new(self.environment.as_ref().and_then(Environment::servers).cloned());
+        let links =
+            self.environment.as_ref().map(|environment| environment.links().clone()).unwrap_or_default();
+        let netns_links =
+            NetnsLinks::new(self.environment.as_ref().and_then(Environment::namespaces).cloned());
+        let (commands, balancer) = (self.commands.clone(), self.publishing.balancer.clone());
+        let injector = Injector { processes, redis, links, netns_links, commands, balancer };
+        let timeline = Timeline::start_noting(&plan.faults, injector, &clock, &self.faults);
         let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
         let mut publishers = JoinSet::new();
         for publisher in &plan.publishers {
-            let publisher = Publisher::new(publisher.clone(), self.desk.clone());
-            let publisher = publisher.recorded_by(self.ground.scribe.as_ref());
+            let publisher = Publisher::new(publisher.clone(), self.publishing.clone());
+            let publisher = publisher.recorded_by(self.context.writer.as_ref());
             publishers.spawn(publisher.run(stop.clone(), give_up.clone()));
         }
         let time_is_up = tokio::time::sleep_until(clock.instant_of(plan.duration));
         let was_interrupted = tokio::select! {
             () = time_is_up => false,
             // What is left is worth nothing, so nobody need wait for it.
-            () = self.losses.lost() => false,
+            () = self.lost_workers.lost() => false,
             () = interrupt.cancelled() => true,
-            () = panic::when_told(panic::RUN), if cfg!(debug_assertions) => false,
+            () = panic::panic_on_file(panic::RUN) => false,
         };
         stop.cancel();
         let ran = clock.now().since_start().min(plan.duration);
@@ -271,26 +304,27 @@ impl RunState {
     }
 
     fn quiesce_limits(&self, was_interrupted: bool) -> Quiesce {
-        let limits = self.ground.plan.verify.quiesce;
+        let limits = self.context.plan.verify.quiesce;
         let timeout = if was_interrupted { limits.timeout.min(INTERRUPTED_TIMEOUT) } else { limits.timeout };
         Quiesce { timeout, ..limits }
     }
 
-    async fn fall_silent(&self, load: &LoadResult) -> Quiescence {
+    async fn wait_until_quiescent(&self, load: &LoadResult) -> Quiescence {
         let addresses: BTreeSet<AddressId> =
             load.published.iter().flat_map(|published| published.ledger.addresses()).collect();
         let limits = self.quiesce_limits(load.was_interrupted);
-        quiesce(&self.ground, &self.desk, &self.orders, addresses.into_iter().collect(), limits).await
+        quiesce(&self.context, &self.publishing, &self.commands, addresses.into_iter().collect(), limits)
+            .await
     }
 
     /// Reads the log of the first node that lets itself be read.
     async fn audit(&self) -> Result<Option<AuditLedger>, String> {
-        if !self.ground.plan.verify.quiesce.audit_read {
+        if !self.context.plan.verify.quiesce.audit_read {
             return Ok(None);
         }
         let mut reasons = Vec::new();
         for member in &self.members {
-            match audit::read_log(&self.desk.http, &member.base, self.desk.run).await {
+            match audit::read_log(&self.publishing.http, &member.base, self.publishing.run).await {
                 Ok(ledger) => return Ok(Some(ledger)),
                 Err(error) => reasons.push(error.to_string()),
             }
@@ -300,7 +334,7 @@ impl RunState {
 
     /// Looks into the mailboxes that something was put into, if they must be empty.
     async fn mailboxes(&self, load: &LoadResult) -> Option<mailboxes::Emptiness> {
-        let plan = &self.ground.plan;
+        let plan = &self.context.plan;
         if !plan.verify.mailboxes_empty {
             return None;
         }
@@ -315,19 +349,19 @@ impl RunState {
             Some(_) | None => None,
         });
         let bases = self.members.iter().map(|member| member.base.clone()).collect();
-        Some(mailboxes::look(&self.desk.http, bases, users.collect()).await)
+        Some(mailboxes::look(&self.publishing.http, bases, users.collect()).await)
     }
 
     /// Ends the servers, or hands them over.
     async fn tear_down(&mut self, keep: bool) -> Teardown {
         let mut teardown = Teardown::default();
-        let Some(mut site) = self.site.take() else { return teardown };
-        teardown.crashes = site.crashes();
-        teardown.broken_proxies = site.broken_proxies();
+        let Some(mut environment) = self.environment.take() else { return teardown };
+        teardown.crashes = environment.crashes();
+        teardown.broken_proxies = environment.broken_proxies();
         if keep {
-            teardown.kept = Some(site);
+            teardown.kept = Some(environment);
         } else {
-            teardown.unclean = site.stop(STOP_GRACE).await;
+            teardown.unclean = environment.stop(STOP_GRACE).await;
         }
         teardown
     }
@@ -354,7 +388,7 @@ struct RunResults {
     mailboxes: Option<mailboxes::Emptiness>,
     watched: Seen,
     teardown: Teardown,
-    floor: Option<HarnessBaseline>,
+    baseline: Option<HarnessBaseline>,
     /// Every arrival, if that was wanted and could be written.
     history: Vec<Entry>,
     unwritten: Vec<RunProblem>,
@@ -392,11 +426,11 @@ impl RunResults {
             commands: self.watched.commands,
             mailboxes: self.mailboxes.map(|mailboxes| mailboxes.report),
             merged: Vec::new(),
-            harness: self.floor,
+            harness: self.baseline,
             clock_started_unix_ms: self.load.began_unix_ms,
             ran_ms: Some(crate::runtime::clock::millis(self.load.ran)),
             publish_failures,
-            lateness: Some(self.watched.strain.explanation(doctor::cores())),
+            lateness: Some(self.watched.saturation.explanation(doctor::cores())),
         };
         let case = StoredRun { plan, books, recorder, facts, added: None };
         let told = conclude(case, options, self.history).await;
@@ -422,17 +456,17 @@ impl RunResults {
         }
         if let Some(mailboxes) = &self.mailboxes {
             if mailboxes.report.pending > 0 {
-                add(Exit::VerificationFailed, mailboxes.complaint());
+                add(Exit::VerificationFailed, mailboxes.problem_message());
             }
             if let Some(reason) = &mailboxes.unread {
                 add(Exit::Unknown, format!("not all mailboxes could be looked into: {reason}"));
             }
         }
-        for loss in self.ended.losses.iter().chain(&self.teardown.broken_proxies) {
+        for loss in self.ended.lost_workers.iter().chain(&self.teardown.broken_proxies) {
             add(Exit::Invalid, loss.clone());
         }
-        if let Some(complaint) = self.watched.strain.complaint(doctor::cores()) {
-            add(Exit::Invalid, complaint);
+        if let Some(problem_message) = self.watched.saturation.problem_message(doctor::cores()) {
+            add(Exit::Invalid, problem_message);
         }
         for crash in self.teardown.crashes.iter().chain(&self.teardown.unclean) {
             add(Exit::TeardownFailed, crash.clone());

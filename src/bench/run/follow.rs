@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::live::{self, Begin, Cluster, Counts, End, Line, LiveLog, LiveSampler, Place, Second};
 use super::outcome::{Outcome, RunError};
 use crate::bench::cluster::Member;
+use crate::bench::faults::FaultBoard;
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::progress::Snapshot;
 use crate::bench::metrics::recorder::Recorder;
 use crate::bench::metrics::series::Counted;
+use crate::runtime::error_chain;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -28,59 +30,61 @@ pub(super) struct Follower {
     /// What is run.
     pub(super) begin: Begin,
     /// For those outside.
-    pub(super) journal: LiveLog,
+    pub(super) live_log: LiveLog,
     /// Whether a person on stderr is told too.
     pub(super) shows_progress: bool,
+    /// Which faults are at work.
+    pub(super) faults: Arc<FaultBoard>,
 }
 
 impl Follower {
     /// Tells those outside where the nodes are.
-    pub(super) fn tell_places<'a>(&self, members: impl Iterator<Item = &'a Member>) {
+    pub(super) fn report_nodes<'a>(&self, members: impl Iterator<Item = &'a Member>) {
         let place = |member: &Member| Place { name: member.id.clone(), url: member.base.clone() };
-        self.journal.write(&Line::Cluster(Cluster { nodes: members.map(place).collect() }));
+        self.live_log.write(&Line::Cluster(Cluster { nodes: members.map(place).collect() }));
     }
 
     /// Looks until `stop` is cancelled. What every second counted is kept for the report.
-    pub(super) async fn follow(self, ground: Arc<SwarmContext>, stop: CancellationToken) -> Recorder {
-        let mut stage = RunPhase::new(self.shows_progress);
-        let (mut pulse, mut recorder) = (LiveSampler::default(), Recorder::default());
+    pub(super) async fn follow(self, context: Arc<SwarmContext>, stop: CancellationToken) -> Recorder {
+        let mut display = ProgressDisplay::new(self.shows_progress);
+        let (mut sampler, mut recorder) = (LiveSampler::default(), Recorder::default());
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut before = (Instant::now(), ground.progress.snapshot());
+        let mut before = (Instant::now(), context.progress.snapshot());
         let mut has_started = false;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 // From here on, looks fall on the seconds of the run.
-                () = ground.started.cancelled(), if !has_started => {
+                () = context.started.cancelled(), if !has_started => {
                     has_started = true;
                     ticks.reset();
-                    before.1 = ground.progress.snapshot();
+                    before.1 = context.progress.snapshot();
                     continue;
                 }
                 _ = ticks.tick() => {}
             }
-            let (now, counts) = (Instant::now(), Counts::of(&ground));
+            let (now, counts) = (Instant::now(), Counts::of(&context));
             // When the swarm has been told to go, its connections say nothing more about the nodes.
-            if has_started && ground.board.alive() > 0 {
-                recorder.count_second(ground.clock.now(), &counted(before.1, &counts));
+            if has_started && context.board.alive() > 0 {
+                recorder.count_second(context.clock.now(), &counted(before.1, &counts));
             }
-            let second = look(&ground, &mut pulse, now - before.0, counts.clone());
+            let second = look(&context, &mut sampler, now - before.0, counts.clone(), &self.faults);
             before = (now, counts.snapshot);
-            stage.show(&self.begin, &second);
-            self.journal.write(&Line::Second(second));
+            display.show(&self.begin, &second);
+            self.live_log.write(&Line::Second(second));
         }
-        stage.clear();
+        display.clear();
         recorder
     }
 }
 
 impl Counts {
-    fn of(ground: &SwarmContext) -> Self {
+    fn of(context: &SwarmContext) -> Self {
         Self {
-            snapshot: ground.progress.snapshot(),
-            latencies: ground.progress.latencies(),
-            connections: ground.balancer.open(),
+            snapshot: context.progress.snapshot(),
+            latencies: context.progress.latencies(),
+            connections: context.balancer.open(),
         }
     }
 }
@@ -100,11 +104,17 @@ fn counted(before: Snapshot, now: &Counts) -> Counted {
     }
 }
 
-fn look(ground: &SwarmContext, pulse: &mut LiveSampler, since: Duration, counts: Counts) -> Second {
-    let elapsed = ground.clock.now().since_start();
-    let phases = &ground.plan.phases;
+fn look(
+    context: &SwarmContext,
+    sampler: &mut LiveSampler,
+    since: Duration,
+    counts: Counts,
+    faults: &FaultBoard,
+) -> Second {
+    let elapsed = context.clock.now().since_start();
+    let phases = &context.plan.phases;
     let phase = if elapsed.is_zero() { "set-up" } else { phases.name(phases.at(elapsed.into())) };
-    pulse.beat(since, (phase, elapsed), counts, &ground.faults.look())
+    sampler.beat(since, (phase, elapsed), counts, &faults.look())
 }
 
 /// The last line, also of a run that left no report.
@@ -120,24 +130,13 @@ pub(super) fn end(result: &Result<Outcome, RunError>) -> Line {
             verdict: error.exit().word().to_owned(),
             exit_code: error.exit().code(),
             summary: None,
-            error: Some(error_text(error)),
+            error: Some(error_chain(error)),
         },
     })
 }
 
-/// With all its causes.
-fn error_text(error: &RunError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
-}
-
 /// Where a person looks.
-enum RunPhase {
+enum ProgressDisplay {
     /// One line that is written over and over.
     Terminal,
     /// A file or a pipe: a line now and then, after so many looks.
@@ -146,7 +145,7 @@ enum RunPhase {
     Dark,
 }
 
-impl RunPhase {
+impl ProgressDisplay {
     fn new(is_wanted: bool) -> Self {
         match (is_wanted, std::io::stderr().is_terminal()) {
             (false, _) => Self::Dark,

@@ -28,7 +28,7 @@ pub(super) struct Emptiness {
 
 impl Emptiness {
     /// What is wrong, for people.
-    pub(super) fn complaint(&self) -> String {
+    pub(super) fn problem_message(&self) -> String {
         let named = self.full.iter().take(NAMED);
         let users: Vec<String> = named.map(|(user, count)| format!("{user} ({count})")).collect();
         let (pending, full, read) = (self.report.pending, self.full.len(), self.report.read);
@@ -88,6 +88,9 @@ mod tests {
             found.add(UserId::parse(&format!("u{number}")).unwrap(), number % 2 * 3);
         }
         assert_eq!(found.report, MailboxReport { read: 8, pending: 12 });
-        assert_eq!(found.complaint(), "12 messages wait in 4 of 8 mailboxes: u1 (3), u3 (3), u5 (3), u7 (3)");
+        assert_eq!(
+            found.problem_message(),
+            "12 messages wait in 4 of 8 mailboxes: u1 (3), u3 (3), u5 (3), u7 (3)"
+        );
     }
 }

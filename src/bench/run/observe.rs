@@ -123,11 +123,11 @@ pub(super) async fn sample(
 /// Counts what Redis carries out from the start of the clock until the load is over.
 pub(super) async fn count_commands(
     servers: Servers,
-    ground: Arc<SwarmContext>,
+    context: Arc<SwarmContext>,
     stop: CancellationToken,
 ) -> BTreeMap<String, u64> {
     let mut meter = commandstats::CommandStatsSampler::default();
-    if stop.run_until_cancelled(ground.started.cancelled()).await.is_none() {
+    if stop.run_until_cancelled(context.started.cancelled()).await.is_none() {
         return meter.finish();
     }
     let mut ticks = tokio::time::interval(SAMPLE_EVERY);
@@ -135,7 +135,7 @@ pub(super) async fn count_commands(
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         meter.look(&servers).await;
         // The last look comes after the end, so that it has the last events.
-        if ground.clock.now().since_start() >= ground.plan.duration {
+        if context.clock.now().since_start() >= context.plan.duration {
             break;
         }
     }

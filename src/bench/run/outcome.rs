@@ -12,7 +12,7 @@ use crate::bench::load::workers::WorkerPoolError;
 use crate::bench::report::ReportFiles;
 use crate::bench::scenario::{Origin, OutputFormat};
 use crate::bench::verdict::history::History;
-use crate::client::whole_chain;
+use crate::runtime::error_chain;
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -118,7 +118,7 @@ impl RunError {
             | Self::SlowOverTls { .. } => Exit::BadScenario,
             Self::Crashed { crash } if crash.contains(PORT_TAKEN) => Exit::AddressInUse,
             Self::Clients { .. } | Self::Crashed { .. } | Self::Crew(_) => Exit::SetupFailed,
-            Self::Environment(error) if whole_chain(error).contains(PORT_TAKEN) => Exit::AddressInUse,
+            Self::Environment(error) if error_chain(error).contains(PORT_TAKEN) => Exit::AddressInUse,
             Self::Environment(error) => error.exit(),
             Self::Write { .. } | Self::Http(_) => Exit::Internal,
             Self::Bind { .. } => Exit::AddressInUse,

@@ -57,28 +57,28 @@ pub(super) async fn collect(
 
 /// Awaits the end. `addresses` are those that were published to, sorted.
 pub(super) async fn quiesce(
-    ground: &Arc<SwarmContext>,
-    desk: &PublishContext,
-    orders: &Commands,
+    context: &Arc<SwarmContext>,
+    publishing: &PublishContext,
+    commands: &Commands,
     addresses: Vec<AddressId>,
     limits: Quiesce,
 ) -> Quiescence {
     let deadline = Instant::now() + limits.timeout;
     let mut missing = Vec::new();
     // A client that is away when the sentinel is sent, and comes back without a cursor, would never get it.
-    let all_back = || ground.progress.snapshot().connected >= u64::from(ground.board.alive());
+    let all_back = || context.progress.snapshot().connected >= u64::from(context.board.alive());
     if !wait_until(deadline, all_back).await {
-        let away = u64::from(ground.board.alive()).saturating_sub(ground.progress.snapshot().connected);
+        let away = u64::from(context.board.alive()).saturating_sub(context.progress.snapshot().connected);
         missing.push(format!("{away} clients are not connected"));
     }
     let addresses: Arc<[AddressId]> = addresses.into();
-    orders.announce_sentinels(Arc::clone(&addresses));
-    let sentinels = send_sentinels(desk, &addresses, deadline).await;
+    commands.announce_sentinels(Arc::clone(&addresses));
+    let sentinels = send_sentinels(publishing, &addresses, deadline).await;
     let unsent = addresses.iter().filter(|address| !is_acknowledged(&sentinels, **address)).count();
     if unsent > 0 {
         missing.push(format!("{unsent} of {} sentinels were not acknowledged", addresses.len()));
     }
-    wait_for_sentinels(ground, limits.idle, deadline).await;
+    wait_for_sentinels(context, limits.idle, deadline).await;
     Quiescence { sentinels, missing }
 }
 
@@ -87,20 +87,24 @@ fn is_acknowledged(sentinels: &PublishLedger, address: AddressId) -> bool {
 }
 
 /// What is unanswered at the deadline is not in the book.
-async fn send_sentinels(desk: &PublishContext, addresses: &[AddressId], deadline: Instant) -> PublishLedger {
+async fn send_sentinels(
+    publishing: &PublishContext,
+    addresses: &[AddressId],
+    deadline: Instant,
+) -> PublishLedger {
     let mut ledger = PublishLedger::new(PublisherId::SENTINEL);
     let sends = addresses.iter().map(|address| async {
-        let due = desk.clock.now();
+        let due = publishing.clock.now();
         let stamp = Stamp {
-            run: desk.run,
+            run: publishing.run,
             publisher: PublisherId::SENTINEL,
             address: *address,
             seq: 1,
             due,
             sent: due,
         };
-        let parcel = PreparedRequest::new(desk, stamp, 0, 0);
-        (due, deliver(parcel, desk.clone(), Retry::usual(), u64::from(address.0)).await)
+        let request = PreparedRequest::new(publishing, stamp, 0, 0);
+        (due, deliver(request, publishing.clone(), Retry::usual(), u64::from(address.0)).await)
     });
     let mut sending = std::pin::pin!(futures_util::stream::iter(sends).buffer_unordered(SENTINELS_AT_ONCE));
     while let Ok(Some((began, sent))) = tokio::time::timeout_at(deadline, sending.next()).await {
@@ -111,15 +115,15 @@ async fn send_sentinels(desk: &PublishContext, addresses: &[AddressId], deadline
 }
 
 /// Until all have theirs, or nothing came anywhere for `idle`, or the time is up.
-async fn wait_for_sentinels(ground: &Arc<SwarmContext>, idle: Duration, deadline: Instant) {
+async fn wait_for_sentinels(context: &Arc<SwarmContext>, idle: Duration, deadline: Instant) {
     let mut last = (0, 0);
     let mut last_change = Instant::now();
     loop {
-        let (alive, satisfied) = (ground.board.alive(), ground.board.satisfied());
+        let (alive, satisfied) = (context.board.alive(), context.board.satisfied());
         if satisfied >= alive {
             return;
         }
-        let now = (ground.progress.snapshot().delivered, satisfied);
+        let now = (context.progress.snapshot().delivered, satisfied);
         if now != last {
             (last, last_change) = (now, Instant::now());
         }

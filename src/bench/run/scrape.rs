@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::outcome::RunError;
+use crate::bench::faults::FaultBoard;
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::metrics::latency::LatencyCounts;
 
@@ -48,17 +49,22 @@ impl Scrape {
     }
 
     /// Answers until `stop` is cancelled.
-    pub(super) async fn serve(self, ground: Arc<SwarmContext>, stop: CancellationToken) {
-        let app = Router::new().route("/metrics", get(metrics)).with_state(ground);
+    pub(super) async fn serve(
+        self,
+        context: Arc<SwarmContext>,
+        faults: Arc<FaultBoard>,
+        stop: CancellationToken,
+    ) {
+        let app = Router::new().route("/metrics", get(metrics)).with_state(Figures { context, faults });
         if let Some(Err(error)) = stop.run_until_cancelled(axum::serve(self.0, app).into_future()).await {
             tracing::warn!(%error, "nobody can ask for metrics any more");
         }
     }
 }
 
-async fn metrics(State(ground): State<Arc<SwarmContext>>) -> Response {
+async fn metrics(State(figures): State<Figures>) -> Response {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Figures(ground)));
+    registry.register_collector(Box::new(figures));
     let mut out = String::new();
     match encode(&mut out, &registry) {
         Ok(()) => {
@@ -70,36 +76,39 @@ async fn metrics(State(ground): State<Arc<SwarmContext>>) -> Response {
 }
 
 /// The figures of one moment.
-#[derive(Debug)]
-struct Figures(Arc<SwarmContext>);
+#[derive(Debug, Clone)]
+struct Figures {
+    context: Arc<SwarmContext>,
+    faults: Arc<FaultBoard>,
+}
 
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let out = &mut encoder;
         self.gauges(out)?;
         self.counters(out)?;
-        latency(out, &self.0.progress.latencies())
+        latency(out, &self.context.progress.latencies())
     }
 }
 
 impl Figures {
     fn gauges(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let ground = &self.0;
-        let elapsed = ground.clock.now().since_start();
+        let context = &self.context;
+        let elapsed = context.clock.now().since_start();
         let gauges = [
-            ("sse_bench_clients", "Clients of the plan", None, ground.plan.subscribers.len() as u64),
+            ("sse_bench_clients", "Clients of the plan", None, context.plan.subscribers.len() as u64),
             (
                 "sse_bench_clients_connected",
                 "Streams open and confirmed",
                 None,
-                ground.progress.snapshot().connected,
+                context.progress.snapshot().connected,
             ),
             ("sse_bench_elapsed", "Since the start of the clock", Some(&Unit::Seconds), elapsed.as_secs()),
             (
                 "sse_bench_duration",
                 "Planned duration of the load",
                 Some(&Unit::Seconds),
-                ground.plan.duration.as_secs(),
+                context.plan.duration.as_secs(),
             ),
         ];
         for (name, help, unit, value) in gauges {
@@ -108,14 +117,14 @@ impl Figures {
         }
         let name = "sse_bench_connections";
         let mut encoder = out.encode_descriptor(name, "Streams by node", None, MetricType::Gauge)?;
-        for (node, open) in ground.plan.nodes.iter().zip(ground.balancer.open()) {
+        for (node, open) in context.plan.nodes.iter().zip(context.balancer.open()) {
             gauge(open.into()).encode(encoder.encode_family(&[("node", node.as_str())])?)?;
         }
-        let states = ground.faults.look();
+        let states = self.faults.look();
         let name = "sse_bench_fault_active";
         let help = "1 while a fault is at work";
         let mut encoder = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for fault in &ground.plan.faults {
+        for fault in &context.plan.faults {
             let is_active = states.active().any(|active| active == fault.name);
             let metric = gauge(u64::from(is_active));
             metric.encode(encoder.encode_family(&[("fault", fault.name.as_str())])?)?;
@@ -124,7 +133,7 @@ impl Figures {
     }
 
     fn counters(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let now = self.0.progress.snapshot();
+        let now = self.context.progress.snapshot();
         let counters = [
             ("sse_bench_deliveries", "Events that arrived at clients", now.delivered),
             ("sse_bench_reconnects", "Streams opened after the first one of a client", now.reconnects),

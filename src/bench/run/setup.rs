@@ -36,7 +36,7 @@ pub(super) fn check(
     let need = Need::of(plan, &budget, limits, options.workers.or(workers));
     let publishes: u64 = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
     let starts_nodes = matches!(plan.cluster, scenario::Cluster::Spawn(_)) && plan.lb.kind == LbKind::Swarm;
-    if let Some(finding) = doctor::vital(limits, need, starts_nodes).into_iter().next() {
+    if let Some(finding) = doctor::required(limits, need, starts_nodes).into_iter().next() {
         let found = format!("{} {}", finding.what, finding.found);
         return Err(RunError::Limits { found, fix: finding.fix.unwrap_or_default() });
     }
@@ -88,7 +88,7 @@ fn check_dialect(plan: &Plan) -> Result<(), RunError> {
 }
 
 /// Everything that the run needs, ready.
-pub(super) async fn site(
+pub(super) async fn environment(
     plan: &Plan,
     run_dir: PathBuf,
     http: &reqwest::Client,
@@ -107,21 +107,22 @@ pub(super) async fn site(
 
 /// Waits until every client that joins before the start has a confirmed stream.
 pub(super) async fn clients(
-    ground: &Arc<SwarmContext>,
-    site: Option<&Environment>,
-    losses: &LostWorkers,
+    context: &Arc<SwarmContext>,
+    environment: Option<&Environment>,
+    lost_workers: &LostWorkers,
 ) -> Result<(), RunError> {
     let joins_early = |joins: &Joins| *joins == Joins::BeforeStart;
-    let subscribers = &ground.plan.subscribers;
+    let subscribers = &context.plan.subscribers;
     let wanted = subscribers.iter().filter(|subscriber| joins_early(&subscriber.joins)).count() as u64;
     let patience = CONNECT_TIMEOUT + Duration::from_millis(wanted);
     let began = Instant::now();
     loop {
-        let snapshot = ground.progress.snapshot();
+        let snapshot = context.progress.snapshot();
         if snapshot.connected >= wanted {
             return Ok(());
         }
-        let crash = site.and_then(|site| site.crashes().pop()).or_else(|| losses.first());
+        let crash =
+            environment.and_then(|environment| environment.crashes().pop()).or_else(|| lost_workers.first());
         if let Some(crash) = crash {
             return Err(RunError::Crashed { crash });
         }
@@ -129,7 +130,7 @@ pub(super) async fn clients(
             let hint = match (snapshot.connect_errors, snapshot.connected) {
                 (0, 0) => "; they got no CONNECTION event: is it a node of this system?".to_owned(),
                 (0, _) => "; the others were sent away: is --max-connections too low?".to_owned(),
-                _ => match ground.progress.first_connect_error() {
+                _ => match context.progress.first_connect_error() {
                     Some(reason) => format!("; the others could not connect: {reason}"),
                     None => "; the others could not connect: see the nodes' logs".to_owned(),
                 },

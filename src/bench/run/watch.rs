@@ -10,6 +10,7 @@ use super::environment::Environment;
 use super::follow::Follower;
 use super::scrape::Scrape;
 use super::{doctor, observe};
+use crate::bench::faults::FaultBoard;
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::lag;
 use crate::bench::load::publishers::PublishContext;
@@ -39,47 +40,48 @@ pub(super) struct Seen {
     pub(super) usage: Vec<ProcessReport>,
     /// Commands of the Redis that the run started, by name.
     pub(super) commands: Option<BTreeMap<String, u64>>,
-    pub(super) strain: Saturation,
+    pub(super) saturation: Saturation,
 }
 
 impl Watchers {
     pub(super) fn start(
-        ground: &Arc<SwarmContext>,
-        desk: &PublishContext,
-        site: &Environment,
+        context: &Arc<SwarmContext>,
+        publishing: &PublishContext,
+        environment: &Environment,
         workers: Vec<(String, u32)>,
         follower: Follower,
     ) -> Self {
-        let members = site.members();
+        let members = environment.members();
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let phases = Arc::clone(&desk.phases);
-        let lag = lag::measure_lag(desk.clock.clone(), phases, Source::Bench, stop.clone());
+        let phases = Arc::clone(&publishing.phases);
+        let lag = lag::measure_lag(publishing.clock.clone(), phases, Source::Bench, stop.clone());
         tasks.spawn(async move { Watched::Measured(lag.await) });
         let pids = workers.iter().map(|(_, pid)| *pid).collect();
-        let (cores, started) = (doctor::cores(), ground.started.clone());
+        let (cores, started) = (doctor::cores(), context.started.clone());
         let watched = saturation::watch(pids, cores, started, stop.clone());
         tasks.spawn(async move { Watched::Saturation(watched.await) });
-        let others = observe::Others { servers: site.others(), workers };
-        let usage = observe::sample(members.to_vec(), others, desk.balancer.clone(), stop.clone());
+        let others = observe::Others { servers: environment.others(), workers };
+        let usage = observe::sample(members.to_vec(), others, publishing.balancer.clone(), stop.clone());
         tasks.spawn(async move { Watched::Usage(usage.await) });
-        if let Some(servers) = site.servers() {
-            let counting = observe::count_commands(servers.clone(), Arc::clone(ground), stop.clone());
+        if let Some(servers) = environment.servers() {
+            let counting = observe::count_commands(servers.clone(), Arc::clone(context), stop.clone());
             tasks.spawn(async move { Watched::Commands(counting.await) });
         }
-        let health = observe::watch_health(site.as_clients_see_them(), desk.balancer.clone(), stop.clone());
+        let health =
+            observe::watch_health(environment.client_endpoints(), publishing.balancer.clone(), stop.clone());
         tasks.spawn(async move {
             health.await;
             Watched::Nothing
         });
-        let following = follower.follow(Arc::clone(ground), stop.clone());
+        let following = follower.follow(Arc::clone(context), stop.clone());
         tasks.spawn(async move { Watched::Measured(following.await) });
         Self { stop, tasks }
     }
 
     /// Answers whoever asks for metrics.
-    pub(super) fn answer(&mut self, scrape: Scrape, ground: Arc<SwarmContext>) {
-        let serving = scrape.serve(ground, self.stop.clone());
+    pub(super) fn answer(&mut self, scrape: Scrape, context: Arc<SwarmContext>, faults: Arc<FaultBoard>) {
+        let serving = scrape.serve(context, faults, self.stop.clone());
         self.tasks.spawn(async move {
             serving.await;
             Watched::Nothing
@@ -94,7 +96,7 @@ impl Watchers {
                 Ok(Watched::Measured(recorder)) => seen.recorder.merge(recorder),
                 Ok(Watched::Usage(usage)) => seen.usage = usage,
                 Ok(Watched::Commands(commands)) => seen.commands = Some(commands),
-                Ok(Watched::Saturation(strain)) => seen.strain = strain,
+                Ok(Watched::Saturation(saturation)) => seen.saturation = saturation,
                 Ok(Watched::Nothing) => {}
                 Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
             }

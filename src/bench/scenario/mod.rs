@@ -20,7 +20,6 @@ pub use read::cluster::{WHERE_CREDENTIALS_GO, broker_named, has_credentials, out
 pub use read::expand::{Variables, variables};
 pub use read::fault_links::cannot_pass_a_proxy;
 pub use read::overrides::Origin;
-pub(crate) use read::problem::did_you_mean;
 pub use read::problem::{Problem, Problems};
 pub use read::scenario::parse;
 pub use read::template::{InvalidTemplate, Template};

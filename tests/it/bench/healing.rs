@@ -123,5 +123,5 @@ async fn a_panic_in_the_middle_of_two_pauses_leaves_nothing_behind() {
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let output = end_in_the_middle(command.spawn().unwrap(), |_| std::fs::write(&file, "").unwrap()).await;
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("told to panic"), "{:?} {said}", output.status);
+    assert!(!output.status.success() && said.contains("asked to panic"), "{:?} {said}", output.status);
 }

@@ -88,7 +88,7 @@ async fn a_proxy_of_the_bench_that_crashes_is_told_by_its_name() {
     tokio::time::timeout(Duration::from_secs(60), publishes).await.expect("the clock is started");
     std::fs::write(&file, "").unwrap();
     let ran = lab.ran(&in_time(bench.wait_with_output()).await);
-    let word = "the fault proxy client->n1 crashed: told to panic";
+    let word = "the fault proxy client->n1 crashed: asked to panic";
     assert!(ran.stdout.contains(word), "{}\n{}", ran.stdout, ran.stderr);
     let troubles = ran.report["verdict"]["troubles"].as_array().unwrap();
     let is_told = |trouble: &serde_json::Value| trouble["message"].as_str().unwrap().contains(word);

@@ -1,5 +1,5 @@
 //! Servers that have just started become a set: replicas have copied their masters, Sentinels know each other, a Redis
-//! Cluster has its slots and its members. Read [`gather`] first.
+//! Cluster has its slots and its members. Read [`form_cluster`] first.
 
 use std::time::Duration;
 
@@ -24,10 +24,10 @@ pub struct ClusterNotFormed {
 }
 
 /// Waits until the set takes writes, and every server of it knows what it has to.
-pub(super) async fn gather(servers: &Servers) -> Result<(), ClusterNotFormed> {
+pub(super) async fn form_cluster(servers: &Servers) -> Result<(), ClusterNotFormed> {
     let deadline = Instant::now() + TIMEOUT;
     if servers.set().shape == RedisShape::Cluster {
-        introduce(servers, deadline).await?;
+        cluster_meet(servers, deadline).await?;
     }
     until(deadline, || is_whole(servers)).await
 }
@@ -100,7 +100,7 @@ async fn knows_all(servers: &Servers, sentinel: &Server) -> Result<(), String> {
 }
 
 /// Gives the first servers the slots, makes all known to each other, and tells the others whom they copy.
-async fn introduce(servers: &Servers, deadline: Instant) -> Result<(), ClusterNotFormed> {
+async fn cluster_meet(servers: &Servers, deadline: Instant) -> Result<(), ClusterNotFormed> {
     let scattered = |error: RedisUnavailable| ClusterNotFormed { why: error.to_string() };
     let (masters, replicas) = servers.data().split_at(MASTERS);
     for (number, master) in masters.iter().enumerate() {

@@ -93,7 +93,7 @@ impl RedisDeployment {
         for started in futures_util::future::join_all(starts).await {
             started?;
         }
-        bootstrap::gather(&store.servers).await?;
+        bootstrap::form_cluster(&store.servers).await?;
         Ok(store)
     }
 

@@ -19,7 +19,7 @@ use super::listener::ProxyHandle;
 use super::metrics;
 use super::registry::{ProxyCollection, ProxyCollectionError, ProxyConfig};
 use crate::bench::scenario::{Direction, Stream, Toxic, ToxicKind};
-use crate::client::whole_chain;
+use crate::runtime::error_chain;
 
 /// Whose API this is, and whose program.
 const VERSION: &str = concat!("2.12.0+sse-bench.", env!("CARGO_PKG_VERSION"));
@@ -109,7 +109,7 @@ impl From<ProxyCollectionError> for Refusal {
             | ProxyCollectionError::Full
             | ProxyCollectionError::Proxy(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::new(status, whole_chain(&error))
+        Self::new(status, error_chain(&error))
     }
 }
 
@@ -125,7 +125,7 @@ pub struct Request {
 }
 
 /// Carries out a request and answers it.
-pub async fn answer(fleet: &mut ProxyCollection, request: &Request) -> Answer {
+pub async fn answer(proxies: &mut ProxyCollection, request: &Request) -> Answer {
     let decoded = request.path.split('/').filter(|part| !part.is_empty());
     let parts: Vec<_> = decoded.map(|part| percent_decode_str(part).decode_utf8_lossy()).collect();
     let parts: Vec<&str> = parts.iter().map(|part| &**part).collect();
@@ -133,23 +133,24 @@ pub async fn answer(fleet: &mut ProxyCollection, request: &Request) -> Answer {
     let changes = matches!(request.method, Method::POST | Method::PATCH);
     let result = match (request.method.as_str(), parts.as_slice()) {
         ("GET", ["version"]) => Ok(Answer::json(StatusCode::OK, json!({ "version": VERSION }))),
-        ("GET", ["metrics"]) => {
-            Ok(Answer { status: StatusCode::OK, content: Content::Metrics(metrics::render(fleet.proxies())) })
-        }
-        ("POST", ["reset"]) => fleet.reset().await.map(|()| Answer::nothing()).map_err(Refusal::from),
-        ("POST", ["populate"]) => populate(fleet, body).await,
-        ("GET", ["proxies"]) => Ok(Answer::json(StatusCode::OK, all(fleet))),
-        ("POST", ["proxies"]) => create(fleet, body).await,
-        ("GET", ["proxies", name]) => shown(fleet, name),
-        (_, ["proxies", name]) if changes => update(fleet, name, body).await,
+        ("GET", ["metrics"]) => Ok(Answer {
+            status: StatusCode::OK,
+            content: Content::Metrics(metrics::render(proxies.proxies())),
+        }),
+        ("POST", ["reset"]) => proxies.reset().await.map(|()| Answer::nothing()).map_err(Refusal::from),
+        ("POST", ["populate"]) => populate(proxies, body).await,
+        ("GET", ["proxies"]) => Ok(Answer::json(StatusCode::OK, all(proxies))),
+        ("POST", ["proxies"]) => create(proxies, body).await,
+        ("GET", ["proxies", name]) => shown(proxies, name),
+        (_, ["proxies", name]) if changes => update(proxies, name, body).await,
         ("DELETE", ["proxies", name]) => {
-            fleet.remove(name).await.map(|()| Answer::nothing()).map_err(Refusal::from)
+            proxies.remove(name).await.map(|()| Answer::nothing()).map_err(Refusal::from)
         }
-        ("GET", ["proxies", name, "toxics"]) => toxics_shown(fleet, name),
-        ("POST", ["proxies", name, "toxics"]) => add_toxic(fleet, name, body),
-        ("GET", ["proxies", name, "toxics", toxic]) => toxic_shown(fleet, name, toxic),
-        (_, ["proxies", name, "toxics", toxic]) if changes => update_toxic(fleet, name, toxic, body),
-        ("DELETE", ["proxies", name, "toxics", toxic]) => remove_toxic(fleet, name, toxic),
+        ("GET", ["proxies", name, "toxics"]) => toxics_shown(proxies, name),
+        ("POST", ["proxies", name, "toxics"]) => add_toxic(proxies, name, body),
+        ("GET", ["proxies", name, "toxics", toxic]) => toxic_shown(proxies, name, toxic),
+        (_, ["proxies", name, "toxics", toxic]) if changes => update_toxic(proxies, name, toxic, body),
+        ("DELETE", ["proxies", name, "toxics", toxic]) => remove_toxic(proxies, name, toxic),
         (_, ["version" | "metrics" | "reset" | "populate" | "proxies"])
         | (_, ["proxies", _] | ["proxies", _, "toxics"] | ["proxies", _, "toxics", _]) => {
             return Answer { status: StatusCode::METHOD_NOT_ALLOWED, content: Content::Nothing };
@@ -209,18 +210,18 @@ fn toxic_json(toxic: &Toxic) -> Value {
     })
 }
 
-fn all(fleet: &ProxyCollection) -> Value {
-    let named = fleet.proxies().map(|proxy| (proxy.name().to_owned(), proxy_json(proxy)));
+fn all(proxies: &ProxyCollection) -> Value {
+    let named = proxies.proxies().map(|proxy| (proxy.name().to_owned(), proxy_json(proxy)));
     Value::Object(named.collect())
 }
 
-fn shown(fleet: &ProxyCollection, name: &str) -> Result<Answer, Refusal> {
-    Ok(Answer::json(StatusCode::OK, proxy_json(fleet.get(name)?)))
+fn shown(proxies: &ProxyCollection, name: &str) -> Result<Answer, Refusal> {
+    Ok(Answer::json(StatusCode::OK, proxy_json(proxies.get(name)?)))
 }
 
-async fn create(fleet: &mut ProxyCollection, body: &[u8]) -> Result<Answer, Refusal> {
+async fn create(proxies: &mut ProxyCollection, body: &[u8]) -> Result<Answer, Refusal> {
     let wanted = wanted(parse(body)?, "")?;
-    let proxy = fleet.add(&wanted).await?;
+    let proxy = proxies.add(&wanted).await?;
     Ok(Answer::json(StatusCode::CREATED, proxy_json(&proxy)))
 }
 
@@ -244,16 +245,16 @@ fn list(body: &[u8]) -> Result<Vec<ProxyConfig>, Refusal> {
 ///
 /// # Errors
 /// What is wrong with it, or the first that cannot listen.
-pub async fn configure(fleet: &mut ProxyCollection, text: &[u8]) -> Result<(), String> {
+pub async fn configure(proxies: &mut ProxyCollection, text: &[u8]) -> Result<(), String> {
     let wanted = list(text).map_err(|refusal| refusal.error)?;
-    match fleet.populate(&wanted).await {
+    match proxies.populate(&wanted).await {
         (_, None) => Ok(()),
-        (_, Some(error)) => Err(whole_chain(&error)),
+        (_, Some(error)) => Err(error_chain(&error)),
     }
 }
 
-async fn populate(fleet: &mut ProxyCollection, body: &[u8]) -> Result<Answer, Refusal> {
-    let (proxies, error) = fleet.populate(&list(body)?).await;
+async fn populate(proxies: &mut ProxyCollection, body: &[u8]) -> Result<Answer, Refusal> {
+    let (proxies, error) = proxies.populate(&list(body)?).await;
     let mut value = json!({ "proxies": proxies.iter().map(proxy_json).collect::<Vec<_>>() });
     let status = match error.map(Refusal::from) {
         None => StatusCode::CREATED,
@@ -266,8 +267,8 @@ async fn populate(fleet: &mut ProxyCollection, body: &[u8]) -> Result<Answer, Re
     Ok(Answer::json(status, value))
 }
 
-async fn update(fleet: &mut ProxyCollection, name: &str, body: &[u8]) -> Result<Answer, Refusal> {
-    let now = fleet.get(name)?;
+async fn update(proxies: &mut ProxyCollection, name: &str, body: &[u8]) -> Result<Answer, Refusal> {
+    let now = proxies.get(name)?;
     let body: ProxyBody = parse(body)?;
     let wanted = ProxyConfig {
         name: name.to_owned(),
@@ -275,7 +276,7 @@ async fn update(fleet: &mut ProxyCollection, name: &str, body: &[u8]) -> Result<
         upstream: body.upstream.unwrap_or_else(|| now.upstream().to_owned()),
         enabled: body.enabled.unwrap_or_else(|| now.is_enabled()),
     };
-    let proxy = fleet.change(&wanted).await?;
+    let proxy = proxies.change(&wanted).await?;
     Ok(Answer::json(StatusCode::OK, proxy_json(&proxy)))
 }
 
@@ -300,16 +301,16 @@ fn find(proxy: &ProxyHandle, name: &str) -> Result<Toxic, Refusal> {
     proxy.toxics().iter().find(|toxic| toxic.name == name).cloned().ok_or_else(toxic_not_found)
 }
 
-fn toxics_shown(fleet: &ProxyCollection, name: &str) -> Result<Answer, Refusal> {
-    Ok(Answer::json(StatusCode::OK, toxics_json(fleet.get(name)?)))
+fn toxics_shown(proxies: &ProxyCollection, name: &str) -> Result<Answer, Refusal> {
+    Ok(Answer::json(StatusCode::OK, toxics_json(proxies.get(name)?)))
 }
 
-fn toxic_shown(fleet: &ProxyCollection, name: &str, toxic: &str) -> Result<Answer, Refusal> {
-    Ok(Answer::json(StatusCode::OK, toxic_json(&find(fleet.get(name)?, toxic)?)))
+fn toxic_shown(proxies: &ProxyCollection, name: &str, toxic: &str) -> Result<Answer, Refusal> {
+    Ok(Answer::json(StatusCode::OK, toxic_json(&find(proxies.get(name)?, toxic)?)))
 }
 
-fn add_toxic(fleet: &ProxyCollection, name: &str, body: &[u8]) -> Result<Answer, Refusal> {
-    let proxy = fleet.get(name)?;
+fn add_toxic(proxies: &ProxyCollection, name: &str, body: &[u8]) -> Result<Answer, Refusal> {
+    let proxy = proxies.get(name)?;
     let body: ToxicBody = parse(body)?;
     let kind = ToxicKind::named(&body.kind);
     let stream = match &body.stream {
@@ -355,8 +356,8 @@ fn with_attributes(mut kind: ToxicKind, given: &Map<String, Value>) -> Result<To
     Ok(kind)
 }
 
-fn update_toxic(fleet: &ProxyCollection, name: &str, toxic: &str, body: &[u8]) -> Result<Answer, Refusal> {
-    let proxy = fleet.get(name)?;
+fn update_toxic(proxies: &ProxyCollection, name: &str, toxic: &str, body: &[u8]) -> Result<Answer, Refusal> {
+    let proxy = proxies.get(name)?;
     let found = find(proxy, toxic)?;
     let body: ToxicBody = parse(body)?;
     let kind = with_attributes(found.kind, &body.attributes)?;
@@ -369,8 +370,8 @@ fn update_toxic(fleet: &ProxyCollection, name: &str, toxic: &str, body: &[u8]) -
     Ok(Answer::json(StatusCode::OK, toxic_json(&changed)))
 }
 
-fn remove_toxic(fleet: &ProxyCollection, name: &str, toxic: &str) -> Result<Answer, Refusal> {
-    let proxy = fleet.get(name)?;
+fn remove_toxic(proxies: &ProxyCollection, name: &str, toxic: &str) -> Result<Answer, Refusal> {
+    let proxy = proxies.get(name)?;
     find(proxy, toxic)?;
     proxy.set_toxics(|toxics| toxics.retain(|known| known.name != toxic));
     Ok(Answer::nothing())
@@ -385,7 +386,7 @@ type Asked = (Request, oneshot::Sender<Answer>);
 /// The listener's.
 pub async fn serve(
     listener: TcpListener,
-    fleet: ProxyCollection,
+    proxies: ProxyCollection,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let (asked, received) = mpsc::channel(REQUESTS_WAITING);
@@ -396,17 +397,17 @@ pub async fn serve(
     tokio::select! {
         served = serving => served,
         // Clients keep connections open that nobody waits for.
-        () = answer_all(fleet, received, ended) => Ok(()),
+        () = answer_all(proxies, received, ended) => Ok(()),
     }
 }
 
 async fn answer_all(
-    mut fleet: ProxyCollection,
+    mut proxies: ProxyCollection,
     mut received: mpsc::Receiver<Asked>,
     stop: CancellationToken,
 ) {
     while let Some(Some((request, reply))) = stop.run_until_cancelled(received.recv()).await {
-        let answer = answer(&mut fleet, &request).await;
+        let answer = answer(&mut proxies, &request).await;
         tracing::debug!(method = %request.method, path = request.path, status = answer.status.as_u16(), "asked");
         // Whoever asked may have gone; what was asked for is done all the same.
         let _nobody_waits = reply.send(answer);
@@ -414,7 +415,7 @@ async fn answer_all(
 }
 
 async fn pass_on(
-    State(desk): State<mpsc::Sender<Asked>>,
+    State(bed): State<mpsc::Sender<Asked>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -428,7 +429,7 @@ async fn pass_on(
     let (reply, answer) = oneshot::channel();
     let request = Request { method, path: uri.path().to_owned(), body };
     let ended = Answer { status: StatusCode::SERVICE_UNAVAILABLE, content: Content::Nothing };
-    if desk.send((request, reply)).await.is_err() {
+    if bed.send((request, reply)).await.is_err() {
         return ended;
     }
     answer.await.unwrap_or(ended)
@@ -438,9 +439,9 @@ async fn pass_on(
 mod tests {
     use super::*;
 
-    struct Desk(ProxyCollection);
+    struct AdminTestBed(ProxyCollection);
 
-    impl Desk {
+    impl AdminTestBed {
         fn new() -> Self {
             Self(ProxyCollection::new(1))
         }
@@ -468,10 +469,10 @@ mod tests {
         }
 
         async fn with_redis() -> Self {
-            let mut desk = Self::new();
+            let mut bed = Self::new();
             let redis = json!({ "name": "redis", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:1" });
-            desk.check(("POST", "/proxies", redis), 201, r#""enabled":true"#).await;
-            desk
+            bed.check(("POST", "/proxies", redis), 201, r#""enabled":true"#).await;
+            bed
         }
     }
 
@@ -479,55 +480,55 @@ mod tests {
 
     #[tokio::test]
     async fn a_proxy_is_made_shown_moved_and_removed() {
-        let mut desk = Desk::with_redis().await;
-        let shown = desk.check(("GET", "/proxies/redis", NONE), 200, r#""toxics":[]"#).await;
+        let mut bed = AdminTestBed::with_redis().await;
+        let shown = bed.check(("GET", "/proxies/redis", NONE), 200, r#""toxics":[]"#).await;
         assert_eq!(shown["upstream"], "127.0.0.1:1");
         assert!(!shown["listen"].as_str().unwrap().ends_with(":0"), "{shown}");
-        let all = desk.check(("GET", "/proxies", NONE), 200, "").await;
+        let all = bed.check(("GET", "/proxies", NONE), 200, "").await;
         assert_eq!(all["redis"], shown);
         let off = json!({ "enabled": false });
-        desk.check(("POST", "/proxies/redis", off), 200, r#""enabled":false"#).await;
+        bed.check(("POST", "/proxies/redis", off), 200, r#""enabled":false"#).await;
         let moved = json!({ "upstream": "127.0.0.1:2", "enabled": true });
-        let moved = desk.check(("PATCH", "/proxies/redis", moved), 200, "127.0.0.1:2").await;
+        let moved = bed.check(("PATCH", "/proxies/redis", moved), 200, "127.0.0.1:2").await;
         assert_eq!((&moved["listen"], &moved["enabled"]), (&shown["listen"], &true.into()));
-        desk.check(("DELETE", "/proxies/redis", NONE), 204, "").await;
-        desk.check(("GET", "/proxies/redis", NONE), 404, r#"{"error":"proxy not found","status":404}"#).await;
+        bed.check(("DELETE", "/proxies/redis", NONE), 204, "").await;
+        bed.check(("GET", "/proxies/redis", NONE), 404, r#"{"error":"proxy not found","status":404}"#).await;
     }
 
     #[tokio::test]
     async fn a_toxic_is_added_changed_and_removed() {
-        let mut desk = Desk::with_redis().await;
+        let mut bed = AdminTestBed::with_redis().await;
         let toxics = "/proxies/redis/toxics";
         let latency = json!({ "type": "latency", "attributes": { "latency": 100 } });
-        let added = desk.check(("POST", toxics, latency.clone()), 200, "").await;
+        let added = bed.check(("POST", toxics, latency.clone()), 200, "").await;
         let expected = json!({
             "name": "latency_downstream", "type": "latency", "stream": "downstream", "toxicity": 1.0,
             "attributes": { "latency": 100, "jitter": 0 },
         });
         assert_eq!(added, expected);
-        desk.check(("POST", toxics, latency), 409, "toxic already exists").await;
+        bed.check(("POST", toxics, latency), 409, "toxic already exists").await;
         let one = "/proxies/redis/toxics/latency_downstream";
         let changed = json!({ "attributes": { "jitter": 7 }, "toxicity": 0.5 });
-        let changed = desk.check(("PATCH", one, changed), 200, "").await;
+        let changed = bed.check(("PATCH", one, changed), 200, "").await;
         assert_eq!(changed["attributes"], json!({ "latency": 100, "jitter": 7 }));
-        assert_eq!(desk.check(("GET", one, NONE), 200, "").await, changed);
+        assert_eq!(bed.check(("GET", one, NONE), 200, "").await, changed);
         let stall = json!({ "name": "x", "type": "stall" });
-        desk.check(("POST", toxics, stall), 200, r#""stream":"both""#).await;
+        bed.check(("POST", toxics, stall), 200, r#""stream":"both""#).await;
         let slow = json!({ "type": "bandwidth", "stream": "upstream", "attributes": { "rate": 9 } });
-        desk.check(("POST", toxics, slow), 200, "bandwidth_upstream").await;
-        let shown = desk.check(("GET", toxics, NONE), 200, "").await;
+        bed.check(("POST", toxics, slow), 200, "bandwidth_upstream").await;
+        let shown = bed.check(("GET", toxics, NONE), 200, "").await;
         let names: Vec<&str> =
             shown.as_array().unwrap().iter().filter_map(|toxic| toxic["name"].as_str()).collect();
         assert_eq!(names, ["bandwidth_upstream", "latency_downstream", "x"]);
-        desk.check(("DELETE", one, NONE), 204, "").await;
-        desk.check(("DELETE", one, NONE), 404, "toxic not found").await;
-        desk.check(("POST", "/reset", NONE), 204, "").await;
-        desk.check(("GET", toxics, NONE), 200, "[]").await;
+        bed.check(("DELETE", one, NONE), 204, "").await;
+        bed.check(("DELETE", one, NONE), 404, "toxic not found").await;
+        bed.check(("POST", "/reset", NONE), 204, "").await;
+        bed.check(("GET", toxics, NONE), 200, "[]").await;
     }
 
     #[tokio::test]
     async fn what_is_wrong_is_refused_in_toxiproxys_words() {
-        let mut desk = Desk::with_redis().await;
+        let mut bed = AdminTestBed::with_redis().await;
         let proxies = "/proxies";
         let toxics = "/proxies/redis/toxics";
         let cases: [(&str, &str, Value, u16, &str); 14] = [
@@ -553,7 +554,7 @@ mod tests {
             ("GET", "/nothing", NONE, 404, "404 page not found"),
         ];
         for (method, path, body, status, words) in cases {
-            let value = desk.check((method, path, body), status, words).await;
+            let value = bed.check((method, path, body), status, words).await;
             if value.is_object() {
                 assert_eq!(value["status"], status, "{value}");
             }
@@ -562,21 +563,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_list_adds_what_is_new_and_leaves_what_is_the_same() {
-        let mut desk = Desk::with_redis().await;
-        let listen = desk.ask("GET", "/proxies/redis", NONE).await.1["listen"].clone();
-        desk.check(("POST", "/proxies/redis/toxics", json!({ "type": "stall" })), 200, "").await;
+        let mut bed = AdminTestBed::with_redis().await;
+        let listen = bed.ask("GET", "/proxies/redis", NONE).await.1["listen"].clone();
+        bed.check(("POST", "/proxies/redis/toxics", json!({ "type": "stall" })), 200, "").await;
         let list = json!([
             { "name": "redis", "listen": listen, "upstream": "127.0.0.1:1" },
             { "name": "off", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:3", "enabled": false },
         ]);
-        let made = desk.check(("POST", "/populate", list), 201, "").await;
+        let made = bed.check(("POST", "/populate", list), 201, "").await;
         assert_eq!(made["proxies"][0]["toxics"].as_array().unwrap().len(), 1);
         assert_eq!(made["proxies"][1]["enabled"], false);
         let twice = json!([{ "name": "a", "upstream": "h:1" }, { "name": "a", "upstream": "h:2" }]);
-        desk.check(("POST", "/populate", twice), 500, "duplicate proxy name").await;
+        bed.check(("POST", "/populate", twice), 500, "duplicate proxy name").await;
         let nameless = json!([{ "upstream": "h:1" }]);
-        desk.check(("POST", "/populate", nameless), 400, "name at proxy 1").await;
-        desk.check(("GET", "/metrics", NONE), 200, r#"proxy=\"off\""#).await;
-        desk.check(("GET", "/version", NONE), 200, "2.12.0+sse-bench").await;
+        bed.check(("POST", "/populate", nameless), 400, "name at proxy 1").await;
+        bed.check(("GET", "/metrics", NONE), 200, r#"proxy=\"off\""#).await;
+        bed.check(("GET", "/version", NONE), 200, "2.12.0+sse-bench").await;
     }
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::pipeline::{Pipeline, Step};
 use super::toxic_stage::{Chunk, Outcome};
 use crate::bench::scenario::{Direction, Toxic};
+use crate::runtime::sleep_until_opt;
 
 /// Bytes read at once. On the stack, and only while they are read: an idle connection has no buffer.
 const READ_MAX: usize = 8 * 1024;
@@ -100,15 +101,15 @@ pub(super) struct Link<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    pub(super) fn new(lanes: Lanes, client: S, server: S, traffic: [Arc<Traffic>; 2]) -> Self {
+    pub(super) fn new(pipelines: Lanes, client: S, server: S, traffic: [Arc<Traffic>; 2]) -> Self {
         let (from_client, to_client) = tokio::io::split(client);
         let (from_server, to_server) = tokio::io::split(server);
         let [up, down] = traffic;
         Self {
-            up: Half::new(lanes.up, from_client, to_server, up),
-            down: Half::new(lanes.down, from_server, to_client, down),
-            toxics: lanes.toxics,
-            born: lanes.born,
+            up: Half::new(pipelines.up, from_client, to_server, up),
+            down: Half::new(pipelines.down, from_server, to_client, down),
+            toxics: pipelines.toxics,
+            born: pipelines.born,
         }
     }
 
@@ -125,8 +126,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Ok(()) = self.toxics.changed() => {
                     let toxics = Arc::clone(&self.toxics.borrow_and_update());
                     let now = self.born.elapsed();
-                    self.up.lane.set_toxics(now, &toxics);
-                    self.down.lane.set_toxics(now, &toxics);
+                    self.up.pipeline.set_toxics(now, &toxics);
+                    self.down.pipeline.set_toxics(now, &toxics);
                     continue;
                 }
                 turn = self.up.turn(self.born) => (turn, Direction::Upstream),
@@ -136,8 +137,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 (Turn::Goes, _) => {}
                 (Turn::Ends(outcome), _) => break outcome,
                 // Whoever does not take bytes any more has nothing to say either, as far as that can be heard.
-                (Turn::NobodyListens, Direction::Upstream) => self.down.lane.push(Chunk::Broken),
-                (Turn::NobodyListens, Direction::Downstream) => self.up.lane.push(Chunk::Broken),
+                (Turn::NobodyListens, Direction::Upstream) => self.down.pipeline.push(Chunk::Broken),
+                (Turn::NobodyListens, Direction::Downstream) => self.up.pipeline.push(Chunk::Broken),
             }
         };
         let client = self.up.reader.unsplit(self.down.writer);
@@ -149,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 /// One direction: a lane between a reader and a writer.
 #[derive(Debug)]
 struct Half<S> {
-    lane: Pipeline,
+    pipeline: Pipeline,
     reader: ReadHalf<S>,
     writer: WriteHalf<S>,
     /// What is being written.
@@ -168,18 +169,18 @@ enum Turn {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
-    fn new(lane: Pipeline, reader: ReadHalf<S>, writer: WriteHalf<S>, traffic: Arc<Traffic>) -> Self {
-        Self { lane, reader, writer, pending: Bytes::new(), is_done: false, traffic }
+    fn new(pipeline: Pipeline, reader: ReadHalf<S>, writer: WriteHalf<S>, traffic: Arc<Traffic>) -> Self {
+        Self { pipeline, reader, writer, pending: Bytes::new(), is_done: false, traffic }
     }
 
     /// Reads once, writes once, or waits. May be dropped at any time: nothing is lost by it.
     async fn turn(&mut self, born: Instant) -> Turn {
         let now = born.elapsed();
-        let finish_at = self.lane.finish_at();
+        let finish_at = self.pipeline.finish_at();
         let mut until = finish_at;
         // A connection that is to end ends, whether or not what is being written arrives.
         if self.pending.is_empty() || finish_at.is_some_and(|at| at <= now) {
-            match self.lane.step(now) {
+            match self.pipeline.step(now) {
                 Step::Write(bytes) => self.pending = bytes,
                 Step::End => return self.end().await,
                 Step::Finish(outcome) => return Turn::Ends(outcome),
@@ -189,21 +190,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
         if self.is_done {
             self.pending.clear();
         }
-        let may_write = !self.pending.is_empty() && !self.lane.is_stalled();
+        let may_write = !self.pending.is_empty() && !self.pipeline.is_stalled();
         let wake = until.map(|time| born + time);
         tokio::select! {
-            read = read(&mut self.reader), if self.lane.wants_input() => {
+            read = read(&mut self.reader), if self.pipeline.wants_input() => {
                 self.take_in(read);
                 Turn::Goes
             }
             written = self.writer.write(&self.pending), if may_write => self.note_written(written.ok()),
-            () = sleep_until(wake), if wake.is_some() => Turn::Goes,
+            () = sleep_until_opt(wake), if wake.is_some() => Turn::Goes,
             () = std::future::pending::<()>() => Turn::Goes,
         }
     }
 
     fn take_in(&mut self, read: std::io::Result<Bytes>) {
-        let parcel = match read {
+        let chunk = match read {
             Ok(bytes) if bytes.is_empty() => Chunk::End,
             Ok(bytes) => {
                 self.traffic.note_received(bytes.len());
@@ -211,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
             }
             Err(_) => Chunk::Broken,
         };
-        self.lane.push(parcel);
+        self.pipeline.push(chunk);
     }
 
     fn note_written(&mut self, written: Option<usize>) -> Turn {
@@ -230,13 +231,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
         // A side that is gone needs no end.
         let _gone = self.writer.shutdown().await;
         Turn::Goes
-    }
-}
-
-async fn sleep_until(wake: Option<Instant>) {
-    match wake {
-        Some(wake) => tokio::time::sleep_until(wake).await,
-        None => std::future::pending().await,
     }
 }
 

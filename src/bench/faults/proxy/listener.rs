@@ -300,7 +300,7 @@ impl ProxyTask {
         let link = Connection {
             proxy: self.name.clone(),
             upstream: self.upstream.clone(),
-            lanes: Lanes::new(seed, self.toxics.clone()),
+            pipelines: Lanes::new(seed, self.toxics.clone()),
             traffic: self.traffic.clone(),
             stop: self.stop.clone(),
         };
@@ -320,7 +320,7 @@ async fn accept(listener: Option<&TcpListener>) -> std::io::Result<TcpStream> {
 struct Connection {
     proxy: String,
     upstream: String,
-    lanes: Lanes,
+    pipelines: Lanes,
     traffic: [Arc<Traffic>; 2],
     stop: CancellationToken,
 }
@@ -328,7 +328,7 @@ struct Connection {
 impl Connection {
     async fn run(mut self, client: TcpStream) {
         let stop = self.stop.clone();
-        if stop.run_until_cancelled(self.lanes.passable()).await.is_none() {
+        if stop.run_until_cancelled(self.pipelines.passable()).await.is_none() {
             return;
         }
         let dial = tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(&self.upstream));
@@ -343,7 +343,7 @@ impl Connection {
             let _unknown_to_the_kernel = stream.set_nodelay(true);
         }
         let (outcome, client, server) =
-            Link::new(self.lanes, client, server, self.traffic).carry(&stop).await;
+            Link::new(self.pipelines, client, server, self.traffic).carry(&stop).await;
         if outcome == Outcome::Reset {
             reset_on_close(&client);
             reset_on_close(&server);

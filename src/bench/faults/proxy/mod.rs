@@ -2,7 +2,7 @@
 //! loss of a byte, lose everything without closing anything, reset what is silent; and one seed gives one schedule.
 //! Without root, without the kernel's help.
 //!
-//! What is decided is pure: [`lane`] is one direction of one connection, a row of toxics, chunks and times in, chunks
+//! What is decided is pure: [`pipeline`] is one direction of one connection, a row of toxics, chunks and times in, chunks
 //! and times out. [`link`] and [`listener`] only carry that out. Everything that waits is bounded, and a full lane holds
 //! its sender back. [`api`] is toxiproxy's REST API over a [`ProxyCollection`] of proxies.
 //! Read [`Toxic`], then [`pipeline::Pipeline`], then [`ProxyTask`].

@@ -52,7 +52,7 @@ impl Pipeline {
     /// A lane of a new connection. `seed` is the connection's: both of its lanes get the same.
     #[must_use]
     pub fn new(direction: Direction, seed: u64, toxics: &[Toxic]) -> Self {
-        let mut lane = Self {
+        let mut pipeline = Self {
             direction,
             seeds: Seeds::new(seed),
             inlet: VecDeque::new(),
@@ -63,9 +63,9 @@ impl Pipeline {
             outcome: None,
         };
         for toxic in toxics.iter().filter(|toxic| toxic.stream.meets(direction)) {
-            lane.add(Duration::ZERO, toxic, true);
+            pipeline.add(Duration::ZERO, toxic, true);
         }
-        lane
+        pipeline
     }
 
     fn add(&mut self, now: Duration, toxic: &Toxic, is_new: bool) {
@@ -105,11 +105,11 @@ impl Pipeline {
     /// What waited in it goes on to the next one, before anything that comes later.
     fn remove(&mut self, now: Duration, index: usize) {
         let (_, stage) = self.stages.remove(index);
-        let (waiting, outcome) = stage.dissolve();
-        for parcel in waiting {
+        let (waiting, outcome) = stage.into_remaining();
+        for chunk in waiting {
             match self.stages.get_mut(index) {
-                Some((_, next)) => self.bytes -= next.admit(now, parcel).min(self.bytes),
-                None => self.outlet.push_back(parcel),
+                Some((_, next)) => self.bytes -= next.admit(now, chunk).min(self.bytes),
+                None => self.outlet.push_back(chunk),
             }
         }
         self.outcome = self.outcome.max(outcome);
@@ -139,16 +139,16 @@ impl Pipeline {
     }
 
     /// Takes in what was read.
-    pub fn push(&mut self, parcel: Chunk) {
+    pub fn push(&mut self, chunk: Chunk) {
         if self.has_ended {
             return;
         }
-        match &parcel {
+        match &chunk {
             Chunk::Data(bytes) if bytes.is_empty() => return,
             Chunk::Data(bytes) => self.bytes += bytes.len(),
             Chunk::End | Chunk::Broken | Chunk::Close => self.has_ended = true,
         }
-        self.inlet.push_back(parcel);
+        self.inlet.push_back(chunk);
     }
 
     /// When a toxic ends the connection, even if what it let pass could not be written by then.
@@ -174,7 +174,7 @@ impl Pipeline {
         if let Some((_, outcome)) = verdict.filter(|(at, _)| *at <= now) {
             return self.finish(outcome);
         }
-        match self.pull(self.stages.len(), now) {
+        match self.link_down(self.stages.len(), now) {
             Taken::Chunk(Chunk::Data(bytes)) => {
                 self.bytes = self.bytes.saturating_sub(bytes.len());
                 Step::Write(bytes)
@@ -192,19 +192,19 @@ impl Pipeline {
     }
 
     /// What comes out behind the first `count` stages.
-    fn pull(&mut self, count: usize, now: Duration) -> Taken {
+    fn link_down(&mut self, count: usize, now: Duration) -> Taken {
         if count == self.stages.len()
-            && let Some(parcel) = self.outlet.pop_front()
+            && let Some(chunk) = self.outlet.pop_front()
         {
-            return Taken::Chunk(parcel);
+            return Taken::Chunk(chunk);
         }
         let Some(last) = count.checked_sub(1) else {
             return self.inlet.pop_front().map_or(Taken::Wait(None), Taken::Chunk);
         };
         let before = loop {
-            match self.pull(last, now) {
-                Taken::Chunk(parcel) => {
-                    let gone = self.stages[last].1.admit(now, parcel);
+            match self.link_down(last, now) {
+                Taken::Chunk(chunk) => {
+                    let gone = self.stages[last].1.admit(now, chunk);
                     self.bytes -= gone.min(self.bytes);
                 }
                 Taken::Wait(until) => break until,

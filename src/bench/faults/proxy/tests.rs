@@ -25,7 +25,7 @@ fn toxic(kind: ToxicKind) -> Toxic {
     Toxic { name: kind.name().to_owned(), kind, stream: Stream::Both, toxicity: 1.0 }
 }
 
-fn lane(kinds: &[ToxicKind]) -> Pipeline {
+fn pipeline(kinds: &[ToxicKind]) -> Pipeline {
     seeded(1, kinds)
 }
 
@@ -39,10 +39,10 @@ fn data(bytes: &[u8]) -> Chunk {
 }
 
 /// What comes out of a lane up to a time, each with its own.
-fn until(lane: &mut Pipeline, mut now: Duration, end: Duration) -> Vec<(Duration, Step)> {
+fn until(pipeline: &mut Pipeline, mut now: Duration, end: Duration) -> Vec<(Duration, Step)> {
     let mut steps = Vec::new();
     loop {
-        match lane.step(now) {
+        match pipeline.step(now) {
             Step::Wait(Some(at)) if at <= end => now = now.max(at),
             Step::Wait(_) => return steps,
             step @ Step::Finish(_) => {
@@ -55,7 +55,7 @@ fn until(lane: &mut Pipeline, mut now: Duration, end: Duration) -> Vec<(Duration
 }
 
 /// The same, with times in milliseconds, and bytes as text.
-fn told(lane: &mut Pipeline, from: u64, to: u64) -> Vec<(u128, String)> {
+fn told(pipeline: &mut Pipeline, from: u64, to: u64) -> Vec<(u128, String)> {
     let word = |step| match step {
         Step::Write(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Step::End => "END".to_owned(),
@@ -63,7 +63,7 @@ fn told(lane: &mut Pipeline, from: u64, to: u64) -> Vec<(u128, String)> {
         Step::Finish(Outcome::Reset) => "RESET".to_owned(),
         Step::Wait(_) => "WAIT".to_owned(),
     };
-    until(lane, ms(from), ms(to)).into_iter().map(|(at, step)| (at.as_millis(), word(step))).collect()
+    until(pipeline, ms(from), ms(to)).into_iter().map(|(at, step)| (at.as_millis(), word(step))).collect()
 }
 
 fn written(steps: &[(Duration, Step)]) -> Vec<u8> {
@@ -77,9 +77,9 @@ fn written(steps: &[(Duration, Step)]) -> Vec<u8> {
 /// Feeds a lane at once, and checks what comes out of it when.
 #[track_caller]
 fn check(kind: ToxicKind, input: &[Chunk], expected: &[(u128, &str)]) {
-    let mut lane = lane(&[kind]);
-    input.iter().for_each(|parcel| lane.push(parcel.clone()));
-    let told = told(&mut lane, 0, 60_000);
+    let mut pipeline = pipeline(&[kind]);
+    input.iter().for_each(|chunk| pipeline.push(chunk.clone()));
+    let told = told(&mut pipeline, 0, 60_000);
     let told: Vec<(u128, &str)> = told.iter().map(|(at, word)| (*at, word.as_str())).collect();
     assert_eq!(told, expected, "{kind:?}");
 }
@@ -118,21 +118,22 @@ fn a_broken_sender_is_handed_on_behind_what_it_said() {
 
 #[test]
 fn a_limit_closes_only_when_a_slow_line_has_carried_what_was_below_it() {
-    let mut lane = lane(&[ToxicKind::LimitData { bytes: 4 }, ToxicKind::Latency { latency: 100, jitter: 0 }]);
-    lane.push(data(b"hello"));
-    assert_eq!(told(&mut lane, 0, 1_000), [(100, "hell".to_owned()), (100, "CLOSED".to_owned())]);
+    let mut pipeline =
+        pipeline(&[ToxicKind::LimitData { bytes: 4 }, ToxicKind::Latency { latency: 100, jitter: 0 }]);
+    pipeline.push(data(b"hello"));
+    assert_eq!(told(&mut pipeline, 0, 1_000), [(100, "hell".to_owned()), (100, "CLOSED".to_owned())]);
 }
 
 #[test]
 fn a_stall_holds_everything_and_goes_on_without_the_loss_of_a_byte() {
-    let mut lane = lane(&[]);
-    lane.push(data(b"before "));
-    lane.set_toxics(ms(0), &[toxic(ToxicKind::Stall)]);
-    assert!(!lane.wants_input() && lane.is_dead());
-    assert_eq!(lane.step(ms(10)), Step::Wait(None));
-    lane.set_toxics(ms(5_000), &[]);
-    lane.push(data(b"after"));
-    assert_eq!(written(&until(&mut lane, ms(5_000), ms(5_000))), b"before after");
+    let mut pipeline = pipeline(&[]);
+    pipeline.push(data(b"before "));
+    pipeline.set_toxics(ms(0), &[toxic(ToxicKind::Stall)]);
+    assert!(!pipeline.wants_input() && pipeline.is_dead());
+    assert_eq!(pipeline.step(ms(10)), Step::Wait(None));
+    pipeline.set_toxics(ms(5_000), &[]);
+    pipeline.push(data(b"after"));
+    assert_eq!(written(&until(&mut pipeline, ms(5_000), ms(5_000))), b"before after");
 }
 
 #[test]
@@ -142,27 +143,27 @@ fn a_stream_with_a_hole_does_not_go_on() {
         (ToxicKind::HalfOpen, Outcome::Reset),
         (ToxicKind::Timeout { timeout: 0 }, Outcome::Closed),
     ] {
-        let mut lane = lane(&[]);
-        lane.set_toxics(ms(0), &[toxic(kind)]);
-        lane.push(data(b"gone"));
-        assert_eq!(lane.step(ms(1)), Step::Wait(None), "{kind:?}");
+        let mut pipeline = pipeline(&[]);
+        pipeline.set_toxics(ms(0), &[toxic(kind)]);
+        pipeline.push(data(b"gone"));
+        assert_eq!(pipeline.step(ms(1)), Step::Wait(None), "{kind:?}");
         // To be spared from now on brings nothing back.
-        lane.set_toxics(ms(2), &[Toxic { toxicity: 0.0, ..toxic(kind) }]);
-        lane.push(data(b"later"));
-        assert_eq!(lane.step(ms(2)), Step::Wait(None), "{kind:?}");
-        lane.set_toxics(ms(3), &[]);
-        assert_eq!(lane.step(ms(3)), Step::Finish(outcome), "{kind:?}");
+        pipeline.set_toxics(ms(2), &[Toxic { toxicity: 0.0, ..toxic(kind) }]);
+        pipeline.push(data(b"later"));
+        assert_eq!(pipeline.step(ms(2)), Step::Wait(None), "{kind:?}");
+        pipeline.set_toxics(ms(3), &[]);
+        assert_eq!(pipeline.step(ms(3)), Step::Finish(outcome), "{kind:?}");
     }
 }
 
 #[test]
 fn a_drop_that_met_no_byte_leaves_the_connection_whole() {
     for kind in [ToxicKind::Drop, ToxicKind::HalfOpen] {
-        let mut lane = lane(&[]);
-        lane.set_toxics(ms(0), &[toxic(kind)]);
-        lane.set_toxics(ms(9), &[]);
-        lane.push(data(b"whole"));
-        assert_eq!(lane.step(ms(9)), Step::Write(Bytes::from_static(b"whole")), "{kind:?}");
+        let mut pipeline = pipeline(&[]);
+        pipeline.set_toxics(ms(0), &[toxic(kind)]);
+        pipeline.set_toxics(ms(9), &[]);
+        pipeline.push(data(b"whole"));
+        assert_eq!(pipeline.step(ms(9)), Step::Write(Bytes::from_static(b"whole")), "{kind:?}");
     }
 }
 
@@ -172,32 +173,32 @@ fn what_waited_in_a_toxic_that_goes_comes_before_what_is_newer() {
     let behind = toxic(ToxicKind::Slicer { average_size: 100, size_variation: 0, delay: 0 });
     for rest in [vec![], vec![behind]] {
         let all: Vec<Toxic> = std::iter::once(slow.clone()).chain(rest.iter().cloned()).collect();
-        let mut lane = Pipeline::new(Direction::Upstream, 1, &all);
-        lane.push(data(b"old "));
-        assert_eq!(lane.step(ms(1)), Step::Wait(Some(ms(9_001))));
-        lane.set_toxics(ms(2), &rest);
-        lane.push(data(b"new"));
-        assert_eq!(written(&until(&mut lane, ms(2), ms(2))), b"old new");
+        let mut pipeline = Pipeline::new(Direction::Upstream, 1, &all);
+        pipeline.push(data(b"old "));
+        assert_eq!(pipeline.step(ms(1)), Step::Wait(Some(ms(9_001))));
+        pipeline.set_toxics(ms(2), &rest);
+        pipeline.push(data(b"new"));
+        assert_eq!(written(&until(&mut pipeline, ms(2), ms(2))), b"old new");
     }
 }
 
 #[test]
 fn changed_attributes_hold_for_what_comes_later() {
     let slow = |latency| toxic(ToxicKind::Latency { latency, jitter: 0 });
-    let mut lane = Pipeline::new(Direction::Upstream, 1, &[slow(100)]);
-    lane.push(data(b"a"));
-    assert_eq!(lane.step(ms(0)), Step::Wait(Some(ms(100))));
-    lane.set_toxics(ms(1), &[slow(10)]);
-    lane.push(data(b"b"));
+    let mut pipeline = Pipeline::new(Direction::Upstream, 1, &[slow(100)]);
+    pipeline.push(data(b"a"));
+    assert_eq!(pipeline.step(ms(0)), Step::Wait(Some(ms(100))));
+    pipeline.set_toxics(ms(1), &[slow(10)]);
+    pipeline.push(data(b"b"));
     // Nothing overtakes.
-    assert_eq!(told(&mut lane, 1, 500), [(100, "a".to_owned()), (100, "b".to_owned())]);
+    assert_eq!(told(&mut pipeline, 1, 500), [(100, "a".to_owned()), (100, "b".to_owned())]);
 }
 
 #[test]
 fn a_toxic_of_the_other_direction_is_none() {
     let stream = Stream::One(Direction::Upstream);
-    let lane = Pipeline::new(Direction::Downstream, 1, &[Toxic { stream, ..toxic(ToxicKind::Stall) }]);
-    assert!(!lane.is_stalled());
+    let pipeline = Pipeline::new(Direction::Downstream, 1, &[Toxic { stream, ..toxic(ToxicKind::Stall) }]);
+    assert!(!pipeline.is_stalled());
 }
 
 #[test]
@@ -205,11 +206,11 @@ fn who_is_met_is_decided_once_a_connection_and_for_both_directions() {
     let stall = |toxicity| Toxic { toxicity, ..toxic(ToxicKind::Stall) };
     let met = |seed, toxicity| {
         let sides = [Direction::Upstream, Direction::Downstream].map(|direction| {
-            let mut lane = Pipeline::new(direction, seed, &[stall(toxicity)]);
-            let at_first = lane.is_stalled();
-            lane.set_toxics(ms(1), &[]);
-            lane.set_toxics(ms(2), &[stall(toxicity)]);
-            assert_eq!(lane.is_stalled(), at_first, "it is the same toxic");
+            let mut pipeline = Pipeline::new(direction, seed, &[stall(toxicity)]);
+            let at_first = pipeline.is_stalled();
+            pipeline.set_toxics(ms(1), &[]);
+            pipeline.set_toxics(ms(2), &[stall(toxicity)]);
+            assert_eq!(pipeline.is_stalled(), at_first, "it is the same toxic");
             at_first
         });
         assert_eq!(sides[0], sides[1], "a connection has two directions and one fate");
@@ -227,9 +228,9 @@ fn a_slicer_cuts_inside_a_character_and_inside_a_line_end() {
     let mut cuts = vec![false; text.len() + 1];
     for seed in 0..200 {
         let slicer = ToxicKind::Slicer { average_size: 4, size_variation: 3, delay: 10 };
-        let mut lane = seeded(seed, &[slicer]);
-        lane.push(data(text));
-        let steps = until(&mut lane, ms(0), ms(1_000));
+        let mut pipeline = seeded(seed, &[slicer]);
+        pipeline.push(data(text));
+        let steps = until(&mut pipeline, ms(0), ms(1_000));
         assert_eq!(written(&steps), text);
         let mut at = 0;
         for (_, step) in &steps {
@@ -248,31 +249,31 @@ fn a_slicer_cuts_inside_a_character_and_inside_a_line_end() {
 #[test]
 fn a_full_lane_wants_no_more_until_something_has_left() {
     let slow = [ToxicKind::Bandwidth { rate: 1 }];
-    let mut lane = lane(&slow);
+    let mut pipeline = pipeline(&slow);
     let chunk = vec![0; 8 * 1024];
     let mut pushed = 0;
-    while lane.wants_input() {
-        lane.push(data(&chunk));
+    while pipeline.wants_input() {
+        pipeline.push(data(&chunk));
         pushed += chunk.len();
-        lane.step(ms(0));
+        pipeline.step(ms(0));
     }
     assert_eq!(pushed, BYTES_MAX);
-    until(&mut lane, ms(0), ms(200));
-    assert!(lane.wants_input());
-    let mut lane = seeded(1, &slow);
+    until(&mut pipeline, ms(0), ms(200));
+    assert!(pipeline.wants_input());
+    let mut pipeline = seeded(1, &slow);
     let mut pushed = 0;
-    while lane.wants_input() {
-        lane.push(data(b"x"));
+    while pipeline.wants_input() {
+        pipeline.push(data(b"x"));
         pushed += 1;
         // One of them is on its way.
-        lane.step(ms(0));
+        pipeline.step(ms(0));
     }
     assert_eq!(pushed, CHUNKS_MAX);
-    let mut lane = seeded(1, &[ToxicKind::Drop]);
+    let mut pipeline = seeded(1, &[ToxicKind::Drop]);
     for _ in 0..1_000 {
-        assert!(lane.wants_input(), "what is thrown away takes no room");
-        lane.push(data(&chunk));
-        lane.step(ms(0));
+        assert!(pipeline.wants_input(), "what is thrown away takes no room");
+        pipeline.push(data(&chunk));
+        pipeline.step(ms(0));
     }
 }
 
@@ -306,13 +307,13 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
 
 /// What comes out of a lane to which all this is done, up to its end.
 fn outcome_of(seed: u64, deeds: &[Deed]) -> (Vec<u8>, Vec<(Duration, Step)>) {
-    let mut lane = seeded(seed, &[]);
+    let mut pipeline = seeded(seed, &[]);
     let (mut said, mut steps, mut now) = (Vec::new(), Vec::new(), Duration::ZERO);
     for deed in deeds {
         match deed {
             Deed::Say(bytes) => {
                 said.extend_from_slice(bytes);
-                lane.push(data(bytes));
+                pipeline.push(data(bytes));
             }
             Deed::Toxics(kinds) => {
                 // Several of one type, each with a name of its own.
@@ -320,18 +321,18 @@ fn outcome_of(seed: u64, deeds: &[Deed]) -> (Vec<u8>, Vec<(Duration, Step)>) {
                     name: format!("{}-{i}", kind.name()),
                     ..toxic(*kind)
                 };
-                lane.set_toxics(now, &kinds.iter().enumerate().map(named).collect::<Vec<_>>());
+                pipeline.set_toxics(now, &kinds.iter().enumerate().map(named).collect::<Vec<_>>());
             }
             Deed::Pass(time) => {
                 let later = now + ms(*time);
-                steps.extend(until(&mut lane, now, later));
+                steps.extend(until(&mut pipeline, now, later));
                 now = later;
             }
         }
     }
-    lane.push(Chunk::End);
-    lane.set_toxics(now, &[]);
-    steps.extend(until(&mut lane, now, now + ms(1)));
+    pipeline.push(Chunk::End);
+    pipeline.set_toxics(now, &[]);
+    steps.extend(until(&mut pipeline, now, now + ms(1)));
     (said, steps)
 }
 
@@ -353,9 +354,9 @@ proptest! {
 #[test]
 fn another_seed_makes_another_schedule() {
     let times = |seed| {
-        let mut lane = seeded(seed, &[ToxicKind::Latency { latency: 500, jitter: 400 }]);
-        lane.push(data(b"x"));
-        until(&mut lane, ms(0), ms(1_000))[0].0
+        let mut pipeline = seeded(seed, &[ToxicKind::Latency { latency: 500, jitter: 400 }]);
+        pipeline.push(data(b"x"));
+        until(&mut pipeline, ms(0), ms(1_000))[0].0
     };
     assert_eq!(times(1), times(1));
     let different: std::collections::BTreeSet<Duration> = (0..20).map(times).collect();

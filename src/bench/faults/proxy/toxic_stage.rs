@@ -112,25 +112,25 @@ impl ToxicStage {
     }
 
     /// Takes something in. Gives back how many bytes are gone for good.
-    pub(super) fn admit(&mut self, now: Duration, parcel: Chunk) -> usize {
-        if let Some(size) = self.swallowed(&parcel) {
+    pub(super) fn admit(&mut self, now: Duration, chunk: Chunk) -> usize {
+        if let Some(size) = self.swallowed(&chunk) {
             self.has_hole = true;
             return size;
         }
         if self.is_exhausted() {
             self.shut(now);
-            return parcel.size();
+            return chunk.size();
         }
-        let due = self.due(now, &parcel);
-        self.queue.push_back((due, parcel));
+        let due = self.due(now, &chunk);
+        self.queue.push_back((due, chunk));
         0
     }
 
-    fn swallowed(&self, parcel: &Chunk) -> Option<usize> {
+    fn swallowed(&self, chunk: &Chunk) -> Option<usize> {
         match self.kind {
             _ if !self.is_hit => None,
-            ToxicKind::Drop | ToxicKind::HalfOpen => Some(parcel.size()),
-            ToxicKind::Timeout { .. } if matches!(parcel, Chunk::Data(_)) => Some(parcel.size()),
+            ToxicKind::Drop | ToxicKind::HalfOpen => Some(chunk.size()),
+            ToxicKind::Timeout { .. } if matches!(chunk, Chunk::Data(_)) => Some(chunk.size()),
             _ => None,
         }
     }
@@ -148,11 +148,11 @@ impl ToxicStage {
     }
 
     /// From when on it may go, as far as that does not depend on what is before it.
-    fn due(&mut self, now: Duration, parcel: &Chunk) -> Duration {
+    fn due(&mut self, now: Duration, chunk: &Chunk) -> Duration {
         if !self.is_hit {
             return now;
         }
-        let due = match (self.kind, parcel) {
+        let due = match (self.kind, chunk) {
             (ToxicKind::Latency { latency, jitter }, _) => {
                 let most = latency.saturating_add(jitter);
                 now + millis(self.rng.random_range(latency.saturating_sub(jitter)..=most))
@@ -198,7 +198,7 @@ impl ToxicStage {
             (ToxicKind::Stall | ToxicKind::ResetPeer { .. }, _)
             | (ToxicKind::Bandwidth { rate: 0 }, Chunk::Data(_)) => None,
             (ToxicKind::Bandwidth { rate }, Chunk::Data(bytes)) => {
-                Some(self.free_at.max(*due) + time_of(slice(bytes, rate), rate))
+                Some(self.free_at.max(*due) + time_of(next_chunk_len(bytes, rate), rate))
             }
             (ToxicKind::Slicer { .. }, Chunk::Data(_)) => Some(self.free_at.max(*due)),
             _ => Some(*due),
@@ -213,7 +213,7 @@ impl ToxicStage {
             _ if !self.is_hit => bytes.len(),
             ToxicKind::Bandwidth { rate } => {
                 self.free_at = ready;
-                slice(&bytes, rate)
+                next_chunk_len(&bytes, rate)
             }
             ToxicKind::Slicer { average_size, size_variation, delay } => {
                 self.free_at = now + Duration::from_micros(delay);
@@ -241,18 +241,18 @@ impl ToxicStage {
     }
 
     /// Its end: what waits in it, in order, and how the connection ends if it cannot go on.
-    pub(super) fn dissolve(self) -> (impl Iterator<Item = Chunk>, Option<Outcome>) {
+    pub(super) fn into_remaining(self) -> (impl Iterator<Item = Chunk>, Option<Outcome>) {
         let outcome = match self.kind {
             ToxicKind::Timeout { .. } if self.is_hit => Some(Outcome::Closed),
             ToxicKind::Drop | ToxicKind::HalfOpen if self.has_hole => Some(Outcome::Reset),
             _ => None,
         };
-        (self.queue.into_iter().map(|(_, parcel)| parcel), outcome)
+        (self.queue.into_iter().map(|(_, chunk)| chunk), outcome)
     }
 }
 
 /// Bytes of the next piece that a bandwidth lets pass.
-fn slice(bytes: &Bytes, rate: u64) -> usize {
+fn next_chunk_len(bytes: &Bytes, rate: u64) -> usize {
     bytes.len().min(to_usize(rate.saturating_mul(1_000) / SLICES_PER_SECOND).max(1))
 }
 

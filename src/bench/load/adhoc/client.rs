@@ -20,6 +20,7 @@ use crate::client::{
     self, ConnectError, Decision, Event, Received, Reconnect, ReconnectOptions, Request, Stream,
 };
 use crate::protocol::event::control;
+use crate::runtime::error_chain;
 
 /// There is one phase and one group.
 const TAGS: Tags = Tags { phase: PhaseId(0), source: Source::Group(GroupId(0)), path: None };
@@ -28,8 +29,8 @@ const TAGS: Tags = Tags { phase: PhaseId(0), source: Source::Group(GroupId(0)), 
 pub(super) struct Listener {
     square: Arc<AdhocContext>,
     number: u32,
-    tape: SampleBuffer,
-    ear: CommandReceiver,
+    samples: SampleBuffer,
+    receiver: CommandReceiver,
     tally: Tally,
     reconnect: Reconnect,
     connects: u64,
@@ -49,15 +50,15 @@ impl Listener {
     pub(super) fn new(
         square: Arc<AdhocContext>,
         number: u32,
-        tape: SampleBuffer,
-        ear: CommandReceiver,
+        samples: SampleBuffer,
+        receiver: CommandReceiver,
     ) -> Self {
         let reconnect = Reconnect::new(square.options.policy, ReconnectOptions::default());
         Self {
             square,
             number,
-            tape,
-            ear,
+            samples,
+            receiver,
             tally: Tally::default(),
             reconnect,
             connects: 0,
@@ -91,7 +92,7 @@ impl Listener {
         loop {
             let told = tokio::select! {
                 () = tokio::time::sleep_until(until) => return true,
-                told = self.ear.listen() => told,
+                told = self.receiver.listen() => told,
             };
             match told {
                 Command::Over => return false,
@@ -108,7 +109,7 @@ impl Listener {
             Ok(stream) => stream,
             Err(error) => {
                 self.square.progress.connect_error();
-                self.never_connected = self.never_connected.take().map(|_| with_cause(&error));
+                self.never_connected = self.never_connected.take().map(|_| error_chain(&error));
                 return retry_in(self.reconnect.after(&error, &mut rng));
             }
         };
@@ -117,7 +118,7 @@ impl Listener {
         self.square.progress.connected();
         let ending = self.read(&mut stream, began).await;
         self.square.progress.disconnected();
-        self.tape.count(Counter::BytesIn, TAGS, stream.bytes_received());
+        self.samples.count(Counter::BytesIn, TAGS, stream.bytes_received());
         self.lost_at = Some(Instant::now());
         retry_in(self.reconnect.after(&ending?, &mut rng))
     }
@@ -142,7 +143,7 @@ impl Listener {
         loop {
             let told = tokio::select! {
                 opened = &mut connecting => return Some(opened),
-                told = self.ear.listen() => told,
+                told = self.receiver.listen() => told,
             };
             match told {
                 Command::Over => return None,
@@ -152,12 +153,12 @@ impl Listener {
     }
 
     fn note_opened(&mut self, began: Instant) {
-        self.tape.record(Trend::ConnectTime, TAGS, began.elapsed());
+        self.samples.record(Trend::ConnectTime, TAGS, began.elapsed());
         if self.never_connected.take().is_some() {
             self.square.arrived.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(lost_at) = self.lost_at.take() {
-            self.tape.record(Trend::ReconnectTime, TAGS, lost_at.elapsed());
+            self.samples.record(Trend::ReconnectTime, TAGS, lost_at.elapsed());
             self.square.progress.reconnected();
         }
     }
@@ -173,7 +174,7 @@ impl Listener {
                         self.reconnect.learn(&received);
                         if let Received::Event(event) = received {
                             if std::mem::take(&mut is_first) {
-                                self.tape.record(Trend::FirstEventTime, TAGS, began.elapsed());
+                                self.samples.record(Trend::FirstEventTime, TAGS, began.elapsed());
                             }
                             self.receive(&event);
                             self.note_id();
@@ -182,7 +183,7 @@ impl Listener {
                     }
                     Err(ending) => return Some(ending),
                 },
-                told = self.ear.listen() => told,
+                told = self.receiver.listen() => told,
             };
             match told {
                 Command::Over => return None,
@@ -194,8 +195,8 @@ impl Listener {
     fn receive(&mut self, event: &Event) {
         if control::ALL.contains(&event.event.as_str()) {
             match event.event.as_str() {
-                control::GAP => self.tape.count(Counter::Gaps, TAGS, 1),
-                control::CLOSE => self.tape.count(Counter::Closes, TAGS, 1),
+                control::GAP => self.samples.count(Counter::Gaps, TAGS, 1),
+                control::CLOSE => self.samples.count(Counter::Closes, TAGS, 1),
                 _ => {}
             }
             return;
@@ -207,7 +208,7 @@ impl Listener {
         match self.tally.arrive(&stamp) {
             Arrived::New { shares_clock: true } => {
                 let now = self.square.clock.now();
-                self.tape.record(Trend::DeliveryLatency, TAGS, now.after(stamp.due));
+                self.samples.record(Trend::DeliveryLatency, TAGS, now.after(stamp.due));
             }
             Arrived::End => self.note_end(&stamp, &event.data),
             Arrived::New { shares_clock: false } | Arrived::Again | Arrived::EndAgain => {}
@@ -249,14 +250,4 @@ fn retry_in(decision: Decision) -> Option<Duration> {
         Decision::RetryIn(wait) => Some(wait),
         Decision::GiveUp(_) => None,
     }
-}
-
-fn with_cause(error: &ConnectError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

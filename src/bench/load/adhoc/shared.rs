@@ -59,7 +59,7 @@ impl AdhocContext {
         self.marks.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn is_deserted(&self) -> bool {
+    pub(super) fn all_departed(&self) -> bool {
         self.departed.load(Ordering::Relaxed) >= self.options.clients
     }
 

@@ -32,7 +32,7 @@ const GRACE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct AdhocSwarm {
     square: Arc<AdhocContext>,
-    orders: Commands,
+    commands: Commands,
     clients: JoinSet<Left>,
     recorders: Vec<SharedRecorder>,
 }
@@ -84,19 +84,19 @@ impl AdhocSwarm {
             marks: Mutex::default(),
             options,
         });
-        let orders = Commands::default();
+        let commands = Commands::default();
         let mut clients = JoinSet::new();
         for (number, recorder) in (0..square.options.clients).zip(recorders.iter().cycle()) {
-            let ear = orders.ear(SubscriberId(number));
+            let receiver = commands.receiver(SubscriberId(number));
             let listener = Listener::new(
                 Arc::clone(&square),
                 number,
                 SampleBuffer::new(Arc::clone(recorder), RunClock::default()),
-                ear,
+                receiver,
             );
             clients.spawn(listener.run());
         }
-        Self { square, orders, clients, recorders }
+        Self { square, commands, clients, recorders }
     }
 
     /// The counters now.
@@ -111,7 +111,7 @@ impl AdhocSwarm {
         loop {
             let arrived = self.square.arrived.load(Ordering::Relaxed);
             let all_came = arrived >= self.square.options.clients;
-            if all_came || self.square.is_deserted() || Instant::now() >= deadline {
+            if all_came || self.square.all_departed() || Instant::now() >= deadline {
                 return arrived;
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -122,7 +122,7 @@ impl AdhocSwarm {
     pub async fn settled(&self) {
         let mut last = (0, Instant::now());
         loop {
-            if self.square.all_complete() || self.square.is_deserted() {
+            if self.square.all_complete() || self.square.all_departed() {
                 return;
             }
             let events = self.square.events.load(Ordering::Relaxed);
@@ -139,7 +139,7 @@ impl AdhocSwarm {
     /// Ends all clients and adds up what they saw.
     pub async fn end(mut self) -> AdhocResult {
         let connected_at_end = self.square.progress.snapshot().connected;
-        self.orders.end();
+        self.commands.end();
         let marks = self.square.marks();
         let deadline = Instant::now() + GRACE;
         let (mut owed, mut incomplete, mut connect_failure) = (Owed::default(), 0, None);

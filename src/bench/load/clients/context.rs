@@ -8,7 +8,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::swarm::CONNECTS_AT_ONCE;
 use super::transport::Transports;
-use crate::bench::faults::FaultBoard;
 use crate::bench::ids::NodeIndex;
 use crate::bench::load::balancer::Balancer;
 use crate::bench::load::progress::Progress;
@@ -22,7 +21,7 @@ pub struct SwarmContext {
     /// The plan.
     pub plan: Arc<Plan>,
     /// For the connections.
-    pub ways: Transports,
+    pub transports: Transports,
     /// Chooses nodes.
     pub balancer: Balancer,
     /// The time of the run.
@@ -35,10 +34,8 @@ pub struct SwarmContext {
     pub board: Board,
     /// Connects under way during set-up.
     pub gate: Semaphore,
-    /// Which faults are at work.
-    pub faults: Arc<FaultBoard>,
     /// Where every arrival is written down, if somebody wants it.
-    pub scribe: Option<HistoryWriter>,
+    pub writer: Option<HistoryWriter>,
 }
 
 /// How many clients are there, and how many of them have everything. Relaxed throughout: whoever waits for a number
@@ -73,29 +70,29 @@ impl Board {
 /// A client's place on the [`Board`]; given up on drop.
 #[derive(Debug)]
 pub(crate) struct ClientSlot {
-    ground: Arc<SwarmContext>,
+    context: Arc<SwarmContext>,
     is_satisfied: bool,
 }
 
 impl ClientSlot {
-    pub(super) fn take(ground: &Arc<SwarmContext>) -> Self {
-        ground.board.alive.fetch_add(1, Ordering::Relaxed);
-        Self { ground: Arc::clone(ground), is_satisfied: false }
+    pub(super) fn take(context: &Arc<SwarmContext>) -> Self {
+        context.board.alive.fetch_add(1, Ordering::Relaxed);
+        Self { context: Arc::clone(context), is_satisfied: false }
     }
 
     pub(super) fn satisfy(&mut self) {
         if !self.is_satisfied {
             self.is_satisfied = true;
-            self.ground.board.satisfied.fetch_add(1, Ordering::Relaxed);
+            self.context.board.satisfied.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
 impl Drop for ClientSlot {
     fn drop(&mut self) {
-        self.ground.board.alive.fetch_sub(1, Ordering::Relaxed);
+        self.context.board.alive.fetch_sub(1, Ordering::Relaxed);
         if self.is_satisfied {
-            self.ground.board.satisfied.fetch_sub(1, Ordering::Relaxed);
+            self.context.board.satisfied.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -103,11 +100,11 @@ impl Drop for ClientSlot {
 impl SwarmContext {
     /// Ground for a plan.
     #[must_use]
-    pub fn new(plan: Arc<Plan>, ways: Transports, balancer: Balancer, clock: RunClock) -> Self {
+    pub fn new(plan: Arc<Plan>, transports: Transports, balancer: Balancer, clock: RunClock) -> Self {
         let gate = Semaphore::new(CONNECTS_AT_ONCE);
         let (started, board) = (CancellationToken::new(), Board::default());
-        let (progress, faults) = (Arc::default(), Arc::default());
-        Self { plan, ways, balancer, clock, started, progress, board, gate, faults, scribe: None }
+        let progress = Arc::default();
+        Self { plan, transports, balancer, clock, started, progress, board, gate, writer: None }
     }
 
     /// The node of this name.

@@ -45,7 +45,7 @@ pub enum Command {
 #[derive(Debug, Clone)]
 pub struct CommandReceiver {
     me: SubscriberId,
-    standing: watch::Receiver<SwarmState>,
+    state: watch::Receiver<SwarmState>,
     cuts_heard: u64,
     sentinels_heard: bool,
 }
@@ -61,45 +61,45 @@ impl SwarmState {
 impl Commands {
     /// The ear of a client. It hears what is ordered from now on.
     #[must_use]
-    pub fn ear(&self, me: SubscriberId) -> CommandReceiver {
-        let mut standing = self.0.subscribe();
+    pub fn receiver(&self, me: SubscriberId) -> CommandReceiver {
+        let mut state = self.0.subscribe();
         // What stands already counts as news, except cuts: those met connections that are gone.
-        standing.mark_changed();
-        let cuts_heard = standing.borrow().cuts;
-        CommandReceiver { me, standing, cuts_heard, sentinels_heard: false }
+        state.mark_changed();
+        let cuts_heard = state.borrow().cuts;
+        CommandReceiver { me, state, cuts_heard, sentinels_heard: false }
     }
 
     /// Cuts the connections of these clients, which must be sorted.
     pub fn cut(&self, whom: &[SubscriberId]) {
-        self.0.send_modify(|standing| {
-            standing.cuts += 1;
-            if standing.whom.len() >= CUTS_KEPT {
-                standing.whom.pop_front();
+        self.0.send_modify(|state| {
+            state.cuts += 1;
+            if state.whom.len() >= CUTS_KEPT {
+                state.whom.pop_front();
             }
-            standing.whom.push_back(Arc::from(whom));
+            state.whom.push_back(Arc::from(whom));
         });
     }
 
     /// Announces the last events. The addresses must be sorted.
     pub fn announce_sentinels(&self, addresses: Arc<[AddressId]>) {
-        self.0.send_modify(|standing| standing.sentinels = Some(addresses));
+        self.0.send_modify(|state| state.sentinels = Some(addresses));
     }
 
     /// What is ordered here from now on, for those who relay it to another process.
     pub fn follow(&self) -> watch::Receiver<SwarmState> {
-        let mut standing = self.0.subscribe();
-        standing.mark_changed();
-        standing
+        let mut state = self.0.subscribe();
+        state.mark_changed();
+        state
     }
 
     /// Gives the orders of another process.
-    pub fn take_over(&self, standing: SwarmState) {
-        self.0.send_replace(standing);
+    pub fn take_over(&self, state: SwarmState) {
+        self.0.send_replace(state);
     }
 
     /// Ends the swarm.
     pub fn end(&self) {
-        self.0.send_modify(|standing| standing.is_over = true);
+        self.0.send_modify(|state| state.is_over = true);
     }
 }
 
@@ -110,27 +110,27 @@ impl CommandReceiver {
             if let Some(told) = self.news() {
                 return told;
             }
-            if self.standing.changed().await.is_err() {
+            if self.state.changed().await.is_err() {
                 return Command::Over;
             }
         }
     }
 
     fn news(&mut self) -> Option<Command> {
-        let standing = self.standing.borrow_and_update();
-        if standing.is_over {
+        let state = self.state.borrow_and_update();
+        if state.is_over {
             return Some(Command::Over);
         }
-        if standing.cuts > self.cuts_heard {
-            let missed = usize::try_from(standing.cuts - self.cuts_heard).unwrap_or(usize::MAX);
-            self.cuts_heard = standing.cuts;
+        if state.cuts > self.cuts_heard {
+            let missed = usize::try_from(state.cuts - self.cuts_heard).unwrap_or(usize::MAX);
+            self.cuts_heard = state.cuts;
             // Two that met this client since its last look found one connection, and cut it once.
-            let mut unheard = standing.whom.iter().rev().take(missed);
+            let mut unheard = state.whom.iter().rev().take(missed);
             if unheard.any(|whom| whom.binary_search(&self.me).is_ok()) {
                 return Some(Command::Cut);
             }
         }
-        let sentinels = standing.sentinels.as_ref().filter(|_| !self.sentinels_heard)?;
+        let sentinels = state.sentinels.as_ref().filter(|_| !self.sentinels_heard)?;
         self.sentinels_heard = true;
         Some(Command::Sentinels(Arc::clone(sentinels)))
     }
@@ -141,60 +141,62 @@ mod tests {
     use super::*;
     use futures_util::FutureExt as _;
 
-    fn hear(ear: &mut CommandReceiver) -> Option<Command> {
-        ear.listen().now_or_never()
+    fn recv(receiver: &mut CommandReceiver) -> Option<Command> {
+        receiver.listen().now_or_never()
     }
 
     #[test]
     fn only_those_who_are_meant_are_cut_and_once() {
-        let orders = Commands::default();
-        let mut ears: Vec<_> = (0..3).map(|n| orders.ear(SubscriberId(n))).collect();
-        orders.cut(&[SubscriberId(0), SubscriberId(2)]);
-        let cut: Vec<_> = ears.iter_mut().map(|ear| matches!(hear(ear), Some(Command::Cut))).collect();
+        let commands = Commands::default();
+        let mut ears: Vec<_> = (0..3).map(|n| commands.receiver(SubscriberId(n))).collect();
+        commands.cut(&[SubscriberId(0), SubscriberId(2)]);
+        let cut: Vec<_> =
+            ears.iter_mut().map(|receiver| matches!(recv(receiver), Some(Command::Cut))).collect();
         assert_eq!(cut, [true, false, true]);
-        assert!(hear(&mut ears[0]).is_none(), "one cut cuts once");
-        orders.cut(&[SubscriberId(0)]);
-        assert!(matches!(hear(&mut ears[0]), Some(Command::Cut)));
+        assert!(recv(&mut ears[0]).is_none(), "one cut cuts once");
+        commands.cut(&[SubscriberId(0)]);
+        assert!(matches!(recv(&mut ears[0]), Some(Command::Cut)));
     }
 
     #[test]
     fn two_cuts_between_two_looks_meet_all_whom_either_of_them_meets() {
-        let orders = Commands::default();
-        let mut ears: Vec<_> = (0..4).map(|n| orders.ear(SubscriberId(n))).collect();
-        orders.cut(&[SubscriberId(0), SubscriberId(2)]);
-        orders.cut(&[SubscriberId(1), SubscriberId(2)]);
-        let cut: Vec<_> = ears.iter_mut().map(|ear| matches!(hear(ear), Some(Command::Cut))).collect();
+        let commands = Commands::default();
+        let mut ears: Vec<_> = (0..4).map(|n| commands.receiver(SubscriberId(n))).collect();
+        commands.cut(&[SubscriberId(0), SubscriberId(2)]);
+        commands.cut(&[SubscriberId(1), SubscriberId(2)]);
+        let cut: Vec<_> =
+            ears.iter_mut().map(|receiver| matches!(recv(receiver), Some(Command::Cut))).collect();
         assert_eq!(cut, [true, true, true, false]);
-        assert!(hear(&mut ears[2]).is_none(), "its one connection is cut once");
+        assert!(recv(&mut ears[2]).is_none(), "its one connection is cut once");
     }
 
     #[test]
     fn no_more_is_kept_than_anybody_could_miss() {
-        let orders = Commands::default();
-        (0..100).for_each(|_| orders.cut(&[SubscriberId(0)]));
-        assert_eq!(orders.follow().borrow().whom.len(), CUTS_KEPT);
+        let commands = Commands::default();
+        (0..100).for_each(|_| commands.cut(&[SubscriberId(0)]));
+        assert_eq!(commands.follow().borrow().whom.len(), CUTS_KEPT);
     }
 
     #[test]
     fn who_comes_later_hears_of_sentinels_and_of_the_end_but_of_no_old_cut() {
-        let orders = Commands::default();
-        orders.cut(&[SubscriberId(7)]);
-        orders.announce_sentinels([AddressId(1)].into());
-        let mut ear = orders.ear(SubscriberId(7));
-        assert!(matches!(hear(&mut ear), Some(Command::Sentinels(_))));
-        assert!(hear(&mut ear).is_none());
-        orders.end();
-        assert!(matches!(hear(&mut ear), Some(Command::Over)));
-        assert!(matches!(hear(&mut ear), Some(Command::Over)));
+        let commands = Commands::default();
+        commands.cut(&[SubscriberId(7)]);
+        commands.announce_sentinels([AddressId(1)].into());
+        let mut receiver = commands.receiver(SubscriberId(7));
+        assert!(matches!(recv(&mut receiver), Some(Command::Sentinels(_))));
+        assert!(recv(&mut receiver).is_none());
+        commands.end();
+        assert!(matches!(recv(&mut receiver), Some(Command::Over)));
+        assert!(matches!(recv(&mut receiver), Some(Command::Over)));
     }
 
     #[test]
     fn nothing_is_lost_when_several_orders_come_at_once() {
-        let orders = Commands::default();
-        let mut ear = orders.ear(SubscriberId(1));
-        orders.cut(&[SubscriberId(1)]);
-        orders.announce_sentinels([AddressId(0)].into());
-        assert!(matches!(hear(&mut ear), Some(Command::Cut)));
-        assert!(matches!(hear(&mut ear), Some(Command::Sentinels(_))));
+        let commands = Commands::default();
+        let mut receiver = commands.receiver(SubscriberId(1));
+        commands.cut(&[SubscriberId(1)]);
+        commands.announce_sentinels([AddressId(0)].into());
+        assert!(matches!(recv(&mut receiver), Some(Command::Cut)));
+        assert!(matches!(recv(&mut receiver), Some(Command::Sentinels(_))));
     }
 }

@@ -34,13 +34,13 @@ mod tests {
     fn who_was_sent_away_is_not_back() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut absence = Downtime::default();
-        absence.stream_ended(at(1), false);
-        assert_eq!(absence.is_over(at(2)), None, "it was never there before");
-        absence.stream_ended(at(10), true);
-        absence.stream_ended(at(12), false);
-        absence.stream_ended(at(14), false);
-        assert_eq!(absence.is_over(at(15)), Some(Duration::from_secs(5)));
-        assert_eq!(absence.is_over(at(16)), None);
+        let mut downtime = Downtime::default();
+        downtime.stream_ended(at(1), false);
+        assert_eq!(downtime.is_over(at(2)), None, "it was never there before");
+        downtime.stream_ended(at(10), true);
+        downtime.stream_ended(at(12), false);
+        downtime.stream_ended(at(14), false);
+        assert_eq!(downtime.is_over(at(15)), Some(Duration::from_secs(5)));
+        assert_eq!(downtime.is_over(at(16)), None);
     }
 }

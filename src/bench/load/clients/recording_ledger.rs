@@ -11,12 +11,12 @@ use crate::bench::verdict::ledger::{Arrival, Ending, SubscriberLedger};
 pub(super) struct RecordingLedger {
     book: SubscriberLedger,
     /// `None`: nobody wants to know every arrival.
-    pen: Option<OpSender>,
+    ops: Option<OpSender>,
 }
 
 impl RecordingLedger {
-    pub(super) fn new(book: SubscriberLedger, scribe: Option<&HistoryWriter>) -> Self {
-        Self { book, pen: scribe.map(HistoryWriter::pen) }
+    pub(super) fn new(book: SubscriberLedger, writer: Option<&HistoryWriter>) -> Self {
+        Self { book, ops: writer.map(HistoryWriter::pen) }
     }
 
     pub(super) fn confirmed(&mut self, at: RunTime, resumed: bool) {
@@ -74,8 +74,8 @@ impl RecordingLedger {
 
     /// Waits where the disk is behind.
     pub(super) async fn hand_in_many(&mut self) {
-        if let Some(pen) = &mut self.pen {
-            pen.hand_in_many().await;
+        if let Some(ops) = &mut self.ops {
+            ops.hand_in_many().await;
         }
     }
 
@@ -84,15 +84,15 @@ impl RecordingLedger {
         self.book.finish(at, ending);
         let client = self.book.id();
         self.write(|| Op::Finished { client, at, ending });
-        if let Some(pen) = &mut self.pen {
-            pen.hand_in_last().await;
+        if let Some(ops) = &mut self.ops {
+            ops.hand_in_last().await;
         }
         self.book
     }
 
     fn write(&mut self, line: impl FnOnce() -> Op) {
-        if let Some(pen) = &mut self.pen {
-            pen.write(line());
+        if let Some(ops) = &mut self.ops {
+            ops.write(line());
         }
     }
 }

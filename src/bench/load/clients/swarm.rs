@@ -27,41 +27,41 @@ pub(super) const CONNECTS_AT_ONCE: usize = 256;
 pub struct Swarm {
     clients: JoinSet<(SubscriberId, SubscriberLedger)>,
     recorders: Vec<SharedRecorder>,
-    orders: Commands,
-    ground: Arc<SwarmContext>,
+    commands: Commands,
+    context: Arc<SwarmContext>,
 }
 
 impl Swarm {
     /// Starts a task for every client of the plan; each connects when its plan says.
     #[must_use]
-    pub fn start(ground: Arc<SwarmContext>, orders: Commands) -> Self {
-        Self::start_share(ground, orders, Share::WHOLE)
+    pub fn start(context: Arc<SwarmContext>, commands: Commands) -> Self {
+        Self::start_share(context, commands, Share::WHOLE)
     }
 
     /// The same for the clients of a share.
     #[must_use]
-    pub fn start_share(ground: Arc<SwarmContext>, orders: Commands, share: Share) -> Self {
+    pub fn start_share(context: Arc<SwarmContext>, commands: Commands, share: Share) -> Self {
         let recorders: Vec<SharedRecorder> = (0..RECORDERS).map(|_| SharedRecorder::default()).collect();
         let mut clients = JoinSet::new();
-        for (index, plan) in ground.plan.subscribers.iter().filter(|plan| share.has(plan.id)).enumerate() {
-            let tape = SampleBuffer::new(Arc::clone(&recorders[index % RECORDERS]), ground.clock.clone());
-            let subscriber = Subscriber::new(&ground, plan, tape, orders.ear(plan.id));
+        for (index, plan) in context.plan.subscribers.iter().filter(|plan| share.has(plan.id)).enumerate() {
+            let samples = SampleBuffer::new(Arc::clone(&recorders[index % RECORDERS]), context.clock.clone());
+            let subscriber = Subscriber::new(&context, plan, samples, commands.receiver(plan.id));
             let id = plan.id;
             clients.spawn(async move { (id, subscriber.run().await) });
         }
-        Self { clients, recorders, orders, ground }
+        Self { clients, recorders, commands, context }
     }
 
     /// What the clients share.
     #[must_use]
-    pub fn ground(&self) -> &Arc<SwarmContext> {
-        &self.ground
+    pub fn context(&self) -> &Arc<SwarmContext> {
+        &self.context
     }
 
     /// Tells all clients that it is over, and collects their books in the order of their numbers, and the
     /// measurements. Clients that do not heed it within the grace are dropped, and counted.
     pub async fn end(mut self, grace: Duration) -> Ended {
-        self.orders.end();
+        self.commands.end();
         let mut books = Vec::with_capacity(self.clients.len());
         let deadline = tokio::time::Instant::now() + grace;
         while let Ok(Some(joined)) = tokio::time::timeout_at(deadline, self.clients.join_next()).await {
@@ -78,7 +78,7 @@ impl Swarm {
         for shared in &self.recorders {
             recorder.merge(std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner)));
         }
-        ledger::measure(&self.ground.plan, &ledgers, &mut recorder);
+        ledger::measure(&self.context.plan, &ledgers, &mut recorder);
         Ended { ledgers, recorder, stuck, ..Ended::default() }
     }
 }
@@ -93,7 +93,7 @@ pub struct Ended {
     /// Clients that did not end in time, and left no book.
     pub stuck: usize,
     /// Workers that were lost, each with its reason: their clients left no books.
-    pub losses: Vec<String>,
+    pub lost_workers: Vec<String>,
     /// Parts of the history that workers wrote.
     pub histories: Vec<Entry>,
     /// What went wrong while they did.

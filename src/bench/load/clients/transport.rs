@@ -52,7 +52,7 @@ impl Transports {
                 continue;
             }
             let local_address = subscriber.source.map(IpAddr::V4);
-            let way = match reads_slowly {
+            let transport = match reads_slowly {
                 Some(read) => Transport::Small(Box::new(PlainHttp::new(PlainOptions {
                     receive_buffer: read.receive_buffer,
                     local_address,
@@ -60,7 +60,7 @@ impl Transports {
                 }))),
                 None => Transport::Usual(HttpOptions { local_address, ..options.clone() }.build()?),
             };
-            others.insert(key, way);
+            others.insert(key, transport);
         }
         Ok(Self { usual: Transport::Usual(options.build()?), others })
     }

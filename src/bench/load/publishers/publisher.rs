@@ -3,7 +3,6 @@
 use std::collections::{HashMap, VecDeque};
 
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::context::PublishContext;
@@ -18,6 +17,7 @@ use crate::bench::scenario::plan::{Due, PublisherPlan};
 use crate::bench::stamp::Stamp;
 use crate::bench::verdict::history::{HistoryWriter, Op, OpSender};
 use crate::bench::verdict::ledger::{PublishLedger, PublishOutcome};
+use crate::runtime::sleep_until_opt;
 
 /// What a publisher leaves behind.
 #[derive(Debug)]
@@ -36,11 +36,11 @@ pub struct Published {
 #[derive(Debug)]
 pub struct Publisher {
     plan: PublisherPlan,
-    desk: PublishContext,
+    context: PublishContext,
     published: Published,
     /// Where every publish is written down, if somebody wants it.
-    pen: Option<OpSender>,
-    lanes: HashMap<AddressId, AddressQueue>,
+    ops: Option<OpSender>,
+    queues: HashMap<AddressId, AddressQueue>,
     /// Due and not answered: on their way, or waiting in a lane.
     outstanding: u32,
     on_their_way: JoinSet<Sent>,
@@ -56,26 +56,26 @@ struct AddressQueue {
 impl Publisher {
     /// A publisher that has sent nothing.
     #[must_use]
-    pub fn new(plan: PublisherPlan, desk: PublishContext) -> Self {
+    pub fn new(plan: PublisherPlan, context: PublishContext) -> Self {
         let published = Published {
             ledger: PublishLedger::new(plan.id),
             recorder: Recorder::default(),
             retries: 0,
             last_failure: None,
         };
-        let (lanes, on_their_way) = (HashMap::new(), JoinSet::new());
-        Self { plan, desk, published, pen: None, lanes, outstanding: 0, on_their_way }
+        let (queues, on_their_way) = (HashMap::new(), JoinSet::new());
+        Self { plan, context, published, ops: None, queues, outstanding: 0, on_their_way }
     }
 
     /// The same, with every publish written down.
     #[must_use]
-    pub fn recorded_by(self, scribe: Option<&HistoryWriter>) -> Self {
-        Self { pen: scribe.map(HistoryWriter::pen), ..self }
+    pub fn recorded_by(self, writer: Option<&HistoryWriter>) -> Self {
+        Self { ops: writer.map(HistoryWriter::pen), ..self }
     }
 
     fn write(&mut self, line: impl FnOnce() -> Op) {
-        if let Some(pen) = &mut self.pen {
-            pen.write(line());
+        if let Some(ops) = &mut self.ops {
+            ops.write(line());
         }
     }
 
@@ -93,10 +93,10 @@ impl Publisher {
             if next.is_none() && self.outstanding == 0 {
                 break;
             }
-            let due_at = next.map(|due| self.desk.clock.instant_of(due.at));
+            let due_at = next.map(|due| self.context.clock.instant_of(due.at));
             let wake = tokio::select! {
                 Some(sent) = self.on_their_way.join_next() => Wake::Answered(sent),
-                () = sleep_until(due_at) => Wake::Due,
+                () = sleep_until_opt(due_at) => Wake::Due,
                 () = stop.cancelled(), if next.is_some() => Wake::Stopped,
                 () = give_up.cancelled() => break,
             };
@@ -106,27 +106,27 @@ impl Publisher {
                 Wake::Due => self.all_due(&mut next, &mut schedule),
                 Wake::Stopped => {}
             }
-            if let Some(pen) = &mut self.pen {
-                pen.hand_in_many().await;
+            if let Some(ops) = &mut self.ops {
+                ops.hand_in_many().await;
             }
         }
         self.on_their_way.shutdown().await;
         // What still waits for its turn, because the time to wait for answers is up, was never sent.
-        let lanes = std::mem::take(&mut self.lanes);
-        lanes.into_values().flat_map(|lane| lane.waiting).for_each(|due| self.drop_due(due));
-        if let Some(pen) = &mut self.pen {
-            pen.hand_in_last().await;
+        let queues = std::mem::take(&mut self.queues);
+        queues.into_values().flat_map(|queue| queue.waiting).for_each(|due| self.drop_due(due));
+        if let Some(ops) = &mut self.ops {
+            ops.hand_in_last().await;
         }
         self.published
     }
 
     /// All that is due by now, so that a late wake-up does not make the rest later still.
     fn all_due(&mut self, next: &mut Option<Due>, schedule: &mut impl Iterator<Item = Due>) {
-        let now = self.desk.clock.now().since_start();
+        let now = self.context.clock.now().since_start();
         while let Some(due) = next.take_if(|due| due.at <= now) {
             // How late the bench itself was; what the event has to wait for from here on is the cluster's.
             let late = now.saturating_sub(due.at).saturating_sub(TIMER_STEP);
-            let tags = tags(&self.desk, self.plan.id, due.at.into());
+            let tags = tags(&self.context, self.plan.id, due.at.into());
             self.published.recorder.record_at(Trend::GeneratorLag, tags, due.at.into(), late);
             self.due(due);
             *next = schedule.next();
@@ -140,47 +140,47 @@ impl Publisher {
         }
         self.outstanding += 1;
         if self.plan.in_order {
-            let lane = self.lanes.entry(due.address).or_default();
-            if lane.is_busy {
-                lane.waiting.push_back(due);
+            let queue = self.queues.entry(due.address).or_default();
+            if queue.is_busy {
+                queue.waiting.push_back(due);
                 return;
             }
-            lane.is_busy = true;
+            queue.is_busy = true;
         }
         self.send(due);
     }
 
     fn drop_due(&mut self, due: Due) {
-        let (publisher, phase) = (self.plan.id, self.desk.phases.at(due.at.into()));
+        let (publisher, phase) = (self.plan.id, self.context.phases.at(due.at.into()));
         self.published.ledger.dropped(phase);
         self.write(|| Op::Dropped { publisher, phase });
-        self.desk.progress.publish_dropped();
+        self.context.progress.publish_dropped();
     }
 
     fn send(&mut self, due: Due) {
-        let now = self.desk.clock.now();
+        let now = self.context.clock.now();
         let due_at = RunTime::from(due.at);
         self.published.recorder.record(
             Trend::PublishDispatchDelay,
-            tags(&self.desk, self.plan.id, due_at),
+            tags(&self.context, self.plan.id, due_at),
             now.after(due_at),
         );
         let seq = self.published.ledger.begin(due.address, now);
         let (publisher, address) = (self.plan.id, due.address);
         self.write(|| Op::Publish { publisher, address, at: now });
         let stamp = Stamp {
-            run: self.desk.run,
+            run: self.context.run,
             publisher: self.plan.id,
             address: due.address,
             seq,
-            due: self.desk.epoch.plus(due.at),
-            sent: self.desk.epoch.plus(now.since_start()),
+            due: self.context.epoch.plus(due.at),
+            sent: self.context.epoch.plus(now.since_start()),
         };
-        let parcel = PreparedRequest::new(&self.desk, stamp, due.bytes, self.plan.qos);
-        let parcel = parcel.through(&self.plan.nodes).saying(&self.plan.headers);
+        let request = PreparedRequest::new(&self.context, stamp, due.bytes, self.plan.qos);
+        let request = request.through(&self.plan.nodes).with_headers(&self.plan.headers);
         let rng_seed = self.plan.seed ^ seq;
         let retry = if self.plan.retry { Retry::usual() } else { Retry::Never };
-        self.on_their_way.spawn(deliver(parcel, self.desk.clone(), retry, rng_seed));
+        self.on_their_way.spawn(deliver(request, self.context.clone(), retry, rng_seed));
     }
 
     fn answered(&mut self, sent: Sent) {
@@ -191,21 +191,21 @@ impl Publisher {
         self.write(|| Op::Ended { publisher, address, seq, at, outcome });
         if sent.retries > 0 {
             self.published.retries += sent.retries;
-            let tags = tags(&self.desk, self.plan.id, sent.ended);
+            let tags = tags(&self.context, self.plan.id, sent.ended);
             self.published.recorder.count(Counter::PublishRetries, tags, sent.retries);
         }
-        self.desk.progress.published(sent.outcome);
+        self.context.progress.published(sent.outcome);
         if sent.outcome == PublishOutcome::Acknowledged {
-            let tags = tags(&self.desk, self.plan.id, sent.ended);
+            let tags = tags(&self.context, self.plan.id, sent.ended);
             self.published.recorder.record_at(Trend::PublishTime, tags, sent.ended, sent.took);
         }
         if sent.failure.is_some() {
             self.published.last_failure = sent.failure;
         }
-        if let Some(lane) = self.lanes.get_mut(&sent.address) {
-            match lane.waiting.pop_front() {
+        if let Some(queue) = self.queues.get_mut(&sent.address) {
+            match queue.waiting.pop_front() {
                 Some(due) => self.send(due),
-                None => lane.is_busy = false,
+                None => queue.is_busy = false,
             }
         }
     }
@@ -217,13 +217,6 @@ enum Wake {
     Stopped,
 }
 
-async fn sleep_until(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
-fn tags(desk: &PublishContext, publisher: PublisherId, at: RunTime) -> Tags {
-    Tags { phase: desk.phases.at(at), source: Source::Publisher(publisher), path: None }
+fn tags(context: &PublishContext, publisher: PublisherId, at: RunTime) -> Tags {
+    Tags { phase: context.phases.at(at), source: Source::Publisher(publisher), path: None }
 }

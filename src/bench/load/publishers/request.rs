@@ -19,6 +19,7 @@ use crate::protocol::api::PublishRequest;
 use crate::protocol::path::publish_path;
 use crate::protocol::{Address, MessageId};
 use crate::runtime::Backoff;
+use crate::runtime::root_cause;
 
 /// One attempt: a node that takes longer than this to answer is down for this purpose.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -86,7 +87,7 @@ impl PreparedRequest {
 
     /// The same with more headers, which replace those of the same name.
     #[must_use]
-    pub fn saying(self, headers: &Arc<[(String, String)]>) -> Self {
+    pub fn with_headers(self, headers: &Arc<[(String, String)]>) -> Self {
         if self.headers.is_empty() {
             return Self { headers: Arc::clone(headers), ..self };
         }
@@ -98,19 +99,19 @@ impl PreparedRequest {
 
     /// Packs an event. Its id is the same whoever sends it however often, so that a repeated publish is recognised.
     #[must_use]
-    pub fn new(desk: &PublishContext, stamp: Stamp, bytes: u32, qos: u8) -> Self {
-        Self::pack(desk, stamp, stamp.encode(bytes), None, qos)
+    pub fn new(context: &PublishContext, stamp: Stamp, bytes: u32, qos: u8) -> Self {
+        Self::pack(context, stamp, stamp.encode(bytes), None, qos)
     }
 
     /// Packs an event that says something more in its metadata.
     #[must_use]
-    pub fn with_metadata(desk: &PublishContext, stamp: Stamp, metadata: &impl serde::Serialize) -> Self {
+    pub fn with_metadata(context: &PublishContext, stamp: Stamp, metadata: &impl serde::Serialize) -> Self {
         let metadata = serde_json::value::to_raw_value(metadata).expect("our own metadata always make JSON");
-        Self::pack(desk, stamp, stamp.encode(0), Some(metadata), 0)
+        Self::pack(context, stamp, stamp.encode(0), Some(metadata), 0)
     }
 
     fn pack(
-        desk: &PublishContext,
+        context: &PublishContext,
         stamp: Stamp,
         data: Box<RawValue>,
         metadata: Option<Box<RawValue>>,
@@ -118,7 +119,7 @@ impl PreparedRequest {
     ) -> Self {
         let id = format!("{}-{}-{}-{}", stamp.run, stamp.publisher.0, stamp.address.0, stamp.seq);
         // Publishers draw from these very addresses.
-        let address = &desk.addresses[usize::try_from(stamp.address.0).unwrap_or(usize::MAX)];
+        let address = &context.addresses[usize::try_from(stamp.address.0).unwrap_or(usize::MAX)];
         let blank = Self {
             address: stamp.address,
             seq: stamp.seq,
@@ -128,7 +129,7 @@ impl PreparedRequest {
             nodes: Arc::default(),
             headers: Arc::default(),
         };
-        if let Some(dialect) = &desk.dialect {
+        if let Some(dialect) = &context.dialect {
             return blank.written_in(dialect, address, data.get(), &id);
         }
         let request = PublishRequest {
@@ -170,7 +171,7 @@ enum Answer {
 }
 
 /// Sends an event until there is an answer that settles it, or the time is up.
-pub async fn deliver(parcel: PreparedRequest, desk: PublishContext, retry: Retry, rng_seed: u64) -> Sent {
+pub async fn deliver(request: PreparedRequest, context: PublishContext, retry: Retry, rng_seed: u64) -> Sent {
     let mut rng = ChaCha8Rng::seed_from_u64(rng_seed);
     let mut backoff = Backoff::new(RETRY_WAITS.0, RETRY_WAITS.1).expect("the waits are in order");
     let began = Instant::now();
@@ -179,11 +180,11 @@ pub async fn deliver(parcel: PreparedRequest, desk: PublishContext, retry: Retry
     let mut worst = PublishOutcome::Refused;
     loop {
         let attempt_began = Instant::now();
-        let answer = attempt(&parcel, &desk, &mut rng).await;
+        let answer = attempt(&request, &context, &mut rng).await;
         let took = attempt_began.elapsed();
         let (failure, wait) = match answer {
             Answer::Acknowledged => {
-                return sent(&parcel, &desk, PublishOutcome::Acknowledged, (took, retries), None);
+                return sent(&request, &context, PublishOutcome::Acknowledged, (took, retries), None);
             }
             Answer::NotTaken { why, again } => (why, again.map(|wait| wait.max(backoff.next_wait(&mut rng)))),
             Answer::Unclear { why } => {
@@ -196,7 +197,7 @@ pub async fn deliver(parcel: PreparedRequest, desk: PublishContext, retry: Retry
             Retry::For(limit) => began.elapsed() < limit,
         };
         let Some(wait) = wait.filter(|_| may_retry) else {
-            return sent(&parcel, &desk, worst, (took, retries), Some(failure));
+            return sent(&request, &context, worst, (took, retries), Some(failure));
         };
         tokio::time::sleep(wait).await;
         retries += 1;
@@ -204,50 +205,50 @@ pub async fn deliver(parcel: PreparedRequest, desk: PublishContext, retry: Retry
 }
 
 fn sent(
-    parcel: &PreparedRequest,
-    desk: &PublishContext,
+    request: &PreparedRequest,
+    context: &PublishContext,
     outcome: PublishOutcome,
     (took, retries): (Duration, u64),
     failure: Option<String>,
 ) -> Sent {
-    let ended = desk.clock.now();
-    Sent { address: parcel.address, seq: parcel.seq, outcome, ended, took, retries, failure }
+    let ended = context.clock.now();
+    Sent { address: request.address, seq: request.seq, outcome, ended, took, retries, failure }
 }
 
-async fn attempt(parcel: &PreparedRequest, desk: &PublishContext, rng: &mut ChaCha8Rng) -> Answer {
-    let door = desk.balancer.choose_among(&parcel.nodes, rng);
-    let url = format!("{}{}", desk.balancer.base(door), parcel.path);
-    let post = if parcel.is_put { desk.http.put(url) } else { desk.http.post(url) };
-    let says_type = parcel.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+async fn attempt(request: &PreparedRequest, context: &PublishContext, rng: &mut ChaCha8Rng) -> Answer {
+    let endpoint = context.balancer.choose_among(&request.nodes, rng);
+    let url = format!("{}{}", context.balancer.base(endpoint), request.path);
+    let post = if request.is_put { context.http.put(url) } else { context.http.post(url) };
+    let says_type = request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
     let post = if says_type { post } else { post.header("content-type", "application/json") };
-    let headers = parcel.headers.iter();
+    let headers = request.headers.iter();
     let request = headers
         .fold(post, |post, (name, value)| post.header(name, value))
         .timeout(ATTEMPT_TIMEOUT)
-        .body(parcel.body.clone());
+        .body(request.body.clone());
     match request.send().await {
         Ok(response) => {
             let again = retry_after(response.headers().get("retry-after"));
             let answer = judge(response.status(), again);
             // Read to the end, so that the connection can be used again.
             let content = content(response).await;
-            match &desk.dialect {
+            match &context.dialect {
                 Some(dialect) if answer == Answer::Acknowledged => judge_content(dialect, content),
                 Some(_) | None => answer,
             }
         }
         Err(error) if error.is_connect() => {
-            desk.balancer.mark(door, false);
-            Answer::NotTaken { why: error_text(&error), again: Some(Duration::ZERO) }
+            context.balancer.mark(endpoint, false);
+            Answer::NotTaken { why: root_cause(&error).to_string(), again: Some(Duration::ZERO) }
         }
-        Err(error) => Answer::Unclear { why: error_text(&error) },
+        Err(error) => Answer::Unclear { why: root_cause(&error).to_string() },
     }
 }
 
 /// The whole body, or why there is none.
 async fn content(mut response: reqwest::Response) -> Result<String, String> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| error_text(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| root_cause(&error).to_string())? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > ANSWER_MAX_BYTES {
             return Err(format!("the answer is longer than {ANSWER_MAX_BYTES} bytes"));
@@ -284,15 +285,6 @@ fn judge(status: StatusCode, again: Duration) -> Answer {
     } else {
         Answer::Unclear { why }
     }
-}
-
-/// The last cause says most: `Connection refused`, not `error sending request`.
-fn error_text(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ async fn server(answers: &[u16], takes: Duration) -> Server {
     Server { base, script, _serving: serving }
 }
 
-fn desk(base: &str) -> PublishContext {
+fn context(base: &str) -> PublishContext {
     let clock = RunClock::default();
     clock.start();
     PublishContext {
@@ -98,11 +98,12 @@ fn desk(base: &str) -> PublishContext {
 }
 
 async fn send(base: &str, retry: Retry) -> PublishOutcome {
-    let desk = desk(base);
+    let context = context(base);
     let (publisher, address) = (PublisherId(0), AddressId(0));
-    let stamp = Stamp { run: desk.run, publisher, address, seq: 1, due: RunTime::ZERO, sent: RunTime::ZERO };
-    let parcel = PreparedRequest::new(&desk, stamp, 100, 0);
-    deliver(parcel, desk, retry, 7).await.outcome
+    let stamp =
+        Stamp { run: context.run, publisher, address, seq: 1, due: RunTime::ZERO, sent: RunTime::ZERO };
+    let request = PreparedRequest::new(&context, stamp, 100, 0);
+    deliver(request, context, retry, 7).await.outcome
 }
 
 const PATIENT: Retry = Retry::For(Duration::from_secs(30));
@@ -173,10 +174,10 @@ async fn publish(
     plan: PublisherPlan,
     give_up: &CancellationToken,
 ) -> (PublishContext, Published) {
-    let desk = desk(&server.base);
-    let publisher = Publisher::new(plan, desk.clone());
+    let context = context(&server.base);
+    let publisher = Publisher::new(plan, context.clone());
     let published = publisher.run(CancellationToken::new(), give_up.clone()).await;
-    (desk, published)
+    (context, published)
 }
 
 fn outcomes(published: &Published) -> BTreeMap<AddressId, Vec<PublishOutcome>> {
@@ -187,12 +188,12 @@ fn outcomes(published: &Published) -> BTreeMap<AddressId, Vec<PublishOutcome>> {
 #[tokio::test]
 async fn publishes_to_one_address_wait_for_each_other_where_order_is_judged() {
     let server = server(&[], Duration::from_millis(15)).await;
-    let (desk, published) = publish(&server, plan(200.0, 1_000, true), &CancellationToken::new()).await;
+    let (context, published) = publish(&server, plan(200.0, 1_000, true), &CancellationToken::new()).await;
     let outcomes = outcomes(&published);
     let sent: usize = outcomes.values().map(Vec::len).sum();
     assert!(outcomes.values().flatten().all(|outcome| *outcome == PublishOutcome::Acknowledged));
     // Twice as many were due as two lanes can send in that time; none is dropped, and none is forgotten.
-    assert_eq!(desk.progress.snapshot().publish_ok, sent as u64);
+    assert_eq!(context.progress.snapshot().publish_ok, sent as u64);
     assert!((99..=101).contains(&sent), "{sent}");
     assert_eq!(server.script.busy.lock().unwrap().most, 2, "one for each address");
     let numbers: Vec<u64> = server
@@ -217,8 +218,8 @@ async fn what_is_due_while_too_many_are_unanswered_is_dropped_and_counted() {
         tokio::time::sleep(Duration::from_millis(600)).await;
         stop.cancel();
     });
-    let (desk, published) = publish(&server, plan(200.0, 3, false), &give_up).await;
-    let snapshot = desk.progress.snapshot();
+    let (context, published) = publish(&server, plan(200.0, 3, false), &give_up).await;
+    let snapshot = context.progress.snapshot();
     assert_eq!(snapshot.publish_ok, 0);
     assert!((96..=98).contains(&snapshot.publish_dropped), "{snapshot}");
     let unanswered: Vec<_> = outcomes(&published).into_values().flatten().collect();
@@ -235,22 +236,26 @@ async fn what_waits_for_its_turn_when_the_time_is_up_is_dropped_and_counted() {
         tokio::time::sleep(Duration::from_millis(700)).await;
         stop.cancel();
     });
-    let (desk, published) = publish(&server, plan(200.0, 1_000, true), &give_up).await;
+    let (context, published) = publish(&server, plan(200.0, 1_000, true), &give_up).await;
     // The first one to each of two addresses is on its way for ever, and all others stand behind it.
     let unanswered: Vec<_> = outcomes(&published).into_values().flatten().collect();
     assert_eq!(unanswered, [PublishOutcome::Indeterminate; 2]);
-    assert!((97..=99).contains(&desk.progress.snapshot().publish_dropped), "{}", desk.progress.snapshot());
+    assert!(
+        (97..=99).contains(&context.progress.snapshot().publish_dropped),
+        "{}",
+        context.progress.snapshot()
+    );
 }
 
 #[tokio::test]
 async fn what_was_due_before_the_stop_is_published_however_late_the_publisher_is() {
     let server = server(&[], Duration::ZERO).await;
-    let desk = desk(&server.base);
+    let context = context(&server.base);
     // The publisher gets its turn only when its time is over.
     tokio::time::sleep(Duration::from_millis(600)).await;
     let stop = CancellationToken::new();
     stop.cancel();
-    let publisher = Publisher::new(plan(100.0, 1_000, false), desk.clone());
+    let publisher = Publisher::new(plan(100.0, 1_000, false), context.clone());
     let published = publisher.run(stop, CancellationToken::new()).await;
     let sent = outcomes(&published).values().map(Vec::len).sum::<usize>();
     assert!((49..=51).contains(&sent), "{sent}");
@@ -259,9 +264,9 @@ async fn what_was_due_before_the_stop_is_published_however_late_the_publisher_is
 #[tokio::test]
 async fn a_publisher_that_is_stopped_still_waits_for_its_answers() {
     let server = server(&[], Duration::from_millis(200)).await;
-    let desk = desk(&server.base);
+    let context = context(&server.base);
     let stop = CancellationToken::new();
-    let publisher = Publisher::new(plan(100.0, 1_000, false), desk.clone());
+    let publisher = Publisher::new(plan(100.0, 1_000, false), context.clone());
     let mut running = std::pin::pin!(publisher.run(stop.clone(), CancellationToken::new()));
     tokio::select! {
         _ = &mut running => panic!("it ended before it was stopped"),

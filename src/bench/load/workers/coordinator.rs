@@ -26,7 +26,7 @@ use crate::bench::metrics::recorder::Recorder;
 use crate::bench::scenario::Origin;
 use crate::bench::verdict::history::{self, Section, SectionError, fingerprint};
 use crate::bench::verdict::ledger::SubscriberLedger;
-use crate::client::whole_chain;
+use crate::runtime::error_chain;
 
 /// The subcommand that a worker is started with.
 pub const SUBCOMMAND: &str = "worker";
@@ -45,7 +45,7 @@ const WORDS: usize = 400;
 
 /// What the workers are to do.
 #[derive(Debug, Clone)]
-pub struct WorkerHandle {
+pub struct WorkerSpec {
     /// The scenario.
     pub origin: Origin,
     /// The run.
@@ -55,7 +55,7 @@ pub struct WorkerHandle {
     /// How many nodes there are, also behind a balancer.
     pub count: usize,
     /// Base URL of the balancer in front of them.
-    pub gateway: Option<String>,
+    pub load_balancer: Option<String>,
     /// How many workers.
     pub workers: u16,
     /// Where their stderr goes.
@@ -64,7 +64,7 @@ pub struct WorkerHandle {
     pub has_history: bool,
 }
 
-impl WorkerHandle {
+impl WorkerSpec {
     fn history(&self, worker: &str) -> Option<HistoryFile> {
         self.has_history.then(|| HistoryFile { dir: self.dir.clone(), name: history::part(worker) })
     }
@@ -149,8 +149,8 @@ pub struct WorkerPool {
     attending: JoinSet<Option<WorkerResults>>,
     pids: Vec<(String, u32)>,
     start: watch::Sender<Option<u64>>,
-    orders: Commands,
-    losses: LostWorkers,
+    commands: Commands,
+    lost_workers: LostWorkers,
 }
 
 /// What a worker left behind.
@@ -158,7 +158,7 @@ pub struct WorkerPool {
 struct WorkerResults {
     ledgers: Vec<SubscriberLedger>,
     recorder: Recorder,
-    farewell: WorkerSummary,
+    summary: WorkerSummary,
     has_measurements: bool,
 }
 
@@ -170,8 +170,8 @@ struct Line {
     to: ChildStdin,
     from: Listener<ChildStdout>,
     log: PathBuf,
-    ground: Arc<SwarmContext>,
-    losses: LostWorkers,
+    context: Arc<SwarmContext>,
+    lost_workers: LostWorkers,
     /// What it told last.
     figures: Stats,
 }
@@ -182,39 +182,44 @@ impl WorkerPool {
     /// # Errors
     /// The first worker that does not.
     pub async fn start(
-        ground: &Arc<SwarmContext>,
-        orders: &Commands,
-        post: &WorkerHandle,
+        context: &Arc<SwarmContext>,
+        commands: &Commands,
+        post: &WorkerSpec,
     ) -> Result<Self, WorkerPoolError> {
-        let losses = LostWorkers::default();
+        let lost_workers = LostWorkers::default();
         let lines = (0..post.workers).map(|index| {
             let share = Share { index, of: post.workers };
-            Line::start(Arc::clone(ground), losses.clone(), post, share)
+            Line::start(Arc::clone(context), lost_workers.clone(), post, share)
         });
         let lines = lines.collect::<Result<Vec<Line>, WorkerPoolError>>()?;
         let ready = lines.into_iter().zip(0..).map(|(line, index)| {
-            let brief = Init {
+            let init = Init {
                 origin: post.origin.clone(),
                 run: post.run,
-                plan: fingerprint(&ground.plan),
+                plan: fingerprint(&context.plan),
                 share: Share { index, of: post.workers },
                 nodes: post.nodes.clone(),
                 count: post.count,
-                gateway: post.gateway.clone(),
-                doors: ground.balancer.doors(),
+                load_balancer: post.load_balancer.clone(),
+                endpoints: context.balancer.endpoints(),
                 history: post.history(&line.name),
             };
-            line.brief(brief)
+            line.init(init)
         });
         let ready = futures_util::future::try_join_all(ready).await?;
         let (start, _) = watch::channel(None);
-        let mut crew =
-            Self { attending: JoinSet::new(), pids: Vec::new(), start, orders: orders.clone(), losses };
+        let mut pool = Self {
+            attending: JoinSet::new(),
+            pids: Vec::new(),
+            start,
+            commands: commands.clone(),
+            lost_workers,
+        };
         for line in ready {
-            crew.pids.extend(line.child.id().map(|pid| (line.name.clone(), pid)));
-            crew.attending.spawn(line.attend(orders.follow(), crew.start.subscribe()));
+            pool.pids.extend(line.child.id().map(|pid| (line.name.clone(), pid)));
+            pool.attending.spawn(line.attend(commands.follow(), pool.start.subscribe()));
         }
-        Ok(crew)
+        Ok(pool)
     }
 
     /// Names and process ids.
@@ -225,22 +230,22 @@ impl WorkerPool {
 
     /// Workers that are lost.
     #[must_use]
-    pub fn losses(&self) -> &LostWorkers {
-        &self.losses
+    pub fn lost_workers(&self) -> &LostWorkers {
+        &self.lost_workers
     }
 
     /// Starts the clock here and in all workers, at one moment.
-    pub fn start_clock(&self, ground: &SwarmContext) {
+    pub fn start_clock(&self, context: &SwarmContext) {
         let origin = monotonic_nanos() + u64::try_from(LEAD.as_nanos()).unwrap_or(0);
-        ground.clock.start_at(origin);
+        context.clock.start_at(origin);
         self.start.send_replace(Some(origin));
-        ground.started.cancel();
+        context.started.cancel();
     }
 
     /// Tells all workers that it is over, and collects their books in the order of their clients' numbers, and the
     /// measurements. Workers that do not heed it within the grace are killed, and lost.
     pub async fn end(mut self, grace: Duration) -> Ended {
-        self.orders.end();
+        self.commands.end();
         let mut ended = Ended::default();
         let deadline = Instant::now() + grace + HAND_OVER;
         while let Ok(Some(joined)) = tokio::time::timeout_at(deadline, self.attending.join_next()).await {
@@ -248,9 +253,9 @@ impl WorkerPool {
                 Ok(Some(handed)) => {
                     ended.ledgers.extend(handed.ledgers);
                     ended.recorder.merge(handed.recorder);
-                    ended.stuck += usize::try_from(handed.farewell.stuck).unwrap_or(usize::MAX);
-                    ended.histories.extend(handed.farewell.history);
-                    ended.unwritten.extend(handed.farewell.unwritten);
+                    ended.stuck += usize::try_from(handed.summary.stuck).unwrap_or(usize::MAX);
+                    ended.histories.extend(handed.summary.history);
+                    ended.unwritten.extend(handed.summary.unwritten);
                 }
                 Ok(None) => {}
                 Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
@@ -258,22 +263,22 @@ impl WorkerPool {
         }
         if !self.attending.is_empty() {
             let late = self.attending.len();
-            self.losses
+            self.lost_workers
                 .lose(format!("{late} workers did not hand over their books within {:?}", grace + HAND_OVER));
         }
         self.attending.shutdown().await;
         ended.ledgers.sort_unstable_by_key(SubscriberLedger::id);
         ended.histories.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-        ended.losses = self.losses.told();
+        ended.lost_workers = self.lost_workers.told();
         ended
     }
 }
 
 impl Line {
     fn start(
-        ground: Arc<SwarmContext>,
-        losses: LostWorkers,
-        post: &WorkerHandle,
+        context: Arc<SwarmContext>,
+        lost_workers: LostWorkers,
+        post: &WorkerSpec,
         share: Share,
     ) -> Result<Self, WorkerPoolError> {
         let name = share.worker();
@@ -294,15 +299,15 @@ impl Line {
         let (Some(to), Some(from)) = (to, from) else {
             return Err(failed(std::io::Error::other("it has no pipes")));
         };
-        let clients = ground.plan.subscribers.iter().filter(|plan| share.has(plan.id)).count();
+        let clients = context.plan.subscribers.iter().filter(|plan| share.has(plan.id)).count();
         let (from, figures) = (Listener::new(from), Stats::default());
-        Ok(Self { name, clients, child, to, from, log, ground, losses, figures })
+        Ok(Self { name, clients, child, to, from, log, context, lost_workers, figures })
     }
 
     /// Says what to do, and waits until it has understood.
-    async fn brief(mut self, brief: Init) -> Result<Self, WorkerPoolError> {
+    async fn init(mut self, init: Init) -> Result<Self, WorkerPoolError> {
         let heard = async {
-            say(&mut self.to, &ToWorker::Init(Box::new(brief))).await?;
+            say(&mut self.to, &ToWorker::Init(Box::new(init))).await?;
             self.from.next().await
         };
         let why = match tokio::time::timeout(READY_TIMEOUT, heard).await {
@@ -310,7 +315,7 @@ impl Line {
             Ok(Ok(Some(ToParent::Failed(why)))) => why,
             Ok(Ok(None)) => self.end_of_it().await,
             Ok(Ok(Some(_))) => "it said something else than that it is ready".to_owned(),
-            Ok(Err(error)) => format!("{}; {}", whole_chain(&error), self.end_of_it().await),
+            Ok(Err(error)) => format!("{}; {}", error_chain(&error), self.end_of_it().await),
             Err(_) => format!("it did not plan the run within {READY_TIMEOUT:?}"),
         };
         Err(WorkerPoolError::Ready { name: self.name, why })
@@ -319,19 +324,19 @@ impl Line {
     /// Relays, and listens, until everything is handed over. `None` where the worker is lost.
     async fn attend(
         mut self,
-        orders: watch::Receiver<SwarmState>,
+        commands: watch::Receiver<SwarmState>,
         start: watch::Receiver<Option<u64>>,
     ) -> Option<WorkerResults> {
-        match self.relay(orders, start).await {
+        match self.relay(commands, start).await {
             Ok(handed) => {
                 // It has nothing left to do but to end.
                 let _ended = tokio::time::timeout(HAND_OVER, self.child.wait()).await;
                 Some(handed)
             }
             Err(why) => {
-                let at = self.ground.clock.now();
+                let at = self.context.clock.now();
                 let (name, clients) = (&self.name, self.clients);
-                self.losses.lose(format!(
+                self.lost_workers.lose(format!(
                     "{name} was lost at {at}, and the books of its {clients} clients with it: {why}"
                 ));
                 // Nobody waits for clients that are gone.
@@ -343,11 +348,11 @@ impl Line {
 
     async fn relay(
         &mut self,
-        mut orders: watch::Receiver<SwarmState>,
+        mut commands: watch::Receiver<SwarmState>,
         mut start: watch::Receiver<Option<u64>>,
     ) -> Result<WorkerResults, String> {
         let mut handed = WorkerResults::default();
-        let mut doors = self.ground.balancer.doors();
+        let mut endpoints = self.context.balancer.endpoints();
         let mut looks = tokio::time::interval(DOORS_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut may_order, mut may_start, mut is_deaf) = (true, true, false);
@@ -358,7 +363,7 @@ impl Line {
             let word = tokio::select! {
                 heard = tokio::time::timeout_at(silent_at, self.from.next::<ToParent>()) => {
                     silent_at = Instant::now() + silence;
-                    if self.hear(heard, silence, &mut handed).await? {
+                    if self.recv(heard, silence, &mut handed).await? {
                         return Ok(handed);
                     }
                     continue;
@@ -367,20 +372,20 @@ impl Line {
                     may_start = changed.is_ok();
                     start.borrow_and_update().map(ToWorker::Start)
                 }
-                changed = orders.changed(), if may_order && !is_deaf => {
+                changed = commands.changed(), if may_order && !is_deaf => {
                     may_order = changed.is_ok();
-                    changed.is_ok().then(|| ToWorker::Orders(orders.borrow_and_update().clone()))
+                    changed.is_ok().then(|| ToWorker::Orders(commands.borrow_and_update().clone()))
                 }
                 _ = looks.tick(), if !is_deaf => {
                     // One that is down again and again: a worker forgets it after a while, as everybody does.
-                    let now = self.ground.balancer.doors();
-                    let is_news = now != doors || now.iter().any(|door| !door.is_up);
-                    doors.clone_from(&now);
+                    let now = self.context.balancer.endpoints();
+                    let is_news = now != endpoints || now.iter().any(|endpoint| !endpoint.is_up);
+                    endpoints.clone_from(&now);
                     is_news.then_some(ToWorker::Doors(now))
                 }
             };
             let Some(word) = word else { continue };
-            if matches!(&word, ToWorker::Orders(standing) if standing.is_over()) {
+            if matches!(&word, ToWorker::Orders(state) if state.is_over()) {
                 // It waits for its clients and its disk before it says the next word.
                 silence = SILENCE.max(HAND_OVER);
                 silent_at = Instant::now() + silence;
@@ -389,13 +394,13 @@ impl Line {
                 Ok(()) => {}
                 // It has ended. What it said before may still be under way: books that are whole, or nothing.
                 Err(WireError::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => is_deaf = true,
-                Err(error) => return Err(format!("{}; {}", whole_chain(&error), self.end_of_it().await)),
+                Err(error) => return Err(format!("{}; {}", error_chain(&error), self.end_of_it().await)),
             }
         }
     }
 
     /// Takes in what it said; whether that was the last of it.
-    async fn hear(
+    async fn recv(
         &mut self,
         heard: Result<Result<Option<ToParent>, WireError>, tokio::time::error::Elapsed>,
         silence: Duration,
@@ -404,19 +409,19 @@ impl Line {
         let word = match heard {
             Ok(Ok(Some(word))) => word,
             Ok(Ok(None)) => return Err(self.end_of_it().await),
-            Ok(Err(error)) => return Err(format!("{}; {}", whole_chain(&error), self.end_of_it().await)),
+            Ok(Err(error)) => return Err(format!("{}; {}", error_chain(&error), self.end_of_it().await)),
             Err(_) => return Err(format!("it said nothing for {silence:?}")),
         };
         match word {
             ToParent::Stats(figures) => self.add_up(*figures),
-            ToParent::Evidence(bytes) => self.take(&bytes, handed).map_err(|error| whole_chain(&error))?,
+            ToParent::Evidence(bytes) => self.take(&bytes, handed).map_err(|error| error_chain(&error))?,
             ToParent::Started(late) if late.is_zero() => {}
-            ToParent::Started(late) => self.losses.note(format!(
+            ToParent::Started(late) => self.lost_workers.note(format!(
                 "{} learned {late:?} too late when the clock starts, so what came until then was not measured",
                 self.name
             )),
-            ToParent::Done(farewell) => {
-                handed.farewell = self.signed(farewell);
+            ToParent::Done(summary) => {
+                handed.summary = self.signed(summary);
                 return self.complete(handed).map(|()| true);
             }
             ToParent::Failed(why) => return Err(why),
@@ -426,7 +431,7 @@ impl Line {
     }
 
     fn take(&self, bytes: &[u8], handed: &mut WorkerResults) -> Result<(), SectionError> {
-        match Section::from_bytes(&self.ground.plan, bytes)? {
+        match Section::from_bytes(&self.context.plan, bytes)? {
             Section::Clients(books) => handed.ledgers.extend(books),
             Section::Measurements(recorder) => {
                 handed.recorder.merge(recorder);
@@ -438,11 +443,11 @@ impl Line {
     }
 
     /// What went wrong, by the name of the worker.
-    fn signed(&self, mut farewell: WorkerSummary) -> WorkerSummary {
-        for trouble in &mut farewell.unwritten {
+    fn signed(&self, mut summary: WorkerSummary) -> WorkerSummary {
+        for trouble in &mut summary.unwritten {
             trouble.message = format!("{}: {}", self.name, trouble.message);
         }
-        farewell
+        summary
     }
 
     /// Books that are missing without a word would be a pass that nobody deserves.
@@ -455,7 +460,7 @@ impl Line {
         if !handed.has_measurements {
             return Err("it handed over no measurements".to_owned());
         }
-        if books + usize::try_from(handed.farewell.stuck).unwrap_or(usize::MAX) == self.clients {
+        if books + usize::try_from(handed.summary.stuck).unwrap_or(usize::MAX) == self.clients {
             return Ok(());
         }
         Err(format!("it handed over {books} books and has {} clients", self.clients))
@@ -464,17 +469,17 @@ impl Line {
     /// Puts its counts in the place of those that it told before.
     fn add_up(&mut self, now: Stats) {
         let before = std::mem::replace(&mut self.figures, now);
-        let (ground, now) = (&self.ground, &self.figures);
-        ground.progress.replace(&before.counts, &now.counts);
-        ground.progress.add_latencies(&now.latencies);
-        ground.board.replace((before.alive, before.satisfied), (now.alive, now.satisfied));
-        ground.balancer.replace_open(&before.open, &now.open);
+        let (context, now) = (&self.context, &self.figures);
+        context.progress.replace(&before.counts, &now.counts);
+        context.progress.add_latencies(&now.latencies);
+        context.board.replace((before.alive, before.satisfied), (now.alive, now.satisfied));
+        context.balancer.replace_open(&before.open, &now.open);
     }
 
     /// How it ended, and its last words. It has closed its pipe, so it is about to.
     async fn end_of_it(&mut self) -> String {
         let ended = match tokio::time::timeout(Duration::from_secs(5), self.child.wait()).await {
-            Ok(Ok(status)) => end_in_words(status),
+            Ok(Ok(status)) => exit_text(status),
             Ok(Err(error)) => format!("nobody knows how it ended: {error}"),
             Err(_) => "it closed its pipe and did not end".to_owned(),
         };
@@ -484,7 +489,7 @@ impl Line {
     }
 }
 
-fn end_in_words(status: ExitStatus) -> String {
+fn exit_text(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("it ended with exit code {code}"),
@@ -499,12 +504,12 @@ mod tests {
 
     #[test]
     fn a_worker_that_was_late_is_not_named_as_the_one_that_is_lost() {
-        let losses = LostWorkers::default();
-        losses.note("worker-1 was late".to_owned());
-        assert_eq!(losses.first(), None);
-        losses.lose("worker-2 was lost".to_owned());
-        losses.lose("worker-1 was lost".to_owned());
-        assert_eq!(losses.first().as_deref(), Some("worker-2 was lost"));
-        assert_eq!(losses.told().len(), 3);
+        let lost_workers = LostWorkers::default();
+        lost_workers.note("worker-1 was late".to_owned());
+        assert_eq!(lost_workers.first(), None);
+        lost_workers.lose("worker-2 was lost".to_owned());
+        lost_workers.lose("worker-1 was lost".to_owned());
+        assert_eq!(lost_workers.first().as_deref(), Some("worker-2 was lost"));
+        assert_eq!(lost_workers.told().len(), 3);
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! - [`wire`]: what parent and worker say to each other, over the worker's stdin and stdout.
 //! - [`worker`]: the life of a worker.
-//! - [`crew`]: the parent's side: starts workers, relays orders, collects their books.
+//! - [`pool`]: the parent's side: starts workers, relays orders, collects their books.
 //!
 //! Must never pass over a worker that is gone: a run that lacks books is not a run. Read [`WorkerPool`] first.
 
@@ -14,5 +14,5 @@ pub mod partition;
 pub mod protocol;
 pub mod worker;
 
-pub use coordinator::{WorkerHandle, WorkerPool, WorkerPoolError};
+pub use coordinator::{WorkerPool, WorkerPoolError, WorkerSpec};
 pub use partition::workers_for;

@@ -60,9 +60,9 @@ pub struct Init {
     /// How many nodes there are, also behind a balancer.
     pub count: usize,
     /// Base URL of the balancer in front of them, where there is one.
-    pub gateway: Option<String>,
+    pub load_balancer: Option<String>,
     /// What is known of the doors to them.
-    pub doors: Vec<EndpointState>,
+    pub endpoints: Vec<EndpointState>,
     /// Where every arrival is written down, if somebody wants it: a file of the worker's own.
     pub history: Option<HistoryFile>,
 }

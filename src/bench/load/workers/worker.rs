@@ -28,7 +28,8 @@ use crate::bench::metrics::tags::Source;
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::plan::Plan;
 use crate::bench::verdict::history::{CLIENTS_A_BLOCK, HistoryWriter, Section, WriterTask, fingerprint};
-use crate::client::{HttpOptions, whole_chain};
+use crate::client::HttpOptions;
+use crate::runtime::error_chain;
 
 /// Longest wait for the brief.
 const BRIEF_TIMEOUT: Duration = Duration::from_secs(30);
@@ -79,7 +80,7 @@ pub enum WorkerError {
 ///
 /// # Errors
 /// The parent has gone already.
-pub fn tether() -> Result<(), WorkerError> {
+pub fn die_with_parent() -> Result<(), WorkerError> {
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
         // The end of stdin says the same, only later.
         tracing::warn!(%error, "cannot be tied to the parent");
@@ -112,17 +113,17 @@ pub async fn serve(from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin
     let done = work(from, &mut to).await;
     if let Err(error) = &done {
         // A parent that is gone cannot be told.
-        let _unheard = say(&mut to, &ToParent::Failed(whole_chain(error))).await;
+        let _unheard = say(&mut to, &ToParent::Failed(error_chain(error))).await;
     }
     done
 }
 
 async fn work(from: impl AsyncRead + Unpin, to: &mut (impl AsyncWrite + Unpin)) -> Result<(), WorkerError> {
     let mut parent = Listener::new(from);
-    let brief =
+    let init =
         tokio::time::timeout(BRIEF_TIMEOUT, parent.next()).await.map_err(|_| WorkerError::NoInit)??;
-    let Some(ToWorker::Init(brief)) = brief else { return Err(WorkerError::NoInit) };
-    let mut shift = WorkerRun::begin(&brief)?;
+    let Some(ToWorker::Init(init)) = init else { return Err(WorkerError::NoInit) };
+    let mut shift = WorkerRun::begin(&init)?;
     say(to, &ToParent::Ready).await?;
     let mut ticks = tokio::time::interval(FIGURES_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -131,10 +132,10 @@ async fn work(from: impl AsyncRead + Unpin, to: &mut (impl AsyncWrite + Unpin)) 
             told = parent.next() => match told?.ok_or(WorkerError::Orphaned)? {
                 ToWorker::Init(_) => return Err(WorkerError::NoInit),
                 ToWorker::Start(origin) => say(to, &ToParent::Started(shift.start(origin))).await?,
-                ToWorker::Doors(doors) => shift.ground.balancer.learn_doors(&doors),
-                ToWorker::Orders(standing) => {
-                    let is_over = standing.is_over();
-                    shift.orders.take_over(standing);
+                ToWorker::Doors(endpoints) => shift.context.balancer.set_endpoints(&endpoints),
+                ToWorker::Orders(state) => {
+                    let is_over = state.is_over();
+                    shift.commands.take_over(state);
                     if is_over {
                         break;
                     }
@@ -149,8 +150,8 @@ async fn work(from: impl AsyncRead + Unpin, to: &mut (impl AsyncWrite + Unpin)) 
 
 /// Everything that is alive in a worker.
 struct WorkerRun {
-    ground: Arc<SwarmContext>,
-    orders: Commands,
+    context: Arc<SwarmContext>,
+    commands: Commands,
     swarm: Swarm,
     lag: JoinSet<Recorder>,
     stop: CancellationToken,
@@ -166,37 +167,37 @@ struct Left {
     ended: Ended,
     /// The last ones before the clients left.
     figures: Stats,
-    farewell: WorkerSummary,
+    summary: WorkerSummary,
 }
 
 impl WorkerRun {
-    fn begin(brief: &Init) -> Result<Self, WorkerError> {
-        let scenario = brief.origin.scenario().map_err(|error| WorkerError::Plan(error.to_string()))?;
-        let plan = Arc::new(Plan::new(&scenario, brief.run));
-        if fingerprint(&plan) != brief.plan {
+    fn begin(init: &Init) -> Result<Self, WorkerError> {
+        let scenario = init.origin.scenario().map_err(|error| WorkerError::Plan(error.to_string()))?;
+        let plan = Arc::new(Plan::new(&scenario, init.run));
+        if fingerprint(&plan) != init.plan {
             let what = "the scenario makes another plan here than in the parent: are both the same program?";
             return Err(WorkerError::Plan(what.to_owned()));
         }
-        let balancer = match &brief.gateway {
-            Some(base) => Balancer::through(base.clone(), brief.count),
-            None => Balancer::of(plan.lb, brief.nodes.iter().cloned()),
+        let balancer = match &init.load_balancer {
+            Some(base) => Balancer::through(base.clone(), init.count),
+            None => Balancer::of(plan.lb, init.nodes.iter().cloned()),
         };
-        balancer.learn_doors(&brief.doors);
+        balancer.set_endpoints(&init.endpoints);
         let http = HttpOptions { trust: tls::read(&scenario.tls)?, ..HttpOptions::default() };
         let ways = Transports::new(&plan, &http)?;
-        let writing = brief.history.as_ref().map(write_down).transpose()?;
-        let mut ground = SwarmContext::new(plan, ways, balancer, RunClock::default());
-        ground.scribe = writing.as_ref().map(WriterTask::scribe).cloned();
-        let ground = Arc::new(ground);
-        let (stop, orders) = (CancellationToken::new(), Commands::default());
-        let phases = Arc::new(ground.plan.phases.clone());
+        let writing = init.history.as_ref().map(write_down).transpose()?;
+        let mut context = SwarmContext::new(plan, ways, balancer, RunClock::default());
+        context.writer = writing.as_ref().map(WriterTask::scribe).cloned();
+        let context = Arc::new(context);
+        let (stop, commands) = (CancellationToken::new(), Commands::default());
+        let phases = Arc::new(context.plan.phases.clone());
         let mut lag = JoinSet::new();
-        let source = Source::Worker(brief.share.index);
-        lag.spawn(lag::measure_lag(ground.clock.clone(), phases, source, stop.clone()));
-        let swarm = Swarm::start_share(Arc::clone(&ground), orders.clone(), brief.share);
+        let source = Source::Worker(init.share.index);
+        lag.spawn(lag::measure_lag(context.clock.clone(), phases, source, stop.clone()));
+        let swarm = Swarm::start_share(Arc::clone(&context), commands.clone(), init.share);
         Ok(Self {
-            ground,
-            orders,
+            context,
+            commands,
             swarm,
             lag,
             stop,
@@ -209,25 +210,25 @@ impl WorkerRun {
     /// Starts the clock; says how long after its start that was.
     fn start(&mut self, origin: u64) -> Duration {
         let late = Duration::from_nanos(monotonic_nanos().saturating_sub(origin));
-        self.ground.clock.start_at(origin);
-        let ground = Arc::clone(&self.ground);
+        self.context.clock.start_at(origin);
+        let context = Arc::clone(&self.context);
         self.beginning.spawn(async move {
-            tokio::time::sleep_until(ground.clock.instant_of(Duration::ZERO)).await;
-            ground.started.cancel();
+            tokio::time::sleep_until(context.clock.instant_of(Duration::ZERO)).await;
+            context.started.cancel();
         });
         late
     }
 
     fn figures(&mut self) -> Stats {
-        let latencies = self.ground.progress.latencies();
+        let latencies = self.context.progress.latencies();
         let since = latencies.since(&self.told);
         self.told = latencies;
         Stats {
-            counts: self.ground.progress.snapshot(),
+            counts: self.context.progress.snapshot(),
             latencies: since,
-            alive: self.ground.board.alive(),
-            satisfied: self.ground.board.satisfied(),
-            open: self.ground.balancer.open(),
+            alive: self.context.board.alive(),
+            satisfied: self.context.board.satisfied(),
+            open: self.context.balancer.open(),
         }
     }
 
@@ -240,13 +241,13 @@ impl WorkerRun {
             ended.recorder.merge(lag);
         }
         self.beginning.shutdown().await;
-        tracing::debug!(at = %RunTime::from_nanos(self.ground.clock.now().as_nanos()), "hands over");
+        tracing::debug!(at = %RunTime::from_nanos(self.context.clock.now().as_nanos()), "hands over");
         let stuck = u32::try_from(ended.stuck).unwrap_or(u32::MAX);
         let (history, unwritten) = match self.writing {
             Some(writing) => writing.end().await,
             None => (None, Vec::new()),
         };
-        Left { ended, figures, farewell: WorkerSummary { stuck, history, unwritten } }
+        Left { ended, figures, summary: WorkerSummary { stuck, history, unwritten } }
     }
 }
 
@@ -256,7 +257,7 @@ fn write_down(file: &HistoryFile) -> Result<WriterTask, WorkerError> {
 }
 
 async fn hand_over(to: &mut (impl AsyncWrite + Unpin), left: Left) -> Result<(), WorkerError> {
-    let Left { ended, figures, farewell } = left;
+    let Left { ended, figures, summary } = left;
     say(to, &ToParent::Stats(Box::new(figures))).await?;
     for books in ended.ledgers.chunks(CLIENTS_A_BLOCK) {
         let mut bytes = Vec::new();
@@ -265,6 +266,6 @@ async fn hand_over(to: &mut (impl AsyncWrite + Unpin), left: Left) -> Result<(),
     }
     let measurements = Section::Measurements(ended.recorder).to_bytes().map_err(WorkerError::Seal)?;
     say(to, &ToParent::Evidence(measurements)).await?;
-    say(to, &ToParent::Done(farewell)).await?;
+    say(to, &ToParent::Done(summary)).await?;
     Ok(())
 }

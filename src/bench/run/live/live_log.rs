@@ -54,13 +54,13 @@ mod tests {
     #[test]
     fn every_line_is_an_object_that_says_its_kind_and_reads_back() {
         let dir = tempfile::tempdir().unwrap();
-        let journal = LiveLog::create(dir.path()).unwrap();
+        let live_log = LiveLog::create(dir.path()).unwrap();
         let begin = Begin { schema: 1, scenario: "line\nbreak".to_owned(), ..Begin::default() };
         let second = Second { p99_ms: Some(1.5), faults: vec!["kill-1".to_owned()], ..Second::default() };
         let end = End { verdict: "PASS".to_owned(), ..End::default() };
         let cluster = Line::Cluster(Cluster::default());
         let lines = [Line::Begin(begin), cluster, Line::Second(second), Line::End(end)];
-        lines.iter().for_each(|line| journal.write(line));
+        lines.iter().for_each(|line| live_log.write(line));
         let text = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
         let read: Vec<Line> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(read, lines);

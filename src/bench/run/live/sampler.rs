@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn rates_and_latencies_are_those_since_the_moment_before() {
         let latencies = Latencies::default();
-        let mut pulse = LiveSampler::default();
+        let mut sampler = LiveSampler::default();
         let mut faults = FaultStates::default();
         let second = Duration::from_secs(1);
         let counts = |delivered: u64| {
@@ -118,17 +118,17 @@ mod tests {
             Counts { snapshot, latencies: latencies.counts(), connections: vec![1] }
         };
         latencies.add(Duration::from_millis(100));
-        let first = pulse.beat(second, ("steady", second), counts(10), &faults);
+        let first = sampler.beat(second, ("steady", second), counts(10), &faults);
         assert!((first.delivered_per_s - 10.0).abs() < 1e-9 && first.p99_ms > Some(99.0), "{first:?}");
         faults.applied("kill-1");
         latencies.add(Duration::from_millis(2));
         let (since, elapsed) = (Duration::from_secs(2), Duration::from_secs(3));
-        let next = pulse.beat(since, ("fault:kill-1", elapsed), counts(40), &faults);
+        let next = sampler.beat(since, ("fault:kill-1", elapsed), counts(40), &faults);
         assert!((next.delivered_per_s - 15.0).abs() < 1e-9 && next.published_per_s.abs() < 1e-9, "{next:?}");
         assert!(next.p50_ms < Some(3.0), "{next:?}");
         assert_eq!((next.elapsed_ms, next.faults, next.delivered), (3_000, vec!["kill-1".to_owned()], 40));
         faults.healed_now("kill-1");
-        let last = pulse.beat(second, ("drain", elapsed), counts(40), &faults);
+        let last = sampler.beat(second, ("drain", elapsed), counts(40), &faults);
         assert_eq!((last.p99_ms, last.faults.len(), last.healed.len()), (None, 0, 1));
     }
 }

@@ -46,7 +46,7 @@ pub(in crate::bench::scenario) fn dialect(section: Section<'_>) -> Option<Dialec
     let own_events = section.texts("own_events").into_iter().map(str::to_owned).collect();
     let ids = [("all", Ids::All), ("address", Ids::Address), ("nothing", Ids::Nothing)];
     let ids = section.choice("ids", &ids).unwrap_or(Ids::All);
-    let names = section.section("names").map_or_else(|| Some(everybody()), names);
+    let names = section.section("names").map_or_else(|| Some(all_groups()), names);
     let publish = section.required("publish", section.section("publish").and_then(publish));
     if let (Some(names), Some(stream), Some(publish)) = (&names, &stream, &publish) {
         check_several(&section, names, stream, publish);
@@ -183,7 +183,7 @@ fn names(section: Section<'_>) -> Option<Names> {
 }
 
 /// A server that knows everybody only.
-fn everybody() -> Names {
+fn all_groups() -> Names {
     Names { all: Some(fixed("all")), ..Names::default() }
 }
 

@@ -6,7 +6,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::problem::{Problem, did_you_mean};
+use super::problem::Problem;
+use crate::runtime::did_you_mean;
 
 /// Line and column, from 1 on; `None` for what `--set` put in.
 pub(in crate::bench::scenario) type At = Option<(usize, usize)>;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::expand::{self, Variables};
-use super::problem::{Problem, Problems, did_you_mean};
+use super::problem::{Problem, Problems};
 use super::raw::{self, Table, Value};
 use super::section::{Section, Sink};
 use super::values::identifier;
@@ -15,6 +15,7 @@ use crate::bench::scenario::{
     ClientGroup, Cluster, FaultSpec, Gaps, Guarantee, Lb, Nemesis, Order, Output, OutputFormat,
     PublisherSpec, Quiesce, Scenario, Tls, Verify,
 };
+use crate::runtime::did_you_mean;
 
 /// Reads a scenario. `overrides` are `key.path=value` as given to `--set`, applied in order before anything is
 /// checked; elements of lists are numbered from 0 (`faults.0.at=5s`).

@@ -8,9 +8,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::format_hints;
-use super::problem::{Problem, did_you_mean};
+use super::problem::Problem;
 use super::raw::{At, Node, Table, Value};
 use crate::bench::scenario::schema::field_schema::{Form, Forms};
+use crate::runtime::did_you_mean;
 
 /// Where all sections put what is wrong and, if somebody wants to know, what they asked for.
 pub(in crate::bench::scenario) struct Sink {
@@ -160,7 +161,7 @@ impl<'a> Section<'a> {
         words: &[(&str, T)],
     ) -> Option<T> {
         let node = self.ask_for(key, || Form::Words(names(words)))?;
-        self.word_of(self.text_of(node, key)?, key, words)
+        self.type_name(self.text_of(node, key)?, key, words)
     }
 
     /// Some of some words: a list, or one, which is a list of one.
@@ -171,10 +172,10 @@ impl<'a> Section<'a> {
     ) -> Vec<T> {
         let node = self.ask_for(key, || Form::WordList(names(words)));
         let texts = node.map(|node| self.texts_of(node, key)).unwrap_or_default();
-        texts.into_iter().filter_map(|text| self.word_of(text, key, words)).collect()
+        texts.into_iter().filter_map(|text| self.type_name(text, key, words)).collect()
     }
 
-    fn word_of<T: Clone>(&self, text: &str, key: &str, words: &[(&str, T)]) -> Option<T> {
+    fn type_name<T: Clone>(&self, text: &str, key: &str, words: &[(&str, T)]) -> Option<T> {
         let found = words.iter().find(|(word, _)| *word == text);
         if found.is_none() {
             let allowed: Vec<_> = words.iter().map(|(word, _)| *word).collect();

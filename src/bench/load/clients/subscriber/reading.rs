@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::subscriber::{Session, Stopped, Subscriber, sleep_until};
+use super::subscriber::{Session, Stopped, Subscriber};
 use crate::bench::load::clients::control::{Command, CommandReceiver};
 use crate::bench::load::clients::throttle::Pace;
 use crate::bench::metrics::metric::{Counter, Trend};
@@ -15,6 +15,7 @@ use crate::bench::verdict::ledger::Arrival;
 use crate::client::{Ending, Stream};
 use crate::protocol::Item;
 use crate::protocol::event::control;
+use crate::runtime::sleep_until_opt;
 
 /// An event as it came.
 struct Came<'a> {
@@ -26,9 +27,9 @@ struct Came<'a> {
 
 impl Subscriber {
     pub(super) async fn read(&mut self, stream: &mut Stream, session: &mut Session) -> Stopped {
-        let mut ear = self.ear.clone();
-        let stopped = self.read_and_listen(stream, session, &mut ear).await;
-        self.ear = ear;
+        let mut receiver = self.receiver.clone();
+        let stopped = self.read_and_listen(stream, session, &mut receiver).await;
+        self.receiver = receiver;
         stopped
     }
 
@@ -37,19 +38,19 @@ impl Subscriber {
         &mut self,
         stream: &mut Stream,
         session: &mut Session,
-        ear: &mut CommandReceiver,
+        receiver: &mut CommandReceiver,
     ) -> Stopped {
         loop {
             let told = {
-                let mut listening = std::pin::pin!(ear.listen());
-                let mut leaving = std::pin::pin!(sleep_until(self.leaves()));
+                let mut listening = std::pin::pin!(receiver.listen());
+                let mut leaving = std::pin::pin!(sleep_until_opt(self.leaves()));
                 loop {
                     let (reads, until) = self.pace();
                     tokio::select! {
                         // What came is read before orders are heard: a cut finds an empty socket, as a broken one
                         // would.
                         biased;
-                        () = sleep_until(until), if until.is_some() => {}
+                        () = sleep_until_opt(until), if until.is_some() => {}
                         ready = stream.ready(), if reads => {
                             if let Err(ending) = ready.and_then(|()| self.take(stream, session)) {
                                 return Stopped::Ended(ending);
@@ -74,7 +75,7 @@ impl Subscriber {
     /// Whether it reads now, and until when that holds, if it will change by itself.
     fn pace(&self) -> (bool, Option<Instant>) {
         let Some(throttle) = &self.throttle else { return (true, None) };
-        match throttle.pace(self.ground.clock.now().since_start()) {
+        match throttle.pace(self.context.clock.now().since_start()) {
             Pace::Reads(until) => (true, until.map(|until| Instant::now() + until)),
             Pace::Waits(wait) => (false, Some(Instant::now() + wait)),
         }
@@ -83,7 +84,7 @@ impl Subscriber {
     /// Everything that has come. It came at one time: what stands behind must not seem later by the work on what
     /// stands before it.
     fn take(&mut self, stream: &mut Stream, session: &mut Session) -> Result<(), Ending> {
-        let (now, heard) = (self.ground.clock.now(), Instant::now());
+        let (now, heard) = (self.context.clock.now(), Instant::now());
         stream.take(|item| {
             self.reconnect.learn_of(&item);
             match item {
@@ -102,7 +103,7 @@ impl Subscriber {
     }
 
     fn receive_event(&mut self, session: &mut Session, now: RunTime, came: &Came<'_>) {
-        if let Some(dialect) = &self.ground.plan.dialect {
+        if let Some(dialect) = &self.context.plan.dialect {
             let dialect = Arc::clone(dialect);
             return self.receive_in(&dialect, session, now, came);
         }
@@ -113,12 +114,12 @@ impl Subscriber {
             }
             control::GAP => {
                 self.ledger.gap(now);
-                self.tape.count(Counter::Gaps, self.tags(now), 1);
-                self.ground.progress.gap();
+                self.samples.count(Counter::Gaps, self.tags(now), 1);
+                self.context.progress.gap();
             }
             control::CLOSE => {
                 let counter = if session.is_confirmed { Counter::Closes } else { Counter::SoftRejects };
-                self.tape.count(counter, self.tags(now), 1);
+                self.samples.count(counter, self.tags(now), 1);
             }
             control::HEARTBEAT => self.heartbeat(session, now, Instant::now()),
             control::CURSOR | control::SYNC => {}
@@ -156,8 +157,8 @@ impl Subscriber {
             return;
         }
         let Ok(hello) = serde_json::from_str::<Hello>(data) else { return };
-        session.node = self.ground.node_named(&hello.instance_id);
-        session.seated = session.node.and_then(|node| self.ground.balancer.seat(node));
+        session.node = self.context.node_named(&hello.instance_id);
+        session.seated = session.node.and_then(|node| self.context.balancer.seat(node));
     }
 
     pub(super) fn confirm(&mut self, session: &mut Session, now: RunTime) {
@@ -170,19 +171,19 @@ impl Subscriber {
             self.ledger.served_by(node);
         }
         let tags = self.tags(now);
-        self.tape.record(Trend::FirstEventTime, tags, session.began.elapsed());
-        self.ground.progress.connected();
-        if let Some(away) = self.absence.is_over(Instant::now()) {
-            self.tape.record(Trend::ReconnectTime, tags, away);
-            self.tape.count(Counter::Reconnects, tags, 1);
-            self.ground.progress.reconnected();
+        self.samples.record(Trend::FirstEventTime, tags, session.began.elapsed());
+        self.context.progress.connected();
+        if let Some(away) = self.downtime.is_over(Instant::now()) {
+            self.samples.record(Trend::ReconnectTime, tags, away);
+            self.samples.count(Counter::Reconnects, tags, 1);
+            self.context.progress.reconnected();
         }
     }
 
     fn heartbeat(&mut self, session: &Session, now: RunTime, heard: Instant) {
         let tags = self.tags(now);
-        self.tape.count(Counter::Heartbeats, tags, 1);
-        self.tape.record(Trend::HeartbeatGap, tags, heard.saturating_duration_since(session.heard));
+        self.samples.count(Counter::Heartbeats, tags, 1);
+        self.samples.record(Trend::HeartbeatGap, tags, heard.saturating_duration_since(session.heard));
     }
 
     fn note_arrival(&mut self, now: RunTime, arrival: Arrival) {
@@ -191,16 +192,16 @@ impl Subscriber {
                 // By the phase in which it was due, so that what never comes can be counted with it.
                 let tags = Tags { path: Some(path), ..self.tags(stamp.due) };
                 let latency = now.after(stamp.due);
-                self.tape.record(Trend::DeliveryLatency, tags, latency);
-                self.tape.record(Trend::DeliveryLatencySent, tags, now.after(stamp.sent));
+                self.samples.record(Trend::DeliveryLatency, tags, latency);
+                self.samples.record(Trend::DeliveryLatencySent, tags, now.after(stamp.sent));
                 if let Some(time) = recovered_after {
-                    self.tape.record(Trend::RecoveryTime, self.tags(now), time);
+                    self.samples.record(Trend::RecoveryTime, self.tags(now), time);
                 }
-                self.ground.progress.delivered_after(latency);
+                self.context.progress.delivered_after(latency);
             }
             Arrival::Sentinel(_) => self.look_for_sentinels(),
             Arrival::Repeated { .. } | Arrival::Leaked | Arrival::OtherRun | Arrival::Foreign => {
-                self.ground.progress.delivered();
+                self.context.progress.delivered();
             }
         }
     }

@@ -26,24 +26,24 @@ use crate::bench::scenario;
 use crate::bench::scenario::dialect::{Confirm, Dialect, Resume};
 use crate::bench::scenario::plan::{GroupPlan, Joins, SubscriberPlan};
 use crate::bench::verdict::ledger::{Ending as BookEnding, PATIENCE, SubscriberLedger};
-use crate::client::{
-    ConnectError, Decision, DecoderKind, End, Ending, GiveUp, Reconnect, Request, Stream, whole_chain,
-};
+use crate::client::{ConnectError, Decision, DecoderKind, End, Ending, GiveUp, Reconnect, Request, Stream};
 use crate::protocol::UserId;
+use crate::runtime::error_chain;
+use crate::runtime::sleep_until_opt;
 
 /// One virtual client.
 #[derive(Debug)]
 pub struct Subscriber {
-    pub(super) ground: Arc<SwarmContext>,
+    pub(super) context: Arc<SwarmContext>,
     me: usize,
-    pub(super) ear: CommandReceiver,
-    pub(super) tape: SampleBuffer,
+    pub(super) receiver: CommandReceiver,
+    pub(super) samples: SampleBuffer,
     place: ClientSlot,
     pub(super) ledger: RecordingLedger,
     pub(super) reconnect: Reconnect,
     /// Connects so far: a seed for each, and the first one is no reconnect.
     connects: u64,
-    pub(super) absence: Downtime,
+    pub(super) downtime: Downtime,
     /// Addresses with a sentinel, once it is known.
     sentinels: Option<Arc<[AddressId]>>,
     /// `None`: it reads as fast as it can.
@@ -85,27 +85,27 @@ pub(super) enum Stopped {
 impl Subscriber {
     /// A client that has not connected.
     pub(in crate::bench::load::clients) fn new(
-        ground: &Arc<SwarmContext>,
+        context: &Arc<SwarmContext>,
         plan: &SubscriberPlan,
-        tape: SampleBuffer,
-        ear: CommandReceiver,
+        samples: SampleBuffer,
+        receiver: CommandReceiver,
     ) -> Self {
-        let group = &ground.plan.groups[usize::from(plan.group.0)];
+        let group = &context.plan.groups[usize::from(plan.group.0)];
         Self {
-            ground: Arc::clone(ground),
+            context: Arc::clone(context),
             me: usize::try_from(plan.id.0).unwrap_or(usize::MAX),
-            ear,
-            tape,
-            place: ClientSlot::take(ground),
+            receiver,
+            samples,
+            place: ClientSlot::take(context),
             ledger: RecordingLedger::new(
-                SubscriberLedger::new(&ground.plan, plan.id),
-                ground.scribe.as_ref(),
+                SubscriberLedger::new(&context.plan, plan.id),
+                context.writer.as_ref(),
             ),
             reconnect: reconnect_of(group.reconnect),
             connects: 0,
-            absence: Downtime::default(),
+            downtime: Downtime::default(),
             sentinels: None,
-            throttle: Throttle::of(&ground.plan, plan),
+            throttle: Throttle::of(&context.plan, plan),
             cookies: Vec::new(),
             sent_to: None,
         }
@@ -128,33 +128,33 @@ impl Subscriber {
                 None => self.connect_and_read().await,
             };
         };
-        self.ledger.finish(self.ground.clock.now(), ending).await
+        self.ledger.finish(self.context.clock.now(), ending).await
     }
 
     fn plan(&self) -> &SubscriberPlan {
-        &self.ground.plan.subscribers[self.me]
+        &self.context.plan.subscribers[self.me]
     }
 
     fn group(&self) -> &GroupPlan {
-        &self.ground.plan.groups[usize::from(self.plan().group.0)]
+        &self.context.plan.groups[usize::from(self.plan().group.0)]
     }
 
     pub(super) fn tags(&self, at: RunTime) -> Tags {
-        let phase = self.ground.plan.phases.at(at);
+        let phase = self.context.plan.phases.at(at);
         Tags { phase, source: Source::Group(self.plan().group), path: None }
     }
 
     fn tags_now(&self) -> Tags {
-        self.tags(self.ground.clock.now())
+        self.tags(self.context.clock.now())
     }
 
     /// The clock stands until every client that joins before the start is there.
     async fn wait_to_join(&mut self, time: Duration) -> Next {
-        let ground = Arc::clone(&self.ground);
+        let context = Arc::clone(&self.context);
         loop {
             let told = tokio::select! {
-                () = ground.started.cancelled() => break,
-                told = self.ear.listen() => told,
+                () = context.started.cancelled() => break,
+                told = self.receiver.listen() => told,
             };
             match told {
                 Command::Over => return Next::Stop(self.unreached()),
@@ -162,7 +162,7 @@ impl Subscriber {
                 Command::Cut => {}
             }
         }
-        let wait = time.saturating_sub(self.ground.clock.now().since_start());
+        let wait = time.saturating_sub(self.context.clock.now().since_start());
         match self.rest(wait).await {
             Some(ending) => Next::Stop(ending),
             None => Next::After(Duration::ZERO),
@@ -176,14 +176,14 @@ impl Subscriber {
         loop {
             let told = tokio::select! {
                 () = tokio::time::sleep_until(until) => return None,
-                () = sleep_until(leaves), if leaves.is_some() => {
+                () = sleep_until_opt(leaves), if leaves.is_some() => {
                     if self.is_time_to_leave() {
                         return Some(BookEnding::Left);
                     }
                     leaves = None;
                     continue;
                 }
-                told = self.ear.listen() => told,
+                told = self.receiver.listen() => told,
             };
             match told {
                 // There is no connection to cut.
@@ -204,11 +204,11 @@ impl Subscriber {
     /// When to look whether it is time to leave. Not before; but before the start the clock stands still, and a client
     /// that connects then looks too early.
     pub(super) fn leaves(&self) -> Option<Instant> {
-        self.plan().leaves.map(|time| self.ground.clock.instant_of(time))
+        self.plan().leaves.map(|time| self.context.clock.instant_of(time))
     }
 
     pub(super) fn is_time_to_leave(&self) -> bool {
-        self.plan().leaves.is_some_and(|time| self.ground.clock.now().since_start() >= time)
+        self.plan().leaves.is_some_and(|time| self.context.clock.now().since_start() >= time)
     }
 
     pub(super) fn expect_sentinels(&mut self, addresses: Arc<[AddressId]>) {
@@ -228,9 +228,9 @@ impl Subscriber {
 
     async fn connect_and_read(&mut self) -> Next {
         let mut rng = ChaCha8Rng::seed_from_u64(self.plan().seed.wrapping_add(self.connects));
-        let door = self.choose(&mut rng);
+        let endpoint = self.choose(&mut rng);
         self.connects += 1;
-        let request = match self.request(door) {
+        let request = match self.request(endpoint) {
             Ok(request) => request,
             Err(why) => {
                 tracing::warn!(client = %self.plan().client, %why, "cannot make a request");
@@ -238,8 +238,8 @@ impl Subscriber {
             }
         };
         // Counted from here on: of many that choose at once, each must see the choices of the others.
-        let node = self.ground.balancer.node_behind(door);
-        let seated = node.and_then(|node| self.ground.balancer.seat(node));
+        let node = self.context.balancer.node_behind(endpoint);
+        let seated = node.and_then(|node| self.context.balancer.seat(node));
         let began = Instant::now();
         let opened = match self.open(&request).await {
             Ok(opened) => opened,
@@ -247,15 +247,15 @@ impl Subscriber {
         };
         let mut stream = match opened {
             Ok(stream) => stream,
-            Err(error) => return self.not_opened(door, &error, began, &mut rng),
+            Err(error) => return self.not_opened(endpoint, &error, began, &mut rng),
         };
         self.note_opened(began);
         self.keep(stream.cookies());
         let sent_cursor = self.sends_cursor();
         drop(request);
         let mut session = Session { node, seated, began, sent_cursor, is_confirmed: false, heard: began };
-        if self.ground.plan.dialect.as_ref().is_some_and(|dialect| dialect.confirm == Confirm::Open) {
-            self.confirm(&mut session, self.ground.clock.now());
+        if self.context.plan.dialect.as_ref().is_some_and(|dialect| dialect.confirm == Confirm::Open) {
+            self.confirm(&mut session, self.context.clock.now());
         }
         let stopped = self.read(&mut stream, &mut session).await;
         self.note_end(&stream, &session, &stopped);
@@ -266,14 +266,14 @@ impl Subscriber {
         let plan = self.plan();
         let key = plan.user.as_ref().map_or(plan.client.as_str(), |user| user.as_str());
         let caller = ClientKey { source: plan.source, key, sent_to: self.sent_to };
-        let door = self.ground.balancer.choose_for(&caller, &self.group().nodes, rng);
-        self.sent_to = Some(door);
-        door
+        let endpoint = self.context.balancer.choose_for(&caller, &self.group().nodes, rng);
+        self.sent_to = Some(endpoint);
+        endpoint
     }
 
-    fn request(&self, door: Endpoint) -> Result<Request, String> {
-        let base = self.ground.balancer.base(door);
-        let dialect = self.ground.plan.dialect.as_ref();
+    fn request(&self, endpoint: Endpoint) -> Result<Request, String> {
+        let base = self.context.balancer.base(endpoint);
+        let dialect = self.context.plan.dialect.as_ref();
         let mut request = Request::new(match dialect {
             Some(dialect) => self.url_in(dialect, base)?,
             None => self.url(base)?,
@@ -299,7 +299,7 @@ impl Subscriber {
 
     /// Whether it says what it had last.
     fn sends_cursor(&self) -> bool {
-        let dialect = self.ground.plan.dialect.as_ref();
+        let dialect = self.context.plan.dialect.as_ref();
         !self.reconnect.last_event_id().is_empty()
             && dialect.is_none_or(|dialect| dialect.resume != Resume::No)
     }
@@ -323,7 +323,7 @@ impl Subscriber {
     /// The same for a server that is none of ours.
     fn url_in(&self, dialect: &Dialect, base: &str) -> Result<Url, String> {
         let plan = self.plan();
-        let all = &self.ground.plan.addresses;
+        let all = &self.context.plan.addresses;
         let addresses = plan.addresses.iter().filter_map(|id| all.get(usize::try_from(id.0).ok()?));
         let who = (plan.client.as_str(), plan.user.as_ref().map(UserId::as_str));
         let path = dialect.stream_path(who, addresses);
@@ -348,19 +348,19 @@ impl Subscriber {
 
     /// Connects. The outer error says how the client ends where it is told to meanwhile.
     async fn open(&mut self, request: &Request) -> Result<Result<Stream, ConnectError>, BookEnding> {
-        let ground = Arc::clone(&self.ground);
-        let in_setup = ground.clock.now() == RunTime::ZERO;
-        let way = ground.ways.of(self.plan());
+        let context = Arc::clone(&self.context);
+        let in_setup = context.clock.now() == RunTime::ZERO;
+        let transport = context.transports.of(self.plan());
         let connecting = async {
             // The gate is never closed; a permit is held while connecting in set-up, and not at all later.
-            let _permit = if in_setup { ground.gate.acquire().await.ok() } else { None };
-            way.connect(request).await
+            let _permit = if in_setup { context.gate.acquire().await.ok() } else { None };
+            transport.connect(request).await
         };
         let mut connecting = std::pin::pin!(connecting);
         loop {
             let told = tokio::select! {
                 opened = &mut connecting => return Ok(opened),
-                told = self.ear.listen() => told,
+                told = self.receiver.listen() => told,
             };
             match told {
                 Command::Cut => {}
@@ -372,25 +372,25 @@ impl Subscriber {
 
     fn not_opened(
         &mut self,
-        door: Endpoint,
+        endpoint: Endpoint,
         error: &ConnectError,
         began: Instant,
         rng: &mut ChaCha8Rng,
     ) -> Next {
         self.turned_away(began);
         let tags = self.tags_now();
-        self.tape.count(Counter::ConnectErrors, tags, 1);
-        self.ground.progress.connect_error();
-        self.ground.progress.note_connect_error(|| whole_chain(error));
+        self.samples.count(Counter::ConnectErrors, tags, 1);
+        self.context.progress.connect_error();
+        self.context.progress.note_connect_error(|| error_chain(error));
         if matches!(error, ConnectError::Refused { .. }) {
-            self.ground.balancer.mark(door, false);
+            self.context.balancer.mark(endpoint, false);
         }
         self.decide(error, rng)
     }
 
     /// An attempt that began then came to nothing.
     fn turned_away(&mut self, began: Instant) {
-        let now = self.ground.clock.now();
+        let now = self.context.clock.now();
         self.ledger.turned_away(now.minus(began.elapsed()), now);
     }
 
@@ -411,17 +411,17 @@ impl Subscriber {
 
     fn note_opened(&mut self, began: Instant) {
         let tags = self.tags_now();
-        self.tape.record(Trend::ConnectTime, tags, began.elapsed());
+        self.samples.record(Trend::ConnectTime, tags, began.elapsed());
     }
 
     fn note_end(&mut self, stream: &Stream, session: &Session, stopped: &Stopped) {
-        let now = self.ground.clock.now();
+        let now = self.context.clock.now();
         let tags = self.tags(now);
-        self.absence.stream_ended(Instant::now(), session.is_confirmed);
-        self.tape.count(Counter::BytesIn, tags, stream.bytes_received());
+        self.downtime.stream_ended(Instant::now(), session.is_confirmed);
+        self.samples.count(Counter::BytesIn, tags, stream.bytes_received());
         if session.is_confirmed {
-            self.ground.progress.disconnected();
-        } else if self.is_in_vain(session, stopped) {
+            self.context.progress.disconnected();
+        } else if self.failed_to_confirm(session, stopped) {
             self.turned_away(session.began);
         }
         match stopped {
@@ -430,15 +430,15 @@ impl Subscriber {
             Stopped::Ended(
                 Ending::Malformed { .. } | Ending::DecoderPanicked { .. } | Ending::LimitExceeded(_),
             ) => {
-                self.tape.count(Counter::DecodeErrors, tags, 1);
+                self.samples.count(Counter::DecodeErrors, tags, 1);
             }
             Stopped::Ended(Ending::Idle { after }) => {
-                self.tape.count(Counter::SilentEnds, tags, 1);
-                self.tape.record(Trend::HeartbeatGap, tags, *after);
+                self.samples.count(Counter::SilentEnds, tags, 1);
+                self.samples.record(Trend::HeartbeatGap, tags, *after);
             }
-            Stopped::Ended(Ending::Clean) => self.tape.count(Counter::CleanEnds, tags, 1),
-            Stopped::Ended(Ending::Aborted { .. }) => self.tape.count(Counter::BrokenEnds, tags, 1),
-            Stopped::Cut => self.tape.count(Counter::Cuts, tags, 1),
+            Stopped::Ended(Ending::Clean) => self.samples.count(Counter::CleanEnds, tags, 1),
+            Stopped::Ended(Ending::Aborted { .. }) => self.samples.count(Counter::BrokenEnds, tags, 1),
+            Stopped::Cut => self.samples.count(Counter::Cuts, tags, 1),
         }
         if session.is_confirmed {
             self.ledger.disconnected(now);
@@ -447,8 +447,8 @@ impl Subscriber {
 
     /// Whether a stream that was never confirmed counts as a failed attempt: the server ended it, or said nothing for long.
     /// Servers of another make may have nothing to say.
-    fn is_in_vain(&self, session: &Session, stopped: &Stopped) -> bool {
-        self.ground.plan.dialect.is_none()
+    fn failed_to_confirm(&self, session: &Session, stopped: &Stopped) -> bool {
+        self.context.plan.dialect.is_none()
             && match stopped {
                 Stopped::Ended(_) => true,
                 Stopped::Leaves => session.began.elapsed() >= PATIENCE,
@@ -466,12 +466,5 @@ impl Subscriber {
             Stopped::Over => Next::Stop(BookEnding::RunOver),
             Stopped::Leaves => Next::Stop(BookEnding::Left),
         }
-    }
-}
-
-pub(super) async fn sleep_until(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }
