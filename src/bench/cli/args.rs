@@ -1,4 +1,5 @@
-//! The command line. What a flag means is said here, once, for `--help` and the manual page.
+//! The command line of `sse-bench`: its subcommands and exit codes. Each command's flags stand beside the command. The doc
+//! comments are the texts of `--help` and of the manual page. Read [`Cli`] first.
 
 use clap::{Args, Parser, Subcommand};
 
@@ -14,7 +15,7 @@ use super::swarm::SwarmArgs;
 use super::up::UpArgs;
 use crate::runtime::telemetry::LogFormat;
 
-/// Puts clients, publishers and faults on a cluster of SSE nodes and judges what was delivered.
+/// Run clients, publishers and faults against SSE servers, and judge what was delivered.
 #[derive(Debug, Parser)]
 #[command(
     name = "sse-bench",
@@ -26,19 +27,18 @@ use crate::runtime::telemetry::LogFormat;
     after_help = EXIT_CODES
 )]
 pub(super) struct Cli {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 
-    /// More log lines on stderr (-v: debug, -vv: trace).
+    /// Write more log lines to stderr (-v: debug, -vv: trace).
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
 
-    /// No progress on stderr, only warnings.
+    /// Write no progress to stderr, only warnings.
     #[arg(long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 
-    /// How log lines look.
+    /// Format of log lines.
     #[arg(long, value_enum, default_value = "text", global = true, env = "SSE_BENCH_LOG_FORMAT")]
     pub log_format: LogFormat,
 }
@@ -50,67 +50,67 @@ const EXIT_CODES: &str = "Exit codes, the worst one wins in this order:
   105 interrupted             106 address in use
   1 internal                  2 usage                                    0 pass";
 
-/// What to do.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run scenarios, one after the other, and judge each.
     Run(RunArgs),
-    /// Read scenarios, report all their problems, and show what they would do.
+    /// Check scenarios: list all their problems, or show the plan and what it needs.
     Validate(ValidateArgs),
-    /// Point virtual clients at an SSE server and count what arrives.
+    /// Connect clients to any SSE server, without a scenario, and count what arrives.
     Swarm(SwarmArgs),
-    /// Publish at a steady rate what `sse-bench swarm` recognises, from this machine.
+    /// Publish events at a steady rate, for `sse-bench swarm` to check.
     Publish(PublishArgs),
     /// Start a local cluster, print its URLs, and keep it until ^C.
     Up(UpArgs),
-    /// Put a proxy that breaks links between clients and servers; toxiproxy's REST API tells it what to do.
+    /// Run the fault proxy alone. toxiproxy's REST API controls it.
     Proxy(ProxyArgs),
-    /// Judge a stored run again: the same verdict, account and exit code, or what differs.
+    /// Judge a stored run again: print the same verdict and exit code, or list the differences.
     Check(CheckArgs),
-    /// Add stored runs of one scenario: histograms and counts are added, percentiles never averaged.
+    /// Merge stored runs of one scenario. Histograms and counts are added; percentiles are never averaged.
     Merge(MergeArgs),
-    /// Lay two stored runs beside each other; fail where a change is too large.
+    /// Compare two stored runs, and fail when a change exceeds a limit.
     Compare(CompareArgs),
-    /// Write what runs left behind again, in any format.
+    /// Write the reports of finished runs again, in any format.
     Report(ReportArgs),
-    /// Carries a share of the clients of a `run`, who starts it and speaks to it over its stdin and stdout.
+    /// A worker process of `run`: it carries a share of the clients. `run` starts it and talks to it over stdin and stdout.
     #[command(hide = true)]
     Worker,
-    /// Look at the limits of this machine; a fix for each that is too small.
+    /// Check the limits of this machine, and print a fix for each that is too small.
     Doctor(DoctorArgs),
     /// Write a commented scenario to start from.
     New(NewArgs),
-    /// Print the JSON Schema of a scenario file, by which editors complete and check.
+    /// Print the JSON Schema of scenario files. Editors use it to complete and check keys.
     Schema {
-        /// That of `report.json` instead.
+        /// Print the schema of `report.json` instead.
         #[arg(long)]
         report: bool,
     },
     /// Print a completion script for a shell.
     Completions {
-        /// The shell.
+        /// Shell to print the script for.
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
-    /// Print the manual page, of sse-bench or of one of its commands.
+    /// Print the manual page of sse-bench, or of one of its commands.
     Man {
-        /// The command.
+        /// Name of a command [default: the page of sse-bench itself].
         command: Option<String>,
     },
 }
 
-/// `doctor`.
+/// Flags of `doctor`.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
-    /// For a swarm of so many clients.
+    /// Number of clients to check for.
     #[arg(short = 'c', long, default_value_t = 10_000)]
     pub clients: u64,
 
-    /// On so many nodes.
+    /// Number of nodes to check for.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub nodes: u64,
 
-    /// Spread over so many processes [default: as many as the limit of open files asks for].
+    /// Number of worker processes [default: as many as the limit of open files requires].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64), value_name = "N", env = "SSE_BENCH_WORKERS")]
     pub workers: Option<u16>,
 }

@@ -1,4 +1,4 @@
-//! `check`: a stored run is judged again.
+//! `check`: judges a stored run again.
 
 use std::path::PathBuf;
 
@@ -11,19 +11,19 @@ use crate::bench::report::text;
 use crate::bench::verdict::history::{ArchiveError, Check};
 use crate::runtime::exit::Failure;
 
-/// `check`.
+/// Flags of `check`.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// What a run left behind.
+    /// Directory of a finished run.
     #[arg(value_name = "RUN_DIR")]
     pub dir: PathBuf,
 
-    /// How the report is written.
+    /// Format of the report.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }
 
-/// Judges one run again; the exit code is that of the run, or says why it cannot be.
+/// Judges one run again. The exit code is that of the run, or says why it cannot be judged.
 pub(super) fn run(args: &CheckArgs) -> Result<u8, Failure> {
     let check = Check::new(&args.dir).map_err(failure)?;
     match args.format {
@@ -41,11 +41,11 @@ fn conclusion(check: &Check) -> String {
     if check.differences.is_empty() {
         let code = check.decision.exit_code;
         text.push_str(&format!(
-            "    the evidence gives the verdict and the account of the run (exit code {code})\n"
+            "    the evidence gives the same verdict and counts as the run did (exit code {code})\n"
         ));
     }
     if check.is_full && check.differences.is_empty() {
-        text.push_str("    the history gives the books\n");
+        text.push_str("    the history gives the same ledgers\n");
     }
     for difference in &check.differences {
         text.push_str(&format!("    ✗ {difference}\n"));
@@ -53,7 +53,7 @@ fn conclusion(check: &Check) -> String {
     text
 }
 
-/// Nothing to be judged is a bad argument; what was damaged is an error of its own.
+/// A directory without a stored run is a bad argument; damaged evidence is an error of its own.
 pub(super) fn failure(error: ArchiveError) -> Failure {
     let exit = if error.is_unsuitable() { Exit::BadScenario } else { Exit::Internal };
     Failure::new(exit.code(), error)

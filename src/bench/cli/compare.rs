@@ -1,4 +1,4 @@
-//! `compare`: two stored runs beside each other.
+//! `compare`: compares two stored runs.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -11,28 +11,28 @@ use crate::bench::exit::Exit;
 use crate::bench::verdict::history::{Check, Comparison, JudgedRun, Limit, StoredRun};
 use crate::runtime::exit::Failure;
 
-/// `compare`.
+/// Flags of `compare`.
 #[derive(Debug, Args)]
 pub(super) struct CompareArgs {
-    /// The run that was before.
+    /// Directory of the baseline run.
     #[arg(value_name = "BASE")]
     pub base: PathBuf,
 
-    /// The run that is now.
+    /// Directory of the new run.
     #[arg(value_name = "NEW")]
     pub new: PathBuf,
 
-    /// A change that is a regression (99), as in 'delivery_latency:p(99)>+10%', 'publish_time{phase:steady}:max>+5ms',
-    /// 'events_ok:count<-1%'; may be repeated.
+    /// Fail (exit code 99) when a change exceeds this limit, as in 'delivery_latency:p(99)>+10%',
+    /// 'publish_time{phase:steady}:max>+5ms', 'events_ok:count<-1%'. May be repeated.
     #[arg(long, value_name = "LIMIT", value_parser = Limit::parse)]
     pub fail_on: Vec<Limit>,
 
-    /// How it is written.
+    /// Format of the comparison.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }
 
-/// Lays them beside each other; the exit code is that of the worst limit.
+/// Compares the runs. The exit code is that of the worst limit.
 pub(super) fn run(args: &CompareArgs) -> Result<u8, Failure> {
     let (base, new) = (read(&args.base)?, read(&args.new)?);
     let comparison = Comparison::new((&base.0, &base.1), (&new.0, &new.1), &args.fail_on);
@@ -43,14 +43,16 @@ pub(super) fn run(args: &CompareArgs) -> Result<u8, Failure> {
     Ok(comparison.exit_code)
 }
 
-/// What differs from what its run came to is not compared with anything.
+/// Reads a run and judges it again: a run whose evidence gives another verdict than the one stored is refused.
 fn read(dir: &Path) -> Result<(StoredRun, JudgedRun), Failure> {
     let check = Check::new(dir).map_err(check::failure)?;
     match check.differences.first() {
         None => Ok((check.case, check.judgement)),
         Some(difference) => {
-            let why =
-                format!("{}: the evidence does not give what the run came to: {difference}", dir.display());
+            let why = format!(
+                "{}: the evidence gives another result than the one stored: {difference}",
+                dir.display()
+            );
             Err(Failure::new(Exit::Internal.code(), why))
         }
     }

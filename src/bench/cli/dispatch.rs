@@ -16,13 +16,13 @@ use crate::bench::scenario;
 use crate::runtime::exit::Failure;
 use crate::runtime::{Signals, manual, rlimit, telemetry};
 
-/// Publishes of a swarm that `doctor` assumes.
+/// Publishes in flight that `doctor` assumes.
 const USUAL_PUBLISHES: u64 = 256;
 
-/// Runs the command line and gives the exit code of the process.
+/// Runs the command line and returns the exit code of the process.
 ///
 /// # Errors
-/// What went wrong before there was anything to judge, with its exit code.
+/// A failure before there was a run to judge, with its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let cli = match read(args) {
         Ok(cli) => cli,
@@ -61,7 +61,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     }
 }
 
-/// The command line with the variables of its flags.
+/// Parses the command line and the variables of its flags.
 fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut command = Cli::command();
     let matches = command.try_get_matches_from_mut(args)?;
@@ -80,7 +80,7 @@ fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
 }
 
 fn filter(verbose: u8, quiet: bool) -> &'static str {
-    // What the verifier of certificates says is in the errors already, and it says it with each connect.
+    // The certificate verifier logs at each connect; the errors already hold what it says.
     match (quiet, verbose) {
         (true, _) => "warn,rustls_platform_verifier=off",
         (false, 0) => "sse_lab=info,warn,rustls_platform_verifier=off",
@@ -98,8 +98,8 @@ fn on_runtime(cli: &Cli) -> Result<u8, Failure> {
     runtime.block_on(with_signals(cli))
 }
 
-/// The first ^C, or a terminal that is closed, asks for an orderly end, the second one ends at once: what is dropped
-/// then kills its processes.
+/// The first ^C, or a closed terminal, asks for an orderly end. The second one ends at once: the dropped handles kill
+/// their processes.
 async fn with_signals(cli: &Cli) -> Result<u8, Failure> {
     let signals = Signals::listen_to_the_terminal();
     let mut signals = signals.map_err(|error| Failure::new(Exit::Internal.code(), error))?;
@@ -107,7 +107,7 @@ async fn with_signals(cli: &Cli) -> Result<u8, Failure> {
         && args.tui
         && !args.no_tui
     {
-        // It passes signals on, and is never dropped for them.
+        // This command handles signals itself.
         return run_with_console::run(args, &mut signals).await;
     }
     let interrupt = CancellationToken::new();
@@ -116,12 +116,12 @@ async fn with_signals(cli: &Cli) -> Result<u8, Failure> {
         result = &mut work => return result,
         name = signals.next() => name,
     };
-    tracing::warn!(signal = first, "comes to an orderly end; a second one stops at once");
+    tracing::warn!(signal = first, "ending in order; a second signal stops at once");
     interrupt.cancel();
     tokio::select! {
         result = &mut work => result,
         name = signals.next() => {
-            tracing::warn!(signal = name, "stops at once");
+            tracing::warn!(signal = name, "stopping at once");
             Ok(Exit::Interrupted.code())
         }
     }
@@ -148,7 +148,7 @@ async fn dispatch(cli: &Cli, interrupt: &CancellationToken) -> Result<u8, Failur
     }
 }
 
-/// The life of a worker. What went wrong is also told to the parent, who tells it to people.
+/// Runs a worker until its parent ends it. Errors also go to the parent, which reports them.
 async fn serve() -> Result<u8, Failure> {
     let failed = |error| Failure::new(Exit::Internal.code(), error);
     let (from, to) = worker::pipes().map_err(failed)?;

@@ -1,4 +1,4 @@
-//! `merge`: stored runs of one scenario become one.
+//! `merge`: makes one run of several stored runs of one scenario.
 
 use std::path::PathBuf;
 
@@ -13,28 +13,31 @@ use crate::bench::scenario::OutputFormat;
 use crate::bench::verdict::history::{self, Archive, ArchiveError, MergeError};
 use crate::runtime::exit::Failure;
 
-/// `merge`.
+/// Flags of `merge`.
 #[derive(Debug, Args)]
 pub(super) struct MergeArgs {
-    /// What runs left behind; merged ones, too.
+    /// Directories of finished runs; merged runs are allowed.
     #[arg(required = true, value_name = "RUN_DIR")]
     pub dirs: Vec<PathBuf>,
 
-    /// Where the merged run goes. Must not hold a run.
+    /// Directory for the merged run. It must not hold a run.
     #[arg(short, long, value_name = "DIR", env = "SSE_BENCH_OUT")]
     pub out: PathBuf,
 
-    /// How the report is written to stdout; the directory gets both.
+    /// Format of the report on stdout; the directory gets text and JSON.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }
 
-/// Merges, stores, reports; the exit code is that of the verdict of them all.
+/// Merges, stores and reports. The exit code is that of the merged verdict.
 pub(super) fn run(args: &MergeArgs) -> Result<u8, Failure> {
     let refused = |why: String| Failure::new(Exit::BadScenario.code(), why);
     let out = &args.out;
     if !matches!(Archive::open(out), Err(ArchiveError::Missing(_))) {
-        return Err(refused(format!("{}: there is a run already", out.display())));
+        return Err(refused(format!(
+            "--out {}: it holds a run already; name another directory",
+            out.display()
+        )));
     }
     let case = history::merge(&args.dirs).map_err(|error| match error {
         MergeError::Archive(error) => check::failure(error),

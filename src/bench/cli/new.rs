@@ -1,4 +1,4 @@
-//! `new`: a commented scenario to start from. What it teaches stands in the files of `new/`, not here.
+//! `new`: writes a commented scenario to start from. The texts are the files in `new/`.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -12,45 +12,45 @@ use super::output;
 use crate::bench::exit::Exit;
 use crate::runtime::exit::Failure;
 
-/// `new`.
+/// Flags of `new`.
 #[derive(Debug, Args)]
 pub(super) struct NewArgs {
-    /// Where it is written; a file that is there already is left alone.
+    /// File to write. An existing file is not overwritten without --force.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// What it is about.
+    /// Which scenario to start from.
     #[arg(long, value_enum, default_value = "smoke")]
     pub preset: Preset,
 
-    /// Writes over a file that is there.
+    /// Overwrite an existing file.
     #[arg(long)]
     pub force: bool,
 }
 
-/// What a new scenario is about.
+/// The scenarios that `new` can write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Preset {
-    /// Everything once, small: one node that is killed, and comes back.
+    /// A small run of everything: one node is killed and restarted.
     Smoke,
-    /// Every event to everybody: how many, how fast.
+    /// Broadcasts: how many events a second reach all clients, and how fast.
     Fanout,
-    /// One of three nodes dies; its clients go on elsewhere.
+    /// One of three nodes dies; its clients reconnect to the others.
     Failover,
-    /// A new version is rolled out, node after node.
+    /// A rolling restart, node by node.
     Rolling,
-    /// All clients come back in the same moment.
+    /// All clients reconnect at the same moment.
     Storm,
-    /// Some clients read slowly; the others must not notice.
+    /// Some clients read slowly; the others must not be affected.
     Slow,
-    /// Nodes lose their way to what they share, for a while.
+    /// The nodes lose their connection to Redis for a while.
     Partition,
-    /// Hours, with a fault now and then.
+    /// A run of hours with occasional faults.
     Soak,
 }
 
 impl Preset {
-    /// The scenario; its name is that of the preset.
+    /// The text of the scenario. Its name is that of the preset.
     fn text(self) -> &'static str {
         match self {
             Self::Smoke => include_str!("new/smoke.toml"),
@@ -76,7 +76,7 @@ pub(super) fn run(args: &NewArgs) -> Result<u8, Failure> {
         let shown = path.display();
         match error.kind() {
             io::ErrorKind::AlreadyExists => {
-                Failure::new(Exit::Usage.code(), format!("{shown} is there already; --force writes over it"))
+                Failure::new(Exit::Usage.code(), format!("{shown} exists already; --force overwrites it"))
             }
             _ => Failure::new(Exit::Internal.code(), format!("cannot write {shown}: {error}")),
         }

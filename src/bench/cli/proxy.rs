@@ -1,4 +1,4 @@
-//! `proxy`: the fault proxy alone, told what to do over toxiproxy's REST API, until ^C.
+//! `proxy`: the fault proxy alone, controlled over toxiproxy's REST API, until ^C.
 
 use std::path::PathBuf;
 
@@ -11,28 +11,28 @@ use crate::bench::exit::Exit;
 use crate::bench::faults::proxy::{ProxyCollection, ProxyHandle, api};
 use crate::runtime::exit::Failure;
 
-/// `proxy`.
+/// Flags of `proxy`.
 #[derive(Debug, Args)]
 pub(super) struct ProxyArgs {
-    /// Where the API listens.
+    /// Address of the REST API.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8474")]
     pub listen: String,
 
-    /// Everything random (jitter, sizes of slices, whom a toxicity spares) comes from this.
+    /// Seed of everything random: jitter, slice sizes, and which connections a toxicity below 1 spares.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 
-    /// Proxies to begin with: a list of name, listen, upstream and enabled, in JSON.
+    /// JSON file with the proxies to start: a list of objects with name, listen, upstream and enabled.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
-/// Listens, prints where, waits, ends.
+/// Listens, prints its addresses, and waits for ^C.
 pub(super) async fn run(args: &ProxyArgs, interrupt: &CancellationToken) -> Result<u8, Failure> {
     let mut proxies = ProxyCollection::new(args.seed);
     if let Some(path) = &args.config {
         let refused = |why: &dyn std::fmt::Display| {
-            Failure::new(Exit::BadScenario.code(), format!("cannot take {}: {why}", path.display()))
+            Failure::new(Exit::BadScenario.code(), format!("--config {}: {why}", path.display()))
         };
         let text = std::fs::read(path).map_err(|error| refused(&error))?;
         api::configure(&mut proxies, &text).await.map_err(|why| refused(&why))?;
@@ -44,18 +44,18 @@ pub(super) async fn run(args: &ProxyArgs, interrupt: &CancellationToken) -> Resu
         lines.push_str(&format!("proxy    {}\n", describe(proxy)));
     }
     output::print(&lines)?;
-    tracing::info!(seed = args.seed, "up; ^C ends it");
+    tracing::info!(seed = args.seed, "running; ^C stops it");
     let served = api::serve(listener, proxies, interrupt.clone()).await;
     served.map_err(|error| Failure::new(Exit::Internal.code(), error))?;
     Ok(Exit::Pass.code())
 }
 
-/// A proxy, where it listens, and what is behind it.
+/// A proxy as text: its name, its address and its upstream.
 pub(super) fn describe(proxy: &ProxyHandle) -> String {
     format!("{} {} -> {}", proxy.name(), proxy.listen(), proxy.upstream())
 }
 
-/// For the API.
+/// Binds the address of the REST API.
 pub(super) async fn listen(address: &str) -> Result<TcpListener, Failure> {
     let taken = |error| format!("cannot listen on {address}: {error}");
     let bound = TcpListener::bind(address).await;

@@ -27,14 +27,13 @@ use crate::client::HttpOptions;
 use crate::protocol::Address;
 use crate::runtime::exit::Failure;
 
-/// `publish`.
+/// Flags of `publish`.
 #[derive(Debug, Args)]
 pub(super) struct PublishArgs {
-    /// Base URL of a node; several are used in turn.
+    /// Base URL of a node. Several nodes are used in turn.
     #[arg(required = true, value_parser = no_credentials(base_url))]
     pub urls: Vec<String>,
 
-    /// Whose certificates are accepted.
     #[command(flatten)]
     pub trusted: Trusted,
 
@@ -42,53 +41,53 @@ pub(super) struct PublishArgs {
     #[arg(short = 'q', long, default_value_t = 10.0, allow_negative_numbers = true, value_parser = factor)]
     pub rate: f64,
 
-    /// For how long.
+    /// How long to publish.
     #[arg(short = 'z', long, default_value = "60s", value_parser = humantime::parse_duration)]
     pub duration: Duration,
 
-    /// To whom: `broadcast`, `topic:T`, `user:U` or `client:C`.
+    /// Address of the events: `broadcast`, `topic:T`, `user:U` or `client:C`.
     #[arg(long, default_value = "broadcast", value_parser = recipient)]
     pub to: Address,
 
-    /// Bytes of each payload.
+    /// Size of each payload, in bytes.
     #[arg(long, default_value_t = 256)]
     pub size: u32,
 
-    /// 1: also into the mailbox of the user or client.
+    /// 1: store each event in the mailbox of the user or client, too.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
     pub qos: u8,
 
-    /// Publishes without an answer, beyond which one that is due is dropped and counted.
+    /// Limit of unanswered publishes. When it is reached, a publish that is due is dropped and counted.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_in_flight: u32,
 
-    /// Gives up on an event at once where there is no definite answer, instead of sending it again with the same id.
+    /// Do not send an event again (with the same id) when the answer is not definite.
     #[arg(long)]
     pub no_retry: bool,
 
-    /// Does not wait for the answer to one event before it sends the next: higher rates, and no order to be judged.
+    /// Do not wait for the answer to one event before the next is sent. Rates are higher, and order is not judged.
     #[arg(long)]
     pub unordered: bool,
 
-    /// Sends no end mark: several publishes are to be judged as one.
+    /// Do not send the end mark, which tells `swarm` that this publisher has ended.
     #[arg(long)]
     pub no_end: bool,
 
-    /// How the summary is written.
+    /// Format of the summary.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }
 
-/// How long the last answers are waited for.
+/// How long to wait for the last answers.
 const PATIENCE: Duration = Duration::from_secs(75);
-/// The same after ^C.
+/// How long to wait for the last answers after ^C.
 const PATIENCE_INTERRUPTED: Duration = Duration::from_secs(3);
-/// Where nothing was acknowledged by then, nobody is there.
+/// A server that has acknowledged nothing by then is taken for absent.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
-/// The one address.
+/// The only address of this publisher.
 const ADDRESS: AddressId = AddressId(0);
 
-/// The summary as data.
+/// The summary that `--format json` prints. Times in milliseconds.
 #[derive(Debug, Serialize)]
 struct Summary {
     run: String,
@@ -119,7 +118,7 @@ pub(super) async fn run(args: &PublishArgs, interrupt: &CancellationToken) -> Re
         }
     };
     let outcomes: Vec<PublishOutcome> = published.ledger.outcomes(ADDRESS).collect();
-    // Who took nothing will not take the mark either.
+    // A server that acknowledged nothing would not acknowledge the end mark either.
     let has_something_to_mark = outcomes.contains(&PublishOutcome::Acknowledged);
     let is_marked = !args.no_end && has_something_to_mark && send_end(&context, &outcomes, args).await;
     let summary = summarise(args, &context, &published, &outcomes, is_marked);
@@ -128,7 +127,7 @@ pub(super) async fn run(args: &PublishArgs, interrupt: &CancellationToken) -> Re
     Ok(exit.code())
 }
 
-/// Ends when it is no use to wait any longer.
+/// Returns when waiting longer is useless.
 async fn patience(args: &PublishArgs, context: &PublishContext, interrupt: &CancellationToken) {
     let time_is_up = async {
         let rest = (args.duration + PATIENCE).saturating_sub(FIRST_ANSWER);
@@ -189,7 +188,7 @@ fn plan(args: &PublishArgs) -> PublisherPlan {
     }
 }
 
-/// Tells swarms what was published. Says whether it was acknowledged.
+/// Publishes the end mark. Returns whether it was acknowledged.
 async fn send_end(context: &PublishContext, outcomes: &[PublishOutcome], args: &PublishArgs) -> bool {
     let mark = EndMark::new(outcomes.iter().copied(), !args.unordered);
     let due = RunClock::since_boot().now();
@@ -208,7 +207,7 @@ async fn send_end(context: &PublishContext, outcomes: &[PublishOutcome], args: &
 fn judge(args: &PublishArgs, summary: &Summary, was_interrupted: bool) -> Exit {
     let mut exit = if was_interrupted { Exit::Interrupted } else { Exit::Pass };
     if summary.acknowledged == 0 && summary.published > 0 {
-        // Nobody is there, or not who was meant: everything else follows from that.
+        // No server, or the wrong one: all other findings follow from that.
         return exit.max(Exit::SetupFailed);
     }
     if summary.refused + summary.indeterminate > 0 || (!args.no_end && !summary.end_mark) {

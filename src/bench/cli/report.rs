@@ -1,4 +1,4 @@
-//! `report`: what a run left behind, written again in any format. Nothing is judged again.
+//! `report`: writes the reports of finished runs again, in any format. Nothing is judged again.
 
 use std::path::PathBuf;
 
@@ -12,23 +12,23 @@ use crate::bench::run::{self, Needs};
 use crate::bench::scenario::OutputFormat;
 use crate::runtime::exit::Failure;
 
-/// `report`.
+/// Flags of `report`.
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// Directories of runs that have ended.
+    /// Directories of finished runs.
     #[arg(required = true, value_name = "RUN_DIR")]
     pub runs: Vec<PathBuf>,
 
-    /// What the reports are written as. Without --out the first one goes to stdout.
+    /// Formats of the reports. Without --out, the first one is printed to stdout.
     #[arg(long, value_parser = report_formats(), value_delimiter = ',', default_value = "text", env = "SSE_BENCH_FORMAT")]
     pub format: Vec<OutputFormat>,
 
-    /// Writes files into this directory instead, a directory in it for each run where there are several.
+    /// Write files into this directory instead; several runs get a subdirectory each.
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
 
-/// Reads the runs and writes them: to stdout, or into a directory.
+/// Reads the runs, and writes their reports to stdout or into a directory.
 pub(super) fn write(args: &ReportArgs) -> Result<u8, Failure> {
     let needs = if args.format.iter().copied().any(needs_series) { Needs::Series } else { Needs::Report };
     let read =
@@ -58,7 +58,7 @@ pub(super) fn write(args: &ReportArgs) -> Result<u8, Failure> {
     Ok(Exit::Pass.code())
 }
 
-/// Whether a format shows what happened when.
+/// Whether a format shows data over time.
 fn needs_series(format: OutputFormat) -> bool {
     match format {
         OutputFormat::Csv | OutputFormat::Hlog | OutputFormat::Hgrm | OutputFormat::Html => true,

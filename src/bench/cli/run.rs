@@ -21,27 +21,26 @@ use crate::bench::scenario::{Guarantee, Origin, OutputFormat, Scenario};
 use crate::bench::verdict::history::History;
 use crate::runtime::exit::{self, Failure};
 
-/// `run`.
+/// Flags of `run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// Scenario files.
+    /// Scenario files, run one after the other.
     #[arg(required = true, value_name = "SCENARIO.toml")]
     pub scenarios: Vec<PathBuf>,
 
-    /// Where reports and node logs go, a directory for each run when there are several
+    /// Directory for reports and node logs; several runs get a subdirectory each
     /// [default: runs/<name>-<time>].
     #[arg(short, long, value_name = "DIR", env = "SSE_BENCH_OUT")]
     pub out: Option<PathBuf>,
 
-    /// What the reports are written as. The first one also goes to stdout.
+    /// Formats of the report files. The first one is also printed to stdout.
     #[arg(long, value_parser = report_formats(), value_delimiter = ',', env = "SSE_BENCH_FORMAT")]
     pub format: Vec<OutputFormat>,
 
-    /// Changes to the scenarios.
     #[command(flatten)]
     pub changes: Changes,
 
-    /// Runs each scenario so often, each time with the next seed.
+    /// Run each scenario N times, each time with the next seed.
     #[arg(
         long,
         value_parser = clap::value_parser!(u32).range(1..),
@@ -50,59 +49,58 @@ pub(super) struct RunArgs {
     )]
     pub repeat: Option<u32>,
 
-    /// Repeats until a run does not pass.
+    /// Repeat until a run does not pass.
     #[arg(long, env = "SSE_BENCH_UNTIL_FAIL", value_parser = FalseyValueParser::new())]
     pub until_fail: bool,
 
-    /// The same as --quiet.
+    /// Short form of --quiet.
     #[arg(short)]
     pub q: bool,
 
-    /// Leaves the nodes of a single run running after its report, until ^C.
+    /// Keep the nodes running after the report, until ^C. For a single run only.
     #[arg(long, env = "SSE_BENCH_KEEP_CLUSTER", value_parser = FalseyValueParser::new())]
     pub keep_cluster: bool,
 
-    /// Follows the run in the console (sse-tui) instead of telling its progress in lines.
+    /// Follow the run in the console (sse-tui) instead of printing progress lines.
     #[arg(long, env = "SSE_BENCH_TUI", value_parser = FalseyValueParser::new())]
     pub tui: bool,
 
-    /// Does not, whatever the variable says.
+    /// Do not open the console, even if SSE_BENCH_TUI is set.
     #[arg(long, overrides_with = "tui")]
     pub no_tui: bool,
 
-    /// What is stored beside the report, for `check`, `merge` and `compare`.
+    /// What to store for `check`, `merge` and `compare`.
     #[arg(long, value_enum, default_value = "anomalies", env = "SSE_BENCH_HISTORY")]
     pub history: HistoryMode,
 
-    /// Answers on http://ADDR/metrics what is counted by now, for Prometheus, as long as a run goes on.
+    /// Serve the current counters for Prometheus on http://ADDR/metrics while a run lasts.
     #[arg(long, value_name = "ADDR", env = "SSE_BENCH_PROMETHEUS")]
     pub prometheus: Option<SocketAddr>,
 
-    /// How many processes the clients are spread over; 1 keeps them in this one
-    /// [default: the scenario's, else as many as the limit of open files asks for].
+    /// Number of worker processes for the clients; 1 keeps all clients in this process
+    /// [default: the scenario's, else as many as the limit of open files requires].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64), value_name = "N", env = "SSE_BENCH_WORKERS")]
     pub workers: Option<u16>,
 }
 
-/// What is stored of a run.
+/// What a run stores beside its report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum HistoryMode {
-    /// Nothing.
+    /// Nothing is stored.
     Off,
-    /// The books, the measurements, and everything that went wrong.
+    /// The ledgers, the measurements and every anomaly.
     Anomalies,
-    /// Also every arrival and every publish.
+    /// All of that, and every arrival and every publish.
     All,
 }
 
-/// `validate`.
+/// Flags of `validate`.
 #[derive(Debug, Args)]
 pub(super) struct ValidateArgs {
-    /// Scenario files.
+    /// Scenario files, run one after the other.
     #[arg(required = true, value_name = "SCENARIO.toml")]
     pub scenarios: Vec<PathBuf>,
 
-    /// Changes to the scenarios.
     #[command(flatten)]
     pub changes: Changes,
 }
@@ -114,15 +112,14 @@ pub(super) async fn run_all(
     interrupt: &CancellationToken,
 ) -> Result<u8, Failure> {
     if args.keep_cluster && args.scenarios.len() > 1 {
-        let why = "--keep-cluster keeps the cluster of one scenario, and several are given";
+        let why = "--keep-cluster works with one scenario only, and several are given";
         return Err(Failure::new(Exit::Usage.code(), why));
     }
     if args.keep_cluster && (args.repeat.is_some() || args.until_fail) {
-        let why =
-            "--keep-cluster cannot be used with --repeat or --until-fail: it keeps the cluster of one run";
+        let why = "--keep-cluster cannot be used with --repeat or --until-fail, because it keeps the cluster of a single run";
         return Err(Failure::new(Exit::Usage.code(), why));
     }
-    // All files are read before the first run: a typing error in the last one should not cost an hour.
+    // Reads all files before the first run, so that a typing error in the last file costs no time.
     let origins = read_all(&args.scenarios, &args.changes)?;
     let limits = Limits::read();
     let mut batch = Batch { args, quiet, limits, interrupt, rows: Vec::new() };
@@ -142,7 +139,7 @@ pub(super) async fn run_all(
     Ok(batch.worst().code())
 }
 
-/// Runs of one command.
+/// The runs of one command line.
 struct Batch<'a> {
     args: &'a RunArgs,
     quiet: bool,
@@ -151,7 +148,7 @@ struct Batch<'a> {
     rows: Vec<Row>,
 }
 
-/// A line of the closing table.
+/// One row of the closing table.
 struct Row {
     name: String,
     seed: u64,
@@ -170,11 +167,11 @@ impl Batch<'_> {
         if self.args.until_fail && has_failed {
             return false;
         }
-        // `--until-fail` alone goes on for ever.
+        // `--until-fail` alone has no last run.
         self.args.repeat.map_or(self.args.until_fail, |repeat| rounds < repeat)
     }
 
-    /// What is told of several runs together: suites in one document, or a table.
+    /// Prints the summary of several runs: JUnit suites in one document, or a table.
     fn close(&self) -> Result<(), Failure> {
         if self.args.format.first() == Some(&OutputFormat::Junit) {
             let reports: Vec<&Report> = self.rows.iter().filter_map(|row| row.report.as_ref()).collect();
@@ -230,7 +227,7 @@ impl Batch<'_> {
 
     async fn tell(&self, outcome: Outcome, formats: &[OutputFormat]) -> Result<(), Failure> {
         let first = formats.first().copied().unwrap_or(OutputFormat::Text);
-        // Suites are told together when all have run.
+        // JUnit suites are printed together after the last run.
         if first != OutputFormat::Junit || self.args.format.is_empty() {
             output::print(&outcome.told.stdout(first, output::colour()))?;
         }
@@ -241,7 +238,7 @@ impl Batch<'_> {
         self.keep(environment, first).await
     }
 
-    /// Leaves the servers running until ^C. Where they are is a result, where results are for people.
+    /// Keeps the servers running until ^C. Prints their URLs: to stdout where the report is text, else to the log.
     async fn keep(&self, environment: Environment, first: OutputFormat) -> Result<(), Failure> {
         let load_balancer = environment
             .load_balancer()
@@ -249,9 +246,9 @@ impl Batch<'_> {
         let nodes = environment.members().iter().map(|member| (member.id.as_str(), member.base.as_str()));
         for (id, url) in load_balancer.into_iter().chain(nodes) {
             if first == OutputFormat::Text {
-                output::print(&format!("  {id} still runs at {url}; ^C ends it\n"))?;
+                output::print(&format!("  {id} is still running at {url}; ^C stops it\n"))?;
             } else {
-                tracing::info!(id, url, "still runs; ^C ends it");
+                tracing::info!(id, url, "still running; ^C stops it");
             }
         }
         self.interrupt.cancelled().await;
@@ -271,7 +268,7 @@ impl Batch<'_> {
         vec![OutputFormat::Text, OutputFormat::Json]
     }
 
-    /// Flag, else scenario, else the default; each run its own where there are several.
+    /// The directory of one run: the flag, else the scenario's key, else the default; a subdirectory where there are several runs.
     fn dir(&self, scenario: &Scenario) -> PathBuf {
         let is_one_of_many =
             self.args.scenarios.len() > 1 || self.args.repeat.is_some() || self.args.until_fail;
@@ -320,7 +317,7 @@ fn render_table(rows: &[Row]) -> String {
     text
 }
 
-/// Reads scenarios and shows their plans.
+/// Reads scenarios and prints their plans.
 pub(super) fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
     let scenarios = read_all(&args.scenarios, &args.changes)?;
     let limits = Limits::read();
@@ -334,7 +331,7 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
     Ok(if fits { Exit::Pass.code() } else { Exit::BadScenario.code() })
 }
 
-/// What a plan does and needs, and whether this machine can carry it.
+/// Describes a plan: its steps, what it needs, and whether this machine has enough.
 fn describe(plan: &Plan, scenario: &Scenario, limits: &Limits) -> (String, bool) {
     let budget = plan.budget();
     let need = Need::of(plan, &budget, limits, scenario.workers);
@@ -351,7 +348,7 @@ fn describe(plan: &Plan, scenario: &Scenario, limits: &Limits) -> (String, bool)
         plan.publishers.len(),
         plan.addresses.len(),
         budget.events,
-        // What is published while a client is away is not owed.
+        // At most once: events published while a client is away are not owed.
         if plan.verify.delivery == Guarantee::AtMostOnce { "at most " } else { "" },
         budget.deliveries,
     );

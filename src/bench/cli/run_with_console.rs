@@ -1,6 +1,5 @@
-//! `run --tui`: the run goes on in a process of its own, and the console follows it in the terminal. Nothing is drawn
-//! where anything is measured. A signal to this process ends both in good order, so that neither the terminal nor the
-//! run's nodes are left as they were. Read [`run`] first.
+//! `run --tui`: starts the run in a process of its own, and the console in the terminal, so that drawing never disturbs
+//! the measurement. A signal ends both in order: the terminal is restored and the run stops its nodes. Read [`run`] first.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -21,29 +20,29 @@ use crate::bench::run::forget;
 use crate::runtime::Signals;
 use crate::runtime::exit::Failure;
 
-/// The flag that is left out when the run is started.
+/// The flag that the run's own command line lacks.
 const FLAG: &str = "--tui";
-/// What the run says beside its result.
+/// File for the run's log, in its directory.
 const LOG: &str = "bench.log";
-/// What the run prints as its result.
+/// File for the run's stdout, in its directory.
 const RESULT: &str = "bench.out";
 const CONSOLE: &str = "sse-tui";
 
-/// What the console may take to give the terminal back.
+/// Time limit for the console to restore the terminal.
 const CONSOLE_GRACE: Duration = Duration::from_secs(5);
-/// What the run may take to end its processes once it is to stop at once.
+/// Time limit for the run to end its processes after the second signal.
 const BENCH_GRACE: Duration = Duration::from_secs(10);
 
 /// Starts the run and the console, and ends with the run's result and exit code.
 pub(super) async fn run(args: &RunArgs, signals: &mut Signals) -> Result<u8, Failure> {
     if !std::io::stdout().is_terminal() {
-        return Err(Failure::new(Exit::Usage.code(), "--tui needs a terminal, and standard output is none")
-            .tip("without it the same run tells its progress in lines"));
+        return Err(Failure::new(Exit::Usage.code(), "--tui needs a terminal, and stdout is not a terminal")
+            .tip("without --tui the run prints progress lines"));
     }
     let dir = dir(args)?;
     let console = console()?;
     std::fs::create_dir_all(&dir).map_err(|error| cannot("create", &dir, &error))?;
-    // The console must not take what an earlier run told there for this one.
+    // The console must not mistake an earlier run's live.jsonl for this run's.
     forget(&dir).map_err(|(path, error)| cannot("remove", &path, &error))?;
     let mut bench = bench(args, &dir)?;
     let console = match watch(&console, &dir) {
@@ -65,13 +64,13 @@ pub(super) async fn run(args: &RunArgs, signals: &mut Signals) -> Result<u8, Fai
 struct Watched {
     bench: Part,
     console: Part,
-    /// How often this process was told to end.
+    /// Number of signals received.
     asked: u32,
     log: PathBuf,
 }
 
 impl Watched {
-    /// Waits for both. Whoever leaves the console leaves the run alone: it tells its result when it is over.
+    /// Waits for both. The run goes on when a user leaves the console, and prints its result at the end.
     async fn both(mut self, signals: &mut Signals) -> Result<ExitStatus, Failure> {
         loop {
             if let (Some(status), Some(_)) = (self.bench.status, self.console.status) {
@@ -85,8 +84,8 @@ impl Watched {
         }
     }
 
-    /// The first wish ends the console, which gives the terminal back, and the run in good order; the second one asks
-    /// the run to stop at once, and the third one no longer asks.
+    /// The first signal ends the console and asks the run to end in order; the second asks the run to stop at once; the
+    /// third kills it.
     fn interrupt(&mut self, name: &'static str) {
         self.asked += 1;
         let now = Instant::now();
@@ -102,7 +101,7 @@ impl Watched {
             }
             _ => self.bench.deadline = Some(now),
         }
-        // Until the console has ended the terminal is its own.
+        // The terminal belongs to the console until it has ended.
         if self.console.status.is_some() {
             self.tell_of_the_end(name);
         }
@@ -113,7 +112,7 @@ impl Watched {
             tracing::warn!(%status, "the console ended before the run");
         }
         if self.bench.status.is_none() && self.asked == 0 {
-            tracing::info!(log = %self.log.display(), "the run goes on; ^C ends it");
+            tracing::info!(log = %self.log.display(), "the run goes on; ^C stops it");
         } else if self.bench.status.is_none() {
             self.tell_of_the_end("a signal");
         }
@@ -121,24 +120,24 @@ impl Watched {
 
     fn tell_of_the_end(&self, signal: &str) {
         if self.asked == 1 {
-            tracing::warn!(signal, "the run comes to an orderly end; a second signal stops it at once");
+            tracing::warn!(signal, "the run ends in order; a second signal stops it at once");
         } else {
             tracing::warn!(signal, "the run stops at once");
         }
     }
 }
 
-/// A process of the two.
+/// One of the two processes.
 struct Part {
     child: Child,
     status: Option<ExitStatus>,
-    /// When it is killed.
+    /// When to kill it; `None`: never.
     deadline: Option<Instant>,
 }
 
 impl Part {
     fn start(command: &mut Command) -> std::io::Result<Self> {
-        // Only where this process breaks: otherwise both are awaited.
+        // Reached only when this process fails; otherwise both are awaited.
         Ok(Self { child: command.kill_on_drop(true).spawn()?, status: None, deadline: None })
     }
 
@@ -151,7 +150,7 @@ impl Part {
         }
     }
 
-    /// Its end, which the deadline brings about; never, when that was told before. Cancel-safe.
+    /// Waits for its end, and kills it at the deadline. Never returns again after it has returned once. Cancel-safe.
     async fn end(&mut self) -> Result<ExitStatus, Failure> {
         if self.status.is_some() {
             std::future::pending::<()>().await;
@@ -174,7 +173,7 @@ impl Part {
     }
 }
 
-/// Where the run writes: one run, whose directory is known before it begins.
+/// The directory of the run, which must be known before it starts: so one scenario, run once.
 fn dir(args: &RunArgs) -> Result<PathBuf, Failure> {
     let [scenario] = &args.scenarios[..] else {
         return Err(Failure::new(Exit::Usage.code(), "--tui follows one scenario, and several are given"));
@@ -185,27 +184,24 @@ fn dir(args: &RunArgs) -> Result<PathBuf, Failure> {
             "--tui follows one run, so not with --repeat, --until-fail",
         ));
     }
-    // Mistakes of the scenario are told before the console takes the terminal.
+    // Problems of the scenario are reported before the console takes the terminal.
     let (_, scenario) = shared::read(scenario, &args.changes)
         .map_err(|problem| Failure::new(Exit::BadScenario.code(), problem))?;
     Ok(args.out.clone().unwrap_or_else(|| shared::dir_of(&scenario, SystemTime::now())))
 }
 
-/// The console beside this program, or the one that is installed.
+/// The `sse-tui` beside this program, else the one in PATH.
 fn console() -> Result<PathBuf, Failure> {
     let beside = std::env::current_exe().ok().map(|path| path.with_file_name(CONSOLE));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let installed = std::env::split_paths(&path).map(|dir| dir.join(CONSOLE));
     beside.into_iter().chain(installed).find(|path| path.is_file()).ok_or_else(|| {
-        Failure::new(
-            Exit::Usage.code(),
-            "--tui needs the console, and there is no sse-tui beside sse-bench or in PATH",
-        )
+        Failure::new(Exit::Usage.code(), "--tui needs sse-tui, which is neither beside sse-bench nor in PATH")
     })
 }
 
-/// The same command line without the flag. In a group of its own: what the terminal tells its group reaches the run once,
-/// through this process, because a second signal would stop it at once.
+/// The same command line without the flag, in a process group of its own: a ^C of the terminal reaches the run once,
+/// through this process, since a second signal would stop it at once.
 fn bench(args: &RunArgs, dir: &Path) -> Result<Part, Failure> {
     let file = |name: &str| {
         let path = dir.join(name);

@@ -1,4 +1,5 @@
-//! shared
+//! What several commands share: the flags that change a scenario, output formats, and reading a scenario file with its
+//! changes. Read [`Changes`] first.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,32 +17,32 @@ use crate::bench::scenario::{self, Origin, OutputFormat, Scenario};
 use crate::runtime::error_chain;
 use crate::runtime::exit::Failure;
 
-/// How a report is written.
+/// Format of a report on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// For people.
+    /// Text for people, with the verdict first.
     Text,
-    /// For programs.
+    /// JSON for programs, as `report.json` or the command's own summary.
     Json,
 }
 
-/// Changes to a scenario.
+/// Flags that change a scenario after it is read.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Changes {
-    /// Overrides a key of the scenario; may be repeated: `-s publishers.main.rate=50`. The
-    /// variable has one a line.
+    /// Override a key of the scenario, as in `-s publishers.main.rate=50`. May be repeated. The
+    /// variable takes one override a line.
     #[arg(short, long = "set", value_name = "KEY.PATH=VALUE", env = "SSE_BENCH_SET", value_delimiter = '\n')]
     pub set: Vec<String>,
 
-    /// Another seed: arrivals, targets, payload sizes and jitter follow from it.
+    /// Override the seed. Arrivals, targets, payload sizes and jitter are drawn from it.
     #[arg(long, env = "SSE_BENCH_SEED")]
     pub seed: Option<u64>,
 
-    /// Another duration, as `90s` or `1m30s`: warm-up, joins, stages and faults keep their share of it.
+    /// Override the duration, as in `90s` or `1m30s`. Warm-up, joins, stages and faults scale with it.
     #[arg(short = 'z', long, value_parser = run_duration, value_name = "DURATION", env = "SSE_BENCH_DURATION")]
     pub duration: Option<Duration>,
 
-    /// So many times the clients, at least one in each group.
+    /// Multiply the number of clients by this factor (at least one client per group).
     #[arg(
         long,
         allow_negative_numbers = true,
@@ -51,7 +52,7 @@ pub(super) struct Changes {
     )]
     pub clients_scale: Option<f64>,
 
-    /// So many times the rate of each publisher.
+    /// Multiply each publisher's rate by this factor.
     #[arg(
         long,
         allow_negative_numbers = true,
@@ -61,21 +62,20 @@ pub(super) struct Changes {
     )]
     pub rate_scale: Option<f64>,
 
-    /// Breaks nothing.
+    /// Run without faults.
     #[arg(long, env = "SSE_BENCH_NO_FAULTS", value_parser = FalseyValueParser::new())]
     pub no_faults: bool,
 
-    /// Judges nodes that are there already, instead of starting some; may be repeated.
+    /// Use running nodes at this URL instead of starting a cluster. May be repeated.
     #[arg(long, value_name = "URL", env = "SSE_BENCH_TARGET", value_delimiter = ',', value_parser = no_credentials(base_url))]
     pub target: Vec<String>,
 
-    /// Whose certificates are accepted.
     #[command(flatten)]
     pub trusted: Trusted,
 }
 
 impl Changes {
-    /// The scenario of this file, so changed.
+    /// The file with these changes, ready to be parsed.
     pub(super) fn origin(&self, file: String, text: String) -> Origin {
         let mut set = self.set.clone();
         set.extend(self.seed.map(|seed| format!("seed={seed}")));
@@ -96,13 +96,13 @@ impl Changes {
     }
 }
 
-/// Every format of a report, by its name.
+/// Parses the name of a report format; an error lists all names.
 pub(super) fn report_formats() -> impl clap::builder::TypedValueParser<Value = OutputFormat> {
     PossibleValuesParser::new(OutputFormat::ALL.map(OutputFormat::name))
         .try_map(|name| OutputFormat::by_name(&name).ok_or("not a format"))
 }
 
-/// Where a scenario's results go, where no flag says otherwise.
+/// The directory of a scenario's results when no flag names one.
 pub(super) fn dir_of(scenario: &Scenario, now: SystemTime) -> PathBuf {
     match &scenario.output.dir {
         Some(dir) => {

@@ -1,4 +1,4 @@
-//! `swarm`: many clients on a server of any make.
+//! `swarm`: clients on one URL of any SSE server, without a scenario.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -19,71 +19,70 @@ use crate::bench::run::doctor::{self, Limits, Need};
 use crate::client::Policy;
 use crate::runtime::exit::Failure;
 
-/// `swarm`.
+/// Flags of `swarm`.
 #[derive(Debug, Args)]
 pub(super) struct SwarmArgs {
-    /// The stream: a whole URL, or a node's base URL, to which `/api/sse/stream` is added.
-    /// `{i}` in it stands for the client's number.
+    /// URL of the stream, or base URL of a node, to which `/api/sse/stream` is appended.
+    /// `{i}` stands for the client's number.
     #[arg(value_parser = no_credentials(stream_url))]
     pub url: String,
 
-    /// How many clients.
+    /// Number of clients.
     #[arg(short = 'c', long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub clients: u32,
 
-    /// For how long, once all are connected.
+    /// How long to listen after all clients have connected.
     #[arg(short = 'z', long, default_value = "60s", value_parser = humantime::parse_duration)]
     pub duration: Duration,
 
-    /// Connects spread over this time.
+    /// Spread the first connects over this time.
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
     pub ramp: Duration,
 
-    /// Sent with each connect; may be repeated: `-H 'Authorization: Bearer …'`.
+    /// Header of every connect, as in `-H 'Authorization: Bearer …'`. May be repeated.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
 
-    /// Whose certificates are accepted.
     #[command(flatten)]
     pub trusted: Trusted,
 
-    /// How clients come back when a stream ends.
+    /// How clients reconnect when a stream ends.
     #[arg(long, value_enum, default_value = "tolerant")]
     pub reconnect: ReconnectAs,
 
-    /// Fails (120) unless every client got every event that each `sse-bench publish` acknowledged, once, in order, up
-    /// to its end mark. Start the swarm first. Ends as soon as that is settled.
+    /// Fail (exit code 120) unless every client received every event of each `sse-bench publish` once and in order. Start
+    /// the swarm before the publishers. It ends as soon as the result is known.
     #[arg(long)]
     pub expect_all: bool,
 
-    /// With --expect-all: how many publishers must have ended before the count is taken.
+    /// With --expect-all: number of publishers to wait for.
     #[arg(long, default_value_t = 1, requires = "expect_all", value_parser = clap::value_parser!(u32).range(1..))]
     pub publishers: u32,
 
-    /// How the summary is written.
+    /// Format of the summary.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }
 
-/// Whom a reconnecting client behaves like.
+/// How a client reconnects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ReconnectAs {
-    /// An EventSource.
+    /// As EventSource in a browser.
     Browser,
-    /// A fetch-based library.
+    /// As a library on top of fetch.
     Fetch,
-    /// Comes back from everything but 204.
+    /// After everything but a 204.
     Tolerant,
-    /// Never comes back.
+    /// A client whose stream ends stays away.
     None,
 }
 
-/// Clients must be connected within this, the ramp, and a millisecond for each.
+/// Clients must connect within this, plus the ramp, plus a millisecond for each client.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// Between two lines of progress.
+/// Time between two progress lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// The summary as data.
+/// The summary that `--format json` prints. Times in milliseconds.
 #[derive(Debug, Serialize)]
 struct Summary {
     verdict: String,
@@ -146,7 +145,7 @@ pub(super) async fn run(args: &SwarmArgs, quiet: bool, interrupt: &CancellationT
     Ok(exit.code())
 }
 
-/// Listens for as long as was asked for. Says whether it was interrupted.
+/// Listens for the asked time. Returns whether it was interrupted.
 async fn listen(crowd: &AdhocSwarm, args: &SwarmArgs, quiet: bool, interrupt: &CancellationToken) -> bool {
     let work = async {
         let patience = CONNECT_TIMEOUT + args.ramp + Duration::from_millis(u64::from(args.clients));
@@ -205,7 +204,7 @@ fn judge(args: &SwarmArgs, found: &AdhocResult, was_interrupted: bool) -> Exit {
     exit
 }
 
-/// Without `--expect-all` nobody is owed anything, so nothing that arrived or did not is a pass.
+/// Without `--expect-all` no event is owed, so the result is neither a pass nor a failure.
 fn word(args: &SwarmArgs, exit: Exit) -> &'static str {
     if exit == Exit::Pass && !args.expect_all { "NOT JUDGED" } else { exit.word() }
 }
@@ -254,7 +253,9 @@ fn render(args: &SwarmArgs, found: &AdhocResult, summary: &Summary) -> String {
         text.push_str(&format!("    not connected: {reason}\n"));
     }
     if found.events > 0 && !found.has_ids {
-        text.push_str("    the server sends no id: what it sends while a client is away is gone\n");
+        text.push_str(
+            "    the server sends no id, so clients miss every event that it sends while they are away\n",
+        );
     }
     text.push_str(&format!("  █ DELIVERY  {}\n", delivery(args, found)));
     if !found.owed.examples.is_empty() {
@@ -275,10 +276,13 @@ fn delivery(args: &SwarmArgs, found: &AdhocResult) -> String {
     let owed = &found.owed;
     let wanted = if args.expect_all { args.publishers } else { 0 };
     if found.ends < wanted {
-        return format!("{} of {wanted} publishers ended: nobody knows what was owed", found.ends);
+        return format!(
+            "{} of {wanted} publishers ended, so the number of owed events is unknown",
+            found.ends
+        );
     }
     if found.ends == 0 {
-        return "no publisher of this bench ended: nobody knows what was owed".to_owned();
+        return "no `sse-bench publish` ended, so the number of owed events is unknown".to_owned();
     }
     format!(
         "{} expected of {} publishers, {} ok, {} missing, {} duplicated, {} reordered, {} unexpected, {} clients lack something",
@@ -312,8 +316,7 @@ fn headers(lines: &[String]) -> Result<HeaderMap, Failure> {
         let Some((name, value)) = parsed else {
             // The value may be a secret, so only the name is repeated.
             let name = line.split(':').next().unwrap_or_default();
-            let problem =
-                format!("--header {name:?}…: the form is 'NAME: VALUE', without control characters");
+            let problem = format!("--header {name:?}…: expected 'NAME: VALUE' without control characters");
             return Err(Failure::new(Exit::Usage.code(), problem));
         };
         headers.append(name, value);

@@ -1,4 +1,4 @@
-//! Flags for servers that speak `https`: whose certificates are accepted. Read [`Trusted`] first.
+//! Flags for `https` servers: which certificates are accepted. Read [`Trusted`] first.
 
 use std::path::PathBuf;
 
@@ -12,23 +12,23 @@ use crate::bench::scenario::Tls;
 use crate::client::HttpOptions;
 use crate::runtime::exit::Failure;
 
-/// Whose certificates are accepted.
+/// Which certificates are accepted.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Trusted {
-    /// Accepts certificates of these authorities (PEM), and of nobody else, where a server speaks https.
+    /// Accept only certificates of the authorities in this PEM file.
     #[arg(long, value_name = "FILE", env = "SSE_BENCH_CA")]
     pub ca: Option<PathBuf>,
 
-    /// Accepts any certificate.
+    /// Accept any certificate.
     #[arg(long, env = "SSE_BENCH_INSECURE", value_parser = FalseyValueParser::new())]
     pub insecure: bool,
 }
 
 impl Trusted {
-    /// Lets a flag win over the variable of the other. By value: a variable that says no is in nobody's way.
+    /// Lets a flag win over the variable of the other flag. A variable with a false value does not count.
     ///
     /// # Errors
-    /// Both were said, in the same way.
+    /// Both flags are given, or both variables are set.
     pub(super) fn settle(&mut self, matches: &ArgMatches) -> Result<(), &'static str> {
         if self.ca.is_none() || !self.insecure {
             return Ok(());
@@ -49,7 +49,7 @@ impl Trusted {
         Tls { ca: self.ca.clone(), insecure: self.insecure }
     }
 
-    /// For connections to such servers.
+    /// Options of the HTTP client for these servers.
     pub(super) fn http(&self) -> Result<HttpOptions, Failure> {
         let trust = tls::read(&self.tls()).map_err(|error| Failure::new(Exit::BadScenario.code(), error))?;
         Ok(HttpOptions { trust, ..HttpOptions::default() })

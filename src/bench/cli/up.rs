@@ -1,4 +1,4 @@
-//! `up`: a local cluster for people and for the console, until ^C.
+//! `up`: starts a local cluster and keeps it until ^C.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -21,66 +21,66 @@ use crate::client::HttpOptions;
 use crate::runtime::error_chain;
 use crate::runtime::exit::Failure;
 
-/// Where neither a flag nor a scenario says how many.
+/// Number of nodes when neither a flag nor a scenario says it.
 const NODES: usize = 3;
-/// Everything random in proxies comes from this, where no scenario says another.
+/// Seed of the fault proxies when no scenario says another.
 const SEED: u64 = 1;
-/// What a balancer should carry where nobody plans any load.
+/// Connections that the load balancer is configured for when no load is planned.
 const CONNECTIONS: u64 = 10_000;
 /// Between SIGTERM and SIGKILL: what a node may take to drain.
 const STOP_GRACE: Duration = Duration::from_secs(30);
 
-/// `up`.
+/// Flags of `up`.
 #[derive(Debug, Args)]
 pub(super) struct UpArgs {
-    /// Takes cluster and balancer from this scenario, and nothing else of it.
+    /// Take the cluster and the load balancer from this scenario, and nothing else.
     #[arg(value_name = "SCENARIO.toml")]
     pub scenario: Option<PathBuf>,
 
-    /// How many nodes [default: the scenario's, else 3].
+    /// Number of nodes [default: the scenario's, else 3].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub nodes: Option<u16>,
 
-    /// Which log they keep: memory, file, redis, redis-sentinel or redis-cluster [default: the scenario's, else redis].
+    /// Log of the nodes: memory, file, redis, redis-sentinel or redis-cluster [default: the scenario's, else redis].
     #[arg(long, value_parser = broker)]
     pub broker: Option<BrokerKind>,
 
-    /// What stands in front of them [default: the scenario's, else none].
+    /// Load balancer in front of the nodes [default: the scenario's, else none].
     #[arg(long, value_enum)]
     pub lb: Option<Balancing>,
 
-    /// Where logs, data and configuration files go [default: runs/up-<time>].
+    /// Directory for logs, data and configuration files [default: runs/up-<time>].
     #[arg(short, long, value_name = "DIR", env = "SSE_BENCH_OUT")]
     pub out: Option<PathBuf>,
 
-    /// Links that pass the fault proxy, `client->node` and `node->redis` [default: the scenario's].
+    /// Links that pass the fault proxy: `client->node`, `node->redis` [default: the scenario's].
     #[arg(long, value_name = "LINK", value_delimiter = ',', value_parser = link)]
     pub proxy: Vec<LinkKind>,
 
-    /// Where toxiproxy's REST API over those proxies listens, if there are any.
+    /// Address of the REST API of these fault proxies (toxiproxy's).
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8474")]
     pub proxy_api: String,
 
-    /// Overrides a key of the scenario; may be repeated.
+    /// Override a key of the scenario. May be repeated.
     #[arg(short, long = "set", value_name = "KEY.PATH=VALUE", requires = "scenario")]
     pub set: Vec<String>,
 }
 
-/// What stands in front of nodes.
+/// The load balancers that `up` can start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Balancing {
-    /// Nothing.
+    /// No load balancer.
     None,
-    /// An nginx.
+    /// nginx, from PATH.
     Nginx,
-    /// An HAProxy.
+    /// HAProxy, from PATH.
     Haproxy,
 }
 
-/// Starts, prints, waits, ends.
+/// Starts the cluster, prints its URLs, and waits for ^C.
 pub(super) async fn run(args: &UpArgs, interrupt: &CancellationToken) -> Result<u8, Failure> {
     let spec = spec(args)?;
-    // Before anything is started: an address that is taken is told at once.
+    // Binds before anything is started, so that an address in use is reported at once.
     let api = if spec.proxied.is_empty() { None } else { Some(proxy::listen(&args.proxy_api).await?) };
     std::fs::create_dir_all(&spec.run_dir).map_err(|error| {
         Failure::new(Exit::Internal.code(), format!("cannot create {}: {error}", spec.run_dir.display()))
@@ -91,7 +91,7 @@ pub(super) async fn run(args: &UpArgs, interrupt: &CancellationToken) -> Result<
     let Some(started) = starting else { return Ok(Exit::Interrupted.code()) };
     let mut environment = started.map_err(|error| Failure::new(error.exit().code(), error))?;
     output::print(&describe(&environment, &spec, api.as_ref()))?;
-    tracing::info!("up; ^C ends it");
+    tracing::info!("running; ^C stops it");
     match api {
         Some(api) => serve(api, &environment, &spec, interrupt).await?,
         None => interrupt.cancelled().await,
@@ -105,7 +105,7 @@ pub(super) async fn run(args: &UpArgs, interrupt: &CancellationToken) -> Result<
     Err(Failure::new(Exit::TeardownFailed.code(), unclean.join("\n")))
 }
 
-/// Lets people break links by hand, until the end.
+/// Serves the REST API over the fault proxies until the end.
 async fn serve(
     api: TcpListener,
     environment: &Environment,
@@ -135,7 +135,7 @@ fn spec(args: &UpArgs) -> Result<EnvironmentSpec, Failure> {
     Ok(EnvironmentSpec { cluster, sign: Sign::usual(), lb, connections: CONNECTIONS, run_dir, proxied, seed })
 }
 
-/// What is to be started.
+/// The environment to start.
 #[derive(Debug)]
 struct Merged {
     cluster: Cluster,
@@ -143,7 +143,7 @@ struct Merged {
     proxied: Vec<LinkKind>,
 }
 
-/// The scenario's cluster, or the usual one, as the flags change it.
+/// The scenario's cluster, or the default one, with the flags applied.
 fn merged(args: &UpArgs, scenario: Option<Scenario>) -> Result<Merged, String> {
     let usual = || {
         let broker = BrokerKind::Redis(RedisSet::new(RedisShape::Single));
@@ -153,9 +153,9 @@ fn merged(args: &UpArgs, scenario: Option<Scenario>) -> Result<Merged, String> {
     let (cluster, lb, proxied) =
         scenario.map_or_else(usual, |scenario| (scenario.cluster, scenario.lb, scenario.proxied));
     let Cluster::Spawn(mut spawn) = cluster else {
-        return Err("the scenario attaches to nodes that are there already: there is nothing to start".into());
+        return Err("cluster.attach names running nodes, so there is nothing to start".into());
     };
-    // Only faults start those, and there are none here.
+    // Only faults start spare nodes, and `up` has no faults.
     spawn.spares = 0;
     spawn.nodes = args.nodes.map_or(spawn.nodes, usize::from);
     if let Some(broker) = &args.broker {
@@ -165,7 +165,9 @@ fn merged(args: &UpArgs, scenario: Option<Scenario>) -> Result<Merged, String> {
         return Err(format!("the scenario's cluster.network = \"namespaces\" {why}"));
     }
     if spawn.nodes > 1 && !matches!(spawn.broker, BrokerKind::Redis(_)) {
-        tracing::warn!("each node keeps a log of its own: what is published on one reaches only its clients");
+        tracing::warn!(
+            "each node keeps a log of its own: an event published on one node reaches only the clients of that node"
+        );
     }
     let kind = args.lb.map_or(lb.kind, |lb| match lb {
         Balancing::None => LbKind::Swarm,
@@ -182,7 +184,7 @@ fn merged(args: &UpArgs, scenario: Option<Scenario>) -> Result<Merged, String> {
     Ok(Merged { cluster, lb: Lb { kind, ..lb }, proxied })
 }
 
-/// A line for each: what it is, and where. Proxies and their API as `sse-bench proxy` tells them.
+/// One line for each server: its name and its URL. Proxies and their API look as in `sse-bench proxy`.
 fn describe(environment: &Environment, spec: &EnvironmentSpec, api: Option<&TcpListener>) -> String {
     let mut lines = Vec::new();
     lines.extend(

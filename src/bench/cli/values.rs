@@ -1,4 +1,4 @@
-//! What the values of flags may be. A refusal says what is allowed.
+//! Parsers of flag values. An error says what is allowed.
 
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(super) fn run_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Without a slash at its end, so that paths can be added.
+/// A base URL without a slash at its end, so that paths can be appended.
 pub(super) fn base_url(text: &str) -> Result<String, String> {
     let url = reqwest::Url::parse(text).map_err(|error| format!("{error}; the form is http://HOST:PORT"))?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -36,7 +36,7 @@ pub(super) fn base_url(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn stream_url(text: &str) -> Result<String, String> {
-    // `{i}` is not allowed in a URL; any number is, in its place.
+    // `{i}` is not allowed in a URL, so a number stands in for it.
     let url = reqwest::Url::parse(&text.replace("{i}", "0")).map_err(|error| error.to_string())?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("allowed are http and https".to_owned());
@@ -45,8 +45,8 @@ pub(super) fn stream_url(text: &str) -> Result<String, String> {
     Ok(if is_base { format!("{}/api/sse/stream", text.trim_end_matches('/')) } else { text.to_owned() })
 }
 
-/// An address as this reads it, without a name and password: it ends up in reports, which people hand around. The refusal
-/// comes before any other, since those repeat the value.
+/// Refuses a URL with user name or password, because URLs appear in reports. This check runs before any other, since
+/// other errors repeat the value.
 pub(super) fn no_credentials(
     read: fn(&str) -> Result<String, String>,
 ) -> impl TypedValueParser<Value = String> {
@@ -64,7 +64,7 @@ impl TypedValueParser for NoCredentials {
             return self.0.parse_ref(command, arg, value);
         }
         let flag = arg.map(|arg| format!(" for '{arg}'")).unwrap_or_default();
-        let why = format!("a URL with a name or password{flag} would end up in reports");
+        let why = format!("a URL{flag} must not hold a user name or password, because it appears in reports");
         let text = format!("{why}; {}\n", scenario::WHERE_CREDENTIALS_GO);
         Err(clap::Error::raw(ErrorKind::ValueValidation, text).with_cmd(command))
     }

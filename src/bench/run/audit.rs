@@ -1,5 +1,5 @@
-//! The audit read: the whole log through `GET /api/sse/history`, page by page from the oldest event on, to tell what
-//! the cluster lost from what one client missed.
+//! The audit read: the whole log through `GET /api/sse/history`, page by page from the oldest event. It tells an event that
+//! the cluster lost from an event that one client missed.
 
 use std::time::Duration;
 
@@ -9,30 +9,30 @@ use crate::protocol::api::History;
 
 /// Events a page.
 const PAGE: u32 = 500;
-/// One page.
+/// Time limit of one page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Most pages: a log that never ends must not keep the run from ending. 5 million events.
+/// Limit of pages, so that a log that grows for ever cannot keep the run from ending: 5 million events.
 const PAGES: u32 = 10_000;
 
 /// Why the log could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AuditError {
-    /// No answer.
+    /// The node did not answer in time.
     #[error("the audit read got no answer from {url}")]
     Request {
         url: String,
         #[source]
         source: reqwest::Error,
     },
-    /// Another answer.
+    /// A status other than 200.
     #[error("the audit read got {status} from {url}")]
     Status { url: String, status: reqwest::StatusCode },
-    /// The same page again.
+    /// Too many pages, or the same page again.
     #[error("the audit read does not come to an end: {url} leads to itself, or to more than {PAGES} pages")]
     Endless { url: String },
 }
 
-/// Reads everything that a node still has.
+/// Reads the whole log of one node.
 pub(super) async fn read_log(
     http: &reqwest::Client,
     base: &str,
@@ -48,7 +48,7 @@ pub(super) async fn read_log(
             ledger.gap();
         }
         for event in &page.events {
-            // An envelope that came as JSON goes as JSON.
+            // An envelope that arrived as JSON stays JSON.
             if let Ok(data) = serde_json::to_string(&event.envelope) {
                 let _sentinel = ledger.event(&data);
             }

@@ -1,5 +1,5 @@
-//! The floor of what this bench can measure: an echo on the loopback through the same HTTP client and the same decoder,
-//! with nothing behind it. What a run measured cannot be better than this, and is no worse by it.
+//! The baseline of the measurement: an echo over loopback through the same HTTP client and the same decoder, without a node.
+//! No latency of the run can be lower than this.
 //! Read [`measure`] first.
 
 use std::convert::Infallible;
@@ -23,19 +23,19 @@ use crate::client::{self, Received, Request, Stream};
 
 /// Echoes that are measured.
 const ECHOES: u32 = 300;
-/// Echoes before them: connections are made, code is loaded.
+/// Echoes before them, which open connections and load code.
 const WARM_UP: u32 = 30;
-/// The whole of it.
+/// Time limit of the whole measurement.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of an echo's data: those of a usual event.
+/// Bytes of an echo's data, about those of an event.
 const BYTES: usize = 256;
 
-/// Measures. `None` where this machine does not even do that in time; a run goes on without it.
+/// Measures the baseline. `None` where this machine does not finish in time; the run goes on without a baseline.
 pub(super) async fn measure(
     streams: &reqwest::Client,
     publishing: &reqwest::Client,
 ) -> Option<HarnessBaseline> {
-    // Dropped at the end, and the server with it.
+    // Dropping it at the end ends the server.
     let mut server = JoinSet::new();
     let measuring = async {
         let base = serve(&mut server).await.map_err(|error| error.to_string())?;
@@ -44,20 +44,20 @@ pub(super) async fn measure(
     match tokio::time::timeout(TIMEOUT, measuring).await {
         Ok(Ok(baseline)) => Some(baseline),
         Ok(Err(reason)) => {
-            tracing::warn!(reason, "the floor of the bench could not be measured");
+            tracing::warn!(reason, "the baseline could not be measured");
             None
         }
         Err(_) => {
-            tracing::warn!("the floor of the bench could not be measured within {TIMEOUT:?}");
+            tracing::warn!("the baseline could not be measured within {TIMEOUT:?}");
             None
         }
     }
 }
 
-/// What the server echoes into the one stream that it has.
+/// The server: it writes what is posted into its only stream.
 struct Echo {
     into: mpsc::Sender<Result<Bytes, Infallible>>,
-    /// Taken by the stream.
+    /// Taken by the first stream.
     from: Mutex<Option<mpsc::Receiver<Result<Bytes, Infallible>>>>,
 }
 
@@ -91,7 +91,7 @@ async fn answer(State(echo): State<std::sync::Arc<Echo>>, body: Bytes) -> http::
     }
 }
 
-/// One after the other: each from just before it is sent until it is read.
+/// Sends one echo after the other. Each is timed from just before it is sent until it is read.
 async fn echo(
     base: &str,
     streams: &reqwest::Client,
@@ -107,7 +107,7 @@ async fn echo(
         let (answered, heard) = tokio::join!(post, next_event(&mut stream));
         let heard = heard?;
         let response = answered.map_err(|error| error.to_string())?;
-        // Read to the end, so that the connection can be used again.
+        // Read to the end, so that the connection can be reused.
         drop(response.bytes().await);
         if number >= WARM_UP {
             latencies.add(heard - sent);

@@ -1,4 +1,4 @@
-//! Where the clients of a run are: in this process, or in workers. The rest of a run need not know. Read [`Clients`] first.
+//! The clients of a run: tasks of this process, or workers. The rest of the run does not need to know. Read [`Clients`] first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub(super) enum Clients {
 }
 
 impl Clients {
-    /// Starts the clients here, or as many workers as there are to be.
+    /// Starts the clients in this process, or starts the workers.
     pub(super) async fn start(
         context: &Arc<SwarmContext>,
         commands: &Commands,
@@ -25,11 +25,11 @@ impl Clients {
         if post.workers == 0 {
             return Ok(Self::Here(Swarm::start(Arc::clone(context), commands.clone())));
         }
-        tracing::info!(workers = post.workers, "clients are spread over processes");
+        tracing::info!(workers = post.workers, "the clients run in worker processes");
         WorkerPool::start(context, commands, post).await.map(Self::InWorkers)
     }
 
-    /// Starts the clock for everybody.
+    /// Starts the clock of all clients.
     pub(super) fn start_clock(&self, context: &SwarmContext) {
         match self {
             Self::Here(_) => context.start(),
@@ -37,7 +37,7 @@ impl Clients {
         }
     }
 
-    /// Workers, by name and process id.
+    /// Names and process ids of the workers.
     pub(super) fn processes(&self) -> Vec<(String, u32)> {
         match self {
             Self::Here(_) => Vec::new(),
@@ -53,7 +53,7 @@ impl Clients {
         }
     }
 
-    /// Tells all that it is over, and collects what they know.
+    /// Ends all clients and collects their results.
     pub(super) async fn end(self, grace: Duration) -> Ended {
         match self {
             Self::Here(swarm) => swarm.end(grace).await,

@@ -1,5 +1,5 @@
-//! The last step of a run: judged first, then stored and reported. What cannot be written is a trouble of the run, told with
-//! its verdict; it hides nothing, and makes nothing better. Read [`conclude`] first.
+//! The last step of a run: judge, store the evidence, write the reports. A file that cannot be written is reported with
+//! the verdict and never improves it. Read [`conclude`] first.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::bench::report::ReportFiles;
 use crate::bench::verdict::history::{self, Entry, History, JudgedRun, StoredRun};
 use crate::runtime::panic_message;
 
-/// Judges, stores, and writes the report. `entries` are files of evidence that the run has written already.
+/// Judges, stores, and writes the reports. `entries` are evidence files that the run has written already.
 pub(super) async fn conclude(mut case: StoredRun, options: &RunOptions, entries: Vec<Entry>) -> ReportFiles {
     let mut judgement = case.judge();
     let mut told = ReportFiles { report: judgement.report.clone(), chronicle: case.chronicle() };
@@ -27,7 +27,7 @@ pub(super) async fn conclude(mut case: StoredRun, options: &RunOptions, entries:
     }
     if let Err(why) = store(options.dir.clone(), case, judgement, entries).await {
         told.report.add_troubles([of_the_bench(why)]);
-        // Where the disk is full, the report of a moment ago is kept, or this one is cut; the caller prints it whole.
+        // On a full disk an earlier report is kept, or this one is cut; the caller prints it whole.
         let _again = files::write(&options.dir, &told, &options.formats);
     }
     told
@@ -37,7 +37,7 @@ fn of_the_bench(message: String) -> RunProblem {
     RunProblem { exit: Exit::Internal, message }
 }
 
-/// A panic in here is a trouble like a full disk: the verdict is known already.
+/// A panic here is reported like a full disk: the verdict is known already.
 async fn store(
     dir: PathBuf,
     case: StoredRun,

@@ -1,5 +1,5 @@
-//! Whether this machine can carry a swarm: open files, ports, backlog, cores, memory, executables; the fix for each
-//! that it lacks. Reading and judging are apart: [`Limits`] is what was found, [`assess`] what it means.
+//! Whether this machine can carry a swarm: open files, ports, backlog, cores, memory, executables, and the fix for each
+//! that is too small. [`Limits`] reads, [`assess`] judges.
 
 use std::path::PathBuf;
 
@@ -7,34 +7,34 @@ use crate::bench::cluster;
 use crate::bench::load::workers;
 use crate::bench::scenario::plan::{Budget, Plan};
 
-/// Files of a bench besides its connections: runtime, logs, report, a few polls.
+/// Open files of the bench besides its connections: runtime, logs, reports, polls.
 const FILES_BESIDES: u64 = 64;
-/// Files of a bench for each worker: its pipes, its log, a handle on the process.
+/// Open files of the bench for each worker: pipes, log, process handle.
 const FILES_PER_WORKER: u64 = 5;
-/// Files of a node besides its connections.
+/// Open files of a node besides its connections.
 const FILES_OF_A_NODE: u64 = 256;
-/// Resident bytes of one virtual client in this process: 20 KiB when it is idle, 50 KiB in a flood of events.
+/// Resident bytes of one client in this process: 20 KiB idle, 50 KiB under heavy load.
 const BYTES_PER_CLIENT: u64 = 64 * 1024;
-/// A storm of reconnects fills the queue of a listener; below this the kernel drops connections in a small one.
+/// Reconnect storms fill the accept queue of a listener; below this length the kernel drops connections in a small one.
 const SOMAXCONN_ENOUGH: u64 = 4_096;
 
-/// What a swarm needs of the machine.
+/// What a swarm needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Need {
-    /// Virtual clients at once.
+    /// Clients connected at once.
     pub clients: u64,
     /// Publishes in flight at once.
     pub publishes: u64,
-    /// Nodes that they are spread over.
+    /// Nodes that the clients are spread over.
     pub nodes: u64,
-    /// Processes that the clients are spread over; 0: they are in this one.
+    /// Worker processes; 0: the clients run in this process.
     pub workers: u16,
-    /// Whether each connection passes a proxy of this process.
+    /// Whether each connection passes a fault proxy of this process.
     pub proxied: bool,
 }
 
 impl Need {
-    /// What a plan needs, with as many workers as were asked for, or as it takes.
+    /// The needs of a plan, with the given number of workers, or as many as required.
     #[must_use]
     pub fn of(plan: &Plan, budget: &Budget, limits: &Limits, workers: Option<u16>) -> Self {
         let publishes = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
@@ -43,20 +43,20 @@ impl Need {
         need.spread(limits, workers)
     }
 
-    /// The same with as many workers as were asked for, or as it takes.
+    /// The same need with the given number of workers, or as many as required.
     #[must_use]
     pub fn spread(self, limits: &Limits, asked: Option<u16>) -> Self {
         let workers = workers::workers_for(self.clients, self.beside(), limits.open_files, asked);
         Self { workers, ..self }
     }
 
-    /// Open files of this process besides its clients: one a publish, and two for each connection that passes its proxy.
+    /// Open files of this process besides its clients: one a publish, and two for each connection through its proxy.
     fn beside(&self) -> u64 {
         let passing = if self.proxied { 2 * (self.clients + self.publishes) } else { 0 };
         self.publishes + self.nodes + FILES_BESIDES + passing
     }
 
-    /// Open files of the process that has the most: one a connection.
+    /// Open files of the process with the most connections: one a connection.
     #[must_use]
     pub fn open_files(&self) -> u64 {
         let beside = self.beside();
@@ -69,39 +69,39 @@ impl Need {
         }
     }
 
-    /// Connections of the node that has the most, while all are up.
+    /// Connections of the node with the most, while all nodes run.
     fn on_a_node(&self) -> u64 {
         (self.clients + self.publishes).div_ceil(self.nodes.max(1))
     }
 }
 
-/// What was found.
+/// The limits of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Open files that this process may have, after raising the soft limit.
+    /// Open files allowed to this process, after the soft limit is raised.
     pub open_files: u64,
-    /// First and last port for outgoing connections.
+    /// First and last local port for outgoing connections.
     pub ports: (u16, u16),
-    /// TCP sockets that there are already, those included that wait for their last packets.
+    /// Existing TCP sockets, including those in TIME_WAIT.
     pub sockets: Option<u64>,
-    /// Whether a port can be used again while its last connection still waits: 0 never, 1 always, 2 on loopback.
+    /// `net.ipv4.tcp_tw_reuse`: 0 never, 1 always, 2 on loopback.
     pub tw_reuse: Option<u64>,
-    /// Longest queue of connections that nobody accepted yet.
+    /// `net.core.somaxconn`: the longest accept queue.
     pub somaxconn: Option<u64>,
     /// Cores that this process may use.
     pub cores: usize,
-    /// How the cores choose their clock, where the system says.
+    /// The governor of the CPU frequency, where the system reports one.
     pub governor: Option<String>,
-    /// Memory that can be had without swapping, bytes.
+    /// Available memory, bytes.
     pub memory_available: Option<u64>,
-    /// Memory that is swapped out, bytes.
+    /// Swapped memory, bytes.
     pub swapped: Option<u64>,
-    /// The node's executable, or why there is none.
+    /// Path of the node's executable, or why there is none.
     pub node_binary: Result<PathBuf, String>,
 }
 
 impl Limits {
-    /// Looks at this machine and raises the limit of open files to what is allowed.
+    /// Reads the limits, after raising the soft limit of open files to the hard one.
     #[must_use]
     pub fn read() -> Self {
         let text = |path: &str| std::fs::read_to_string(path).ok();
@@ -125,7 +125,7 @@ impl Limits {
     }
 }
 
-/// Cores that this process may use.
+/// Number of cores that this process may use.
 #[must_use]
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -137,7 +137,7 @@ fn meminfo_bytes(meminfo: &str, key: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// Of the line `TCP: inuse 12 orphan 0 tw 34 alloc 13 mem 2`: 12 and 34.
+/// Parses `TCP: inuse 12 orphan 0 tw 34 alloc 13 mem 2` into 12 and 34.
 fn sockets(sockstat: &str) -> Option<u64> {
     let line = sockstat.lines().find_map(|line| line.strip_prefix("TCP: "))?;
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -145,20 +145,20 @@ fn sockets(sockstat: &str) -> Option<u64> {
     Some(of("inuse")? + of("tw")?)
 }
 
-/// One thing that was looked at.
+/// One checked limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What: `open files`.
+    /// Name of the limit: `open files`.
     pub what: &'static str,
-    /// What was found.
+    /// The value found.
     pub found: String,
-    /// What to do about it; `None` when it is enough.
+    /// How to fix it; `None` when it is enough.
     pub fix: Option<String>,
-    /// Whether the run cannot work without the fix. Else it may, with less.
+    /// Whether the run cannot work without the fix.
     pub is_fatal: bool,
 }
 
-/// Says of each limit whether it is enough.
+/// Judges each limit.
 #[must_use]
 pub fn assess(limits: &Limits, need: Need) -> Vec<Finding> {
     vec![
@@ -175,7 +175,7 @@ pub fn assess(limits: &Limits, need: Need) -> Vec<Finding> {
     ]
 }
 
-/// Those without which a run cannot work, checked before every run. `starts_nodes`: on this machine, under the same
+/// Limits without which a run cannot work, checked before every run. `starts_nodes`: nodes run on this machine, under the same
 /// limits.
 #[must_use]
 pub fn required(limits: &Limits, need: Need, starts_nodes: bool) -> Vec<Finding> {
@@ -187,7 +187,7 @@ pub fn required(limits: &Limits, need: Need, starts_nodes: bool) -> Vec<Finding>
     findings
 }
 
-/// Open files of the process that has the most connections.
+/// Checks the open files of the process with the most connections.
 #[must_use]
 pub fn open_files(limits: &Limits, need: Need) -> Finding {
     let (has, needed) = (limits.open_files, need.open_files());
@@ -206,7 +206,7 @@ pub fn open_files(limits: &Limits, need: Need) -> Finding {
     Finding { what: "open files", found: format!("{has}, {needed} needed{spread}"), fix, is_fatal: missing }
 }
 
-/// Nodes that the bench starts have its own limit.
+/// Nodes that the bench starts inherit its limit.
 fn files_of_a_node(limits: &Limits, need: Need) -> Finding {
     let needed = need.on_a_node() + FILES_OF_A_NODE;
     let missing = limits.open_files < needed;
@@ -221,7 +221,7 @@ fn files_of_a_node(limits: &Limits, need: Need) -> Finding {
 
 fn ports(limits: &Limits, need: Need) -> Finding {
     let (first, last) = limits.ports;
-    // Each node is a destination of its own, so its connections can use every port again.
+    // Each node is a destination of its own, so its connections can use every local port.
     let per_node = need.on_a_node();
     let has = u64::from(last - first) + 1;
     let used = limits.sockets.unwrap_or(0);
@@ -241,7 +241,7 @@ fn ports(limits: &Limits, need: Need) -> Finding {
     Finding { what: "outgoing ports", found, fix, is_fatal: missing }
 }
 
-/// A storm of reconnects would else find its ports occupied for a minute by the connections before it.
+/// Without port reuse, a reconnect storm finds its ports occupied for a minute by the connections before it.
 fn tw_reuse(limits: &Limits) -> Finding {
     let found = match limits.tw_reuse {
         Some(0) => "never".to_owned(),
@@ -254,7 +254,7 @@ fn tw_reuse(limits: &Limits) -> Finding {
     Finding { what: "reuse of ports", found, fix, is_fatal: false }
 }
 
-/// A clock that is low when an event comes makes the first deliveries of a burst late.
+/// A CPU that is clocked low when an event arrives delays the first deliveries of a burst.
 fn governor(limits: &Limits) -> Finding {
     let is_slow = limits.governor.as_deref() == Some("powersave");
     let fix = is_slow.then(|| "cpupower frequency-set -g performance".to_owned());
@@ -314,7 +314,7 @@ fn node_binary(limits: &Limits) -> Finding {
     }
 }
 
-/// The findings for people, one a line.
+/// The findings as text, one a line.
 #[must_use]
 pub fn render(findings: &[Finding]) -> String {
     let mut text = String::new();

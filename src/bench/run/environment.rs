@@ -1,5 +1,5 @@
-//! Everything that a run needs to be there: the Redis that nodes share, the nodes, the balancer in front of them.
-//! Started in this order, each when the one before is ready, and ended in the reverse one. Read [`Environment::start`] first.
+//! The servers of a run: Redis, the nodes, the fault proxies and the load balancer. Each starts when the one before is ready;
+//! they stop in reverse order. Read [`Environment::start`] first.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -15,33 +15,33 @@ use crate::bench::faults::Links;
 use crate::bench::faults::proxies::{FaultProxies, FaultProxyError};
 use crate::bench::scenario::{self, BrokerKind, Lb, LbKind, LinkKind, SpawnCluster};
 
-/// Longest wait until a node that is there already says that it is ready.
+/// Time limit until a running node (`cluster.attach`) reports ready.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What to start.
+/// Which servers to start.
 #[derive(Debug, Clone)]
 pub struct EnvironmentSpec {
-    /// The nodes, and their log.
+    /// The nodes and their broker.
     pub cluster: scenario::Cluster,
-    /// What says that a node is ready which is there already.
+    /// How a running node shows that it is ready.
     pub sign: Sign,
-    /// What stands in front of them.
+    /// The load balancer.
     pub lb: Lb,
-    /// Connections that the balancer must be able to carry at once.
+    /// Connections that the load balancer must carry at once.
     pub connections: u64,
-    /// Where logs, data and configuration files go.
+    /// Directory for logs, data and configuration files.
     pub run_dir: PathBuf,
-    /// Which links pass the fault proxy.
+    /// Links that pass the fault proxy.
     pub proxied: Vec<LinkKind>,
-    /// Everything random in those proxies comes from this.
+    /// Seed of everything random in the fault proxies.
     pub seed: u64,
 }
 
-/// Servers that run. Dropping it kills those that the bench started.
+/// Running servers. Dropping this kills those that the bench started.
 #[derive(Debug)]
 pub struct Environment {
     cluster: Cluster,
-    /// Base URLs of the nodes, as clients or the balancer reach them.
+    /// Base URLs of the nodes, as clients or the load balancer reach them.
     endpoints: Vec<String>,
     proxies: FaultProxies,
     load_balancer: Option<LoadBalancer>,
@@ -49,28 +49,23 @@ pub struct Environment {
     namespaces: Option<Namespaces>,
 }
 
-/// Why there is nothing to measure.
+/// Why the servers did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvironmentError {
-    /// Redis.
     #[error(transparent)]
     Redis(#[from] RedisStartError),
-    /// The nodes.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// The balancer.
     #[error(transparent)]
     LoadBalancer(#[from] LoadBalancerError),
-    /// The fault proxies.
     #[error(transparent)]
     FaultProxies(#[from] FaultProxyError),
-    /// The hosts of the nodes.
     #[error(transparent)]
     Netns(#[from] NetnsError),
 }
 
 impl EnvironmentError {
-    /// The exit that this leads to.
+    /// The exit code of this error.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
@@ -105,10 +100,10 @@ impl EnvironmentError {
 }
 
 impl Environment {
-    /// Starts everything, and waits until all of it is ready.
+    /// Starts all servers and waits until each is ready.
     ///
     /// # Errors
-    /// The first that does not come up; what did is killed.
+    /// The first server that does not start. Those that did start are killed.
     pub async fn start(spec: &EnvironmentSpec, http: &reqwest::Client) -> Result<Self, EnvironmentError> {
         let namespaces = namespaces(spec).await?;
         let host = namespaces.as_ref().map_or(Ipv4Addr::LOCALHOST, Namespaces::host);
@@ -137,20 +132,20 @@ impl Environment {
         Ok(Self { cluster, endpoints, proxies, load_balancer, store, namespaces })
     }
 
-    /// The nodes.
+    /// All nodes, spares included.
     #[must_use]
     pub fn members(&self) -> &[Member] {
         self.cluster.members()
     }
 
-    /// Base URLs of the nodes, in their order, as clients or the balancer reach them: through the fault proxy where
-    /// that stands between.
+    /// Base URLs of the nodes, in their order, as clients or the load balancer reach them: through the fault proxy where the
+    /// link passes it.
     #[must_use]
     pub fn endpoints(&self) -> &[String] {
         &self.endpoints
     }
 
-    /// The nodes as somebody sees them who asks them through the links of clients.
+    /// The nodes with the base URLs that clients use.
     #[must_use]
     pub fn client_endpoints(&self) -> Vec<Member> {
         let through = |(member, endpoint): (&Member, &String)| Member {
@@ -161,19 +156,19 @@ impl Environment {
         self.members().iter().zip(&self.endpoints).map(through).collect()
     }
 
-    /// Links that can be broken.
+    /// The links that pass the fault proxy.
     #[must_use]
     pub fn links(&self) -> &Links {
         self.proxies.links()
     }
 
-    /// The hosts of the nodes, where they have some of their own.
+    /// The network namespaces of the nodes; `None` where the nodes share this host.
     #[must_use]
     pub fn namespaces(&self) -> Option<&Namespaces> {
         self.namespaces.as_ref()
     }
 
-    /// The balancer, where there is one.
+    /// The load balancer; `None` where the swarm itself chooses nodes.
     #[must_use]
     pub fn load_balancer(&self) -> Option<&LoadBalancer> {
         self.load_balancer.as_ref()
@@ -185,26 +180,26 @@ impl Environment {
         self.store.as_ref().map(RedisDeployment::servers)
     }
 
-    /// Processes beside the nodes: balancer and Redis servers.
+    /// The other server processes: load balancer and Redis.
     #[must_use]
     pub fn others(&self) -> Vec<NodeHandle> {
         let servers = self.servers().into_iter().flat_map(Servers::all).map(|server| server.handle.clone());
         self.load_balancer.iter().map(|load_balancer| load_balancer.handle().clone()).chain(servers).collect()
     }
 
-    /// Each process that ended without being told to, and its last words.
+    /// Processes that ended unexpectedly, each with the end of its log.
     #[must_use]
     pub fn crashes(&self) -> Vec<String> {
         let nodes = self.members().iter().filter_map(|member| member.handle.clone());
         nodes.chain(self.others()).flat_map(|handle| handle.crashes()).collect()
     }
 
-    /// Each fault proxy that crashed, and its last words. Nobody but the bench is to blame for what passed it.
+    /// Fault proxies that panicked, each with its message. Only the bench is to blame for their connections.
     pub fn broken_proxies(&mut self) -> Vec<String> {
         self.proxies.crashes()
     }
 
-    /// Ends everything: nodes first, since they would tell of a Redis that goes. Says what did not end as it should.
+    /// Stops everything, nodes first, since they would report a stopped Redis as an error. Returns what did not stop in order.
     pub async fn stop(self, grace: Duration) -> Vec<String> {
         let mut unclean = Vec::new();
         match self.cluster.stop(grace).await {
@@ -230,7 +225,7 @@ impl Environment {
     }
 }
 
-/// Hosts for all nodes that there ever are.
+/// Network namespaces for all nodes, spares included.
 async fn namespaces(spec: &EnvironmentSpec) -> Result<Option<Namespaces>, NetnsError> {
     match &spec.cluster {
         scenario::Cluster::Spawn(spawn) if spawn.has_namespaces => {
@@ -240,7 +235,7 @@ async fn namespaces(spec: &EnvironmentSpec) -> Result<Option<Namespaces>, NetnsE
     }
 }
 
-/// The Redis, if nodes share one that the run starts, and the broker's URL as a node takes it.
+/// Starts the Redis, if the nodes share one that the run starts. Also returns the broker URL of the nodes.
 async fn store_of(
     spawn: &SpawnCluster,
     host: Ipv4Addr,
@@ -260,7 +255,7 @@ async fn store_of(
     }
 }
 
-/// The broker's URL of each node: its own way to Redis, where that passes the fault proxy.
+/// The broker URL of each node. Where the link passes the fault proxy, each node has a URL of its own.
 async fn brokers(
     spawn: &SpawnCluster,
     broker: &str,
@@ -278,7 +273,7 @@ async fn brokers(
     Ok(brokers)
 }
 
-/// How the nodes are reached.
+/// The node flags that the environment needs.
 async fn endpoints(
     cluster: &Cluster,
     spec: &EnvironmentSpec,

@@ -1,4 +1,4 @@
-//! The run itself, from plan to report. Read [`run`] first: its lines are the steps of a run, in their order.
+//! A run from plan to report. Read [`run`] first: its lines are the steps of a run, in their order.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -44,20 +44,20 @@ use crate::bench::verdict::ledger::{AuditLedger, FaultRecord};
 use crate::client::HttpOptions;
 use crate::protocol::Address;
 
-/// Between SIGTERM and SIGKILL: what a node may take to drain.
+/// Time between SIGTERM and SIGKILL, in which a node drains.
 const STOP_GRACE: Duration = Duration::from_secs(30);
-/// Clients only have to drop their sockets.
+/// Time limit for the clients to close their sockets.
 const SWARM_GRACE: Duration = Duration::from_secs(20);
-/// After ^C nobody wants to wait for the whole quiet end.
+/// Time limit of the quiet end after ^C.
 const INTERRUPTED_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections that publishers keep open, by node.
+/// Idle connections that publishers keep open, by node.
 const PUBLISH_CONNECTIONS: usize = 256;
 
-/// Runs a scenario. `interrupt` asks for an orderly end: heal, drain, report. Dropping the future ends everything at
-/// once, the nodes included.
+/// Runs a scenario. Cancelling `interrupt` asks for an orderly end: heal, drain, report. Dropping the future ends
+/// everything at once, the nodes included.
 ///
 /// # Errors
-/// Whatever keeps the run from starting. What keeps its report from being written is told in its outcome.
+/// Why the run could not start. Files that cannot be written are reported in the outcome.
 pub async fn run(
     scenario: &Scenario,
     options: &RunOptions,
@@ -66,7 +66,7 @@ pub async fn run(
 ) -> Result<Outcome, RunError> {
     let started_at = SystemTime::now();
     let plan = Arc::new(Plan::new(scenario, RunId::from_random(rand::random())));
-    // First of all: whatever keeps this run from its end, nothing of an earlier one is taken for it.
+    // First: whatever ends this run early, no file of an earlier run may be taken for its result.
     files::forget(&options.dir).map_err(|(path, source)| RunError::Write { path, source })?;
     let workers = setup::check(&plan, limits, options, scenario.workers)?;
     plan.overlaps().iter().for_each(|overlap| tracing::warn!("{overlap}"));
@@ -88,15 +88,15 @@ pub async fn run(
     result
 }
 
-/// What is to be carried out, and how.
+/// A plan and how to run it.
 struct Planned {
     plan: Arc<Plan>,
     workers: u16,
-    /// For every connection to a node.
+    /// Options of every connection to a node.
     http: HttpOptions,
 }
 
-/// From servers that are started to a report that is written.
+/// Runs a plan, from the start of the servers to the written report.
 async fn carry_out(
     planned: Planned,
     options: &RunOptions,
@@ -166,16 +166,16 @@ struct RunState {
     watchers: Watchers,
     environment: Option<Environment>,
     members: Vec<Member>,
-    /// What this bench can measure at best.
+    /// The lowest latency that this bench can measure.
     baseline: Option<HarnessBaseline>,
 }
 
-/// What load and faults left behind.
+/// The results of load and faults.
 struct LoadResult {
     published: Vec<Published>,
     faults: Vec<FaultRecord>,
     was_interrupted: bool,
-    /// When the clock was started.
+    /// Unix time of the start of the clock.
     began_unix_ms: u64,
     /// How long publishers published, as planned or shorter.
     ran: Duration,
@@ -192,15 +192,15 @@ impl RunState {
             Some(address) => Some(Scrape::bind(address).await?),
             None => None,
         };
-        // Streams get a client without a pool: in one with a pool a stream could be handed a publisher's connection.
+        // Streams use a client without a connection pool: a pool could hand a publisher's connection to a stream.
         let for_streams = Transports::new(&plan, &http).map_err(RunError::Http)?;
         let for_publishing =
             HttpOptions { idle_connections: PUBLISH_CONNECTIONS, follows_redirects: false, ..http.clone() };
         let for_publishing = for_publishing.build().map_err(RunError::Http)?;
-        // Before there is anything else that this machine has to do.
+        // Measured before the servers start, on an idle machine.
         let usual = http.build().map_err(RunError::Http)?;
         let baseline = baseline::measure(&usual, &for_publishing).await;
-        // Boxed, as what starts processes is large.
+        // Boxed, because the future that starts processes is large.
         let environment = Box::pin(setup::environment(&plan, options.dir.clone(), &for_publishing)).await?;
         let members = environment.members().to_vec();
         follower.report_nodes(members.iter().take(plan.cluster.nodes()));
@@ -208,7 +208,7 @@ impl RunState {
             Some(load_balancer) => Balancer::through(load_balancer.base().to_owned(), members.len()),
             None => Balancer::of(plan.lb, environment.endpoints().iter().cloned()),
         };
-        // Those that only a fault starts are not in the cluster yet.
+        // Spare nodes are not in the cluster until a fault starts them.
         let numbers = plan.cluster.nodes()..members.len();
         let spares: Vec<NodeIndex> = numbers.filter_map(|i| u16::try_from(i).ok()).map(NodeIndex).collect();
         balancer.disable(&spares);
@@ -231,7 +231,7 @@ impl RunState {
         let post = WorkerSpec {
             origin: options.origin.clone(),
             run: plan.run,
-            // As the clients reach them, which may be through a proxy.
+            // As clients reach them, possibly through a proxy.
             nodes: environment.endpoints().to_vec(),
             count: members.len(),
             load_balancer: environment.load_balancer().map(|load_balancer| load_balancer.base().to_owned()),
@@ -262,7 +262,7 @@ impl RunState {
         })
     }
 
-    /// Starts the clock; publishes and breaks until the time is up; heals; waits for what is unanswered.
+    /// Starts the clock, runs load and faults until the time is up, heals, and waits for the last answers.
     async fn load(&mut self, interrupt: &CancellationToken) -> LoadResult {
         let plan = Arc::clone(&self.context.plan);
         let clock = self.context.clock.clone();
@@ -290,7 +290,7 @@ impl RunState {
         let time_is_up = tokio::time::sleep_until(clock.instant_of(plan.duration));
         let was_interrupted = tokio::select! {
             () = time_is_up => false,
-            // What is left is worth nothing, so nobody need wait for it.
+            // A run without all its workers is INVALID, so it ends at once.
             () = self.lost_workers.lost() => false,
             () = interrupt.cancelled() => true,
             () = panic::panic_on_file(panic::RUN) => false,
@@ -317,7 +317,7 @@ impl RunState {
             .await
     }
 
-    /// Reads the log of the first node that lets itself be read.
+    /// Reads the log from the first node that answers.
     async fn audit(&self) -> Result<Option<AuditLedger>, String> {
         if !self.context.plan.verify.quiesce.audit_read {
             return Ok(None);
@@ -332,7 +332,7 @@ impl RunState {
         Err(reasons.join("; "))
     }
 
-    /// Looks into the mailboxes that something was put into, if they must be empty.
+    /// Reads the mailboxes that were published to, if the scenario says that they must be empty.
     async fn mailboxes(&self, load: &LoadResult) -> Option<mailboxes::Emptiness> {
         let plan = &self.context.plan;
         if !plan.verify.mailboxes_empty {
@@ -352,7 +352,7 @@ impl RunState {
         Some(mailboxes::look(&self.publishing.http, bases, users.collect()).await)
     }
 
-    /// Ends the servers, or hands them over.
+    /// Stops the servers, or hands them to the caller.
     async fn tear_down(&mut self, keep: bool) -> Teardown {
         let mut teardown = Teardown::default();
         let Some(mut environment) = self.environment.take() else { return teardown };
@@ -367,19 +367,19 @@ impl RunState {
     }
 }
 
-/// How the servers ended.
+/// How the servers stopped.
 #[derive(Default)]
 struct Teardown {
-    /// Those that ended although nobody told them to.
+    /// Processes that ended unexpectedly.
     crashes: Vec<String>,
-    /// Those that did not end when they were told to.
+    /// Processes that did not stop in order.
     unclean: Vec<String>,
-    /// Proxies of the bench that crashed.
+    /// Fault proxies that panicked.
     broken_proxies: Vec<String>,
     kept: Option<Environment>,
 }
 
-/// All that a verdict needs.
+/// Everything that the verdict needs.
 struct RunResults {
     load: LoadResult,
     silence: Quiescence,
@@ -389,7 +389,7 @@ struct RunResults {
     watched: Seen,
     teardown: Teardown,
     baseline: Option<HarnessBaseline>,
-    /// Every arrival, if that was wanted and could be written.
+    /// The history of every arrival, if it was asked for and could be written.
     history: Vec<Entry>,
     unwritten: Vec<RunProblem>,
 }
@@ -438,7 +438,7 @@ impl RunResults {
         Outcome { told, exit, dir: options.dir.clone(), kept: self.teardown.kept }
     }
 
-    /// What went wrong with the run itself.
+    /// Problems of the run itself, each with the exit code that it leads to.
     fn troubles(&self) -> Vec<RunProblem> {
         let mut troubles = Vec::new();
         let mut add = |exit, message: String| troubles.push(RunProblem { exit, message });
@@ -446,20 +446,20 @@ impl RunResults {
             add(Exit::Interrupted, "interrupted before the planned end".to_owned());
         }
         for missing in &self.silence.missing {
-            add(Exit::Unknown, format!("the end was not quiet: {missing}"));
+            add(Exit::Unknown, format!("the run did not become quiet: {missing}"));
         }
         if self.ended.stuck > 0 {
-            add(Exit::Internal, format!("{} clients did not end and left no book", self.ended.stuck));
+            add(Exit::Internal, format!("{} clients did not stop in time; their results are missing", self.ended.stuck));
         }
         if let Err(reason) = &self.audit {
-            add(Exit::Unknown, format!("no node's log could be audited: {reason}"));
+            add(Exit::Unknown, format!("the audit read failed on every node: {reason}"));
         }
         if let Some(mailboxes) = &self.mailboxes {
             if mailboxes.report.pending > 0 {
                 add(Exit::VerificationFailed, mailboxes.problem_message());
             }
             if let Some(reason) = &mailboxes.unread {
-                add(Exit::Unknown, format!("not all mailboxes could be looked into: {reason}"));
+                add(Exit::Unknown, format!("not all mailboxes could be read: {reason}"));
             }
         }
         for loss in self.ended.lost_workers.iter().chain(&self.teardown.broken_proxies) {
@@ -473,7 +473,7 @@ impl RunResults {
         }
         for published in &self.load.published {
             if let Some(reason) = &published.last_failure {
-                tracing::warn!(reason, "publishes were not acknowledged; this is the last reason");
+                tracing::warn!(reason, "some publishes were not acknowledged; the last reason follows");
             }
         }
         troubles

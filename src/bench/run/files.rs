@@ -1,4 +1,4 @@
-//! Where a run's results go.
+//! The files of a run's directory. Read [`read`] first.
 
 use std::fs::File;
 use std::io;
@@ -16,7 +16,7 @@ use crate::bench::report::{
 use crate::bench::scenario::OutputFormat;
 use crate::bench::verdict::history;
 
-/// `runs/<name>-<time>`.
+/// The default directory of a run: `runs/<name>-<time>`.
 #[must_use]
 pub fn default_dir(name: &str, now: SystemTime) -> PathBuf {
     let time = humantime::format_rfc3339_millis(now).to_string();
@@ -24,48 +24,48 @@ pub fn default_dir(name: &str, now: SystemTime) -> PathBuf {
     Path::new("runs").join(format!("{name}-{time}"))
 }
 
-/// What is wanted of a run that was stored.
+/// Which parts of a stored run to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// What came out.
+    /// The report alone.
     Report,
-    /// Also what happened when.
+    /// The report and the data over time.
     Series,
 }
 
-/// A run cannot be read from its directory.
+/// Why a stored run cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoredError {
-    /// A file is not there, or may not be read.
-    #[error("cannot read {path:?}: is {:?} the directory of a run that has ended?", path.parent().unwrap_or(path))]
+    /// A file is missing or not readable.
+    #[error("cannot read {path:?}: is {:?} the directory of a finished run?", path.parent().unwrap_or(path))]
     Read {
         path: PathBuf,
         #[source]
         source: io::Error,
     },
-    /// A file holds something else.
-    #[error("{path:?} is not what a run leaves behind")]
+    /// A file has another content.
+    #[error("{path:?} is not a file that a run writes")]
     Json {
         path: PathBuf,
         #[source]
         source: serde_json::Error,
     },
-    /// The histograms.
-    #[error("{path:?} is not what a run leaves behind")]
+    /// The histogram log has another content.
+    #[error("{path:?} is not a file that a run writes")]
     Log {
         path: PathBuf,
         #[source]
         source: LogError,
     },
-    /// A later version wrote it.
-    #[error("{path:?} has the schema {found}, and this version reads {known}")]
+    /// A later version wrote the file.
+    #[error("{path:?} has schema {found}; this version reads up to {known}")]
     Version { path: PathBuf, found: u32, known: u32 },
 }
 
-/// Reads what a run left behind.
+/// Reads a stored run.
 ///
 /// # Errors
-/// [`StoredError`] where the directory is none of a run.
+/// [`StoredError`] where the directory does not hold a run.
 pub fn read(dir: &Path, needs: Needs) -> Result<ReportFiles, StoredError> {
     let path = dir.join(REPORT_FILE);
     let report: Report = read_json(&path)?;
@@ -95,11 +95,11 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, StoredError> {
         .map_err(|source| StoredError::Json { path: path.to_owned(), source })
 }
 
-/// Takes away what an earlier run left in a directory, its report in every format among it: or that would be taken for the
-/// result of the run that goes there now, should this one end before it has any. Other files stay.
+/// Deletes an earlier run's files, so that they cannot be mistaken for this run's result if it ends early. Other files
+/// stay.
 ///
 /// # Errors
-/// The file that could not be removed, and why.
+/// The file that could not be deleted, and why.
 pub fn forget(dir: &Path) -> Result<(), (PathBuf, io::Error)> {
     let evidence = history::EVIDENCE.into_iter().chain([live::FILE]).map(str::to_owned);
     let shares = (0..WORKERS_MAX).map(|index| Share { index, of: WORKERS_MAX });
@@ -114,7 +114,7 @@ pub fn forget(dir: &Path) -> Result<(), (PathBuf, io::Error)> {
     Ok(())
 }
 
-/// A link stays where somebody put it, and leads to nothing.
+/// A symbolic link stays in place, and its target is removed.
 fn take_away(path: &Path) -> io::Result<()> {
     if std::fs::symlink_metadata(path)?.is_symlink() {
         return File::options().write(true).truncate(true).open(path).map(drop);
@@ -122,7 +122,7 @@ fn take_away(path: &Path) -> io::Result<()> {
     std::fs::remove_file(path)
 }
 
-/// Writes what every run leaves behind, and the report in each format; tells what could not be written.
+/// Writes the files of every run and the report in each format. Returns what could not be written.
 #[must_use]
 pub fn write(dir: &Path, told: &ReportFiles, formats: &[OutputFormat]) -> Vec<String> {
     let stored = told.stored().into_iter();
@@ -130,7 +130,7 @@ pub fn write(dir: &Path, told: &ReportFiles, formats: &[OutputFormat]) -> Vec<St
     unwritten.chain(write_formats(dir, told, formats)).collect()
 }
 
-/// Writes the report in each format; tells what could not be written.
+/// Writes the report in each format. Returns what could not be written.
 #[must_use]
 pub fn write_formats(dir: &Path, told: &ReportFiles, formats: &[OutputFormat]) -> Vec<String> {
     let files = formats.iter().flat_map(|format| told.files(*format));

@@ -1,4 +1,4 @@
-//! Follows a run while it goes on: once a second a look at its counters, told to `live.jsonl` and to a person.
+//! Follows a run while it goes on: reads its counters once a second, and writes them to `live.jsonl` and to stderr.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
@@ -17,34 +17,34 @@ use crate::bench::metrics::recorder::Recorder;
 use crate::bench::metrics::series::Counted;
 use crate::runtime::error_chain;
 
-/// Between two looks.
+/// Period of reading the counters.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Between two lines where stderr is no terminal.
+/// Number of seconds between two progress lines when stderr is not a terminal.
 const LINE_EVERY: u32 = 10;
-/// Columns of a terminal that does not say how many it has.
+/// Columns assumed for a terminal that does not report its width.
 const USUAL_COLUMNS: u16 = 80;
 
-/// Who is told.
+/// Writes the progress of a run.
 #[derive(Debug, Clone)]
 pub(super) struct Follower {
-    /// What is run.
+    /// The first line of `live.jsonl`.
     pub(super) begin: Begin,
-    /// For those outside.
+    /// Receives every line.
     pub(super) live_log: LiveLog,
-    /// Whether a person on stderr is told too.
+    /// Whether progress is also written to stderr.
     pub(super) shows_progress: bool,
     /// Which faults are at work.
     pub(super) faults: Arc<FaultBoard>,
 }
 
 impl Follower {
-    /// Tells those outside where the nodes are.
+    /// Writes the URLs of the nodes to `live.jsonl`.
     pub(super) fn report_nodes<'a>(&self, members: impl Iterator<Item = &'a Member>) {
         let place = |member: &Member| Place { name: member.id.clone(), url: member.base.clone() };
         self.live_log.write(&Line::Cluster(Cluster { nodes: members.map(place).collect() }));
     }
 
-    /// Looks until `stop` is cancelled. What every second counted is kept for the report.
+    /// Reads the counters until `stop` is cancelled. Returns the counts of each second, for the report.
     pub(super) async fn follow(self, context: Arc<SwarmContext>, stop: CancellationToken) -> Recorder {
         let mut display = ProgressDisplay::new(self.shows_progress);
         let (mut sampler, mut recorder) = (LiveSampler::default(), Recorder::default());
@@ -55,7 +55,7 @@ impl Follower {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                // From here on, looks fall on the seconds of the run.
+                // From here on, ticks fall on whole seconds of the run.
                 () = context.started.cancelled(), if !has_started => {
                     has_started = true;
                     ticks.reset();
@@ -65,7 +65,7 @@ impl Follower {
                 _ = ticks.tick() => {}
             }
             let (now, counts) = (Instant::now(), Counts::of(&context));
-            // When the swarm has been told to go, its connections say nothing more about the nodes.
+            // Once the swarm ends, its connection counts say nothing about the nodes.
             if has_started && context.board.alive() > 0 {
                 recorder.count_second(context.clock.now(), &counted(before.1, &counts));
             }
@@ -89,7 +89,7 @@ impl Counts {
     }
 }
 
-/// What was counted since an earlier look.
+/// The counts since an earlier snapshot.
 fn counted(before: Snapshot, now: &Counts) -> Counted {
     let snapshot = &now.snapshot;
     Counted {
@@ -117,7 +117,7 @@ fn look(
     sampler.beat(since, (phase, elapsed), counts, &faults.look())
 }
 
-/// The last line, also of a run that left no report.
+/// The last line of `live.jsonl`, also for a run that left no report.
 pub(super) fn end(result: &Result<Outcome, RunError>) -> Line {
     Line::End(match result {
         Ok(outcome) => End {
@@ -135,13 +135,13 @@ pub(super) fn end(result: &Result<Outcome, RunError>) -> Line {
     })
 }
 
-/// Where a person looks.
+/// How progress is shown on stderr.
 enum ProgressDisplay {
-    /// One line that is written over and over.
+    /// A terminal: one line that is overwritten.
     Terminal,
-    /// A file or a pipe: a line now and then, after so many looks.
+    /// A file or a pipe: one line after every [`LINE_EVERY`] seconds.
     Lines { looks: u32 },
-    /// Nobody wants to know.
+    /// Not at all.
     Dark,
 }
 
@@ -178,7 +178,7 @@ impl ProgressDisplay {
     }
 }
 
-/// A terminal that cannot be written to is no reason to end a run.
+/// An error of the terminal does not end a run.
 fn write(text: &str) {
     let mut stderr = std::io::stderr().lock();
     let _unseen = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());

@@ -1,5 +1,5 @@
-//! Whether anything still waits in a mailbox at the end: `GET /api/sse/users/{userId}/pending` of every user that got
-//! something there. Read [`look`] first.
+//! Whether any mailbox still holds messages at the end: `GET /api/sse/users/{userId}/pending` for every user that was
+//! published to with a mailbox. Read [`look`] first.
 
 use std::time::Duration;
 
@@ -9,25 +9,25 @@ use crate::bench::verdict::history::facts::MailboxReport;
 use crate::protocol::UserId;
 use crate::protocol::api::Pending;
 
-/// One mailbox.
+/// Time limit of one mailbox.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
-/// Mailboxes that are looked into at once.
+/// Mailboxes read at once.
 const AT_ONCE: usize = 32;
-/// Users that a complaint names.
+/// Users named in a message.
 const NAMED: usize = 5;
 
-/// What was found.
+/// The mailboxes at the end of a run.
 #[derive(Debug, Default)]
 pub(super) struct Emptiness {
     pub(super) report: MailboxReport,
-    /// Users with something in their mailbox, and how much.
+    /// Users with waiting messages, and how many.
     full: Vec<(UserId, usize)>,
-    /// Why a mailbox could not be looked into.
+    /// Why a mailbox could not be read.
     pub(super) unread: Option<String>,
 }
 
 impl Emptiness {
-    /// What is wrong, for people.
+    /// The problem as text; `None` where all mailboxes are empty.
     pub(super) fn problem_message(&self) -> String {
         let named = self.full.iter().take(NAMED);
         let users: Vec<String> = named.map(|(user, count)| format!("{user} ({count})")).collect();
@@ -45,7 +45,7 @@ impl Emptiness {
     }
 }
 
-/// Asks the nodes in turn, each mailbox one of them; the next where one does not answer.
+/// Reads all mailboxes, each from one of the nodes in turn, or from the next node where one does not answer.
 pub(super) async fn look(http: &reqwest::Client, bases: Vec<String>, users: Vec<UserId>) -> Emptiness {
     let mut found = Emptiness::default();
     let bases = &bases;

@@ -1,5 +1,5 @@
-//! Executes a plan: cluster up, clients connected, clock started, load and faults, everything healed, the end awaited,
-//! the log audited, the books judged, the report written. Knows everyone; decides nothing about deliveries.
+//! Executes a plan: start the servers, connect the clients, start the clock, run load and faults, heal, wait until quiet, audit
+//! the log, judge the ledgers, write the reports. Uses every other wing; decides nothing about deliveries.
 //! Read [`run`] first.
 
 mod audit;

@@ -1,4 +1,4 @@
-//! What is watched while a run goes on: what each node uses, and whether it answers.
+//! What is measured of the nodes during a run: their resources from `/proc`, and whether they answer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use crate::bench::load::balancer::Balancer;
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::verdict::history::facts::ProcessReport;
 
-/// Between two looks at `/proc`.
+/// Period of reading `/proc`.
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
-/// Between two looks at a node's health.
+/// Period of health checks.
 const HEALTH_EVERY: Duration = Duration::from_millis(250);
 
-/// Keeps the account of one process.
+/// The resources of one process, over all its restarts.
 #[derive(Debug)]
 struct Observer {
     usage: ProcessReport,
     pid: Option<u32>,
-    /// CPU time of this process at the last look, and of the ones before it in all.
+    /// CPU time of this process at the last sample, and of the processes before it.
     cpu_now: Duration,
     cpu_before: Duration,
 }
@@ -52,7 +52,7 @@ impl Observer {
     }
 
     fn finish(mut self) -> ProcessReport {
-        // No more is measured, and a shorter number reads back as the same.
+        // Three digits are what is measured, and a shorter number reads back as the same value.
         let seconds = (self.cpu_before + self.cpu_now).as_secs_f64();
         self.usage.cpu_seconds = (seconds * 1e3).round() / 1e3;
         let grown = self.usage.rss_peak_bytes.saturating_sub(self.usage.rss_idle_bytes);
@@ -61,22 +61,22 @@ impl Observer {
     }
 }
 
-/// Processes beside the nodes.
+/// The processes beside the nodes.
 pub(super) struct Others {
-    /// Balancer and Redis.
+    /// Load balancer and Redis.
     pub(super) servers: Vec<NodeHandle>,
-    /// Those that carry the clients, by name and process id.
+    /// Names and process ids of the workers.
     pub(super) workers: Vec<(String, u32)>,
 }
 
 impl Others {
-    /// An account for each, the workers last, and which process it is of.
+    /// An observer and a process for each, the workers last.
     fn meters(&self) -> Vec<Observer> {
         let servers = self.servers.iter().map(NodeHandle::id);
         servers.chain(self.workers.iter().map(|(name, _)| name.as_str())).map(Observer::new).collect()
     }
 
-    /// Beside [`Self::meters`]: the process, and how many of the swarm's connections it has.
+    /// For each of [`Self::meters`]: the process, and how many of the swarm's connections it has.
     fn processes(&self, connections: u32) -> impl Iterator<Item = (Option<u32>, u32)> {
         let share =
             u32::try_from(self.workers.len()).ok().and_then(|workers| connections.checked_div(workers));
@@ -120,7 +120,7 @@ pub(super) async fn sample(
     started.chain([own]).map(Observer::finish).collect()
 }
 
-/// Counts what Redis carries out from the start of the clock until the load is over.
+/// Counts the commands of Redis from the start of the clock to the end of the load.
 pub(super) async fn count_commands(
     servers: Servers,
     context: Arc<SwarmContext>,
@@ -134,7 +134,7 @@ pub(super) async fn count_commands(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         meter.look(&servers).await;
-        // The last look comes after the end, so that it has the last events.
+        // The last sample comes after the end, so that it includes the last events.
         if context.clock.now().since_start() >= context.plan.duration {
             break;
         }
@@ -142,7 +142,7 @@ pub(super) async fn count_commands(
     meter.finish()
 }
 
-/// Tells the balancer which nodes answer, until `stop` is cancelled. A swarm with one node has no choice to make.
+/// Tells the balancer which nodes answer, until `stop` is cancelled. A single node needs no check.
 pub(super) async fn watch_health(members: Vec<Member>, balancer: Balancer, stop: CancellationToken) {
     if members.len() < 2 {
         return;

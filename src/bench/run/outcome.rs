@@ -1,4 +1,4 @@
-//! outcome
+//! The options and the outcome of a run, and why a run could not start. Read [`Outcome`] first.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,64 +14,62 @@ use crate::bench::scenario::{Origin, OutputFormat};
 use crate::bench::verdict::history::History;
 use crate::runtime::error_chain;
 
-/// How to run.
+/// Options of a run.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
-    /// Where logs and reports go.
+    /// Directory for logs and reports.
     pub dir: PathBuf,
-    /// What the report is written as.
+    /// Formats of the report.
     pub formats: Vec<OutputFormat>,
-    /// Whether there is a line of progress on stderr.
+    /// Whether progress is written to stderr.
     pub show_progress: bool,
-    /// Whether the servers are left to the caller instead of being stopped.
+    /// Whether the servers are handed to the caller instead of being stopped.
     pub keep_cluster: bool,
-    /// Where the scenario came from, so that it can be planned again.
+    /// The scenario file and the flags that changed it, for workers, which plan it again.
     pub origin: Origin,
-    /// What is stored beside the report.
+    /// What to store beside the report.
     pub history: History,
-    /// Where it is asked for metrics while it goes on.
+    /// Address to serve metrics on during the run.
     pub prometheus: Option<SocketAddr>,
-    /// How many processes the clients are spread over; else the scenario says, or the limit of open files.
+    /// Number of worker processes; `None`: the scenario's, else as many as the limit of open files requires.
     pub workers: Option<u16>,
 }
 
-/// A run that came to a verdict.
+/// A run with a verdict.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Everything that is told of it.
+    /// The report and its data.
     pub told: ReportFiles,
-    /// The worst of everything.
+    /// The worst exit code of all findings.
     pub exit: Exit,
-    /// Where the files are.
+    /// Directory of the files.
     pub dir: PathBuf,
     /// The servers, if they were to be kept.
     pub kept: Option<Environment>,
 }
 
-/// Why a run could not begin, or left no report.
+/// Why a run could not start, or has no report.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The machine does not allow it.
+    /// The machine lacks something that the run needs.
     #[error("this machine allows {found}: {fix}")]
     Limits { found: String, fix: String },
-    /// Workers that did not start.
     #[error(transparent)]
     Crew(#[from] WorkerPoolError),
-    /// The scenario asks for what cannot be done to these nodes.
-    #[error("fault {fault:?} breaks a process, and the nodes to attach to are not started by the bench")]
+    /// A process fault on nodes that the bench did not start.
+    #[error("fault {fault:?} needs nodes that the bench starts, and cluster.attach names running ones")]
     ForeignProcess { fault: String },
-    /// Certificates that nodes are checked with.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// Small sockets speak no TLS.
-    #[error("clients.{group}.read is for http: its small sockets speak no TLS, and {base} asks for it")]
+    /// A client group with a small receive buffer (`read`) on an https server.
+    #[error("clients.{group}.read works over http only, and {base} is https")]
     SlowOverTls { group: String, base: String },
-    /// Nodes of ours speak their own way.
-    #[error("[dialect] needs servers that are there already: give them with --target URL or cluster.attach")]
+    /// A dialect without running servers.
+    #[error("[dialect] needs running servers: name them with --target URL or cluster.attach")]
     DialectOfNobody,
-    /// Two addresses that the servers cannot tell apart.
+    /// Two addresses with one name.
     #[error(
-        "dialect.names gives {one} and {other} the same name, {name:?}: what is for one would reach the other"
+        "dialect.names gives {one} and {other} the same name, {name:?}: events for one would reach the other"
     )]
     SameName { one: String, other: String, name: String },
     /// A directory or file of the run.
@@ -81,32 +79,30 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
-    /// Somebody listens there already, or the address is not this machine's.
+    /// The address is in use, or does not belong to this machine.
     #[error("cannot listen on {address} for metrics (--prometheus, output.prometheus)")]
     Bind {
         address: SocketAddr,
         #[source]
         source: std::io::Error,
     },
-    /// No HTTP client.
-    #[error("cannot set up HTTP")]
+    #[error("cannot create the HTTP client")]
     Http(#[source] crate::client::HttpOptionsError),
-    /// No cluster, or not all of it.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
-    /// Clients that did not get in.
+    /// Clients that could not connect in time.
     #[error("only {connected} of {wanted} clients were connected after {waited:?}{hint}")]
     Clients { connected: u64, wanted: u64, waited: Duration, hint: String },
-    /// A node ended meanwhile.
+    /// A node that ended while clients connected.
     #[error("before all clients were connected, {crash}")]
     Crashed { crash: String },
-    /// ^C before there was anything to report.
+    /// ^C before the clock was started.
     #[error("interrupted before the clock was started")]
     Interrupted,
 }
 
 impl RunError {
-    /// The exit that this leads to.
+    /// The exit code of this error.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {

@@ -1,4 +1,5 @@
-//! The end of a run: clients back, one sentinel for each address, and then silence. Says whether it came.
+//! The end of a run: clients reconnect, each address gets a sentinel, and then no event may arrive for a while. Returns
+//! whether that state was reached.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,21 +17,21 @@ use crate::bench::scenario::Quiesce;
 use crate::bench::stamp::Stamp;
 use crate::bench::verdict::ledger::{PublishLedger, PublishOutcome};
 
-/// Sentinels under way at once.
+/// Sentinels in flight at once.
 const SENTINELS_AT_ONCE: usize = 64;
-/// How often it looks whether it is quiet.
+/// Period of checking.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// How a run became quiet, or not.
+/// How the run became quiet.
 #[derive(Debug)]
 pub(super) struct Quiescence {
-    /// The sentinels as they were sent. Who did not get them, the clients' books know.
+    /// The ledger of the sentinels as sent. The clients' ledgers say who received them.
     pub(super) sentinels: PublishLedger,
-    /// Why the end could not be awaited, for people.
+    /// Why the run did not become quiet; `None` if it did.
     pub(super) missing: Vec<String>,
 }
 
-/// Waits for the publishers' last answers; what is unanswered after `patience` stays so.
+/// Waits for the publishers' last answers. After `patience`, what is unanswered stays so.
 pub(super) async fn collect(
     mut publishers: JoinSet<Published>,
     patience: Duration,
@@ -43,7 +44,7 @@ pub(super) async fn collect(
             Ok(joined) => joined,
             Err(_) => {
                 give_up.cancel();
-                // With nothing left to wait for, a publisher ends at once.
+                // A publisher without unanswered publishes ends at once.
                 publishers.join_next().await
             }
         };
@@ -55,7 +56,7 @@ pub(super) async fn collect(
     }
 }
 
-/// Awaits the end. `addresses` are those that were published to, sorted.
+/// Waits until the run is quiet. `addresses` are those that were published to, sorted.
 pub(super) async fn quiesce(
     context: &Arc<SwarmContext>,
     publishing: &PublishContext,
@@ -65,7 +66,7 @@ pub(super) async fn quiesce(
 ) -> Quiescence {
     let deadline = Instant::now() + limits.timeout;
     let mut missing = Vec::new();
-    // A client that is away when the sentinel is sent, and comes back without a cursor, would never get it.
+    // A client that is away when the sentinel is sent, and reconnects without a cursor, would never receive it.
     let all_back = || context.progress.snapshot().connected >= u64::from(context.board.alive());
     if !wait_until(deadline, all_back).await {
         let away = u64::from(context.board.alive()).saturating_sub(context.progress.snapshot().connected);
@@ -86,7 +87,7 @@ fn is_acknowledged(sentinels: &PublishLedger, address: AddressId) -> bool {
     sentinels.outcomes(address).any(|outcome| outcome == PublishOutcome::Acknowledged)
 }
 
-/// What is unanswered at the deadline is not in the book.
+/// A publish that is unanswered at the deadline is not in the ledger.
 async fn send_sentinels(
     publishing: &PublishContext,
     addresses: &[AddressId],
@@ -114,7 +115,7 @@ async fn send_sentinels(
     ledger
 }
 
-/// Until all have theirs, or nothing came anywhere for `idle`, or the time is up.
+/// Waits until all clients have their sentinels, or no event arrives for `idle`, or the time is up.
 async fn wait_for_sentinels(context: &Arc<SwarmContext>, idle: Duration, deadline: Instant) {
     let mut last = (0, 0);
     let mut last_change = Instant::now();

@@ -1,4 +1,4 @@
-//! `--prometheus` and `output.prometheus`: what a run counts by now, in the text format of Prometheus (OpenMetrics), while it goes on.
+//! `--prometheus` and `output.prometheus`: the current counters in Prometheus' text format (OpenMetrics) while a run lasts.
 //! Read [`Scrape`] first.
 
 use std::fmt::Error;
@@ -32,13 +32,13 @@ const BUCKETS_US: [u32; 13] = [
     10_000_000,
 ];
 
-/// Where it is asked for figures. Bound before anything else is started, so that a run with an address that is taken
-/// does not begin.
+/// The listener. It is bound before anything else starts, so that a run whose address is in use does not
+/// begin.
 #[derive(Debug)]
 pub(super) struct Scrape(TcpListener);
 
 impl Scrape {
-    /// Binds.
+    /// Binds the address, and logs the URL.
     pub(super) async fn bind(address: SocketAddr) -> Result<Self, RunError> {
         let bound = TcpListener::bind(address).await;
         let listener = bound.map_err(|source| RunError::Bind { address, source })?;
@@ -48,7 +48,7 @@ impl Scrape {
         Ok(Self(listener))
     }
 
-    /// Answers until `stop` is cancelled.
+    /// Answers requests until `stop` is cancelled.
     pub(super) async fn serve(
         self,
         context: Arc<SwarmContext>,
@@ -57,7 +57,7 @@ impl Scrape {
     ) {
         let app = Router::new().route("/metrics", get(metrics)).with_state(Figures { context, faults });
         if let Some(Err(error)) = stop.run_until_cancelled(axum::serve(self.0, app).into_future()).await {
-            tracing::warn!(%error, "nobody can ask for metrics any more");
+            tracing::warn!(%error, "the metrics server ended");
         }
     }
 }
@@ -75,7 +75,7 @@ async fn metrics(State(figures): State<Figures>) -> Response {
     }
 }
 
-/// The figures of one moment.
+/// The counters at the moment of a request.
 #[derive(Debug, Clone)]
 struct Figures {
     context: Arc<SwarmContext>,

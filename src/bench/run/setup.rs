@@ -1,4 +1,4 @@
-//! What happens before the clock starts: limits checked, directory made, servers ready, clients connected.
+//! Before the clock starts: check limits, create the directory, start the servers, connect the clients.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,14 +16,14 @@ use crate::bench::load::workers::coordinator::LostWorkers;
 use crate::bench::scenario::plan::{FaultAction, Joins, Plan};
 use crate::bench::scenario::{self, LbKind};
 
-/// Clients must be connected within this, and a millisecond for each.
+/// Clients must connect within this, plus a millisecond for each client.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// What a server says that found its port taken: the port was free a moment ago, and somebody else was faster.
+/// Text in the error of a server whose port is in use: another process took a port that was free a moment ago.
 pub(super) const PORT_TAKEN: &str = "Address already in use";
-/// How often it looks whether they are.
+/// Period of checking whether all clients are connected.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Refuses a plan that this machine or these nodes cannot carry out. How many workers it takes; `workers` is what the
+/// Refuses a plan that this machine or these nodes cannot carry out. Returns the number of workers; `workers` is what the
 /// scenario says.
 pub(super) fn check(
     plan: &Plan,
@@ -87,7 +87,7 @@ fn check_dialect(plan: &Plan) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Everything that the run needs, ready.
+/// Starts the servers.
 pub(super) async fn environment(
     plan: &Plan,
     run_dir: PathBuf,

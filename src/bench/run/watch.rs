@@ -1,4 +1,4 @@
-//! Tasks that only look while a run goes on, and what they saw. Read [`Watchers`] first.
+//! Tasks that only observe a run, and what they saw. Read [`Watchers`] first.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::bench::metrics::recorder::Recorder;
 use crate::bench::metrics::tags::Source;
 use crate::bench::verdict::history::facts::ProcessReport;
 
-/// Tasks that only look.
+/// Running observers.
 pub(super) struct Watchers {
     stop: CancellationToken,
     tasks: JoinSet<Watched>,
@@ -33,7 +33,7 @@ enum Watched {
     Nothing,
 }
 
-/// What they saw.
+/// The results of the observers.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) recorder: Recorder,
@@ -79,7 +79,7 @@ impl Watchers {
         Self { stop, tasks }
     }
 
-    /// Answers whoever asks for metrics.
+    /// Serves metrics from now on.
     pub(super) fn answer(&mut self, scrape: Scrape, context: Arc<SwarmContext>, faults: Arc<FaultBoard>) {
         let serving = scrape.serve(context, faults, self.stop.clone());
         self.tasks.spawn(async move {

@@ -165,7 +165,7 @@ async fn a_cluster_that_is_kept_is_told_and_runs_until_an_interrupt() {
     let mut lines = BufReader::new(bench.stdout.take().unwrap()).lines();
     let url = loop {
         let line = lines.next_line().await.unwrap().expect("it says where the node is");
-        if let Some((_, rest)) = line.split_once("n1 still runs at ") {
+        if let Some((_, rest)) = line.split_once("n1 is still running at ") {
             break rest.split(';').next().unwrap().to_owned();
         }
     };

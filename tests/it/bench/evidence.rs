@@ -187,7 +187,7 @@ async fn merged_runs_are_added_and_judged_as_one() {
     }
     assert_eq!(check(whole.path()).await.0, Some(120), "it can be judged again");
     let (code, text) = on_runs("merge", &[&good], &["-o", out]).await;
-    assert!(code == Some(104) && text.contains("there is a run already"), "{text}");
+    assert!(code == Some(104) && text.contains("it holds a run already"), "{text}");
     let other = tempfile::tempdir().unwrap();
     let out = other.path().to_str().unwrap();
     let (code, text) = on_runs("merge", &[&good, &good], &["-o", out]).await;

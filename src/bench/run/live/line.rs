@@ -1,11 +1,10 @@
-//! A run while it goes on, once a second: for the line on a terminal, for `live.jsonl`, for a scrape. Whoever looks
-//! learns what the bench knows by now; nothing is judged here. Read [`Line`] first, then [`LiveSampler`].
+//! The lines of `live.jsonl`. Read [`Line`] first.
 
 use serde::{Deserialize, Serialize};
 
 use crate::bench::report::Summary;
 
-/// Version of the lines. Raised when a field changes its meaning or goes away, not when one is added.
+/// Version of the lines. Raised when a field changes its meaning or is removed, not when one is added.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// One line of `live.jsonl`: first a `begin`, a `cluster` once the nodes are up, then a `second` every second, at last an
@@ -15,32 +14,32 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub enum Line {
     /// What is run.
     Begin(Begin),
-    /// Where its nodes are.
+    /// Where the nodes are.
     Cluster(Cluster),
-    /// How it goes.
+    /// The counters of one second.
     Second(Second),
-    /// How it ended.
+    /// The verdict, or why there is none.
     End(End),
 }
 
-/// What is run.
+/// The run and its plan.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Begin {
-    /// [`SCHEMA_VERSION`].
+    /// [`SCHEMA_VERSION`] of the writer.
     pub schema: u32,
-    /// The run.
+    /// Run id, 16 hexadecimal digits.
     pub run: String,
     /// Name of the scenario.
     pub scenario: String,
-    /// Its description.
+    /// Description of the scenario.
     pub description: String,
-    /// Its seed.
+    /// Seed of the scenario.
     pub seed: u64,
-    /// When it began, RFC 3339.
+    /// Start of the run, RFC 3339.
     pub started_at: String,
-    /// Planned duration of the load.
+    /// Planned duration of the load, milliseconds.
     pub duration_ms: u64,
-    /// Virtual clients.
+    /// Number of clients.
     pub clients: u64,
     /// Names of the nodes, in the order of `connections` in every `second`.
     pub nodes: Vec<String>,
@@ -48,92 +47,92 @@ pub struct Begin {
     pub faults: Vec<PlannedFault>,
 }
 
-/// A fault as it is planned. Times in milliseconds since the start of the clock.
+/// A planned fault. Times in milliseconds since the start of the clock.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlannedFault {
-    /// Its name.
+    /// Name of the fault.
     pub name: String,
-    /// What it does to whom.
+    /// Type and target, for people.
     pub title: String,
     /// When it is applied.
     pub planned_ms: f64,
-    /// When it is healed; absent: when the load is over.
+    /// When it is healed; absent: at the end of the load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned_heal_ms: Option<f64>,
 }
 
-/// Where the nodes are that the run began with, for whoever wants to ask them as well.
+/// The nodes that the run started with, for programs that ask them directly.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cluster {
     /// In the order of `nodes` in `begin`.
     pub nodes: Vec<Place>,
 }
 
-/// Where a node is.
+/// A node and its URL.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Place {
-    /// Its name.
+    /// Name of the node.
     pub name: String,
-    /// Its base URL, past every proxy and balancer.
+    /// Base URL of the node itself, not of a proxy or load balancer.
     pub url: String,
 }
 
-/// How it goes. Counts are totals since the beginning; rates and latencies are those since the line before.
+/// One second. Counts are totals since the start; rates and latencies are those since the line before.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Second {
-    /// Since the start of the clock; 0 as long as it stands.
+    /// Milliseconds since the start of the clock; 0 before it starts.
     pub elapsed_ms: u64,
     /// `set-up`, `warmup`, `steady`, `fault:<name>`, `recovery`, `drain`.
     pub phase: String,
     /// Streams open and confirmed.
     pub connected: u64,
-    /// Streams by node, those under way too.
+    /// Streams by node, including those that are not yet confirmed.
     pub connections: Vec<u32>,
     /// Events that arrived at clients.
     pub delivered: u64,
-    /// The same in a second.
+    /// Events that arrived at clients, a second.
     pub delivered_per_s: f64,
-    /// Publishes acknowledged.
+    /// Publishes acknowledged by a node.
     pub published: u64,
-    /// The same in a second.
+    /// Publishes acknowledged, a second.
     pub published_per_s: f64,
-    /// Publishes refused, or of unknown fate.
+    /// Publishes refused, or without a definite answer.
     pub not_acknowledged: u64,
-    /// Publishes that were due and never sent.
+    /// Publishes that were due and never sent, because `max_in_flight` was reached.
     pub dropped: u64,
-    /// Streams opened after the first one of a client.
+    /// Reconnects: streams opened after the first one of a client.
     pub reconnects: u64,
-    /// Connects that failed.
+    /// Connects that failed, for any reason.
     pub connect_errors: u64,
-    /// `GAP` events.
+    /// `GAP` events received.
     pub gaps: u64,
-    /// Latency from the due time of what arrived since the line before; absent where nothing did.
+    /// Median latency from the due time, milliseconds, of events since the line before; absent where none arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p50_ms: Option<f64>,
-    /// The same.
+    /// 99th percentile of the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p99_ms: Option<f64>,
-    /// The same.
+    /// Largest of the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_ms: Option<f64>,
-    /// Names of the faults that are applied and not healed.
+    /// Names of the active faults.
     pub faults: Vec<String>,
-    /// Names of those that are over.
+    /// Names of the healed faults.
     #[serde(default)]
     pub healed: Vec<String>,
 }
 
-/// How it ended.
+/// The end of the run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct End {
-    /// `PASS`, `FAIL`, …
+    /// Verdict: `PASS`, `FAIL`, …
     pub verdict: String,
-    /// Exit code.
+    /// Exit code of the process.
     pub exit_code: u8,
-    /// The small block of the report; absent where there is none.
+    /// The summary block of the report; absent where there is no report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
-    /// Why there is no report.
+    /// Why there is no report; absent where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }

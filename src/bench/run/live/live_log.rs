@@ -1,5 +1,5 @@
-//! `live.jsonl`: a line of JSON a second in the run's directory, for whoever follows the run from outside. Each line is
-//! written in one piece and flushed, so that a reader never has to guess.
+//! `live.jsonl`: one line of JSON a second in the run's directory, for programs that follow the run. Each line is written
+//! in one piece and flushed, so that a reader never sees half a line for long.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::line::Line;
 
-/// Its name in the run's directory.
+/// File name in the run's directory.
 pub const FILE: &str = "live.jsonl";
 
-/// The open file. Clones write to the same one.
+/// The open file. Clones write to the same file.
 #[derive(Debug, Clone)]
 pub struct LiveLog(Arc<Mutex<State>>);
 
@@ -22,16 +22,16 @@ struct State {
 }
 
 impl LiveLog {
-    /// Begins the file anew in this directory.
+    /// Creates the file in this directory, or empties it.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// The file cannot be created.
     pub fn create(dir: &Path) -> std::io::Result<Self> {
         let state = State { file: File::create(dir.join(FILE))?, has_failed: false };
         Ok(Self(Arc::new(Mutex::new(state))))
     }
 
-    /// Writes a line. A run goes on without a follower: a full disk is told once and then left alone.
+    /// Writes a line. The run goes on when that fails: the first failure is logged, and writing stops.
     pub fn write(&self, line: &Line) {
         let mut text = serde_json::to_string(line).expect("texts, numbers and lists always make JSON");
         text.push('\n');
@@ -41,7 +41,7 @@ impl LiveLog {
         }
         if let Err(error) = state.file.write_all(text.as_bytes()).and_then(|()| state.file.flush()) {
             state.has_failed = true;
-            tracing::warn!(%error, "cannot write {FILE}; nobody can follow this run any more");
+            tracing::warn!(%error, "cannot write {FILE}; followers of this run see no further progress");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A run while it goes on, once a second: for the line on a terminal, for `live.jsonl`, for a scrape. Whoever looks
-//! learns what the bench knows by now; nothing is judged here. Read [`Line`] first, then [`LiveSampler`].
+//! The progress of a run, once a second: the line on a terminal, `live.jsonl`, and the metrics. Nothing is judged here. Read
+//! [`Line`] first, then [`LiveSampler`].
 
 mod line;
 mod live_log;

@@ -1,4 +1,4 @@
-//! Makes a [`Second`] from the counters of two moments. Pure: time and counters are told to it.
+//! Makes a [`Second`] from the counters of two moments. Pure: the caller passes time and counters.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use crate::bench::load::progress::Snapshot;
 use crate::bench::metrics::latency::LatencyCounts;
 use crate::bench::scenario::plan::Plan;
 
-/// What is counted at one moment, since the beginning.
+/// The totals at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Counts {
-    /// Counters.
+    /// Counters of clients and publishers.
     pub snapshot: Snapshot,
     /// Latencies of deliveries.
     pub latencies: LatencyCounts,
-    /// Streams by node.
+    /// Open streams by node.
     pub connections: Vec<u32>,
 }
 
-/// A run's pulse: remembers the moment before.
+/// Remembers the totals of the moment before.
 #[derive(Debug, Default)]
 pub struct LiveSampler {
     before: Snapshot,
@@ -52,7 +52,7 @@ impl Begin {
 }
 
 impl LiveSampler {
-    /// What is known at one moment, `since` after the one before.
+    /// The line for one moment, `since` after the one before.
     pub fn beat(
         &mut self,
         since: Duration,
@@ -89,7 +89,7 @@ impl LiveSampler {
     }
 }
 
-/// With one digit behind the point.
+/// Rounded to one decimal.
 fn per_second(now: u64, before: u64, since: Duration) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "counts of one second are far below 2^53")]
     let count = now.saturating_sub(before) as f64;
@@ -97,7 +97,7 @@ fn per_second(now: u64, before: u64, since: Duration) -> f64 {
     if seconds > 0.0 { (count / seconds * 10.0).round() / 10.0 } else { 0.0 }
 }
 
-/// Milliseconds with three digits behind the point: no more is measured.
+/// Milliseconds with three decimals, the resolution of the measurement.
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }

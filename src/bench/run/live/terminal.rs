@@ -1,8 +1,8 @@
-//! The line of a run on a terminal. Pure.
+//! The progress line on a terminal. Pure.
 
 use super::line::{Begin, Second};
 
-/// How it goes, in one line of at most `width` characters.
+/// The progress as one line of at most `width` characters.
 #[must_use]
 pub fn line(begin: &Begin, now: &Second, width: usize) -> String {
     let mut parts = vec![begin.scenario.clone(), phase(begin, now)];
