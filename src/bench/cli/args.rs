@@ -50,7 +50,7 @@ const EXIT_CODES: &str = "Exit codes, the worst one wins in this order:
   105 interrupted             106 address in use
   1 internal                  2 usage                                    0 pass";
 
-/// The subcommands.
+/// The subcommands; the flags of each stand in a file of its own.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run scenarios, one after the other, and judge each.

@@ -1,6 +1,6 @@
-//! The nodes of a run: child processes that this bench starts, breaks and ends, or nodes that are there already and
-//! can only be talked to. Children never outlive the bench: their handles kill them on drop and on a panic, and the
-//! flag `--die-with-parent` does when the bench itself is killed. Read [`Cluster`] first.
+//! The nodes of a run: child processes that the bench starts, breaks and stops, or running nodes that it can only send
+//! requests to. Children never outlive the bench: their handles kill them on drop and on a panic, and the flag
+//! `--die-with-parent` does when the bench itself is killed. Read [`Cluster`] first.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,32 +10,32 @@ use rand::rngs::ChaCha8Rng;
 use tokio::task::JoinSet;
 
 use super::netns::Namespaces;
-use super::node::{Done, NodeError, NodeHandle, NodeTask, Order};
+use super::node::{CommandResult, NodeCommand, NodeError, NodeHandle, NodeTask};
 use super::ports;
 use super::process::Launch;
 use super::ready::{NotReady, Probe, Readiness, Sign};
 
-/// Names the executable of a node.
+/// Variable that names the executable of a node.
 pub const NODE_BIN_ENV: &str = "SSE_BENCH_NODE_BIN";
-/// Another port is tried this often when somebody else took the one that was free a moment ago.
+/// Number of tries with another port, when another process took the one that was free a moment ago.
 const PORT_TRIES: usize = 3;
 
-/// What to start.
+/// Which nodes to start.
 #[derive(Debug, Clone)]
 pub struct ClusterSpec {
-    /// How many nodes: `n1`, `n2`, …
+    /// Number of nodes: `n1`, `n2`, …
     pub nodes: usize,
-    /// How many more have a place, and are started only when somebody orders it.
+    /// Number of spare nodes, which only a fault starts.
     pub spares: usize,
-    /// Of each of them: `memory:`, `file:` (its log in its own directory below the run's), or a broker URL as it takes it.
+    /// Broker of each node: `memory:`, `file:` (a directory of its own below the run's), or a broker URL.
     pub brokers: Vec<String>,
-    /// Further flags for every node, as a node takes them: `--max-connections`, `10000`.
+    /// Further flags of every node, as in `--max-connections`, `10000`.
     pub flags: Vec<String>,
-    /// Their hosts, where they have some of their own.
+    /// The nodes' network namespaces; `None`: they share this host's network.
     pub namespaces: Option<Namespaces>,
-    /// Where logs and data go.
+    /// Directory for logs and data.
     pub run_dir: PathBuf,
-    /// How long a node may take until it is ready.
+    /// Time limit until a node is ready.
     pub ready_timeout: Duration,
 }
 
@@ -43,30 +43,30 @@ pub struct ClusterSpec {
 #[derive(Debug)]
 pub struct Cluster {
     members: Vec<Member>,
-    /// The tasks that own the processes. Dropping the set drops them, and so kills the processes.
+    /// The tasks that own the processes. Dropping the set kills the processes.
     tasks: JoinSet<()>,
 }
 
-/// One node.
+/// A node of the run, spare or not.
 #[derive(Debug, Clone)]
 pub struct Member {
-    /// `n1`, …
+    /// Name of the node: `n1`, …
     pub id: String,
-    /// `http://127.0.0.1:12345`, without a slash at the end.
+    /// Base URL, as `http://127.0.0.1:12345`, without a slash at the end.
     pub base: String,
-    /// For health checks.
+    /// How to check its health.
     pub readiness: Readiness,
-    /// Sends orders to the process, where the bench started it.
+    /// Sends commands to its process; `None` for a node that the bench did not start.
     pub handle: Option<NodeHandle>,
 }
 
-/// Why there is no cluster to measure.
+/// Why the nodes did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// No executable.
+    /// The executable was not found.
     #[error("cannot find sse-node: neither {NODE_BIN_ENV} names it nor is it beside {beside:?}")]
     NoBinary { beside: PathBuf },
-    /// The named executable is not there.
+    /// The named executable does not exist.
     #[error("{NODE_BIN_ENV} names {path:?}, which is not a file")]
     BadBinary { path: PathBuf },
     /// A directory of the run.
@@ -76,25 +76,25 @@ pub enum ClusterError {
         #[source]
         source: std::io::Error,
     },
-    /// No port.
+    /// No free port is left.
     #[error("no free port on 127.0.0.1")]
     Port(#[source] std::io::Error),
-    /// A node could not be started or did not become ready.
+    /// A node could not be started, or did not become ready.
     #[error("node {id} could not be started")]
     Start {
         id: String,
         #[source]
         source: NodeError,
     },
-    /// A node that should have been there is not.
-    #[error("the cluster to attach to is not ready")]
+    /// A running node (`cluster.attach`) is not ready.
+    #[error("the running nodes of cluster.attach are not ready")]
     Attach(#[source] NotReady),
 }
 
-/// The executable of a node: what the environment names, else the one beside this executable.
+/// Path of the node's executable: the variable's, else the one beside this executable.
 ///
 /// # Errors
-/// There is none.
+/// It was not found.
 pub fn node_binary() -> Result<PathBuf, ClusterError> {
     let named = std::env::var_os(NODE_BIN_ENV).map(PathBuf::from);
     let this = std::env::current_exe().unwrap_or_default();
@@ -111,10 +111,10 @@ fn find_binary(named: Option<PathBuf>, this: &Path) -> Result<PathBuf, ClusterEr
 }
 
 impl Cluster {
-    /// Starts the nodes, all at once, and waits until each is ready. The spare ones are not started.
+    /// Starts the nodes, all at once, and waits until each is ready. Spare nodes are not started.
     ///
     /// # Errors
-    /// The first node that does not come up; those that did are killed.
+    /// The first node that did not start; those that did are killed.
     pub async fn start(spec: &ClusterSpec, http: &reqwest::Client) -> Result<Self, ClusterError> {
         let program = node_binary()?;
         let mut cluster = Self { members: Vec::new(), tasks: JoinSet::new() };
@@ -134,7 +134,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Somebody may have bound the port between our look at it and the node's start: then it gets another one.
+    /// Another process may have bound the port between our check and the node's start: then the node gets another port.
     async fn start_elsewhere(
         &mut self,
         index: usize,
@@ -161,10 +161,10 @@ impl Cluster {
         Err(ClusterError::Start { id, source: last })
     }
 
-    /// Nodes that are there already, of any make that speaks the HTTP interface. Waits until each is ready.
+    /// Uses running nodes, of any server with the HTTP interface. Waits until each is ready.
     ///
     /// # Errors
-    /// One is not ready in time.
+    /// A node is not ready in time.
     pub async fn attach(
         bases: &[String],
         sign: &Sign,
@@ -189,15 +189,17 @@ impl Cluster {
         &self.members
     }
 
-    /// Ends all nodes at once, each with SIGTERM and this grace.
+    /// Stops all nodes at once: SIGTERM, and SIGKILL after `grace`.
     ///
     /// # Errors
-    /// What could not be ended, by node; the others are.
-    pub async fn stop(mut self, grace: Duration) -> Result<Vec<(String, Done)>, Vec<(String, NodeError)>> {
-        let orders =
-            self.members.iter().filter_map(|member| member.handle.as_ref()).map(|handle| async {
-                (handle.id().to_owned(), handle.order(Order::Terminate(grace)).await)
-            });
+    /// The nodes that did not stop; the others did.
+    pub async fn stop(
+        mut self,
+        grace: Duration,
+    ) -> Result<Vec<(String, CommandResult)>, Vec<(String, NodeError)>> {
+        let orders = self.members.iter().filter_map(|member| member.handle.as_ref()).map(|handle| async {
+            (handle.id().to_owned(), handle.send(NodeCommand::Terminate(grace)).await)
+        });
         let mut done = Vec::new();
         let mut failed = Vec::new();
         for (id, result) in futures_util::future::join_all(orders).await {
@@ -212,32 +214,32 @@ impl Cluster {
 }
 
 impl Member {
-    /// Starts the node's process, where it is ours, and waits until it is ready.
+    /// Starts the node's process, if the bench owns it, and waits until it is ready.
     ///
     /// # Errors
-    /// It could not be started or did not become ready.
-    pub async fn start(&self) -> Result<Done, NodeError> {
+    /// It could not be started, or did not become ready.
+    pub async fn start(&self) -> Result<CommandResult, NodeError> {
         match &self.handle {
-            Some(handle) => handle.order(Order::Start).await,
-            None => Ok(Done::Already),
+            Some(handle) => handle.send(NodeCommand::Start).await,
+            None => Ok(CommandResult::Already),
         }
     }
 }
 
-/// Whether somebody else listens on the address of this URL.
+/// Whether another process listens on the address of this URL.
 fn is_taken(base: &str) -> bool {
     let address = base.strip_prefix("http://").and_then(|text| text.parse::<SocketAddr>().ok());
     let bound = address.map(std::net::TcpListener::bind);
     matches!(bound, Some(Err(error)) if error.kind() == std::io::ErrorKind::AddrInUse)
 }
 
-/// Where a node is to sit.
+/// The place of a node: its address, port and directory.
 struct NodeSlot<'a> {
     spec: &'a ClusterSpec,
     broker: &'a str,
     program: &'a Path,
     http: &'a reqwest::Client,
-    /// From 1 on.
+    /// Number of the node, from 1.
     number: usize,
 }
 

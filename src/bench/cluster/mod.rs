@@ -1,6 +1,6 @@
-//! The nodes of a run: child processes that this bench starts, breaks and ends, or nodes that are there already and
-//! can only be talked to. Children never outlive the bench: their handles kill them on drop and on a panic, and the
-//! flag `--die-with-parent` does when the bench itself is killed. Read [`Cluster`] first.
+//! The servers of a run: nodes, Redis and load balancer as child processes that the bench starts, breaks and stops, or
+//! running nodes that it can only send requests to. Children never outlive the bench: their handles kill them on drop and
+//! on a panic, and the flag `--die-with-parent` does when the bench itself is killed. Read [`cluster::Cluster`] first.
 
 #[expect(clippy::module_inception, reason = "the cluster itself, in the room of the cluster")]
 mod cluster;
@@ -16,7 +16,7 @@ pub mod usage;
 
 pub use netns::{Namespaces, NetnsError};
 pub use node::NodeTask;
-pub use node::{Done, NodeError, NodeHandle, Order};
+pub use node::{CommandResult, NodeCommand, NodeError, NodeHandle};
 pub use process::Ended;
 pub use process::Launch;
 pub use ready::{NotReady, Probe, Readiness, Sign};

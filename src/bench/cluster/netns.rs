@@ -1,7 +1,7 @@
-//! Hosts of their own for the nodes of a run: a network namespace each, plugged into one bridge, so that a cable can be
-//! pulled. What a pulled cable loses nobody is told: no FIN, no RST, packets vanish, and TCP repeats them. Needs root and
-//! `ip` (iproute2). [`Namespaces::close`] takes everything away, a drop what is left then, and the next run what
-//! a killed bench left behind.
+//! Network namespaces for the nodes of a run, connected to one bridge, so that the link of a node can go down. A link that is
+//! down loses packets without any FIN or RST, and TCP repeats them. Needs root and `ip` (iproute2).
+//! [`Namespaces::close`] removes everything, a drop removes what is left then, and the next run removes what a killed bench
+//! left.
 //! Read [`Namespaces::create`] first.
 
 use std::io::Write as _;
@@ -18,26 +18,26 @@ use tokio::process::Command;
 use super::program::{MissingProgram, Program};
 
 const IP: Program = Program { name: "ip", package: "iproute2" };
-/// One command: a system call or two.
+/// Time limit of one command: a system call or two.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// A drop waits for its end no longer, and looks this often.
+/// A drop waits no longer for its command than this, and polls at this period.
 const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 const DROP_POLL: Duration = Duration::from_millis(5);
-/// What the names of bridges and namespaces begin with.
+/// Prefix of the names of bridges and namespaces.
 const PREFIX: &str = "sse";
-/// The first node's place in its network.
+/// Host number of the first node in its network.
 const FIRST_HOST: u8 = 11;
-/// Networks that are tried, where others have taken some.
+/// Number of networks that are tried, where others are in use.
 const NETWORKS: u32 = 64;
 
-/// The namespaces of a run. Clones speak of the same ones; the last one takes away what is not closed.
+/// The namespaces of a run. Clones share them; dropping the last one removes what is not closed.
 #[derive(Debug, Clone)]
 pub struct Namespaces(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     ip: PathBuf,
-    /// Of the bridge, and what the other names begin with: within the 15 bytes of an interface.
+    /// Name of the bridge, and prefix of the other names: within the 15 bytes of an interface name.
     tag: String,
     /// The first three bytes of all addresses.
     network: [u8; 3],
@@ -48,10 +48,10 @@ struct Inner {
 /// Why there are no namespaces.
 #[derive(Debug, thiserror::Error)]
 pub enum NetnsError {
-    /// No `ip`.
+    /// The program `ip` is not installed.
     #[error(transparent)]
     Missing(#[from] MissingProgram),
-    /// The kernel, or who runs this, does not allow it.
+    /// The kernel, or the user's rights, do not allow it.
     #[error(
         "cluster.network = \"namespaces\" needs root and a kernel with namespaces, veth and bridges: {0}"
     )]
@@ -59,10 +59,10 @@ pub enum NetnsError {
 }
 
 impl Namespaces {
-    /// A bridge, and so many namespaces that are plugged into it.
+    /// Creates a bridge, and `count` namespaces that are connected to it.
     ///
     /// # Errors
-    /// [`NetnsError`]: what was made is taken away.
+    /// [`NetnsError`]; what was created is removed.
     pub async fn create(count: usize) -> Result<Self, NetnsError> {
         let ip = IP.find("cluster.network = \"namespaces\"")?;
         let tag = tag();
@@ -92,16 +92,16 @@ impl Namespaces {
         inner.run(&["-n", &name, "link", "set", "lo", "up"]).await
     }
 
-    /// Where the nodes reach what runs outside of their namespaces.
+    /// The address at which nodes reach servers outside of their namespaces.
     #[must_use]
     pub fn host(&self) -> Ipv4Addr {
         self.place(1)
     }
 
-    /// Where a node is reached; the first has number 0.
+    /// The address of a node; the first has number 0.
     #[must_use]
     pub fn address(&self, index: usize) -> Ipv4Addr {
-        // A cluster has 64 nodes at most.
+        // A cluster has at most 64 nodes.
         self.place(u8::try_from(index).unwrap_or(u8::MAX).saturating_add(FIRST_HOST))
     }
 
@@ -110,7 +110,7 @@ impl Namespaces {
         Ipv4Addr::new(first, second, third, last)
     }
 
-    /// How a program is started in a node's namespace: `ip` becomes it, so that the process stays the same.
+    /// How to start a program in a node's namespace: `ip` execs it, so that the process id stays.
     #[must_use]
     pub fn enter(&self, index: usize, program: &Path, args: Vec<String>) -> (PathBuf, Vec<String>) {
         let mut all = vec!["netns".to_owned(), "exec".to_owned(), self.0.namespace(index)];
@@ -119,10 +119,10 @@ impl Namespaces {
         (self.0.ip.clone(), all)
     }
 
-    /// Takes everything away, when nothing runs there any more.
+    /// Removes everything. Nothing may run in the namespaces any more.
     ///
     /// # Errors
-    /// What stays, for the report.
+    /// What could not be removed, for the report.
     pub async fn close(&self) -> Result<(), String> {
         let inner = &self.0;
         let mut command = Command::new(&inner.ip);
@@ -145,10 +145,10 @@ impl Namespaces {
         Ok(())
     }
 
-    /// Pulls the cable of a node, or plugs it in.
+    /// Takes the link of a node down, or up.
     ///
     /// # Errors
-    /// Why not, for the report.
+    /// Why it failed, for the report.
     pub async fn link_up(&self, index: usize, is_in: bool) -> Result<(), String> {
         let state = if is_in { "up" } else { "down" };
         self.0.run(&["link", "set", &self.0.cable(index), state]).await.map_err(|error| error.to_string())
@@ -169,11 +169,11 @@ impl Inner {
     }
 }
 
-/// `ip` as it reads commands, one a line, and goes on after one that fails.
+/// `ip` in batch mode: one command a line; it goes on after one that fails.
 const BATCH: [&str; 3] = ["-force", "-batch", "-"];
 
-/// The fallback for what is not closed. Blocks for some milliseconds, since a drop cannot await; a namespace that stayed
-/// would be found by the next run.
+/// Removes what was not closed. Blocks for some milliseconds, since a drop cannot await; the next run removes a namespace
+/// that stays.
 impl Drop for Inner {
     fn drop(&mut self) {
         if *self.is_closed.get_mut() {
@@ -186,7 +186,7 @@ impl Drop for Inner {
 }
 
 impl Inner {
-    /// What is said to `ip` at the end.
+    /// The commands that remove everything.
     fn farewell(&self) -> String {
         let mut text: String =
             (0..self.count).map(|index| format!("netns del {}\n", self.namespace(index))).collect();
@@ -202,7 +202,7 @@ impl Inner {
         let mut command = std::process::Command::new(&self.ip);
         command.args(BATCH).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn()?;
-        // A pipe holds far more than this text: nothing blocks here. It is closed at once.
+        // A pipe holds far more than this text, so writing does not block. It is closed at once.
         child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(self.farewell().as_bytes()))?;
         let began = Instant::now();
         while child.try_wait()?.is_none() {
@@ -217,7 +217,7 @@ impl Inner {
     }
 }
 
-/// What `ip` says.
+/// Runs `ip` with these commands.
 async fn ask(ip: &Path, args: &[&str]) -> Result<String, String> {
     let said = |why: String| format!("ip {}: {why}", args.join(" "));
     let mut command = Command::new(ip);
@@ -231,14 +231,14 @@ async fn ask(ip: &Path, args: &[&str]) -> Result<String, String> {
     Err(said(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }
 
-/// `sse`, who made it, and which of its: two runs of one process have different ones.
+/// A name: `sse`, the process id, and a letter. Two runs of one process have different letters.
 fn tag() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let letter = char::from(b'a' + u8::try_from(COUNT.fetch_add(1, Ordering::Relaxed) % 26).unwrap_or(0));
     format!("{PREFIX}{}{letter}", std::process::id())
 }
 
-/// Who made a bridge or namespace of this name, if a bench did.
+/// The process id in the name of a bridge or namespace, if a bench made it.
 fn maker(name: &str) -> Option<u32> {
     let rest = name.strip_prefix(PREFIX)?;
     let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -246,13 +246,13 @@ fn maker(name: &str) -> Option<u32> {
     rest[..digits].parse().ok().filter(|_| is_ours)
 }
 
-/// Whether a killed bench left it behind: its process is no more, or had the number that is this one's now.
+/// Whether a killed bench left it: its process is gone, or its number is now this process's own.
 fn is_left(name: &str, tag: &str) -> bool {
     let is_own = name.strip_prefix(tag).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
     is_own || maker(name).is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists())
 }
 
-/// Takes away what killed benches left behind; nothing of this `tag` is made yet.
+/// Removes what killed benches left. Nothing of this `tag` exists yet.
 async fn sweep(ip: &Path, tag: &str) {
     let left = |name: &str| is_left(name, tag);
     let namespaces = ask(ip, &["netns", "list"]).await.unwrap_or_default();
@@ -268,7 +268,7 @@ async fn sweep(ip: &Path, tag: &str) {
     }
 }
 
-/// A network of private addresses that nobody here has.
+/// A private network that is not in use here.
 async fn free_network(ip: &Path) -> Result<[u8; 3], NetnsError> {
     let taken = ask(ip, &["-o", "-4", "addr", "show"]).await.map_err(NetnsError::Refused)?;
     let candidate = |step: u32| {

@@ -1,5 +1,5 @@
-//! One child node and the task that owns its process. Whoever breaks or mends a node sends the task an [`Order`]
-//! through a [`NodeHandle`]: orders to one node run one after the other, those to different nodes side by side.
+//! One child node and the task that owns its process. Faults send the task a command through a [`NodeHandle`]: commands
+//! to one node run one after the other, those to different nodes at the same time.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,55 +10,55 @@ use tokio::sync::{mpsc, oneshot};
 use super::process::{Ended, Launch, Process, ProcessError};
 use super::ready::{NotReady, Readiness};
 
-/// Orders that may wait for a node. Faults of one plan address a node now and then, never in bursts.
+/// Commands that may wait for a node. Faults of one plan meet a node now and then, never in bursts.
 const ORDERS_WAITING: usize = 64;
 
-/// What can be done to a node.
+/// A command to a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum NodeCommand {
     /// Start it with the same port and data, and wait until it is ready.
     Start,
-    /// SIGKILL.
+    /// Send SIGKILL, and wait until the process is gone.
     Kill,
-    /// SIGTERM, and SIGKILL after this grace.
+    /// Send SIGTERM, and SIGKILL after this grace.
     Terminate(Duration),
-    /// SIGSTOP.
+    /// Send SIGSTOP: pause it.
     Pause,
-    /// SIGCONT.
+    /// Send SIGCONT: resume it.
     Resume,
 }
 
-/// What an order led to.
+/// The result of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Done {
-    /// The order was carried out.
+pub enum CommandResult {
+    /// It was carried out.
     Yes,
-    /// Nothing was to do: it ran, stood or was gone already.
+    /// Nothing to do: the node was in that state already.
     Already,
     /// It ended after SIGTERM.
     Ended(Ended),
-    /// It was started, and was ready after this time.
+    /// It started, and was ready after this time.
     Ready(Duration),
 }
 
-/// Why an order failed.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// The process.
+    /// The process could not be started, signalled or awaited.
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// It started, and did not become ready.
     #[error(transparent)]
     NotReady(#[from] NotReady),
     /// The task that owns the node has ended.
-    #[error("node {id} is no longer there to take orders")]
+    #[error("the task of node {id} has ended")]
     Gone { id: String },
 }
 
-/// An order, and where its result goes.
-type Given = (Order, oneshot::Sender<Result<Done, NodeError>>);
+/// A command, and where its result goes.
+type Given = (NodeCommand, oneshot::Sender<Result<CommandResult, NodeError>>);
 
-/// Sends orders to a node. Clones address the same node.
+/// Sends commands to a node. Clones address the same node.
 #[derive(Debug, Clone)]
 pub struct NodeHandle {
     id: Arc<str>,
@@ -75,7 +75,7 @@ impl NodeHandle {
         (Self { id: Arc::from(id), orders, pid: Arc::default(), crashes: Arc::default() }, received)
     }
 
-    /// The node's id.
+    /// Id of the node: `n1`.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
@@ -84,25 +84,25 @@ impl NodeHandle {
     /// Its process id while it runs.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        // Relaxed: a number for the sampler, nothing is ordered by it.
+        // Relaxed: a number for the sampler.
         Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
     }
 
-    /// Each time that the node ended without being told to, and its last words.
+    /// Each unexpected end of the node, with the end of its log.
     #[must_use]
     pub fn crashes(&self) -> Vec<String> {
         // Poison means that a holder panicked; the list behind the lock is whole all the same.
         self.crashes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Carries out an order; returns when it is done. Every order has a deadline of its own.
+    /// Carries out a command; returns when it is done. Every command has a deadline of its own.
     ///
     /// # Errors
-    /// What went wrong with the process.
-    pub async fn order(&self, order: Order) -> Result<Done, NodeError> {
+    /// The process could not be started, signalled or awaited, or the task has ended.
+    pub async fn send(&self, command: NodeCommand) -> Result<CommandResult, NodeError> {
         let (reply, answer) = oneshot::channel();
         let gone = || NodeError::Gone { id: self.id.to_string() };
-        self.orders.send((order, reply)).await.map_err(|_| gone())?;
+        self.orders.send((command, reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -119,7 +119,7 @@ pub struct NodeTask {
 }
 
 impl NodeTask {
-    /// A node that is not started yet, and the handle to it.
+    /// Makes a node that is not started yet, and its handle.
     #[must_use]
     pub fn new(id: &str, launch: Launch, readiness: Readiness) -> (NodeHandle, Self) {
         let (sender, orders) = mpsc::channel(ORDERS_WAITING);
@@ -134,7 +134,7 @@ impl NodeTask {
         (handle, Self { launch, readiness, process: None, pid, crashes, orders })
     }
 
-    /// Takes orders until every handle is gone. The process is killed when this ends or is dropped.
+    /// Handles commands until every handle is gone. The process is killed when this ends or is dropped.
     pub async fn run(mut self) {
         loop {
             let given = tokio::select! {
@@ -144,9 +144,9 @@ impl NodeTask {
                     continue;
                 }
             };
-            let Some((order, reply)) = given else { return };
-            let result = self.carry_out(order).await;
-            // Whoever gave the order may have gone; the order is carried out all the same.
+            let Some((command, reply)) = given else { return };
+            let result = self.carry_out(command).await;
+            // The sender of the command may be gone; it is carried out all the same.
             let _nobody_waits = reply.send(result);
         }
     }
@@ -162,24 +162,24 @@ impl NodeTask {
         self.crashes.lock().unwrap_or_else(PoisonError::into_inner).push(crash);
     }
 
-    async fn carry_out(&mut self, order: Order) -> Result<Done, NodeError> {
-        match order {
-            Order::Start => self.start().await,
-            Order::Kill => match self.take() {
-                Some(mut process) => process.kill().await.map(|()| Done::Yes).map_err(Into::into),
-                None => Ok(Done::Already),
+    async fn carry_out(&mut self, command: NodeCommand) -> Result<CommandResult, NodeError> {
+        match command {
+            NodeCommand::Start => self.start().await,
+            NodeCommand::Kill => match self.take() {
+                Some(mut process) => process.kill().await.map(|()| CommandResult::Yes).map_err(Into::into),
+                None => Ok(CommandResult::Already),
             },
-            Order::Terminate(grace) => match self.take() {
-                Some(mut process) => Ok(Done::Ended(process.terminate(grace).await?)),
-                None => Ok(Done::Already),
+            NodeCommand::Terminate(grace) => match self.take() {
+                Some(mut process) => Ok(CommandResult::Ended(process.terminate(grace).await?)),
+                None => Ok(CommandResult::Already),
             },
-            Order::Pause => match &mut self.process {
-                Some(process) => process.pause().map(|()| Done::Yes).map_err(Into::into),
-                None => Ok(Done::Already),
+            NodeCommand::Pause => match &mut self.process {
+                Some(process) => process.pause().map(|()| CommandResult::Yes).map_err(Into::into),
+                None => Ok(CommandResult::Already),
             },
-            Order::Resume => match &mut self.process {
-                Some(process) => process.resume().map(|()| Done::Yes).map_err(Into::into),
-                None => Ok(Done::Already),
+            NodeCommand::Resume => match &mut self.process {
+                Some(process) => process.resume().map(|()| CommandResult::Yes).map_err(Into::into),
+                None => Ok(CommandResult::Already),
             },
         }
     }
@@ -189,18 +189,18 @@ impl NodeTask {
         self.process.take()
     }
 
-    async fn start(&mut self) -> Result<Done, NodeError> {
+    async fn start(&mut self) -> Result<CommandResult, NodeError> {
         if let Some(process) = &mut self.process
             && process.exited()?.is_none()
         {
-            return Ok(Done::Already);
+            return Ok(CommandResult::Already);
         }
         let process = self.process.insert(self.launch.start()?);
         self.pid.store(process.pid(), Ordering::Relaxed);
         match self.readiness.wait(Some((&self.launch, process))).await {
-            Ok(took) => Ok(Done::Ready(took)),
+            Ok(took) => Ok(CommandResult::Ready(took)),
             Err(not_ready) => {
-                // What was told as a failed start is not told as a crash again; what hangs is killed by the drop.
+                // Taken, so that a failed start is not also reported as a crash. If the process hangs, dropping it kills it.
                 self.take();
                 Err(not_ready.into())
             }
@@ -208,7 +208,7 @@ impl NodeTask {
     }
 }
 
-/// Waits for the end of a process that nobody asked to end; for ever, where there is none.
+/// Waits for the unexpected end of a process; for ever, where there is none.
 async fn end_of(process: &mut Option<Process>) -> String {
     match process {
         Some(process) => match process.ended().await {

@@ -8,11 +8,11 @@ use rand::{Rng, RngExt as _};
 
 /// Where Linux says which ports it hands out.
 const RANGE_FILE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
-/// Used where that cannot be read: what Linux ships.
+/// The range that Linux ships, for when it cannot be read.
 const DEFAULT_RANGE: (u16, u16) = (32_768, 60_999);
-/// Below it live the well-known services.
+/// Lowest port to choose; the ports below belong to well-known services.
 const LOWEST: u16 = 10_240;
-/// Binds tried before the range of outgoing ports is used after all.
+/// Number of binds tried before the outgoing range is used after all.
 const TRIES: usize = 64;
 
 /// The first and the last port that the kernel gives to outgoing connections.
@@ -29,18 +29,18 @@ fn parse_range(text: &str) -> Option<(u16, u16)> {
     }
 }
 
-/// A loopback address that nobody listens on at this moment.
+/// A loopback address with a port that is free at this moment.
 ///
 /// # Errors
-/// The system gave no port at all.
+/// The system has no free port.
 pub fn free_address(rng: &mut impl Rng) -> std::io::Result<SocketAddr> {
     free_address_of(Ipv4Addr::LOCALHOST, rng)
 }
 
-/// The same of another address of this machine.
+/// An address with a free port, on another local address.
 ///
 /// # Errors
-/// The system gave no port at all.
+/// The system has no free port.
 pub fn free_address_of(host: Ipv4Addr, rng: &mut impl Rng) -> std::io::Result<SocketAddr> {
     let (first_outgoing, last_outgoing) = outgoing_range();
     let candidates = allowed(first_outgoing, last_outgoing);

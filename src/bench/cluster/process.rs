@@ -10,19 +10,19 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use tokio::process::{Child, Command};
 
-/// How long a process may take to be gone after SIGKILL: what a core dump or a slow disk needs, not an idle wait.
+/// Time limit until a process is gone after SIGKILL: a core dump or a slow disk takes time.
 const REAP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How to start a process. Kept, so that a restart is the same start again.
 #[derive(Debug, Clone)]
 pub struct Launch {
-    /// What it is, for messages: `node n1`.
+    /// The process, for messages: `node n1`.
     pub what: String,
-    /// The executable.
+    /// Path of the executable.
     pub program: PathBuf,
-    /// Its arguments.
+    /// Command-line arguments of the executable.
     pub args: Vec<String>,
-    /// Where stdout and stderr are appended, as `<log>.stdout.log` and `<log>.stderr.log`.
+    /// stdout and stderr are appended to `<log>.stdout.log` and `<log>.stderr.log`.
     pub log: PathBuf,
 }
 
@@ -37,16 +37,16 @@ pub struct Process {
 /// How a process ended after it was asked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// By itself, with this status.
+    /// It ended by itself, with this status.
     ByItself(ExitStatus),
-    /// It did not within the grace and was killed.
+    /// It did not end within the grace, and was killed.
     Killed,
 }
 
-/// Why something could not be done to a process.
+/// Why an operation on a process failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// A file for its output.
+    /// A file for its output cannot be opened.
     #[error("cannot open {path:?} for the output of {what}")]
     Output {
         what: String,
@@ -54,7 +54,7 @@ pub enum ProcessError {
         #[source]
         source: io::Error,
     },
-    /// The start itself.
+    /// The executable cannot be started.
     #[error("cannot start {what} ({program:?})")]
     Start {
         what: String,
@@ -62,7 +62,7 @@ pub enum ProcessError {
         #[source]
         source: io::Error,
     },
-    /// A signal.
+    /// The signal cannot be sent.
     #[error("cannot send {signal} to {what}")]
     Signal {
         what: String,
@@ -70,14 +70,14 @@ pub enum ProcessError {
         #[source]
         source: io::Error,
     },
-    /// Its end.
+    /// Waiting for the end failed.
     #[error("cannot wait for the end of {what}")]
     Wait {
         what: String,
         #[source]
         source: io::Error,
     },
-    /// Its end did not come.
+    /// It did not end after SIGKILL.
     #[error("{what} is still there {REAP_TIMEOUT:?} after SIGKILL")]
     Immortal { what: String },
 }
@@ -107,7 +107,7 @@ impl Launch {
         Ok(Process { what: self.what.clone(), child, pid })
     }
 
-    /// The file that takes what the process writes to its stdout or stderr.
+    /// The file that receives the process's stdout or stderr.
     #[must_use]
     pub fn output_path(&self, stream: &str) -> PathBuf {
         let mut name = self.log.clone().into_os_string();
@@ -144,7 +144,7 @@ impl Process {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, if it has ended.
     ///
     /// # Errors
     /// The system cannot tell.
@@ -160,7 +160,7 @@ impl Process {
         self.child.wait().await.map_err(|source| ProcessError::Wait { what: self.what.clone(), source })
     }
 
-    /// SIGSTOP: it keeps its sockets and does nothing.
+    /// Sends SIGSTOP: the process keeps its sockets and does nothing.
     ///
     /// # Errors
     /// The process is gone.
@@ -168,7 +168,7 @@ impl Process {
         self.signal(Signal::STOP, "SIGSTOP")
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     ///
     /// # Errors
     /// The process is gone.
@@ -176,23 +176,23 @@ impl Process {
         self.signal(Signal::CONT, "SIGCONT")
     }
 
-    /// SIGKILL; returns when the process is gone and its port is free again.
+    /// Sends SIGKILL, and returns when the process is gone and its port is free again.
     ///
     /// # Errors
-    /// It was gone before, or would not go.
+    /// It was gone before, or did not go.
     pub async fn kill(&mut self) -> Result<(), ProcessError> {
         self.signal(Signal::KILL, "SIGKILL")?;
         self.reap().await
     }
 
-    /// SIGTERM, and SIGKILL after `grace`. A paused process is continued, since it could not end otherwise.
+    /// Sends SIGTERM, and SIGKILL after `grace`. A paused process is continued first, since it could not end otherwise.
     ///
     /// # Errors
-    /// It was gone before, or would not go.
+    /// It was gone before, or did not go.
     pub async fn terminate(&mut self, grace: Duration) -> Result<Ended, ProcessError> {
         self.signal(Signal::TERM, "SIGTERM")?;
         match self.resume() {
-            // It was quick.
+            // It ended before the signal arrived.
             Err(_) if self.exited()?.is_some() => {}
             resumed => resumed?,
         }
@@ -206,7 +206,7 @@ impl Process {
     fn signal(&mut self, signal: Signal, name: &'static str) -> Result<(), ProcessError> {
         let failed =
             |what: &str, source| ProcessError::Signal { what: what.to_owned(), signal: name, source };
-        // `try_wait` reaps: without this look the id might belong to a stranger by now.
+        // `try_wait` reaps: without this call the id might belong to another process by now.
         if let Some(status) = self.exited()? {
             return Err(failed(&self.what, io::Error::other(format!("it has ended already: {status}"))));
         }
@@ -235,7 +235,7 @@ mod tests {
         }
     }
 
-    /// Waits until the process has written this line: the only sign that its traps are set.
+    /// Waits until the process has written this line, which shows that its traps are set.
     async fn wait_for_line(launch: &Launch, line: &str) {
         let seen = async {
             while !std::fs::read_to_string(launch.output_path("stdout")).unwrap().contains(line) {
@@ -295,7 +295,7 @@ mod tests {
     #[tokio::test]
     async fn a_process_that_ends_at_once_was_ended_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        // `sleep` heeds SIGTERM faster than a second signal can be sent, sometimes.
+        // `sleep` sometimes obeys SIGTERM faster than a second signal can be sent.
         for _ in 0..50 {
             let mut process = shell(dir.path(), "exec sleep 60").start().unwrap();
             let ended = process.terminate(Duration::from_secs(20)).await.unwrap();
@@ -326,7 +326,7 @@ mod tests {
         let stat = format!("/proc/{}/stat", process.pid());
         drop(process);
         let gone = async {
-            // Until the runtime has reaped it the entry stays, as a zombie.
+            // Until the runtime has reaped it, the entry stays as a zombie.
             while std::fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z ")) {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }

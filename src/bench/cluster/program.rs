@@ -1,26 +1,26 @@
-//! Programs of others that a run starts: found where they are installed, and tied to the life of the bench.
+//! Installed programs that a run starts, and that die with the bench.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::process::Launch;
 
-/// Where servers are installed that are in nobody's `PATH` but root's.
+/// Directories with servers that only root has in its `PATH`.
 const SERVER_DIRS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
-/// A program, and the Debian package that has it.
+/// A program, and its Debian package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Program {
-    /// What it is called.
+    /// Name of the executable.
     pub name: &'static str,
-    /// What to install.
+    /// Name of the package.
     pub package: &'static str,
 }
 
-/// Becomes the program, unless the bench ended before it was tied to it: that death was not signalled.
+/// Replaces itself by the program, unless the bench ended before: that death was not signalled.
 const UNLESS_ORPHANED: &str = "[ \"$PPID\" = \"$0\" ] && exec \"$@\"";
 const SH: Program = Program { name: "sh", package: "dash" };
-/// Starts another program that dies with its parent.
+/// Program that starts another one, which then dies with its parent.
 const SETPRIV: Program = Program { name: "setpriv", package: "util-linux" };
 
 /// A program that is not installed.
@@ -36,7 +36,7 @@ pub struct MissingProgram {
 }
 
 impl Program {
-    /// Where it is.
+    /// Path of the program.
     ///
     /// # Errors
     /// It is not installed; `what` needs it.
@@ -50,10 +50,10 @@ impl Program {
         dirs.map(|dir| dir.join(self.name)).find(|path| path.is_file())
     }
 
-    /// How to start it so that it never outlives the bench, even one that is killed. Its output goes to `log`.
+    /// How to start it so that it never outlives the bench, even if that is killed. Its output goes to `log`.
     ///
     /// # Errors
-    /// It, or what ties it to the bench, is not installed.
+    /// It, or the program that ties it to the bench, is not installed.
     pub fn tethered(self, what: &str, args: Vec<String>, log: &Path) -> Result<Launch, MissingProgram> {
         let program = self.find(what)?.display().to_string();
         let shell = SH.find(what)?.display().to_string();

@@ -1,5 +1,5 @@
-//! Whether a server can serve: asked until it says so, its process ends, or the time is up. A node (and what stands in
-//! front of nodes) is asked `GET /health/ready`, a server of another make what its dialect says, a Redis `PING`.
+//! Whether a server is ready: it is asked until it says so, its process ends, or the time is up. A node, and a load balancer
+//! in front of nodes, gets `GET /health/ready`; another server gets what its dialect says; a Redis gets `PING`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,69 +10,69 @@ use crate::runtime::{error_chain, root_cause};
 use tokio::time::Instant;
 
 use super::process::{Launch, Process};
-use super::redis::resp;
+use super::redis::command;
 
-/// Between two looks: short, since a node is ready within tens of milliseconds.
+/// Period of asking: short, since a node is ready within tens of milliseconds.
 const POLL_EVERY: Duration = Duration::from_millis(20);
-/// One look; a paused node answers never.
+/// Time limit of one request, since a paused node never answers.
 const POLL_TIMEOUT: Duration = Duration::from_secs(1);
-/// How the TLS library begins what it says of a certificate.
+/// Start of the TLS library's message about a rejected certificate.
 const REFUSED_CERTIFICATE: &str = "invalid peer certificate";
 
-/// How to see that a server is ready.
+/// How to find out whether a server is ready.
 #[derive(Debug, Clone)]
 pub struct Readiness {
     /// The server, for messages: `node n1`.
     pub what: String,
     /// How it is asked.
     pub probe: Probe,
-    /// How long it may take.
+    /// How long it may take until the server is ready.
     pub timeout: Duration,
 }
 
-/// How a server is asked whether it is ready.
+/// How a server is asked.
 #[derive(Debug, Clone)]
 pub enum Probe {
-    /// A `GET` below a base URL.
+    /// `GET` below a base URL.
     Http {
-        /// For the polls.
+        /// The HTTP client of these requests.
         http: reqwest::Client,
         /// Base URL of the node.
         base: String,
-        /// What is asked for.
+        /// What answer counts.
         sign: Sign,
     },
-    /// `PING`, which a Redis that still loads its data refuses; with its password, if it has one.
+    /// `PING`, which a Redis refuses while it loads its data; with the password, if it has one.
     Redis(SocketAddr, Option<String>),
 }
 
-/// What of a server says that it is ready.
+/// Which answer means ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sign {
-    /// An answer of 2xx to `GET` this path.
+    /// A 2xx to `GET` this path.
     Success(String),
-    /// Any answer to `GET /`, for a server of which nothing else is known.
+    /// Any answer to `GET /`, for a server about which nothing else is known.
     Answer,
 }
 
 impl Sign {
-    /// Of a node of ours, and of what stands in front of one.
+    /// The sign of sse-node, and of a load balancer in front of one.
     #[must_use]
     pub fn usual() -> Self {
         Self::Success("/health/ready".to_owned())
     }
 }
 
-/// A server that did not become ready.
+/// Why a server is not ready.
 #[derive(Debug, thiserror::Error)]
 pub enum NotReady {
     /// Its process ended.
     #[error("{what} ended instead of becoming ready ({status}); it said:\n{last_words}")]
     Ended { what: String, status: String, last_words: String },
-    /// It took too long.
+    /// The time is up.
     #[error("{what} at {place} was not ready within {timeout:?}: {last}")]
     Late { what: String, place: String, timeout: Duration, last: String },
-    /// Its certificate is not accepted, which no waiting changes.
+    /// The bench rejects its certificate, which no waiting changes.
     #[error(
         "{what} at {place} is not who it should be: {reason}; cluster.tls.ca or --ca names whose certificates are accepted"
     )]
@@ -80,7 +80,7 @@ pub enum NotReady {
 }
 
 impl Readiness {
-    /// Waits until the server is ready and says how long that took. The process is watched where it is ours.
+    /// Waits until the server is ready, and returns how long that took. The process is watched where the bench started it.
     ///
     /// # Errors
     /// It ended, or the time is up.
@@ -109,7 +109,7 @@ impl Readiness {
         }
     }
 
-    /// The same server, asked by another way to it.
+    /// The same server under another base URL.
     #[must_use]
     pub fn through(&self, door: &str) -> Self {
         let mut other = self.clone();
@@ -119,7 +119,7 @@ impl Readiness {
         other
     }
 
-    /// One look.
+    /// Asks once.
     ///
     /// # Errors
     /// Why it is not ready, for people.
@@ -127,7 +127,7 @@ impl Readiness {
         match &self.probe {
             Probe::Http { http, base, sign } => ask_http(http, base, sign).await,
             Probe::Redis(address, password) => {
-                let answer = resp::ask(*address, password.as_deref(), &["PING"], POLL_TIMEOUT).await;
+                let answer = command::ask(*address, password.as_deref(), &["PING"], POLL_TIMEOUT).await;
                 answer.map(|_| ()).map_err(|error| error_chain(&error))
             }
         }

@@ -1,17 +1,17 @@
-//! What a process uses, read from `/proc/<pid>`: resident memory, CPU time, open files. Reads only; whatever cannot
-//! be read (the process is gone, another system than Linux) is `None`, never a guess.
+//! The resources of a process, read from `/proc/<pid>`: resident memory, CPU time, open files. What cannot be read (the
+//! process is gone, the system is not Linux) is `None`, never a guess.
 
 use std::path::Path;
 use std::time::Duration;
 
-/// What a process used at one moment.
+/// The resources of a process at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Usage {
     /// Resident memory in bytes.
     pub resident_bytes: u64,
-    /// User and system time since the process started.
+    /// User and system time since its start.
     pub cpu: Duration,
-    /// Open file descriptors; zero where the directory cannot be read (another user's process).
+    /// Number of open files; zero where the directory cannot be read (another user's process).
     pub open_files: u64,
 }
 
@@ -29,14 +29,14 @@ pub fn read(pid: u32) -> Option<Usage> {
     })
 }
 
-/// Linux says how many there are in the size of their directory since 6.2. To count ten thousand entries takes
-/// milliseconds in which a thread of the bench does nothing else, so that is for older ones.
+/// Linux 6.2 and later give the number as the size of the directory. Counting ten thousand entries takes milliseconds, in
+/// which a thread of the bench does nothing else, so only older systems count.
 fn open_files(directory: &Path) -> u64 {
     let told = std::fs::metadata(directory).map_or(0, |directory| directory.len());
     if told > 0 { told } else { std::fs::read_dir(directory).map_or(0, |entries| entries.count() as u64) }
 }
 
-/// What this process uses.
+/// The resources of this process.
 #[must_use]
 pub fn of_this_process() -> Option<Usage> {
     read(std::process::id())
@@ -46,8 +46,8 @@ fn parse_resident_pages(statm: &str) -> Option<u64> {
     statm.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Fields 14 and 15 (utime, stime). The second field is the program's name in brackets and may hold blanks and
-/// brackets itself, so counting starts behind the last one.
+/// Parses fields 14 and 15 (utime, stime). The second field is the program's name in brackets and may hold blanks and
+/// brackets itself, so counting starts behind the last bracket.
 fn parse_cpu(stat: &str, ticks_per_second: u64) -> Option<Duration> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace().skip(11);

@@ -1,35 +1,35 @@
-//! Which faults are at work right now, for whoever watches a run. What is told of them in the end are their records.
+//! The states of all faults during a run, for progress lines and metrics. The final result of a fault is its record.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Faults by what became of them so far, each in the order in which it happened.
+/// Names of the faults by state, each list in the order of events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FaultStates {
     active: Vec<String>,
     healed: Vec<String>,
 }
 
-/// The same, shared by the faults' tasks and whoever watches.
+/// Shared by the tasks of the faults and their readers.
 #[derive(Debug, Default)]
 pub struct FaultBoard(Mutex<FaultStates>);
 
 impl FaultStates {
-    /// Applied, and not healed.
+    /// Applied, and not yet healed.
     pub fn active(&self) -> impl Iterator<Item = &str> {
         self.active.iter().map(String::as_str)
     }
 
-    /// Over.
+    /// Healed, or ended.
     pub fn healed(&self) -> impl Iterator<Item = &str> {
         self.healed.iter().map(String::as_str)
     }
 
-    /// A fault is applied.
+    /// Records that a fault is applied.
     pub fn applied(&mut self, name: &str) {
         self.active.push(name.to_owned());
     }
 
-    /// A fault is healed, or could not be.
+    /// Records that a fault is healed, or could not be.
     pub fn healed_now(&mut self, name: &str) {
         self.active.retain(|active| active != name);
         self.healed.push(name.to_owned());
@@ -37,12 +37,12 @@ impl FaultStates {
 }
 
 impl FaultBoard {
-    /// Notes.
+    /// Changes the states under the lock.
     pub(super) fn note(&self, note: impl FnOnce(&mut FaultStates)) {
         note(&mut self.lock());
     }
 
-    /// The states now.
+    /// A copy of the states.
     #[must_use]
     pub fn look(&self) -> FaultStates {
         self.lock().clone()

@@ -1,5 +1,5 @@
-//! Faults of links: what is done to the proxies that stand in them. A toxic is healed by taking it away, `down` by
-//! listening again.
+//! Link faults: what happens to the proxies in the links. A toxic is healed by removing it, `down` by listening
+//! again.
 
 use std::collections::BTreeMap;
 
@@ -8,25 +8,25 @@ use crate::bench::ids::NodeIndex;
 use crate::bench::scenario::{LinkEffect, LinkKind, Toxic};
 use crate::runtime::error_chain;
 
-/// The proxies of a run, by kind of link; one for each node, in their order. Clones speak of the same ones.
+/// The proxies of a run by kind of link, one for each node, in their order. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Links(BTreeMap<LinkKind, Vec<ProxyHandle>>);
 
 impl Links {
-    /// One more, of the next node.
+    /// Adds the proxy of the next node.
     pub fn add(&mut self, link: LinkKind, proxy: ProxyHandle) {
         self.0.entry(link).or_default().push(proxy);
     }
 
-    /// All of them, those of a kind beside each other.
+    /// All proxies, those of one kind together.
     pub fn all(&self) -> impl Iterator<Item = &ProxyHandle> {
         self.0.values().flatten()
     }
 
-    /// Breaks links. `name` is the fault's.
+    /// Applies a link fault. `name` is the fault's.
     ///
     /// # Errors
-    /// Why not, for the report.
+    /// Why it failed, for the report.
     pub async fn apply(
         &self,
         name: &str,
@@ -55,10 +55,10 @@ impl Links {
         Ok(())
     }
 
-    /// Mends links, all of them whatever happens to one.
+    /// Heals a link fault, on all its links even if one fails.
     ///
     /// # Errors
-    /// Why not, for the report.
+    /// Why it failed, for the report.
     pub async fn heal(
         &self,
         name: &str,
@@ -87,7 +87,7 @@ impl Links {
         if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
     }
 
-    /// The proxies of some nodes, all of them alive.
+    /// The proxies of some nodes; an error where one has ended.
     fn of(&self, link: LinkKind, nodes: &[NodeIndex]) -> Result<Vec<&ProxyHandle>, String> {
         nodes.iter().map(|node| self.one(link, *node)).collect()
     }

@@ -1,5 +1,5 @@
-//! What is broken on purpose, and its mending. Every fault that was applied is healed: at its own time, or in reverse
-//! order when the run is over or interrupted. A fault that cannot be applied is an error of the run, never silence.
+//! Faults, and their healing. Every applied fault is healed: at its own time, or in reverse order when the run ends or is
+//! interrupted. A fault that cannot be applied is an error of the run, never silence.
 //! Read [`Timeline`] first.
 
 mod board;

@@ -1,23 +1,23 @@
-//! Faults of hosts: a node's cable is pulled, and plugged in again.
+//! Faults of network namespaces: the link of a node goes down, and up again.
 
 use crate::bench::cluster::Namespaces;
 use crate::bench::ids::NodeIndex;
 
-/// The cables of a run's nodes, where these have hosts of their own.
+/// The links of the nodes' network namespaces.
 #[derive(Debug, Default)]
 pub struct NetnsLinks(Option<Namespaces>);
 
 impl NetnsLinks {
-    /// Those of these namespaces.
+    /// For these namespaces; `None`: the nodes share this host's network.
     #[must_use]
     pub fn new(namespaces: Option<Namespaces>) -> Self {
         Self(namespaces)
     }
 
-    /// Pulls the cables of some nodes.
+    /// Takes the links of some nodes down.
     ///
     /// # Errors
-    /// Why not, for the report.
+    /// Why it failed, for the report.
     pub async fn link_down(&self, nodes: &[NodeIndex]) -> Result<(), String> {
         let namespaces = self.0.as_ref().ok_or("the nodes have no hosts of their own")?;
         for node in nodes {
@@ -26,10 +26,10 @@ impl NetnsLinks {
         Ok(())
     }
 
-    /// Plugs them in, all of them whatever happens to one.
+    /// Takes the links up again, all of them even if one fails.
     ///
     /// # Errors
-    /// Why not, for the report.
+    /// Why it failed, for the report.
     pub async fn link_up(&self, nodes: &[NodeIndex]) -> Result<(), String> {
         let Some(namespaces) = &self.0 else { return Ok(()) };
         let mut failures = Vec::new();

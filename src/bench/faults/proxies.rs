@@ -1,5 +1,5 @@
-//! The fault proxies of a run: one in each link that the scenario names. Started with the servers, ended with them;
-//! what is done to them meanwhile is `fault/link`. Read [`FaultProxies`] first.
+//! The fault proxies of a run: one in each link that the scenario names. They start and stop with the servers. The faults
+//! that control them are in [`super::link`]. Read [`FaultProxies`] first.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -14,55 +14,55 @@ use crate::bench::panic;
 use crate::bench::scenario::LinkKind;
 use crate::runtime::panic_message;
 
-/// Another port is tried this often when somebody else took the one that was free a moment ago.
+/// Number of tries with another port, when another process took the one that was free a moment ago.
 const TRIES: usize = 3;
 
-/// Proxies and the tasks that own their ports. Dropping it ends them.
+/// Proxies and the tasks that own their ports. Dropping this ends them.
 #[derive(Debug)]
 pub struct FaultProxies {
     seed: u64,
     host: Ipv4Addr,
     links: Links,
     tasks: JoinSet<()>,
-    /// Whose task it is.
+    /// Name of the proxy of each task.
     names: HashMap<Id, String>,
 }
 
-/// Why a link does not pass a proxy.
+/// Why a link has no proxy.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultProxyError {
-    /// No port.
+    /// No free port is left.
     #[error("no free port on 127.0.0.1 for the proxy {name}")]
     Port {
         name: String,
         #[source]
         source: std::io::Error,
     },
-    /// It did not start.
+    /// The proxy did not start.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
-    /// A node that no proxy can stand in front of.
+    /// The base URL of the node is not of a form that a proxy can stand in front of.
     #[error("{place:?} cannot stand behind the fault proxy: allowed are {allowed}")]
     Place { place: String, allowed: &'static str },
 }
 
 impl FaultProxies {
-    /// No proxy yet. They will listen on this address, and everything random in them will come from this seed.
+    /// No proxies yet. They will listen on this address. Everything random in them comes from this seed.
     #[must_use]
     pub fn new(seed: u64, host: Ipv4Addr) -> Self {
         Self { seed, host, links: Links::default(), tasks: JoinSet::new(), names: HashMap::new() }
     }
 
-    /// The proxies, to be broken.
+    /// The links with their proxies.
     #[must_use]
     pub fn links(&self) -> &Links {
         &self.links
     }
 
-    /// Puts a proxy in front of a node; the base URL through it.
+    /// Puts a proxy in front of a node. Returns the base URL through it.
     ///
     /// # Errors
-    /// It cannot be put there.
+    /// The proxy did not start, or cannot stand in front of this URL.
     pub async fn before_node(&mut self, number: usize, base: &str) -> Result<String, FaultProxyError> {
         let host = base.strip_prefix("http://").filter(|host| !host.contains('/') && host.contains(':'));
         let allowed = "http://HOST:PORT without a path";
@@ -71,10 +71,10 @@ impl FaultProxies {
         Ok(format!("http://{listen}"))
     }
 
-    /// Puts a proxy between a node and its Redis; the URL through it.
+    /// Puts a proxy between a node and its Redis. Returns the URL through it.
     ///
     /// # Errors
-    /// It cannot be put there.
+    /// The proxy did not start, or cannot stand in front of this URL.
     pub async fn before_redis(&mut self, number: usize, url: &str) -> Result<String, FaultProxyError> {
         let allowed = "redis://HOST:PORT";
         let place = || FaultProxyError::Place { place: without_password(url), allowed };
@@ -115,8 +115,8 @@ impl FaultProxies {
         self.names.insert(task.id(), name.to_owned());
     }
 
-    /// Proxies that crashed since this was asked last, each with its last words: what had to pass them was broken by the
-    /// bench itself, and nobody else is to blame for it.
+    /// Proxies that panicked since the last call, each with its message. The bench itself broke the connections through them, so
+    /// nobody else is to blame.
     pub fn crashes(&mut self) -> Vec<String> {
         let mut crashes = Vec::new();
         while let Some(ended) = self.tasks.try_join_next_with_id() {
@@ -132,18 +132,18 @@ impl FaultProxies {
         crashes
     }
 
-    /// Ends them.
+    /// Ends all proxies.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
     }
 }
 
-/// `redis://` and what is behind it, in the parts that a proxy changes and those that it does not.
+/// A `redis://` URL in the parts that a proxy replaces and those that it keeps.
 #[derive(Debug, PartialEq, Eq)]
 struct RedisUrl {
-    /// With its `@`; may be empty.
+    /// User and password with the `@`; may be empty.
     user: String,
-    /// `host:port`.
+    /// Address as `host:port`.
     server: String,
     /// Path and query; may be empty.
     rest: String,
@@ -161,7 +161,7 @@ impl RedisUrl {
     }
 }
 
-/// A URL as it may be shown.
+/// The URL without its password, for messages.
 fn without_password(url: &str) -> String {
     match (url.find("://"), url.rfind('@')) {
         (Some(scheme), Some(at)) if scheme < at => format!("{}://…{}", &url[..scheme], &url[at..]),

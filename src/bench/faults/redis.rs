@@ -1,5 +1,5 @@
-//! Faults of the Redis that the nodes share: its processes, its data, its replication, its clock. Whom a fault meets
-//! is looked up when it is applied; its heal meets the same servers, whatever they are by then.
+//! Faults of the Redis that the nodes share: its processes, data, replication and clock. The servers that a fault meets are
+//! looked up when it is applied; healing meets the same servers, whatever their roles are by then.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,44 +7,45 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+use crate::bench::cluster::redis::command;
 use crate::bench::cluster::redis::{RedisUnavailable, Server, Servers};
-use crate::bench::cluster::{Done, Ended, Order};
+use crate::bench::cluster::{CommandResult, Ended, NodeCommand};
 use crate::bench::ids::FaultId;
 use crate::bench::scenario::{RedisAction, RedisShape, RedisTarget};
 use crate::runtime::error_chain;
 
-/// Between SIGTERM and SIGKILL: what a Redis needs to sync its files.
+/// Time between SIGTERM and SIGKILL, in which a Redis syncs its files.
 const GRACE: Duration = Duration::from_secs(10);
-/// A failover that was asked for, until another server is master; and a cut, until nobody is connected.
+/// Time limit of a failover, until another server is master, and of a cut, until no replica is connected.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
-/// A replica of a Redis Cluster that has not taken over within five seconds does not try any longer.
+/// A replica of a Redis Cluster that has not taken over within five seconds stops trying.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(6);
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// What a replica's user needs to copy, and a node's to read the log.
+/// The commands that a replica needs to copy and that a node needs to read the log.
 const COPYING: [&str; 2] = ["psync", "sync"];
 const READING: [&str; 1] = ["xread"];
 
-/// Breaks and mends Redis.
+/// Applies and heals faults of Redis.
 #[derive(Debug)]
 pub struct RedisFaults {
-    /// `None`: the run has none.
+    /// `None`: the run started no Redis.
     servers: Option<Servers>,
-    /// Whom each fault has met.
+    /// The servers that each fault met.
     hit: Mutex<HashMap<FaultId, Vec<Server>>>,
 }
 
 impl RedisFaults {
-    /// Over the servers of a run.
+    /// For the servers of a run.
     #[must_use]
     pub fn new(servers: Option<Servers>) -> Self {
         Self { servers, hit: Mutex::default() }
     }
 
-    /// Does it.
+    /// Applies a fault.
     ///
     /// # Errors
-    /// Why not, for the report.
+    /// Why it failed, for the report.
     pub async fn apply(&self, id: FaultId, action: RedisAction, target: RedisTarget) -> Result<(), String> {
         let servers = self.servers.as_ref().ok_or("the bench did not start a Redis")?;
         if action == RedisAction::Failover {
@@ -53,17 +54,17 @@ impl RedisFaults {
         let target_server =
             target_server(servers, action, target).await.map_err(|error| error_chain(&error))?;
         if target_server.is_empty() {
-            return Err(format!("there is no server to break: {target}"));
+            return Err(format!("no server matches the target {target}"));
         }
-        // Before anything is broken: what is broken by half must be mended too.
+        // Remembered before anything is broken, since a half applied fault must be healed too.
         self.hit.lock().unwrap_or_else(PoisonError::into_inner).insert(id, target_server.clone());
         on_all(&target_server, |server| apply_one(servers, server, action)).await
     }
 
-    /// Undoes it.
+    /// Heals a fault.
     ///
     /// # Errors
-    /// Why not, for the report.
+    /// Why it failed, for the report.
     pub async fn heal(&self, id: FaultId, action: RedisAction) -> Result<(), String> {
         let target_server = self.hit.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         let target_server = target_server.unwrap_or_default();
@@ -111,22 +112,22 @@ async fn target_server(
 
 async fn apply_one(servers: &Servers, server: &Server, action: RedisAction) -> Result<(), String> {
     match action {
-        RedisAction::Kill => order(server, Order::Kill, Expect::SomethingDone).await,
-        RedisAction::Restart => order(server, Order::Terminate(GRACE), Expect::SomethingDone).await,
-        RedisAction::Pause => order(server, Order::Pause, Expect::SomethingDone).await,
+        RedisAction::Kill => order(server, NodeCommand::Kill, Expect::SomethingDone).await,
+        RedisAction::Restart => order(server, NodeCommand::Terminate(GRACE), Expect::SomethingDone).await,
+        RedisAction::Pause => order(server, NodeCommand::Pause, Expect::SomethingDone).await,
         RedisAction::Flush => command(server, &["FLUSHALL"]).await.map(|_| ()),
         RedisAction::Trim { keep } => trim(server, servers.log_key(), keep).await,
         RedisAction::ReplicationCut { unread } => cut(server, unread).await,
         RedisAction::ClockSkew { by } => skew(server, servers.log_key(), by).await,
-        // It meets no server, but those that decide who is master.
+        // It meets no data server, but those that decide who is master.
         RedisAction::Failover => Ok(()),
     }
 }
 
 async fn heal_one(server: &Server, action: RedisAction) -> Result<(), String> {
     match action {
-        RedisAction::Kill | RedisAction::Restart => order(server, Order::Start, Expect::Anything).await,
-        RedisAction::Pause => order(server, Order::Resume, Expect::Anything).await,
+        RedisAction::Kill | RedisAction::Restart => order(server, NodeCommand::Start, Expect::Anything).await,
+        RedisAction::Pause => order(server, NodeCommand::Resume, Expect::Anything).await,
         RedisAction::ReplicationCut { unread } => heal_rights(server, unread).await,
         RedisAction::Failover
         | RedisAction::Flush
@@ -137,28 +138,33 @@ async fn heal_one(server: &Server, action: RedisAction) -> Result<(), String> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expect {
-    /// A fault that meets a dead server measures nothing.
+    /// A fault that meets a dead server measures nothing, so that is an error.
     SomethingDone,
-    /// Mending what is whole is fine.
+    /// Healing a healthy server is not an error.
     Anything,
 }
 
-async fn order(server: &Server, order: Order, expect: Expect) -> Result<(), String> {
-    match server.handle.order(order).await {
-        Ok(Done::Already) if expect == Expect::SomethingDone => {
+async fn order(server: &Server, order: NodeCommand, expect: Expect) -> Result<(), String> {
+    match server.handle.send(order).await {
+        Ok(CommandResult::Already) if expect == Expect::SomethingDone => {
             Err(format!("{} was not running, so there was nothing to break", server.name))
         }
-        Ok(Done::Ended(Ended::Killed)) => {
+        Ok(CommandResult::Ended(Ended::Killed)) => {
             Err(format!("{} did not end within {GRACE:?} after SIGTERM and was killed", server.name))
         }
-        Ok(Done::Already | Done::Yes | Done::Ended(Ended::ByItself(_)) | Done::Ready(_)) => Ok(()),
+        Ok(
+            CommandResult::Already
+            | CommandResult::Yes
+            | CommandResult::Ended(Ended::ByItself(_))
+            | CommandResult::Ready(_),
+        ) => Ok(()),
         Err(error) => Err(error_chain(&error)),
     }
 }
 
 async fn command(server: &Server, args: &[&str]) -> Result<String, String> {
     let reply = server.ask(args).await.map_err(|error| error_chain(&error))?;
-    Ok(reply.text().unwrap_or_default())
+    Ok(command::text(&reply).unwrap_or_default())
 }
 
 async fn trim(server: &Server, key: &str, keep: u32) -> Result<(), String> {
@@ -169,8 +175,8 @@ async fn trim(server: &Server, key: &str, keep: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// Takes replicas the right to copy, and hangs up on them. Stopping a replica would be no cut: what is under way to
-/// it waits in its socket.
+/// Forbids replicas to copy, and closes their connections. Stopping a replica would be no cut, since bytes in flight to
+/// it wait in its socket.
 async fn cut(server: &Server, unread: bool) -> Result<(), String> {
     set_rights(server, '-', unread).await?;
     command(server, &["CLIENT", "KILL", "TYPE", "replica"]).await?;
@@ -187,8 +193,8 @@ async fn cut(server: &Server, unread: bool) -> Result<(), String> {
     }
 }
 
-/// Gives the rights back. One that was killed meanwhile has forgotten that they were taken; one that is paused is
-/// waited for.
+/// Allows replicas to copy again. A server that was killed meanwhile has forgotten the ban; a paused one is waited for
+/// until it answers.
 async fn heal_rights(server: &Server, unread: bool) -> Result<(), String> {
     let deadline = Instant::now() + CHANGE_TIMEOUT;
     loop {
@@ -212,15 +218,15 @@ async fn set_rights(server: &Server, sign: char, unread: bool) -> Result<(), Str
     command(server, &args).await.map(|_| ())
 }
 
-/// Moves the log's newest id into the future: every id that the server makes from now on is above it, as if its clock
-/// had been ahead.
+/// Moves the log's newest id into the future: every later id of the server is above it, as if its clock had been
+/// ahead.
 async fn skew(server: &Server, key: &str, by: Duration) -> Result<(), String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|error| error.to_string())?;
     let id = format!("{}-0", (now + by).as_millis());
     command(server, &["XSETID", key, &id]).await.map(|_| ())
 }
 
-/// Asks those whose task it is, until they take it on, and waits until another server is master.
+/// Asks Sentinels or a replica for a failover until they accept, and waits until another server is master.
 async fn fail_over(servers: &Servers) -> Result<(), String> {
     let before = servers.primary().await.map_err(|error| error_chain(&error))?;
     let deadline = Instant::now() + CHANGE_TIMEOUT;
@@ -231,10 +237,13 @@ async fn fail_over(servers: &Servers) -> Result<(), String> {
             refusal = match servers.set().shape {
                 RedisShape::Sentinel => ask_sentinel(servers).await,
                 RedisShape::Cluster => ask_replica(servers, before).await,
-                RedisShape::Single => return Err("nobody fails over a single Redis".to_owned()),
+                RedisShape::Single => return Err(
+                    "a single Redis has no failover; it needs cluster.broker redis-sentinel or redis-cluster"
+                        .to_owned(),
+                ),
             };
-            // They refuse right after another failover, or while a replica is not there yet; and what they have
-            // taken on they may give up again.
+            // They refuse right after another failover, or while a replica is not yet there; and they may give up a
+            // failover that they accepted.
             ask_again = Instant::now() + if refusal.is_ok() { GIVEN_UP_AFTER } else { ASK_AGAIN_AFTER };
         }
         let primary = servers.primary().await;

@@ -1,4 +1,4 @@
-//! The fault timeline of a run: one task a fault, which sleeps until its time, applies it, sleeps until its end, heals.
+//! The fault timeline of a run: one task a fault, which sleeps until its time, applies it, sleeps until its end, and heals it.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -21,30 +21,30 @@ use crate::bench::scenario::ProcessAction;
 use crate::bench::scenario::plan::{FaultAction, PlannedFault};
 use crate::bench::verdict::ledger::FaultRecord;
 
-/// Longest time that one end of a fault may take: a drain, or a node that reads its log.
+/// Time limit for applying or healing one fault, which may include a drain, or a node that reads its log.
 const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Applies and heals.
+/// Applies and heals all kinds of faults.
 #[derive(Debug)]
 pub struct Injector {
-    /// For faults of processes.
+    /// For process faults.
     pub processes: Processes,
-    /// For faults of Redis.
+    /// For faults of the Redis servers.
     pub redis: RedisFaults,
-    /// For faults of links.
+    /// For link faults.
     pub links: Links,
-    /// For faults of hosts.
+    /// For faults of network namespaces.
     pub netns_links: NetnsLinks,
     /// For reconnect storms.
     pub commands: Commands,
-    /// Is told which nodes come and go.
+    /// Learns which nodes join and leave.
     pub balancer: Balancer,
 }
 
-/// Faults under way or to come.
+/// Faults that are active or still to come.
 #[derive(Debug)]
 pub struct Timeline {
-    /// In the order of their times, so that the reverse is the order of healing.
+    /// In the order of their times; healing goes the other way.
     running: Vec<Running>,
     clock: RunClock,
 }
@@ -57,13 +57,13 @@ struct Running {
 }
 
 impl Timeline {
-    /// Starts the timeline. The clock runs already.
+    /// Starts the timeline. The clock must be running.
     #[must_use]
     pub fn start(faults: &[PlannedFault], injector: Injector, clock: &RunClock) -> Self {
         Self::start_noting(faults, injector, clock, &Arc::default())
     }
 
-    /// The same, with a board on which stands which faults are at work.
+    /// Starts the timeline, and keeps the states of the faults on a board.
     #[must_use]
     pub fn start_noting(
         faults: &[PlannedFault],
@@ -84,8 +84,8 @@ impl Timeline {
         Self { running: running.collect(), clock: clock.clone() }
     }
 
-    /// Heals what is still broken, the newest first, and tells what happened. Faults that were not applied yet never
-    /// are.
+    /// Heals every active fault, the newest first, and returns what happened. Faults that were not yet applied are not
+    /// applied any more.
     pub async fn heal_all(self) -> Vec<FaultRecord> {
         let mut records = Vec::new();
         for mut fault in self.running.into_iter().rev() {
@@ -112,7 +112,7 @@ fn failed(fault: &PlannedFault, error: String) -> FaultRecord {
     FaultRecord { error: Some(error), ..empty(fault) }
 }
 
-/// The life of one fault.
+/// One fault from its start to its healing.
 async fn live(
     fault: PlannedFault,
     injector: Arc<Injector>,
@@ -129,7 +129,7 @@ async fn live(
     if let Err(error) = injector.apply(&fault, &enough).await {
         record.error = Some(format!("could not be applied: {error}"));
     }
-    // What is over by itself is not broken until the end of its time.
+    // A fault that ends by itself counts as healed only at the end of its time.
     let is_over = matches!(fault.action, FaultAction::RollingRestart { .. });
     if !is_over {
         until(&clock, fault.heals_at, &enough).await;
@@ -148,7 +148,7 @@ async fn live(
     record
 }
 
-/// Sleeps until this much of the run has passed, or for ever. Says whether it was told that it is enough.
+/// Sleeps until this time of the run, or for ever. Returns whether it was asked to stop earlier.
 async fn until(clock: &RunClock, time: Option<Duration>, enough: &CancellationToken) -> bool {
     let slept = async {
         match time {
@@ -182,7 +182,7 @@ impl Injector {
                 self.commands.cut(subscribers);
                 Ok(())
             }
-            // The clients do it by themselves when their plans say.
+            // The clients do it by themselves when their plans say so.
             FaultAction::ChurnBurst { .. } | FaultAction::SlowDown { .. } => Ok(()),
         }
     }
@@ -190,7 +190,7 @@ impl Injector {
     async fn heal(&self, fault: &PlannedFault) -> Result<(), String> {
         match &fault.action {
             FaultAction::Process { action, nodes } => self.processes.heal(*action, nodes).await,
-            // Where it was told to end half-way, one may be down.
+            // A rolling restart that was interrupted may have left one node down.
             FaultAction::RollingRestart { nodes, .. } => {
                 self.processes.heal(ProcessAction::Restart, nodes).await
             }
@@ -200,14 +200,14 @@ impl Injector {
                 self.links.heal(&fault.name, *link, *effect, nodes).await
             }
             FaultAction::Unplug { nodes } => self.netns_links.link_up(nodes).await,
-            // The clients come back by themselves: that is what the storm is about.
+            // The clients reconnect by themselves: that is the storm.
             FaultAction::ReconnectStorm { .. }
             | FaultAction::ChurnBurst { .. }
             | FaultAction::SlowDown { .. } => Ok(()),
         }
     }
 
-    /// Nodes are chosen only from when they are ready, and no more before they drain.
+    /// Clients choose a node only while it is ready, and no longer once it drains.
     async fn scale(&self, nodes: &[NodeIndex], is_up: bool) -> Result<(), String> {
         if is_up {
             self.processes.start(nodes).await?;
@@ -228,7 +228,7 @@ impl Injector {
         Ok(())
     }
 
-    /// Each node ended, started and ready before the next one's turn, which comes after `every` at the earliest.
+    /// Restarts node after node. The next one starts when this one is ready, and after `every` at the earliest.
     async fn roll(
         &self,
         nodes: &[NodeIndex],
@@ -252,7 +252,7 @@ mod tests {
     use std::sync::{Mutex, PoisonError};
 
     use super::*;
-    use crate::bench::cluster::{Done, NodeHandle, Order};
+    use crate::bench::cluster::{CommandResult, NodeCommand, NodeHandle};
     use crate::bench::ids::FaultId;
     use crate::bench::scenario::{LbPolicy, RedisAction, RedisTarget};
 
@@ -263,7 +263,7 @@ mod tests {
     }
 
     /// Nodes that write down what they are told and answer all the same.
-    fn nodes(count: u16, answer: Done) -> (Injector, Heard, JoinSet<()>) {
+    fn nodes(count: u16, answer: CommandResult) -> (Injector, Heard, JoinSet<()>) {
         let heard = Heard::default();
         let mut tasks = JoinSet::new();
         let mut handles = Vec::new();
@@ -273,11 +273,11 @@ mod tests {
             tasks.spawn(async move {
                 while let Some((order, reply)) = commands.recv().await {
                     let word = match order {
-                        Order::Start => "start",
-                        Order::Kill => "kill",
-                        Order::Terminate(_) => "terminate",
-                        Order::Pause => "pause",
-                        Order::Resume => "resume",
+                        NodeCommand::Start => "start",
+                        NodeCommand::Kill => "kill",
+                        NodeCommand::Terminate(_) => "terminate",
+                        NodeCommand::Pause => "pause",
+                        NodeCommand::Resume => "resume",
                     };
                     heard.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{word} n{number}"));
                     reply.send(Ok(answer)).expect("somebody waits");
@@ -311,7 +311,11 @@ mod tests {
     }
 
     /// Runs the faults for so long, then heals; what the nodes heard, and the records.
-    async fn play(faults: &[PlannedFault], seconds: u64, answer: Done) -> (Vec<String>, Vec<FaultRecord>) {
+    async fn play(
+        faults: &[PlannedFault],
+        seconds: u64,
+        answer: CommandResult,
+    ) -> (Vec<String>, Vec<FaultRecord>) {
         let (injector, heard, _tasks) = nodes(2, answer);
         let clock = RunClock::default();
         clock.start();
@@ -325,7 +329,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_still_broken_at_the_end_is_healed_the_newest_first() {
         let faults = [fault(0, ProcessAction::Pause, 0, 1, None), fault(1, ProcessAction::Kill, 1, 2, None)];
-        let (heard, records) = play(&faults, 5, Done::Yes).await;
+        let (heard, records) = play(&faults, 5, CommandResult::Yes).await;
         assert_eq!(heard, ["pause n1", "kill n2", "start n2", "resume n1"]);
         assert!(records.iter().all(|record| record.applied.is_some() && record.healed.is_some()));
         assert!(records.iter().all(|record| record.error.is_none()), "{records:?}");
@@ -335,13 +339,14 @@ mod tests {
     async fn a_fault_with_an_end_is_healed_then_and_only_once() {
         let faults =
             [fault(0, ProcessAction::Term, 0, 1, Some(2)), fault(1, ProcessAction::Restart, 1, 3, Some(3))];
-        let (heard, _) = play(&faults, 9, Done::Yes).await;
+        let (heard, _) = play(&faults, 9, CommandResult::Yes).await;
         assert_eq!(heard, ["terminate n1", "start n1", "terminate n2", "start n2"]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_fault_whose_time_never_came_is_not_applied() {
-        let (heard, records) = play(&[fault(0, ProcessAction::Kill, 0, 60, None)], 1, Done::Yes).await;
+        let (heard, records) =
+            play(&[fault(0, ProcessAction::Kill, 0, 60, None)], 1, CommandResult::Yes).await;
         assert!(heard.is_empty(), "{heard:?}");
         assert_eq!((records[0].applied, records[0].healed), (None, None));
         assert_eq!(records[0].error, None, "an interrupted run has no fault of its own");
@@ -349,7 +354,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_fault_that_finds_nothing_to_break_is_an_error() {
-        let (_, records) = play(&[fault(0, ProcessAction::Kill, 0, 1, None)], 2, Done::Already).await;
+        let (_, records) =
+            play(&[fault(0, ProcessAction::Kill, 0, 1, None)], 2, CommandResult::Already).await;
         let error = records[0].error.clone().unwrap();
         assert!(error.contains("n1 was not running"), "{error}");
     }
@@ -359,9 +365,9 @@ mod tests {
         let every = Duration::from_secs(4);
         let action = FaultAction::RollingRestart { nodes: vec![NodeIndex(0), NodeIndex(1)], every };
         let roll = PlannedFault { action, ..fault(0, ProcessAction::Restart, 0, 1, Some(60)) };
-        let (heard, records) = play(&[roll], 30, Done::Yes).await;
+        let (heard, records) = play(&[roll], 30, CommandResult::Yes).await;
         let turn = ["terminate n1", "start n1", "terminate n2", "start n2"];
-        // Mending what is whole is fine.
+        // Healing a healthy node is not an error.
         assert_eq!(heard, [turn.as_slice(), &["start n1", "start n2"]].concat());
         let healed = records[0].healed.unwrap().since_start();
         assert!((Duration::from_secs(9)..Duration::from_secs(10)).contains(&healed), "{healed:?}");
@@ -372,7 +378,7 @@ mod tests {
         let every = Duration::from_secs(4);
         let action = FaultAction::RollingRestart { nodes: vec![NodeIndex(0), NodeIndex(1)], every };
         let roll = PlannedFault { action, ..fault(0, ProcessAction::Restart, 0, 1, None) };
-        let (heard, records) = play(&[roll], 2, Done::Yes).await;
+        let (heard, records) = play(&[roll], 2, CommandResult::Yes).await;
         assert!(!heard.contains(&"terminate n2".to_owned()), "{heard:?}");
         assert!(records[0].error.is_none() && records[0].healed.is_some(), "{records:?}");
     }
@@ -381,7 +387,7 @@ mod tests {
     async fn a_scale_down_drains_nodes_and_brings_them_back() {
         let action = FaultAction::Scale { nodes: vec![NodeIndex(1)], is_up: false };
         let scale = PlannedFault { action, ..fault(0, ProcessAction::Kill, 0, 1, Some(3)) };
-        let (heard, records) = play(&[scale], 5, Done::Yes).await;
+        let (heard, records) = play(&[scale], 5, CommandResult::Yes).await;
         assert_eq!(heard, ["terminate n2", "start n2"]);
         assert!(records[0].error.is_none(), "{records:?}");
     }
@@ -390,10 +396,10 @@ mod tests {
     async fn a_scale_up_starts_nodes_and_drains_them_in_the_end() {
         let action = FaultAction::Scale { nodes: vec![NodeIndex(0), NodeIndex(1)], is_up: true };
         let scale = PlannedFault { action, ..fault(0, ProcessAction::Kill, 0, 1, None) };
-        let (heard, records) = play(std::slice::from_ref(&scale), 5, Done::Yes).await;
+        let (heard, records) = play(std::slice::from_ref(&scale), 5, CommandResult::Yes).await;
         assert_eq!(heard, ["start n1", "start n2", "terminate n1", "terminate n2"]);
         assert!(records[0].error.is_none() && records[0].healed.is_some(), "{records:?}");
-        let (_, records) = play(&[scale], 5, Done::Already).await;
+        let (_, records) = play(&[scale], 5, CommandResult::Already).await;
         assert!(records[0].error.as_ref().unwrap().contains("was running already"), "{records:?}");
     }
 
@@ -401,7 +407,7 @@ mod tests {
     async fn a_fault_of_a_redis_that_is_not_there_is_an_error() {
         let action = FaultAction::Redis { action: RedisAction::Kill, target: RedisTarget::Primary };
         let kill = PlannedFault { action, ..fault(0, ProcessAction::Kill, 0, 1, None) };
-        let (_, records) = play(&[kill], 2, Done::Yes).await;
+        let (_, records) = play(&[kill], 2, CommandResult::Yes).await;
         assert!(records[0].error.as_ref().unwrap().contains("did not start a Redis"), "{records:?}");
     }
 

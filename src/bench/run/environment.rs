@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::bench::cluster::load_balancer::{LoadBalancer, LoadBalancerError, LoadBalancerSpec};
 use crate::bench::cluster::redis::{RedisDeployment, RedisStartError, Servers};
 use crate::bench::cluster::{
-    Cluster, ClusterError, ClusterSpec, Done, Ended, Member, Namespaces, NetnsError, NodeHandle, Sign,
+    Cluster, ClusterError, ClusterSpec, CommandResult, Ended, Member, Namespaces, NetnsError, NodeHandle,
+    Sign,
 };
 use crate::bench::exit::Exit;
 use crate::bench::faults::Links;
@@ -204,7 +205,7 @@ impl Environment {
         let mut unclean = Vec::new();
         match self.cluster.stop(grace).await {
             Ok(done) => {
-                let killed = done.iter().filter(|(_, done)| *done == Done::Ended(Ended::Killed));
+                let killed = done.iter().filter(|(_, done)| *done == CommandResult::Ended(Ended::Killed));
                 unclean.extend(killed.map(|(id, _)| {
                     format!("node {id} did not end within {grace:?} after SIGTERM and was killed")
                 }));

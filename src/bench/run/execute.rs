@@ -449,7 +449,10 @@ impl RunResults {
             add(Exit::Unknown, format!("the run did not become quiet: {missing}"));
         }
         if self.ended.stuck > 0 {
-            add(Exit::Internal, format!("{} clients did not stop in time; their results are missing", self.ended.stuck));
+            add(
+                Exit::Internal,
+                format!("{} clients did not stop in time; their results are missing", self.ended.stuck),
+            );
         }
         if let Err(reason) = &self.audit {
             add(Exit::Unknown, format!("the audit read failed on every node: {reason}"));

@@ -14,7 +14,7 @@ use crate::bench::scenario::{Origin, OutputFormat};
 use crate::bench::verdict::history::History;
 use crate::runtime::error_chain;
 
-/// Options of a run.
+/// How a run is executed, apart from its scenario.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
     /// Directory for logs and reports.

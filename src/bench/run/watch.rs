@@ -19,7 +19,7 @@ use crate::bench::metrics::recorder::Recorder;
 use crate::bench::metrics::tags::Source;
 use crate::bench::verdict::history::facts::ProcessReport;
 
-/// Running observers.
+/// Observers at work; this owns their tasks.
 pub(super) struct Watchers {
     stop: CancellationToken,
     tasks: JoinSet<Watched>,

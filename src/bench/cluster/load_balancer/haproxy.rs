@@ -1,5 +1,5 @@
-//! The configuration of HAProxy in front of SSE nodes: no waiting for more data to send with an event, time-outs beyond
-//! any heartbeat, and a 200 that says when to come back where no node is up.
+//! The configuration of HAProxy in front of SSE nodes: events are sent at once, time-outs are longer than any heartbeat, and
+//! a 200 with a `retry:` answers where no node is up.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use super::process::Layout;
 use crate::bench::scenario::LbPolicy;
 
 pub(super) fn arguments(config: &Path) -> Vec<String> {
-    // In the foreground, and no worker that would outlive a master that is killed.
+    // In the foreground, and without a worker that would outlive a killed master.
     vec!["-db".to_owned(), "-f".to_owned(), config.display().to_string()]
 }
 

@@ -1,5 +1,5 @@
-//! A real balancer in front of the nodes: nginx or HAProxy, configured as people should configure theirs, started by
-//! the run and ended with it. Read [`LoadBalancer`] first, then [`nginx`] for what the configuration must have.
+//! A real load balancer in front of the nodes: nginx or HAProxy, configured as in production. The run starts and stops
+//! it. Read [`process::LoadBalancer`] first, then [`nginx`] for what the configuration must have.
 
 mod haproxy;
 mod nginx;

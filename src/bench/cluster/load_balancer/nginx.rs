@@ -1,7 +1,7 @@
-//! The configuration of nginx in front of SSE nodes. What it must have, each line for a reason:
-//! streams unbuffered and over HTTP/1.1 (over 1.0 an abort looks like a clean end), read time-outs beyond any
-//! heartbeat, and nginx' own 5xx on the stream's path turned into a 200 that says when to come back, since a browser
-//! stays away for good after any other status.
+//! The configuration of nginx in front of SSE nodes. It must have, each for a reason: streams unbuffered and over HTTP/1.1
+//! (over 1.0 an abort looks like a clean end), read time-outs longer than any heartbeat, and nginx' own 5xx on the
+//! stream's path turned into a 200 with a `retry:`, since a browser stays away for good after any other
+//! status.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,25 +11,25 @@ use tokio::process::Command;
 use super::process::{Layout, open_files};
 use crate::bench::scenario::LbPolicy;
 
-/// Features of nginx that have directories of their own, by the names of their directives and of their modules.
-/// Without a directory below the run's, nginx takes a system's, which only root may write to.
+/// Features of nginx with temporary directories, by the names of their directives and of their modules.
+/// Without a directory below the run's, nginx uses the system's, which only root may write to.
 const TEMPORARY: [&str; 3] = ["fastcgi", "uwsgi", "scgi"];
-/// `nginx -V` only prints.
+/// Time limit of `nginx -V`, which only prints.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
-/// What a client is told that no node can serve: the code of a node that leaves.
+/// The code that a client gets when no node is up: that of a node that drains.
 const CLOSE: &str = r#"{\"code\":3001,\"reason\":\"no node answers\",\"reconnect\":true,\"retryMs\":1000}"#;
 
-/// One process in the foreground: a worker would outlive a master that is killed.
+/// One process in the foreground: a worker would outlive a killed master.
 pub(super) fn arguments(config: &Path) -> Vec<String> {
     vec!["-c".to_owned(), config.display().to_string(), "-e".to_owned(), "stderr".to_owned()]
 }
 
-/// Which of the [`TEMPORARY`] directories this build of nginx knows.
+/// The [`TEMPORARY`] directories that this build of nginx knows.
 pub(super) async fn temporary_paths(program: &Path) -> Vec<&'static str> {
     let asking = Command::new(program).arg("-V").kill_on_drop(true).output();
     let told = match tokio::time::timeout(ASK_TIMEOUT, asking).await {
         Ok(Ok(output)) => String::from_utf8_lossy(&output.stderr).into_owned(),
-        // It will say itself what is wrong with it when it is started.
+        // nginx reports its problem itself when it is started.
         Ok(Err(_)) | Err(_) => String::new(),
     };
     TEMPORARY.into_iter().filter(|name| !told.contains(&format!("--without-http_{name}_module"))).collect()
@@ -37,7 +37,7 @@ pub(super) async fn temporary_paths(program: &Path) -> Vec<&'static str> {
 
 pub(super) fn config(layout: &Layout<'_>, temporary: &[&str]) -> String {
     let dir = layout.dir.display();
-    // To nginx both ends are connections.
+    // nginx counts both ends as connections.
     let connections = open_files(layout.connections);
     let temporary: String = ["client_body", "proxy"]
         .iter()

@@ -1,5 +1,5 @@
-//! A real balancer in front of the nodes: nginx or HAProxy, configured as people should configure theirs, started by
-//! the run and ended with it. Read [`LoadBalancer`] first, then [`nginx`] for what the configuration must have.
+//! A real load balancer in front of the nodes: nginx or HAProxy, configured as in production. The run starts and stops
+//! it. Read [`LoadBalancer`] first, then [`nginx`] for what the configuration must have.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use rand::rngs::ChaCha8Rng;
 use tokio::task::JoinSet;
 
 use super::{haproxy, nginx};
-use crate::bench::cluster::node::{NodeError, NodeHandle, NodeTask, Order};
+use crate::bench::cluster::node::{NodeCommand, NodeError, NodeHandle, NodeTask};
 use crate::bench::cluster::ports;
 use crate::bench::cluster::process::Launch;
 use crate::bench::cluster::program::{MissingProgram, Program};
@@ -19,31 +19,31 @@ use crate::runtime::rlimit;
 
 const NGINX: Program = Program { name: "nginx", package: "nginx-light" };
 const HAPROXY: Program = Program { name: "haproxy", package: "haproxy" };
-/// Until it answers, and a node behind it.
+/// Time limit until it, and a node behind it, answers.
 const READY_TIMEOUT: Duration = Duration::from_secs(15);
-/// It does not wait for its connections.
+/// Time between SIGTERM and SIGKILL: it does not wait for its connections.
 const STOP_GRACE: Duration = Duration::from_secs(5);
-/// Another port is tried this often when somebody else took the one that was free a moment ago.
+/// Number of tries with another port, when another process took the one that was free a moment ago.
 const TRIES: usize = 3;
-/// What a balancer should be able to carry whatever the scenario needs.
+/// The fewest connections that a load balancer is configured for.
 const CONNECTIONS_MIN: u64 = 1_024;
 /// Its open files besides two for each connection: one to the client, one to the node.
 const FILES_BESIDES: u64 = 256;
 
-/// What to start.
+/// Which load balancer to start.
 #[derive(Debug, Clone)]
 pub struct LoadBalancerSpec {
-    /// Which, and its policy.
+    /// The kind and the policy.
     pub lb: Lb,
     /// Base URLs of the nodes, as `http://127.0.0.1:12345`.
     pub nodes: Vec<String>,
     /// Connections from clients and publishers at once.
     pub connections: u64,
-    /// Where its configuration and logs go.
+    /// Directory for its configuration and logs.
     pub run_dir: PathBuf,
 }
 
-/// A balancer that runs. Dropping it kills it.
+/// A running load balancer. Dropping it kills it.
 #[derive(Debug)]
 pub struct LoadBalancer {
     base: String,
@@ -65,10 +65,10 @@ impl Layout<'static> {
     }
 }
 
-/// Why there is no balancer.
+/// Why the load balancer did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadBalancerError {
-    /// Not installed.
+    /// The program is not installed.
     #[error(transparent)]
     Missing(#[from] MissingProgram),
     /// Its directory or its configuration.
@@ -78,22 +78,22 @@ pub enum LoadBalancerError {
         #[source]
         source: std::io::Error,
     },
-    /// A node that it cannot be put in front of.
-    #[error("{base:?} cannot stand behind a balancer: allowed are http://HOST:PORT without a path")]
+    /// The base URL of a node has a form that it cannot use.
+    #[error("{base:?} cannot stand behind a load balancer: allowed is http://HOST:PORT without a path")]
     Node { base: String },
-    /// No port.
-    #[error("no free port on 127.0.0.1 for the balancer")]
+    /// No free port is left.
+    #[error("no free port on 127.0.0.1 for the load balancer")]
     Port(#[source] std::io::Error),
-    /// It did not come up.
-    #[error("the balancer could not be started")]
+    /// It did not start.
+    #[error("the load balancer could not be started")]
     Start(#[source] NodeError),
 }
 
-/// What a configuration is made of.
+/// The values of a configuration.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout<'a> {
     pub(super) listen: SocketAddr,
-    /// `host:port` of each node.
+    /// Address of each node, as `host:port`.
     pub(super) nodes: &'a [&'a str],
     pub(super) policy: LbPolicy,
     pub(super) connections: u64,
@@ -101,15 +101,15 @@ pub(super) struct Layout<'a> {
 }
 
 impl LoadBalancer {
-    /// Starts it, and waits until it lets somebody through to a node.
+    /// Starts it, and waits until a node answers through it.
     ///
     /// # Errors
-    /// It does not come up.
+    /// It did not start.
     pub async fn start(spec: &LoadBalancerSpec, http: &reqwest::Client) -> Result<Self, LoadBalancerError> {
         let mut tries = 1;
         loop {
             match Self::start_once(spec, http).await {
-                // Somebody may have bound the port between our look at it and the balancer's start.
+                // Another process may have bound the port between our check and its start.
                 Err(LoadBalancerError::Start(_)) if tries < TRIES => tries += 1,
                 result => return result,
             }
@@ -127,40 +127,40 @@ impl LoadBalancer {
         let (handle, task) = NodeTask::new(&name, launch, readiness);
         let mut tasks = JoinSet::new();
         tasks.spawn(task.run());
-        handle.order(Order::Start).await.map_err(LoadBalancerError::Start)?;
+        handle.send(NodeCommand::Start).await.map_err(LoadBalancerError::Start)?;
         Ok(Self { base, handle, tasks })
     }
 
-    /// `http://127.0.0.1:12345`, without a slash at the end.
+    /// Base URL, as `http://127.0.0.1:12345`, without a slash at the end.
     #[must_use]
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// Its process.
+    /// The handle of its process.
     #[must_use]
     pub fn handle(&self) -> &NodeHandle {
         &self.handle
     }
 
-    /// Ends it.
+    /// Stops it.
     ///
     /// # Errors
-    /// Why it did not, for people.
+    /// Why it did not stop, for people.
     pub async fn stop(mut self) -> Result<(), String> {
-        let ended = self.handle.order(Order::Terminate(STOP_GRACE)).await;
+        let ended = self.handle.send(NodeCommand::Terminate(STOP_GRACE)).await;
         self.tasks.shutdown().await;
         ended.map(|_| ()).map_err(|error| format!("{}: {error}", self.handle.id()))
     }
 }
 
-/// Open files of a balancer that carries so many connections.
+/// Open files of a load balancer with this many connections.
 #[must_use]
 pub fn open_files(connections: u64) -> u64 {
     connections.saturating_mul(2).saturating_add(FILES_BESIDES)
 }
 
-/// Writes the configuration; how to start with it.
+/// Writes the configuration. Returns how to start the program with it.
 async fn launch(spec: &LoadBalancerSpec, listen: SocketAddr) -> Result<Launch, LoadBalancerError> {
     let nodes: Vec<&str> = spec.nodes.iter().map(|base| host_of(base)).collect::<Result<_, _>>()?;
     let (program, name) = match spec.lb.kind {
@@ -189,7 +189,7 @@ async fn launch(spec: &LoadBalancerSpec, listen: SocketAddr) -> Result<Launch, L
     Ok(program.tethered(name, args, &spec.run_dir.join(name))?)
 }
 
-/// `host:port` of a base URL.
+/// The `host:port` of a base URL.
 fn host_of(base: &str) -> Result<&str, LoadBalancerError> {
     let host = base.strip_prefix("http://").filter(|host| !host.contains('/') && host.contains(':'));
     host.ok_or_else(|| LoadBalancerError::Node { base: base.to_owned() })

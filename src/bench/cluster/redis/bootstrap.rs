@@ -1,29 +1,30 @@
-//! Servers that have just started become a set: replicas have copied their masters, Sentinels know each other, a Redis
-//! Cluster has its slots and its members. Read [`form_cluster`] first.
+//! Waits until servers that have just started form a set: replicas have copied their masters, Sentinels know each other, a
+//! Redis Cluster has its slots and its members. Read [`form_cluster`] first.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::command;
 use super::config::MASTER_NAME;
 use super::deployment::MASTERS;
 use super::servers::{Membership, RedisUnavailable, Server, Servers, field_of};
 use crate::bench::scenario::RedisShape;
 
-/// Sentinels hear of each other every two seconds; a Redis Cluster gossips for a few.
+/// Time limit: Sentinels find each other every two seconds; a Redis Cluster gossips for a few.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// What keys are spread over.
+/// Number of hash slots of a Redis Cluster.
 const SLOTS: usize = 16_384;
 
-/// Servers that did not become a set.
+/// The servers did not form a set in time.
 #[derive(Debug, thiserror::Error)]
 #[error("the Redis servers did not find each other within {TIMEOUT:?}: {why}")]
 pub struct ClusterNotFormed {
     why: String,
 }
 
-/// Waits until the set takes writes, and every server of it knows what it has to.
+/// Waits until the set takes writes, and every server knows the others that it needs.
 pub(super) async fn form_cluster(servers: &Servers) -> Result<(), ClusterNotFormed> {
     let deadline = Instant::now() + TIMEOUT;
     if servers.set().shape == RedisShape::Cluster {
@@ -32,7 +33,7 @@ pub(super) async fn form_cluster(servers: &Servers) -> Result<(), ClusterNotForm
     until(deadline, || is_whole(servers)).await
 }
 
-/// Looks again and again until a look finds nothing missing.
+/// Checks again and again until nothing is missing.
 async fn until<F>(deadline: Instant, look: impl Fn() -> F) -> Result<(), ClusterNotFormed>
 where
     F: Future<Output = Result<(), String>>,
@@ -61,7 +62,7 @@ async fn is_whole(servers: &Servers) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a server is a replica; an error while it is not yet what it is to be.
+/// Whether a server is a replica; an error while its replication is not yet up.
 async fn is_placed(servers: &Servers, server: &Server) -> Result<bool, RedisUnavailable> {
     let odd = |command, answer| RedisUnavailable::Odd { name: server.name.clone(), command, answer };
     if servers.set().shape == RedisShape::Cluster {
@@ -85,7 +86,7 @@ async fn is_placed(servers: &Servers, server: &Server) -> Result<bool, RedisUnav
 async fn knows_all(servers: &Servers, sentinel: &Server) -> Result<(), String> {
     let reply =
         sentinel.ask(&["SENTINEL", "MASTER", MASTER_NAME]).await.map_err(|error| error.to_string())?;
-    let fields: Vec<String> = reply.items().iter().filter_map(|item| item.text()).collect();
+    let fields: Vec<String> = command::items(&reply).iter().filter_map(command::text).collect();
     let field = |name: &str| fields.iter().position(|field| field == name).and_then(|at| fields.get(at + 1));
     let replicas = servers.set().replicas.to_string();
     let others = (servers.sentinels().len() - 1).to_string();
@@ -99,7 +100,7 @@ async fn knows_all(servers: &Servers, sentinel: &Server) -> Result<(), String> {
     Ok(())
 }
 
-/// Gives the first servers the slots, makes all known to each other, and tells the others whom they copy.
+/// Gives the slots to the first servers, makes all servers known to each other, and makes the others replicas.
 async fn cluster_meet(servers: &Servers, deadline: Instant) -> Result<(), ClusterNotFormed> {
     let scattered = |error: RedisUnavailable| ClusterNotFormed { why: error.to_string() };
     let (masters, replicas) = servers.data().split_at(MASTERS);
@@ -109,7 +110,7 @@ async fn cluster_meet(servers: &Servers, deadline: Instant) -> Result<(), Cluste
     let first = &masters[0];
     for server in &servers.data()[1..] {
         let (ip, port) = (server.address.ip().to_string(), server.address.port().to_string());
-        // The bus does not stand 10,000 ports above, so it must be told.
+        // The bus port is not 10,000 above the port, so it must be named.
         let bus = bus_port(server).await.map_err(scattered)?;
         first.text(&["CLUSTER", "MEET", &ip, &port, &bus], "CLUSTER MEET").await.map_err(scattered)?;
     }
@@ -123,7 +124,7 @@ async fn cluster_meet(servers: &Servers, deadline: Instant) -> Result<(), Cluste
 }
 
 async fn give_slots(master: &Server, number: usize) -> Result<(), RedisUnavailable> {
-    // Each with an epoch of its own, so that none has to be settled while they meet.
+    // Each gets an epoch of its own, so that no conflict has to be resolved while they meet.
     let epoch = (number + 1).to_string();
     master.text(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch], "CLUSTER SET-CONFIG-EPOCH").await?;
     let first = (SLOTS * number / MASTERS).to_string();
@@ -139,7 +140,7 @@ async fn bus_port(server: &Server) -> Result<String, RedisUnavailable> {
         command: "CONFIG GET cluster-port",
         answer: format!("{reply:?}"),
     };
-    reply.items().get(1).and_then(|value| value.text()).ok_or_else(odd)
+    command::items(&reply).get(1).and_then(command::text).ok_or_else(odd)
 }
 
 async fn all_know_all(servers: &Servers) -> Result<(), String> {

@@ -1,12 +1,12 @@
-//! How many commands the masters of a run's Redis carried out, by name: `INFO commandstats`, looked at again and again,
-//! since a server that is started anew counts from zero. Read [`CommandStatsSampler`] first.
+//! How many commands the masters of a run's Redis carried out, by name: `INFO commandstats`, read again and again,
+//! since a restarted server counts from zero. Read [`CommandStatsSampler`] first.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::servers::{RedisUnavailable, Server, Servers, field_of};
 
-/// What Sentinels, replicas, members of a Redis Cluster and the bench itself ask: no event costs these.
+/// Commands of Sentinels, replicas, members of a Redis Cluster and the bench itself, which no event causes.
 const HOUSEKEEPING: [&str; 14] = [
     "acl",
     "client",
@@ -26,7 +26,7 @@ const HOUSEKEEPING: [&str; 14] = [
 
 type Calls = BTreeMap<String, u64>;
 
-/// Counts from its first look on.
+/// Counts from its first sample on.
 #[derive(Debug, Default)]
 pub struct CommandStatsSampler {
     seen: BTreeMap<SocketAddr, Calls>,
@@ -34,7 +34,7 @@ pub struct CommandStatsSampler {
 }
 
 impl CommandStatsSampler {
-    /// Looks at all servers. One that does not answer is looked at again the next time.
+    /// Reads all servers. One that does not answer is read again the next time.
     pub async fn look(&mut self, servers: &Servers) {
         let looks = servers.data().iter().map(|server| async { (server.address, calls(server).await) });
         for (address, calls) in futures_util::future::join_all(looks).await {
@@ -45,7 +45,7 @@ impl CommandStatsSampler {
         }
     }
 
-    /// What a replica carries out repeats what its master did, and counts for nothing.
+    /// A replica repeats the commands of its master, which do not count.
     fn add(&mut self, address: SocketAddr, is_master: bool, calls: Calls) {
         let before = self.seen.insert(address, calls.clone());
         let Some(before) = before.filter(|_| is_master) else { return };
@@ -57,7 +57,7 @@ impl CommandStatsSampler {
         }
     }
 
-    /// Commands by name, those that were carried out.
+    /// Number of commands by name, without those that never ran.
     #[must_use]
     pub fn finish(mut self) -> BTreeMap<String, u64> {
         self.total.retain(|_, count| *count > 0);
@@ -71,7 +71,7 @@ async fn calls(server: &Server) -> Result<(bool, Calls), RedisUnavailable> {
     Ok((field_of(&replication, "role") == Some("master"), parse(&stats)))
 }
 
-/// `cmdstat_xadd:calls=5,usec=…`, `cmdstat_config|get:calls=1,…`
+/// Parses lines such as `cmdstat_xadd:calls=5,usec=…` and `cmdstat_config|get:calls=1,…`.
 fn parse(info: &str) -> Calls {
     let mut calls = Calls::new();
     for line in info.lines() {
@@ -112,7 +112,7 @@ mod tests {
         meter.add(one, true, calls_of(&[("xadd", 110), ("xread", 1)]));
         meter.add(two, false, calls_of(&[("xadd", 110)]));
         meter.add(one, true, calls_of(&[("xadd", 3)]));
-        // Promoted: from here on it counts.
+        // Promoted to master: its commands count from here on.
         meter.add(two, true, calls_of(&[("xadd", 117)]));
         assert_eq!(meter.finish(), calls_of(&[("xadd", 20), ("xread", 1)]));
     }

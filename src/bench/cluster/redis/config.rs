@@ -1,39 +1,40 @@
-//! Configuration files of the Redis servers of a run, as text.
+//! The configuration files of the Redis servers of a run.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::bench::scenario::Persistence;
 
-/// What Sentinels call the set that they watch.
+/// Name of the master, as Sentinels know it.
 pub(super) const MASTER_NAME: &str = "sse";
-/// Sentinels that must agree before they fail over; of three.
+/// Sentinels that must agree before a failover; there are three.
 const QUORUM: u32 = 2;
-/// A master that is silent for so long is down. As short as is stable: detection is most of a failover.
+/// A master that does not answer for this long counts as down, in ms. As short as is stable, since detection is most of a
+/// failover.
 const DOWN_AFTER_MS: u32 = 1_000;
-/// Before a failover that did not succeed is tried again.
+/// Pause before a failed failover is tried again, in ms.
 const FAILOVER_TIMEOUT_MS: u32 = 4_000;
-/// The same as the first of the two for a Redis Cluster, which needs longer to agree.
+/// As [`DOWN_AFTER`] for a Redis Cluster, which needs longer to agree.
 const NODE_TIMEOUT_MS: u32 = 2_000;
-/// A replica that is further behind does not count for `min-replicas-to-write`.
+/// A replica that lags more than this many seconds does not count for `min-replicas-to-write`.
 const MAX_LAG_SECONDS: u32 = 2;
 
-/// One server with data.
+/// A server with data.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Data<'a> {
     pub(super) address: SocketAddr,
-    /// What it asks everybody for, its replicas too.
+    /// The password that it requires, of its replicas too.
     pub(super) password: Option<&'a str>,
     pub(super) dir: &'a Path,
     pub(super) persistence: Persistence,
     pub(super) min_replicas: u32,
-    /// Whom it copies at its start.
+    /// Address of its master; `None` for a master.
     pub(super) copies: Option<SocketAddr>,
-    /// The port on which members of a Redis Cluster talk to each other.
+    /// Port of the cluster bus; `None` outside of a Redis Cluster.
     pub(super) bus_port: Option<u16>,
 }
 
-/// `redis.conf`.
+/// The text of `redis.conf`.
 pub(super) fn data(server: &Data<'_>) -> String {
     let mut text = head(server.address, server.dir);
     let persistence = match server.persistence {
@@ -42,7 +43,7 @@ pub(super) fn data(server: &Data<'_>) -> String {
         Persistence::None => "save \"\"\nappendonly no\n",
     };
     text.push_str(persistence);
-    // The node warns of a Redis without a limit. An evicted log would be a silent loss. And a replica is there at once, not after the usual five seconds.
+    // The node warns about a Redis without a memory limit. An evicted log would be a silent loss. A replica connects at once, not after the usual five seconds.
     text.push_str("maxmemory 1gb\nmaxmemory-policy noeviction\nrepl-diskless-sync-delay 0\n");
     text.push_str(&format!("replica-announce-ip {}\n", server.address.ip()));
     if let Some(password) = server.password {
@@ -63,7 +64,7 @@ pub(super) fn data(server: &Data<'_>) -> String {
     text
 }
 
-/// `sentinel.conf`. A Sentinel writes into it itself.
+/// The text of `sentinel.conf`. A Sentinel rewrites the file itself.
 pub(super) fn sentinel(address: SocketAddr, dir: &Path, master: SocketAddr) -> String {
     let (ip, port) = (master.ip(), master.port());
     head(address, dir)

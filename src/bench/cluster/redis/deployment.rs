@@ -1,5 +1,5 @@
-//! The Redis that the nodes of a run share: servers that the run starts, looks at, breaks and ends. They never outlive
-//! the bench, even one that is killed. Read [`RedisDeployment`] first, then [`Servers`].
+//! Starts and stops the Redis servers of a run. They never outlive the bench, even if it is killed. Read
+//! [`RedisDeployment`] first, then [`Servers`].
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,35 +12,35 @@ use tokio::task::JoinSet;
 use super::bootstrap::{self, ClusterNotFormed};
 use super::config;
 use super::servers::{Server, Servers};
-use crate::bench::cluster::node::{NodeError, NodeTask, Order};
+use crate::bench::cluster::node::{NodeCommand, NodeError, NodeTask};
 use crate::bench::cluster::ports;
 use crate::bench::cluster::program::{MissingProgram, Program};
 use crate::bench::cluster::ready::{Probe, Readiness};
 use crate::bench::scenario::{RedisSet, RedisShape};
 
-/// The one program that all servers are, Sentinels too.
+/// The program of all servers, Sentinels included.
 const REDIS: Program = Program { name: "redis-server", package: "redis-server" };
-/// A server that reads nothing is there in milliseconds; one that was killed reads its log again.
+/// Time limit: an empty server starts in milliseconds; one that was killed reads its log again.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Between SIGTERM and SIGKILL.
+/// Time between SIGTERM and SIGKILL.
 const STOP_GRACE: Duration = Duration::from_secs(10);
-/// Another set of ports is tried this often when somebody else took one that was free a moment ago.
+/// Number of tries with other ports, when another process took one that was free a moment ago.
 const TRIES: usize = 3;
 const SENTINELS: usize = 3;
-/// Fewer masters are no Redis Cluster that can fail over.
+/// The fewest masters of a Redis Cluster that can fail over.
 pub(super) const MASTERS: usize = 3;
 
-/// Servers of a run, and the tasks that own their processes: dropping them kills the processes.
+/// The servers of a run, and the tasks that own their processes. Dropping this kills the processes.
 #[derive(Debug)]
 pub struct RedisDeployment {
     servers: Servers,
     tasks: JoinSet<()>,
 }
 
-/// Why there is no Redis.
+/// Why Redis did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisStartError {
-    /// Not installed.
+    /// The program is not installed.
     #[error(transparent)]
     Missing(#[from] MissingProgram),
     /// A directory or file of a server.
@@ -50,31 +50,32 @@ pub enum RedisStartError {
         #[source]
         source: std::io::Error,
     },
-    /// No port.
+    /// No free port is left.
     #[error("no free port on 127.0.0.1 for Redis")]
     Port(#[source] std::io::Error),
-    /// One of them did not come up.
+    /// A server did not start.
     #[error("{name} could not be started")]
     Start {
         name: String,
         #[source]
         source: NodeError,
     },
-    /// They came up, and did not find each other.
+    /// The servers did not form a set.
     #[error(transparent)]
     ClusterNotFormed(#[from] ClusterNotFormed),
 }
 
 impl RedisDeployment {
-    /// Starts the servers of a set on an address of this machine, below `run_dir`, and waits until they have found each other and take writes.
+    /// Starts the servers of a set on an address of this machine, with files below `run_dir`. Waits until they form a set and
+    /// take writes.
     ///
     /// # Errors
-    /// One does not come up; those that did are killed.
+    /// A server did not start; those that did are killed.
     pub async fn start(set: &RedisSet, host: Ipv4Addr, run_dir: &Path) -> Result<Self, RedisStartError> {
         let mut tries = 1;
         loop {
             match Self::start_once(set, host, run_dir).await {
-                // Somebody may have bound a port between our look at it and the server's start.
+                // Another process may have bound a port between our check and the server's start.
                 Err(RedisStartError::Start { .. }) if tries < TRIES => tries += 1,
                 result => return result,
             }
@@ -87,7 +88,7 @@ impl RedisDeployment {
         let servers = seats.servers()?;
         let store = Self { servers, tasks: seats.tasks };
         let starts = store.servers.all().map(|server| async {
-            let started = server.handle.order(Order::Start).await;
+            let started = server.handle.send(NodeCommand::Start).await;
             started.map_err(|source| RedisStartError::Start { name: server.name.clone(), source })
         });
         for started in futures_util::future::join_all(starts).await {
@@ -97,19 +98,19 @@ impl RedisDeployment {
         Ok(store)
     }
 
-    /// The servers, to be looked at and broken.
+    /// The servers, for questions and faults.
     #[must_use]
     pub fn servers(&self) -> &Servers {
         &self.servers
     }
 
-    /// Ends all of them at once.
+    /// Stops all servers at once.
     ///
     /// # Errors
-    /// What could not be ended, for people; the others are.
+    /// The servers that did not stop, for people; the others did.
     pub async fn stop(mut self) -> Result<(), Vec<String>> {
         let orders = self.servers.all().map(|server| async {
-            let ended = server.handle.order(Order::Terminate(STOP_GRACE)).await;
+            let ended = server.handle.send(NodeCommand::Terminate(STOP_GRACE)).await;
             ended.map_err(|error| format!("{}: {error}", server.name))
         });
         let results = futures_util::future::join_all(orders).await;
@@ -119,7 +120,7 @@ impl RedisDeployment {
     }
 }
 
-/// Where servers are to sit.
+/// Chooses addresses and files for the servers of a set.
 struct RedisSlots<'a> {
     set: &'a RedisSet,
     host: Ipv4Addr,
@@ -137,7 +138,7 @@ impl RedisSlots<'_> {
         let replicas = masters * usize::try_from(self.set.replicas).unwrap_or(usize::MAX);
         let mut data = Vec::new();
         for number in 1..=masters + replicas {
-            // In a Redis Cluster they are told later whom they copy.
+            // Replicas of a Redis Cluster learn their masters later.
             let first = data.first().map(|first: &Server| first.address);
             let copies = first.filter(|_| self.set.shape != RedisShape::Cluster);
             data.push(self.data(&format!("redis-{number}"), copies)?);
@@ -169,7 +170,8 @@ impl RedisSlots<'_> {
         self.server(name, address, &dir, (&config::sentinel(address, &dir, master), &["--sentinel"]))
     }
 
-    /// Its directory; absolute, since a server goes there. What an earlier try left there would be read.
+    /// The directory of a server, absolute because the server changes into it, and emptied, because a server would read the
+    /// files of an earlier try.
     fn dir(&self, name: &str) -> Result<PathBuf, RedisStartError> {
         let dir = self.run_dir.join(name);
         let failed = |source| RedisStartError::Write { path: dir.clone(), source };
@@ -203,7 +205,8 @@ impl RedisSlots<'_> {
     }
 }
 
-/// Linux answers for all its addresses on every interface, so neighbours of this machine reach any but the loopback's.
+/// A password for servers that listen on an address other than loopback: Linux accepts packets for all its addresses on
+/// every interface, so other machines could reach them.
 fn password_at(host: Ipv4Addr) -> Option<String> {
     let mut rng: ChaCha8Rng = rand::make_rng();
     (!host.is_loopback()).then(|| format!("{:032x}", rng.random::<u128>()))

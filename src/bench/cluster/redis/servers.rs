@@ -1,34 +1,36 @@
-//! The servers of a run's Redis, looked at: who is master now, who copies it, what a command says. Roles change while
-//! a run goes on, so nothing of them is remembered. Read [`Servers`] first.
+//! The servers of a run's Redis: who is master now, who its replicas are, what a command answers. Roles change during a
+//! run, so they are asked for each time. Read [`Servers`] first.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::MASTER_NAME;
-use super::resp::{self, AskError, Reply};
+use redis::Value;
+
+use super::command::{self, AskError};
 use crate::bench::cluster::node::NodeHandle;
 use crate::bench::scenario::{RedisSet, RedisShape};
 
-/// One command. A server that is stopped answers never.
+/// Time limit of one command, since a paused server never answers.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
-/// Keys of the nodes stand under this, as long as their URL names no other prefix.
+/// Key of the log, as long as the nodes' URL names no other prefix.
 const LOG_KEY: &str = "{sse}:log";
 
-/// One server.
+/// A Redis server or Sentinel of the run.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// `redis-1`, `sentinel-1`, …
+    /// Name: `redis-1`, `sentinel-1`, …
     pub name: String,
-    /// Where it listens.
+    /// Address on which it listens.
     pub address: SocketAddr,
-    /// What it asks for before anything else.
+    /// Its password, if it has one.
     pub password: Option<String>,
-    /// Sends orders to its process.
+    /// Sends commands to the owner of its process.
     pub handle: NodeHandle,
 }
 
-/// All servers. Clones speak of the same ones.
+/// All servers of a run. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Servers(Arc<Inner>);
 
@@ -39,59 +41,59 @@ struct Inner {
     sentinels: Vec<Server>,
 }
 
-/// What could not be found out, or done.
+/// Why a question to Redis has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisUnavailable {
-    /// No answer.
+    /// The command failed.
     #[error(transparent)]
     Ask(#[from] AskError),
-    /// Nobody says that he is.
+    /// No server is the master of the log.
     #[error("no Redis server is the master of the log: {why}")]
     NoPrimary { why: String },
-    /// An answer that is none.
-    #[error("{name} answers {command} with {answer}")]
+    /// An unexpected reply.
+    #[error("{name} sent an unexpected reply to {command}: {answer}")]
     Odd { name: String, command: &'static str, answer: String },
 }
 
 impl Server {
-    /// One command to this server.
+    /// Sends one command to this server.
     ///
     /// # Errors
-    /// There is no answer, or it refuses.
-    pub async fn ask(&self, args: &[&str]) -> Result<Reply, AskError> {
-        resp::ask(self.address, self.password.as_deref(), args, ASK_TIMEOUT).await
+    /// There is no reply, or the server refuses.
+    pub async fn ask(&self, args: &[&str]) -> Result<Value, AskError> {
+        command::ask(self.address, self.password.as_deref(), args, ASK_TIMEOUT).await
     }
 
-    /// One command that answers with a text.
+    /// Sends one command whose reply is a text.
     ///
     /// # Errors
-    /// The same, or another answer.
+    /// There is no reply, the server refuses, or the reply is no text.
     pub async fn text(&self, args: &[&str], command: &'static str) -> Result<String, RedisUnavailable> {
         let reply = self.ask(args).await?;
         let odd = || RedisUnavailable::Odd { name: self.name.clone(), command, answer: format!("{reply:?}") };
-        reply.text().ok_or_else(odd)
+        command::text(&reply).ok_or_else(odd)
     }
 
     /// A field of `INFO <section>`.
     ///
     /// # Errors
-    /// There is no answer, or no such field in it.
+    /// There is no reply, or the field is missing.
     pub async fn info(&self, section: &str, field: &str) -> Result<String, RedisUnavailable> {
         let text = self.text(&["INFO", section], "INFO").await?;
         let found = field_of(&text, field).map(str::to_owned);
         found.ok_or_else(|| RedisUnavailable::Odd { name: self.name.clone(), command: "INFO", answer: text })
     }
 
-    /// `master` or `slave`.
+    /// Role of the server: `master` or `slave`.
     ///
     /// # Errors
-    /// There is no answer.
+    /// There is no reply.
     pub async fn role(&self) -> Result<String, RedisUnavailable> {
         self.info("replication", "role").await
     }
 }
 
-/// The value behind `field:` in what `INFO` answers.
+/// The value behind `field:` in a reply of `INFO`.
 pub(super) fn field_of<'a>(info: &'a str, field: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).map(str::trim)
 }
@@ -101,42 +103,42 @@ impl Servers {
         Self(Arc::new(Inner { set: set.clone(), data, sentinels }))
     }
 
-    /// What they were to be.
+    /// The shape of the deployment, as the scenario says.
     #[must_use]
     pub fn set(&self) -> &RedisSet {
         &self.0.set
     }
 
-    /// Those with data.
+    /// The servers with data.
     #[must_use]
     pub fn data(&self) -> &[Server] {
         &self.0.data
     }
 
-    /// Those that watch.
+    /// The Sentinels; none unless the shape has them.
     #[must_use]
     pub fn sentinels(&self) -> &[Server] {
         &self.0.sentinels
     }
 
-    /// All of them.
+    /// All servers, Sentinels included.
     pub fn all(&self) -> impl Iterator<Item = &Server> {
         self.data().iter().chain(self.sentinels())
     }
 
-    /// The stream that the nodes share.
+    /// Name of the stream that holds the log.
     #[must_use]
     pub fn log_key(&self) -> &'static str {
         LOG_KEY
     }
 
-    /// What Sentinels call the master.
+    /// Name of the master, as Sentinels know it.
     #[must_use]
     pub fn master_name(&self) -> &'static str {
         MASTER_NAME
     }
 
-    /// As a node takes it.
+    /// The broker URL of the nodes.
     #[must_use]
     pub fn url(&self) -> String {
         let list = |servers: &[Server]| {
@@ -153,10 +155,10 @@ impl Servers {
         }
     }
 
-    /// The master that has the log.
+    /// The master that holds the log.
     ///
     /// # Errors
-    /// Nobody is, or nobody says.
+    /// No server is, or no server says so.
     pub async fn primary(&self) -> Result<&Server, RedisUnavailable> {
         match self.set().shape {
             RedisShape::Single => Ok(&self.data()[0]),
@@ -170,7 +172,7 @@ impl Servers {
         for sentinel in self.sentinels() {
             let command = ["SENTINEL", "get-master-addr-by-name", MASTER_NAME];
             match sentinel.ask(&command).await {
-                Ok(reply) => match self.server_at(reply.items()) {
+                Ok(reply) => match self.server_at(command::items(&reply)) {
                     Some(server) => return Ok(server),
                     None => why = format!("{} says {reply:?}", sentinel.name),
                 },
@@ -180,10 +182,10 @@ impl Servers {
         Err(RedisUnavailable::NoPrimary { why })
     }
 
-    fn server_at(&self, address: &[Reply]) -> Option<&Server> {
+    fn server_at(&self, address: &[Value]) -> Option<&Server> {
         let [ip, port] = address else { return None };
-        let port = port.text()?.parse().ok()?;
-        let address = SocketAddr::new(ip.text()?.parse().ok()?, port);
+        let port = command::text(port)?.parse().ok()?;
+        let address = SocketAddr::new(command::text(ip)?.parse().ok()?, port);
         self.data().iter().find(|server| server.address == address)
     }
 
@@ -209,10 +211,10 @@ impl Servers {
         Ok(owner.and_then(|owner| self.data().iter().find(|server| server.address == owner.address)))
     }
 
-    /// Servers that copy this one, as it says itself.
+    /// The replicas of this server, as it reports them.
     ///
     /// # Errors
-    /// It says nothing.
+    /// It does not answer.
     pub async fn replicas_of(&self, primary: &Server) -> Result<Vec<&Server>, RedisUnavailable> {
         let info = primary.text(&["INFO", "replication"], "INFO").await?;
         let ports: Vec<u16> = info
@@ -235,14 +237,14 @@ pub(super) struct Membership {
 }
 
 impl Membership {
-    /// `<id> <ip:port@bus,host> <flags> <master> <ping> <pong> <epoch> <link> <slots>…`
+    /// Parses `<id> <ip:port@bus,host> <flags> <master> <ping> <pong> <epoch> <link> <slots>…`.
     pub(super) fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split_whitespace();
         let (id, place, flags) = (fields.next()?, fields.next()?, fields.next()?);
         let has = |wanted: &str| flags.split(',').any(|flag| flag == wanted);
         let slot = |text: &str| {
             let (first, last) = text.split_once('-').unwrap_or((text, text));
-            // A slot under way elsewhere stands in brackets, and is still here.
+            // A slot that is being migrated is in brackets, and is still here.
             first.parse().ok().zip(last.parse().ok())
         };
         Some(Self {

@@ -1,5 +1,5 @@
-//! toxiproxy's REST API over a [`ProxyCollection`]: its paths, its status codes, its JSON, so that its clients work. One request
-//! after the other: whoever reads an answer finds the links as it says. Read [`answer`] first, then [`serve`].
+//! toxiproxy's REST API over a [`ProxyCollection`]: its paths, status codes and JSON, so that its clients work. Requests are
+//! handled one after the other, so an answer describes the state after its request. Read [`answer`] first, then [`serve`].
 
 use std::fmt::Display;
 
@@ -21,34 +21,34 @@ use super::registry::{ProxyCollection, ProxyCollectionError, ProxyConfig};
 use crate::bench::scenario::{Direction, Stream, Toxic, ToxicKind};
 use crate::runtime::error_chain;
 
-/// Whose API this is, and whose program.
+/// Name and version in the answer to `/version`.
 const VERSION: &str = concat!("2.12.0+sse-bench.", env!("CARGO_PKG_VERSION"));
-/// Requests that wait for the one that is answered.
+/// Requests that wait for the one that is handled.
 const REQUESTS_WAITING: usize = 64;
-/// Bytes of a request.
+/// Limit of a request body, in bytes.
 const BODY_MAX: usize = 1024 * 1024;
-/// Toxics of one proxy.
+/// Limit of toxics of one proxy.
 const TOXICS_MAX: usize = 256;
 
-/// What is answered.
+/// An HTTP response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// Its status.
+    /// HTTP status code.
     pub status: StatusCode,
-    /// Its body.
+    /// Body and its content type.
     pub content: Content,
 }
 
-/// A body.
+/// The body of a response.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
-    /// JSON.
+    /// Sent as `application/json`.
     Json(Value),
-    /// For people.
+    /// `text/plain`, for people.
     Text(&'static str),
-    /// For Prometheus.
+    /// `text/plain` in Prometheus' format.
     Metrics(String),
-    /// None.
+    /// An empty body.
     Nothing,
 }
 
@@ -75,7 +75,7 @@ impl IntoResponse for Answer {
     }
 }
 
-/// What is refused, in toxiproxy's form.
+/// An error in toxiproxy's JSON form.
 #[derive(Debug)]
 struct Refusal {
     status: StatusCode,
@@ -113,18 +113,18 @@ impl From<ProxyCollectionError> for Refusal {
     }
 }
 
-/// A request.
+/// A request with its body.
 #[derive(Debug)]
 pub struct Request {
-    /// Its method.
+    /// HTTP method in capitals.
     pub method: Method,
-    /// Its path.
+    /// Path without the query.
     pub path: String,
-    /// Its body.
+    /// The body as received.
     pub body: Bytes,
 }
 
-/// Carries out a request and answers it.
+/// Handles a request.
 pub async fn answer(proxies: &mut ProxyCollection, request: &Request) -> Answer {
     let decoded = request.path.split('/').filter(|part| !part.is_empty());
     let parts: Vec<_> = decoded.map(|part| percent_decode_str(part).decode_utf8_lossy()).collect();
@@ -167,7 +167,7 @@ fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(Refusal::body)
 }
 
-/// A proxy as clients write it.
+/// A proxy as clients send it.
 #[derive(Debug, Deserialize)]
 struct ProxyBody {
     #[serde(default)]
@@ -187,7 +187,7 @@ fn proxy_json(proxy: &ProxyHandle) -> Value {
     })
 }
 
-/// Those of one direction after those of the other, as toxiproxy keeps them.
+/// The toxics of one direction after those of the other, as in toxiproxy.
 fn toxics_json(proxy: &ProxyHandle) -> Value {
     let mut toxics = proxy.toxics().to_vec();
     toxics.sort_by_key(|toxic| match toxic.stream {
@@ -235,16 +235,16 @@ fn wanted(body: ProxyBody, place: &str) -> Result<ProxyConfig, Refusal> {
     Ok(ProxyConfig { name: body.name, listen, upstream, enabled: body.enabled.unwrap_or(true) })
 }
 
-/// What a list of proxies says, as in `--config` and `/populate`.
+/// Parses a list of proxies, as in `--config` and `/populate`.
 fn list(body: &[u8]) -> Result<Vec<ProxyConfig>, Refusal> {
     let bodies: Vec<ProxyBody> = parse(body)?;
     (1..).zip(bodies).map(|(number, body): (usize, _)| wanted(body, &format!(" at proxy {number}"))).collect()
 }
 
-/// Makes the proxies of a file.
+/// Creates the proxies of a file.
 ///
 /// # Errors
-/// What is wrong with it, or the first that cannot listen.
+/// The problem of the list, or the first proxy that cannot listen.
 pub async fn configure(proxies: &mut ProxyCollection, text: &[u8]) -> Result<(), String> {
     let wanted = list(text).map_err(|refusal| refusal.error)?;
     match proxies.populate(&wanted).await {
@@ -280,7 +280,7 @@ async fn update(proxies: &mut ProxyCollection, name: &str, body: &[u8]) -> Resul
     Ok(Answer::json(StatusCode::OK, proxy_json(&proxy)))
 }
 
-/// A toxic as clients write it.
+/// A toxic as clients send it.
 #[derive(Debug, Deserialize)]
 struct ToxicBody {
     #[serde(default)]
@@ -342,7 +342,7 @@ fn toxicity(value: f64) -> Result<f64, Refusal> {
     if allowed { Ok(value) } else { Err(Refusal::body(format!("toxicity {value} is not between 0 and 1"))) }
 }
 
-/// Attributes that a type does not have are passed over, as toxiproxy does.
+/// Reads the attributes. Attributes that the type does not have are ignored, as in toxiproxy.
 fn with_attributes(mut kind: ToxicKind, given: &Map<String, Value>) -> Result<ToxicKind, Refusal> {
     for (name, value) in kind.attributes() {
         match given.get(name) {
@@ -377,13 +377,13 @@ fn remove_toxic(proxies: &ProxyCollection, name: &str, toxic: &str) -> Result<An
     Ok(Answer::nothing())
 }
 
-/// A request and where its answer goes.
+/// A request and where its response goes.
 type Asked = (Request, oneshot::Sender<Answer>);
 
-/// Answers requests until `stop` is cancelled. Then the fleet ends with it.
+/// Serves requests until `stop` is cancelled. The collection ends with it.
 ///
 /// # Errors
-/// The listener's.
+/// The listener failed.
 pub async fn serve(
     listener: TcpListener,
     proxies: ProxyCollection,
@@ -396,7 +396,7 @@ pub async fn serve(
     let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
     tokio::select! {
         served = serving => served,
-        // Clients keep connections open that nobody waits for.
+        // Idle connections of clients end with this.
         () = answer_all(proxies, received, ended) => Ok(()),
     }
 }
@@ -409,7 +409,7 @@ async fn answer_all(
     while let Some(Some((request, reply))) = stop.run_until_cancelled(received.recv()).await {
         let answer = answer(&mut proxies, &request).await;
         tracing::debug!(method = %request.method, path = request.path, status = answer.status.as_u16(), "asked");
-        // Whoever asked may have gone; what was asked for is done all the same.
+        // The client may be gone; its request is carried out all the same.
         let _nobody_waits = reply.send(answer);
     }
 }
@@ -421,7 +421,7 @@ async fn pass_on(
     headers: HeaderMap,
     body: Bytes,
 ) -> Answer {
-    // A page that a browser shows could reach this port, and break what runs behind it.
+    // A web page in a browser could reach this port, and break what runs behind it.
     let agent = headers.get(USER_AGENT).map(|agent| agent.as_bytes().starts_with(b"Mozilla/"));
     if agent == Some(true) {
         return Answer { status: StatusCode::FORBIDDEN, content: Content::Text("User agent not allowed\n") };
@@ -446,7 +446,7 @@ mod tests {
             Self(ProxyCollection::new(1))
         }
 
-        /// A request, its status, and what was answered.
+        /// A request, its status, and the body of its response.
         async fn ask(&mut self, method: &str, path: &str, body: Value) -> (u16, Value) {
             let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
             let method = Method::from_bytes(method.as_bytes()).unwrap();

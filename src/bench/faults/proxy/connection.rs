@@ -1,5 +1,5 @@
-//! One connection through a proxy: two lanes, two sockets, one task. It owns no queue of its own beside the chunk that
-//! is being written; what waits, waits in a [`Pipeline`], which is bounded. Decides nothing: read [`super::pipeline`] first.
+//! One connection through a proxy: two pipelines, two sockets, one task. Its only queue is the chunk that is being written;
+//! everything else waits in a [`Pipeline`], which is bounded. Decides nothing: read [`super::pipeline`] first.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -18,20 +18,20 @@ use super::toxic_stage::{Chunk, Outcome};
 use crate::bench::scenario::{Direction, Toxic};
 use crate::runtime::sleep_until_opt;
 
-/// Bytes read at once. On the stack, and only while they are read: an idle connection has no buffer.
+/// Bytes read at once. The buffer is on the stack only while bytes are read, so an idle connection has none.
 const READ_MAX: usize = 8 * 1024;
 
 /// The toxics of a proxy, as its connections see them.
 pub(super) type Toxics = watch::Receiver<Arc<[Toxic]>>;
 
-/// Bytes that went through one direction of a proxy, in all its connections.
+/// Bytes that went through one direction of a proxy, over all its connections.
 #[derive(Debug, Default)]
 pub struct Traffic {
     received: AtomicU64,
     sent: AtomicU64,
 }
 
-// All orderings are relaxed: the numbers fill counters; nothing is ordered by them.
+// Relaxed: the numbers are only displayed.
 impl Traffic {
     /// Read from one side, and written to the other.
     #[must_use]
@@ -48,7 +48,7 @@ impl Traffic {
     }
 }
 
-/// What the two directions of a connection do with bytes.
+/// The pipelines of both directions.
 #[derive(Debug)]
 pub(super) struct Lanes {
     up: Pipeline,
@@ -58,7 +58,7 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Of a connection that was accepted now. `seed` is its own.
+    /// For a connection that is accepted now. `seed` is its own.
     pub(super) fn new(seed: u64, mut toxics: Toxics) -> Self {
         let now = Arc::clone(&toxics.borrow_and_update());
         let up = Pipeline::new(Direction::Upstream, seed, &now);
@@ -66,7 +66,7 @@ impl Lanes {
         Self { up, down, toxics, born: Instant::now() }
     }
 
-    /// Until the server can be dialled: what stops the client's bytes stops its attempt to connect.
+    /// Waits until the upstream may be dialled: a toxic that stops the client's bytes also stops the connect.
     pub(super) async fn passable(&mut self) {
         while self.up.is_dead() {
             self.changed().await;
@@ -74,7 +74,7 @@ impl Lanes {
     }
 
     async fn changed(&mut self) {
-        // The proxy that holds the other end ends its connections before it goes.
+        // The proxy that holds the sender ends its connections before it goes.
         if self.toxics.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -89,12 +89,12 @@ impl Lanes {
     }
 }
 
-/// Two streams and what lies between them.
+/// Two streams and the pipelines between them.
 #[derive(Debug)]
 pub(super) struct Link<S> {
-    /// From the client to the server.
+    /// From the client to the upstream.
     up: Half<S>,
-    /// From the server to the client.
+    /// From the upstream to the client.
     down: Half<S>,
     toxics: Toxics,
     born: Instant,
@@ -113,8 +113,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
-    /// Carries bytes until both sides have ended, a toxic ends the connection, or `stop` is cancelled. Gives the
-    /// streams back, the client's first, for the one who knows how to close or reset them.
+    /// Carries bytes until both sides have ended, a toxic ends the connection, or `stop` is cancelled. Returns the
+    /// streams, the client's first, for the caller to close or reset.
     pub(super) async fn carry(mut self, stop: &CancellationToken) -> (Outcome, S, S) {
         let outcome = loop {
             if self.up.is_done && self.down.is_done {
@@ -136,7 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             match turn {
                 (Turn::Goes, _) => {}
                 (Turn::Ends(outcome), _) => break outcome,
-                // Whoever does not take bytes any more has nothing to say either, as far as that can be heard.
+                // A side that no longer takes bytes is treated as one that sends none.
                 (Turn::NobodyListens, Direction::Upstream) => self.down.pipeline.push(Chunk::Broken),
                 (Turn::NobodyListens, Direction::Downstream) => self.up.pipeline.push(Chunk::Broken),
             }
@@ -147,24 +147,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 }
 
-/// One direction: a lane between a reader and a writer.
+/// One direction: a pipeline between a reader and a writer.
 #[derive(Debug)]
 struct Half<S> {
     pipeline: Pipeline,
     reader: ReadHalf<S>,
     writer: WriteHalf<S>,
-    /// What is being written.
+    /// The chunk that is being written.
     pending: Bytes,
-    /// The end was handed on, or nobody is there to hear it.
+    /// Whether the end was passed on, or the writer's peer is gone.
     is_done: bool,
     traffic: Arc<Traffic>,
 }
 
-/// What a turn came to.
+/// The result of one turn.
 enum Turn {
     Goes,
     Ends(Outcome),
-    /// The writer's other side is gone.
+    /// The writer's peer is gone.
     NobodyListens,
 }
 
@@ -173,12 +173,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
         Self { pipeline, reader, writer, pending: Bytes::new(), is_done: false, traffic }
     }
 
-    /// Reads once, writes once, or waits. May be dropped at any time: nothing is lost by it.
+    /// Reads once, writes once, or waits. Cancel-safe.
     async fn turn(&mut self, born: Instant) -> Turn {
         let now = born.elapsed();
         let finish_at = self.pipeline.finish_at();
         let mut until = finish_at;
-        // A connection that is to end ends, whether or not what is being written arrives.
+        // A connection that a toxic ends, ends even if a chunk is still being written.
         if self.pending.is_empty() || finish_at.is_some_and(|at| at <= now) {
             match self.pipeline.step(now) {
                 Step::Write(bytes) => self.pending = bytes,
@@ -228,13 +228,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
 
     async fn end(&mut self) -> Turn {
         self.is_done = true;
-        // A side that is gone needs no end.
+        // A peer that is gone needs no end.
         let _gone = self.writer.shutdown().await;
         Turn::Goes
     }
 }
 
-/// What has come; empty at the end.
+/// Reads what has arrived; empty at the end of the stream.
 async fn read(reader: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Bytes> {
     poll_fn(|context| {
         let mut space = [0; READ_MAX];

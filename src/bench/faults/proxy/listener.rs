@@ -1,5 +1,5 @@
-//! One proxy: a port, the server behind it, and every connection between them. The task owns the connections; dropping
-//! it ends them and frees the port. Read [`ProxyTask::run`] first.
+//! One proxy: a port, its upstream, and every connection between them. The task owns the connections; dropping it ends them
+//! and frees the port. Read [`ProxyTask::run`] first.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,37 +17,37 @@ use super::toxic_stage::Outcome;
 use crate::bench::scenario::Toxic;
 use crate::bench::scenario::plan::Seeds;
 
-/// Until the server behind a proxy takes a connection.
+/// Time limit of connecting to the upstream.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
-/// After a connection that could not be accepted, most likely for lack of open files.
+/// Pause after a failed accept, most likely for lack of open files.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
-/// Connections of one proxy at once; the next ones wait in the listener's queue.
+/// Connections of one proxy at once; further ones wait in the accept queue.
 const CONNECTIONS_MAX: usize = 65_536;
-/// Orders that wait for the one that is carried out.
+/// Commands that wait for the one that is carried out.
 const ORDERS_WAITING: usize = 16;
 
-/// What a proxy is told.
+/// A command to a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
-    /// Listen.
+enum ProxyCommand {
+    /// Starts listening on the proxy's address.
     Enable,
-    /// Do not listen, and close every connection.
+    /// Stops listening, and closes every connection.
     Disable,
 }
 
-/// Whether anything had to be done.
+/// Whether a command changed anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changed {
-    /// It was so already.
+    /// The proxy was in that state already.
     Already,
-    /// It was not.
+    /// The state of the proxy changed.
     Yes,
 }
 
-/// Why a proxy did not do what it was told.
+/// Why a command to a proxy failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
-    /// The port.
+    /// The port is in use, or cannot be bound.
     #[error("proxy {name} cannot listen on {listen}")]
     Listen {
         name: String,
@@ -55,21 +55,21 @@ pub enum ProxyError {
         #[source]
         source: std::io::Error,
     },
-    /// Its task.
+    /// The task of the proxy has ended.
     #[error("proxy {name} has ended")]
     Gone { name: String },
 }
 
-/// What a proxy is.
+/// The configuration of a proxy.
 #[derive(Debug, Clone)]
 pub struct ProxySpec {
-    /// Its name.
+    /// Name of the proxy, for messages and metrics.
     pub name: String,
     /// `host:port` to listen on; port 0 for any.
     pub listen: String,
-    /// `host:port` of the server behind it.
+    /// `host:port` of the upstream.
     pub upstream: String,
-    /// Everything random in it comes from this and its name.
+    /// Seed of everything random in it, together with its name.
     pub seed: u64,
 }
 
@@ -78,34 +78,34 @@ struct Shared {
     name: String,
     upstream: String,
     toxics: watch::Sender<Arc<[Toxic]>>,
-    /// Where it listens, or would.
+    /// The address on which it listens, or would listen.
     listen: watch::Receiver<String>,
     is_enabled: watch::Receiver<bool>,
     traffic: [Arc<Traffic>; 2],
     connections: Arc<AtomicU64>,
 }
 
-/// Changes a proxy. Clones change the same one.
+/// Controls a proxy. Clones control the same one.
 #[derive(Debug, Clone)]
 pub struct ProxyHandle {
     shared: Arc<Shared>,
-    orders: mpsc::Sender<(Order, oneshot::Sender<Result<Changed, ProxyError>>)>,
+    orders: mpsc::Sender<(ProxyCommand, oneshot::Sender<Result<Changed, ProxyError>>)>,
 }
 
 impl ProxyHandle {
-    /// Its name.
+    /// Name of the proxy.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.shared.name
     }
 
-    /// `host:port` on which it listens, or listened and will again.
+    /// `host:port` on which it listens, or will listen again.
     #[must_use]
     pub fn listen(&self) -> String {
         self.shared.listen.borrow().clone()
     }
 
-    /// `host:port` of the server behind it.
+    /// `host:port` of the upstream.
     #[must_use]
     pub fn upstream(&self) -> &str {
         &self.shared.upstream
@@ -117,20 +117,20 @@ impl ProxyHandle {
         *self.shared.is_enabled.borrow()
     }
 
-    /// Bytes from clients to the server, and from the server to clients.
+    /// Bytes from clients to the upstream, and from the upstream to clients.
     #[must_use]
     pub fn traffic(&self) -> &[Arc<Traffic>; 2] {
         &self.shared.traffic
     }
 
-    /// Open connections.
+    /// Number of open connections.
     #[must_use]
     pub fn connections(&self) -> u64 {
-        // Relaxed: a number to be shown, nothing is ordered by it.
+        // Relaxed: the number is only displayed.
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// Whether its task is there to carry anything out.
+    /// Whether its task still runs.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         !self.orders.is_closed()
@@ -142,7 +142,7 @@ impl ProxyHandle {
         Arc::clone(&self.shared.toxics.borrow())
     }
 
-    /// Changes its toxics; every connection, old and new, has them from now on.
+    /// Changes its toxics. The change applies to existing connections too.
     pub fn set_toxics(&self, change: impl FnOnce(&mut Vec<Toxic>)) {
         self.shared.toxics.send_modify(|toxics| {
             let mut changed = toxics.to_vec();
@@ -151,23 +151,23 @@ impl ProxyHandle {
         });
     }
 
-    /// Listens.
+    /// Starts listening.
     ///
     /// # Errors
-    /// The port cannot be had.
+    /// The port cannot be bound.
     pub async fn enable(&self) -> Result<Changed, ProxyError> {
-        self.order(Order::Enable).await
+        self.send(ProxyCommand::Enable).await
     }
 
-    /// Stops to listen and closes every connection; returns when that is done.
+    /// Stops listening and closes every connection. Returns when that is done.
     ///
     /// # Errors
-    /// Its task is gone.
+    /// The task has ended.
     pub async fn disable(&self) -> Result<Changed, ProxyError> {
-        self.order(Order::Disable).await
+        self.send(ProxyCommand::Disable).await
     }
 
-    async fn order(&self, order: Order) -> Result<Changed, ProxyError> {
+    async fn send(&self, order: ProxyCommand) -> Result<Changed, ProxyError> {
         let (reply, answer) = oneshot::channel();
         let gone = || ProxyError::Gone { name: self.shared.name.clone() };
         self.orders.send((order, reply)).await.map_err(|_| gone())?;
@@ -185,17 +185,17 @@ pub struct ProxyTask {
     listen: watch::Sender<String>,
     is_enabled: watch::Sender<bool>,
     traffic: [Arc<Traffic>; 2],
-    orders: mpsc::Receiver<(Order, oneshot::Sender<Result<Changed, ProxyError>>)>,
+    orders: mpsc::Receiver<(ProxyCommand, oneshot::Sender<Result<Changed, ProxyError>>)>,
     listener: Option<TcpListener>,
     links: JoinSet<()>,
-    /// Ends the connections.
+    /// Ends all connections.
     stop: CancellationToken,
     connections: Arc<AtomicU64>,
     accepted: u64,
 }
 
 impl ProxyTask {
-    /// A proxy that does not listen yet, and the handle to it.
+    /// Makes a proxy that does not listen yet, and its handle.
     #[must_use]
     pub fn new(spec: ProxySpec) -> (ProxyHandle, Self) {
         let (orders, received) = mpsc::channel(ORDERS_WAITING);
@@ -231,7 +231,7 @@ impl ProxyTask {
         (ProxyHandle { shared: Arc::new(shared), orders }, task)
     }
 
-    /// Takes orders and connections until every handle is gone.
+    /// Handles commands and connections until every handle is gone.
     pub async fn run(mut self) {
         loop {
             let has_room = self.links.len() < CONNECTIONS_MAX;
@@ -239,7 +239,7 @@ impl ProxyTask {
                 order = self.orders.recv() => {
                     let Some((order, reply)) = order else { return };
                     let done = self.carry_out(order).await;
-                    // Whoever gave the order may have gone; it is carried out all the same.
+                    // The sender of the command may be gone; it is carried out all the same.
                     let _nobody_waits = reply.send(done);
                 }
                 accepted = accept(self.listener.as_ref()), if has_room => match accepted {
@@ -254,11 +254,11 @@ impl ProxyTask {
         }
     }
 
-    async fn carry_out(&mut self, order: Order) -> Result<Changed, ProxyError> {
+    async fn carry_out(&mut self, order: ProxyCommand) -> Result<Changed, ProxyError> {
         match (order, self.listener.is_some()) {
-            (Order::Enable, true) | (Order::Disable, false) => Ok(Changed::Already),
-            (Order::Enable, false) => self.enable().await.map(|()| Changed::Yes),
-            (Order::Disable, true) => {
+            (ProxyCommand::Enable, true) | (ProxyCommand::Disable, false) => Ok(Changed::Already),
+            (ProxyCommand::Enable, false) => self.enable().await.map(|()| Changed::Yes),
+            (ProxyCommand::Disable, true) => {
                 self.disable().await;
                 Ok(Changed::Yes)
             }
@@ -316,7 +316,7 @@ async fn accept(listener: Option<&TcpListener>) -> std::io::Result<TcpStream> {
     }
 }
 
-/// A connection that was accepted.
+/// One accepted connection.
 struct Connection {
     proxy: String,
     upstream: String,
@@ -338,7 +338,7 @@ impl Connection {
             Some(Err(_)) => return self.give_up(&client, "it does not answer"),
             None => return,
         };
-        // Pieces must leave as they are: the kernel is not to put them together again.
+        // Slices must leave as they are, so the kernel must not join them.
         for stream in [&client, &server] {
             let _unknown_to_the_kernel = stream.set_nodelay(true);
         }
@@ -350,14 +350,14 @@ impl Connection {
         }
     }
 
-    /// The client hears what it would have heard without the proxy: a connection that nobody takes.
+    /// Closes the connection as a refused one: the client sees what it would see without the proxy.
     fn give_up(&self, client: &TcpStream, why: &str) {
         tracing::debug!(proxy = self.proxy, upstream = self.upstream, why, "cannot connect");
         reset_on_close(client);
     }
 }
 
-/// The socket says RST instead of FIN when it is closed.
+/// Makes the socket send RST instead of FIN when it is closed.
 fn reset_on_close(stream: &TcpStream) {
     if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
         tracing::debug!(%error, "a connection is closed and not reset");
@@ -371,7 +371,7 @@ mod tests {
     use super::*;
     use crate::bench::scenario::{Stream, ToxicKind};
 
-    /// Nothing here takes longer, on any machine.
+    /// Time limit of a step in these tests.
     const PATIENCE: Duration = Duration::from_secs(60);
 
     struct Stand {
@@ -392,7 +392,7 @@ mod tests {
             Self { server, proxy, tasks }
         }
 
-        /// Both ends of a connection through the proxy that has carried something.
+        /// Both ends of a connection through the proxy that has carried bytes.
         async fn pair(&self) -> (TcpStream, TcpStream) {
             let mut client = TcpStream::connect(self.proxy.listen()).await.unwrap();
             let (mut server, _) = self.server.accept().await.unwrap();

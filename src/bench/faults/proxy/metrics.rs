@@ -1,4 +1,4 @@
-//! What a fleet carried, as toxiproxy tells Prometheus: bytes by proxy and direction.
+//! The traffic of all proxies in toxiproxy's Prometheus metrics: bytes by proxy and direction.
 
 use std::fmt::Write as _;
 
@@ -6,10 +6,10 @@ use super::connection::Traffic;
 use super::listener::ProxyHandle;
 use crate::bench::scenario::Direction;
 
-/// The text format of Prometheus.
+/// Content type of Prometheus' text format.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A metric: its name, what it is, and which of the two numbers of a direction.
+/// A metric: its name, its help text, and which of the two counts of a direction it shows.
 type Metric = (&'static str, &'static str, fn(&Traffic) -> u64);
 
 const METRICS: [Metric; 2] = [
@@ -25,12 +25,12 @@ const METRICS: [Metric; 2] = [
     ),
 ];
 
-/// All proxies.
+/// Encodes the metrics of all proxies.
 pub(super) fn render<'a>(proxies: impl Iterator<Item = &'a ProxyHandle>) -> String {
     let proxies: Vec<&ProxyHandle> = proxies.collect();
     let mut text = String::new();
     for (name, help, number) in METRICS {
-        // Writing to a text cannot fail.
+        // Writing into a string cannot fail.
         let _written = write!(text, "# HELP {name} {help}\n# TYPE {name} counter\n");
         for proxy in &proxies {
             for (direction, traffic) in [Direction::Downstream, Direction::Upstream].iter().zip([1, 0]) {

@@ -1,10 +1,10 @@
-//! A TCP proxy that breaks links on purpose, as toxiproxy does and as it does not: it can also stop a link without the
-//! loss of a byte, lose everything without closing anything, reset what is silent; and one seed gives one schedule.
-//! Without root, without the kernel's help.
+//! A TCP proxy with toxiproxy's faults and more: it can stop a link without losing a byte, lose everything without closing
+//! anything, and reset idle connections; and one seed gives one schedule. It needs neither root nor kernel
+//! support.
 //!
-//! What is decided is pure: [`pipeline`] is one direction of one connection, a row of toxics, chunks and times in, chunks
-//! and times out. [`link`] and [`listener`] only carry that out. Everything that waits is bounded, and a full lane holds
-//! its sender back. [`api`] is toxiproxy's REST API over a [`ProxyCollection`] of proxies.
+//! The decisions are pure: [`pipeline`] is one direction of a connection as a row of toxics; chunks and times go in, chunks
+//! and times come out. [`connection`] and [`listener`] carry them out. All memory is bounded, and a full pipeline holds
+//! its sender back. [`api`] is toxiproxy's REST API over a [`ProxyCollection`].
 //! Read [`Toxic`], then [`pipeline::Pipeline`], then [`ProxyTask`].
 
 pub mod api;

@@ -1,6 +1,6 @@
-//! One direction of one connection, with all its toxics in a row: the decision core of the proxy. Chunks and times in,
-//! chunks and times out; no clock, no socket, no task. What waits in it is bounded: a lane that is full wants no more,
-//! so its sender is held back as TCP does it. Read [`Pipeline::step`] first.
+//! One direction of a connection with all its toxics in a row: the pure core of the proxy. Chunks and times go in, chunks and
+//! times come out; no clock, no socket, no task. Its memory is bounded: a full pipeline wants no more, so its sender is
+//! held back as by TCP. Read [`Pipeline::step`] first.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,43 +13,43 @@ use super::toxic_stage::{Chunk, Outcome, Taken, ToxicStage};
 use crate::bench::scenario::plan::Seeds;
 use crate::bench::scenario::{Direction, Toxic, ToxicKind};
 
-/// Bytes that may wait in one direction: a latency of 200 ms then still carries 2.6 MB/s.
+/// Bytes that may wait in one direction; with a latency of 200 ms that still carries 2.6 MB/s.
 pub(super) const BYTES_MAX: usize = 512 * 1024;
 /// Chunks that may wait in one direction.
 pub(super) const CHUNKS_MAX: usize = 4_096;
 
-/// What is to be done next.
+/// The next step of a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Hand these bytes on.
+    /// Write these bytes.
     Write(Bytes),
-    /// Say that nothing more will come.
+    /// Close the writing side.
     End,
     /// End the whole connection.
     Finish(Outcome),
-    /// Nothing, until this time if it is known, or until something comes or changes.
+    /// Wait: until this time if it is known, or until something arrives or changes.
     Wait(Option<Duration>),
 }
 
-/// One direction of one connection. Times count from the beginning of the connection, and never go back.
+/// One direction of one connection. Times count from the start of the connection, and never go back.
 #[derive(Debug)]
 pub struct Pipeline {
     direction: Direction,
     /// Makes the seed of each toxic on this connection.
     seeds: Seeds,
     inlet: VecDeque<Chunk>,
-    /// In the order in which toxics were added, with their names.
+    /// The stages with their toxics' names, in the order in which the toxics were added.
     stages: Vec<(String, ToxicStage)>,
-    /// What toxics that are gone left behind.
+    /// Chunks of removed toxics.
     outlet: VecDeque<Chunk>,
-    /// Waiting in all of it.
+    /// Bytes that wait in all stages.
     bytes: usize,
     has_ended: bool,
     outcome: Option<Outcome>,
 }
 
 impl Pipeline {
-    /// A lane of a new connection. `seed` is the connection's: both of its lanes get the same.
+    /// For a new connection. `seed` is the connection's: both directions get the same.
     #[must_use]
     pub fn new(direction: Direction, seed: u64, toxics: &[Toxic]) -> Self {
         let mut pipeline = Self {
@@ -74,13 +74,13 @@ impl Pipeline {
         self.stages.push((toxic.name.clone(), ToxicStage::new(toxic.kind, is_hit, now, seed)));
     }
 
-    /// One draw for each toxic and connection, the same in both directions: who was spared stays spared.
+    /// One draw for each toxic and connection, the same in both directions: a spared connection stays spared.
     fn is_hit(&self, toxic: &Toxic) -> bool {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seeds.of("toxicity", &toxic.name));
         rng.random::<f64>() < toxic.toxicity
     }
 
-    /// The toxics are these from now on.
+    /// Replaces the toxics.
     pub fn set_toxics(&mut self, now: Duration, toxics: &[Toxic]) {
         let mine: Vec<&Toxic> = toxics.iter().filter(|toxic| toxic.stream.meets(self.direction)).collect();
         let mut index = 0;
@@ -94,7 +94,7 @@ impl Pipeline {
         for toxic in mine {
             let is_hit = self.is_hit(toxic);
             match self.stages.iter_mut().find(|(name, _)| *name == toxic.name) {
-                // Who was not there when it came is spared for ever.
+                // A connection that was spared by a removed toxic stays spared.
                 Some(_) if toxic.kind == ToxicKind::HalfOpen => {}
                 Some((_, stage)) => stage.change(toxic.kind, is_hit),
                 None => self.add(now, toxic, false),
@@ -102,7 +102,7 @@ impl Pipeline {
         }
     }
 
-    /// What waited in it goes on to the next one, before anything that comes later.
+    /// Passes what waited in a removed stage to the next one, before anything later.
     fn remove(&mut self, now: Duration, index: usize) {
         let (_, stage) = self.stages.remove(index);
         let (waiting, outcome) = stage.into_remaining();
@@ -115,19 +115,19 @@ impl Pipeline {
         self.outcome = self.outcome.max(outcome);
     }
 
-    /// Whether it is stopped: nothing is read, nothing is written.
+    /// Whether the pipeline is stopped: it neither reads nor writes.
     #[must_use]
     pub fn is_stalled(&self) -> bool {
         self.stages.iter().any(|(_, stage)| stage.is_stalled())
     }
 
-    /// Whether a connection cannot even be made.
+    /// Whether not even a connection can be made.
     #[must_use]
     pub fn is_dead(&self) -> bool {
         self.stages.iter().any(|(_, stage)| stage.is_stalled() || stage.swallows())
     }
 
-    /// Whether more may be read for it.
+    /// Whether it takes more bytes.
     #[must_use]
     pub fn wants_input(&self) -> bool {
         !self.has_ended && self.bytes < BYTES_MAX && self.chunks() < CHUNKS_MAX && !self.is_stalled()
@@ -151,7 +151,7 @@ impl Pipeline {
         self.inlet.push_back(chunk);
     }
 
-    /// When a toxic ends the connection, even if what it let pass could not be written by then.
+    /// When a toxic ends the connection, even if earlier bytes could not be written by then.
     #[must_use]
     pub fn finish_at(&self) -> Option<Duration> {
         let verdict = if self.is_stalled() { None } else { self.verdict() };
@@ -162,7 +162,7 @@ impl Pipeline {
         self.stages.iter().filter_map(|(_, stage)| stage.verdict()).min()
     }
 
-    /// What is to be done next. To be called again after each thing done.
+    /// The next step. Call it again after each step.
     pub fn step(&mut self, now: Duration) -> Step {
         if let Some(outcome) = self.outcome {
             return Step::Finish(outcome);
@@ -191,7 +191,7 @@ impl Pipeline {
         Step::Finish(outcome)
     }
 
-    /// What comes out behind the first `count` stages.
+    /// The chunks that leave the first `count` stages.
     fn link_down(&mut self, count: usize, now: Duration) -> Taken {
         if count == self.stages.len()
             && let Some(chunk) = self.outlet.pop_front()

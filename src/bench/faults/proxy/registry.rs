@@ -1,4 +1,4 @@
-//! Proxies by name, as toxiproxy keeps them: made, changed, populated from a list, reset. Owns their tasks. Read
+//! All proxies by name, with toxiproxy's operations: create, change, populate from a list, reset. Owns their tasks. Read
 //! [`ProxyCollection`] first.
 
 use std::collections::BTreeMap;
@@ -7,43 +7,43 @@ use tokio::task::JoinSet;
 
 use super::listener::{ProxyError, ProxyHandle, ProxySpec, ProxyTask};
 
-/// Proxies of one fleet.
+/// Limit of proxies in one collection.
 const PROXIES_MAX: usize = 4_096;
 
-/// What somebody wants a proxy to be.
+/// The wanted state of a proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxyConfig {
-    /// Its name.
+    /// Name of the proxy.
     pub name: String,
     /// `host:port` to listen on; port 0 for any.
     pub listen: String,
-    /// `host:port` of the server behind it.
+    /// `host:port` of the upstream.
     pub upstream: String,
     /// Whether it listens.
     pub enabled: bool,
 }
 
-/// Why not.
+/// Why an operation failed. The texts are toxiproxy's where it has one.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyCollectionError {
-    /// A second one of a name.
+    /// A proxy of this name exists.
     #[error("proxy already exists")]
     Exists,
-    /// None of that name.
+    /// No proxy has this name.
     #[error("proxy not found")]
     NotFound,
-    /// Two of one name in a list.
+    /// A list holds this name twice.
     #[error("duplicate proxy name {0:?}")]
     Duplicate(String),
-    /// Too many.
-    #[error("there are {PROXIES_MAX} proxies already")]
+    /// The collection is full.
+    #[error("there are {PROXIES_MAX} proxies, and no more are allowed")]
     Full,
-    /// Its port.
+    /// The port cannot be bound.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
 }
 
-/// Proxies by name. Dropping it ends them.
+/// All proxies by name. Dropping this ends those that it owns.
 #[derive(Debug)]
 pub struct ProxyCollection {
     proxies: BTreeMap<String, ProxyHandle>,
@@ -52,18 +52,18 @@ pub struct ProxyCollection {
 }
 
 impl ProxyCollection {
-    /// None yet. Everything random in them will come from this seed.
+    /// An empty collection. Everything random in its proxies comes from this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { proxies: BTreeMap::new(), tasks: JoinSet::new(), seed }
     }
 
-    /// All of them, by name.
+    /// All proxies, by name.
     pub fn proxies(&self) -> impl Iterator<Item = &ProxyHandle> {
         self.proxies.values()
     }
 
-    /// The one of this name.
+    /// The proxy of this name.
     ///
     /// # Errors
     /// There is none.
@@ -71,10 +71,10 @@ impl ProxyCollection {
         self.proxies.get(name).ok_or(ProxyCollectionError::NotFound)
     }
 
-    /// A new one.
+    /// Creates a proxy.
     ///
     /// # Errors
-    /// There is one of that name, or its port cannot be had: then there is none.
+    /// The name exists, or the port cannot be bound: then no proxy is created.
     pub async fn add(&mut self, wanted: &ProxyConfig) -> Result<ProxyHandle, ProxyCollectionError> {
         if self.proxies.contains_key(&wanted.name) {
             return Err(ProxyCollectionError::Exists);
@@ -87,10 +87,10 @@ impl ProxyCollection {
         Ok(proxy)
     }
 
-    /// One that somebody else runs; it ends with them.
+    /// Adds a proxy that another owner runs; it ends with its owner.
     ///
     /// # Errors
-    /// There is one of that name.
+    /// The name exists.
     pub fn adopt(&mut self, proxy: ProxyHandle) -> Result<(), ProxyCollectionError> {
         let name = proxy.name().to_owned();
         if self.proxies.contains_key(&name) {
@@ -101,7 +101,7 @@ impl ProxyCollection {
     }
 
     async fn start(&mut self, wanted: &ProxyConfig) -> Result<ProxyHandle, ProxyCollectionError> {
-        // Those that ended because nobody holds them any more.
+        // Joins the tasks of deleted proxies.
         while let Some(ended) = self.tasks.try_join_next() {
             if let Err(error) = ended
                 && error.is_panic()
@@ -122,10 +122,10 @@ impl ProxyCollection {
         Ok(proxy)
     }
 
-    /// Makes one what is wanted. Its toxics stay; its connections do not where it moves or is disabled.
+    /// Changes a proxy. Its toxics stay. Its connections end where its address or upstream changes, or it is disabled.
     ///
     /// # Errors
-    /// There is none of that name, or its port cannot be had: then it is disabled.
+    /// There is none of that name, or its port cannot be bound: then it stays disabled.
     pub async fn change(&mut self, wanted: &ProxyConfig) -> Result<ProxyHandle, ProxyCollectionError> {
         let proxy = self.get(&wanted.name)?.clone();
         let moves = proxy.listen() != wanted.listen || proxy.upstream() != wanted.upstream;
@@ -147,7 +147,7 @@ impl ProxyCollection {
         Ok(moved)
     }
 
-    /// Ends one.
+    /// Deletes a proxy.
     ///
     /// # Errors
     /// There is none of that name.
@@ -157,10 +157,10 @@ impl ProxyCollection {
         Ok(())
     }
 
-    /// Makes those of a list: new ones are added, others changed if they differ. The rest stays as it is.
+    /// Creates or changes the proxies of a list. Other proxies stay as they are.
     ///
     /// # Errors
-    /// Two of one name: then nothing was done. Or the first that could not be had, with those before it.
+    /// The list holds a name twice: then nothing changes. Or the first proxy that cannot listen; those before it stay.
     pub async fn populate(
         &mut self,
         list: &[ProxyConfig],
@@ -184,10 +184,10 @@ impl ProxyCollection {
         (done, None)
     }
 
-    /// Enables all of them and takes all toxics away.
+    /// Enables all proxies and removes all toxics.
     ///
     /// # Errors
-    /// The first whose port cannot be had.
+    /// The first proxy whose port cannot be bound.
     pub async fn reset(&mut self) -> Result<(), ProxyCollectionError> {
         for proxy in self.proxies.values() {
             proxy.enable().await?;

@@ -1,5 +1,5 @@
-//! One toxic at work on one direction of one connection: chunks and times in, chunks and times out. Knows no clock, no
-//! socket and no task. Loses nothing that its toxic does not throw away. Read [`ToxicStage::admit`] and [`ToxicStage::take`].
+//! One toxic on one direction of one connection: chunks and times go in, chunks and times come out. No clock, no socket, no
+//! task. Loses only what its toxic discards. Read [`ToxicStage::admit`] and [`ToxicStage::take`].
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,21 +10,21 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::bench::scenario::ToxicKind;
 
-/// What passes through a link.
+/// A piece of what passes through a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chunk {
-    /// Bytes.
+    /// Bytes of the stream.
     Data(Bytes),
-    /// The sender will say nothing more.
+    /// The sender closed its side (FIN).
     End,
-    /// The sender broke the connection off.
+    /// The sender reset the connection (RST).
     Broken,
-    /// A toxic closes the connection, once what is before this has arrived.
+    /// A toxic closes the connection once everything before this has arrived.
     Close,
 }
 
 impl Chunk {
-    /// Bytes in it.
+    /// Number of bytes in it.
     fn size(&self) -> usize {
         match self {
             Self::Data(bytes) => bytes.len(),
@@ -42,35 +42,35 @@ pub enum Outcome {
     Reset,
 }
 
-/// What a stage gives.
+/// What a stage gives when it is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// To the next one.
+    /// A chunk for the next stage.
     Chunk(Chunk),
-    /// Not yet: at this time, if it is known.
+    /// Nothing before this time, if it is known.
     Wait(Option<Duration>),
 }
 
-/// How much a bandwidth lets pass at once: what fits into a tenth of a second.
+/// Burst of a bandwidth toxic: the bytes of a tenth of a second.
 const SLICES_PER_SECOND: u64 = 10;
 
-/// A toxic on one direction of one connection. Times count from the beginning of the connection.
+/// A toxic on one direction of one connection. Times count from the start of the connection.
 #[derive(Debug)]
 pub(super) struct ToxicStage {
     kind: ToxicKind,
-    /// Whether it meets this connection. Else everything passes.
+    /// Whether the toxic meets this connection. Otherwise everything passes.
     is_hit: bool,
-    /// Since when it is there.
+    /// When the toxic was added.
     since: Duration,
-    /// What waits in it, with the time from which on it may go.
+    /// Waiting chunks, each with the time from which it may leave.
     queue: VecDeque<(Duration, Chunk)>,
     /// When the line is free for the next piece.
     free_at: Duration,
     /// Bytes that went through.
     passed: u64,
-    /// Whether its limit is reached: nothing goes through any more.
+    /// Whether the limit of bytes is reached: nothing passes any more.
     is_shut: bool,
-    /// Whether something was thrown away: bytes, or an end.
+    /// Whether anything was discarded: bytes, or an end.
     has_hole: bool,
     rng: ChaCha8Rng,
 }
@@ -90,28 +90,28 @@ impl ToxicStage {
         }
     }
 
-    /// Other attributes, or another toxicity. What waits keeps its time; counts stay; and a connection that has lost
-    /// something is not spared any more.
+    /// Changes attributes or toxicity. Waiting chunks keep their times, counts stay, and a connection that has lost
+    /// something is no longer spared.
     pub(super) fn change(&mut self, kind: ToxicKind, is_hit: bool) {
         (self.kind, self.is_hit) = (kind, is_hit || self.has_hole);
     }
 
-    /// How many chunks wait in it.
+    /// Number of waiting chunks.
     pub(super) fn waiting(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether this connection is stopped by it.
+    /// Whether the toxic stops this connection.
     pub(super) fn is_stalled(&self) -> bool {
         self.is_hit && self.kind == ToxicKind::Stall
     }
 
-    /// Whether it throws everything away, so that not even a connection can be made.
+    /// Whether the toxic discards everything, so that not even a connection can be made.
     pub(super) fn swallows(&self) -> bool {
         self.is_hit && matches!(self.kind, ToxicKind::Drop | ToxicKind::HalfOpen)
     }
 
-    /// Takes something in. Gives back how many bytes are gone for good.
+    /// Takes a chunk in. Returns how many bytes are discarded.
     pub(super) fn admit(&mut self, now: Duration, chunk: Chunk) -> usize {
         if let Some(size) = self.swallowed(&chunk) {
             self.has_hole = true;
@@ -139,7 +139,7 @@ impl ToxicStage {
         matches!(self.kind, ToxicKind::LimitData { bytes } if self.is_hit && self.passed >= bytes)
     }
 
-    /// The connection is closed behind what went through.
+    /// Closes the connection behind what went through.
     fn shut(&mut self, now: Duration) {
         if !std::mem::replace(&mut self.is_shut, true) {
             self.queue.clear();
@@ -147,7 +147,7 @@ impl ToxicStage {
         }
     }
 
-    /// From when on it may go, as far as that does not depend on what is before it.
+    /// When a chunk may leave, as far as that does not depend on the chunks before it.
     fn due(&mut self, now: Duration, chunk: &Chunk) -> Duration {
         if !self.is_hit {
             return now;
@@ -160,12 +160,12 @@ impl ToxicStage {
             (ToxicKind::SlowClose { delay }, Chunk::End | Chunk::Broken) => now + millis(delay),
             _ => now,
         };
-        // Nothing overtakes: TCP keeps the order, whatever a packet's own delay was.
+        // TCP keeps the order, whatever the delay of one packet was, so nothing overtakes.
         let before = self.queue.back().map_or(Duration::ZERO, |(due, _)| *due);
         due.max(before)
     }
 
-    /// What is ready now.
+    /// The next chunk, if one is ready now.
     pub(super) fn take(&mut self, now: Duration) -> Taken {
         match self.ready_at() {
             Some(ready) if ready <= now => self.pass(now, ready).map_or(Taken::Wait(None), Taken::Chunk),
@@ -173,7 +173,7 @@ impl ToxicStage {
         }
     }
 
-    /// How and when the connection ends because of this toxic, whatever is said on it.
+    /// How and when this toxic ends the connection, independent of its bytes.
     pub(super) fn verdict(&self) -> Option<(Duration, Outcome)> {
         if !self.is_hit {
             return None;
@@ -188,7 +188,7 @@ impl ToxicStage {
         }
     }
 
-    /// When the head of the queue may go; `None`: nobody knows.
+    /// When the head of the queue may leave; `None`: unknown.
     fn ready_at(&self) -> Option<Duration> {
         let (due, head) = self.queue.front()?;
         if !self.is_hit {
@@ -205,7 +205,7 @@ impl ToxicStage {
         }
     }
 
-    /// Lets the head of the queue go, or a piece of it.
+    /// Removes the head of the queue, or a slice of it.
     fn pass(&mut self, now: Duration, ready: Duration) -> Option<Chunk> {
         let (due, head) = self.queue.pop_front()?;
         let Chunk::Data(mut bytes) = head else { return Some(head) };
@@ -240,7 +240,7 @@ impl ToxicStage {
         to_usize(self.rng.random_range(sizes)).max(1)
     }
 
-    /// Its end: what waits in it, in order, and how the connection ends if it cannot go on.
+    /// Removes the stage: the waiting chunks in order, and how the connection ends if it cannot go on.
     pub(super) fn into_remaining(self) -> (impl Iterator<Item = Chunk>, Option<Outcome>) {
         let outcome = match self.kind {
             ToxicKind::Timeout { .. } if self.is_hit => Some(Outcome::Closed),
@@ -251,18 +251,18 @@ impl ToxicStage {
     }
 }
 
-/// Bytes of the next piece that a bandwidth lets pass.
+/// Bytes of the next slice that a bandwidth toxic lets pass.
 fn next_chunk_len(bytes: &Bytes, rate: u64) -> usize {
     bytes.len().min(to_usize(rate.saturating_mul(1_000) / SLICES_PER_SECOND).max(1))
 }
 
-/// How long so many bytes take at 1,000 bytes per second and unit of `rate`.
+/// How long `bytes` take; a unit of `rate` is 1,000 bytes a second.
 fn time_of(bytes: usize, rate: u64) -> Duration {
     Duration::from_nanos((bytes as u64).saturating_mul(1_000_000) / rate.max(1))
 }
 
 fn millis(value: u64) -> Duration {
-    // A year is for ever, and can be added to any time.
+    // A year stands for ever, and can be added to any time without overflow.
     Duration::from_millis(value.min(365 * 24 * 3_600_000))
 }
 
