@@ -1,4 +1,4 @@
-//! What happens to cursors and messages when a history of the log ends: which one goes on from where, and where a
+//! Cursors and messages across histories of the log: where a cursor continues after its history has ended, and where a
 //! message stood before it was lost. Pure. Read [`Synced`] first.
 
 use std::fmt;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::protocol::{Cursor, Epoch, Position};
 
-/// Places that a message remembers: it would have to be lost and brought back more often than that within the memory of
-/// the nodes to be taken for a new one.
+/// Places that a message remembers. Only a message that is lost and appended again more often than this, within the
+/// memory of the nodes, would be taken for a new one.
 const ORIGINS_MAX: usize = 8;
 
 /// The history that a cursor belongs to has ended, and goes on under another epoch.
@@ -46,8 +46,8 @@ impl Synced {
         self.to.position < self.from.position
     }
 
-    /// Where the cursor stood in each history that has ended: whoever has everything up to the first has everything
-    /// up to each of them.
+    /// Where the cursor stood in each history that has ended. A reader that has everything up to the first has
+    /// everything up to each of them.
     pub fn passed(&self) -> impl Iterator<Item = Cursor> {
         let mut at = self.from.position;
         self.ended.iter().map(move |end| {
@@ -58,8 +58,8 @@ impl Synced {
     }
 }
 
-/// Where a message stood in histories that lost it, the newest last. Whoever has everything of one of these histories up
-/// to there has had the message. Empty for nearly every message, and cheap to clone.
+/// Where a message stood in histories that lost it, the newest last. A reader that has everything of one of these
+/// histories up to that place has had the message. Empty for nearly every message, and cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origins(Option<Arc<[Cursor]>>);
 
@@ -78,7 +78,7 @@ impl Origins {
         Self(Some(kept.iter().copied().chain([place]).collect()))
     }
 
-    /// Reads the text form. What is no cursor is left out.
+    /// Reads the text form. Skips words that are not cursors.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let places: Vec<Cursor> = text.split(' ').filter_map(|place| place.parse().ok()).collect();

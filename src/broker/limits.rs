@@ -1,4 +1,4 @@
-//! What a log keeps, what an acknowledgement means, and how much one read may bring. Read [`LogLimits`] first.
+//! Limits of a log, the meaning of an acknowledgement, and the size of one read. Read [`LogLimits`] first.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ pub enum Durability {
     Fsync,
 }
 
-/// Limits of a log.
+/// How much a log keeps, and for how long.
 #[derive(Debug, Clone)]
 pub struct LogLimits {
-    /// Entries kept.
+    /// Entries that are kept; the oldest are trimmed first.
     pub max_events: u64,
     /// Bytes kept, counted as [`super::Bounds::bytes`].
     pub max_bytes: u64,
@@ -52,7 +52,7 @@ impl Default for LogLimits {
 /// How much one read may bring. The first entry always comes, however large it is: a reader must get on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageLimit {
-    /// Entries.
+    /// Most entries of one read.
     pub entries: usize,
     /// Bytes, counted as [`super::Bounds::bytes`].
     pub bytes: u64,

@@ -22,7 +22,7 @@ pub enum InvalidEvent {
     /// Only users and clients have a mailbox.
     #[error("qos 1 is for users and clients, who have a mailbox; {0} has none")]
     NoMailbox(Address),
-    /// No such guarantee.
+    /// A `qos` other than 0 and 1.
     #[error("qos {0} is not known; allowed are 0 and 1")]
     Qos(u8),
 }
@@ -30,7 +30,7 @@ pub enum InvalidEvent {
 /// Why a message was not published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// It cannot be an event.
+    /// The request cannot become an event.
     #[error(transparent)]
     Invalid(#[from] InvalidEvent),
     /// The log did not take it; only [`AppendError::Store`] leaves open whether it is there.
@@ -70,7 +70,7 @@ pub fn new_event(request: PublishRequest, address: Address, source: &str) -> Res
     Ok(NewEvent { message_id, address, event_type, envelope: Arc::from(envelope), mailbox })
 }
 
-/// The answer to whoever published.
+/// The answer to a publisher.
 #[must_use]
 pub fn published(message_id: MessageId, appended: Appended) -> Published {
     Published {
@@ -104,8 +104,8 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Opens the log that a URL names. The limits must be those of the nodes: whoever appends trims. `source` is what
-    /// envelopes say of who published.
+    /// Opens the log that a URL names. The limits must be those of the nodes, because every process that appends also
+    /// trims. `source` becomes the `source` of the envelopes.
     ///
     /// # Errors
     /// [`OpenError`] names the directory or address.

@@ -1,6 +1,6 @@
-//! Which nodes are alive. A node says so again and again ([`super::Broker::beat`]); whoever is silent for longer than
-//! [`ALIVE_FOR`] is gone, by the clock of the broker and nobody else's. A broker does not look into what a node says of
-//! itself. Read [`Alive`] first.
+//! Which nodes are alive. A node reports itself every [`BEAT_EVERY`] ([`super::Broker::beat`]). A node that is silent
+//! for longer than [`ALIVE_FOR`] is gone, by the clock of the broker alone. A broker does not parse the records of the
+//! nodes. Read [`Alive`] first.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ pub const BEAT_EVERY: Duration = Duration::from_secs(2);
 pub struct Alive {
     /// One life of a node: a restart has another one. Starts with the time, so that it sorts by age.
     pub incarnation: Arc<str>,
-    /// What the node says of itself, as it said it: JSON.
+    /// The description of the node as it sent it: JSON.
     pub record: Arc<str>,
-    /// How long ago that was.
+    /// Time since the node sent its last beat.
     pub age: Duration,
 }
 

@@ -20,11 +20,11 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 pub struct Request {
     /// Where the stream is.
     pub url: Url,
-    /// Headers beside those of every SSE client; one of the same name replaces it.
+    /// Headers beside those that every SSE client sends; one of the same name replaces it.
     pub headers: HeaderMap,
     /// The id to continue after. Empty: none is sent.
     pub last_event_id: String,
-    /// Whether that is said in `Last-Event-ID`, or somewhere in the URL already.
+    /// Whether the id is sent in `Last-Event-ID`. Off where the URL carries it already.
     pub sends_last_event_id: bool,
     /// Longest wait until the head of the response is there, redirects included.
     pub connect_timeout: Duration,
@@ -54,62 +54,51 @@ impl Request {
     }
 }
 
-/// What the transport says of a failure.
+/// An error of the transport.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a connection did not become a stream.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The request cannot be sent, now or ever.
+    /// The request can never be sent.
     #[error("requesting the stream {url} is not possible: {why}")]
-    Request {
-        /// Where to.
-        url: Url,
-        /// What is wrong with it.
-        why: String,
-    },
+    Request { url: Url, why: String },
     /// No connection: refused, unreachable, no such host, or TLS failed.
     #[error("connecting to the stream {url}")]
     Refused {
-        /// Where to.
         url: Url,
-        /// The cause.
         #[source]
         source: Cause,
     },
     /// The connection broke before there was a response, or redirects led nowhere.
     #[error("waiting for the response of the stream {url}")]
     Broken {
-        /// Where to.
         url: Url,
-        /// The cause.
         #[source]
         source: Cause,
     },
     /// No response in time.
     #[error("connecting to the stream {url} took longer than allowed (at most {limit:?})")]
     Timeout {
-        /// Where to.
         url: Url,
-        /// How long the whole attempt might take.
+        /// Limit of the whole attempt, redirects included.
         limit: Duration,
     },
     /// A status other than 200.
     #[error("the stream {url} was refused with status {status}")]
     Status {
-        /// Who answered, redirects followed.
+        /// The URL that answered, after redirects.
         url: Url,
-        /// The status.
         status: StatusCode,
-        /// When the server wants to be asked again, if it said so.
+        /// The wait that the server asked for; `None` without a readable `Retry-After`.
         retry_after: Option<Duration>,
     },
     /// 200, but not an event stream.
     #[error("the stream {url} is not text/event-stream but {}", content_type.as_deref().unwrap_or("of no type"))]
     ContentType {
-        /// Who answered, redirects followed.
+        /// The URL that answered, after redirects.
         url: Url,
-        /// The type it gave, if any.
+        /// The `Content-Type` of the response; `None` where it has none.
         content_type: Option<String>,
     },
 }
@@ -117,7 +106,7 @@ pub enum ConnectError {
 /// Opens a stream: `GET` with the headers that the standard asks for. Follows redirects as the client is set up to.
 ///
 /// # Errors
-/// [`ConnectError`] tells apart what policies treat differently.
+/// [`ConnectError`] has one variant for each failure that policies treat differently.
 pub async fn connect(http: &reqwest::Client, request: &Request) -> Result<Stream, ConnectError> {
     let sending = http.get(request.url.clone()).headers(headers(request)?).send();
     let response = match tokio::time::timeout(request.connect_timeout, sending).await {
@@ -133,7 +122,7 @@ pub async fn connect(http: &reqwest::Client, request: &Request) -> Result<Stream
     Ok(Stream::new(response.into(), peer, cookies, request))
 }
 
-/// What the server wants to be told again, as `name=value`. Attributes are for browsers.
+/// Cookies to send back to the server, as `name=value`. Attributes are for browsers.
 pub(super) fn cookies(headers: &HeaderMap) -> Box<[String]> {
     let values = headers.get_all(SET_COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     values.filter_map(|value| value.split(';').next()).map(|pair| pair.trim().to_owned()).collect()
@@ -143,7 +132,7 @@ pub(super) fn headers(request: &Request) -> Result<HeaderMap, ConnectError> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // A compressed stream is held back by whoever compresses it.
+    // A compressor holds back the events of a stream.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if request.sends_last_event_id && !request.last_event_id.is_empty() {
         // Raw UTF-8, as the standard has it; the constructors from `str` would refuse it.
@@ -177,7 +166,7 @@ fn classify(request: &Request, error: reqwest::Error) -> ConnectError {
     }
 }
 
-/// Whether it is an event stream.
+/// Checks that the response is an event stream.
 pub(super) fn check(url: &Url, status: StatusCode, headers: &HeaderMap) -> Result<(), ConnectError> {
     if status != StatusCode::OK {
         return Err(ConnectError::Status { url: url.clone(), status, retry_after: retry_after(headers) });
@@ -198,8 +187,8 @@ fn is_event_stream(value: &HeaderValue) -> bool {
     essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
-/// Seconds, or a date (RFC 9110, 10.2.3). A date is held against the server's own, so that no clock is read and none
-/// need agree.
+/// Seconds, or a date (RFC 9110, 10.2.3). A date is compared with the `Date` of the response, so that no clock is read
+/// and none has to agree.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {

@@ -1,8 +1,8 @@
 //! An SSE client: connects, reads, reconnects as browsers, fetch-based clients or tolerant clients do.
 //!
-//! Three layers, each usable alone: [`connect`] opens one connection and gives a [`Stream`]; [`Reconnect`] says what
-//! a kind of client does when that ends, without a clock or a socket; [`EventSource`] joins both and is what an
-//! ordinary user wants. Read [`EventSource`] first, or [`Stream`] to drive ten thousand of them.
+//! Three layers, each usable alone: [`connect`] opens one connection and gives a [`Stream`]; [`Reconnect`] decides what
+//! a kind of client does when a stream ends, without a clock or a socket; [`EventSource`] joins both and is the one to
+//! use unless you need more control. Read [`EventSource`] first, or [`Stream`] to drive ten thousand of them.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,17 +26,17 @@
 
 mod connect;
 mod http;
-mod plain;
 mod reader;
 mod reconnect;
+mod small_buffer_http;
 mod source;
 mod stream;
 
 pub use connect::{Cause, ConnectError, Request, connect};
 pub use http::{HttpOptions, HttpOptionsError, Trust};
-pub use plain::{PlainHttp, PlainOptions};
 pub use reader::DecoderKind;
 pub use reconnect::{Decision, End, GiveUp, Policy, Reconnect, ReconnectOptions};
+pub use small_buffer_http::{SmallBufferHttp, SmallBufferOptions};
 pub use source::{EventSource, Interruption, Signal};
 pub use stream::{Ending, Event, Received, Stream};
 

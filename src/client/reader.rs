@@ -1,5 +1,4 @@
-//! Turns chunks of a body into what a caller receives, with the decoder of one's choice. No I/O.
-//! Read [`Reader`] first.
+//! Turns chunks of a body into items for the caller, with the chosen decoder. No I/O. Read [`Reader`] first.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -17,7 +16,7 @@ use super::stream::{Ending, Event, Received};
 use crate::protocol::{Decoder, Item, LimitExceeded, Limits};
 use crate::runtime::panic_message;
 
-/// What reads the body of a stream.
+/// The decoder for the body of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecoderKind {
@@ -149,7 +148,7 @@ struct Slot {
 
 impl Inbox {
     fn with<T>(&self, change: impl FnOnce(&mut Slot) -> T) -> T {
-        // Whole at any moment, also if somebody panicked meanwhile.
+        // The slot is consistent at any moment, also after a panic.
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -158,7 +157,7 @@ impl futures_util::Stream for Inbox {
     type Item = Result<Bytes, Infallible>;
 
     fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // No waker: whoever fills the slot polls.
+        // No waker: the code that fills the slot polls.
         self.with(|slot| match slot.chunk.take() {
             Some(chunk) => Poll::Ready(Some(Ok(chunk))),
             None if slot.is_over => Poll::Ready(None),

@@ -1,5 +1,5 @@
-//! What a kind of client does when a stream ends or is refused, as measured with real ones. A pure state machine:
-//! whoever uses it waits and connects. Read [`Reconnect`] first.
+//! How kinds of clients behave when a stream ends or is refused, as measured with real ones. A pure state machine: the
+//! caller waits and connects. Read [`Reconnect`] first.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::stream::{Ending, Received};
 use crate::protocol::Item;
 use crate::runtime::Backoff;
 
-/// Which kind of client.
+/// The kind of client that is imitated.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
@@ -27,11 +27,11 @@ pub enum Policy {
     /// A careful client: as a browser when a stream ends; 5xx, 408, 425 and 429 are retried with full jitter, no
     /// sooner than `Retry-After`. 204 and other refusals are final.
     Tolerant,
-    /// Connects once.
+    /// Connects once and never again.
     None,
 }
 
-/// How the waits are drawn.
+/// Bounds and jitter of the waits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReconnectOptions {
     /// The wait until a server says `retry:`; `None`: as the policy's clients have it, 3 s, or 1 s for fetch and
@@ -62,7 +62,7 @@ impl Default for ReconnectOptions {
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy)]
 pub enum End<'a> {
-    /// It never became a stream.
+    /// The attempt did not become a stream.
     NotOpened(&'a ConnectError),
     /// The stream was open.
     Ended(&'a Ending),
@@ -83,26 +83,26 @@ impl<'a> From<&'a Ending> for End<'a> {
 /// What happens next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Connect again after this.
+    /// Connect again after this wait.
     RetryIn(Duration),
-    /// Never again.
+    /// Do not connect again, for this reason.
     GiveUp(GiveUp),
 }
 
 /// Why a client does not come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GiveUp {
-    /// A clean end means that all was said.
+    /// The stream ended cleanly, which is final for this kind of client.
     Finished,
     /// The server answered with a status that is final for this kind of client; 204 asks for exactly that.
     Status(StatusCode),
-    /// What is there is no event stream.
+    /// The response is not an event stream.
     ContentType,
     /// The request itself cannot be sent.
     Request,
-    /// The decoder cannot read this stream, and would not the next time.
+    /// The decoder cannot read this stream, and will not be able to next time.
     Decoder,
-    /// It connects only once.
+    /// This kind of client connects only once.
     Once,
 }
 
@@ -111,7 +111,7 @@ impl fmt::Display for GiveUp {
         match self {
             Self::Finished => f.write_str("a clean end is final for this client"),
             Self::Status(status) => write!(f, "status {status} is final for this client"),
-            Self::ContentType => f.write_str("it is no event stream"),
+            Self::ContentType => f.write_str("the response is not an event stream"),
             Self::Request => f.write_str("the request cannot be sent"),
             Self::Decoder => f.write_str("the stream cannot be read"),
             Self::Once => f.write_str("this client connects only once"),
@@ -144,12 +144,12 @@ impl Reconnect {
         Self { policy, options, retry: None, last_event_id: String::new(), backoff }
     }
 
-    /// Remembers what a reconnect needs; to be told everything that a stream gives.
+    /// Remembers cursor and reconnection time. Must be called for everything that a stream returns.
     pub fn learn(&mut self, received: &Received) {
         self.learn_of(&received.as_item());
     }
 
-    /// The same of something borrowed.
+    /// As [`Self::learn`], for a borrowed item.
     pub fn learn_of(&mut self, item: &Item<'_>) {
         match item {
             Item::Event { last_event_id, .. } => {
@@ -172,7 +172,7 @@ impl Reconnect {
         }
         let told = match (self.policy, end) {
             (Policy::Tolerant, End::NotOpened(error)) => {
-                // Those who are told the same moment would come together; the backoff on top spreads them.
+                // Clients that got the same `Retry-After` would come back together; the backoff on top spreads them.
                 retry_after(error).unwrap_or_default() + self.backoff.next_wait(rng)
             }
             (Policy::Tolerant, End::Ended(_)) if self.retry.is_none() => self.backoff.next_wait(rng),
@@ -183,13 +183,13 @@ impl Reconnect {
         Decision::RetryIn(self.stretched(told, rng))
     }
 
-    /// What the next request should send as `Last-Event-ID`. Empty: nothing.
+    /// Value of `Last-Event-ID` for the next request. Empty: do not send the header.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         if self.options.send_last_event_id { &self.last_event_id } else { "" }
     }
 
-    /// Starts from a cursor that was kept from an earlier life.
+    /// Starts from a cursor that an earlier process kept.
     pub fn set_last_event_id(&mut self, last_event_id: &str) {
         last_event_id.clone_into(&mut self.last_event_id);
     }
@@ -200,7 +200,7 @@ impl Reconnect {
         self.retry
     }
 
-    /// Which kind of client it is.
+    /// The kind of client.
     #[must_use]
     pub fn policy(&self) -> Policy {
         self.policy
@@ -242,7 +242,7 @@ impl Reconnect {
 
     fn stretched(&self, wait: Duration, rng: &mut impl Rng) -> Duration {
         let wait = wait.clamp(self.options.min_delay, self.options.max_delay);
-        // Draws nothing without jitter, so that a seeded run with it off is the same whoever else draws.
+        // Draws nothing without jitter, so that a seeded run without jitter does not depend on other draws.
         if self.options.jitter == 0.0 {
             return wait;
         }

@@ -1,5 +1,5 @@
-//! A client that stays connected: [`connect`], [`Stream`] and [`Reconnect`] joined. Every wait has a limit, and
-//! nothing runs while nobody calls [`EventSource::next`]. Read that first.
+//! A client that stays connected: [`connect`], [`Stream`] and [`Reconnect`] joined. Every wait has a limit, and nothing
+//! runs unless [`EventSource::next`] is being awaited. Read that first.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use super::stream::{Ending, Event, Received, Stream};
 pub enum Signal {
     /// Connected, for the first time or again.
     Open {
-        /// Who is at the other end.
+        /// Address of the other end; `None` where the transport does not report it.
         peer: Option<SocketAddr>,
     },
     /// An event came.
@@ -28,18 +28,12 @@ pub enum Signal {
     Heartbeat,
     /// Not connected; the next attempt follows by itself.
     Reconnecting {
-        /// When.
+        /// Wait until the next attempt.
         after: Duration,
-        /// What happened.
         because: Interruption,
     },
     /// The last signal: there will be no other attempt.
-    GaveUp {
-        /// Why not.
-        why: GiveUp,
-        /// What happened.
-        because: Interruption,
-    },
+    GaveUp { why: GiveUp, because: Interruption },
 }
 
 /// Why a client is not connected.
@@ -78,7 +72,7 @@ enum State {
     Over,
 }
 
-/// What the state came to.
+/// The event that ends a state.
 #[expect(clippy::large_enum_variant, reason = "lives for a moment on the stack")]
 enum Step {
     Connected(Result<Stream, ConnectError>),
@@ -122,7 +116,7 @@ impl EventSource {
         }
     }
 
-    /// What the next connection will send as `Last-Event-ID`. Empty: nothing.
+    /// Value of `Last-Event-ID` for the next connection. Empty: the header is not sent.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         self.reconnect.last_event_id()

@@ -1,5 +1,5 @@
-//! One open connection: waits for bytes, hands out what they mean, says how it ended. Never reconnects.
-//! Read [`Stream::next`] first.
+//! One open connection: waits for bytes, returns the items in them, and how the stream ended. Never reconnects. Read
+//! [`Stream::next`] first.
 
 use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
@@ -16,10 +16,10 @@ use super::reader::Reader;
 use crate::protocol::{Item, LimitExceeded};
 use crate::runtime::error_chain;
 
-/// What came over a stream.
+/// An item of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
-    /// An event.
+    /// A dispatched event.
     Event(Event),
     /// A comment line; heartbeats are comments. The text behind the colon.
     Comment(String),
@@ -49,7 +49,7 @@ impl Received {
 pub struct Event {
     /// The type; `message` when none was given.
     pub event: String,
-    /// The payload.
+    /// The payload, its lines joined with LF.
     pub data: String,
     /// The last event ID as of this event, its own or an earlier one's. Empty: none.
     pub last_event_id: String,
@@ -66,13 +66,13 @@ pub enum Ending {
     /// The connection broke, or was closed in the middle of the body.
     #[error("the connection broke: {reason}")]
     Aborted {
-        /// What the transport said.
+        /// The error of the transport with its causes.
         reason: String,
     },
-    /// Nothing came for too long.
-    #[error("nothing came for {after:?}")]
+    /// No data came within the idle timeout.
+    #[error("no data for {after:?}")]
     Idle {
-        /// The longest silence that is allowed.
+        /// The idle timeout.
         after: Duration,
     },
     /// A line or an event was too large.
@@ -81,13 +81,13 @@ pub enum Ending {
     /// The decoder refused the bytes; the strict one never does.
     #[error("the decoder refused the stream: {reason}")]
     Malformed {
-        /// What the decoder said.
+        /// The error of the decoder.
         reason: String,
     },
     /// The decoder has a bug; the strict one never panics.
     #[error("the decoder panicked: {reason}")]
     DecoderPanicked {
-        /// What the panic said.
+        /// The message of the panic.
         reason: String,
     },
 }
@@ -103,8 +103,8 @@ pub struct Stream {
     chunk: Bytes,
     reader: Reader,
     idle_timeout: Option<Duration>,
-    /// Since when the caller has waited without a byte. Time in which nobody waits does not count: a caller that is
-    /// slow must not take its own pauses for silence of the server.
+    /// Since when the caller has waited without a byte. Only time spent waiting counts: a slow caller must not take its
+    /// own pauses for silence of the server.
     waiting_since: Option<Instant>,
     /// Goes off no later than the silence is too long. Set anew only when it goes off: a busy stream must not pay for
     /// a timer with every event.
@@ -136,7 +136,7 @@ impl Stream {
         }
     }
 
-    /// The next thing that was received. Cancel safe: dropping the future loses nothing.
+    /// The next item. Cancel safe: dropping the future loses nothing.
     ///
     /// # Errors
     /// [`Ending`] says how the stream ended, on this call and every one after it.
@@ -156,8 +156,8 @@ impl Stream {
         }
     }
 
-    /// Waits until there are bytes that nobody has looked at. For [`Self::take`]: together they are [`Self::next`]
-    /// without a copy. Cancel safe.
+    /// Waits until there are unread bytes, for [`Self::take`]; the two together are [`Self::next`] without a copy.
+    /// Cancel safe.
     ///
     /// # Errors
     /// [`Ending`] says how the stream ended, on this call and every one after it.
@@ -177,7 +177,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Hands out everything that the bytes hold which are there.
+    /// Passes every item in the received bytes to `sink`.
     ///
     /// # Errors
     /// [`Ending`], as the other calls.
@@ -209,7 +209,7 @@ impl Stream {
         context: &mut Context<'_>,
     ) -> Poll<Result<Option<Result<Bytes, reqwest::Error>>, Ending>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body.frame()).poll(context) {
-            // Anything but data is a trailer, which says nothing here.
+            // A frame without data is a trailer, which has no meaning here.
             let data = frame.map(|frame| frame.map(|frame| frame.into_data().unwrap_or_default()));
             return Poll::Ready(Ok(data));
         }
@@ -217,7 +217,7 @@ impl Stream {
         let until = since + after;
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
         while alarm.as_mut().poll(context).is_ready() {
-            // It may have been set for an earlier silence.
+            // The timer may have been set for an earlier silence.
             if Instant::now() >= until {
                 return Poll::Ready(Err(Ending::Idle { after }));
             }
@@ -229,18 +229,18 @@ impl Stream {
     fn end(&mut self, ending: Ending) {
         self.ending = Some(ending);
         self.chunk = Bytes::new();
-        // Closes the connection, which matters when it was not the server who ended.
+        // Closes the connection, unless the server has done so.
         self.body = reqwest::Body::default();
         self.alarm = None;
     }
 
-    /// What a reconnect should send as `Last-Event-ID`, as the decoder has it. Empty: nothing.
+    /// Value of `Last-Event-ID` for a reconnect. Empty: do not send the header.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         self.reader.last_event_id()
     }
 
-    /// The reconnection time that this connection was told, if any.
+    /// The reconnection time of the last `retry:` on this connection; `None` before the first one.
     #[must_use]
     pub fn reconnection_time(&self) -> Option<Duration> {
         self.reader.reconnection_time()
@@ -258,7 +258,7 @@ impl Stream {
         &self.cookies
     }
 
-    /// Who is at the other end: a load balancer, or the server itself.
+    /// Address of the other end: of a load balancer, or of the server itself.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer

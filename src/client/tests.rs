@@ -16,7 +16,7 @@ use crate::protocol::{LimitExceeded, Limits};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-/// What a connection gets after its request.
+/// The response to one connection.
 struct Script {
     bytes: Vec<u8>,
     then: Then,

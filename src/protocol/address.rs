@@ -1,4 +1,4 @@
-//! Whom an event is for. An address stands in the log beside the event, so that a node can route without parsing
+//! The receivers of an event. An address stands in the log beside the event, so that a node can route without parsing
 //! the payload.
 
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::name::{ClientId, InvalidName, NodeId, Topic, UserId};
 
-/// Whom an event is for. Text form: `all`, `topic:T`, `user:U`, `client:C`, `node:N`, `node:N/client:C`.
+/// The receivers of an event. Text form: `all`, `topic:T`, `user:U`, `client:C`, `node:N`, `node:N/client:C`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Address {
@@ -18,7 +18,7 @@ pub enum Address {
     Topic(Topic),
     /// Every connection of the user.
     User(UserId),
-    /// Every connection of the client, on whatever node.
+    /// Every connection of the client, on any node.
     Client(ClientId),
     /// Every connection of one node.
     Node(NodeId),

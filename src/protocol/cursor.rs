@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Longest text that is looked at as a cursor, in bytes; what is longer is malformed without being parsed.
+/// Longest text that is parsed as a cursor, in bytes; a longer one is malformed.
 pub const EVENT_ID_MAX_BYTES: usize = 128;
 
 /// Identity of one history of the log. A log that lost its tail, or began anew, has another epoch, so a cursor of
@@ -88,9 +88,9 @@ impl Position {
 /// A position in one history of the log: *I have everything up to here*.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cursor {
-    /// Which history.
+    /// The history that the position belongs to.
     pub epoch: Epoch,
-    /// Where in it.
+    /// Position within that history.
     pub position: Position,
 }
 
@@ -149,13 +149,13 @@ impl FromStr for Cursor {
     }
 }
 
-/// A cursor as text: what stands in `id:` lines, in `Last-Event-ID` and in JSON bodies. Printable ASCII.
+/// A cursor as text, as it stands in `id:` lines, in `Last-Event-ID` and in JSON bodies. Printable ASCII.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(Arc<str>);
 
 impl EventId {
-    /// The text.
+    /// The text of the id.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -176,7 +176,7 @@ impl fmt::Display for EventId {
     }
 }
 
-/// Where a client asks to be continued.
+/// The place from which a client asks to continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resume {
     /// No cursor: from now on.
@@ -185,8 +185,8 @@ pub enum Resume {
     Earliest,
     /// After this event.
     After(Cursor),
-    /// A text that no node of this system has given out. Answered with a `GAP`, never with an HTTP error, since
-    /// a browser never comes back after one.
+    /// A text that is not an id of this system. Answered with a `GAP`, never with an HTTP error, since a browser never
+    /// comes back after one.
     Malformed(String),
 }
 

@@ -29,7 +29,7 @@ impl RetryMs {
         Self(u32::try_from(ms).unwrap_or(Self::MAX.0))
     }
 
-    /// Milliseconds.
+    /// The value in milliseconds.
     #[must_use]
     pub fn get(self) -> u32 {
         self.0

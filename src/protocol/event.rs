@@ -1,4 +1,4 @@
-//! What an event is: its type, its message's identity, and the envelope in which the payload travels.
+//! The parts of an event: its type, the identity of its message, and the envelope with the payload.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub const MESSAGE_ID_MAX_BYTES: usize = 128;
 pub mod control {
     /// First event of every stream.
     pub const CONNECTION: &str = "CONNECTION";
-    /// Something could not be replayed.
+    /// Events could not be replayed.
     pub const GAP: &str = "GAP";
     /// The history was rolled back and repaired.
     pub const SYNC: &str = "SYNC";
@@ -25,7 +25,7 @@ pub mod control {
     pub const CLOSE: &str = "CLOSE";
     /// Sent when the client asked for `heartbeat=event`.
     pub const HEARTBEAT: &str = "HEARTBEAT";
-    /// All of them: a publisher may use none.
+    /// All of them; a publisher may use none of these.
     pub const ALL: [&str; 6] = [CONNECTION, GAP, SYNC, CURSOR, CLOSE, HEARTBEAT];
 }
 
@@ -120,7 +120,7 @@ impl MessageId {
         }
     }
 
-    /// The text.
+    /// The id as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -146,8 +146,8 @@ impl fmt::Display for MessageId {
     }
 }
 
-/// What stands in `data:` of every published event, as JSON. The payload is kept as the publisher wrote it
-/// (numbers keep their digits, keys their order).
+/// The content of `data:` of every published event, as JSON. The payload is kept as the publisher wrote it (numbers
+/// keep their digits, keys their order).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Envelope {
     /// The message's own identity.
@@ -159,9 +159,9 @@ pub struct Envelope {
     pub data: Box<RawValue>,
     /// When the publishing node took the message, RFC 3339 in UTC with milliseconds.
     pub timestamp: String,
-    /// Who published: a node's id, or the name of a publisher without a node.
+    /// The publisher: the id of a node, or the name of a publisher without a node.
     pub source: String,
-    /// Whatever the publisher wants to say about the message; a JSON object, or null.
+    /// Metadata of the publisher: a JSON object, or null.
     pub metadata: Box<RawValue>,
 }
 

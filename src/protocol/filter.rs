@@ -6,24 +6,25 @@ use regex::{Regex, RegexBuilder};
 
 /// Longest filter in bytes. It travels in a query.
 pub const FILTER_MAX_BYTES: usize = 1_024;
-/// Memory of one compiled expression in bytes: who writes filters must not be able to fill a node.
+/// Memory of one compiled expression in bytes: a client that sends filters must not be able to fill the memory of a
+/// node.
 const PATTERN_BYTES: usize = 1 << 18;
 
-/// What is filtered.
+/// A thing that can be filtered: its texts and its numbers.
 pub trait Fields {
     /// Keys of texts, for `key:text`. Another word with a colon, as an address has one, is looked for anywhere.
     const TEXTS: &'static [&'static str];
     /// Keys of numbers, for `key>n`.
     const NUMBERS: &'static [&'static str];
 
-    /// Whether one of the texts of this key, or of all keys, is what is looked for.
+    /// Whether `is_it` holds for one of the texts of this key; without a key, of any text.
     fn any_text(&self, key: Option<&str>, is_it: &mut dyn FnMut(&str) -> bool) -> bool;
 
-    /// The number of this key.
+    /// The number of this key; `None` where the thing has none.
     fn number(&self, key: &str) -> Option<f64>;
 }
 
-/// A filter, understood.
+/// A parsed filter.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     words: Vec<Word>,
@@ -32,31 +33,25 @@ pub struct Filter {
 /// Why a text is not a filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFilter {
-    /// It is too long.
+    /// Bytes of a filter that has more than [`FILTER_MAX_BYTES`].
     #[error("the filter has {0} bytes; allowed are {FILTER_MAX_BYTES}")]
     TooLong(usize),
     /// A pattern is not a regular expression.
     #[error("the pattern /{pattern}/ is not valid: {why}")]
     Pattern {
-        /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// The error of the expression.
         why: String,
     },
-    /// A comparison with what is no number.
+    /// A comparison with a word that is not a number.
     #[error(
-        "{word:?} compares with no number; allowed are numbers, also with k, M, G or s, m, h, d behind them"
+        "{word:?} compares with a word that is not a number; allowed are numbers, also with k, M, G or s, m, h, d behind them"
     )]
-    Number {
-        /// The word.
-        word: String,
-    },
-    /// A comparison of what has no number.
-    #[error("{word:?} compares {key:?}, which is no number here; numbers are {allowed}")]
+    Number { word: String },
+    /// A comparison of a key that has no number.
+    #[error("{word:?} compares {key:?}, which is not a number; keys of numbers are {allowed}")]
     Key {
-        /// The word.
         word: String,
-        /// The key.
         key: String,
         /// The keys of numbers.
         allowed: String,
@@ -80,10 +75,10 @@ enum Test {
 }
 
 impl Filter {
-    /// Understands a filter for things of this kind. The empty text is the filter that lets everything pass.
+    /// Parses a filter for things of this kind. The empty text matches everything.
     ///
     /// # Errors
-    /// [`InvalidFilter`] says which word is wrong, and why.
+    /// [`InvalidFilter`] names the word and the reason.
     pub fn parse<F: Fields>(text: &str) -> Result<Self, InvalidFilter> {
         if text.len() > FILTER_MAX_BYTES {
             return Err(InvalidFilter::TooLong(text.len()));
@@ -101,13 +96,13 @@ impl Filter {
         Ok(Self { words })
     }
 
-    /// Whether everything passes.
+    /// Whether the filter matches everything.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
     }
 
-    /// Whether this passes.
+    /// Whether the filter matches this thing.
     pub fn matches<F: Fields>(&self, thing: &F) -> bool {
         self.words.iter().all(|word| word.test.holds(thing) != word.is_negated)
     }
@@ -173,7 +168,7 @@ impl Test {
     }
 }
 
-/// Whatever the case; `text` is in lower case.
+/// Compares without regard to case; `text` is in lower case.
 fn contains(field: &str, text: &str) -> bool {
     if field.is_ascii() && text.is_ascii() {
         // Without a copy: ten thousand rows are looked at for one page.

@@ -1,6 +1,6 @@
-//! Words on the wire: what an event is, whom it is for, where it stands in the log, and how it is written and read
-//! as `text/event-stream`. Pure: never awaits, never reads a clock, never touches a socket.
-//! Read [`Cursor`] first, then [`Envelope`], then [`encode`].
+//! The wire format: events, their addresses, their positions in the log, and how they are written and read as
+//! `text/event-stream`. Pure: never awaits, never reads a clock, never touches a socket. Read [`Cursor`] first, then
+//! [`Envelope`], then [`encode`].
 
 pub mod address;
 pub mod api;

@@ -1,5 +1,5 @@
-//! Names that people and programs choose: topics, users, clients, nodes. One rule for all of them, checked once,
-//! in `parse`; whoever holds such a value need not check again.
+//! Names that people and programs choose: topics, users, clients, nodes. One rule for all of them, checked once, in
+//! `parse`; a value of these types needs no further check.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub const NAME_MAX_BYTES: usize = 128;
 pub struct InvalidName {
     /// The kind of name: `topic`, `user id`, …
     pub what: &'static str,
-    /// What was given, cut to a length that fits into a message.
+    /// The given text, cut to a length that fits into a message.
     pub value: String,
     /// The rule that it breaks.
     pub why: &'static str,

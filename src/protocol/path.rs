@@ -4,10 +4,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Address;
 
-/// All but what is unreserved (RFC 3986, 2.3).
+/// Every byte except the unreserved characters (RFC 3986, 2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Where events for an address are posted.
+/// The path to which events for an address are posted.
 #[must_use]
 pub fn publish_path(address: &Address) -> String {
     match address {

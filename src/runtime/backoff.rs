@@ -1,5 +1,5 @@
 //! Waiting between retries: exponential with full jitter, so that a thousand clients that failed together do not come
-//! back together. Pure: whoever uses it sleeps.
+//! back together. Pure: the caller sleeps.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ pub struct Backoff {
     attempt: u32,
 }
 
-/// A range in which nothing can be drawn.
+/// A range of waits that is empty or starts at zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "backoff from {min:?} to {max:?} is not possible: the first must be above zero and not above the second"
+    "backoff from {min:?} to {max:?} is not possible: the first must be above zero and at most the second"
 )]
 pub struct InvalidBackoff {
     min: Duration,

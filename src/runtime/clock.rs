@@ -1,4 +1,4 @@
-//! Times as numbers of milliseconds. Whoever must be testable with another time takes it as an argument.
+//! Times as numbers of milliseconds. Code that is tested at other times takes the time as an argument.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,5 +1,4 @@
-//! The end of a process: what went wrong on stderr, and the exit code. The only place that writes to stderr
-//! without tracing.
+//! The end of a process: the error on stderr, and the exit code. The only place that writes to stderr without tracing.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -12,9 +11,9 @@ use super::causes::causes;
 pub struct Failure {
     /// Exit code of the process.
     pub code: u8,
-    /// What went wrong; its sources are printed below it.
+    /// The error; its sources are printed below it.
     pub error: Box<dyn Error + Send + Sync>,
-    /// What the user can do.
+    /// Advice for the user; `None` prints no tip.
     pub tip: Option<String>,
 }
 
@@ -24,7 +23,7 @@ impl Failure {
         Self { code, error: error.into(), tip: None }
     }
 
-    /// Adds what the user can do.
+    /// Adds advice for the user.
     #[must_use]
     pub fn tip(mut self, tip: impl Into<String>) -> Self {
         self.tip = Some(tip.into());
@@ -44,7 +43,7 @@ pub fn report(result: Result<u8, Failure>) -> std::process::ExitCode {
 }
 
 fn print(failure: &Failure) {
-    // Where stderr is a terminal that was closed there is nobody to tell, and the exit code stays what it is.
+    // Fails where stderr is a closed terminal; the exit code is the same.
     let _nobody_there = std::io::stderr().write_all(render(failure).as_bytes());
 }
 

@@ -4,13 +4,13 @@ use clap::Command;
 
 use super::exit::Failure;
 
-/// A bad command line.
+/// Exit code of a bad command line.
 const USAGE: u8 = 2;
 
-/// The page of a program, or of one of its commands.
+/// The page of a program; with `command`, of that command.
 ///
 /// # Errors
-/// There is no such command.
+/// `command` is not a command of the program.
 pub fn page(mut program: Command, command: Option<&str>) -> Result<Vec<u8>, Failure> {
     program.build();
     let described = match command {

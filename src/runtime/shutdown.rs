@@ -1,5 +1,5 @@
-//! The owner of tasks, and the reasons to end. Every task of a process is spawned on a [`Tasks`] and awaited by
-//! whoever holds it. A task that panics ends the process loudly: the token is cancelled, the panic is remembered.
+//! The owner of tasks, and the reasons to end. Every task of a process is spawned on a [`Tasks`] and awaited by its
+//! holder. A task that panics ends the process loudly: the token is cancelled, the panic is remembered.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -47,7 +47,7 @@ impl Tasks {
         });
     }
 
-    /// Ends the group because of something that must not pass silently. The first reason is kept.
+    /// Ends the group because of an error that must not pass silently. The first reason is kept.
     pub fn fail(&self, reason: String) {
         tracing::error!("{reason}");
         // Poison means that a holder panicked; the text behind the lock is whole all the same.
@@ -86,7 +86,7 @@ impl Tasks {
     }
 }
 
-/// SIGINT and SIGTERM, and where that is asked for SIGHUP, as one stream of wishes to end.
+/// SIGINT and SIGTERM, and on request SIGHUP, as one stream of requests to end.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: tokio::signal::unix::Signal,
@@ -105,21 +105,22 @@ impl Signals {
         Ok(Self { interrupt, terminate, hang_up: None })
     }
 
-    /// The same, and a terminal that is closed is a wish to end as well, unless who started this (`nohup`) has it ignored.
+    /// As [`Self::listen`], and a closed terminal (SIGHUP) is a request to end as well, unless the parent process set
+    /// it to be ignored (`nohup`).
     ///
     /// # Errors
     /// The system refused a handler.
     pub fn listen_to_the_terminal() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        // Before the handler takes the place of what was set.
+        // Must be read before the handler replaces the setting.
         let is_ignored =
             std::fs::read_to_string("/proc/self/status").is_ok_and(|text| ignores_hang_up(&text));
         let hang_up = if is_ignored { None } else { Some(signal(SignalKind::hangup())?) };
         Ok(Self { hang_up, ..Self::listen()? })
     }
 
-    /// The next wish to end, by its name. Cancel-safe. SIGHUP counts once: a shell and the kernel both tell of the same
-    /// terminal.
+    /// The next request to end, as the name of its signal. Cancel-safe. SIGHUP counts once: a shell and the kernel both
+    /// send it for the same terminal.
     pub async fn next(&mut self) -> &'static str {
         let hang_up = async {
             match &mut self.hang_up {
@@ -131,7 +132,7 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
             _ = hang_up => {
-                // The handler stays: what comes now is without effect.
+                // The handler stays, so another SIGHUP has no effect.
                 self.hang_up = None;
                 "SIGHUP"
             }

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// One line of text for people.
     #[default]
     Text,
     /// One JSON object a line.
@@ -22,7 +22,7 @@ pub fn init(format: LogFormat, default_filter: &str) {
         .unwrap_or_else(|_| EnvFilter::new(default_filter));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        // Those are told on stderr, with a panic where stderr is a terminal that was closed: no place to tell anything.
+        // Otherwise the subscriber reports write errors on stderr, and panics where stderr is a closed terminal.
         .log_internal_errors(false)
         .with_writer(Stderr::new)
         .with_ansi(io::stderr().is_terminal());

@@ -1,5 +1,4 @@
-//! The shell around the rules: asks the store for what can be read, and the one writer for every change.
-//! Read [`Embedded`] first.
+//! The shell around the rules: reads go to the store, every change to the one writer. Read [`Embedded`] first.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,7 +37,7 @@ struct Shared {
     roster: Mutex<LocalRoster>,
 }
 
-/// Follows an embedded log. After the log was closed nothing comes any more, and it waits for ever.
+/// Follows an embedded log. After the log was closed it waits for ever.
 #[derive(Debug)]
 pub struct Follower {
     log: Embedded,
@@ -185,7 +184,7 @@ impl fmt::Debug for Embedded {
 impl Follower {
     pub(in crate::broker) async fn next(&mut self, limit: usize) -> Result<Page, StoreError> {
         loop {
-            // Marked as seen before the read: what is appended after the read wakes the wait below.
+            // Marked as seen before the read, so that an append after the read wakes the wait below.
             self.newest.borrow_and_update();
             let page = self.log.read_after(self.at, PageLimit::entries(limit.max(1))).await?;
             let reached = page.entries.last().map(|entry| entry.cursor);

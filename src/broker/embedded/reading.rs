@@ -1,5 +1,5 @@
-//! The rules of reading: whether a cursor is sound, what is missing when it is not, what a mailbox shows. Pure.
-//! Read [`read_after`] first.
+//! The rules of reading: which cursors are sound, which entries are missing, which messages a mailbox shows. Pure. Read
+//! [`read_after`] first.
 
 use super::tables::Reads;
 use super::writing::is_older;
@@ -7,7 +7,7 @@ use crate::broker::{LogLimits, Mailbox, Missing, Page, PageLimit, StoreError};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Address, Cursor, Position};
 
-/// Entries after a cursor, and what is missing before them.
+/// Entries after a cursor, and the gap before them.
 pub(super) fn read_after(tables: &dyn Reads, after: Cursor, limit: PageLimit) -> Result<Page, StoreError> {
     let gap = missing(tables, after)?;
     let from = gap.map_or(after.position, |gap| gap.resumed_after.position);
@@ -27,7 +27,7 @@ fn missing(tables: &dyn Reads, after: Cursor) -> Result<Option<Missing>, StoreEr
         return gap(GapReason::Epoch, meta.start, None);
     }
     if at < meta.start {
-        // From the very start all that was trimmed is missing; from elsewhere nobody knows how much of it.
+        // From the start of the history everything trimmed is missing; from another position the number is unknown.
         let missed = (at == Position::ZERO).then_some(meta.trimmed);
         return gap(GapReason::Trimmed, meta.start, missed);
     }
@@ -39,7 +39,7 @@ fn missing(tables: &dyn Reads, after: Cursor) -> Result<Option<Missing>, StoreEr
     gap(GapReason::Rollback, sound.unwrap_or(meta.start).max(meta.start), None)
 }
 
-/// A mailbox as it is now: what is too old counts as dropped, though the next sweep has yet to drop it.
+/// A mailbox as it is now. Messages that are too old count as dropped even before the next sweep removes them.
 pub(super) fn mailbox(
     tables: &dyn Reads,
     owner: &Address,

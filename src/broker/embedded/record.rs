@@ -162,7 +162,7 @@ fn parse<T: FromStr>(text: &str) -> Result<T, InvalidRecord> {
     text.parse().map_err(|_| InvalidRecord::Damaged("a name is not valid"))
 }
 
-/// What is left of a record.
+/// The unread rest of a record.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {

@@ -1,4 +1,4 @@
-//! Where the tables are: the one place that tells RAM from disk. Reads never wait for the writer's queue.
+//! The tables in RAM or on disk; the rest of the log does not know which. Reads never wait for the writer's queue.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -19,7 +19,7 @@ pub(super) enum Store {
     File(Arc<Disk>),
 }
 
-/// What became of a batch.
+/// Result of a batch.
 #[derive(Debug)]
 pub(super) struct Committed {
     pub(super) replies: Vec<Reply>,
@@ -43,12 +43,12 @@ impl Store {
             }
             BrokerUrl::Redis(url) => Err(OpenError::Unfit {
                 place: url.to_string(),
-                why: "is no place for an embedded log; allowed are memory: and file:DIR".to_owned(),
+                why: "is not an embedded log; allowed are memory: and file:DIR".to_owned(),
             }),
         }
     }
 
-    /// Asks for something in one consistent view of the tables.
+    /// Reads in one consistent view of the tables.
     pub(super) async fn read<T, F>(&self, question: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -86,7 +86,7 @@ impl Store {
         }
     }
 
-    /// Does what time makes necessary; says whether more of it is left.
+    /// Removes old entries, ids and messages in one bounded step; returns whether more is left.
     pub(super) async fn sweep(&self, rules: &Rules, now_ms: u64) -> Result<bool, StoreError> {
         match self {
             Self::Memory(memory) => {
@@ -99,7 +99,7 @@ impl Store {
         }
     }
 
-    /// Puts onto the disk what the operating system may still hold.
+    /// Syncs writes that the operating system may still hold to the disk.
     pub(super) async fn sync(&self) -> Result<(), StoreError> {
         match self {
             Self::Memory(_) => Ok(()),
@@ -115,7 +115,6 @@ impl Store {
         }
     }
 
-    /// An error of this store.
     pub(super) fn error(&self, operation: &'static str, cause: &dyn std::fmt::Display) -> StoreError {
         let place = match self {
             Self::Memory(_) => "memory".to_owned(),
@@ -125,7 +124,7 @@ impl Store {
     }
 }
 
-/// Runs disk work where it blocks nobody.
+/// Runs disk work on a thread for blocking work.
 async fn blocking<T, F>(operation: &'static str, disk: &Arc<Disk>, work: F) -> Result<T, StoreError>
 where
     T: Send + 'static,

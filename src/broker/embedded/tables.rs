@@ -1,5 +1,5 @@
-//! What the rules need from a place that keeps the log: a few ordered tables and the numbers about them ([`Meta`]).
-//! A store decides nothing; it holds. Read [`Meta`] first.
+//! The tables that the rules need from a store: a few ordered ones, and the numbers about them ([`Meta`]). A store
+//! decides nothing. Read [`Meta`] first.
 
 use crate::broker::{Bounds, Entry, PageLimit, StoreError};
 use crate::protocol::{Address, Cursor, Epoch, MessageId, Position};
@@ -8,7 +8,7 @@ use crate::runtime::mutant::{self, Mutant};
 /// The numbers about a log, kept and changed together with its tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Meta {
-    /// The history.
+    /// Epoch of the present history.
     pub(super) epoch: Epoch,
     /// The last trimmed entry, or zero.
     pub(super) start: Position,
@@ -16,9 +16,9 @@ pub(super) struct Meta {
     pub(super) newest: Position,
     /// No position up to here is ever given out again. Not before `newest`.
     pub(super) fence: Position,
-    /// Entries kept.
+    /// Entries that are kept.
     pub(super) length: u64,
-    /// Bytes kept.
+    /// Their bytes, as `Bounds::bytes` counts them.
     pub(super) bytes: u64,
     /// Entries trimmed since the history began.
     pub(super) trimmed: u64,
@@ -45,7 +45,7 @@ impl Meta {
         }
     }
 
-    /// The next position: the clock's, unless the clock is behind what was given out already.
+    /// The next position: the clock's, unless a later one was given out already.
     pub(super) fn number(&mut self, now_ms: u64) -> Position {
         let mut position = self.fence.next().max(Position { ms: now_ms, seq: 0 });
         if mutant::is_on(Mutant::IdsGoBack) {
@@ -56,8 +56,8 @@ impl Meta {
         position
     }
 
-    /// The time by which ages are measured: the clock's, but never before the newest position, so that a clock that
-    /// was set back makes nothing young again.
+    /// The time by which ages are measured: the clock's, but never before the newest position, so that entries do not
+    /// become younger when the clock is set back.
     pub(super) fn log_time(&self, now_ms: u64) -> u64 {
         now_ms.max(self.fence.ms)
     }
@@ -67,7 +67,7 @@ impl Meta {
         Cursor::new(self.epoch, position)
     }
 
-    /// What everybody may know.
+    /// The public part of the numbers.
     pub(super) fn bounds(&self) -> Bounds {
         Bounds {
             epoch: self.epoch,
@@ -81,15 +81,15 @@ impl Meta {
     }
 }
 
-/// What is known about a mailbox besides its messages.
+/// State of a mailbox beside its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct BoxState {
     /// Messages in it.
     pub(super) count: u64,
-    /// No message stands before this position: where a scan begins, so that it need not walk over the graves of what
-    /// was confirmed.
+    /// No message stands before this position. Scans begin here, so that they do not walk over the tombstones of
+    /// confirmed messages.
     pub(super) oldest: Position,
-    /// Messages dropped and not yet confirmed as told.
+    /// Messages that were dropped and whose loss the owner has not confirmed.
     pub(super) overflowed: u64,
     /// The newest of those.
     pub(super) dropped_up_to: Position,
@@ -109,7 +109,7 @@ pub(super) trait Reads {
     fn newest_entries(&self, limit: usize, max_bytes: u64) -> Result<Vec<Entry>, StoreError>;
     /// Position of the newest log entry before a position.
     fn last_before(&self, at: Position) -> Result<Option<Position>, StoreError>;
-    /// A mailbox, if there is something to say about it.
+    /// State of a mailbox; `None` where it is empty and has dropped nothing.
     fn mailbox_state(&self, owner: &Address) -> Result<Option<BoxState>, StoreError>;
     /// Messages of a mailbox from a position on, oldest first.
     fn messages(&self, owner: &Address, from: Position) -> Result<Vec<Entry>, StoreError>;
@@ -137,7 +137,7 @@ pub(super) trait Tables: Reads {
     /// Forgets the id remembered longest, which was seen at this position; a younger memory of the same id stays.
     fn forget_oldest(&mut self, id: &MessageId, at: Position) -> Result<(), StoreError>;
 
-    /// Sets what is known about a mailbox; `None` when there is nothing left to know.
+    /// Sets the state of a mailbox; `None` removes it.
     fn set_mailbox_state(&mut self, owner: &Address, state: Option<BoxState>) -> Result<(), StoreError>;
     /// Puts a message at the end of its owner's mailbox.
     fn put_message(&mut self, message: &Entry) -> Result<(), StoreError>;
@@ -155,9 +155,8 @@ pub(super) trait Tables: Reads {
 
     /// Marks that a mailbox dropped messages at a time, so that sweeping finds it again. Twice is once.
     fn put_mark(&mut self, at_ms: u64, owner: &Address) -> Result<(), StoreError>;
-    /// Takes a mark away.
     fn remove_mark(&mut self, at_ms: u64, owner: &Address) -> Result<(), StoreError>;
-    /// The oldest marks.
+    /// Time and owner of the oldest marks.
     fn oldest_marks(&mut self, limit: usize) -> Result<Vec<(u64, Address)>, StoreError>;
 }
 

@@ -1,5 +1,6 @@
-//! The one task that changes a log. It takes whatever waits as one batch, so that a thousand publishes cost one write
-//! to the disk; it answers, then wakes the followers. It ends with its token, after everything it was given.
+//! The one task that changes a log. It takes all waiting commands as one batch, so that a thousand publishes cost one
+//! write to the disk; it answers, then wakes the followers. When its token ends it, it first carries out every command
+//! that was accepted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +19,10 @@ use crate::protocol::{Address, Position};
 /// Most commands in one batch: enough to make an fsync cheap, few enough that a batch of the largest events stays in
 /// tens of megabytes.
 const BATCH_MAX: usize = 1_024;
-/// How often time is made to tell: old entries, ids and mail go, and what was only written gets onto the disk.
+/// How often old entries, ids and mail are removed, and writes are synced to the disk.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// A change somebody waits for.
+/// A change whose caller waits for the result.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Into the log.
@@ -66,7 +67,7 @@ impl Writer {
                 () = token.cancelled(), if !closing => Turn::Close,
             };
             match turn {
-                // The queue is closed, by us or because nobody holds the log any more, and empty.
+                // The queue is empty and closed, by this task or because the log was dropped.
                 Turn::Commands(0) => break,
                 Turn::Commands(_) => self.commit(std::mem::take(&mut waiting)).await,
                 Turn::Sweep => {
@@ -156,7 +157,7 @@ impl Reply {
         }
     }
 
-    /// Answers, with the batch's error if it failed. Whoever asked may be gone; then nobody minds.
+    /// Answers, with the batch's error if it failed. The caller may be gone; its answer is then dropped.
     fn send(self, batch: Option<&StoreError>) {
         fn settle<T>(result: Result<T, StoreError>, batch: Option<&StoreError>) -> Result<T, StoreError> {
             batch.map_or(result, |error| Err(error.clone()))

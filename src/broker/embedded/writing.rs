@@ -1,5 +1,5 @@
 //! The rules of writing: numbering, de-duplication, trimming, mailboxes. Pure: the time is an argument, the tables are
-//! whatever keeps them. Read [`Rules::append`] first.
+//! behind a trait. Read [`Rules::append`] first.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl Rules {
         Self { limits }
     }
 
-    /// Puts one event into the log and, if it asks for that, into its mailbox. Trimming is the batch's affair:
+    /// Puts one event into the log and, if it asks for that, into its mailbox. The batch trims, not this:
     /// [`Rules::trim_to_size`].
     pub(super) fn append(
         &self,
@@ -117,8 +117,8 @@ impl Rules {
         Ok(confirmed)
     }
 
-    /// Trims what is over the count or the bytes, and says whether more is left than one step may do. Cheap when
-    /// nothing is over.
+    /// Trims to the limits of count and bytes in one bounded step; returns whether more is left. Cheap when nothing is
+    /// over a limit.
     pub(super) fn trim_to_size(&self, tables: &mut impl Tables) -> Result<bool, StoreError> {
         let mut budget = SWEEP_STEP;
         while budget > 0 {
@@ -127,7 +127,7 @@ impl Rules {
             if over == 0 && meta.bytes <= self.limits.max_bytes {
                 return Ok(false);
             }
-            // Over the bytes alone: one by one, since nobody knows yet how many it takes.
+            // Over the bytes alone: one by one, since the number of entries to trim is unknown.
             let chunk = usize::try_from(over).unwrap_or(TRIM_CHUNK).clamp(1, TRIM_CHUNK.min(budget));
             let oldest = tables.oldest_entries(chunk)?;
             if oldest.is_empty() {
@@ -141,8 +141,8 @@ impl Rules {
         Ok(true)
     }
 
-    /// What needs no append to become necessary: trims old entries and what a smaller limit left over, forgets old
-    /// message ids, drops old mail. Says whether there is more of it than one sweep may do.
+    /// Trims old entries and those over a limit that was lowered, forgets old message ids, drops old mail: all that
+    /// becomes necessary without an append. Returns whether more is left than one sweep may do.
     pub(super) fn sweep(&self, tables: &mut impl Tables, now_ms: u64) -> Result<bool, StoreError> {
         let now = tables.meta().log_time(now_ms);
         let mut more = self.trim_to_size(tables)?;
@@ -195,7 +195,7 @@ impl Rules {
         Ok(full)
     }
 
-    /// Overflow that nobody came to hear about for the age of a message is forgotten: a user who never comes back
+    /// Forgets an overflow that its owner did not read within the age limit of messages: a user who never comes back
     /// must not leave a trace for ever.
     fn sweep_marks(&self, tables: &mut impl Tables, now: u64) -> Result<bool, StoreError> {
         let is_old = |ms| is_older(Position { ms, seq: 0 }, self.limits.mailbox_max_age, now);
@@ -247,7 +247,7 @@ fn remove_entry(tables: &mut impl Tables, at: Position, bytes: u64) -> Result<()
     Ok(())
 }
 
-/// Drops the oldest messages of a mailbox, given in order, and counts them until their owner is told.
+/// Drops the oldest messages of a mailbox, given in order, and counts them until their owner confirms the loss.
 fn drop_messages(
     tables: &mut impl Tables,
     owner: &Address,

@@ -1,4 +1,4 @@
-//! How an event looks as an entry of the stream, and how replies of the server become values. Pure. Read [`Stored`]
+//! The form of an event as an entry of the stream, and the parsing of replies of the server. Pure. Read [`Stored`]
 //! first.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId, Position};
 /// An entry as the server gives it: id, then names and values in turn.
 pub(super) type Raw = (String, Vec<Vec<u8>>);
 
-/// An entry of the stream, understood.
+/// A parsed entry of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) position: Position,
@@ -61,7 +61,7 @@ pub(super) fn id(at: Position) -> String {
     format!("{}-{}", at.ms, at.seq)
 }
 
-/// Understands an entry. `None` for what somebody else put into the stream.
+/// Parses an entry of the stream. `None` if it was not written by a node.
 pub(super) fn stored(raw: &Raw) -> Option<Stored> {
     let (id, pairs) = raw;
     let fields: HashMap<&[u8], &[u8]> =

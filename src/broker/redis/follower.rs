@@ -1,5 +1,5 @@
 //! Follows the log, and repairs it where it lost its tail: a task with a connection of its own, which waits in the
-//! server for new entries. Every connection begins with the question whether the history still holds. Read
+//! server for new entries. Every connection begins by checking that the history is still the present one. Read
 //! [`Task::run`] first, then [`Task::settle`].
 
 use std::collections::HashSet;
@@ -10,15 +10,16 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::connection::{Ask, Conn, ConnError};
 use super::entry::{Raw, id, position, stored};
-use super::history::{End, FIELDS, Meta, Way};
+use super::finder::backoff;
 use super::limits::{
     ANSWER_BYTES, BLOCK, BLOCK_GRACE, HISTORIES, OLDEST_COUNT, PACED_BELOW, PAGES, PRELOAD, RANGE_COUNT,
     READ_PAUSE,
 };
-use super::link::{Ask, Conn, Trouble, backoff};
 use super::log::{Shared, fitting};
-use super::recent::Recent;
+use super::meta::{EpochChain, FIELDS, HistoryEnd, Meta};
+use super::recent_entries::RecentEntries;
 use super::writer::append_again;
 use crate::broker::{Missing, NewEvent, Origins, Page, StoreError, Synced};
 use crate::protocol::api::GapReason;
@@ -26,12 +27,12 @@ use crate::protocol::{Cursor, Epoch, Position};
 use crate::runtime::Tasks;
 use crate::runtime::mutant::{self, Mutant};
 
-/// Follows a log in Redis. After the log was closed nothing comes any more, and it waits for ever.
+/// Follows a log in Redis. After the log was closed it waits for ever.
 pub struct Follower {
     pages: mpsc::Receiver<Result<Page, StoreError>>,
-    /// Starts with the first question: before that nobody waits for anything.
+    /// The task, until the first call of `next` starts it.
     task: Option<Box<(Task, Tasks)>>,
-    /// What was received and not handed out.
+    /// Entries that were received and not returned yet.
     rest: Page,
 }
 
@@ -56,7 +57,7 @@ impl Follower {
         }
         let behind = self.rest.entries.split_off(limit.min(self.rest.entries.len()));
         let mut page = std::mem::replace(&mut self.rest, Page { entries: behind, ..Page::default() });
-        // Where the task waits to hand over a page, whoever takes them is behind; one that is ready proves nothing.
+        // A full channel means that the caller is behind; one page that is ready proves nothing.
         page.more = !self.rest.entries.is_empty() || self.pages.len() == PAGES;
         Ok(page)
     }
@@ -65,7 +66,7 @@ impl Follower {
 /// Starts to follow from a cursor on.
 pub(super) fn start(shared: &Arc<Shared>, after: Cursor, tasks: &Tasks) -> Follower {
     let (sender, pages) = mpsc::channel(PAGES);
-    shared.unread.watch();
+    shared.in_flight.watch();
     let task = Task {
         shared: Arc::clone(shared),
         pages: sender,
@@ -75,7 +76,7 @@ pub(super) fn start(shared: &Arc<Shared>, after: Cursor, tasks: &Tasks) -> Follo
         again: Vec::new(),
         sync: None,
         gap: None,
-        in_trouble: false,
+        is_interrupted: false,
         mean_bytes: ANSWER_BYTES / RANGE_COUNT as u64,
         settled_to: after.position,
     };
@@ -87,36 +88,35 @@ struct Task {
     pages: mpsc::Sender<Result<Page, StoreError>>,
     /// The newest entry that was read.
     at: Cursor,
-    /// The newest id that was looked at: entries that others put into the stream have ids too.
+    /// The newest id that was read, of entries that no node wrote too.
     read_up_to: Position,
-    /// `None` until the first look at the log.
-    recent: Option<Recent>,
-    /// What is still to be appended again.
+    /// `None` until the log was read for the first time.
+    recent: Option<RecentEntries>,
+    /// Events that still have to be appended again.
     again: Vec<(NewEvent, Origins)>,
-    /// What the node has yet to be told, in front of the next entries.
+    /// Goes to the node in front of the next entries.
     sync: Option<Synced>,
     gap: Option<Missing>,
-    in_trouble: bool,
+    is_interrupted: bool,
     /// Bytes of an entry, lately; a guess at first.
     mean_bytes: u64,
-    /// Up to here the log was looked at as a whole: what stands there belongs to the history that is followed, whatever
-    /// histories began in between.
+    /// Up to here all entries belong to the history that is followed, even if other histories began in between.
     settled_to: Position,
 }
 
-/// When the server was asked for its term on this connection.
+/// When the handshake of this connection read the term of the server.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Greeted {
-    Now,
-    Before,
+enum Handshake {
+    Fresh,
+    Earlier,
 }
 
-/// Why a task stops reading on a connection without trouble.
+/// Why a task stops reading on a connection without an error.
 enum Stop {
-    /// The history has to be looked at again, on a new connection.
-    Doubt,
-    /// Nobody takes the pages any more.
-    Over,
+    /// The history has to be checked again, on a new connection.
+    Recheck,
+    /// The follower was dropped.
+    Closed,
 }
 
 impl Task {
@@ -130,15 +130,15 @@ impl Task {
                 stopped = self.read(&mut backoff) => stopped,
             };
             match stopped {
-                // So that a log which somebody else damaged costs a look now and then, and not a core.
-                Ok(Stop::Doubt) => tokio::time::sleep(READ_PAUSE).await,
-                Ok(Stop::Over) => return,
-                Err(trouble) => {
-                    self.in_trouble = true;
-                    // It may have been too much for one answer.
+                // A log that another program damaged must not keep a core busy.
+                Ok(Stop::Recheck) => tokio::time::sleep(READ_PAUSE).await,
+                Ok(Stop::Closed) => return,
+                Err(error) => {
+                    self.is_interrupted = true;
+                    // The answer may have been too large.
                     self.mean_bytes = self.mean_bytes.saturating_mul(2);
-                    // Where pages wait to be taken, the node does not need to hear of it now.
-                    let _full = self.pages.try_send(Err(trouble.error()));
+                    // Where pages are waiting, the node does not need this error now.
+                    let _full = self.pages.try_send(Err(error.into_store_error()));
                     let wait = backoff.next_wait(&mut rand::rng());
                     tokio::select! {
                         () = token.cancelled() => return,
@@ -149,37 +149,37 @@ impl Task {
         }
     }
 
-    /// Reads on one connection until there is trouble.
-    async fn read(&mut self, backoff: &mut crate::runtime::Backoff) -> Result<Stop, Trouble> {
+    /// Reads on one connection until it fails.
+    async fn read(&mut self, backoff: &mut crate::runtime::Backoff) -> Result<Stop, ConnError> {
         let shared = Arc::clone(&self.shared);
-        let mut conn = shared.finder.open().await.map_err(Trouble::Broken)?;
-        if !self.settle(&mut conn, Greeted::Now).await? {
-            return Ok(Stop::Doubt);
+        let mut conn = shared.finder.open().await.map_err(ConnError::Broken)?;
+        if !self.settle(&mut conn, Handshake::Fresh).await? {
+            return Ok(Stop::Recheck);
         }
         backoff.reset();
         let is_tail_skipping = mutant::is_on(Mutant::TailSkips);
         if !is_tail_skipping
-            && std::mem::take(&mut self.in_trouble)
+            && std::mem::take(&mut self.is_interrupted)
             && self.send(Page::default()).await.is_err()
         {
-            return Ok(Stop::Over);
+            return Ok(Stop::Closed);
         }
         loop {
             let began = Instant::now();
             let raw = tokio::select! {
                 raw = self.wait_for_entries(&mut conn) => raw?,
-                // What waits in the server on this connection would hold up the question; hence a new one.
-                () = shared.doubt.notified() => return Ok(Stop::Doubt),
+                // A read that waits in the server would hold up the check on this connection; hence a new one.
+                () = shared.recheck.notified() => return Ok(Stop::Recheck),
             };
             if raw.is_empty() {
                 if self.has_news() {
                     if self.send(Page::default()).await.is_err() {
-                        return Ok(Stop::Over);
+                        return Ok(Stop::Closed);
                     }
                     continue;
                 }
-                if !self.settle(&mut conn, Greeted::Before).await? {
-                    return Ok(Stop::Doubt);
+                if !self.settle(&mut conn, Handshake::Earlier).await? {
+                    return Ok(Stop::Recheck);
                 }
                 continue;
             }
@@ -193,21 +193,21 @@ impl Task {
         }
     }
 
-    /// Sends a page, with what the node has yet to be told in front of it.
+    /// Sends a page, with the pending gap and sync in front of it.
     async fn send(&mut self, page: Page) -> Result<(), Stop> {
         let page = Page { gap: self.gap.take(), sync: self.sync.take(), ..page };
-        self.pages.send(Ok(page)).await.map_err(|_| Stop::Over)
+        self.pages.send(Ok(page)).await.map_err(|_| Stop::Closed)
     }
 
     fn has_news(&self) -> bool {
         self.gap.is_some() || self.sync.is_some()
     }
 
-    async fn wait_for_entries(&self, conn: &mut Conn) -> Result<Vec<Raw>, Trouble> {
+    async fn wait_for_entries(&self, conn: &mut Conn) -> Result<Vec<Raw>, ConnError> {
         let count = fitting(self.mean_bytes, 1);
         let mut read = redis::cmd("XREAD");
         read.arg("COUNT").arg(count);
-        // News go with the entries that follow, and at once where none does.
+        // A pending gap or sync goes with the next entries, or at once where there are none.
         if !self.has_news() {
             read.arg("BLOCK").arg(u64::try_from(BLOCK.as_millis()).unwrap_or(1_000));
         }
@@ -217,7 +217,7 @@ impl Task {
         Ok(streams.into_iter().flatten().next().map(|(_, entries)| entries).unwrap_or_default())
     }
 
-    /// Takes entries as they stand in the log. Stops before one that belongs to another history.
+    /// Takes entries in the order of the log. Stops before one that belongs to another history.
     async fn take(&mut self, raw: &[Raw]) -> Option<Stop> {
         let mut page = Page::default();
         let mut bytes = 0;
@@ -227,11 +227,7 @@ impl Task {
                     self.read_up_to = position(&raw.0).unwrap_or(self.read_up_to);
                     continue;
                 }
-                tracing::warn!(
-                    id = raw.0,
-                    log = self.shared.keys.log,
-                    "an entry is none of this system's; passed over"
-                );
+                tracing::warn!(id = raw.0, log = self.shared.keys.log, "skipped an entry that no node wrote");
                 self.read_up_to = position(&raw.0).unwrap_or(self.read_up_to);
                 continue;
             };
@@ -244,7 +240,7 @@ impl Task {
                 {
                     return Some(stop);
                 }
-                return Some(Stop::Doubt);
+                return Some(Stop::Recheck);
             }
             if stored.before > self.at.position {
                 // Trimmed between two reads.
@@ -256,18 +252,18 @@ impl Task {
                     return Some(stop);
                 }
                 self.gap = Some(Missing { reason: GapReason::Trimmed, resumed_after, missed: None });
-                self.recent = Some(Recent::new(stored.before));
+                self.recent = Some(RecentEntries::new(stored.before));
             }
             bytes += stored.bytes();
             self.at.position = stored.position;
             self.read_up_to = stored.position;
-            self.shared.unread.done(&stored.message_id);
+            self.shared.in_flight.done(&stored.message_id);
             let mailbox = stored.mailbox;
             let mut entry = stored.entry(self.at.epoch);
             if let Some(recent) = &mut self.recent {
                 recent.note(&mut entry, mailbox);
             }
-            if mutant::is_on(Mutant::TailSkips) && std::mem::take(&mut self.in_trouble) {
+            if mutant::is_on(Mutant::TailSkips) && std::mem::take(&mut self.is_interrupted) {
                 continue;
             }
             page.entries.push(entry);
@@ -279,14 +275,14 @@ impl Task {
         self.send(page).await.err()
     }
 
-    /// Makes sure that what comes next comes after what was read: the same history, or the one that went on from it.
-    /// `false`: that takes a new connection.
-    async fn settle(&mut self, conn: &mut Conn, greeted: Greeted) -> Result<bool, Trouble> {
+    /// Makes sure that the next entries follow the ones that were read: in the same history, or in the one that
+    /// continues it. `false`: needs a new connection.
+    async fn settle(&mut self, conn: &mut Conn, handshake: Handshake) -> Result<bool, ConnError> {
         for _ in 0..HISTORIES {
-            let Some((meta, nearest)) = self.look(conn).await? else {
-                // What an old connection knows of the term may be out of date, and two nodes that each hold on to
-                // their own would end one history after the other.
-                if greeted == Greeted::Before {
+            let Some((meta, nearest)) = self.read_server(conn).await? else {
+                // The term that an old connection knows may be out of date, and two nodes that each keep their own
+                // would end one history after the other.
+                if handshake == Handshake::Earlier {
                     return Ok(false);
                 }
                 self.shared.begin(conn, Some(self.at.epoch)).await?;
@@ -303,11 +299,11 @@ impl Task {
                 match append_again(&self.shared, conn, self.at.epoch, &self.again).await {
                     Ok(true) => self.note_repair(),
                     Ok(false) => continue,
-                    // What is there can be read all the same; the next look tries again.
-                    Err(Trouble::Refused(error)) => {
-                        tracing::warn!(%error, events = self.again.len(), "what was lost cannot be appended again yet");
+                    // The rest of the log can be read all the same; the next check tries again.
+                    Err(ConnError::Refused(error)) => {
+                        tracing::warn!(%error, events = self.again.len(), "lost events cannot be appended again yet");
                     }
-                    Err(trouble) => return Err(trouble),
+                    Err(error) => return Err(error),
                 }
             }
             let gap = meta.missing(self.at.position, nearest);
@@ -315,16 +311,16 @@ impl Task {
             self.gap = self.gap.or(gap);
             return Ok(true);
         }
-        Err(Trouble::Broken(StoreError {
+        Err(ConnError::Broken(StoreError {
             operation: "follow the log",
             place: conn.place.to_string(),
-            cause: format!("{HISTORIES} histories ended while one was being looked at"),
+            cause: format!("{HISTORIES} histories ended while one was being read"),
         }))
     }
 
-    /// The log's numbers, and the entry at the cursor or the last one before it. `None` where the history of a server
-    /// that ruled before has yet to be closed.
-    async fn look(&self, conn: &mut Conn) -> Result<Option<(Meta, Option<Position>)>, Trouble> {
+    /// The log's numbers, and the entry at the cursor or the last one before it. `None` where the history of an earlier
+    /// term has yet to be closed.
+    async fn read_server(&self, conn: &mut Conn) -> Result<Option<(Meta, Option<Position>)>, ConnError> {
         let keys = &self.shared.keys;
         let mut all = redis::pipe();
         all.atomic();
@@ -332,21 +328,21 @@ impl Task {
         all.cmd("XRANGE").arg(&keys.log).arg("-").arg("+").arg("COUNT").arg(OLDEST_COUNT);
         all.cmd("XREVRANGE").arg(&keys.log).arg(id(self.at.position)).arg("-").arg("COUNT").arg(1);
         let (fields, oldest, nearest): (Vec<Option<String>>, Vec<Raw>, Vec<Raw>) =
-            conn.ask("look at the log", Ask::Pipeline(&all), self.shared.protections.response).await?;
+            conn.ask("read the log's state", Ask::Pipeline(&all), self.shared.response).await?;
         let nearest = nearest.first().and_then(|raw| position(&raw.0));
         let meta = Meta::read(&fields, &oldest);
-        Ok(meta.filter(|meta| meta.term == self.shared.term(&conn.term)).map(|meta| (meta, nearest)))
+        Ok(meta.filter(|meta| meta.term == *conn.term).map(|meta| (meta, nearest)))
     }
 
-    /// Goes over to the history that came after the one that was followed, and takes along what that one lost.
-    async fn adopt(&mut self, conn: &mut Conn, meta: &Meta) -> Result<(), Trouble> {
+    /// Moves to the history that came after the followed one, and collects the events that were lost at its end.
+    async fn adopt(&mut self, conn: &mut Conn, meta: &Meta) -> Result<(), ConnError> {
         let old = self.at;
         let Some(ended) = self.ended(conn, meta.epoch).await? else {
-            // Nobody knows how the two belong together.
+            // The log does not know how the two histories are connected.
             let resumed_after = meta.bounds(0).start_cursor();
             let gap = Missing { reason: GapReason::Epoch, resumed_after, missed: None };
             self.go_to(resumed_after);
-            self.recent = Some(Recent::new(resumed_after.position));
+            self.recent = Some(RecentEntries::new(resumed_after.position));
             self.gap = Some(gap);
             return Ok(());
         };
@@ -354,26 +350,24 @@ impl Task {
         let (to, lost) = (sync.to, sync.is_lost());
         self.shared.counters.epochs.fetch_add(1, Ordering::Relaxed);
         if let Some(recent) = &mut self.recent {
-            if lost && self.shared.protections.repair {
-                let mut script = self.shared.scripts.cover.key(&self.shared.keys.meta);
-                script.arg(old.epoch.to_string()).arg(id(recent.reaches_back_to(to.position)));
-                let response = self.shared.protections.response;
-                let _covered: String =
-                    conn.ask("say what comes back", Ask::Script(&script), response).await?;
+            if lost {
+                self.shared.announce_repair(conn, old.epoch, recent.reaches_back_to(to.position)).await?;
             }
             // From here on nothing may fail until all of it stands in `again`.
             let gone = recent.lose(&sync.ended);
-            if self.shared.protections.repair && !mutant::is_on(Mutant::RollbackForgets) {
+            #[cfg(test)]
+            let gone = self.shared.finder.ablation.repaired(gone);
+            if !mutant::is_on(Mutant::RollbackForgets) {
                 self.again.extend(gone);
             }
         }
-        self.shared.unread.go_over(&sync.ended, meta.epoch);
+        self.shared.in_flight.rebase(&sync.ended, meta.epoch);
         tracing::warn!(
             old = %old,
             new = %to,
             lost,
             again = self.again.len(),
-            "the history of the log has ended and goes on under another epoch"
+            "a history of the log has ended; it continues under another epoch"
         );
         self.sync = Some(match self.sync.take() {
             None => sync,
@@ -386,11 +380,13 @@ impl Task {
         Ok(())
     }
 
-    /// Whatever was acknowledged in another history and is not left in this one was lost, whenever that comes to light:
-    /// a master that was deposed may have acknowledged it after the others had gone over.
+    /// Collects publishes that were acknowledged in another history and did not survive into this one. They may turn up
+    /// late: a master that was replaced may have acknowledged them after the other nodes had moved on.
     fn read_back(&mut self) {
-        let lost = self.shared.unread.lost(self.at);
-        if !self.shared.protections.read_back || mutant::is_on(Mutant::RollbackForgets) {
+        let lost = self.shared.in_flight.lost(self.at);
+        #[cfg(test)]
+        let lost = self.shared.finder.ablation.read_back(lost);
+        if mutant::is_on(Mutant::RollbackForgets) {
             return;
         }
         let known: HashSet<_> = self.again.iter().map(|(event, _)| event.message_id.clone()).collect();
@@ -409,29 +405,28 @@ impl Task {
         self.again.clear();
         if count > 0 {
             self.shared.counters.repaired.fetch_add(count, Ordering::Relaxed);
-            tracing::warn!(events = count, "what the log had lost was appended again");
+            tracing::warn!(events = count, "appended lost events again");
         }
         if let Some(sync) = &mut self.sync {
             sync.appended_again = count;
         }
     }
 
-    /// Remembers nothing from before a gap; at start, loads a little to have something to remember.
-    async fn remember(&mut self, conn: &mut Conn, gap: Option<Missing>) -> Result<(), Trouble> {
+    /// Forgets everything before a gap; at start, loads the newest entries.
+    async fn remember(&mut self, conn: &mut Conn, gap: Option<Missing>) -> Result<(), ConnError> {
         if let Some(gap) = gap {
             self.go_to(gap.resumed_after);
-            self.recent = Some(Recent::new(gap.resumed_after.position));
+            self.recent = Some(RecentEntries::new(gap.resumed_after.position));
         }
         if self.recent.is_some() {
             return Ok(());
         }
         let mut range = redis::cmd("XREVRANGE");
         range.arg(&self.shared.keys.log).arg(id(self.at.position)).arg("-").arg("COUNT").arg(PRELOAD);
-        let raw: Vec<Raw> = conn
-            .ask("load the newest entries", Ask::Command(&range), self.shared.protections.response)
-            .await?;
+        let raw: Vec<Raw> =
+            conn.ask("load the newest entries", Ask::Command(&range), self.shared.response).await?;
         let entries: Vec<_> = raw.iter().rev().filter_map(stored).collect();
-        let mut recent = Recent::new(entries.first().map_or(self.at.position, |first| first.before));
+        let mut recent = RecentEntries::new(entries.first().map_or(self.at.position, |first| first.before));
         for stored in entries {
             let mailbox = stored.mailbox;
             recent.note(&mut stored.entry(self.at.epoch), mailbox);
@@ -440,18 +435,18 @@ impl Task {
         Ok(())
     }
 
-    /// The histories that have ended from the one that was followed to the present.
-    async fn ended(&self, conn: &mut Conn, present: Epoch) -> Result<Option<Vec<Cursor>>, Trouble> {
-        let mut way = Way::new(self.at.epoch, present);
-        while let Some(epoch) = way.open() {
-            way.go(self.end_of(conn, epoch).await?);
+    /// The ended histories from the followed one to the present.
+    async fn ended(&self, conn: &mut Conn, present: Epoch) -> Result<Option<Vec<Cursor>>, ConnError> {
+        let mut chain = EpochChain::new(self.at.epoch, present);
+        while let Some(epoch) = chain.next_unknown() {
+            chain.push(self.end_of(conn, epoch).await?);
         }
-        Ok(way.ended())
+        Ok(chain.ended())
     }
 
-    /// How a history ended. One that this node lived in and that the log does not know was lost as a whole.
-    async fn end_of(&self, conn: &mut Conn, epoch: Epoch) -> Result<Option<End>, Trouble> {
-        let (keys, response) = (&self.shared.keys, self.shared.protections.response);
+    /// How a history ended. A history that this node has followed and that the log does not know was lost as a whole.
+    async fn end_of(&self, conn: &mut Conn, epoch: Epoch) -> Result<Option<HistoryEnd>, ConnError> {
+        let (keys, response) = (&self.shared.keys, self.shared.response);
         let mut get = redis::cmd("HGET");
         get.arg(&keys.meta).arg(format!("end:{epoch}"));
         let mut end: Option<String> =
@@ -459,8 +454,8 @@ impl Task {
         if end.is_none() && epoch == self.at.epoch && self.recent.is_some() {
             let mut script = self.shared.scripts.adopt.key(&keys.meta);
             script.arg(epoch.to_string());
-            end = conn.ask("tell of a lost history", Ask::Script(&script), response).await?;
+            end = conn.ask("report a lost history", Ask::Script(&script), response).await?;
         }
-        Ok(end.as_deref().and_then(End::parse))
+        Ok(end.as_deref().and_then(HistoryEnd::parse))
     }
 }

@@ -1,6 +1,6 @@
-//! What a server says of itself with INFO, as far as somebody who watches a cluster wants to know. Read [`parsed`] first.
+//! The state of the server as INFO reports it, reduced to the fields that the console shows. Read [`parsed`] first.
 
-use super::link::Ask;
+use super::connection::Ask;
 use super::log::Redis;
 use crate::broker::StoreError;
 use crate::protocol::api::LogServer;
@@ -9,12 +9,13 @@ impl Redis {
     /// Asks the server that keeps the log.
     pub(in crate::broker) async fn server(&self) -> Result<LogServer, StoreError> {
         let shared = &self.shared;
-        let info: String = shared.line.ask("ask for the state", Ask::Command(&redis::cmd("INFO"))).await?;
+        let info: String =
+            shared.commands.ask("ask for the state", Ask::Command(&redis::cmd("INFO"))).await?;
         Ok(parsed(shared.finder.place(), &info))
     }
 }
 
-/// What a server leaves out is zero: Valkey, KeyDB and proxies do not say everything that Redis does.
+/// A field that the server leaves out becomes zero: Valkey, KeyDB and proxies do not report all fields of Redis.
 fn parsed(place: String, info: &str) -> LogServer {
     let field = |name: &str| {
         let of_line =

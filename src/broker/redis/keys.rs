@@ -7,7 +7,7 @@ use crate::protocol::Address;
 #[derive(Debug, Clone)]
 pub(super) struct Keys {
     tag: String,
-    /// The stream.
+    /// The stream that is the log.
     pub(super) log: String,
     /// Numbers of the log and its histories.
     pub(super) meta: String,
@@ -15,7 +15,7 @@ pub(super) struct Keys {
     pub(super) boxes: String,
     /// Incarnations by their last beat.
     pub(super) nodes: String,
-    /// What they said of themselves.
+    /// Records of the nodes, by incarnation.
     pub(super) records: String,
 }
 

@@ -1,9 +1,8 @@
-//! Every wait, queue and size of the broker in Redis that nobody needs to tune. Read [`Protections`] for what tests
-//! switch off.
+//! Timeouts, queue lengths and sizes of the broker in Redis that are not settings.
 
 use std::time::Duration;
 
-/// Connecting, and each word of the greeting.
+/// Timeout of connecting, and of each command of the handshake.
 pub(super) const CONNECT: Duration = Duration::from_millis(500);
 /// A sentinel or seed may take this long; then the next one is asked.
 pub(super) const ASK: Duration = Duration::from_millis(300);
@@ -28,7 +27,7 @@ pub(super) const PACED_BELOW: Duration = Duration::from_millis(2);
 pub(super) const RANGE_COUNT: usize = 64;
 /// About how many bytes one answer may bring: far more would not be there within [`RESPONSE`].
 pub(super) const ANSWER_BYTES: u64 = 4 << 20;
-/// At least so many entries are asked for.
+/// Smallest number of entries that one read asks for.
 pub(super) const RANGE_COUNT_MIN: usize = 16;
 /// Events of one script.
 pub(super) const BATCH_EVENTS: usize = 64;
@@ -38,34 +37,34 @@ pub(super) const BATCH_BYTES: usize = 256 * 1024;
 pub(super) const PUBLISH_PATIENCE: Duration = Duration::from_secs(8);
 /// How long a replica may take to confirm (`--durability replicated`).
 pub(super) const WAIT: Duration = Duration::from_millis(300);
-/// How long the disk may take (`fsync`). With `appendfsync everysec` it gets what was written once a second, and up to
-/// a second later where it is slow; nothing forces it.
+/// How long the disk may take (`fsync`). With `appendfsync everysec` Redis writes once a second, and up to a second
+/// later where the disk is slow; nothing forces it.
 pub(super) const WAIT_FSYNC: Duration = Duration::from_millis(2_500);
-/// Entries at the front that are looked at for the oldest of our own: marks of probes may stand there.
+/// Entries read at the front of the stream to find the oldest event: probes may stand before it.
 pub(super) const OLDEST_COUNT: usize = 16;
 /// Messages of a mailbox that are read at once: with the largest events 4 MiB.
 pub(super) const MAIL_COUNT: usize = 64;
 /// A mailbox that changes while it is being read is read again this often.
 pub(super) const MAIL_TRIES: usize = 5;
-/// How long the end of the process waits for what is still to be written.
+/// How long the end of the process waits for publishes that are not written yet.
 pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 /// Entries that a node remembers to repair a history that lost its tail.
 pub(super) const RECENT_ENTRIES: usize = 200_000;
-/// Bytes of them.
+/// Bytes of their envelopes.
 pub(super) const RECENT_BYTES: usize = 64 << 20;
 /// Entries that a follower loads at start, to have something to remember.
 pub(super) const PRELOAD: usize = 64;
-/// Acknowledged publishes that were not read back yet; beyond it the oldest is no longer watched.
-pub(super) const UNREAD: usize = 100_000;
+/// Publishes that were not read back yet; beyond this the oldest is no longer watched.
+pub(super) const IN_FLIGHT_MAX: usize = 100_000;
 /// How long a reader whose cursor is on a lost branch waits for a node that brings the lost events back.
 pub(super) const REPAIR_WAIT: Duration = Duration::from_millis(1_500);
-/// How often it looks.
+/// How often such a reader asks.
 pub(super) const REPAIR_LOOK: Duration = Duration::from_millis(50);
 /// Histories through which a cursor is followed.
 pub(super) const HISTORIES: usize = 16;
-/// How long a mark may take through the log and back.
+/// How long a probe may take through the log and back.
 pub(super) const PROBE: Duration = Duration::from_secs(2);
-/// A proof is good for this long: many may ask, and one mark is enough for all of them.
+/// How long a successful probe stays valid, so that many callers share one.
 pub(super) const PROOF: Duration = Duration::from_millis(500);
 /// How often old entries and mail are swept away. Every node does it; once would do.
 pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(2);
@@ -73,24 +72,5 @@ pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(2);
 pub(super) const SWEEP_STEPS: usize = 20;
 /// Mailboxes of one sweep.
 pub(super) const SWEEP_BOXES: usize = 64;
-/// Pages that wait between the follower's task and whoever takes them.
+/// Pages that wait between the follower's task and its caller.
 pub(super) const PAGES: usize = 2;
-
-/// What keeps acknowledged events from being lost. All of it is on, except where a test shows what happens without.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Protections {
-    /// Histories are closed when a server begins to rule.
-    pub(super) terms: bool,
-    /// What the log lost is appended again.
-    pub(super) repair: bool,
-    /// What was acknowledged and not read back is published again.
-    pub(super) read_back: bool,
-    /// How long an answer may take.
-    pub(super) response: Duration,
-}
-
-impl Default for Protections {
-    fn default() -> Self {
-        Self { terms: true, repair: true, read_back: true, response: RESPONSE }
-    }
-}

@@ -1,29 +1,32 @@
-//! The log as the broker's contract describes it: asks the server what can be read, and the one writer for what is
-//! published. Read [`Redis`] first.
+//! The log as the contract of the broker describes it: reads go to the server, publishes to the one writer. Read
+//! [`Redis`] first.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::command_connection::CommandConn;
+use super::connection::{Ask, Conn, ConnError};
 use super::entry::{Raw, id, position, stored};
+use super::finder::Finder;
 use super::follower::{self, Follower};
-use super::history::{End, FIELDS, Meta, Way};
+use super::in_flight::InFlight;
 use super::keys::Keys;
 use super::limits::{
-    ANSWER_BYTES, HISTORIES, OLDEST_COUNT, Protections, RANGE_COUNT, RANGE_COUNT_MIN, READ_COUNT,
-    REPAIR_LOOK, REPAIR_WAIT,
+    ANSWER_BYTES, HISTORIES, OLDEST_COUNT, RANGE_COUNT, RANGE_COUNT_MIN, READ_COUNT, REPAIR_LOOK,
+    REPAIR_WAIT, RESPONSE,
 };
-use super::link::{Ask, Conn, Finder, Line, Trouble};
+use super::meta::{EpochChain, FIELDS, HistoryEnd, Meta};
 use super::probe::Probes;
 use super::scripts::Scripts;
-use super::unread::Unread;
 use super::url::RedisUrl;
-use super::writer::{Parcel, Writer};
+use super::writer::{QueuedAppend, Writer};
 use super::{setup, sweeper};
 use crate::broker::{
     AppendError, Appended, Bounds, Durability, Entry, LogLimits, Missing, NewEvent, OpenError, Page,
@@ -45,27 +48,28 @@ impl fmt::Debug for Redis {
     }
 }
 
-/// What the tasks of one log share.
+/// State that the tasks of one log share.
 pub(super) struct Shared {
     pub(super) finder: Arc<Finder>,
     pub(super) keys: Keys,
     pub(super) scripts: Scripts,
     pub(super) limits: LogLimits,
     pub(super) durability: Durability,
-    pub(super) protections: Protections,
-    pub(super) line: Line,
-    pub(super) unread: Unread,
-    /// Somebody saw that the history may have ended: the follower looks at once.
-    pub(super) doubt: Notify,
+    /// How long an answer may take: [`RESPONSE`].
+    pub(super) response: Duration,
+    pub(super) commands: CommandConn,
+    pub(super) in_flight: InFlight,
+    /// Wakes the follower when the history may have ended.
+    pub(super) recheck: Notify,
     pub(super) counters: Counters,
-    /// Marks on their way through the log.
+    /// Probes on their way through the log.
     pub(super) probes: Probes,
-    /// The history that this process lives in, as far as it knows.
+    /// The newest epoch that this process knows.
     epoch: Mutex<Epoch>,
-    /// Since when somebody has asked who brings back what these histories lost: a crowd that comes back waits together,
-    /// and not one after the other.
+    /// When the first reader asked whether the lost entries of a history come back. Readers that come after it share
+    /// its deadline instead of waiting one after the other.
     asked: Mutex<VecDeque<(Epoch, Instant)>>,
-    parcels: mpsc::Sender<Parcel>,
+    appends: mpsc::Sender<QueuedAppend>,
     pub(super) tasks: Tasks,
 }
 
@@ -102,25 +106,36 @@ impl Shared {
         now
     }
 
-    /// Closes the history of a server that ruled before, if nobody did it yet; returns the epoch that holds.
-    pub(super) async fn begin(&self, conn: &mut Conn, old: Option<Epoch>) -> Result<Epoch, Trouble> {
+    /// Closes the history of an earlier term, unless another node has done so; returns the present epoch.
+    pub(super) async fn begin(&self, conn: &mut Conn, old: Option<Epoch>) -> Result<Epoch, ConnError> {
         let proposed = Epoch::from_random(rand::random());
         let mut script = self.scripts.begin.key(&self.keys.log);
         script.key(&self.keys.meta).arg(proposed.to_string());
-        script.arg(self.term(&conn.term)).arg(old.map_or(String::new(), |old| old.to_string()));
-        let epoch: String =
-            conn.ask("begin a history", Ask::Script(&script), self.protections.response).await?;
+        script.arg(&*conn.term).arg(old.map_or(String::new(), |old| old.to_string()));
+        let epoch: String = conn.ask("begin a history", Ask::Script(&script), self.response).await?;
         epoch.parse().map_err(|_| self.damaged(conn, "begin a history"))
     }
 
-    /// The term to be told to the scripts.
-    pub(super) fn term<'a>(&self, term: &'a str) -> &'a str {
-        if self.protections.terms { term } else { "" }
+    /// Tells all readers that every event that an old history lost after this position comes back.
+    pub(super) async fn announce_repair(
+        &self,
+        conn: &mut Conn,
+        old: Epoch,
+        after: Position,
+    ) -> Result<(), ConnError> {
+        #[cfg(test)]
+        if !self.finder.ablation.announces_repair() {
+            return Ok(());
+        }
+        let mut script = self.scripts.cover.key(&self.keys.meta);
+        script.arg(old.to_string()).arg(id(after));
+        let _covered: String = conn.ask("announce a repair", Ask::Script(&script), self.response).await?;
+        Ok(())
     }
 
-    fn damaged(&self, conn: &Conn, operation: &'static str) -> Trouble {
-        let cause = format!("{} holds what no node of this system wrote", self.keys.meta);
-        Trouble::Broken(StoreError { operation, place: conn.place.to_string(), cause })
+    fn damaged(&self, conn: &Conn, operation: &'static str) -> ConnError {
+        let cause = format!("{} holds values that no node wrote", self.keys.meta);
+        ConnError::Broken(StoreError { operation, place: conn.place.to_string(), cause })
     }
 
     pub(super) fn error(&self, operation: &'static str, cause: &str) -> StoreError {
@@ -128,8 +143,8 @@ impl Shared {
     }
 }
 
-/// What the server told at one moment.
-struct Look {
+/// State of the log at one moment.
+struct ServerSnapshot {
     meta: Meta,
     /// The entry at the cursor, or the last one before it.
     nearest: Option<Position>,
@@ -143,43 +158,38 @@ impl Redis {
         durability: Durability,
         tasks: &Tasks,
     ) -> Result<Self, OpenError> {
-        Self::open_with(url, limits, durability, Protections::default(), tasks).await
-    }
-
-    pub(super) async fn open_with(
-        url: &RedisUrl,
-        limits: LogLimits,
-        durability: Durability,
-        protections: Protections,
-        tasks: &Tasks,
-    ) -> Result<Self, OpenError> {
         let keys = Keys::new(&url.prefix);
         let finder = Arc::new(Finder::new(url.clone(), keys.log.clone()));
         let mut conn = finder.open().await.map_err(OpenError::Store)?;
         setup::check(&mut conn, durability).await?;
-        let (line, keeper) = Line::new(&finder, conn.clone(), protections.response);
-        let (parcels, queue) = mpsc::channel(limits.append_queue.max(1));
+        let response = RESPONSE;
+        #[cfg(test)]
+        let response = finder.ablation.response(response);
+        let (commands, keeper) = CommandConn::new(&finder, conn.clone(), response);
+        let (appends, queue) = mpsc::channel(limits.append_queue.max(1));
         let shared = Arc::new(Shared {
             finder,
             keys,
             scripts: Scripts::default(),
             limits,
             durability,
-            protections,
-            line,
-            unread: Unread::default(),
-            doubt: Notify::new(),
+            response,
+            commands,
+            in_flight: InFlight::default(),
+            recheck: Notify::new(),
             counters: Counters::default(),
             probes: Probes::default(),
             epoch: Mutex::new(Epoch::from_random(0)),
             asked: Mutex::default(),
-            parcels,
+            appends,
             tasks: tasks.clone(),
         });
-        let epoch =
-            shared.begin(&mut conn, None).await.map_err(|trouble| OpenError::Store(trouble.error()))?;
+        let epoch = shared
+            .begin(&mut conn, None)
+            .await
+            .map_err(|error| OpenError::Store(error.into_store_error()))?;
         shared.set_epoch(epoch);
-        tasks.spawn("redis line", keeper.run(tasks.token().clone()));
+        tasks.spawn("redis commands", keeper.run(tasks.token().clone()));
         tasks.spawn("redis writer", Writer::new(Arc::clone(&shared), queue, conn).run(tasks.token().clone()));
         tasks.spawn("redis sweeper", sweeper::run(Arc::clone(&shared), tasks.token().clone()));
         Ok(Self { shared })
@@ -204,10 +214,10 @@ impl Redis {
 
     pub(in crate::broker) async fn append(&self, event: NewEvent) -> Result<Appended, AppendError> {
         let (answer, answered) = oneshot::channel();
-        match self.shared.parcels.try_send(Parcel::new(event, answer)) {
+        match self.shared.appends.try_send(QueuedAppend::new(event, answer)) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
-                return Err(AppendError::Busy { waiting: self.shared.parcels.max_capacity() });
+                return Err(AppendError::Busy { waiting: self.shared.appends.max_capacity() });
             }
             Err(TrySendError::Closed(_)) => return Err(AppendError::Closed),
         }
@@ -218,9 +228,13 @@ impl Redis {
         }
     }
 
-    /// Looks at the log, at one moment: its numbers, what stands at a position, and what comes after it. `None` where no
-    /// history has begun.
-    async fn look_at(&self, at: Position, count: usize) -> Result<Option<Look>, StoreError> {
+    /// Reads the numbers of the log, the entry at a position and the entries after it, all at one moment. `None` where
+    /// no history has begun.
+    async fn try_read_server(
+        &self,
+        at: Position,
+        count: usize,
+    ) -> Result<Option<ServerSnapshot>, StoreError> {
         let keys = &self.shared.keys;
         let mut all = redis::pipe();
         all.atomic();
@@ -235,33 +249,33 @@ impl Redis {
             all.cmd("XRANGE").arg(&keys.log).arg(behind).arg("+").arg("COUNT").arg(count);
         }
         let (fields, oldest, nearest, after): (Vec<Option<String>>, Vec<Raw>, Vec<Raw>, Vec<Raw>) =
-            self.shared.line.ask("read", Ask::Pipeline(&all)).await?;
+            self.shared.commands.ask("read", Ask::Pipeline(&all)).await?;
         let nearest = nearest.first().and_then(|raw| position(&raw.0));
-        Ok(Meta::read(&fields, &oldest).map(|meta| Look { meta, nearest, after }))
+        Ok(Meta::read(&fields, &oldest).map(|meta| ServerSnapshot { meta, nearest, after }))
     }
 
-    async fn look(&self, at: Position, count: usize) -> Result<Look, StoreError> {
-        let none = || self.shared.error("read", "no history has begun there");
-        self.look_at(at, count).await?.ok_or_else(none)
+    async fn read_server(&self, at: Position, count: usize) -> Result<ServerSnapshot, StoreError> {
+        let none = || self.shared.error("read", "the log has no history yet");
+        self.try_read_server(at, count).await?.ok_or_else(none)
     }
 
-    /// As [`Redis::look`], after the history of a server that ruled before was closed.
-    async fn look_settled(&self, at: Position, count: usize) -> Result<Look, StoreError> {
-        let term = self.shared.line.term().await?;
-        if let Some(look) = self.look_at(at, count).await?
-            && (!self.shared.protections.terms || look.meta.term == *term)
+    /// As [`Redis::read_server`], after the history of an earlier term was closed.
+    async fn read_settled(&self, at: Position, count: usize) -> Result<ServerSnapshot, StoreError> {
+        let term = self.shared.commands.term().await?;
+        if let Some(snapshot) = self.try_read_server(at, count).await?
+            && snapshot.meta.term == *term
         {
-            return Ok(look);
+            return Ok(snapshot);
         }
-        // Between the end of one master and the first append to the next: nobody may take what is left of the old
+        // Between the end of one master and the first append to the next, a reader must not take the rest of the old
         // history for all of it.
         let mut conn = self.shared.finder.open().await?;
-        self.shared.begin(&mut conn, Some(self.shared.epoch())).await.map_err(Trouble::error)?;
+        self.shared.begin(&mut conn, Some(self.shared.epoch())).await.map_err(ConnError::into_store_error)?;
         if conn.term != term {
-            self.shared.line.renew();
+            self.shared.commands.renew();
         }
-        self.shared.doubt.notify_one();
-        self.look(at, count).await
+        self.shared.recheck.notify_one();
+        self.read_server(at, count).await
     }
 
     pub(in crate::broker) async fn read_after(
@@ -272,22 +286,22 @@ impl Redis {
         let count = limit.entries.clamp(1, RANGE_COUNT);
         let mut page = Page::default();
         let mut at = after;
-        let mut look = self.look_settled(at.position, count).await?;
-        if at.epoch != look.meta.epoch {
-            let (sync, gap) = self.translate(after, &look.meta).await?;
+        let mut snapshot = self.read_settled(at.position, count).await?;
+        if at.epoch != snapshot.meta.epoch {
+            let (sync, gap) = self.translate(after, &snapshot.meta).await?;
             page.sync = sync;
             page.gap = gap;
             at = gap.map_or(page.sync.as_ref().map_or(after, |sync| sync.to), |gap| gap.resumed_after);
-            look = self.look(at.position, count).await?;
+            snapshot = self.read_server(at.position, count).await?;
         }
         if page.gap.is_none()
-            && let Some(gap) = look.meta.missing(at.position, look.nearest)
+            && let Some(gap) = snapshot.meta.missing(at.position, snapshot.nearest)
         {
             page.gap = Some(gap);
             at = gap.resumed_after;
-            look = self.look(at.position, count).await?;
+            snapshot = self.read_server(at.position, count).await?;
         }
-        self.fill(&mut page, at, look, limit).await?;
+        self.fill(&mut page, at, snapshot, limit).await?;
         Ok(page)
     }
 
@@ -296,11 +310,11 @@ impl Redis {
         &self,
         page: &mut Page,
         from: Cursor,
-        look: Look,
+        snapshot: ServerSnapshot,
         limit: PageLimit,
     ) -> Result<(), StoreError> {
-        let epoch = look.meta.epoch;
-        let (mut raw, mut bytes, mut at) = (look.after, 0, from.position);
+        let epoch = snapshot.meta.epoch;
+        let (mut raw, mut bytes, mut at) = (snapshot.after, 0, from.position);
         loop {
             let asked = raw.len();
             for raw in raw {
@@ -317,32 +331,33 @@ impl Redis {
             if wanted == 0 || asked == 0 || bytes >= limit.bytes {
                 return Ok(());
             }
-            let more = self.look(at, wanted).await?;
+            let more = self.read_server(at, wanted).await?;
             if more.meta.epoch != epoch || more.meta.missing(at, more.nearest).is_some() {
-                // The history ended meanwhile, or was trimmed. What was read is right; the next read is told.
+                // The history ended meanwhile, or was trimmed. The entries that were read are right; the next read
+                // reports the change.
                 return Ok(());
             }
             raw = more.after;
         }
     }
 
-    /// Follows a cursor through the histories that came after its own.
+    /// Translates a cursor through the histories that came after its own.
     async fn translate(
         &self,
         from: Cursor,
         meta: &Meta,
     ) -> Result<(Option<Synced>, Option<Missing>), StoreError> {
-        let mut way = Way::new(from.epoch, meta.epoch);
-        while let Some(epoch) = way.open() {
-            way.go(self.end_of(epoch).await?);
+        let mut chain = EpochChain::new(from.epoch, meta.epoch);
+        while let Some(epoch) = chain.next_unknown() {
+            chain.push(self.end_of(epoch).await?);
         }
-        let Some(ended) = way.ended() else { return Ok((None, Some(meta.unknown_epoch()))) };
+        let Some(ended) = chain.ended() else { return Ok((None, Some(meta.unknown_epoch()))) };
         let sync = Synced::new(from, ended.into(), meta.epoch);
         let mut whole = true;
         for (stood, end) in sync.passed().zip(sync.ended.iter()) {
             let lost_here = stood.position > end.position;
             whole &= match self.covered(end.epoch, lost_here).await? {
-                // More may be gone than any node remembers: then also those are concerned who had not come so far.
+                // More may be lost than any node remembers; then readers that stand before the end are affected too.
                 Some(after) => after <= end.position || stood.position >= after,
                 None => !lost_here,
             };
@@ -351,23 +366,23 @@ impl Redis {
         Ok((Some(sync), (!whole).then_some(gap)))
     }
 
-    async fn end_of(&self, epoch: Epoch) -> Result<Option<End>, StoreError> {
+    async fn end_of(&self, epoch: Epoch) -> Result<Option<HistoryEnd>, StoreError> {
         let mut get = redis::cmd("HGET");
         get.arg(&self.shared.keys.meta).arg(format!("end:{epoch}"));
         let end: Option<String> =
-            self.shared.line.ask("read the end of a history", Ask::Command(&get)).await?;
-        Ok(end.as_deref().and_then(End::parse))
+            self.shared.commands.ask("read the end of a history", Ask::Command(&get)).await?;
+        Ok(end.as_deref().and_then(HistoryEnd::parse))
     }
 
-    /// After which position of an old history everything that was lost comes back, if a node said that it has it. Who
-    /// stands on the lost branch may have to wait a moment until one does.
+    /// The position of an old history after which every lost entry comes back, if a node has announced that. With
+    /// `wait`, for a reader on the lost branch, waits up to [`REPAIR_WAIT`] for the announcement.
     async fn covered(&self, epoch: Epoch, wait: bool) -> Result<Option<Position>, StoreError> {
         let mut get = redis::cmd("HGET");
         get.arg(&self.shared.keys.meta).arg(format!("cov:{epoch}"));
         let deadline = self.shared.asked_since(epoch) + REPAIR_WAIT;
         loop {
             let covered: Option<String> =
-                self.shared.line.ask("read what comes back", Ask::Command(&get)).await?;
+                self.shared.commands.ask("read the announced repair", Ask::Command(&get)).await?;
             let covered = covered.as_deref().and_then(position);
             if covered.is_some() || !wait || Instant::now() >= deadline {
                 return Ok(covered);
@@ -381,13 +396,13 @@ impl Redis {
         limit: usize,
         max_bytes: u64,
     ) -> Result<Vec<Entry>, StoreError> {
-        let epoch = self.look_settled(Position::ZERO, 1).await?.meta.epoch;
+        let epoch = self.read_settled(Position::ZERO, 1).await?.meta.epoch;
         let (mut newest, mut bytes, mut before) = (Vec::new(), 0, "+".to_owned());
         while newest.len() < limit {
             let count = fitting(bytes, newest.len()).min(limit - newest.len());
             let mut range = redis::cmd("XREVRANGE");
             range.arg(&self.shared.keys.log).arg(&before).arg("-").arg("COUNT").arg(count);
-            let raw: Vec<Raw> = self.shared.line.ask("read", Ask::Command(&range)).await?;
+            let raw: Vec<Raw> = self.shared.commands.ask("read", Ask::Command(&range)).await?;
             let Some(last) = raw.last() else { break };
             before = format!("({}", last.0);
             for stored in raw.iter().filter_map(stored) {
@@ -404,13 +419,13 @@ impl Redis {
     }
 
     pub(in crate::broker) async fn get(&self, at: Cursor) -> Result<Option<Entry>, StoreError> {
-        let meta = self.look_settled(Position::ZERO, 1).await?.meta;
+        let meta = self.read_settled(Position::ZERO, 1).await?.meta;
         if at.epoch != meta.epoch {
             return Ok(None);
         }
         let mut range = redis::cmd("XRANGE");
         range.arg(&self.shared.keys.log).arg(id(at.position)).arg(id(at.position));
-        let raw: Vec<Raw> = self.shared.line.ask("read", Ask::Command(&range)).await?;
+        let raw: Vec<Raw> = self.shared.commands.ask("read", Ask::Command(&range)).await?;
         Ok(raw.first().and_then(stored).map(|stored| stored.entry(meta.epoch)))
     }
 
@@ -419,15 +434,15 @@ impl Redis {
     }
 
     pub(in crate::broker) async fn bounds(&self) -> Result<Bounds, StoreError> {
-        let meta = self.look_settled(Position::ZERO, 1).await?.meta;
+        let meta = self.read_settled(Position::ZERO, 1).await?.meta;
         let mut count = redis::cmd("ZCARD");
         count.arg(&self.shared.keys.boxes);
-        let mailboxes: u64 = self.shared.line.ask("count mailboxes", Ask::Command(&count)).await?;
+        let mailboxes: u64 = self.shared.commands.ask("count mailboxes", Ask::Command(&count)).await?;
         Ok(meta.bounds(mailboxes))
     }
 }
 
-/// How many entries fit into one answer, judged by those that were read: few at first.
+/// How many entries fit into one answer, estimated from the entries read so far; few at first.
 pub(super) fn fitting(bytes: u64, entries: usize) -> usize {
     let mean =
         bytes.checked_div(entries as u64).map_or(ANSWER_BYTES / RANGE_COUNT as u64, |mean| mean.max(1));

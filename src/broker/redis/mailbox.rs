@@ -1,15 +1,15 @@
-//! What waits for those who are away: a list of each user or client, in the slot of the log. Filled by `lua/append.lua`
-//! in the same step as the log, emptied by `lua/confirm.lua`.
+//! Mailboxes: one list for each user or client, in the slot of the log. Filled by `lua/append.lua` in the same step as
+//! the log, emptied by `lua/confirm.lua`.
 
+use super::connection::Ask;
 use super::entry::{mail, position};
 use super::limits::{MAIL_COUNT, MAIL_TRIES};
-use super::link::Ask;
 use super::log::Redis;
 use crate::broker::{Mailbox, StoreError};
 use crate::protocol::{Address, Position};
 use crate::runtime::clock::{millis, unix_ms};
 
-/// A mailbox as the server tells it.
+/// The reply of the server for one mailbox.
 struct Messages {
     epoch: Option<String>,
     newest: Option<String>,
@@ -18,8 +18,8 @@ struct Messages {
 }
 
 impl Redis {
-    /// All messages of a mailbox, in pieces that an answer can bring in time. `None`: it changed at its old end
-    /// meanwhile, so that a piece may be missing.
+    /// All messages of a mailbox, read in pieces that are small enough for one answer. `None` if its oldest message
+    /// changed meanwhile, because a piece may then be missing.
     async fn messages(&self, owner: &Address) -> Result<Option<Messages>, StoreError> {
         let keys = &self.shared.keys;
         let [list, state] = keys.mailbox(owner);
@@ -34,7 +34,7 @@ impl Redis {
             all.cmd("HGET").arg(&state).arg("over");
             type Piece = (Vec<Option<String>>, Option<Vec<u8>>, Vec<Vec<u8>>, Option<u64>);
             let (meta, oldest, piece, over): Piece =
-                self.shared.line.ask("read a mailbox", Ask::Pipeline(&all)).await?;
+                self.shared.commands.ask("read a mailbox", Ask::Pipeline(&all)).await?;
             if from > 0 && oldest.as_ref() != messages.first() {
                 return Ok(None);
             }
@@ -62,7 +62,7 @@ impl Redis {
         let Messages { epoch, newest, messages, over } = messages.ok_or_else(changing)?;
         let Some(epoch) = epoch.and_then(|epoch| epoch.parse().ok()) else { return Ok(Mailbox::default()) };
         let mut entries: Vec<_> = messages.iter().filter_map(|message| mail(owner, epoch, message)).collect();
-        // What is too old counts as dropped, though the next sweep has yet to drop it.
+        // Messages that are too old count as dropped even before the next sweep removes them.
         let newest = newest.as_deref().and_then(position).unwrap_or_default();
         let now = unix_ms().max(newest.ms);
         let oldest = now.saturating_sub(millis(self.shared.limits.mailbox_max_age));
@@ -88,6 +88,6 @@ impl Redis {
         let mut script = self.shared.scripts.confirm.key(&keys.meta);
         script.key(&keys.boxes).key(list).key(state);
         script.arg(owner.to_string()).arg(up_to.ms).arg(up_to.seq);
-        self.shared.line.ask("confirm", Ask::Script(&script)).await
+        self.shared.commands.ask("confirm", Ask::Script(&script)).await
     }
 }

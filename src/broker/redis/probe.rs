@@ -1,5 +1,5 @@
-//! Proof that the log can be written and followed: a mark goes into the stream, and the follower sees it. It is no entry
-//! of the log, no reader gets it, and it is taken out again, by the sweeper if not by whoever sent it. Read [`Probes::run`] first.
+//! Proof that the log can be written and followed: a probe goes into the stream, and the follower sees it. It is not an
+//! event, no reader gets it, and its sender removes it again, or else the sweeper. Read [`Probes::run`] first.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,16 +7,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::connection::Ask;
 use super::entry::Raw;
 use super::limits::{PROBE, PROOF};
-use super::link::Ask;
 use super::log::Shared;
 use crate::broker::StoreError;
 
-/// Name of a mark's only field.
+/// Name of the only field of a probe.
 const FIELD: &str = "probe";
 
-/// Marks on their way, and the last proof.
+/// Probes on their way, and the time of the last success.
 #[derive(Debug, Default)]
 pub(super) struct Probes {
     inner: Mutex<Inner>,
@@ -28,13 +28,13 @@ struct Inner {
     proven: Option<Instant>,
 }
 
-/// A mark that nobody waits for any more when this is dropped, for whatever reason.
-struct Mark<'a> {
+/// A probe that is being waited for; dropping this ends the wait.
+struct PendingProbe<'a> {
     probes: &'a Probes,
     name: String,
 }
 
-impl Drop for Mark<'_> {
+impl Drop for PendingProbe<'_> {
     fn drop(&mut self) {
         self.probes.lock().waiting.remove(&self.name);
     }
@@ -46,38 +46,38 @@ impl Probes {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a mark through the log. Without a follower it is enough that the log took it.
+    /// Sends a probe through the log. Without a follower it is enough that the log took it.
     pub(super) async fn run(&self, shared: &Shared) -> Result<(), StoreError> {
         if self.lock().proven.is_some_and(|proven| proven.elapsed() < PROOF) {
             return Ok(());
         }
-        let mark = Mark { probes: self, name: ulid::Ulid::generate().to_string() };
+        let probe = PendingProbe { probes: self, name: ulid::Ulid::generate().to_string() };
         let (arrive, arrived) = oneshot::channel();
-        self.lock().waiting.insert(mark.name.clone(), arrive);
+        self.lock().waiting.insert(probe.name.clone(), arrive);
         let mut add = redis::cmd("XADD");
-        add.arg(&shared.keys.log).arg("*").arg(FIELD).arg(&mark.name);
-        let id: String = shared.line.ask_once("probe", Ask::Command(&add)).await?;
-        let came_back =
-            !shared.unread.is_watched() || matches!(tokio::time::timeout(PROBE, arrived).await, Ok(Ok(())));
+        add.arg(&shared.keys.log).arg("*").arg(FIELD).arg(&probe.name);
+        let id: String = shared.commands.ask_once("probe", Ask::Command(&add)).await?;
+        let came_back = !shared.in_flight.is_watched()
+            || matches!(tokio::time::timeout(PROBE, arrived).await, Ok(Ok(())));
         let mut remove = redis::cmd("XDEL");
         remove.arg(&shared.keys.log).arg(id);
-        let _removed: u64 = shared.line.ask("remove a probe", Ask::Command(&remove)).await?;
+        let _removed: u64 = shared.commands.ask("remove a probe", Ask::Command(&remove)).await?;
         if !came_back {
-            let cause = format!("a mark did not come back within {}", humantime::format_duration(PROBE));
+            let cause = format!("a probe did not come back within {}", humantime::format_duration(PROBE));
             return Err(StoreError { operation: "probe", place: shared.finder.place(), cause });
         }
         self.lock().proven = Some(Instant::now());
         Ok(())
     }
 
-    /// The follower came upon something that is no entry. Says whether it is a mark, of whatever node.
+    /// Called by the follower for an entry that is not an event. Returns whether it is a probe, of any node.
     pub(super) fn arrived(&self, raw: &Raw) -> bool {
         let [name, value] = &raw.1[..] else { return false };
         if name != FIELD.as_bytes() {
             return false;
         }
         if let Some(arrive) = self.lock().waiting.remove(&*String::from_utf8_lossy(value)) {
-            // Whoever waited may have given up.
+            // The waiting call may have given up.
             let _given_up = arrive.send(());
         }
         true

@@ -1,9 +1,9 @@
-//! Which nodes are alive, by the clock of the server: incarnations by their last beat, and what they said of themselves.
+//! Which nodes are alive, by the clock of the server: incarnations by their last beat, and the records that they sent.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::link::Ask;
+use super::connection::Ask;
 use super::log::Redis;
 use crate::broker::StoreError;
 use crate::broker::roster::{ALIVE_FOR, Alive};
@@ -18,7 +18,7 @@ impl Redis {
         let keys = &self.shared.keys;
         let mut script = self.shared.scripts.beat.key(&keys.nodes);
         script.key(&keys.records).arg(&**incarnation).arg(&**record);
-        let _now: u64 = self.shared.line.ask("beat", Ask::Script(&script)).await?;
+        let _now: u64 = self.shared.commands.ask("beat", Ask::Script(&script)).await?;
         Ok(())
     }
 
@@ -28,7 +28,7 @@ impl Redis {
         both.atomic();
         both.cmd("ZREM").arg(&keys.nodes).arg(incarnation).ignore();
         both.cmd("HDEL").arg(&keys.records).arg(incarnation).ignore();
-        self.shared.line.ask("leave", Ask::Pipeline(&both)).await
+        self.shared.commands.ask("leave", Ask::Pipeline(&both)).await
     }
 
     pub(in crate::broker) async fn alive(&self) -> Result<Vec<Alive>, StoreError> {
@@ -36,7 +36,7 @@ impl Redis {
         let mut script = self.shared.scripts.alive.key(&keys.nodes);
         script.key(&keys.records).arg(millis(ALIVE_FOR));
         let told: Vec<(String, String, u64)> =
-            self.shared.line.ask("read the roster", Ask::Script(&script)).await?;
+            self.shared.commands.ask("read the roster", Ask::Script(&script)).await?;
         let mut alive: Vec<_> = told
             .into_iter()
             .map(|(incarnation, record, silent)| Alive {

@@ -1,42 +1,42 @@
-//! Whether a Redis is fit to keep a log: what cannot work is refused, what may lose data is warned of. Read [`check`]
-//! first.
+//! Checks whether a Redis is fit to keep a log. A server that cannot work is refused; settings that may lose data cause
+//! a warning. Read [`check`] first.
 
 use std::collections::HashMap;
 
 use redis::cmd;
 
+use super::connection::{Ask, Conn, ConnError};
 use super::limits::RESPONSE;
-use super::link::{Ask, Conn, Trouble};
 use crate::broker::{Durability, OpenError};
 
-/// Streams and scripts as they are used here exist from this version on.
+/// Oldest version with the stream commands and scripts that are used here.
 const OLDEST: (u32, u32) = (6, 2);
-/// WAITAOF.
+/// WAITAOF exists from this version on.
 const WAITAOF: (u32, u32) = (7, 2);
 
-/// What a server says of itself.
+/// INFO and CONFIG of a server.
 #[derive(Debug, Default)]
 struct Report {
     info: HashMap<String, String>,
     config: HashMap<String, String>,
 }
 
-/// Refuses a server that cannot do what was asked for, and warns of one that is set up to lose data.
+/// Refuses a server that cannot keep its promise of durability, and warns of settings that lose data.
 pub(super) async fn check(conn: &mut Conn, durability: Durability) -> Result<(), OpenError> {
-    let store = |trouble: Trouble| OpenError::Store(trouble.error());
+    let store = |error: ConnError| OpenError::Store(error.into_store_error());
     let info: String =
         conn.ask("ask for its state", Ask::Command(&cmd("INFO")), RESPONSE).await.map_err(store)?;
     let mut config = cmd("CONFIG");
     config.arg("GET").arg("*");
-    // Where somebody else runs the server, CONFIG may be forbidden; then nothing is known, and nothing is said.
+    // A hosted server may forbid CONFIG; then the settings are unknown, and there are no warnings.
     let config: HashMap<String, String> =
         match conn.ask("ask for its settings", Ask::Command(&config), RESPONSE).await {
             Ok(config) => config,
-            Err(Trouble::Refused(error)) => {
-                tracing::info!(%error, "the settings of Redis cannot be looked at");
+            Err(ConnError::Refused(error)) => {
+                tracing::info!(%error, "the settings of Redis cannot be read");
                 HashMap::new()
             }
-            Err(trouble) => return Err(store(trouble)),
+            Err(error) => return Err(store(error)),
         };
     let report = Report::new(&info, config);
     if let Some(why) = report.unfit(durability) {
@@ -76,7 +76,7 @@ impl Report {
         }
         match durability {
             Durability::Fsync if (major, minor) < WAITAOF => Some(format!(
-                "is Redis {major}.{minor}, which cannot tell when an append is on the disk (WAITAOF comes with 7.2); allowed for --durability are accepted and replicated"
+                "is Redis {major}.{minor}, which does not report when an append is on the disk (WAITAOF comes with 7.2); allowed for --durability are accepted and replicated"
             )),
             Durability::Fsync if self.setting("appendonly") == Some("no") => Some(
                 "has appendonly no, so nothing reaches its disk; --durability fsync needs appendonly yes"
@@ -90,8 +90,7 @@ impl Report {
         let mut warnings = Vec::new();
         if self.setting("appendonly") == Some("no") {
             warnings.push(
-                "appendonly is no: when Redis is restarted, what the nodes do not remember is lost"
-                    .to_owned(),
+                "appendonly is no: a restart of Redis loses all events that no node remembers".to_owned(),
             );
         }
         if let Some(policy) = self.setting("maxmemory-policy")
@@ -114,7 +113,7 @@ impl Report {
             warnings.push("only one replica is connected: while it is away, every publish fails".to_owned());
         } else if replicas > 1 && self.setting("min-replicas-to-write") == Some("0") {
             warnings.push(
-                "min-replicas-to-write is 0: a master that is cut off goes on acknowledging what a failover throws away".to_owned(),
+                "min-replicas-to-write is 0: a master that is cut off goes on acknowledging events that a failover throws away".to_owned(),
             );
         }
         warnings

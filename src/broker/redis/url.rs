@@ -5,7 +5,7 @@ use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
-/// What stands before every key where the URL says nothing else.
+/// Prefix of all keys unless the URL names another.
 const DEFAULT_PREFIX: &str = "sse";
 const DEFAULT_PORT: u16 = 6379;
 const DEFAULT_SENTINEL_PORT: u16 = 26379;
@@ -13,33 +13,33 @@ const DEFAULT_SENTINEL_PORT: u16 = 26379;
 /// A Redis, as a URL names it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
-    /// How the server is found that holds the log.
+    /// How to find the server that holds the log.
     pub topology: Topology,
     /// Whether connections are encrypted (`rediss`).
     pub tls: bool,
     /// User of Redis' access control; `None` is its default user.
     pub user: Option<String>,
-    /// Password.
+    /// Password; `None` sends no AUTH.
     pub password: Option<String>,
     /// Database number; a Redis Cluster has only 0.
     pub database: u16,
-    /// What stands before every key, so that several clusters of nodes can share a Redis.
+    /// Prefix of all keys, so that several clusters of nodes can share a Redis.
     pub prefix: String,
 }
 
-/// How the server is found that holds the log.
+/// How to find the server that holds the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Topology {
-    /// It is this one.
+    /// The server itself.
     Standalone(Server),
-    /// The sentinels know which one it is.
+    /// The sentinels report the present master.
     Sentinel {
         /// Where to ask.
         sentinels: Vec<Server>,
-        /// What the sentinels call it.
+        /// The name of the master in the configuration of the sentinels.
         master: String,
     },
-    /// The one that owns the slot of the log.
+    /// The member of a Redis Cluster that owns the slot of the log.
     Cluster {
         /// Where to ask.
         seeds: Vec<Server>,
@@ -51,7 +51,7 @@ pub enum Topology {
 pub struct Server {
     /// Name or address; an IPv6 address without its brackets.
     pub host: String,
-    /// Port.
+    /// TCP port, 1 to 65,535.
     pub port: u16,
 }
 
@@ -74,7 +74,7 @@ impl RedisUrl {
         )
     }
 
-    /// Reads what comes behind the scheme.
+    /// Parses the part of the URL behind the scheme.
     pub(in crate::broker) fn parse(scheme: &str, rest: &str) -> Result<Self, &'static str> {
         let rest = rest.strip_prefix("//").ok_or("the scheme is followed by //")?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));

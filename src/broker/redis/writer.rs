@@ -1,5 +1,6 @@
-//! The one task that publishes: takes whatever waits as one batch, one batch at a time so that order is kept, and sends
-//! it again, by message id and so once, until the log has it or its time is over. Read [`Writer::run`] first.
+//! The one task that publishes. It takes all waiting publishes as one batch, one batch at a time so that order is kept,
+//! and sends a batch until the log has it or its time is over. Message ids keep repeated batches from being appended
+//! twice. Read [`Writer::run`] first.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,40 +10,41 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::connection::{Ask, Conn, ConnError};
 use super::entry::position;
+use super::finder::backoff;
 use super::limits::{BATCH_BYTES, BATCH_EVENTS, CLOSE_PATIENCE, PUBLISH_PATIENCE, WAIT, WAIT_FSYNC};
-use super::link::{Ask, Conn, Trouble, backoff};
 use super::log::Shared;
 use crate::broker::{AppendError, Appended, Durability, NewEvent, Origins, StoreError};
 use crate::protocol::{Cursor, Epoch};
 use crate::runtime::clock::{millis, unix_ms};
 
-/// A publish that waits, and where its answer goes.
+/// A publish in the queue, with the sender of its answer.
 #[derive(Debug)]
-pub(super) struct Parcel {
+pub(super) struct QueuedAppend {
     event: NewEvent,
     answer: oneshot::Sender<Result<Appended, AppendError>>,
     since: Instant,
-    /// Tells this publish from others of the same message.
-    mark: String,
-    /// It was sent once without an answer: it may be in the log.
+    /// Distinguishes this publish from others with the same message id.
+    publish_id: String,
+    /// It was sent without getting an answer, and may be in the log.
     sent: bool,
 }
 
-impl Parcel {
+impl QueuedAppend {
     pub(super) fn new(event: NewEvent, answer: oneshot::Sender<Result<Appended, AppendError>>) -> Self {
-        let mark = format!("{:x}", rand::random::<u64>());
-        Self { event, answer, since: Instant::now(), mark, sent: false }
+        let publish_id = format!("{:x}", rand::random::<u64>());
+        Self { event, answer, since: Instant::now(), publish_id, sent: false }
     }
 
-    /// Whoever asked may be gone; then nobody minds.
+    /// The caller may be gone; its answer is then dropped.
     fn answer(self, result: Result<Appended, AppendError>) {
         drop(self.answer.send(result));
     }
 
-    /// Not in time, or refused: nobody knows whether the log has it, if it was sent at all.
+    /// Answers a publish that failed or was too late. If it was sent, the log may have it.
     fn give_up(self, shared: &Shared, cause: StoreError) {
-        shared.unread.done(&self.event.message_id);
+        shared.in_flight.done(&self.event.message_id);
         let error = if self.sent { AppendError::Store(cause) } else { AppendError::Away(cause) };
         self.answer(Err(error));
     }
@@ -52,19 +54,19 @@ impl Parcel {
 #[derive(Debug)]
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    queue: mpsc::Receiver<Parcel>,
+    queue: mpsc::Receiver<QueuedAppend>,
     conn: Option<Conn>,
-    /// When the process gives up what is still to be written; set when it ends.
+    /// When the remaining publishes are given up; set when the process ends.
     close_at: Option<Instant>,
 }
 
-/// What came of one try to send a batch.
+/// Result of sending a batch once.
 enum Sent {
     /// Where each event stands, and whether it was there already.
     Kept(Vec<Appended>),
-    /// The server began to rule after the last look.
+    /// The server became master after the epoch was read.
     NewTerm,
-    /// Another history holds.
+    /// The epoch is no longer the present one.
     NewEpoch,
 }
 
@@ -75,7 +77,7 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, queue: mpsc::Receiver<Parcel>, conn: Conn) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, queue: mpsc::Receiver<QueuedAppend>, conn: Conn) -> Self {
         Self { shared, queue, conn: Some(conn), close_at: None }
     }
 
@@ -104,7 +106,7 @@ impl Writer {
     }
 
     /// Sends a batch until it is in the log, or given up.
-    async fn deliver(&mut self, mut batch: Vec<Parcel>, token: &CancellationToken) {
+    async fn deliver(&mut self, mut batch: Vec<QueuedAppend>, token: &CancellationToken) {
         let mut backoff = backoff();
         let mut last = StoreError {
             operation: "append",
@@ -118,24 +120,24 @@ impl Writer {
             }
             match self.send(&mut batch).await {
                 Ok(Sent::Kept(kept)) => return self.answer(batch, kept).await,
-                // Also where another history holds: a master that was deposed while nothing was sent to it says the same.
+                // Also for another epoch: a master that was replaced while nothing was sent to it answers the same.
                 Ok(Sent::NewTerm | Sent::NewEpoch) => match self.begin().await {
                     Ok(()) => continue,
-                    Err(trouble) => last = self.note(trouble),
+                    Err(error) => last = self.note(error),
                 },
-                Err(trouble) => {
-                    if let Trouble::Refused(cause) = &trouble
+                Err(error) => {
+                    if let ConnError::Refused(cause) = &error
                         && !cause.cause.contains("TRYAGAIN")
                     {
-                        // The server is well and says no: its reason will not pass within a publisher's patience.
+                        // The server is up and refuses; its reason will last longer than a publisher waits.
                         tracing::warn!(error = %cause, "the log refuses to be written");
-                        batch.into_iter().for_each(|parcel| parcel.give_up(&self.shared, cause.clone()));
+                        batch.into_iter().for_each(|append| append.give_up(&self.shared, cause.clone()));
                         return;
                     }
                     if backoff.attempt() == 0 {
-                        tracing::warn!(error = %trouble, "the log cannot be written; trying again");
+                        tracing::warn!(error = %error, "the log cannot be written; trying again");
                     }
-                    last = self.note(trouble);
+                    last = self.note(error);
                 }
             }
             let wait = backoff.next_wait(&mut rand::rng());
@@ -146,83 +148,83 @@ impl Writer {
         }
     }
 
-    fn note(&mut self, trouble: Trouble) -> StoreError {
-        if trouble.is_broken() {
+    fn note(&mut self, error: ConnError) -> StoreError {
+        if error.is_broken() {
             self.conn = None;
         }
-        trouble.error()
+        error.into_store_error()
     }
 
     fn drop_expired(
         &mut self,
-        batch: Vec<Parcel>,
+        batch: Vec<QueuedAppend>,
         why: &StoreError,
         token: &CancellationToken,
-    ) -> Vec<Parcel> {
+    ) -> Vec<QueuedAppend> {
         if token.is_cancelled() && self.close_at.is_none() {
             self.queue.close();
             self.close_at = Some(Instant::now() + CLOSE_PATIENCE);
         }
         let now = Instant::now();
         let closing = self.close_at.is_some_and(|at| at <= now);
-        let is_over = |parcel: &Parcel| closing || now.duration_since(parcel.since) >= PUBLISH_PATIENCE;
+        let is_over = |append: &QueuedAppend| closing || now.duration_since(append.since) >= PUBLISH_PATIENCE;
         let (over, left): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_over);
-        over.into_iter().for_each(|parcel| parcel.give_up(&self.shared, why.clone()));
+        over.into_iter().for_each(|append| append.give_up(&self.shared, why.clone()));
         left
     }
 
-    async fn conn(&mut self) -> Result<&mut Conn, Trouble> {
+    async fn conn(&mut self) -> Result<&mut Conn, ConnError> {
         if self.conn.is_none() {
-            self.conn = Some(self.shared.finder.open().await.map_err(Trouble::Broken)?);
+            self.conn = Some(self.shared.finder.open().await.map_err(ConnError::Broken)?);
         }
         Ok(self.conn.as_mut().expect("it was opened above"))
     }
 
-    /// On a new connection: what an old one knows of the term may be out of date, and two nodes that each hold on to
-    /// their own would end one history after the other.
-    async fn begin(&mut self) -> Result<(), Trouble> {
+    /// Uses a new connection: the term that an old one knows may be out of date, and two nodes that each keep their own
+    /// would end one history after the other.
+    async fn begin(&mut self) -> Result<(), ConnError> {
         self.conn = None;
         let shared = Arc::clone(&self.shared);
         let epoch = shared.begin(self.conn().await?, Some(shared.epoch())).await?;
         shared.set_epoch(epoch);
-        shared.doubt.notify_one();
+        shared.recheck.notify_one();
         Ok(())
     }
 
-    async fn send(&mut self, batch: &mut [Parcel]) -> Result<Sent, Trouble> {
+    async fn send(&mut self, batch: &mut [QueuedAppend]) -> Result<Sent, ConnError> {
         let shared = Arc::clone(&self.shared);
         let epoch = shared.epoch();
         let conn = self.conn().await?;
-        batch.iter().for_each(|parcel| shared.unread.sending(&parcel.event));
+        batch.iter().for_each(|append| shared.in_flight.sending(&append.event));
         let nowhere = Origins::default();
-        let events = batch.iter().map(|parcel| (&parcel.event, &nowhere, parcel.mark.as_str()));
+        let events = batch.iter().map(|append| (&append.event, &nowhere, append.publish_id.as_str()));
         let script = append_script(&shared, &conn.term, epoch, events);
         let ask = Ask::Script(&script);
-        let answer: Vec<String> = match conn.ask("append", ask, shared.protections.response).await {
+        let answer: Vec<String> = match conn.ask("append", ask, shared.response).await {
             Ok(answer) => answer,
-            Err(trouble) => {
-                // Whoever said no has written nothing of it; from all others nobody knows.
-                batch.iter_mut().for_each(|parcel| parcel.sent |= trouble.is_broken());
-                return Err(trouble);
+            Err(error) => {
+                // A server that refused has written nothing; after any other error the log may have the events.
+                batch.iter_mut().for_each(|append| append.sent |= error.is_broken());
+                return Err(error);
             }
         };
-        understand(&shared, conn, epoch, &answer)
+        parse_reply(&shared, conn, epoch, &answer)
     }
 
-    async fn answer(&mut self, batch: Vec<Parcel>, kept: Vec<Appended>) {
-        for (parcel, appended) in batch.iter().zip(&kept) {
-            self.shared.unread.acknowledged(&parcel.event.message_id, appended.cursor, appended.duplicate);
+    async fn answer(&mut self, batch: Vec<QueuedAppend>, kept: Vec<Appended>) {
+        for (append, appended) in batch.iter().zip(&kept) {
+            self.shared.in_flight.acknowledged(&append.event.message_id, appended.cursor, appended.duplicate);
         }
         let safe = self.make_safe().await;
-        for (parcel, appended) in batch.into_iter().zip(kept) {
-            parcel.answer(match &safe {
+        for (append, appended) in batch.into_iter().zip(kept) {
+            append.answer(match &safe {
                 Ok(()) => Ok(appended),
                 Err(cause) => Err(AppendError::Store(cause.clone())),
             });
         }
     }
 
-    /// Waits for what an acknowledgement promises.
+    /// Waits until the batch is as durable as an acknowledgement promises.
     async fn make_safe(&mut self) -> Result<(), StoreError> {
         let wait = if self.shared.durability == Durability::Fsync { WAIT_FSYNC } else { WAIT };
         let wait_ms = millis(wait);
@@ -235,8 +237,8 @@ impl Writer {
         if self.shared.durability == Durability::Fsync {
             command.arg(wait_ms);
         }
-        let patience = wait + self.shared.protections.response;
-        let conn = self.conn().await.map_err(Trouble::error)?;
+        let patience = wait + self.shared.response;
+        let conn = self.conn().await.map_err(ConnError::into_store_error)?;
         let place = conn.place.to_string();
         let answer: Result<redis::Value, _> =
             conn.ask("wait for a copy", Ask::Command(&command), patience).await;
@@ -247,7 +249,7 @@ impl Writer {
                 _ => 0,
             },
             Ok(_) => 0,
-            Err(trouble) => return Err(self.note(trouble)),
+            Err(error) => return Err(self.note(error)),
         };
         if confirmed >= 1 {
             return Ok(());
@@ -258,7 +260,7 @@ impl Writer {
 }
 
 /// Takes as many events as one script may have.
-fn cut_batch(waiting: &mut VecDeque<Parcel>) -> Option<Vec<Parcel>> {
+fn cut_batch(waiting: &mut VecDeque<QueuedAppend>) -> Option<Vec<QueuedAppend>> {
     let mut batch = vec![waiting.pop_front()?];
     let mut bytes = batch[0].event.envelope.len();
     while batch.len() < BATCH_EVENTS
@@ -273,7 +275,7 @@ fn cut_batch(waiting: &mut VecDeque<Parcel>) -> Option<Vec<Parcel>> {
     Some(batch)
 }
 
-/// The script that appends these events in this epoch, each with the place that it had before, if it had one.
+/// The script that appends these events in this epoch, each with its earlier places.
 pub(super) fn append_script<'a>(
     shared: &'a Shared,
     term: &str,
@@ -293,22 +295,22 @@ pub(super) fn append_script<'a>(
         let [list, state] = keys.mailbox(&event.address);
         script.key(list).key(state);
     }
-    script.arg(epoch.to_string()).arg(shared.term(term)).arg(limits.max_events).arg(limits.max_bytes);
+    script.arg(epoch.to_string()).arg(term).arg(limits.max_events).arg(limits.max_bytes);
     // A bucket is looked at in its own time and in the next; it must live until the end of that.
     script.arg(window_ms.saturating_mul(3).div_ceil(1_000)).arg(limits.mailbox_max_messages);
     script.arg(limits.mailbox_max_age.as_secs().max(1));
-    for (event, origins, mark) in events {
+    for (event, origins, publish_id) in events {
         script.arg(event.message_id.as_str()).arg(event.address.to_string()).arg(event.event_type.as_str());
         script.arg(&*event.envelope).arg(if has_mailbox(event) { "1" } else { "0" });
-        script.arg(origins.to_string()).arg(mark);
+        script.arg(origins.to_string()).arg(publish_id);
     }
     script
 }
 
-fn understand(shared: &Shared, conn: &Conn, epoch: Epoch, answer: &[String]) -> Result<Sent, Trouble> {
+fn parse_reply(shared: &Shared, conn: &Conn, epoch: Epoch, answer: &[String]) -> Result<Sent, ConnError> {
     let damaged = || {
         let cause = format!("the script answered {answer:?}; is {} the log of this system?", shared.keys.log);
-        Trouble::Broken(StoreError { operation: "append", place: conn.place.to_string(), cause })
+        ConnError::Broken(StoreError { operation: "append", place: conn.place.to_string(), cause })
     };
     match answer.first().map(String::as_str) {
         Some("OK") => {
@@ -324,13 +326,13 @@ fn understand(shared: &Shared, conn: &Conn, epoch: Epoch, answer: &[String]) -> 
     }
 }
 
-/// Appends events that the log lost, each with its old place. `false`: another history began meanwhile.
+/// Appends events that the log lost, each with its earlier places. `false`: another history began meanwhile.
 pub(super) async fn append_again(
     shared: &Shared,
     conn: &mut Conn,
     epoch: Epoch,
     lost: &[(NewEvent, Origins)],
-) -> Result<bool, Trouble> {
+) -> Result<bool, ConnError> {
     let mut rest = lost;
     while !rest.is_empty() {
         let mut bytes = 0;
@@ -341,9 +343,8 @@ pub(super) async fn append_again(
         let (batch, behind) = rest.split_at(fits.count().max(1));
         let events = batch.iter().map(|(event, origins)| (event, origins, ""));
         let script = append_script(shared, &conn.term, epoch, events);
-        let answer: Vec<String> =
-            conn.ask("append again", Ask::Script(&script), shared.protections.response).await?;
-        match understand(shared, conn, epoch, &answer)? {
+        let answer: Vec<String> = conn.ask("append again", Ask::Script(&script), shared.response).await?;
+        match parse_reply(shared, conn, epoch, &answer)? {
             Sent::Kept(_) => rest = behind,
             Sent::NewTerm | Sent::NewEpoch => return Ok(false),
         }

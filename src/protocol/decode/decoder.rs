@@ -1,6 +1,6 @@
 //! The decoder: finds lines, gathers blocks, yields items. Must never rescan a byte of an unfinished line, and copies
-//! only what a chunk's end cuts through: a block that lies whole in one chunk is borrowed from it.
-//! Read [`Decoder::decode`] first.
+//! only blocks that are cut by the end of a chunk: a block that lies whole in one chunk is borrowed from it. Read
+//! [`Decoder::decode`] first.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 /// life of an idle connection.
 const KEPT_CAPACITY: usize = 16 * 1024;
 
-/// How large the parts of a stream may be. What is larger is an error, not growth.
+/// Size limits of the parts of a stream. A larger part is an error, not growth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Longest line in bytes, without its end.
@@ -28,7 +28,7 @@ impl Default for Limits {
     }
 }
 
-/// A stream that asks for more memory than it may have. The decoder is of no more use for this connection.
+/// A stream that asks for more memory than it may have. The decoder cannot be used for this connection any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LimitExceeded {
     /// A line does not end.
@@ -45,7 +45,7 @@ pub enum LimitExceeded {
     },
 }
 
-/// What a stream holds. Texts live until the next call of [`Decoder::decode`].
+/// An item of a stream. Texts live until the next call of [`Decoder::decode`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Item<'a> {
     /// A block with data was ended by a blank line.
@@ -87,7 +87,7 @@ pub struct Decoder {
 /// How much of a byte order mark has been seen at the start of the body.
 #[derive(Debug, Clone, Copy, Default)]
 enum Start {
-    /// Nothing yet.
+    /// No byte of it yet.
     #[default]
     Nothing,
     OneByte,
@@ -104,7 +104,7 @@ struct Block {
     id: String,
     has_data: bool,
     has_id: bool,
-    /// Counts what the limit is about; `data` is empty while the only data line is borrowed.
+    /// Bytes that count against the limit; `data` is empty while the only data line is borrowed.
     data_bytes: usize,
     /// The block was handed out and is cleared on the next call.
     is_over: bool,
@@ -118,7 +118,7 @@ struct Borrowed<'a> {
     comment: Option<&'a [u8]>,
 }
 
-/// What a line brought to light; the texts are in [`Borrowed`], or else in the decoder.
+/// The item that a line completed; the texts are in [`Borrowed`], or else in the decoder.
 enum Found {
     Event,
     Comment,
@@ -143,7 +143,7 @@ impl Decoder {
     /// Takes bytes off the front of `input` until there is an item. `None`: all were taken and more are needed. May
     /// be called with any split of the stream, also with nothing.
     ///
-    /// One item a call is what an async reader wants: it needs no queue between the socket and its caller.
+    /// Returns one item a call, so that an async reader needs no queue between the socket and its caller.
     ///
     /// # Errors
     /// [`LimitExceeded`], on this call and every one after it.
@@ -191,13 +191,13 @@ impl Decoder {
         };
     }
 
-    /// What a reconnect sends as `Last-Event-ID`. Empty: nothing.
+    /// Value of `Last-Event-ID` for a reconnect. Empty: the header is not sent.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
     }
 
-    /// The last `retry`, if there was one.
+    /// The value of the last `retry`; `None` before the first one.
     #[must_use]
     pub fn reconnection_time(&self) -> Option<Duration> {
         self.reconnection_time
@@ -221,7 +221,7 @@ impl Decoder {
         }
     }
 
-    /// Reads lines until one of them brings something to light.
+    /// Reads lines until one of them completes an item.
     fn find<'a>(
         &mut self,
         input: &mut &'a [u8],
@@ -263,7 +263,7 @@ impl Decoder {
         Ok(Some(&bytes[..end]))
     }
 
-    /// A line that a chunk's end cut in two or more: its parts are joined, and what it says is copied.
+    /// A line that ends of chunks cut into parts: joins the parts, and copies the value.
     fn apply_cut_line(&mut self, last_piece: &[u8]) -> Result<Option<Found>, LimitExceeded> {
         let mut line = std::mem::take(&mut self.line);
         line.extend_from_slice(last_piece);
@@ -394,7 +394,7 @@ impl Block {
         Ok(())
     }
 
-    /// Copies what the caller is about to take away.
+    /// Copies the borrowed texts before the caller takes the chunk away.
     fn own(&mut self, borrowed: &Borrowed<'_>) {
         if let Some(data) = borrowed.data {
             push_lossy(&mut self.data, data);

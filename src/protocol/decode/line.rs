@@ -1,4 +1,4 @@
-//! What one line of a stream says. Works on bytes, since field names are compared literally and line ends are
+//! The meaning of one line of a stream. Works on bytes, since field names are compared literally and line ends are
 //! ASCII; must never allocate.
 
 /// A line without its end.
@@ -38,7 +38,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The value when the field has this name: what stands behind the first colon, less exactly one space.
+/// The value of the field if it has this name: the text behind the first colon, less exactly one space.
 fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     match line.strip_prefix(name)? {
         [] => Some(&[]),
@@ -47,8 +47,8 @@ fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     }
 }
 
-/// A number in ASCII digits only. An empty one is ignored: the standard leaves it open, and what engines make of it
-/// (reset to 3 s, or 500 ms) is nothing to rely on. One beyond 64 bits is the largest there is.
+/// A number in ASCII digits only. An empty one is ignored: the standard leaves it open, and engines differ (reset to 3
+/// s, or 500 ms). One beyond 64 bits is the largest there is.
 fn digits(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;

@@ -8,6 +8,4 @@ mod line;
 pub use decoder::{Decoder, Item, LimitExceeded, Limits};
 
 #[cfg(test)]
-mod properties;
-#[cfg(test)]
-mod vectors;
+mod tests;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::bench::ids::GroupId;
 use crate::bench::scenario::plan::{Plan, SubscriberPlan};
 use crate::client::{
-    self, ConnectError, HttpOptions, HttpOptionsError, PlainHttp, PlainOptions, Request, Stream,
+    self, ConnectError, HttpOptions, HttpOptionsError, SmallBufferHttp, SmallBufferOptions, Request, Stream,
 };
 
 /// One way to connect.
@@ -15,7 +15,7 @@ pub enum Transport {
     /// As every client does.
     Usual(reqwest::Client),
     /// Through a small socket, without TLS.
-    Small(Box<PlainHttp>),
+    Small(Box<SmallBufferHttp>),
 }
 
 /// All ways of a plan.
@@ -53,7 +53,7 @@ impl Transports {
             }
             let local_address = subscriber.source.map(IpAddr::V4);
             let transport = match reads_slowly {
-                Some(read) => Transport::Small(Box::new(PlainHttp::new(PlainOptions {
+                Some(read) => Transport::Small(Box::new(SmallBufferHttp::new(SmallBufferOptions {
                     receive_buffer: read.receive_buffer,
                     local_address,
                     connect_timeout: options.connect_timeout,

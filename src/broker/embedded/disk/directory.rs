@@ -1,4 +1,4 @@
-//! What must be true of a directory before a log is opened in it.
+//! Prepares a directory before a log is opened in it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -10,11 +10,11 @@ use crate::broker::OpenError;
 const COMPLETE: &str = "version";
 /// fjall holds this file locked while it has a database open.
 const LOCK: &str = "lock";
-/// What the making of a database leaves behind if the process dies before it is complete.
+/// Files that are left behind if the process dies while a database is being created.
 const BEGINNINGS: [&str; 3] = [LOCK, "0.jnl", "keyspaces"];
 
-/// Makes the directory if it is missing, refuses one that holds something else, and clears away a database whose
-/// making was interrupted: nothing can be in it, and fjall refuses to begin again over it.
+/// Makes the directory if it is missing, refuses one that holds other files, and removes a database whose creation was
+/// interrupted: it is empty, and fjall refuses to create one over it.
 pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
     let unusable = |cause| OpenError::Directory { path: path.to_owned(), cause };
     fs::create_dir_all(path).map_err(unusable)?;
@@ -25,7 +25,7 @@ pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
     for file in fs::read_dir(path).map_err(unusable)? {
         let name = file.map_err(unusable)?.file_name();
         if !BEGINNINGS.iter().any(|known| name == *known) {
-            let foreign = format!("it holds {}, which is not of a log", name.to_string_lossy());
+            let foreign = format!("it holds {}, which is not a file of a log", name.to_string_lossy());
             return Err(unusable(io::Error::new(io::ErrorKind::DirectoryNotEmpty, foreign)));
         }
         begun = true;
@@ -35,7 +35,7 @@ pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
 
 fn clear(path: &Path) -> Result<(), OpenError> {
     let unusable = |cause| OpenError::Directory { path: path.to_owned(), cause };
-    // Whoever is making a database here right now holds the lock. Ours goes with the file at the end.
+    // A process that is creating a database here holds the lock. Ours is released with the file at the end.
     let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK));
     let lock: File = lock.map_err(unusable)?;
     match lock.try_lock() {

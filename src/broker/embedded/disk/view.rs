@@ -4,14 +4,15 @@ use std::ops::Bound;
 
 use fjall::{Guard, Readable, SingleWriterTxKeyspace, SingleWriterWriteTx};
 
-use super::super::record::{self, InvalidRecord};
-use super::super::tables::{BoxState, Meta, Reads, Tables};
-use super::{Disk, Spaces};
+use super::database::{Disk, Spaces};
+use crate::broker::embedded::record::{self, InvalidRecord};
+use crate::broker::embedded::tables::{BoxState, Meta, Reads, Tables};
 use crate::broker::{Entry, PageLimit, StoreError};
 use crate::protocol::{Address, MessageId, Position};
 
-/// Where the old ends of the tables are that are kept by age. A scan from the very beginning would walk over a grave
-/// for everything removed since the last compaction. Forgotten at every start and found again by the first scan.
+/// Where the old ends of the tables are that are kept by age. A scan from the very beginning would walk over a
+/// tombstone for each record removed since the last compaction. Forgotten at every start and found again by the first
+/// scan.
 #[derive(Debug, Default)]
 pub(super) struct Hints {
     seen: Position,

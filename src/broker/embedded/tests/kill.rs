@@ -1,11 +1,15 @@
-//! The death of the process: this test binary starts itself again as a child that appends without end, kills it in
-//! the middle of that, and looks for everything that the child was told is in the log.
+//! The death of the process: this test binary starts itself again as a child that appends without end, kills it in the
+//! middle of that, and checks that everything that was acknowledged to the child is in the log.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::*;
-use crate::broker::PageLimit;
+use super::fixture::{Places, event, ids, mail, open, open_error, user};
+use crate::broker::embedded::log::Embedded;
+use crate::broker::{BrokerUrl, Durability, LogLimits, OpenError, PageLimit};
+use crate::protocol::Cursor;
+use crate::runtime::Tasks;
 
 const DIRECTORY: &str = "SSE_LAB_TEST_KILLED_LOG";
 const DURABILITY: &str = "SSE_LAB_TEST_KILLED_DURABILITY";
@@ -16,9 +20,9 @@ fn limits() -> LogLimits {
     LogLimits { mailbox_max_messages: MAILBOX, ..LogLimits::default() }
 }
 
-/// Not a test by itself: what the child does. Without the environment of a child it does nothing.
+/// Not a test by itself: the child process of the tests below. Without their environment it does nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn child_appends_until_it_is_killed() {
+async fn child_process_of_the_kill_tests() {
     let Ok(directory) = std::env::var(DIRECTORY) else { return };
     let durability = if std::env::var(DURABILITY).as_deref() == Ok("fsync") {
         Durability::Fsync
@@ -46,7 +50,7 @@ async fn child_appends_until_it_is_killed() {
 
 fn start_child(path: &Path, durability: &str) -> std::process::Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "broker::embedded::tests::kill::child_appends_until_it_is_killed", "--nocapture"])
+        .args(["--exact", "broker::embedded::tests::kill::child_process_of_the_kill_tests", "--nocapture"])
         .env(DIRECTORY, path)
         .env(DURABILITY, durability)
         .stdout(Stdio::piped())
@@ -55,7 +59,7 @@ fn start_child(path: &Path, durability: &str) -> std::process::Child {
         .unwrap()
 }
 
-/// What the child said until its end, killed after enough of it.
+/// The acknowledgements that the child printed until it was killed.
 fn kill_in_the_middle(path: &Path, durability: &str) -> Vec<(String, Cursor)> {
     let mut child = start_child(path, durability);
     let mut acknowledged = Vec::new();

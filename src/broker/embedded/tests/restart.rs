@@ -1,11 +1,12 @@
-//! What a directory still holds when it is opened again, and which directories are refused.
+//! Opening a directory again: the content is kept, and unfit directories are refused.
 
 use std::fs;
+use std::path::Path;
 
-use super::*;
-use crate::broker::{Missing, PageLimit};
-use crate::protocol::Position;
+use super::fixture::{Places, event, ids, mail, open, open_error, user};
+use crate::broker::{LogLimits, Missing, OpenError, PageLimit};
 use crate::protocol::api::GapReason;
+use crate::protocol::{Cursor, Position};
 
 #[tokio::test]
 async fn a_restart_keeps_history_ids_mailboxes_overflow_and_trim() {

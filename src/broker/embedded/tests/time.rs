@@ -1,13 +1,14 @@
-//! What the passing of time does, forwards and backwards.
+//! The passing of time, forwards and backwards.
 
-use super::*;
-use crate::broker::PageLimit;
+use std::time::Duration;
+
+use super::fixture::{Places, event, mail, open, user};
+use crate::broker::embedded::disk::{Disk, WriteView};
+use crate::broker::embedded::memory::Memory;
+use crate::broker::embedded::tables::Tables;
+use crate::broker::embedded::writing::Rules;
+use crate::broker::{Durability, LogLimits, NewEvent, PageLimit};
 use crate::protocol::{Epoch, Position};
-
-use super::super::disk::{Disk, WriteView};
-use super::super::memory::Memory;
-use super::super::tables::Tables;
-use super::super::writing::Rules;
 
 const SECOND: u64 = 1_000;
 
@@ -138,7 +139,7 @@ async fn overflow_that_nobody_comes_to_hear_is_forgotten_after_the_age_of_a_mess
         log.set_clock(12 * SECOND);
         sweeps().await;
         assert_eq!(log.mailbox_ids(&user()).await, (vec!["c".to_owned()], 2));
-        // "c" is dropped for its age, which is an overflow of its own; that is told for as long again.
+        // "c" is dropped for its age, which is an overflow of its own; it is reported for as long again.
         log.set_clock(20 * SECOND);
         sweeps().await;
         assert_eq!(log.mailbox_ids(&user()).await, (vec![], 3));

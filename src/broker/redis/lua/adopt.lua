@@ -1,4 +1,5 @@
--- A node tells that it comes from a history that this log does not know: all of it was lost, and the log began anew.
+-- Records the end of a history that a node has followed and this log does not know: all of it was lost, and the log
+-- began anew.
 --
 -- KEYS: meta. ARGV: the epoch that the node lived in.
 -- Returns where that history ends here and which one follows: "<position> <epoch>", or nothing where no log began.

@@ -1,4 +1,4 @@
--- The nodes that were heard of lately; whoever asks clears away the others.
+-- The nodes that sent a beat lately. Removes the others.
 --
 -- KEYS: nodes, records. ARGV: milliseconds of silence after which a node is gone.
 -- Returns {incarnation, record, milliseconds of silence, ...}.

@@ -2,16 +2,17 @@
 --
 -- KEYS: log, meta, the message ids seen now, before, after (buckets of time), boxes; then for every event with a
 --       mailbox its list and its state.
--- ARGV: epoch, term ('' = do not ask), max events, max bytes, seconds for which ids are kept, messages in a mailbox,
---       seconds for which an overflow is told; then for every event: message id, address, type, envelope, '1' if it
---       has a mailbox, where it stood before ('' = nowhere), a mark of whoever publishes it.
--- Returns {'OK', position, '1' if somebody else put it there before, ...}, or {'TERM'} or {'EPOCH', current}: nothing was written.
+-- ARGV: epoch, term, max events, max bytes, seconds for which ids are kept, messages in a mailbox, seconds for which an
+--       overflow is reported; then for every event: message id, address, type, envelope, '1' if it has a mailbox, its
+--       earlier places ('' = none), the id of this publish.
+-- Returns {'OK', position, '1' if another publish put it there before, ...}, or {'TERM'} or {'EPOCH', current}: nothing
+-- was written.
 local log, meta, boxes = KEYS[1], KEYS[2], KEYS[6]
 local known = redis.call('HMGET', meta, 'e', 'term', 'newest', 'n', 'bytes', 'le')
 local epoch = known[1]
--- No append goes into a log whose server began to rule after the last look: the old history must be closed first, at
--- its newest entry, or nobody could tell later what was lost.
-if not epoch or (ARGV[2] ~= '' and known[2] ~= ARGV[2]) then return { 'TERM' } end
+-- No append goes into a log whose server became master after the epoch began: the old history must be closed first, at
+-- its newest entry, or the lost entries could not be known later.
+if not epoch or known[2] ~= ARGV[2] then return { 'TERM' } end
 if epoch ~= ARGV[1] then return { 'EPOCH', epoch } end
 
 local newest = known[3] or '0-0'
@@ -41,7 +42,7 @@ local function put(message_id, address, kind, envelope, mailbox, origin, mark)
   if last_epoch ~= epoch then entry[#entry + 1] = 'e'; entry[#entry + 1] = epoch; last_epoch = epoch end
   local added = add(id, entry)
   if type(added) == 'table' and added.err and string.find(added.err, 'equal or smaller', 1, true) then
-    -- Somebody else put an entry with a higher id into the stream.
+    -- Another program put an entry with a higher id into the stream.
     local info = redis.call('XINFO', 'STREAM', log)
     for i = 1, #info, 2 do
       if info[i] == 'last-generated-id' then ms, seq = parts(info[i + 1]) end
@@ -91,10 +92,10 @@ for i = 8, #ARGV, 7 do
   end
   if mailbox == '1' then key = key + 2 end
   answer[#answer + 1] = position
-  -- A second try may find what the first one did; that is nobody's repetition.
+  -- A second try may find the entry of the first one; that is not a repeated publish.
   answer[#answer + 1] = (first and known ~= mark) and '1' or '0'
 end
--- What could not be written is the first of the batch or none: a server that is out of memory says so before the
+-- Either the first event of a batch is refused or none: a server that is out of memory refuses before the
 -- first write of a script.
 if failed then return failed end
 redis.call('HSET', meta, 'newest', newest, 'n', text(n), 'bytes', text(bytes), 'le', last_epoch or '')

@@ -1,4 +1,4 @@
--- Takes everything up to a position out of a mailbox; an overflow up to there counts as told.
+-- Takes everything up to a position out of a mailbox; an overflow up to there counts as reported.
 --
 -- KEYS: meta, boxes, list, state. ARGV: owner, milliseconds and counter of the position.
 -- Returns how many messages that were.

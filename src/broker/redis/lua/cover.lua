@@ -1,5 +1,5 @@
--- A node that appends again what was lost tells how far back it can: everything after that position of the old history
--- comes again. The farthest of all nodes counts.
+-- A node that appends lost entries again announces how far back it can: everything after that position of the old
+-- history comes again. The farthest of all nodes counts.
 --
 -- KEYS: meta. ARGV: the old epoch, the position.
 local function parts(position)

@@ -1,6 +1,6 @@
 -- Drops the messages of a mailbox that are too old, and counts them as overflow.
 --
--- KEYS: meta, boxes, list, state. ARGV: owner, the oldest millisecond that stays, seconds for which it is told.
+-- KEYS: meta, boxes, list, state. ARGV: owner, the oldest millisecond that stays, seconds for which it is reported.
 local list, state = KEYS[3], KEYS[4]
 local limit = tonumber(ARGV[2])
 local dropped = 0

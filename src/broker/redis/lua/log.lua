@@ -1,4 +1,4 @@
--- What several scripts need: positions, the fields of an entry, the trim. Stands in front of each of them.
+-- Shared by several scripts: positions, the fields of an entry, the trim. Put in front of each of them.
 --
 -- An entry of the log has the fields m (message id), a (address), t (type), d (envelope), p (position of the entry
 -- before it), c ("<bytes>:<n>": bytes and number of all entries ever appended, up to this one), and where it applies
@@ -21,7 +21,7 @@ local function fields(entry)
   return map
 end
 
--- Bytes of everything appended before this entry. Entries that somebody else put into the stream have no such field.
+-- Bytes of everything appended before this entry. Entries of other programs have no such field.
 local function bytes_before(map)
   local bytes = string.match(map.c, '^(%d+):')
   return tonumber(bytes) - #map.m - #map.a - #map.t - #map.d
@@ -32,12 +32,12 @@ local function now_ms()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
--- At most this many entries are looked at in one call, so that nobody waits long behind a trim.
+-- At most this many entries are looked at in one call, so that a trim does not hold up other commands.
 local STEP = 1000
 
 -- Removes what is over the bytes. `bytes` is that of everything ever appended. Says whether more is left to do.
 local function trim_bytes(log, bytes, max_bytes)
-  -- All that was ever appended fits: no need to look at what is kept.
+  -- Everything ever appended fits: no need to read the kept entries.
   if bytes <= max_bytes then return 0 end
   local first
   for _, entry in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', 16)) do

@@ -3,7 +3,7 @@
 -- KEYS: log, meta. ARGV: milliseconds that an entry stays, max events, max bytes.
 local log, meta = KEYS[1], KEYS[2]
 local known = redis.call('HMGET', meta, 'newest', 'bytes')
--- Marks of probes that nobody took out again would hide the oldest entry behind them.
+-- Probes that were not removed would hide the oldest entry behind them.
 for _, entry in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', 64)) do
   local map = fields(entry)
   if map.c then break end

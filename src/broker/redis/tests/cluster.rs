@@ -1,12 +1,12 @@
 //! A Redis Cluster whose owner of the log dies, hands over, or gives the slot away.
 
+use super::ablation::Ablation;
 use super::load::Load;
-use crate::broker::redis::limits::Protections;
-use crate::broker::redis::server::{Members, eventually};
+use crate::broker::tests::redis_server::{Members, eventually};
 
 async fn while_publishing(fault: impl FnOnce(&mut Members) + Send + 'static) {
     let members = tokio::task::spawn_blocking(Members::start).await.unwrap();
-    let load = Load::start(&members.url(), Protections::default()).await;
+    let load = Load::start(&members.url(), Ablation::default()).await;
     load.more(500).await;
     let members = tokio::task::spawn_blocking(move || {
         let mut members = members;

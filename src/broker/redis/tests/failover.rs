@@ -2,11 +2,10 @@
 
 use rustix::process::Signal;
 
+use super::ablation::Ablation;
 use super::load::{Load, Outcome};
-use super::plain;
 use crate::broker::Durability;
-use crate::broker::redis::limits::Protections;
-use crate::broker::redis::server::{Sentinels, eventually};
+use crate::broker::tests::redis_server::{Sentinels, eventually};
 
 /// Events that the replica never gets.
 const TAIL: u64 = 400;
@@ -15,20 +14,20 @@ const TAIL: u64 = 400;
 /// events come behind the lost ones after all.
 const AHEAD_MS: u128 = 3_600_000;
 
-/// What goes on before the master dies.
+/// The situation in which the master dies.
 #[derive(Clone, Copy)]
 struct Story {
     replicas: usize,
     durability: Durability,
-    /// Nobody reads the newest events either.
+    /// No node reads the newest events either.
     unread: bool,
     /// The master's clock is ahead.
     skewed: bool,
 }
 
-async fn failover(story: Story, protections: Protections) -> Outcome {
+async fn failover(story: Story, ablation: Ablation) -> Outcome {
     let sentinels = tokio::task::spawn_blocking(move || Sentinels::start(story.replicas, &[])).await.unwrap();
-    let load = Load::start_with(&sentinels.url(), story.durability, protections).await;
+    let load = Load::start_with(&sentinels.url(), story.durability, ablation).await;
     load.more(500).await;
     let sentinels = tokio::task::spawn_blocking(move || {
         cut_replication(&sentinels, story);
@@ -80,45 +79,45 @@ const SKEWED: Story = Story { skewed: true, ..READ };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tail_that_the_nodes_have_read_is_appended_again() {
-    let outcome = failover(READ, Protections::default()).await;
+    let outcome = failover(READ, Ablation::default()).await;
     outcome.assert_whole();
     assert!(outcome.losses >= 1, "{outcome:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn control_a_plain_log_loses_the_tail() {
-    let outcome = failover(READ, plain()).await;
+    let outcome = failover(READ, Ablation::PLAIN_LOG).await;
     assert!(outcome.lost as u64 >= TAIL * 3 / 4, "{outcome:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tail_that_nobody_has_read_is_published_again_by_its_publishers() {
-    failover(UNREAD, Protections::default()).await.assert_whole();
+    failover(UNREAD, Ablation::default()).await.assert_whole();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn control_without_reading_back_a_tail_that_nobody_has_read_is_lost() {
-    let outcome = failover(UNREAD, Protections { read_back: false, ..Protections::default() }).await;
+    let outcome = failover(UNREAD, Ablation { no_read_back: true, ..Ablation::default() }).await;
     assert!(outcome.lost as u64 >= TAIL * 3 / 4, "{outcome:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_was_ahead_hides_nothing() {
-    failover(SKEWED, Protections::default()).await.assert_whole();
+    failover(SKEWED, Ablation::default()).await.assert_whole();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn control_a_plain_log_hides_what_comes_after_a_clock_that_was_ahead() {
-    let outcome = failover(SKEWED, plain()).await;
+    let outcome = failover(SKEWED, Ablation::PLAIN_LOG).await;
     assert!(outcome.lost as u64 >= TAIL * 3 / 4, "{outcome:?}");
     // The new master gives out the same ids again: readers who had the lost ones take the new ones for known.
     assert!(outcome.missed as u64 >= TAIL * 3 / 4, "{outcome:?}");
 }
 
 /// The master stands still until it was replaced, and goes on then.
-async fn zombie(protections: Protections) -> Outcome {
+async fn zombie(ablation: Ablation) -> Outcome {
     let sentinels = tokio::task::spawn_blocking(|| Sentinels::start(1, &[])).await.unwrap();
-    let load = Load::start(&sentinels.url(), protections).await;
+    let load = Load::start(&sentinels.url(), ablation).await;
     load.more(500).await;
     let sentinels = tokio::task::spawn_blocking(move || {
         sentinels.servers[0].pause();
@@ -137,29 +136,31 @@ async fn zombie(protections: Protections) -> Outcome {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_stood_still_acknowledges_nothing_that_is_thrown_away() {
-    zombie(Protections::default()).await.assert_whole();
+    zombie(Ablation::default()).await.assert_whole();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn control_who_waits_long_for_an_answer_gets_it_from_a_deposed_master() {
-    let outcome = zombie(Protections { response: std::time::Duration::from_secs(20), ..plain() }).await;
+    let outcome =
+        zombie(Ablation { response: Some(std::time::Duration::from_secs(20)), ..Ablation::PLAIN_LOG }).await;
     assert!(outcome.lost >= 1, "{outcome:?}");
 }
 
-/// The one loss that nobody is told of needs a node to die with Redis; so here no node repairs anything, as if all of
-/// them had died, and what a replica has confirmed must be there all the same.
+/// The one silent loss needs nodes to die together with Redis. So here no node repairs anything, as if all of them had
+/// died, and events that a replica has confirmed must be there all the same.
 const CONFIRMED: Story = Story { replicas: 2, durability: Durability::Replicated, ..READ };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_replica_has_confirmed_survives_without_any_node() {
-    let outcome = failover(CONFIRMED, plain()).await;
+    let outcome = failover(CONFIRMED, Ablation::PLAIN_LOG).await;
     assert!(outcome.acknowledged > 500, "{outcome:?}");
     assert_eq!(outcome.lost, 0, "{outcome:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn control_what_no_replica_has_confirmed_is_lost_without_nodes() {
-    let outcome = failover(Story { durability: Durability::Accepted, ..CONFIRMED }, plain()).await;
+    let outcome =
+        failover(Story { durability: Durability::Accepted, ..CONFIRMED }, Ablation::PLAIN_LOG).await;
     assert!(outcome.lost as u64 >= TAIL * 3 / 4, "{outcome:?}");
 }
 
@@ -168,7 +169,7 @@ async fn control_what_no_replica_has_confirmed_is_lost_without_nodes() {
 async fn a_writer_that_was_idle_does_not_believe_a_deposed_master() {
     let sentinels = tokio::task::spawn_blocking(|| Sentinels::start(1, &[])).await.unwrap();
     let tasks = crate::runtime::Tasks::new();
-    let log = super::load::open(&sentinels.url(), Protections::default(), &tasks).await;
+    let log = super::load::open(&sentinels.url(), Ablation::default(), &tasks).await;
     let first = log.append(super::load::event("m0")).await.unwrap();
     let mut follower = log.follow(first.cursor);
     let mut reader = tokio::task::JoinSet::new();
@@ -203,7 +204,7 @@ async fn a_writer_that_was_idle_does_not_believe_a_deposed_master() {
 /// A signal that stops a process is not one that ends it.
 #[test]
 fn the_stories_stop_and_continue_a_real_process() {
-    let server = crate::broker::redis::server::Server::start(&[]);
+    let server = crate::broker::tests::redis_server::Server::start(&[]);
     server.pause();
     let output = std::process::Command::new("timeout")
         .args(["0.3", "redis-cli", "-p", &server.port().to_string(), "PING"])

@@ -1,4 +1,4 @@
-//! Three nodes on one log under load, each with a reader that is always there; and what became of every event.
+//! Three nodes on one log under load, each with a reader that is always there; and the fate of every event.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::ablation::Ablation;
 use crate::broker::redis::Redis;
-use crate::broker::redis::limits::Protections;
 use crate::broker::{BrokerUrl, Durability, Entry, LogLimits, NewEvent, Page, PageLimit};
 use crate::protocol::{Address, Cursor, EventType, MessageId};
 use crate::runtime::Tasks;
@@ -26,7 +26,7 @@ struct Node {
     seen: Arc<Mutex<Seen>>,
 }
 
-/// What a reader got that was there all the time.
+/// Everything that a reader got that was connected all the time.
 #[derive(Debug, Default)]
 struct Seen {
     times: HashMap<MessageId, u32>,
@@ -44,7 +44,7 @@ pub(super) struct Load {
     count: Arc<AtomicU64>,
 }
 
-/// What became of the acknowledged events.
+/// The fate of the acknowledged events.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) acknowledged: usize,
@@ -56,9 +56,9 @@ pub(super) struct Outcome {
     pub(super) missed: usize,
     /// Seen more than once by a reader; the most of all readers.
     pub(super) repeated: usize,
-    /// Gaps that readers were told of.
+    /// Gaps that were reported to readers.
     pub(super) gaps: u32,
-    /// Histories of which readers were told that something had been lost.
+    /// Ends of histories that were reported to readers with a loss.
     pub(super) losses: u32,
 }
 
@@ -72,19 +72,19 @@ pub(super) fn event(id: &str) -> NewEvent {
     }
 }
 
-pub(super) async fn open(url: &str, protections: Protections, tasks: &Tasks) -> Redis {
-    open_with(url, Durability::Accepted, protections, tasks).await
+pub(super) async fn open(url: &str, ablation: Ablation, tasks: &Tasks) -> Redis {
+    open_with(url, Durability::Accepted, ablation, tasks).await
 }
 
-async fn open_with(url: &str, durability: Durability, protections: Protections, tasks: &Tasks) -> Redis {
+async fn open_with(url: &str, durability: Durability, ablation: Ablation, tasks: &Tasks) -> Redis {
     let BrokerUrl::Redis(url) = url.parse().unwrap() else { panic!("{url} is no Redis") };
-    Redis::open_with(&url, LogLimits::default(), durability, protections, tasks).await.unwrap()
+    ablation.scope(Redis::open(&url, LogLimits::default(), durability, tasks)).await.unwrap()
 }
 
 impl Node {
-    async fn start(url: &str, durability: Durability, protections: Protections) -> Self {
+    async fn start(url: &str, durability: Durability, ablation: Ablation) -> Self {
         let tasks = Tasks::new();
-        let redis = open_with(url, durability, protections, &tasks).await;
+        let redis = open_with(url, durability, ablation, &tasks).await;
         let seen = Arc::new(Mutex::new(Seen::default()));
         let start = redis.bounds().await.unwrap().newest_cursor();
         let (mut follower, noted) = (redis.follow(start), Arc::clone(&seen));
@@ -96,7 +96,7 @@ impl Node {
                     () = token.cancelled() => return,
                     page = follower.next(500) => page,
                 };
-                // A log that cannot be read is what these stories are about.
+                // A log that cannot be read for a while is part of these stories.
                 let Ok(page) = page else { continue };
                 noted.lock().unwrap().note(&page, &mut had);
             }
@@ -133,15 +133,15 @@ fn has_had(had: &[Cursor], entry: &Entry) -> bool {
 
 impl Load {
     /// Three nodes, and events from now on.
-    pub(super) async fn start(url: &str, protections: Protections) -> Self {
-        Self::start_with(url, Durability::Accepted, protections).await
+    pub(super) async fn start(url: &str, ablation: Ablation) -> Self {
+        Self::start_with(url, Durability::Accepted, ablation).await
     }
 
     /// As [`Load::start`], acknowledged only when this is so.
-    pub(super) async fn start_with(url: &str, durability: Durability, protections: Protections) -> Self {
+    pub(super) async fn start_with(url: &str, durability: Durability, ablation: Ablation) -> Self {
         let mut nodes = Vec::new();
         for _ in 0..3 {
-            nodes.push(Node::start(url, durability, protections).await);
+            nodes.push(Node::start(url, durability, ablation).await);
         }
         let brokers: Vec<_> = nodes.iter().map(|node| node.redis.clone()).collect();
         let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -175,7 +175,7 @@ impl Load {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many more events were acknowledged.
+    /// Waits until `events` more were acknowledged.
     pub(super) async fn more(&self, events: u64) {
         let (goal, began) = (self.acknowledged() + events, Instant::now());
         while self.acknowledged() < goal {
@@ -184,7 +184,7 @@ impl Load {
         }
     }
 
-    /// Stops publishing, lets the readers arrive, and tells what became of everything.
+    /// Stops publishing, lets the readers arrive, and returns the fate of every event.
     pub(super) async fn end(mut self) -> Outcome {
         self.stop.store(true, Ordering::Relaxed);
         tokio::time::timeout(PATIENCE, self.publisher.join_next())

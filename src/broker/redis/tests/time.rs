@@ -1,10 +1,10 @@
-//! What time does to the log in Redis: old entries, old mail and silent nodes go.
+//! The passing of time in the log in Redis: old entries, old mail and silent nodes are removed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::load::event;
-use crate::broker::redis::server::{Topology, url};
+use crate::broker::tests::redis_server::{Topology, url};
 use crate::broker::{Broker, Durability, LogLimits, NewEvent};
 use crate::protocol::Address;
 use crate::runtime::Tasks;
@@ -60,17 +60,17 @@ async fn a_node_that_is_silent_leaves_the_roster_and_no_trace() {
     assert_eq!(tasks.join(Duration::from_secs(60)).await, Ok(()));
 }
 
-/// Found by a review: marks that nobody took out again hid the oldest entry, and with it the whole log.
+/// Found by a review: probes that were never removed hid the oldest entry, and with it the whole log.
 #[tokio::test]
-async fn marks_that_were_left_behind_hide_nothing_for_long() {
-    let server = crate::broker::redis::server::Server::start(&[]);
+async fn probes_that_were_left_behind_hide_nothing_for_long() {
+    let server = crate::broker::tests::redis_server::Server::start(&[]);
     for n in 1..=20 {
         server.cli(&["XADD", "{sse}:log", &format!("{n}-0"), "probe", "left behind"]);
     }
     let (tasks, url) = (Tasks::new(), format!("redis://{}", server.address()).parse().unwrap());
     let log = Broker::open(&url, LogLimits::default(), Durability::Accepted, &tasks).await.unwrap();
     log.append(event("m0")).await.unwrap();
-    until("a log without marks", async || log.bounds().await.unwrap().length == 1).await;
+    until("a log without probes", async || log.bounds().await.unwrap().length == 1).await;
     assert_eq!(server.cli(&["XLEN", "{sse}:log"]).trim(), "1");
     tasks.token().cancel();
     assert_eq!(tasks.join(Duration::from_secs(60)).await, Ok(()));

@@ -1,5 +1,5 @@
-//! What a node remembers of the newest entries, to append again what the log loses. Bounded by count and bytes, in the
-//! order of the log. Pure. Read [`Recent::lose`] first.
+//! The newest entries that a node has read, kept so that entries that the log loses can be appended again. Bounded by
+//! count and bytes, in the order of the log. Pure. Read [`RecentEntries::lose`] first.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,12 +9,12 @@ use crate::protocol::{Cursor, MessageId, Position};
 
 /// The newest entries that a node has read.
 #[derive(Debug)]
-pub(super) struct Recent {
+pub(super) struct RecentEntries {
     entries: VecDeque<Kept>,
     bytes: usize,
     /// Everything after this position is here.
     before: Position,
-    /// What the log lost and was read neither again nor forgotten: where it stood.
+    /// The earlier places of messages that the log lost and that were not read again.
     lost: HashMap<MessageId, Origins>,
 }
 
@@ -24,14 +24,14 @@ struct Kept {
     mailbox: bool,
 }
 
-impl Recent {
+impl RecentEntries {
     /// Remembers nothing before this position.
     pub(super) fn new(before: Position) -> Self {
         Self { entries: VecDeque::new(), bytes: 0, before, lost: HashMap::new() }
     }
 
-    /// Remembers an entry, the newest. An entry that was lost and comes again without word of its old place (its
-    /// publisher repeated it before any node did) is told it.
+    /// Remembers an entry, the newest. An entry that was lost and comes again without its old place (its publisher
+    /// repeated it before any node did) gets the place from here.
     pub(super) fn note(&mut self, entry: &mut Entry, mailbox: bool) {
         if let Some(origins) = self.lost.remove(&entry.message_id)
             && entry.origins.places().is_empty()
@@ -47,13 +47,13 @@ impl Recent {
         }
     }
 
-    /// After which position everything is here that a log lost which ends at this one.
+    /// The position after which everything is here that a log lost if it ends at `end`.
     pub(super) fn reaches_back_to(&self, end: Position) -> Position {
         self.before.max(end)
     }
 
-    /// These histories have ended, each at its position: takes out what is left of none of them, in its order, each event
-    /// with its old places. The last of these is the one in the history that lost it: whoever had it in an older one
+    /// Takes out the entries that did not survive the end of these histories, in log order, each with its earlier
+    /// places. The last place is the one in the history that lost the entry: a reader that had it in an older history
     /// knows that it had it in this one too.
     pub(super) fn lose(&mut self, ended: &[Cursor]) -> Vec<(NewEvent, Origins)> {
         let Some(end) = ended.iter().map(|end| end.position).min() else { return Vec::new() };
@@ -99,8 +99,8 @@ mod tests {
         }
     }
 
-    fn remembering(count: u64) -> Recent {
-        let mut recent = Recent::new(at(0));
+    fn remembering(count: u64) -> RecentEntries {
+        let mut recent = RecentEntries::new(at(0));
         for ms in 1..=count {
             recent.note(&mut entry(&format!("m{ms}"), ms), ms % 2 == 0);
         }
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_log_that_lost_more_than_is_remembered_says_how_far_back_it_goes() {
-        let mut recent = Recent::new(at(10));
+        let mut recent = RecentEntries::new(at(10));
         recent.note(&mut entry("m11", 11), false);
         assert_eq!(recent.reaches_back_to(Position::ZERO), at(10));
         assert_eq!(recent.lose(&[end(0)]).len(), 1);

@@ -1,8 +1,8 @@
-//! What a cursor gets: pages, gaps, the newest entries.
+//! Reading from a cursor: pages, gaps, the newest entries.
 
 use std::sync::Arc;
 
-use super::{Bed, at_most, bytes_of, check_gap, event, ids, named};
+use super::bed::{Bed, at_most, bytes_of, check_gap, event, ids, named};
 use crate::broker::{Entry, LogLimits, NewEvent, Origins, PageLimit};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Cursor, Epoch, EventType, Position};

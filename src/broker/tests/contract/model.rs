@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::{Bed, Log, address, bytes_of, event, ids};
+use super::bed::{Bed, Log, address, bytes_of, event, ids};
 use crate::broker::{Entry, LogLimits, NewEvent, Origins, Page};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Cursor, Epoch, MessageId, Position};

@@ -1,25 +1,20 @@
-//! Facts of the embedded log that the contract suite cannot ask of every broker: what time does, what a restart and a
-//! kill leave, which directories are refused.
+//! An embedded log whose clock a test sets, and events for it. Read [`Log`] first.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::clock::Clock;
-use super::log::Embedded;
-use super::store::Store;
+use crate::broker::embedded::clock::Clock;
+use crate::broker::embedded::log::Embedded;
+use crate::broker::embedded::store::Store;
 use crate::broker::{BrokerUrl, Durability, Entry, LogLimits, NewEvent, OpenError};
 use crate::protocol::{Address, Cursor, EventType, MessageId};
 use crate::runtime::Tasks;
 
-mod kill;
-mod restart;
-mod time;
-
 /// A log whose clock the test sets.
-struct Log {
-    log: Embedded,
+pub(super) struct Log {
+    pub(super) log: Embedded,
     clock: Arc<AtomicU64>,
     tasks: Tasks,
 }
@@ -31,7 +26,7 @@ impl std::ops::Deref for Log {
     }
 }
 
-async fn open(url: &BrokerUrl, limits: LogLimits, now_ms: u64) -> Log {
+pub(super) async fn open(url: &BrokerUrl, limits: LogLimits, now_ms: u64) -> Log {
     let (tasks, clock) = (Tasks::new(), Arc::new(AtomicU64::new(now_ms)));
     let store = Store::open(url, Durability::Accepted).await.unwrap();
     let log = Embedded::start(store, limits, Clock::Manual(Arc::clone(&clock)), &tasks).await.unwrap();
@@ -39,33 +34,33 @@ async fn open(url: &BrokerUrl, limits: LogLimits, now_ms: u64) -> Log {
 }
 
 impl Log {
-    fn set_clock(&self, now_ms: u64) {
+    pub(super) fn set_clock(&self, now_ms: u64) {
         self.clock.store(now_ms, Ordering::SeqCst);
     }
 
-    async fn put(&self, event: NewEvent) -> Cursor {
+    pub(super) async fn put(&self, event: NewEvent) -> Cursor {
         let appended = self.append(event).await.unwrap();
         assert!(!appended.duplicate);
         appended.cursor
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         self.tasks.token().cancel();
         assert_eq!(self.tasks.join(Duration::from_secs(60)).await, Ok(()));
         assert_eq!(self.tasks.failure(), None);
     }
 
-    async fn mailbox_ids(&self, owner: &Address) -> (Vec<String>, u64) {
+    pub(super) async fn mailbox_ids(&self, owner: &Address) -> (Vec<String>, u64) {
         let mailbox = self.mailbox(owner).await.unwrap();
         (ids(&mailbox.entries), mailbox.overflowed)
     }
 }
 
-fn ids(entries: &[Entry]) -> Vec<String> {
+pub(super) fn ids(entries: &[Entry]) -> Vec<String> {
     entries.iter().map(|entry| entry.message_id.to_string()).collect()
 }
 
-fn event(id: &str) -> NewEvent {
+pub(super) fn event(id: &str) -> NewEvent {
     NewEvent {
         message_id: MessageId::parse(id).unwrap(),
         address: user(),
@@ -75,37 +70,37 @@ fn event(id: &str) -> NewEvent {
     }
 }
 
-fn mail(id: &str) -> NewEvent {
+pub(super) fn mail(id: &str) -> NewEvent {
     NewEvent { mailbox: true, ..event(id) }
 }
 
-fn user() -> Address {
+pub(super) fn user() -> Address {
     "user:u".parse().unwrap()
 }
 
 /// A place for `file:`, and `memory:` beside it.
-struct Places {
-    dir: tempfile::TempDir,
+pub(super) struct Places {
+    pub(super) dir: tempfile::TempDir,
 }
 
 impl Places {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.dir.path().join("log")
     }
 
-    fn file(&self) -> BrokerUrl {
+    pub(super) fn file(&self) -> BrokerUrl {
         BrokerUrl::File(self.path())
     }
 
-    fn both(&self) -> [BrokerUrl; 2] {
+    pub(super) fn both(&self) -> [BrokerUrl; 2] {
         [BrokerUrl::Memory, self.file()]
     }
 }
 
-async fn open_error(path: &Path) -> OpenError {
+pub(super) async fn open_error(path: &Path) -> OpenError {
     Store::open(&BrokerUrl::File(path.to_owned()), Durability::Accepted).await.unwrap_err()
 }

@@ -1,5 +1,5 @@
-//! Whether a cursor is sound in the log as it is now, and what becomes of one that belongs to an older history. Pure:
-//! what the server said is an argument. Read [`Meta::missing`] first.
+//! Whether a cursor is sound in the present log, and how a cursor of an older history continues. Pure: the replies of
+//! the server are arguments. Read [`Meta::missing`] first.
 
 use super::entry::{Raw, position, stored};
 use super::limits::HISTORIES;
@@ -22,11 +22,11 @@ pub(super) struct Meta {
     pub(super) bytes: u64,
     /// Messages in mailboxes.
     pub(super) mail: u64,
-    /// What lies in front of the oldest entry that is kept; `None` for an empty log.
+    /// Position and totals before the oldest kept entry; `None` for an empty log.
     pub(super) oldest: Option<Oldest>,
 }
 
-/// In front of the oldest entry.
+/// Position and totals before the oldest kept entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Oldest {
     before: Position,
@@ -89,7 +89,7 @@ impl Meta {
         let start = self.start();
         if at < start {
             let trimmed = self.oldest.map_or(self.appended, |oldest| oldest.appended);
-            // From the very start all that was trimmed is missing; from elsewhere nobody knows how much of it.
+            // From the start of the history everything trimmed is missing; from another position the number is unknown.
             let missed = (at == Position::ZERO).then_some(trimmed);
             return Some(Missing { reason: GapReason::Trimmed, resumed_after: self.cursor(start), missed });
         }
@@ -100,7 +100,7 @@ impl Meta {
         Some(Missing { reason: GapReason::Rollback, resumed_after: self.cursor(sound), missed: None })
     }
 
-    /// A cursor of a history that is not known here.
+    /// The gap for a cursor of an unknown history.
     pub(super) fn unknown_epoch(&self) -> Missing {
         Missing { reason: GapReason::Epoch, resumed_after: self.cursor(self.start()), missed: None }
     }
@@ -108,48 +108,48 @@ impl Meta {
 
 /// How a history ended, as `meta` keeps it: `<position> <next epoch>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct End {
-    /// Its newest entry that is left.
+pub(super) struct HistoryEnd {
+    /// Its newest entry that survived.
     pub(super) at: Position,
     /// The history that goes on from there.
     pub(super) next: Epoch,
 }
 
-impl End {
+impl HistoryEnd {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (at, next) = text.split_once(' ')?;
         Some(Self { at: position(at)?, next: next.parse().ok()? })
     }
 }
 
-/// The way from one history to the present: asks for the end of one history after the other.
+/// The chain of histories from an old epoch to the present one, built from the end of one history after the other.
 #[derive(Debug)]
-pub(super) struct Way {
+pub(super) struct EpochChain {
     at: Option<Epoch>,
     present: Epoch,
     ended: Vec<Cursor>,
 }
 
-impl Way {
+impl EpochChain {
     pub(super) fn new(from: Epoch, present: Epoch) -> Self {
         Self { at: Some(from), present, ended: Vec::new() }
     }
 
-    /// The history whose end is to be found out next; `None` where the way is over.
-    pub(super) fn open(&self) -> Option<Epoch> {
+    /// The history whose end has to be read next; `None` when the chain is complete or too long.
+    pub(super) fn next_unknown(&self) -> Option<Epoch> {
         self.at.filter(|epoch| *epoch != self.present && self.ended.len() < HISTORIES)
     }
 
-    /// How that history ended, if anybody knows.
-    pub(super) fn go(&mut self, end: Option<End>) {
+    /// Adds the end of that history; `None` if the log does not know it.
+    pub(super) fn push(&mut self, end: Option<HistoryEnd>) {
         if let (Some(epoch), Some(end)) = (self.at, end) {
             self.ended.push(Cursor::new(epoch, end.at));
         }
         self.at = end.map(|end| end.next);
     }
 
-    /// The histories that ended, oldest first, each with the newest position that is left of it. `None` where nobody
-    /// knows how they belong to the present one.
+    /// The histories that ended, oldest first, each with the newest position that is left of it. `None` where the chain
+    /// does not reach the present history.
     pub(super) fn ended(self) -> Option<Vec<Cursor>> {
         (self.at == Some(self.present)).then_some(self.ended)
     }
@@ -207,12 +207,14 @@ mod tests {
     #[test]
     fn histories_are_followed_to_the_present_and_not_for_ever() {
         let walk = |present: u64| {
-            let mut way = Way::new(Epoch::from_random(2), Epoch::from_random(present));
-            while let Some(epoch) = way.open() {
+            let mut chain = EpochChain::new(Epoch::from_random(2), Epoch::from_random(present));
+            while let Some(epoch) = chain.next_unknown() {
                 let known = (1..100).find(|known| Epoch::from_random(*known) == epoch);
-                way.go(known.map(|known| End { at: at(known), next: Epoch::from_random(known + 1) }));
+                chain.push(
+                    known.map(|known| HistoryEnd { at: at(known), next: Epoch::from_random(known + 1) }),
+                );
             }
-            way.ended().map(|ended| ended.iter().map(|end| end.position.ms).collect::<Vec<_>>())
+            chain.ended().map(|ended| ended.iter().map(|end| end.position.ms).collect::<Vec<_>>())
         };
         assert_eq!(walk(4), Some(vec![2, 3]));
         assert_eq!(walk(2 + HISTORIES as u64).map(|ended| ended.len()), Some(HISTORIES));
@@ -222,8 +224,8 @@ mod tests {
 
     #[test]
     fn an_end_is_a_position_and_the_history_that_follows() {
-        let end = End::parse("7-3 abcdef").unwrap();
+        let end = HistoryEnd::parse("7-3 abcdef").unwrap();
         assert_eq!((end.at, end.next.to_string()), (Position { ms: 7, seq: 3 }, "abcdef".to_owned()));
-        assert_eq!(End::parse("7-3"), None);
+        assert_eq!(HistoryEnd::parse("7-3"), None);
     }
 }

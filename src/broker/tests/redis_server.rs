@@ -132,7 +132,7 @@ impl Server {
         self.port
     }
 
-    /// What the server answers to a command.
+    /// The answer of the server to a command.
     pub(in crate::broker) fn cli(&self, command: &[&str]) -> String {
         let output =
             Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(command).output().unwrap();
@@ -143,19 +143,19 @@ impl Server {
         kill_process(Pid::from_raw(self.pid).unwrap(), signal).unwrap();
     }
 
-    /// SIGKILL.
+    /// Kills it with SIGKILL and waits for its end.
     pub(in crate::broker) fn kill(&mut self) {
         self.signal(Signal::KILL);
         // The keeper ends with it.
         self.keeper.wait().unwrap();
     }
 
-    /// SIGSTOP.
+    /// Stops it with SIGSTOP; connections stay open.
     pub(in crate::broker) fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// SIGCONT.
+    /// Continues it with SIGCONT, after [`Server::pause`].
     pub(in crate::broker) fn resume(&self) {
         self.signal(Signal::CONT);
     }
@@ -342,7 +342,7 @@ impl Members {
 
     pub(in crate::broker) fn other_master(&self, member: usize) -> usize {
         let nodes = self.nodes(member);
-        // One that owns slots: a replica may still be told of as the master without any that it was at first.
+        // One that owns slots: a replica may still be listed as the master without slots that it was at first.
         let masters = nodes.iter().filter(|node| node[2].contains("master") && node.len() > 8);
         masters.map(|node| self.index_at(&node[1])).find(|other| *other != member).unwrap()
     }

@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt as _;
 
-use super::{Bed, at_most, check_gap, event, ids, named};
+use super::bed::{Bed, at_most, check_gap, event, ids, named};
 use crate::broker::{Follower, LogLimits};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Cursor, Epoch, Position};

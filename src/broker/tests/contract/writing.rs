@@ -1,11 +1,11 @@
-//! What an append means: positions, repeats, a full queue, the end.
+//! Appending: positions, repeats, a full queue, the end.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-use super::{Bed, address, event, ids, named};
+use super::bed::{Bed, address, event, ids, named};
 use crate::broker::{AppendError, Appended, LogLimits};
 use crate::protocol::Position;
 

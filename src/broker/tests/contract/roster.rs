@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Bed;
+use super::bed::Bed;
 use crate::broker::LogLimits;
 use crate::broker::roster::ALIVE_FOR;
 

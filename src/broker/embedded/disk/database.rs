@@ -1,6 +1,4 @@
-//! The tables of `file:DIR`, in a fjall database: a journal that each batch is appended to, and sorted files behind
-//! it. One process may have it open. Never called on a thread of the async runtime: everything here may wait for the
-//! disk. Read [`Disk`] first.
+//! The database behind `file:DIR`: opened, read in one consistent view, changed in batches. Read [`Disk`] first.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,17 +8,12 @@ use fjall::{
     KeyspaceCreateOptions, PersistMode, Readable, SingleWriterTxDatabase, SingleWriterTxKeyspace, UserValue,
 };
 
-use super::record::{self, InvalidRecord};
-use super::tables::{Meta, Reads};
+use super::directory;
+use super::view::{Hints, View, WriteView};
+use crate::broker::embedded::record::{self, InvalidRecord};
+use crate::broker::embedded::tables::{Meta, Reads};
 use crate::broker::{Durability, OpenError, StoreError};
 use crate::protocol::{Epoch, Position};
-
-mod directory;
-mod view;
-
-use view::{Hints, View};
-
-pub(super) use view::WriteView;
 
 /// Where the numbers about the log stand.
 const META_KEY: &str = "numbers";
@@ -33,17 +26,17 @@ const CEILING_AHEAD_MS: u64 = 2_000;
 const CACHE_BYTES: u64 = 32 << 20;
 /// Journals are given back to the file system from here on; fjall allows no less than 64 MiB.
 const JOURNALS_MAX_BYTES: u64 = 128 << 20;
-/// What a table may hold in RAM before it becomes a sorted file.
+/// Bytes of a table in RAM before it becomes a sorted file.
 const TABLE_BUFFER_BYTES: u64 = 16 << 20;
 /// Threads that turn journals into sorted files.
 const WORKERS: usize = 2;
 
 /// A log in a directory.
-pub(super) struct Disk {
+pub(in crate::broker::embedded) struct Disk {
     directory: PathBuf,
     database: SingleWriterTxDatabase,
-    spaces: Spaces,
-    /// What a commit waits for.
+    pub(super) spaces: Spaces,
+    /// How far a commit writes before it returns.
     commit: PersistMode,
     /// Only the writer takes this lock, once a batch.
     writer: Mutex<WriterState>,
@@ -61,27 +54,27 @@ struct WriterState {
 }
 
 /// One for each table.
-struct Spaces {
-    meta: SingleWriterTxKeyspace,
+pub(super) struct Spaces {
+    pub(super) meta: SingleWriterTxKeyspace,
     /// Position → entry.
-    log: SingleWriterTxKeyspace,
+    pub(super) log: SingleWriterTxKeyspace,
     /// Message id → position.
-    seen: SingleWriterTxKeyspace,
+    pub(super) seen: SingleWriterTxKeyspace,
     /// Position → message id.
-    seen_by_age: SingleWriterTxKeyspace,
+    pub(super) seen_by_age: SingleWriterTxKeyspace,
     /// Owner, position → entry: messages outlive the log's trim.
-    mail: SingleWriterTxKeyspace,
+    pub(super) mail: SingleWriterTxKeyspace,
     /// Position → owner.
-    mail_by_age: SingleWriterTxKeyspace,
+    pub(super) mail_by_age: SingleWriterTxKeyspace,
     /// Owner → state of the mailbox.
-    states: SingleWriterTxKeyspace,
+    pub(super) states: SingleWriterTxKeyspace,
     /// Time, owner → nothing.
-    marks: SingleWriterTxKeyspace,
+    pub(super) marks: SingleWriterTxKeyspace,
 }
 
 impl Disk {
     /// Opens the log in a directory, and makes an empty one with a new epoch where there is none.
-    pub(super) fn open(path: &Path, durability: Durability) -> Result<Self, OpenError> {
+    pub(in crate::broker::embedded) fn open(path: &Path, durability: Durability) -> Result<Self, OpenError> {
         directory::prepare(path)?;
         let builder = SingleWriterTxDatabase::builder(path)
             .cache_size(CACHE_BYTES)
@@ -123,8 +116,9 @@ impl Disk {
         self.put_record(META_KEY, &record::meta_record(&meta), BEGIN)
     }
 
-    /// What is only written can be lost with the power, and positions with it that readers have seen. The ceiling is
-    /// on the disk before any of them is given out, and so none is given out twice, though the clock be set back.
+    /// A loss of power takes writes that are not on the disk, and with them positions that readers have seen. The
+    /// ceiling is on the disk before any position below it is given out, so none is given out twice, even if the clock
+    /// is set back.
     fn raise_fence_to_ceiling(&self) -> Result<(), StoreError> {
         const READ: &str = "read the ceiling";
         let Some(ceiling) = self.record(&self.database.read_tx(), CEILING_KEY, READ)? else { return Ok(()) };
@@ -136,7 +130,7 @@ impl Disk {
     }
 
     /// Called before positions are given out at this time.
-    pub(super) fn reserve(&self, now_ms: u64) -> Result<(), StoreError> {
+    pub(in crate::broker::embedded) fn reserve(&self, now_ms: u64) -> Result<(), StoreError> {
         if self.commit != PersistMode::Buffer {
             // A position is on the disk before anybody sees it.
             return Ok(());
@@ -153,7 +147,7 @@ impl Disk {
     }
 
     /// The orderly end: everything is on the disk, and the next start need not leave positions out.
-    pub(super) fn close(&self) -> Result<(), StoreError> {
+    pub(in crate::broker::embedded) fn close(&self) -> Result<(), StoreError> {
         let fence = self.view(self.database.read_tx())?.meta.fence.max(self.writer().fence);
         self.put_record(CEILING_KEY, &fence.ms.to_be_bytes(), "lower the ceiling")
     }
@@ -178,8 +172,8 @@ impl Disk {
         change.commit().map_err(|error| self.error(operation, &error))
     }
 
-    /// Asks for something in one consistent view.
-    pub(super) fn read<T>(
+    /// Reads in one consistent view.
+    pub(in crate::broker::embedded) fn read<T>(
         &self,
         question: impl FnOnce(&dyn Reads) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -187,7 +181,7 @@ impl Disk {
     }
 
     /// Makes a change, wholly or not at all, as durable as this log is.
-    pub(super) fn write<'a, T>(
+    pub(in crate::broker::embedded) fn write<'a, T>(
         &'a self,
         change: impl FnOnce(&mut WriteView<'a>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -198,7 +192,7 @@ impl Disk {
         let before = view.meta;
         let changed = change(&mut view);
         writer.fence = view.meta.fence;
-        // With an error the hints stay forgotten: they may have passed what was not removed after all.
+        // After an error the hints stay forgotten: they may point past records that were not removed after all.
         let changed = changed?;
         let View { mut source, meta, hints, .. } = view;
         if meta != before {
@@ -210,8 +204,8 @@ impl Disk {
         Ok(changed)
     }
 
-    /// Puts onto the disk what was only written.
-    pub(super) fn sync(&self) -> Result<(), StoreError> {
+    /// Syncs to the disk everything that was only written.
+    pub(in crate::broker::embedded) fn sync(&self) -> Result<(), StoreError> {
         let mut writer = self.writer();
         if writer.is_dirty {
             self.database.persist(PersistMode::SyncData).map_err(|error| self.error("sync", &error))?;
@@ -221,7 +215,7 @@ impl Disk {
     }
 
     /// Where the log is.
-    pub(super) fn directory(&self) -> &Path {
+    pub(in crate::broker::embedded) fn directory(&self) -> &Path {
         &self.directory
     }
 
@@ -233,7 +227,7 @@ impl Disk {
         Ok(View { disk: self, source, meta, hints: Hints::default() })
     }
 
-    fn error(&self, operation: &'static str, cause: &dyn fmt::Display) -> StoreError {
+    pub(super) fn error(&self, operation: &'static str, cause: &dyn fmt::Display) -> StoreError {
         store_error(&self.directory, operation, cause)
     }
 }
@@ -270,7 +264,7 @@ fn open_error(path: &Path, error: fjall::Error) -> OpenError {
     match error {
         fjall::Error::Locked => OpenError::InUse { path: path.to_owned() },
         fjall::Error::Io(cause) => OpenError::Directory { path: path.to_owned(), cause },
-        // Not our own enum: whatever else fjall may say is told in its words.
+        // The enum is fjall's: its other errors keep their own words.
         error => OpenError::Store(store_error(path, "open", &error)),
     }
 }
@@ -278,7 +272,7 @@ fn open_error(path: &Path, error: fjall::Error) -> OpenError {
 #[cfg(test)]
 impl Disk {
     /// Whether no table holds anything but the numbers.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::broker::embedded) fn is_empty(&self) -> bool {
         let Spaces { meta: _, log, seen, seen_by_age, mail, mail_by_age, states, marks } = &self.spaces;
         let snapshot = self.database.read_tx();
         [log, seen, seen_by_age, mail, mail_by_age, states, marks]

@@ -1,6 +1,6 @@
-//! What waits for those who are away.
+//! Mailboxes: keeping, confirming, overflow.
 
-use super::{Bed, address, at_most, event, mail, named};
+use super::bed::{Bed, address, at_most, event, mail, named};
 use crate::broker::LogLimits;
 
 pub(super) async fn a_mailbox_keeps_what_asked_for_it_until_confirmed(bed: &Bed) {

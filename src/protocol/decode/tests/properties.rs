@@ -1,5 +1,5 @@
-//! What holds for every stream: splits change nothing, nothing panics, limits hold, what was encoded comes back, and
-//! an unrelated parser agrees wherever that one is right.
+//! Properties of every stream: splits change nothing, nothing panics, limits hold, what was encoded comes back, and an
+//! unrelated parser agrees wherever that one is right.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use eventsource_stream::Eventsource as _;
 use futures_util::{FutureExt as _, StreamExt as _};
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
-use super::{Decoder, Item, LimitExceeded, Limits};
+use crate::protocol::decode::{Decoder, Item, LimitExceeded, Limits};
 use crate::protocol::{Cursor, Epoch, Frame, Position, RetryMs};
 
 /// An item that outlives the decoder's buffers.

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::Deserialize;
 
-use super::{Decoder, Item, Limits};
+use crate::protocol::decode::{Decoder, Item, Limits};
 
 const VECTORS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/sse-vectors.json"));
 const RANDOM_SPLITS: usize = 64;
@@ -64,7 +64,7 @@ impl Text {
     }
 }
 
-/// What came out of a decoder, in the terms of a vector.
+/// The items of a decoder, in the terms of a vector.
 #[derive(Debug, Default, PartialEq, Clone)]
 struct Outcome {
     events: Vec<(String, String, String)>,

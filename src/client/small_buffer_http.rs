@@ -1,5 +1,5 @@
-//! HTTP without TLS over sockets whose buffers are small: a client that reads slowly must not hide behind what its
-//! kernel and its HTTP library read ahead. Read [`PlainHttp::connect`] first.
+//! HTTP without TLS over sockets with small buffers, for clients that read slowly: their kernel and their HTTP library
+//! must not read ahead for them. Read [`SmallBufferHttp::connect`] first.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,28 +13,29 @@ use hyper_util::rt::TokioExecutor;
 use super::connect::{self, ConnectError, Request};
 use super::stream::Stream;
 
-/// What is read from a socket at once.
+/// Bytes read from a socket at once.
 const READ_BYTES: usize = 4_096;
 
-/// How connections are made.
+/// Options of the connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlainOptions {
-    /// Size of a socket's receive buffer as it is asked of the kernel (Linux doubles it), in bytes.
+pub struct SmallBufferOptions {
+    /// Receive buffer of a socket in bytes, as requested from the kernel (Linux doubles it). `None`: the default of the
+    /// kernel.
     pub receive_buffer: Option<u32>,
-    /// The local address that connections start from.
+    /// Local address of the connections; `None`: the kernel chooses.
     pub local_address: Option<IpAddr>,
-    /// Longest wait for TCP.
+    /// Longest wait for a TCP connection.
     pub connect_timeout: Duration,
 }
 
 /// A client for streams that speaks `http` only, and follows no redirect. Clones share nothing but options.
 #[derive(Debug, Clone)]
-pub struct PlainHttp(Client<HttpConnector, Empty<Bytes>>);
+pub struct SmallBufferHttp(Client<HttpConnector, Empty<Bytes>>);
 
-impl PlainHttp {
-    /// A client with these options.
+impl SmallBufferHttp {
+    /// Builds a client; opens no connection.
     #[must_use]
-    pub fn new(options: PlainOptions) -> Self {
+    pub fn new(options: SmallBufferOptions) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(options.connect_timeout));
@@ -49,7 +50,7 @@ impl PlainHttp {
     /// Opens a stream, as [`connect`](super::connect()) does.
     ///
     /// # Errors
-    /// [`ConnectError`], told apart as there.
+    /// [`ConnectError`], with the same meaning of its variants.
     pub async fn connect(&self, request: &Request) -> Result<Stream, ConnectError> {
         let url = &request.url;
         let refused = |why: String| ConnectError::Request { url: url.clone(), why };

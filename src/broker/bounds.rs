@@ -1,0 +1,47 @@
+//! Numbers about a log: what it keeps, and how often it was repaired. Read [`Bounds`] first.
+
+use crate::protocol::{Cursor, Epoch, Position};
+
+/// What the log keeps, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Epoch of the present history.
+    pub epoch: Epoch,
+    /// Everything after this position is kept: the last trimmed entry, or [`Position::ZERO`].
+    pub start: Position,
+    /// Position of the newest entry ever appended in this history, or [`Position::ZERO`].
+    pub newest: Position,
+    /// Entries that are kept.
+    pub length: u64,
+    /// Bytes kept: envelopes, message ids, addresses and types, without the store's own overhead.
+    pub bytes: u64,
+    /// Mailboxes that hold at least one message.
+    pub mailboxes: u64,
+    /// Messages in all mailboxes.
+    pub mailbox_messages: u64,
+}
+
+impl Bounds {
+    /// The cursor after which everything is kept.
+    #[must_use]
+    pub fn start_cursor(&self) -> Cursor {
+        Cursor::new(self.epoch, self.start)
+    }
+
+    /// The cursor of the newest entry: nothing comes after it yet.
+    #[must_use]
+    pub fn newest_cursor(&self) -> Cursor {
+        Cursor::new(self.epoch, self.newest)
+    }
+}
+
+/// Losses of a log in a server of its own, and the repairs of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Repairs {
+    /// Histories that ended: the store was started again, or another server took over.
+    pub histories: u64,
+    /// Events that the log had lost and this process appended again.
+    pub appended_again: u64,
+    /// Of these, publishes of this process that were acknowledged and that no follower had read.
+    pub published_again: u64,
+}
