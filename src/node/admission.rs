@@ -1,5 +1,5 @@
-//! Who may open a stream: limits per node, per user and per address, and a rate. A refusal is cheap and comes before
-//! anything is built. Read [`Admission::admit`] first.
+//! Limits on open streams: per node, per user and per address, and a rate. A refusal is cheap and comes before any
+//! part of the stream is built. Read [`Admission::admit`] first.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -14,35 +14,31 @@ use crate::protocol::UserId;
 /// Limits on open streams; 0 means no limit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AdmissionLimits {
-    /// Of the node.
+    /// Streams of the node.
     pub(crate) connections: usize,
-    /// Of one user.
+    /// Streams of one user.
     pub(crate) per_user: usize,
-    /// Of one peer address.
+    /// Streams from one peer address.
     pub(crate) per_address: usize,
-    /// Streams opened in a second.
+    /// New streams per second.
     pub(crate) per_second: u32,
 }
 
 /// Why a stream is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
-    /// The node is full.
-    #[error("the node has its full number of {0} streams")]
+pub(crate) enum AdmissionError {
+    #[error("the node has reached its limit of {0} streams")]
     Node(usize),
-    /// The user has too many.
-    #[error("this user has its full number of {0} streams")]
+    #[error("this user has reached the limit of {0} streams")]
     User(usize),
-    /// The address has too many.
-    #[error("this address has its full number of {0} streams")]
+    #[error("this address has reached the limit of {0} streams")]
     Address(usize),
-    /// Too fast.
-    #[error("more than {0} streams were opened in a second")]
+    #[error("more than {0} streams were opened in one second")]
     Rate(u32),
 }
 
-impl Refusal {
-    /// What a client is told.
+impl AdmissionError {
+    /// The code of the `CLOSE` that the client gets.
     pub(crate) fn code(self) -> CloseCode {
         match self {
             Self::Node(_) | Self::User(_) | Self::Address(_) => CloseCode::ConnectionLimit,
@@ -63,12 +59,12 @@ struct Counts {
     open: usize,
     users: HashMap<UserId, usize>,
     addresses: HashMap<IpAddr, usize>,
-    /// Token bucket of one second's worth.
+    /// Token bucket that holds the streams of one second.
     tokens: f64,
     refilled: Instant,
 }
 
-/// Permission for one stream; given back when dropped.
+/// Permission for one stream; dropping it frees its place.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     admission: Admission,
@@ -77,7 +73,7 @@ pub(crate) struct Admitted {
 }
 
 impl Admission {
-    /// Nothing is open.
+    /// Counts no stream yet.
     pub(crate) fn new(limits: AdmissionLimits, now: Instant) -> Self {
         let counts = Counts {
             open: 0,
@@ -92,27 +88,27 @@ impl Admission {
     /// Takes a place for one stream.
     ///
     /// # Errors
-    /// [`Refusal`] names the limit.
+    /// [`AdmissionError`] names the limit.
     pub(crate) fn admit(
         &self,
         user: Option<&UserId>,
         address: IpAddr,
         now: Instant,
-    ) -> Result<Admitted, Refusal> {
+    ) -> Result<Admitted, AdmissionError> {
         let limits = self.limits;
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let full = |count: usize, limit: usize| limit > 0 && count >= limit;
         if full(counts.open, limits.connections) {
-            return Err(Refusal::Node(limits.connections));
+            return Err(AdmissionError::Node(limits.connections));
         }
         if user.is_some_and(|user| full(counts.users.get(user).copied().unwrap_or(0), limits.per_user)) {
-            return Err(Refusal::User(limits.per_user));
+            return Err(AdmissionError::User(limits.per_user));
         }
         if full(counts.addresses.get(&address).copied().unwrap_or(0), limits.per_address) {
-            return Err(Refusal::Address(limits.per_address));
+            return Err(AdmissionError::Address(limits.per_address));
         }
         if !counts.take_token(limits.per_second, now) {
-            return Err(Refusal::Rate(limits.per_second));
+            return Err(AdmissionError::Rate(limits.per_second));
         }
         counts.open += 1;
         *counts.addresses.entry(address).or_default() += 1;
@@ -175,7 +171,7 @@ mod tests {
     async fn each_limit_refuses_by_its_name_and_a_dropped_place_is_free_again() {
         let user = UserId::parse("u").unwrap();
         let now = Instant::now();
-        let check = |limits, expected: Refusal| {
+        let check = |limits, expected: AdmissionError| {
             let admission = Admission::new(limits, now);
             let held = admission.admit(Some(&user), HOME, now).unwrap();
             assert_eq!(admission.admit(Some(&user), HOME, now).unwrap_err(), expected);
@@ -184,10 +180,10 @@ mod tests {
                 assert!(admission.admit(Some(&user), HOME, now).is_ok());
             }
         };
-        check(limits(1, 0, 0, 0), Refusal::Node(1));
-        check(limits(9, 1, 0, 0), Refusal::User(1));
-        check(limits(9, 9, 1, 0), Refusal::Address(1));
-        check(limits(9, 9, 9, 1), Refusal::Rate(1));
+        check(limits(1, 0, 0, 0), AdmissionError::Node(1));
+        check(limits(9, 1, 0, 0), AdmissionError::User(1));
+        check(limits(9, 9, 1, 0), AdmissionError::Address(1));
+        check(limits(9, 9, 9, 1), AdmissionError::Rate(1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,5 @@
-//! Why a node ends a stream, and what the client is told: codes numbered as Centrifugo numbers its disconnects.
+//! The reasons for which a node ends a stream, and the `CLOSE` event that reports them. The codes are those of
+//! Centrifugo's disconnects. Read [`CloseCode`] first.
 
 use rand::{Rng, RngExt as _};
 use std::time::Duration;
@@ -13,30 +14,30 @@ use crate::runtime::mutant::{self, Mutant};
 /// Why a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CloseCode {
-    /// The client went away.
+    /// The client closed the connection.
     ClientGone,
     /// The node is leaving.
     Shutdown,
-    /// The client reads too slowly and is too far behind.
+    /// The client fell more than `--lag-limit` events behind.
     Slow,
-    /// A write made no progress.
+    /// A write made no progress for `--write-stall`.
     Stalled,
     /// The log could not be read for this stream.
     LogUnavailable,
-    /// An operator ended it.
+    /// An operator ended the stream.
     Forced,
-    /// The node, user or address has its full number of streams.
+    /// The node, user or address has reached its limit of streams.
     ConnectionLimit,
-    /// Streams were opened too fast.
+    /// More streams were opened than `--accept-rate` allows.
     TooManyRequests,
-    /// The node has more streams than its share.
+    /// The node sheds streams above its share.
     Rebalance,
-    /// A newer stream of the same client is open, here or on another node.
+    /// The same client has opened a newer stream, here or on another node.
     TakenOver,
 }
 
 impl CloseCode {
-    /// All of them, for metrics.
+    /// Every code, in the order of their declaration.
     pub(crate) const ALL: [Self; 10] = [
         Self::ClientGone,
         Self::Shutdown,
@@ -50,12 +51,12 @@ impl CloseCode {
         Self::TakenOver,
     ];
 
-    /// Place in [`Self::ALL`], which lists the codes as they are declared.
+    /// The index in [`Self::ALL`].
     pub(crate) fn index(self) -> usize {
         self as usize
     }
 
-    /// The number on the wire.
+    /// The number that the `CLOSE` event carries.
     pub(crate) fn number(self) -> u16 {
         match self {
             Self::ClientGone => 3000,
@@ -67,17 +68,17 @@ impl CloseCode {
             Self::TooManyRequests => 3013,
             Self::Forced => 3503,
             Self::ConnectionLimit => 3504,
-            // Centrifugo leaves 4500 to 4999 to others, for disconnects after which nobody comes back.
+            // Centrifugo leaves 4500 to 4999 to applications, for disconnects without a reconnect.
             Self::TakenOver => 4500,
         }
     }
 
-    /// Whether the client should come back. A client that was replaced would replace its successor in turn.
+    /// Whether the client should reconnect. A client that was taken over would take over its successor in turn.
     pub(crate) fn reconnects(self) -> bool {
         self != Self::TakenOver
     }
 
-    /// The word for metrics and people.
+    /// The name in metrics and logs.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::ClientGone => "client_gone",
@@ -94,31 +95,31 @@ impl CloseCode {
     }
 }
 
-/// What a client is told with `retry:`: a base and, on top, a random part of its own, so that clients that were sent
-/// away together do not come back together.
+/// The `retry:` of a stream: a base, plus random jitter per client, so that clients that are closed together do not
+/// reconnect together.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RetryPolicy {
-    /// The least.
+    /// The shortest wait.
     pub(crate) base: Duration,
-    /// At most so much more.
+    /// The longest random addition.
     pub(crate) jitter: Duration,
 }
 
 impl RetryPolicy {
-    /// The base, for the start of a stream.
+    /// The base, sent at the start of a stream.
     pub(crate) fn base(&self) -> RetryMs {
         RetryMs::clamped(u64::try_from(self.base.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// Base and jitter, for the end of a stream.
+    /// Base plus jitter, sent at the end of a stream.
     pub(crate) fn jittered(&self, rng: &mut impl Rng) -> RetryMs {
         let wait = self.base + rng.random_range(Duration::ZERO..=self.jitter);
         RetryMs::clamped(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
-/// A `CLOSE` event with its `retry:`. Whoever must not come back and does not know it, as a bare `EventSource`, is
-/// at least told to come as late as can be said.
+/// A `CLOSE` event with its `retry:`. A bare `EventSource` reconnects even where it should not, so then `retry:` is
+/// the longest one there is.
 pub(crate) fn close_frame(code: CloseCode, reason: &str, retry: RetryMs) -> Bytes {
     let reconnect = code.reconnects();
     let retry = if reconnect { retry } else { RetryMs::MAX };
@@ -134,14 +135,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_stands_at_its_place() {
+    fn the_index_of_a_code_is_its_place_in_all() {
         for (place, code) in CloseCode::ALL.into_iter().enumerate() {
             assert_eq!(code.index(), place, "{code:?}");
         }
     }
 
     #[test]
-    fn only_whoever_was_replaced_is_told_to_stay_away() {
+    fn only_a_client_that_was_taken_over_is_told_to_stay_away() {
         for code in CloseCode::ALL {
             let frame = close_frame(code, "why", RetryMs::MIN);
             let text = std::str::from_utf8(&frame).unwrap();

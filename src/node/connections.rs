@@ -1,4 +1,4 @@
-//! The open streams of a node: who they are, what they were sent, and how to reach one from outside (to end it).
+//! The open streams of a node: identity, counters and position of each, and the way to end one from outside.
 //! Read [`Connection`] first.
 
 use std::collections::HashMap;
@@ -21,29 +21,29 @@ pub(crate) enum AckMode {
     Cursor,
     /// By `POST ack` alone.
     Explicit,
-    /// When it was written to the socket: no more than that.
+    /// When it was written to the socket, which does not prove that the client got it.
     Written,
 }
 
-/// Who a stream is for.
+/// Identity of a stream: its client, user, topics and peer.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
-    /// This stream.
+    /// Id of the stream; later streams have ids that sort later.
     pub(crate) id: ConnectionId,
-    /// The client.
+    /// Id of the client; the node makes one up for a client that sends none.
     pub(crate) client_id: ClientId,
-    /// The user.
+    /// Id of the user; `None` if the client sent none.
     pub(crate) user_id: Option<UserId>,
-    /// Topics.
+    /// Subscribed topics, sorted, without repetitions.
     pub(crate) topics: Vec<Topic>,
-    /// Peer address.
+    /// Address of the peer of the socket, which may be a proxy.
     pub(crate) remote: IpAddr,
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970 when the stream was opened.
     pub(crate) connected_at: u64,
 }
 
 impl Identity {
-    /// Whom the stream reads for, beside everyone.
+    /// The addresses whose events the stream gets, beside [`Address::All`].
     pub(crate) fn addresses(&self, node: &NodeId) -> Vec<Address> {
         let mut addresses = vec![
             Address::Client(self.client_id.clone()),
@@ -55,7 +55,7 @@ impl Identity {
         addresses
     }
 
-    /// The mailboxes whose owner this stream is.
+    /// The mailboxes that belong to this stream's user and client.
     pub(crate) fn mailboxes(&self) -> Vec<Address> {
         let user = self.user_id.clone().map(Address::User);
         user.into_iter().chain([Address::Client(self.client_id.clone())]).collect()
@@ -65,26 +65,26 @@ impl Identity {
 /// An order to end a stream.
 #[derive(Debug, Clone)]
 pub(crate) struct CloseOrder {
-    /// Not before.
+    /// The stream ends at this time.
     pub(crate) at: Instant,
-    /// Why.
+    /// The code of the `CLOSE`.
     pub(crate) code: CloseCode,
-    /// In words, for the client.
+    /// The reason in the `CLOSE`, for people.
     pub(crate) reason: Arc<str>,
 }
 
-/// An open stream, as others see it.
+/// An open stream, as other parts of the node see it.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// Who.
+    /// Client, user, topics and peer.
     pub(crate) identity: Identity,
-    /// Events written.
+    /// Events written to the socket.
     pub(crate) sent: AtomicU64,
-    /// Bytes written.
+    /// Bytes written to the socket.
     pub(crate) bytes: AtomicU64,
-    /// Events of the log behind the newest.
+    /// Events of the log between this stream and the newest one.
     pub(crate) lag: AtomicU64,
-    /// Reads the log instead of the window.
+    /// The stream reads the log instead of the window.
     pub(crate) replaying: AtomicBool,
     /// A write waits for the client.
     pub(crate) blocked: AtomicBool,
@@ -109,12 +109,12 @@ impl Connection {
         }
     }
 
-    /// How it is woken.
+    /// Wakes the task of the stream.
     pub(crate) fn wake(&self) -> &Wake {
         &self.wake
     }
 
-    /// Orders the stream to end. The earlier of two orders holds.
+    /// Orders the stream to end. Of two orders the earlier one counts.
     pub(crate) fn close(&self, order: CloseOrder) {
         let mut current = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_none_or(|known| known.at > order.at) {
@@ -124,7 +124,7 @@ impl Connection {
         self.wake.wake();
     }
 
-    /// Takes an order of this kind back.
+    /// Cancels an order with this code.
     pub(crate) fn cancel_close(&self, code: CloseCode) {
         let mut current = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|order| order.code == code) {
@@ -137,12 +137,12 @@ impl Connection {
         self.order.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Where the stream stands in the log.
+    /// The position up to which the stream has everything.
     pub(crate) fn cursor(&self) -> Cursor {
         *self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The stream has everything up to here.
+    /// Records that the stream has everything up to this position.
     pub(crate) fn set_cursor(&self, cursor: Cursor) {
         *self.cursor.lock().unwrap_or_else(PoisonError::into_inner) = cursor;
     }
@@ -181,17 +181,17 @@ impl Connection {
 /// All open streams of a node. Clones share the list.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Connections {
-    open: Arc<RwLock<Open>>,
+    open: Arc<RwLock<ConnectionIndex>>,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct ConnectionIndex {
     by_id: HashMap<ConnectionId, Arc<Connection>>,
-    /// Nearly always one stream a client.
+    /// Nearly always one stream per client.
     by_client: HashMap<ClientId, Vec<Arc<Connection>>>,
 }
 
-impl Open {
+impl ConnectionIndex {
     fn add(&mut self, connection: &Arc<Connection>) {
         let Identity { id, client_id, .. } = &connection.identity;
         self.by_id.insert(id.clone(), Arc::clone(connection));
@@ -209,7 +209,7 @@ impl Open {
     }
 }
 
-/// A stream's place in the list; leaves it when dropped, so a stream cannot be forgotten there.
+/// An entry in the list of streams. Dropping it removes the stream, so none can be left behind.
 #[derive(Debug)]
 pub(crate) struct Registered {
     connections: Connections,
@@ -217,7 +217,7 @@ pub(crate) struct Registered {
 }
 
 impl Registered {
-    /// The stream.
+    /// The stream of this entry.
     pub(crate) fn connection(&self) -> &Arc<Connection> {
         &self.connection
     }
@@ -230,42 +230,42 @@ impl Drop for Registered {
 }
 
 impl Connections {
-    fn read(&self) -> RwLockReadGuard<'_, Open> {
+    fn read(&self) -> RwLockReadGuard<'_, ConnectionIndex> {
         self.open.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Open> {
+    fn write(&self) -> RwLockWriteGuard<'_, ConnectionIndex> {
         self.open.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a stream.
+    /// Adds a stream to the list.
     pub(crate) fn register(&self, connection: Connection) -> Registered {
         let connection = Arc::new(connection);
         self.write().add(&connection);
         Registered { connections: self.clone(), connection }
     }
 
-    /// How many are open.
+    /// Number of open streams.
     pub(crate) fn len(&self) -> usize {
         self.read().by_id.len()
     }
 
-    /// Whether none is open.
+    /// Whether no stream is open.
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// One stream.
+    /// The stream with this id, if it is open.
     pub(crate) fn get(&self, id: &ConnectionId) -> Option<Arc<Connection>> {
         self.read().by_id.get(id).cloned()
     }
 
-    /// All streams at this moment.
+    /// All open streams.
     pub(crate) fn all(&self) -> Vec<Arc<Connection>> {
         self.read().by_id.values().cloned().collect()
     }
 
-    /// The streams of a client.
+    /// The open streams of a client, oldest first.
     pub(crate) fn of_client(&self, client: &ClientId) -> Vec<Arc<Connection>> {
         self.read().by_client.get(client).cloned().unwrap_or_default()
     }

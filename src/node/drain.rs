@@ -1,5 +1,6 @@
-//! Leaving politely: no new streams, and every open one ends within the spread at its own random moment, so that the
-//! clients do not arrive at the other nodes together. Can be watched, and taken back. Read [`Drain::start`] first.
+//! A drain: the node accepts no new streams, and each open stream ends at its own random time within the spread, so
+//! that its clients do not reach the other nodes all at once. A drain has a status and can be cancelled. Read
+//! [`Drain::start`] first.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,10 +22,10 @@ pub(crate) struct Drain {
     leaving: Arc<AtomicBool>,
 }
 
-/// The process is ending: its drain cannot be taken back.
+/// The process is ending, so its drain cannot be cancelled.
 #[derive(Debug, thiserror::Error)]
-#[error("the process was told to end; its drain cannot be taken back")]
-pub(crate) struct Leaving;
+#[error("the drain cannot be cancelled because the process is ending")]
+pub(crate) struct ProcessEnding;
 
 #[derive(Debug, Clone)]
 struct Plan {
@@ -35,12 +36,12 @@ struct Plan {
 }
 
 impl Drain {
-    /// Nothing is drained yet.
+    /// No drain is under way.
     pub(crate) fn new(connections: Connections) -> Self {
         Self { connections, plan: Arc::new(Mutex::new(None)), leaving: Arc::default() }
     }
 
-    /// Begins, or changes the spread of a drain that is under way. The spread is at most [`SPREAD_MAX`].
+    /// Begins a drain, or changes the spread of the one under way. The spread is at most [`SPREAD_MAX`].
     pub(crate) fn start(&self, over: Duration, reason: &str) {
         let over = over.min(SPREAD_MAX);
         let open = self.connections.all();
@@ -50,25 +51,25 @@ impl Drain {
         for connection in open {
             order(&connection, &plan);
         }
-        // Streams that opened between the list and the plan. The order of a stream that has one already stays.
+        // Streams that opened after the list was read and before the plan was set. An earlier order stays.
         for connection in self.connections.all() {
             order(&connection, &plan);
         }
     }
 
-    /// As [`Drain::start`], for good: the process ends behind it.
+    /// Like [`Drain::start`], but cannot be cancelled: the process ends afterwards.
     pub(crate) fn leave(&self, over: Duration, reason: &str) {
         self.leaving.store(true, Ordering::Relaxed);
         self.start(over, reason);
     }
 
-    /// Takes a drain back: streams that are still open stay.
+    /// Cancels a drain: streams that are still open stay open.
     ///
     /// # Errors
-    /// [`Leaving`] when the process is ending anyway.
-    pub(crate) fn cancel(&self) -> Result<(), Leaving> {
+    /// [`ProcessEnding`] after [`Drain::leave`].
+    pub(crate) fn cancel(&self) -> Result<(), ProcessEnding> {
         if self.leaving.load(Ordering::Relaxed) {
-            return Err(Leaving);
+            return Err(ProcessEnding);
         }
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = None;
         for connection in self.connections.all() {
@@ -77,7 +78,7 @@ impl Drain {
         Ok(())
     }
 
-    /// A stream that has just opened leaves with the others if they are leaving.
+    /// Includes a stream that has just opened in the drain, if there is one.
     pub(crate) fn include(&self, connection: &Connection) {
         let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(plan) = plan {
@@ -85,12 +86,12 @@ impl Drain {
         }
     }
 
-    /// Whether the node is leaving.
+    /// Whether a drain is under way.
     pub(crate) fn is_draining(&self) -> bool {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// How far it is.
+    /// The progress of the drain, for `GET /admin/drain`.
     pub(crate) fn status(&self) -> DrainStatus {
         let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let remaining = self.connections.len() as u64;
@@ -113,13 +114,14 @@ impl Drain {
         }
     }
 
-    /// Returns once no stream is open, or when the spread and the grace behind it have passed; how many are left.
+    /// Waits until no stream is open, or until the spread and then the grace have passed. Returns the number of
+    /// streams that are still open.
     pub(crate) async fn finished(&self, grace: Duration) -> usize {
         let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let deadline = plan.map_or(Instant::now(), |plan| plan.started + plan.over) + grace;
-        let mut look = tokio::time::interval(Duration::from_millis(20));
+        let mut poll = tokio::time::interval(Duration::from_millis(20));
         while !self.connections.is_empty() && Instant::now() < deadline {
-            look.tick().await;
+            poll.tick().await;
         }
         self.connections.len()
     }

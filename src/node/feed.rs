@@ -1,26 +1,26 @@
-//! What a connection gets next: the cursor of one connection, moving through the window, or through the log where
-//! the window does not reach. Live delivery, replay and a slow reader are this one loop. Decides; does no I/O and
-//! never awaits: whoever holds a feed reads the log for it. Read [`Feed::step`] first.
+//! Decides what a connection gets next: the cursor of one connection moves through the window, or through the log
+//! where the window does not reach. Live delivery, replay and a slow reader are this one loop. A feed must never do
+//! I/O or await: its caller reads the log for it. Read [`Feed::step`] first.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::window::{FrameOrigin, Reader, Taken, WindowFrame};
+use super::window::{FrameMeta, Reader, Taken, WindowFrame};
 use crate::broker::{Entry, Missing, Page, PageLimit, Synced};
 use crate::protocol::{Address, Cursor, Frame};
 
-/// Bounds of one feed.
+/// Limits of one feed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FeedLimits {
-    /// Frames handed out at once.
+    /// Frames in one step.
     pub(crate) batch_frames: usize,
-    /// About how many bytes are handed out at once.
+    /// Bytes in one step, about.
     pub(crate) batch_bytes: usize,
-    /// Entries read from the log at once, and together no more than `batch_bytes`: a stream holds its page until the
-    /// client has taken it.
+    /// Entries of a page of the log. A page also has at most `batch_bytes`, since a stream holds it until the client
+    /// has taken it.
     pub(crate) page: usize,
-    /// A feed that was live once and is further behind than this many events of the log is too slow.
+    /// A feed that was live once and falls more than this many events of the log behind is too slow.
     pub(crate) lag: u64,
 }
 
@@ -30,77 +30,72 @@ pub(crate) struct Feed {
     reader: Reader,
     limits: FeedLimits,
     mode: Mode,
-    /// It had everything once. Before that, being far behind is a replay, not slowness.
+    /// The feed has reached the newest event once. Until then a long backlog is a replay, not slowness.
     was_live: bool,
-    /// Events of the log that a feed in replay, having been live, is behind.
+    /// Events of the log that a feed is behind which was live and now replays.
     replay_lag: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// In the window.
+    /// The cursor is in the window.
     Live,
-    /// Before the window, or at a place that only the log can judge.
+    /// The cursor is before the window, or only the log knows whether it is valid.
     Replay { after: Cursor },
 }
 
-/// What to do next.
+/// What the stream does next.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// Write these, in order.
+    /// Write these frames, in order.
     Frames(Vec<Arc<WindowFrame>>),
-    /// Tell the client that something is missing.
+    /// Send a `GAP`: events are missing.
     Gap(Missing),
-    /// Tell the client that the log lost what it has had, and has it again.
+    /// Send a `SYNC`: the log lost events that the client has had, and has them again.
     Sync(Synced),
-    /// Read at most this much of the log after a cursor, and give them to [`Feed::accept`].
-    ReadLog {
-        /// The cursor.
-        after: Cursor,
-        /// How much.
-        limit: PageLimit,
-    },
-    /// Nothing: sleep until woken.
+    /// Read a page of the log after a cursor, and give it to [`Feed::accept`].
+    ReadLog { after: Cursor, limit: PageLimit },
+    /// Nothing is left to write: sleep until woken.
     Idle,
-    /// Too far behind: end the stream; the client comes back and is served from the log.
+    /// The stream is too far behind: end it; the client reconnects and is served from the log.
     TooSlow,
 }
 
-/// What a page of the log brings to one connection, in this order.
+/// The part of a page of the log that concerns one connection, to be written in the order of the fields.
 #[derive(Debug, Default)]
 pub(crate) struct Accepted {
-    /// The log lost what the client has had.
+    /// The log lost events that the client has had.
     pub(crate) sync: Option<Synced>,
-    /// A hole in front of the frames.
+    /// Events are missing before the frames.
     pub(crate) gap: Option<Missing>,
     /// The frames that concern this connection.
     pub(crate) frames: Vec<Arc<WindowFrame>>,
 }
 
 impl Feed {
-    /// Starts at the end of the window: from now on.
+    /// Starts at the end of the window: only new events follow.
     pub(crate) fn live(reader: Reader, limits: FeedLimits) -> Self {
         Self { reader, limits, mode: Mode::Live, was_live: true, replay_lag: 0 }
     }
 
-    /// Starts after a cursor that a client gave.
+    /// Starts after the cursor of a client.
     pub(crate) fn resume(mut reader: Reader, limits: FeedLimits, after: Cursor) -> Self {
         let mode = if reader.seek(after) { Mode::Live } else { Mode::Replay { after } };
         Self { reader, limits, mode, was_live: false, replay_lag: 0 }
     }
 
-    /// Starts elsewhere: the log found the cursor unsound and goes on from here.
+    /// Starts again after the position that the log gave in place of a cursor that is not valid.
     pub(crate) fn restart(self, after: Cursor) -> Self {
         Self::resume(self.reader, self.limits, after)
     }
 
-    /// Starts where the log says that a cursor of an older history stands now.
+    /// Starts again where the log has translated a cursor of an older history to.
     pub(crate) fn translated(mut self, sync: &Synced) -> Self {
-        self.reader.come_from(sync);
+        self.reader.record_sync(sync);
         self.restart(sync.to)
     }
 
-    /// Up to where the connection has everything that concerns it.
+    /// The position up to which the connection has every event for it.
     pub(crate) fn cursor(&self) -> Cursor {
         match self.mode {
             Mode::Live => self.reader.cursor(),
@@ -108,12 +103,12 @@ impl Feed {
         }
     }
 
-    /// Whether it reads the log instead of the window.
+    /// Whether the feed reads the log instead of the window.
     pub(crate) fn is_replaying(&self) -> bool {
         matches!(self.mode, Mode::Replay { .. })
     }
 
-    /// Events of the log that this feed has not looked at, as far as the window knows.
+    /// Events of the log that this feed has not examined, as far as the window knows.
     pub(crate) fn lag(&self) -> u64 {
         match self.mode {
             Mode::Live => self.reader.lag(),
@@ -121,7 +116,7 @@ impl Feed {
         }
     }
 
-    /// What to do next.
+    /// The next step of the stream.
     pub(crate) fn step(&mut self) -> Step {
         if self.was_live && self.lag() > self.limits.lag {
             return Step::TooSlow;
@@ -142,17 +137,17 @@ impl Feed {
                 let after = self.reader.cursor();
                 self.replay_lag = self.reader.lag();
                 self.mode = Mode::Replay { after };
-                // Through the limits again: this may be where a reader turns out to be too slow.
+                // Again from the start, to check the lag limit before the log is read.
                 self.step()
             }
         }
     }
 
-    /// Takes a page of the log that [`Step::ReadLog`] asked for. Returns what is to be written.
+    /// Takes the page of the log that [`Step::ReadLog`] asked for, and returns the frames to write.
     pub(crate) fn accept(&mut self, page: &Page, now: Instant) -> Accepted {
         let Mode::Replay { mut after } = self.mode else { return Accepted::default() };
         if let Some(sync) = &page.sync {
-            self.reader.come_from(sync);
+            self.reader.record_sync(sync);
             after = sync.to;
         }
         if let Some(missing) = page.gap {
@@ -176,8 +171,8 @@ impl Feed {
     }
 }
 
-/// Encodes an entry of the log as it goes to every connection that it concerns. `age_us` is how long it had been in
-/// the log when it was read.
+/// Encodes an entry of the log once for all connections that it concerns. `age_us` is its age in microseconds when it
+/// was read; 0 where latency is not measured.
 pub(crate) fn encode(entry: &Entry, now: Instant, age_us: u64) -> WindowFrame {
     let frame = Frame {
         retry: None,
@@ -185,12 +180,12 @@ pub(crate) fn encode(entry: &Entry, now: Instant, age_us: u64) -> WindowFrame {
         event: entry.event_type.as_str(),
         data: &entry.envelope,
     };
-    let origin = FrameOrigin {
+    let meta = FrameMeta {
         cursor: entry.cursor,
         address: entry.address.clone(),
         origins: entry.origins.clone(),
         tailed_at: now,
         age_at_tail_us: age_us,
     };
-    WindowFrame::new(origin, &frame.encode())
+    WindowFrame::new(meta, &frame.encode())
 }

@@ -1,64 +1,64 @@
-//! Every queue, wait, body and loop of a node has a limit. What somebody may want to tune is a setting, in
-//! [`super::config`]; the rest stands here. Nowhere else.
+//! Limits of queues, waits, bodies and loops that nobody needs to tune. Limits that users may tune are settings, in
+//! [`super::config`]. No other file may define a limit.
 
 use std::time::Duration;
 
-/// The longest spread of a drain. A day is more than anybody waits for; far more is no time that a clock can add.
+/// The longest spread of a drain. The limit also keeps the spread within the range that a clock can add.
 pub(crate) const SPREAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a stream waits that has read to the end of a history which the tail has yet to reach.
+/// How long a stream waits before its next read, once it has read to the end of a history and the tail has not.
 pub(crate) const TAIL_PAUSE: Duration = Duration::from_millis(20);
 
-/// Between the last frame and an abort. A page that reads with `fetch` loses what it has not read when the abort
-/// arrives (measured in Chromium: without a pause one `CLOSE` of three, and with it the time to come back).
+/// Pause between the last frame and an abort. A page that reads with `fetch` loses the bytes that it has not read when
+/// the abort arrives (measured in Chromium: without a pause one `CLOSE` in three was lost, with its `retry:`).
 pub(crate) const ABORT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Bytes of what one node tells another.
+/// Most bytes of a request from one node to another.
 pub(crate) const CLUSTER_BODY_BYTES: usize = 1024 * 1024;
 
-/// Claims to clients that one node tells another at once: with the longest names they fit into a body.
-pub(crate) const CLAIMS_AT_ONCE: usize = 1_000;
+/// Claims in one request to another node. With names of the longest kind they fit into [`CLUSTER_BODY_BYTES`].
+pub(crate) const CLAIMS_PER_REQUEST: usize = 1_000;
 
-/// Rows of a list of connections that every node is asked for: page and rows a page, multiplied.
+/// Most rows that a list of all nodes asks of each node: page number times rows per page.
 pub(crate) const CLUSTER_ROWS_MAX: u64 = 100_000;
 
-/// Limits that nobody needs to tune.
+/// Limits of a running node. See [`Limits::default`] for their values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Entries that the tail takes from the log at once. It encodes them before it takes more, so this bounds how
-    /// long live events wait behind a burst.
+    /// Entries that the tail reads from the log at once. It encodes them before it reads more, so this limits how long
+    /// live events wait behind a burst.
     pub tail_page: usize,
-    /// Sockets beyond those of streams: publishers, probes, consoles.
+    /// Sockets beyond those of streams, for publishers, probes and consoles.
     pub spare_sockets: usize,
-    /// Bytes of a request's head.
+    /// Most bytes of a request's head.
     pub head_bytes: usize,
-    /// How long a client may take to send a request's head, also the first one after connecting.
+    /// How long a client may take to send the head of a request, the first one after connecting included.
     pub head_timeout: Duration,
     /// How long a client may take to send a request's body.
     pub body_timeout: Duration,
-    /// How long what was sent to a peer may stay unacknowledged (`TCP_USER_TIMEOUT`).
+    /// How long sent data may stay unacknowledged by a peer (`TCP_USER_TIMEOUT`).
     pub peer_timeout: Duration,
-    /// How long a publish may wait for the log. After that its outcome is unknown, and the publisher is told so.
+    /// How long a publish may wait for the log. After that its outcome is unknown, and the answer says so.
     pub publish_deadline: Duration,
     /// How long a stream may wait for a page of the log.
     pub log_read_deadline: Duration,
-    /// How long a probe may wait for the log.
+    /// How long a health probe may wait for the log.
     pub health_deadline: Duration,
-    /// How long the broker may take to hear that this node is alive, or to tell who else is.
+    /// How long the broker may take to record a beat of this node, or to list the nodes that are alive.
     pub roster_deadline: Duration,
     /// How long another node may take to answer.
     pub peer_deadline: Duration,
-    /// Nodes that are asked at the same time.
+    /// Nodes that one request asks at the same time.
     pub peers_at_once: usize,
-    /// Bytes of another node's answer.
+    /// Most bytes of another node's answer.
     pub peer_answer_bytes: usize,
-    /// Topics of one stream.
+    /// Most topics of one stream.
     pub topics_per_stream: usize,
     /// Frames that a stream takes from the window at once.
     pub batch_frames: usize,
-    /// Bytes that a stream takes from the window or the log at once: what one write brings to the socket.
+    /// Bytes that a stream takes from the window or the log at once, to be written together.
     pub batch_bytes: usize,
-    /// How long the tail may be behind the log before the node calls itself degraded and refuses publishes.
+    /// How long the tail may be behind the log before the node is `degraded` and refuses publishes.
     pub ready_lag: Duration,
 }
 
@@ -79,7 +79,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(30),
             peer_timeout: Duration::from_secs(60),
-            // A broker that fails over needs up to 5 s, and gives up by itself after 8.
+            // The broker takes up to 5 s to fail over, and gives up by itself after 8 s.
             publish_deadline: Duration::from_secs(9),
             log_read_deadline: Duration::from_secs(10),
             health_deadline: Duration::from_secs(3),

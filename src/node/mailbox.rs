@@ -1,18 +1,19 @@
-//! Messages for those who were away: what is still owed to a client, and what it confirms. Writes to no socket; a
-//! message leaves its mailbox here and nowhere else. Read [`unconfirmed`] first.
+//! Mailboxes: reads the messages that a client has not confirmed, and removes the ones that it confirms. No other file
+//! may remove a message from a mailbox; this one must not write to a socket. Read [`unconfirmed`] first.
 
 use std::sync::atomic::Ordering;
 
 use super::connections::Identity;
-use super::stream::StreamContext;
+use super::stream_context::StreamContext;
 use crate::broker::{Entry, PageLimit, StoreError};
 use crate::protocol::{Address, Cursor, Epoch};
 use crate::runtime::mutant::{self, Mutant};
 
-/// What the mailboxes of this client hold up to a position, in log order; and how many messages they had to drop.
+/// The messages in a stream's mailboxes up to a position, in log order, and the number of messages that the mailboxes
+/// had to drop.
 ///
 /// # Errors
-/// The store failed.
+/// The log cannot be read.
 pub(crate) async fn unconfirmed(
     context: &StreamContext,
     identity: &Identity,
@@ -25,17 +26,18 @@ pub(crate) async fn unconfirmed(
         overflowed += mailbox.overflowed;
         messages.extend(mailbox.entries);
     }
-    // By position alone: a mailbox speaks of the present history, a stream may be about to go over to it.
+    // By position alone: a mailbox holds positions of the present history, and the stream may still be in an older
+    // one.
     messages.retain(|message| message.cursor.position <= up_to.position);
     messages.sort_by_key(|message| message.cursor.position);
     Ok((messages, overflowed))
 }
 
-/// Takes everything up to a position out of a mailbox, and counts it where it is still in the window. The position
-/// is one that the log has given out: nobody confirms what is yet to come.
+/// Removes every message up to a position from a mailbox, and counts the confirmation of those that are still in the
+/// window. The position must be one that the log has assigned. Returns the number of removed messages.
 ///
 /// # Errors
-/// The store failed; what was not confirmed will be sent again.
+/// The log failed; messages that were not removed are sent again.
 pub(crate) async fn confirm(
     context: &StreamContext,
     owner: &Address,
@@ -43,7 +45,7 @@ pub(crate) async fn confirm(
 ) -> Result<u64, StoreError> {
     let mailbox = context.broker.mailbox(owner).await?;
     if mutant::is_on(Mutant::MailStays) || mailbox.entries.is_empty() && mailbox.overflowed == 0 {
-        // Nearly everybody, on every reconnect: a read, but no write.
+        // The usual case of a reconnect: one read and no write.
         return Ok(0);
     }
     let epoch = mailbox.entries.first().map_or(context.window.tip().epoch, |entry| entry.cursor.epoch);
@@ -57,7 +59,7 @@ pub(crate) async fn confirm(
     Ok(count)
 }
 
-/// Where a cursor stands in this history, which is the present one: positions of a lost branch say nothing about it.
+/// Translates a cursor into the present history `epoch`: positions of a lost branch mean nothing there.
 async fn in_history(context: &StreamContext, cursor: Cursor, epoch: Epoch) -> Result<Cursor, StoreError> {
     if cursor.epoch == epoch {
         return Ok(cursor);
@@ -66,7 +68,7 @@ async fn in_history(context: &StreamContext, cursor: Cursor, epoch: Epoch) -> Re
     Ok(page.sync.map_or(cursor, |sync| sync.to))
 }
 
-/// As [`confirm`], where nobody waits for an answer: a failure costs a repetition, never a message.
+/// Like [`confirm`], but only logs a failure: messages are then sent again, and none is lost.
 pub(crate) async fn confirm_or_repeat(context: &StreamContext, owner: &Address, up_to: Cursor) {
     let confirmed = tokio::time::timeout(context.timing.log_read, confirm(context, owner, up_to)).await;
     let failure = match confirmed {
@@ -74,5 +76,5 @@ pub(crate) async fn confirm_or_repeat(context: &StreamContext, owner: &Address, 
         Ok(Err(error)) => error.to_string(),
         Err(_) => "the log did not answer in time".to_owned(),
     };
-    tracing::warn!(failure, %owner, "a confirmation was not kept; the messages will be sent again");
+    tracing::warn!(failure, %owner, "cannot record a confirmation; the messages will be sent again");
 }

@@ -1,6 +1,5 @@
-//! What a node counts. Counters are atomics that the parts bump; this room turns them into the JSON of
-//! `/api/sse/metrics` and the text of `/metrics`. No label here grows with users, topics or clients.
-//! Read [`Metrics`] first.
+//! Counters and latency histograms of a node. The parts increment them; `http/ops` and `http/prometheus` read them. No
+//! label may grow with users, topics or clients. Read [`Metrics`] first.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,16 +13,16 @@ use tokio::time::Instant;
 use super::close::CloseCode;
 use crate::protocol::api::{GapReason, HistogramDump};
 
-/// Histograms are sharded so that connections on different workers rarely meet at one lock.
+/// Shards of the latency histogram, so that connections on different workers rarely share a lock.
 const SHARDS: usize = 16;
-/// The last minute is kept as intervals of ten seconds.
+/// Intervals in the last minute.
 const INTERVALS: usize = 6;
-/// Length of one interval.
+/// Length of one interval of the last minute.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
-/// Largest latency that is told apart, one hour in microseconds; above it counts as that.
+/// Largest latency that is recorded as it is, one hour in microseconds; larger ones count as this.
 const LATENCY_MAX_US: u64 = 3_600_000_000;
 
-/// Everything that a node counts.
+/// All counters and histograms of a node.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     /// When the node started.
@@ -32,17 +31,17 @@ pub(crate) struct Metrics {
     pub(crate) sent: AtomicU64,
     /// Bytes written to connections.
     pub(crate) sent_bytes: AtomicU64,
-    /// Publishes that the log took.
+    /// Publishes that the log accepted.
     pub(crate) published: AtomicU64,
-    /// Publishes that were answered as repeated.
+    /// Publishes that repeated an earlier message id and added no event.
     pub(crate) duplicates: AtomicU64,
-    /// Publishes that were refused or failed.
+    /// Publishes that were refused or that failed.
     pub(crate) publish_errors: AtomicU64,
     /// Entries that the tail read.
     pub(crate) tailed: AtomicU64,
     /// Reads of the log by the tail that failed.
     pub(crate) tail_errors: AtomicU64,
-    /// Streams opened.
+    /// Streams opened since the start.
     pub(crate) opened: AtomicU64,
     /// Streams that asked for a replay.
     pub(crate) resumed: AtomicU64,
@@ -50,17 +49,17 @@ pub(crate) struct Metrics {
     pub(crate) replay_pages: AtomicU64,
     /// Messages sent again from mailboxes.
     pub(crate) mailbox_resent: AtomicU64,
-    /// `SYNC` events: clients that were told of a lost history.
+    /// `SYNC` events that were sent.
     pub(crate) syncs: AtomicU64,
-    /// Messages confirmed.
+    /// Mailbox messages that were confirmed.
     pub(crate) confirmed: AtomicU64,
-    /// Times that the broker could not be told that this node is alive.
+    /// Beats of this node that the broker did not record.
     pub(crate) beat_errors: AtomicU64,
-    /// Questions to other nodes that were not answered.
+    /// Requests to other nodes that failed.
     pub(crate) peer_errors: AtomicU64,
-    /// Nodes that are alive, as far as this one knows.
+    /// Nodes in the roster when this node last read it.
     pub(crate) cluster_nodes: AtomicU64,
-    /// Since when the tail has not read all of the log.
+    /// Since when the tail has been behind the log; `None` while it is not.
     tail_behind_since: Mutex<Option<Instant>>,
     gaps: [AtomicU64; GAP_REASONS.len()],
     closed: [AtomicU64; CloseCode::ALL.len()],
@@ -90,7 +89,6 @@ fn histogram() -> Histogram<u64> {
 }
 
 impl Metrics {
-    /// All zero.
     pub(crate) fn new(now: Instant) -> Self {
         let latency = Latency {
             shards: (0..SHARDS).map(|_| Mutex::new(histogram())).collect(),
@@ -123,37 +121,38 @@ impl Metrics {
         }
     }
 
-    /// The tail has read all of the log, or knows that it has not.
+    /// Records whether the tail has read all of the log.
     pub(crate) fn note_tail(&self, caught_up: bool, now: Instant) {
         let mut since = self.tail_behind_since.lock().unwrap_or_else(PoisonError::into_inner);
         *since = if caught_up { None } else { since.or(Some(now)) };
     }
 
-    /// For how long the tail has been behind the log. Positions cannot tell: after an hour of silence the first event
-    /// would make every tail an hour late.
+    /// How long the tail has been behind the log. Measured in time and not in positions: after an hour without events
+    /// the first one would make every tail an hour late.
     pub(crate) fn tail_lag(&self, now: Instant) -> Duration {
         let since = *self.tail_behind_since.lock().unwrap_or_else(PoisonError::into_inner);
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
-    /// A `GAP` was sent.
+    /// Counts a `GAP` that was sent.
     pub(crate) fn count_gap(&self, reason: GapReason) {
         if let Some(index) = GAP_REASONS.iter().position(|known| *known == reason) {
             self.gaps[index].fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// A stream ended.
+    /// Counts a stream that ended.
     pub(crate) fn count_closed(&self, code: CloseCode) {
         self.closed[code.index()].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A stream was refused.
+    /// Counts a stream that was refused.
     pub(crate) fn count_rejected(&self, code: CloseCode) {
         self.rejected[code.index()].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An event reached a socket this long after its append. `shard` is any number of the connection's.
+    /// Records the times in microseconds between the publish of events and their write to a socket. `shard` is any
+    /// number that differs between connections.
     pub(crate) fn record_latency(&self, shard: u64, latencies_us: impl Iterator<Item = u64>) {
         let index = usize::try_from(shard % SHARDS as u64).unwrap_or(0);
         let mut histogram = self.latency.shards[index].lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,7 +161,7 @@ impl Metrics {
         }
     }
 
-    /// Ends an interval of the last minute. Called every [`INTERVAL`].
+    /// Ends an interval of the last minute. Must be called every [`INTERVAL`].
     pub(crate) fn rotate(&self) {
         let mut latency = histogram();
         for shard in &self.latency.shards {
@@ -186,14 +185,14 @@ impl Metrics {
         sum
     }
 
-    /// Latency since the start.
+    /// Latency in microseconds since the node started.
     pub(crate) fn latency_since_start(&self) -> Histogram<u64> {
         let mut sum = self.current();
         add(&mut sum, &self.latency.ended.lock().unwrap_or_else(PoisonError::into_inner));
         sum
     }
 
-    /// Latency of the last minute.
+    /// Latency in microseconds of the last minute.
     pub(crate) fn latency(&self) -> Histogram<u64> {
         let mut sum = self.current();
         for interval in self.latency.past.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -202,7 +201,7 @@ impl Metrics {
         sum
     }
 
-    /// Events written in the last minute, to the length of an interval.
+    /// Events written in the last minute, give or take one interval.
     pub(crate) fn sent_last_minute(&self) -> u64 {
         let past = self.latency.past.lock().unwrap_or_else(PoisonError::into_inner);
         let before =
@@ -210,18 +209,18 @@ impl Metrics {
         self.sent.load(Ordering::Relaxed).saturating_sub(before)
     }
 
-    /// `GAP` events by reason.
+    /// Number of `GAP` events by reason.
     pub(crate) fn gaps(&self) -> BTreeMap<String, u64> {
         let counts = GAP_REASONS.iter().zip(&self.gaps);
         counts.map(|(reason, count)| (reason.as_str().to_owned(), count.load(Ordering::Relaxed))).collect()
     }
 
-    /// Ended streams by reason.
+    /// Number of ended streams by reason.
     pub(crate) fn closed(&self) -> BTreeMap<String, u64> {
         by_code(&self.closed)
     }
 
-    /// Refused streams by reason.
+    /// Number of refused streams by reason.
     pub(crate) fn rejected(&self) -> BTreeMap<String, u64> {
         by_code(&self.rejected)
     }
@@ -236,10 +235,10 @@ fn add(sum: &mut Histogram<u64>, part: &Histogram<u64>) {
     sum.add(part).expect("all latency histograms have the same bounds");
 }
 
-/// A histogram as JSON carries it.
+/// A histogram in its JSON form; `hdr` is base64 of the V2 deflate format of HdrHistogram.
 pub(crate) fn dump(histogram: &Histogram<u64>) -> HistogramDump {
     let mut bytes = Vec::new();
-    // Into memory this fails only when the histogram is larger than 4 GiB; an empty text then says "not known".
+    // Writing to memory fails only above 4 GiB; an empty text then means "not known".
     let hdr = match V2DeflateSerializer::new().serialize(histogram, &mut bytes) {
         Ok(_length) => {
             use base64::Engine as _;

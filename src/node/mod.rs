@@ -1,16 +1,15 @@
-//! The server. One task, the *tail*, follows the log and puts every event, encoded once, into the *window*. Every
+//! The server. One task, the *tail*, follows the log, encodes every event once and puts it into the *window*. Every
 //! open stream has a *feed*: a cursor that moves through the window, or through the log where the window does not
-//! reach. The *writer* brings what the feed finds to the socket.
+//! reach. The *writer* writes the frames that the feed finds to the socket.
 //!
 //! ```text
 //! POST ──► http/publish ──► broker (the log) ──► tail ──► window ◄── feed ◄── stream ──► writer ──► socket
 //!                                 └──────────── replay: pages after a cursor ────┘
 //! ```
 //!
-//! Read `feed` first; `node` builds everything and takes it apart.
+//! Read `feed` first; `node` builds all parts and ends them.
 
 mod admission;
-mod claims;
 pub mod cli;
 mod close;
 pub mod config;
@@ -18,19 +17,21 @@ mod connections;
 mod drain;
 mod feed;
 mod http;
+mod keepalive;
 pub mod limits;
 mod mailbox;
 mod metrics;
 #[expect(clippy::module_inception, reason = "the node itself, in the room of the node")]
 mod node;
 mod peers;
-mod quiet;
 mod rebalance;
 mod roster;
-#[cfg(test)]
-mod simulation;
 mod stream;
+mod stream_context;
 mod tail;
+mod takeover;
+#[cfg(test)]
+mod tests;
 mod window;
 mod writer;
 

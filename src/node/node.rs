@@ -1,4 +1,4 @@
-//! Builds the node from its parts, and takes it apart in order. The only file that knows everyone; nobody knows it.
+//! Builds the node from its parts, and ends them in order. This file may import every part; no part may import it.
 //! Read [`run`] first.
 
 use std::net::SocketAddr;
@@ -11,7 +11,6 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::admission::{Admission, AdmissionLimits};
-use super::claims::Claims;
 use super::close::RetryPolicy;
 use super::config::Config;
 use super::connections::Connections;
@@ -23,50 +22,48 @@ use super::metrics::{INTERVAL, Metrics};
 use super::peers::{PeerLimits, Peers};
 use super::rebalance::Rebalancing;
 use super::roster::Roster;
-use super::stream::{StreamContext, StreamTiming};
+use super::stream_context::{StreamContext, StreamTiming};
 use super::tail::Tail;
+use super::takeover::Takeover;
 use super::window::{Window, WindowLimits};
 use crate::broker::{Bounds, Broker, OpenError, StoreError};
 use crate::protocol::api::Server;
 use crate::runtime::clock::unix_ms;
 use crate::runtime::{Signals, Tasks, rlimit};
 
-/// Why a node cannot start, or ended in a bad way.
+/// Why a node cannot start, or why it failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// The log cannot be opened.
     #[error("cannot open the broker {broker}")]
     Broker {
-        /// As it was given.
+        /// The URL, without its password.
         broker: String,
-        /// Why.
         #[source]
         cause: OpenError,
     },
     /// The log cannot be read.
     #[error("cannot read the log")]
     Log(#[source] StoreError),
-    /// The address cannot be listened on.
+    /// The address is in use or not one of this machine.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address.
         address: SocketAddr,
-        /// Why.
         #[source]
         cause: std::io::Error,
     },
     /// The HTTP client for other nodes cannot be built.
-    #[error("cannot set up the way to other nodes")]
+    #[error("cannot create the HTTP client for other nodes")]
     Peers(#[source] reqwest::Error),
     /// The system refused signal handlers.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
-    /// A task failed.
+    /// A task panicked, or did not end in time.
     #[error("{0}")]
     Task(String),
 }
 
-/// Runs a node until it is told to leave: SIGTERM or SIGINT drain it, a second one ends it at once.
+/// Runs a node until SIGTERM or SIGINT: the first signal drains it, a second one ends it at once.
 ///
 /// # Errors
 /// [`NodeError`] names the broker or address. A node that drained returns `Ok`.
@@ -74,57 +71,57 @@ pub async fn run(config: Config) -> Result<(), NodeError> {
     let mut signals = Signals::listen().map_err(NodeError::Signals)?;
     let socket = bind(config.listen)?;
     let address = socket.local_addr().map_err(|cause| NodeError::Listen { address: config.listen, cause })?;
-    // Three groups: whoever leaves says so before it stops to serve, and the log must still take what the last requests
-    // publish while everything else is ending.
+    // Three groups, ended one after the other: the node leaves the roster before it stops serving, and the log takes
+    // the publishes of the last requests while the rest is ending.
     let (roster_tasks, tasks, broker_tasks) = (Tasks::new(), Tasks::new(), Tasks::new());
     let broker = Broker::open(&config.broker, config.log.clone(), config.durability, &broker_tasks)
         .await
         .map_err(|cause| NodeError::Broker { broker: config.broker.to_string(), cause })?;
     let parts = Parts::build(&config, broker, address).await?;
     parts.enter(&config, &roster_tasks).await;
-    announce(&config, address);
+    log_start(&config, address);
     parts.start(socket, &config, &tasks);
 
     let drain = parts.app.drain.clone();
     let why = tokio::select! {
         signal = signals.next() => signal,
         () = tasks.token().cancelled() => "a failed task",
-        () = roster_tasks.token().cancelled() => "a failed roster",
-        () = broker_tasks.token().cancelled() => "a failed log",
+        () = roster_tasks.token().cancelled() => "a failed task of the roster",
+        () = broker_tasks.token().cancelled() => "a failed task of the log",
     };
-    tracing::info!(connections = parts.app.connections.len(), "leaving because of {why}");
-    // Also when an operator has begun a drain: from here on the process's own spread holds.
+    tracing::info!(connections = parts.app.connections.len(), "the node is leaving because of {why}");
+    // Also when an operator has begun a drain: from now on --drain-over counts.
     drain.leave(config.drain_over, "the node is leaving");
     parts.app.roster.beat_soon();
     tokio::select! {
         left = drain.finished(config.drain_grace) => {
             if left > 0 {
-                tracing::warn!(left, "streams were still open after the drain and its grace");
+                tracing::warn!(left, "streams are still open after the drain and its grace");
             }
         }
-        signal = signals.next() => tracing::warn!("ending at once because of a second {signal}"),
+        signal = signals.next() => tracing::warn!("ending at once after a second signal: {signal}"),
     }
     end([roster_tasks, tasks, broker_tasks], config.limits.roster_deadline, config.drain_grace).await
 }
 
-/// Ends the tasks: first the roster, so that nobody counts on this node any more; then the server, the tail and the
-/// streams; then the log, which thereby has everything that was acknowledged.
-async fn end(groups: [Tasks; 3], goodbye: Duration, grace: Duration) -> Result<(), NodeError> {
+/// Ends the tasks: first the roster, so that other nodes stop counting on this one; then the server, the tail and the
+/// streams; then the log, which by then has every acknowledged event.
+async fn end(groups: [Tasks; 3], roster_deadline: Duration, grace: Duration) -> Result<(), NodeError> {
     let [roster_tasks, tasks, broker_tasks] = groups;
     roster_tasks.token().cancel();
-    // It has this deadline itself; a little more, so that it can say what went wrong.
-    if roster_tasks.join(goodbye + Duration::from_millis(100)).await.is_err() {
-        tracing::warn!("the roster did not take the goodbye in time");
+    // The roster task has the same deadline; the extra time lets it log its own failure.
+    if roster_tasks.join(roster_deadline + Duration::from_millis(100)).await.is_err() {
+        tracing::warn!("the roster did not record in time that this node leaves");
     }
     tasks.token().cancel();
-    // Open streams belong to clients that ignored the drain; they end with the process.
+    // Streams that are still open belong to clients that ignored the drain; they end with the process.
     if let Err(left) = tasks.join(grace.min(Duration::from_secs(1))).await {
         tracing::debug!(left, "connections were still open at the end");
     }
     broker_tasks.token().cancel();
     if let Err(left) = broker_tasks.join(grace.max(Duration::from_secs(5))).await {
         return Err(NodeError::Task(format!(
-            "the log did not close in time; {left} of its tasks were running"
+            "the log did not close in time; {left} of its tasks were still running"
         )));
     }
     match [tasks, roster_tasks, broker_tasks].iter().find_map(Tasks::failure) {
@@ -136,20 +133,20 @@ async fn end(groups: [Tasks; 3], goodbye: Duration, grace: Duration) -> Result<(
 fn bind(address: SocketAddr) -> Result<TcpListener, NodeError> {
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        // A node that is started again must not wait for the sockets of the one that died.
+        // A restarted node must not wait for sockets of its predecessor.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        // A storm of reconnects arrives faster than it is accepted; the system caps this at net.core.somaxconn.
+        // Reconnects may arrive faster than they are accepted; the system caps this at net.core.somaxconn.
         socket.listen(4096)
     };
     listen().map_err(|cause| NodeError::Listen { address, cause })
 }
 
-fn announce(config: &Config, address: SocketAddr) {
+fn log_start(config: &Config, address: SocketAddr) {
     let files = rlimit::open_files();
     let sockets = config.limits.sockets(config.max_connections) as u64;
     if files < sockets + 64 {
-        tracing::warn!(files, sockets, "the limit of open files is below what max-connections needs");
+        tracing::warn!(files, sockets, "the limit of open files is too low for --max-connections");
     }
     tracing::info!(
         node = %config.id,
@@ -182,11 +179,11 @@ impl Parts {
         Ok(Self { app, metrics, tail: Mutex::new(Some(tail)) })
     }
 
-    /// Before the first stream: the others must know of this node, and be known to it.
+    /// Joins the roster before the first stream, so that this node and the others know each other.
     async fn enter(&self, config: &Config, tasks: &Tasks) {
         let app = &self.app;
         if app.broker.is_shared() {
-            warn_of_strangers(config, &app.url);
+            warn_if_peers_cannot_connect(config, &app.url);
         }
         app.roster.enter(Server { state: "starting".to_owned(), ..app.own_row(true) }).await;
         let own = Arc::clone(app);
@@ -198,16 +195,16 @@ impl Parts {
         if let Some(tail) = tail {
             tasks.spawn("tail", tail.run(tasks.token().clone()));
         }
-        let claims = self.app.claims.clone();
-        if claims.are_made() {
-            tasks.spawn("claims", claims.run(Arc::clone(&self.app.peers), tasks.token().clone()));
+        let takeover = self.app.takeover.clone();
+        if takeover.is_enabled() {
+            tasks.spawn("takeover", takeover.run(Arc::clone(&self.app.peers), tasks.token().clone()));
         }
         let metrics = Arc::clone(&self.metrics);
         let token = tasks.token().clone();
         tasks.spawn("metrics", async move {
             let mut interval = tokio::time::interval(INTERVAL);
             interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
-            // The first tick of an interval comes at once and would end an empty one.
+            // The first tick of an interval comes at once, and would rotate out an empty interval.
             interval.tick().await;
             loop {
                 tokio::select! {
@@ -271,7 +268,7 @@ fn app_state(
         window,
         rebalancing: Rebalancing::new(config.id.clone(), connections.clone(), drain.clone()),
         drain,
-        claims: Claims::new(config.takeover, connections.clone(), roster.clone()),
+        takeover: Takeover::new(config.takeover, connections.clone(), roster.clone()),
         roster,
         peers: Arc::new(peers),
         cluster_secret: config.cluster_secret.clone(),
@@ -295,13 +292,13 @@ fn peers(config: &Config, roster: &Roster, metrics: &Arc<Metrics>) -> Result<Pee
         .map_err(NodeError::Peers)
 }
 
-/// Says what keeps other nodes from asking this one.
-fn warn_of_strangers(config: &Config, url: &str) {
+/// Warns about settings that keep other nodes from connecting to this one.
+fn warn_if_peers_cannot_connect(config: &Config, url: &str) {
     if config.listen.ip().is_unspecified() && config.advertise.is_none() {
-        tracing::warn!(url, "other nodes cannot reach this one at that address; say where with --advertise");
+        tracing::warn!(url, "other nodes cannot reach this node at that address; set --advertise");
     }
     if config.cluster_secret.is_none() && !config.listen.ip().is_loopback() {
-        tracing::warn!("without a --cluster-secret nodes on other machines are not answered");
+        tracing::warn!("this node answers no nodes on other machines; set --cluster-secret");
     }
 }
 

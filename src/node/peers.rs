@@ -1,5 +1,5 @@
-//! Asks the other nodes, all at once and each with a deadline. Whoever does not answer is named, never left out. Knows
-//! nothing of what is asked. Read [`Peers::ask`] first.
+//! Sends requests to other nodes, all at once and each with a deadline. A node that does not answer is named in the
+//! result and never left out. Must know nothing of the content of requests. Read [`Peers::ask`] first.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -15,23 +15,23 @@ use super::metrics::Metrics;
 use super::roster::Member;
 use crate::protocol::api::{Problem, Unreachable};
 
-/// Says which life of a node asks, or answers. A web page cannot send it to another origin without being allowed to.
+/// Names the incarnation of the node that asks or answers. A web page cannot send it to another origin without CORS.
 pub(crate) const PEER: HeaderName = HeaderName::from_static("x-sse-peer");
-/// Carries the secret of the cluster.
+/// Carries the `--cluster-secret`.
 pub(crate) const SECRET: HeaderName = HeaderName::from_static("x-sse-cluster-secret");
 
-/// Bounds of a question.
+/// Limits of a request to other nodes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PeerLimits {
     /// How long a node may take to answer.
     pub(crate) deadline: Duration,
-    /// Nodes that are asked at the same time.
+    /// Nodes that one request asks at the same time.
     pub(crate) at_once: usize,
-    /// Bytes of an answer.
+    /// Most bytes of an answer.
     pub(crate) answer_bytes: usize,
 }
 
-/// The way to the other nodes.
+/// The HTTP client for other nodes.
 #[derive(Debug)]
 pub(crate) struct Peers {
     http: reqwest::Client,
@@ -41,44 +41,44 @@ pub(crate) struct Peers {
     metrics: Arc<Metrics>,
 }
 
-/// What every node is asked.
+/// A request that goes to other nodes.
 #[derive(Debug, Clone)]
-pub(crate) struct Question {
+pub(crate) struct PeerRequest {
     method: Method,
     path: String,
     query: Vec<(&'static str, String)>,
     body: Option<String>,
 }
 
-/// What the nodes said.
+/// The answers of other nodes.
 #[derive(Debug)]
-pub(crate) struct Answers<T> {
-    /// In no order.
+pub(crate) struct PeerResponses<T> {
+    /// In the order in which they came.
     pub(crate) answers: Vec<T>,
-    /// Who did not.
+    /// The nodes that did not answer, each with the reason.
     pub(crate) unreachable: Vec<Unreachable>,
 }
 
-/// Why there is no answer.
+/// Why a node did not answer.
 #[derive(Debug, thiserror::Error)]
 enum PeerError {
     #[error("no answer within {0:?}")]
     Deadline(Duration),
     #[error("{0}")]
     Http(String),
-    #[error("it refuses: {0}")]
+    #[error("the node refused the request: {0}")]
     Refused(String),
-    #[error("another node answers at this address: give each node its own --advertise")]
-    SomebodyElse,
-    #[error("its answer has more than {0} bytes")]
+    #[error("another node answers at this address; give each node its own --advertise")]
+    WrongNode,
+    #[error("the answer has more than {0} bytes")]
     TooLarge(usize),
-    #[error("its answer cannot be read: {0}")]
-    NotUnderstood(serde_json::Error),
+    #[error("the answer cannot be parsed: {0}")]
+    Malformed(serde_json::Error),
 }
 
 impl From<reqwest::Error> for PeerError {
     fn from(error: reqwest::Error) -> Self {
-        // The outer texts say that a request failed; the innermost says why.
+        // The outer errors only say that a request failed; the innermost says why.
         let mut innermost = error.source();
         while let Some(cause) = innermost.and_then(std::error::Error::source) {
             innermost = Some(cause);
@@ -87,20 +87,20 @@ impl From<reqwest::Error> for PeerError {
     }
 }
 
-impl Question {
-    /// A question without a body.
+impl PeerRequest {
+    /// A request without query and body.
     pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
         Self { method, path: path.into(), query: Vec::new(), body: None }
     }
 
-    /// Adds to the query what is there.
+    /// Adds a parameter to the query; nothing if `value` is `None`.
     #[must_use]
     pub(crate) fn with(mut self, key: &'static str, value: Option<String>) -> Self {
         self.query.extend(value.map(|value| (key, value)));
         self
     }
 
-    /// Adds a body.
+    /// Sets the JSON body.
     #[must_use]
     pub(crate) fn body(mut self, body: &impl serde::Serialize) -> Self {
         self.body = Some(serde_json::to_string(body).expect("bodies of text and numbers always become JSON"));
@@ -109,7 +109,7 @@ impl Question {
 }
 
 impl Peers {
-    /// Builds the client, once.
+    /// Builds the HTTP client. `incarnation` is the one of this node.
     ///
     /// # Errors
     /// TLS cannot be set up.
@@ -122,28 +122,28 @@ impl Peers {
         if rustls::crypto::CryptoProvider::get_default().is_none()
             && rustls::crypto::ring::default_provider().install_default().is_err()
         {
-            tracing::debug!("the TLS provider was installed meanwhile");
+            tracing::debug!("another thread has installed the TLS provider");
         }
-        // Without any authority on the machine (a bare container) TLS would refuse to be set up at all, and take plain
-        // http with it.
+        // On a machine without certificate authorities (a bare container) the setup of TLS fails, which would rule out
+        // plain http too.
         let http = client(limits).build().or_else(|_| client(limits).tls_certs_only([]).build())?;
         Ok(Self { http, incarnation, secret, limits, metrics })
     }
 
-    /// Asks these nodes.
+    /// Sends a request to these nodes.
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         members: Vec<Member>,
-        question: &Question,
-    ) -> Answers<T> {
-        let asked = stream::iter(members).map(async |member: Member| self.ask_one(&member, question).await);
+        request: &PeerRequest,
+    ) -> PeerResponses<T> {
+        let asked = stream::iter(members).map(async |member: Member| self.ask_one(&member, request).await);
         let outcomes: Vec<_> = asked.buffer_unordered(self.limits.at_once).collect().await;
-        let mut all = Answers { answers: Vec::new(), unreachable: Vec::new() };
+        let mut all = PeerResponses { answers: Vec::new(), unreachable: Vec::new() };
         for outcome in outcomes {
             match outcome {
                 Ok(answer) => all.answers.push(answer),
                 Err(unreachable) => {
-                    tracing::debug!(node = %unreachable.instance_id, reason = unreachable.reason, "no answer");
+                    tracing::debug!(node = %unreachable.instance_id, reason = unreachable.reason, "a node did not answer");
                     all.unreachable.push(unreachable);
                 }
             }
@@ -151,17 +151,17 @@ impl Peers {
         all
     }
 
-    /// Asks one node.
+    /// Sends a request to one node.
     ///
     /// # Errors
-    /// The node, and why there is no answer.
+    /// The node, with the reason why it did not answer.
     pub(crate) async fn ask_one<T: DeserializeOwned>(
         &self,
         member: &Member,
-        question: &Question,
+        request: &PeerRequest,
     ) -> Result<T, Unreachable> {
         let deadline = self.limits.deadline;
-        let outcome = match tokio::time::timeout(deadline, self.send(member, question)).await {
+        let outcome = match tokio::time::timeout(deadline, self.send(member, request)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(PeerError::Deadline(deadline)),
         };
@@ -172,27 +172,31 @@ impl Peers {
         })
     }
 
-    async fn send<T: DeserializeOwned>(&self, member: &Member, question: &Question) -> Result<T, PeerError> {
-        let url = format!("{}{}", member.server.url, question.path);
-        let mut request = self.http.request(question.method.clone(), url).query(&question.query);
-        request = request.header(PEER, &*self.incarnation);
+    async fn send<T: DeserializeOwned>(
+        &self,
+        member: &Member,
+        request: &PeerRequest,
+    ) -> Result<T, PeerError> {
+        let url = format!("{}{}", member.server.url, request.path);
+        let mut builder = self.http.request(request.method.clone(), url).query(&request.query);
+        builder = builder.header(PEER, &*self.incarnation);
         if let Some(secret) = &self.secret {
-            request = request.header(SECRET, secret.header());
+            builder = builder.header(SECRET, secret.header());
         }
-        if let Some(body) = &question.body {
-            request = request.header(http::header::CONTENT_TYPE, "application/json").body(body.clone());
+        if let Some(body) = &request.body {
+            builder = builder.header(http::header::CONTENT_TYPE, "application/json").body(body.clone());
         }
-        let mut response = request.send().await?;
+        let mut response = builder.send().await?;
         let status = response.status();
-        let answers = response.headers().get(PEER).map(|value| value.as_bytes().to_vec());
+        let answered_by = response.headers().get(PEER).map(|value| value.as_bytes().to_vec());
         let body = self.body(&mut response).await?;
-        if status.is_success() && answers.as_deref() != Some(member.incarnation.as_bytes()) {
-            return Err(PeerError::SomebodyElse);
+        if status.is_success() && answered_by.as_deref() != Some(member.incarnation.as_bytes()) {
+            return Err(PeerError::WrongNode);
         }
         if !status.is_success() {
-            return Err(PeerError::Refused(refusal(status, &body)));
+            return Err(PeerError::Refused(refusal_text(status, &body)));
         }
-        serde_json::from_slice(&body).map_err(PeerError::NotUnderstood)
+        serde_json::from_slice(&body).map_err(PeerError::Malformed)
     }
 
     async fn body(&self, response: &mut reqwest::Response) -> Result<Vec<u8>, PeerError> {
@@ -213,19 +217,19 @@ fn client(limits: PeerLimits) -> reqwest::ClientBuilder {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(limits.deadline)
-        // Shorter than a node keeps an idle connection, so that none is used while it is being closed.
+        // Shorter than nodes keep idle connections, so that none is used while its node closes it.
         .pool_idle_timeout(Duration::from_secs(5))
         .pool_max_idle_per_host(limits.at_once)
         .user_agent(concat!("sse-node/", env!("CARGO_PKG_VERSION")))
 }
 
-/// What a node said that did not want to answer.
-fn refusal(status: StatusCode, body: &[u8]) -> String {
+/// The status and detail of an answer that is an error.
+fn refusal_text(status: StatusCode, body: &[u8]) -> String {
     let problem = serde_json::from_slice::<Problem>(body).ok();
     problem.map_or_else(|| status.to_string(), |problem| format!("{} {}", status.as_u16(), problem.detail))
 }
 
-/// A name as a segment of a path.
+/// A name as a segment of a path, percent-encoded.
 pub(crate) fn segment(name: &str) -> String {
     percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
@@ -263,9 +267,9 @@ mod tests {
             }
             std::future::pending::<()>().await;
         };
-        let question = Question::new(Method::GET, "/cluster/x").with("a", Some("b&c".to_owned()));
-        let asked = peers.ask(vec![member], &question);
-        let Answers { answers, unreachable } = tokio::select! {
+        let request = PeerRequest::new(Method::GET, "/cluster/x").with("a", Some("b&c".to_owned()));
+        let asked = peers.ask(vec![member], &request);
+        let PeerResponses { answers, unreachable } = tokio::select! {
             answers = asked => answers,
             () = serve => unreachable!("it waits to be left"),
         };
@@ -289,7 +293,7 @@ mod tests {
         assert_eq!(ask(Some(&ok("X-Sse-Peer: 01YOU\r\n", "7"))).await, Ok(7));
         check(&ask(Some(&ok("X-Sse-Peer: 01ME\r\n", "7"))).await, "--advertise");
         check(&ask(Some(&ok("", "7"))).await, "--advertise");
-        check(&ask(Some(&ok("X-Sse-Peer: 01YOU\r\n", "seven"))).await, "cannot be read");
+        check(&ask(Some(&ok("X-Sse-Peer: 01YOU\r\n", "seven"))).await, "cannot be parsed");
         check(&ask(Some(&ok("X-Sse-Peer: 01YOU\r\n", &" ".repeat(129)))).await, "128 bytes");
         let moved = "HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\nContent-Length: 0\r\n\r\n";
         check(&ask(Some(moved)).await, "302");

@@ -1,6 +1,6 @@
-//! After a node was added, the others have more streams than their share: each sheds what it has above the mean, random
-//! streams, spread over time, so that they come back somewhere else. Can be watched, and taken back. Never sheds below
-//! the mean. Read [`Rebalancing::start`] first.
+//! Rebalancing: after a node was added, the other nodes have more streams than their share. Each closes random streams
+//! above the mean, spread over time, so that their clients reconnect elsewhere. Must never shed below the mean. A
+//! rebalance has a status and can be cancelled. Read [`Rebalancing::start`] first.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,10 +16,10 @@ use super::limits::SPREAD_MAX;
 use crate::protocol::NodeId;
 use crate::protocol::api::{RebalanceStatus, Server};
 
-/// By how many percent a node may be above the mean: so much comes and goes by itself.
+/// Percentage by which a node may be above the mean, as a tolerance for normal fluctuation.
 const TOLERANCE_PERCENT: u64 = 2;
 
-/// What a node sheds. Clones share it.
+/// The rebalance of a node. Clones share its state.
 #[derive(Debug, Clone)]
 pub(crate) struct Rebalancing {
     node: NodeId,
@@ -55,20 +55,21 @@ fn share(own: usize, others: &[Server]) -> Share {
 }
 
 impl Rebalancing {
-    /// Nothing is shed yet.
+    /// No rebalance is under way.
     pub(crate) fn new(node: NodeId, connections: Connections, drain: Drain) -> Self {
         Self { node, connections, drain, plan: Arc::default() }
     }
 
-    /// Sheds the excess over this time, at most [`SPREAD_MAX`]. What an earlier call has not shed yet is taken back.
+    /// Closes the excess streams at random times within `over`, at most [`SPREAD_MAX`]. Cancels an earlier rebalance
+    /// first.
     pub(crate) fn start(&self, others: &[Server], over: Duration, reason: &str) -> RebalanceStatus {
         if self.drain.is_draining() {
-            let note = Some("the node is leaving, with all of its streams".to_owned());
+            let note = Some("the node drains, so all of its streams end anyway".to_owned());
             return RebalanceStatus { note, ..self.status() };
         }
         self.cancel();
         let over = over.min(SPREAD_MAX);
-        // Whoever was told to go already is on the way, and no part of what is left to share.
+        // Streams that have an order to close already are not part of the share.
         let mut open = self.connections.all();
         open.retain(|connection| connection.close_order().is_none());
         let Share { mean, excess } = share(open.len(), others);
@@ -83,17 +84,17 @@ impl Rebalancing {
         self.status()
     }
 
-    /// Takes back what has not been shed yet.
+    /// Cancels the orders of streams that are still open.
     pub(crate) fn cancel(&self) {
         *self.lock() = None;
         for connection in self.connections.all().iter().filter(|connection| is_leaving(connection)) {
             connection.cancel_close(CloseCode::Rebalance);
-            // A drain that came later has left this stream to the earlier order.
+            // A drain that began later has left this stream to the earlier order.
             self.drain.include(connection);
         }
     }
 
-    /// How far it is.
+    /// The progress of the rebalance, for `GET /admin/rebalance`.
     pub(crate) fn status(&self) -> RebalanceStatus {
         let plan = *self.lock();
         let all = self.connections.all();
@@ -162,7 +163,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3_600);
 
     #[tokio::test(start_paused = true)]
-    async fn the_excess_is_told_to_go_each_at_its_own_moment_and_may_stay_after_all() {
+    async fn the_excess_gets_orders_at_different_moments_which_can_be_cancelled() {
         let (connections, _drain, rebalancing) = node();
         let streams = streams(&connections);
         let status = rebalancing.start(&[server("b", 0, "ready")], HOUR, "scaled out");
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_drain_takes_all_streams_whatever_was_told_to_some() {
+    async fn a_drain_takes_all_streams_also_those_that_a_rebalance_has_ordered_to_close() {
         let (connections, drain, rebalancing) = node();
         let streams = streams(&connections);
         rebalancing.start(&[server("b", 0, "ready")], Duration::from_secs(1), "scaled out");

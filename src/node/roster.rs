@@ -1,5 +1,6 @@
-//! Which nodes share the log: says again and again that this one is alive, and knows who else is. A broker that is away
-//! costs freshness, never an answer: what was known last stays known, and is called stale. Read [`Roster::run`] first.
+//! The roster: the nodes that share the log. Sends beats of this node to the broker, and reads which nodes are alive.
+//! While the broker does not answer, the last known nodes stay in the view, marked as stale. Read [`Roster::run`]
+//! first.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,7 @@ use crate::protocol::NodeId;
 use crate::protocol::api::Server;
 use crate::runtime::clock::{millis, unix_ms};
 
-/// A node's place among the others. Clones share it.
+/// The roster of one node. Clones share its state.
 #[derive(Debug, Clone)]
 pub(crate) struct Roster {
     shared: Arc<Shared>,
@@ -32,7 +33,7 @@ struct Shared {
     deadline: Duration,
     metrics: Arc<Metrics>,
     known: Mutex<Known>,
-    /// How far the clock that is most ahead is ahead of this node's, milliseconds.
+    /// Milliseconds by which the fastest clock of all nodes is ahead of this node's clock.
     ahead_ms: AtomicU64,
     soon: Notify,
 }
@@ -40,35 +41,36 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Known {
     members: Vec<Member>,
-    beaten: Option<Instant>,
+    last_beat: Option<Instant>,
 }
 
-/// A node that is alive, as far as anybody knows.
+/// A node in the roster.
 #[derive(Debug, Clone)]
 pub(crate) struct Member {
-    /// This life of it.
+    /// Identity of one process of the node: a restart has another one.
     pub(crate) incarnation: Arc<str>,
-    /// What it said of itself.
+    /// The row that the node sent with its last beat.
     pub(crate) server: Server,
-    /// How long it had lived when it said so.
+    /// Time since the start of the node, at its last beat.
     uptime: Duration,
-    /// Its clock then.
+    /// The clock of the node at its last beat, milliseconds since 1970.
     clock_ms: u64,
-    /// How long ago that was when this node read it, and when that was.
+    /// Age of its last beat when this node read the roster.
     age_when_read: Duration,
+    /// When this node read the roster.
     read: Instant,
 }
 
-/// The nodes that are alive.
+/// The nodes that are alive, as this node knows them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct View {
-    /// Oldest life first; this node is one of them if the broker has heard of it.
+    /// In the order of their starts. Contains this node if the broker has a beat of it.
     pub(crate) members: Vec<Member>,
-    /// The broker could not be asked: this was known last.
+    /// The broker did not answer: these are the members that were known last.
     pub(crate) stale: bool,
 }
 
-/// What a node says of itself to the others.
+/// The record that a node sends to the broker with each beat.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Record {
@@ -78,22 +80,22 @@ struct Record {
     clock_ms: u64,
 }
 
-/// Why the broker does not know that this node is alive, or the node who else is.
+/// Why a beat or a read of the roster failed.
 #[derive(Debug, thiserror::Error)]
 enum RosterError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the broker did not answer within {0:?}")]
-    Silent(Duration),
+    Timeout(Duration),
 }
 
 impl Member {
-    /// How long ago it was heard of.
+    /// Time since the last beat of the node.
     pub(crate) fn age(&self) -> Duration {
         self.age_when_read + self.read.elapsed()
     }
 
-    /// The row of the roster.
+    /// The row of `/api/sse/servers`.
     pub(crate) fn row(&self) -> Server {
         Server {
             incarnation: self.incarnation.to_string(),
@@ -114,7 +116,7 @@ impl Member {
         })
     }
 
-    /// Whether this life was silent before the other one of the same node began: the node was started again.
+    /// Whether `other` is a later start of the same node: this incarnation sent its last beat before `other` began.
     fn is_succeeded_by(&self, other: &Self) -> bool {
         self.server.instance_id == other.server.instance_id
             && self.incarnation != other.incarnation
@@ -123,12 +125,12 @@ impl Member {
 }
 
 impl View {
-    /// Everybody but this one.
+    /// All members but the one with this incarnation.
     pub(crate) fn others(&self, incarnation: &str) -> Vec<Member> {
         self.members.iter().filter(|member| &*member.incarnation != incarnation).cloned().collect()
     }
 
-    /// Ids that several nodes have at once.
+    /// Node ids that more than one member has.
     pub(crate) fn duplicates(&self) -> Vec<NodeId> {
         let (mut seen, mut twice) = (HashSet::new(), Vec::new());
         for member in &self.members {
@@ -141,17 +143,20 @@ impl View {
     }
 }
 
-/// What the broker told, without the former lives of nodes that were started again.
+/// The members of the broker's answer, without the earlier incarnations of restarted nodes.
 fn members(alive: &[Alive], read: Instant) -> Vec<Member> {
     let all: Vec<_> = alive.iter().filter_map(|alive| Member::read(alive, read)).collect();
     if all.len() < alive.len() {
-        tracing::debug!(unread = alive.len() - all.len(), "nodes that say what this version cannot read");
+        tracing::debug!(
+            unread = alive.len() - all.len(),
+            "the roster has records that this version cannot parse"
+        );
     }
     all.iter().filter(|member| !all.iter().any(|other| member.is_succeeded_by(other))).cloned().collect()
 }
 
 impl Roster {
-    /// Nobody is known, and nobody knows of this node.
+    /// A roster without members. Each request to the broker may take `deadline`.
     pub(crate) fn new(broker: Broker, deadline: Duration, metrics: Arc<Metrics>) -> Self {
         let shared = Shared {
             broker,
@@ -166,12 +171,12 @@ impl Roster {
         Self { shared: Arc::new(shared) }
     }
 
-    /// This life of this node.
+    /// Identity of this process of the node.
     pub(crate) fn incarnation(&self) -> &Arc<str> {
         &self.shared.incarnation
     }
 
-    /// Who is alive. Asks the broker, and does not wait for ever.
+    /// Reads the members from the broker, within the deadline.
     pub(crate) async fn read(&self) -> View {
         match self.refresh().await {
             Ok(()) => View { stale: false, ..self.known() },
@@ -182,31 +187,31 @@ impl Roster {
         }
     }
 
-    /// Who was alive when this node looked last. Asks nobody.
+    /// The members at the last read; does not ask the broker.
     pub(crate) fn known(&self) -> View {
         View { members: self.lock().members.clone(), stale: true }
     }
 
-    /// How long ago the broker last heard of this node; since its start if it never has.
+    /// Time since the last beat that the broker recorded; since the start of the node if there is none.
     pub(crate) fn own_age(&self) -> Duration {
-        self.lock().beaten.unwrap_or(self.shared.born).elapsed()
+        self.lock().last_beat.unwrap_or(self.shared.born).elapsed()
     }
 
-    /// The time by the clock of the cluster that is most ahead, as far as this node knows, milliseconds since 1970. What
-    /// is numbered by it on one node comes behind what another one has numbered before.
+    /// Milliseconds since 1970 by the fastest clock of all nodes, as far as this node knows. An id that is made from
+    /// it on one node sorts after ids that other nodes have made before.
     pub(crate) fn cluster_ms(&self) -> u64 {
         unix_ms() + self.shared.ahead_ms.load(Ordering::Relaxed)
     }
 
-    /// Says at once what has changed.
+    /// Sends a beat at once, because the node's row has changed.
     pub(crate) fn beat_soon(&self) {
         self.shared.soon.notify_one();
     }
 
-    /// Before the first stream: the others know of this node, and it of them.
+    /// Joins the roster before the first stream: reads the other nodes and sends the first beat.
     pub(crate) async fn enter(&self, own: Server) {
         if let Err(error) = self.refresh().await {
-            tracing::warn!(%error, "the roster cannot be read; other nodes are not known yet");
+            tracing::warn!(%error, "cannot read the roster; the other nodes are not known yet");
         }
         let same =
             self.known().members.into_iter().filter(|member| member.server.instance_id == own.instance_id);
@@ -214,21 +219,21 @@ impl Roster {
             tracing::warn!(
                 id = %own.instance_id,
                 url = other.server.url,
-                heard_of = ?other.age(),
-                "another node has the same --id, unless it is this one before it was started again"
+                last_beat = ?other.age(),
+                "another node has the same --id, unless it is an earlier start of this node"
             );
         }
         if let Err(error) = self.beat(own).await {
-            tracing::warn!(%error, "this node cannot say that it is alive; trying again");
+            tracing::warn!(%error, "cannot send a beat of this node; trying again");
         }
     }
 
-    /// Beats until the token ends it, then leaves: from that moment on nobody counts on this node. `own` is what it says
-    /// of itself.
+    /// Sends a beat every [`BEAT_EVERY`] until the token is cancelled, then leaves the roster, so that other nodes
+    /// stop counting on this one. `own` makes the row of this node.
     pub(crate) async fn run(self, own: impl Fn() -> Server + Send, token: CancellationToken) {
         let mut interval = tokio::time::interval(BEAT_EVERY);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut mood = Mood::default();
+        let mut log_once = LogOnce::default();
         loop {
             tokio::select! {
                 () = token.cancelled() => break,
@@ -237,16 +242,16 @@ impl Roster {
             }
             tokio::select! {
                 () = token.cancelled() => break,
-                beaten = self.beat_and_look(own()) => mood.note(&self, beaten),
+                outcome = self.beat_and_refresh(own()) => log_once.log_changes(&self, outcome),
             }
         }
         let left = within(self.shared.deadline, self.shared.broker.leave(self.incarnation())).await;
         if let Err(error) = left {
-            tracing::warn!(%error, "this node could not say that it leaves; it is forgotten in {ALIVE_FOR:?}");
+            tracing::warn!(%error, "cannot leave the roster; this node disappears from it after {ALIVE_FOR:?}");
         }
     }
 
-    async fn beat_and_look(&self, own: Server) -> Result<(), RosterError> {
+    async fn beat_and_refresh(&self, own: Server) -> Result<(), RosterError> {
         self.beat(own).await?;
         self.refresh().await
     }
@@ -260,7 +265,7 @@ impl Roster {
         let beat = self.shared.broker.beat(self.incarnation(), &record);
         let outcome = within(self.shared.deadline, beat).await;
         match &outcome {
-            Ok(()) => self.lock().beaten = Some(Instant::now()),
+            Ok(()) => self.lock().last_beat = Some(Instant::now()),
             Err(_) => {
                 self.shared.metrics.beat_errors.fetch_add(1, Ordering::Relaxed);
             }
@@ -282,8 +287,8 @@ impl Roster {
         Ok(())
     }
 
-    /// A node with this one's id that was heard of after this one began.
-    fn twin(&self) -> Option<Member> {
+    /// Another member with this node's id, whose last beat came after this node began.
+    fn duplicate_id(&self) -> Option<Member> {
         let members = self.known().members;
         let own = members.iter().find(|member| member.incarnation == *self.incarnation())?;
         let (incarnation, id) = (Arc::clone(&own.incarnation), own.server.instance_id.clone());
@@ -295,41 +300,41 @@ impl Roster {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
-        // A holder only moves values in and out; what a panic left is whole.
+        // A holder only moves values in and out, so a panic leaves the value intact.
         self.shared.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What was said in the log already: each change once.
+/// Logs each change of the roster's state once.
 #[derive(Debug, Default)]
-struct Mood {
-    away: bool,
-    twin: bool,
+struct LogOnce {
+    is_unreachable: bool,
+    is_duplicate: bool,
 }
 
-impl Mood {
-    fn note(&mut self, roster: &Roster, beaten: Result<(), RosterError>) {
-        match beaten {
-            Err(error) if !self.away => {
-                tracing::warn!(%error, "the roster is out of reach; trying again every {BEAT_EVERY:?}");
-                self.away = true;
+impl LogOnce {
+    fn log_changes(&mut self, roster: &Roster, outcome: Result<(), RosterError>) {
+        match outcome {
+            Err(error) if !self.is_unreachable => {
+                tracing::warn!(%error, "the roster cannot be reached; trying again every {BEAT_EVERY:?}");
+                self.is_unreachable = true;
             }
-            Ok(()) if self.away => {
-                tracing::info!("the roster is in reach again");
-                self.away = false;
+            Ok(()) if self.is_unreachable => {
+                tracing::info!("the roster can be reached again");
+                self.is_unreachable = false;
             }
             Ok(()) | Err(_) => {}
         }
-        let twin = roster.twin();
-        if twin.is_some() != self.twin {
-            self.twin = twin.is_some();
-            match twin {
-                Some(twin) => tracing::error!(
-                    id = %twin.server.instance_id,
-                    url = twin.server.url,
-                    "two nodes have the same --id; events to one of them reach both. Give each an id of its own"
+        let duplicate = roster.duplicate_id();
+        if duplicate.is_some() != self.is_duplicate {
+            self.is_duplicate = duplicate.is_some();
+            match duplicate {
+                Some(other) => tracing::error!(
+                    id = %other.server.instance_id,
+                    url = other.server.url,
+                    "another node has the same --id, so events to one of them reach both; give each node its own --id"
                 ),
-                None => tracing::info!("no other node has this id any more"),
+                None => tracing::info!("no other node has the same --id any more"),
             }
         }
     }
@@ -341,7 +346,7 @@ async fn within<T>(
 ) -> Result<T, RosterError> {
     match tokio::time::timeout(deadline, question).await {
         Ok(answer) => Ok(answer?),
-        Err(_) => Err(RosterError::Silent(deadline)),
+        Err(_) => Err(RosterError::Timeout(deadline)),
     }
 }
 
@@ -366,7 +371,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// A node that was heard of just now.
+    /// A node whose beat has just come.
     pub(crate) fn member(incarnation: &str, server: Server) -> Member {
         let (uptime, age_when_read) = (Duration::ZERO, Duration::ZERO);
         let incarnation = Arc::from(incarnation);
@@ -399,7 +404,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_node_that_was_started_again_is_one_node_and_two_with_one_id_are_two() {
+    async fn a_restarted_node_is_one_node_and_two_nodes_with_one_id_are_two() {
         // Silent for 8 s, its successor has lived for 5 s.
         check(&[alive("1", "a", 90_000, 8_000), alive("2", "a", 4_000, 1_000)], &["2"], 0);
         // Heard of since the other one began: both are alive.
@@ -434,7 +439,7 @@ pub(crate) mod tests {
         tasks.token().cancel();
     }
 
-    /// A roster that has seen another node, whose clock is so far ahead.
+    /// A roster that has read a node whose clock is this far ahead.
     pub(crate) async fn roster_beside_a_clock_ahead(ahead_ms: u64) -> Roster {
         let tasks = Tasks::new();
         let log = broker(&tasks).await;

@@ -1,6 +1,6 @@
-//! Follows the log, once for the whole node: reads every entry, encodes it, puts it into the window. The only writer
-//! of the window. A store that fails is tried again from the same cursor; a hole goes into the window as a `Gap`.
-//! Read [`Tail::run`] first.
+//! Follows the log once for the whole node: reads every entry, encodes it and puts it into the window. No other part
+//! may write to the window. After a failed read it tries again from the same cursor; a hole in the log goes into the
+//! window as a `Gap`. Read [`Tail::run`] first.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use super::window::{Slot, Window};
 use crate::broker::{Broker, Entry, Follower, Page, StoreError};
 use crate::runtime::Backoff;
 
-/// The follower task of a node.
+/// The task that follows the log for the node.
 #[derive(Debug)]
 pub(crate) struct Tail {
     follower: Follower,
@@ -25,11 +25,11 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// Fills the window with the newest part of the log, so that clients that come from a node that died are answered
-    /// from memory, and makes the tail that goes on from there.
+    /// Fills the window with the newest part of the log, so that clients of a node that died are answered from
+    /// memory, and returns the tail that continues from there.
     ///
     /// # Errors
-    /// The store failed.
+    /// The log cannot be read.
     pub(crate) async fn open(
         broker: &Broker,
         window_limits: super::window::WindowLimits,
@@ -38,8 +38,8 @@ impl Tail {
     ) -> Result<(Self, Window), StoreError> {
         let newest = broker.read_newest(window_limits.frames, window_limits.bytes as u64).await?;
         let bounds = broker.bounds().await?;
-        // Everything after the entry in front of the first one is in the window; which entry that is, only the log
-        // knows, so without entries the window starts at the end of the log, and otherwise at its first entry.
+        // The window starts after a known entry. The entry before the first loaded one is not known, so the window
+        // starts after the first loaded one, and without entries at the end of the log.
         let start = newest.first().map_or(bounds.newest_cursor(), |first| first.cursor);
         let window = Window::new(window_limits, start);
         let after = newest.last().map_or(start, |last| last.cursor);
@@ -49,7 +49,7 @@ impl Tail {
         Ok((tail, window))
     }
 
-    /// Follows until the token ends it.
+    /// Follows the log until the token is cancelled.
     pub(crate) async fn run(mut self, token: CancellationToken) {
         let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500))
             .expect("the bounds are constants in order");
@@ -86,7 +86,7 @@ impl Tail {
     fn publish(&self, page: &Page) {
         let marks = page.sync.clone().map(Slot::Sync).into_iter().chain(page.gap.map(Slot::Gap));
         if let Some(missing) = page.gap {
-            tracing::warn!(reason = missing.reason.as_str(), "the log has a hole after the tail's cursor");
+            tracing::warn!(reason = missing.reason.as_str(), "the log lacks events after the tail's cursor");
         }
         self.metrics.tailed.fetch_add(page.entries.len() as u64, Ordering::Relaxed);
         self.window.publish(marks.chain(page.entries.iter().map(frame_slot)).collect());
@@ -97,8 +97,8 @@ fn frame_slot(entry: &Entry) -> Slot {
     Slot::Frame(Arc::new(encode(entry, Instant::now(), age_us(entry, SystemTime::now()))))
 }
 
-/// How long ago the publishing node took the message, microseconds. Positions are no clock: after a restart they may
-/// run ahead of it. A clock that runs behind the publisher's makes this zero.
+/// Microseconds since the publishing node accepted the message, by the `timestamp` of the envelope. Positions cannot
+/// be used: after a restart they may be ahead of the clock. Zero if this node's clock is behind the publisher's.
 fn age_us(entry: &Entry, now: SystemTime) -> u64 {
     #[derive(serde::Deserialize)]
     struct Stamp<'a> {

@@ -1,6 +1,6 @@
-//! Bytes to a socket that was taken over from the HTTP server. A stream then costs its task and its cursor instead of
-//! the server's buffers (measured: 2 kB instead of 20 kB an idle connection), and frames go from the window to the
-//! socket without a copy. Knows HTTP/1.1 framing, nothing of events. Read [`SocketWriter`] first.
+//! Writes to a socket that has left the HTTP server. A stream then needs no buffers of the server (measured: 2 kB
+//! instead of 20 kB per idle connection), and frames go from the window to the socket without a copy. Knows HTTP/1.1
+//! framing and must know nothing of events. Read [`SocketWriter`] first.
 
 use std::io::{self, IoSlice};
 use std::time::{Duration, SystemTime};
@@ -12,20 +12,20 @@ use tokio::net::TcpStream;
 use super::limits::ABORT_PAUSE;
 use super::window::{WindowFrame, chunked};
 
-/// Buffers handed to one `writev`; Linux takes up to 1,024, but a socket rarely takes that much at once.
+/// Buffers in one `writev`; Linux allows 1,024, but a socket rarely takes that many at once.
 const SLICES_MAX: usize = 64;
 
 /// How the body of a response is delimited (RFC 9112, section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// HTTP/1.1: chunks, so that an end without the last chunk is seen as an abort.
+    /// HTTP/1.1: chunks, so that an end without the last chunk counts as an abort.
     Chunked,
     /// HTTP/1.0: the end of the connection ends the body.
     Close,
 }
 
 impl Framing {
-    /// What a client of this version understands.
+    /// The framing for a client of this HTTP version.
     pub(crate) fn for_version(version: Version) -> Self {
         if version == Version::HTTP_10 || version == Version::HTTP_09 { Self::Close } else { Self::Chunked }
     }
@@ -37,26 +37,26 @@ impl Framing {
 )]
 #[serde(rename_all = "lowercase")]
 pub enum StreamEnd {
-    /// Without the last chunk: every client that reconnects at all does so after this, while some take a clean end
-    /// for the end of the stream and stop (measured: fetch-event-source, sse.js). Proxies log an error.
+    /// Without the last chunk. Every client that reconnects at all does so after an abort; some stop after a clean end
+    /// (measured: fetch-event-source, sse.js). Proxies log an error.
     #[default]
     Abort,
     /// With the last chunk.
     Clean,
 }
 
-/// Why nothing more can be written.
+/// Why a write failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError {
-    /// No progress for this long.
+    /// The write made no progress for this long.
     #[error("the client took no byte for {0:?}")]
     Stalled(Duration),
-    /// The client is gone.
-    #[error("the connection is gone")]
+    /// The socket is closed.
+    #[error("the connection is closed")]
     Gone(#[source] io::Error),
 }
 
-/// A socket, and how bodies are delimited on it.
+/// A socket and the framing of its response body.
 #[derive(Debug)]
 pub(crate) struct SocketWriter {
     socket: TcpStream,
@@ -65,17 +65,17 @@ pub(crate) struct SocketWriter {
 }
 
 impl SocketWriter {
-    /// `stall` is how long a write may make no progress.
+    /// `stall` is the longest time without progress of a write.
     pub(crate) fn new(socket: TcpStream, framing: Framing, stall: Duration) -> Self {
         Self { socket, framing, stall }
     }
 
-    /// Writes the head of the response.
+    /// Writes the head of the response; returns the bytes written.
     pub(crate) async fn head(&self, status: StatusCode, headers: &HeaderMap) -> Result<usize, WriteError> {
         self.write_all(&mut [IoSlice::new(&response_head(status, headers, self.framing))]).await
     }
 
-    /// Writes a part of the body; returns once the kernel has all of it.
+    /// Writes a part of the body. Returns once the kernel has all of it, with the bytes written.
     pub(crate) async fn body(&self, bytes: &[u8]) -> Result<usize, WriteError> {
         match self.framing {
             Framing::Chunked => self.write_all(&mut [IoSlice::new(&chunked(bytes).0)]).await,
@@ -83,7 +83,7 @@ impl SocketWriter {
         }
     }
 
-    /// Writes frames in order; returns once the kernel has all of them.
+    /// Writes frames in order. Returns once the kernel has all of them, with the bytes written.
     pub(crate) async fn frames<F>(&self, frames: &[F]) -> Result<usize, WriteError>
     where
         F: AsRef<WindowFrame> + Sync,
@@ -91,7 +91,7 @@ impl SocketWriter {
         let mut written = 0;
         for group in frames.chunks(SLICES_MAX) {
             let mut slices = group.iter().map(|frame| IoSlice::new(self.bytes_of(frame.as_ref())));
-            // One frame is the common case of a live stream, and needs no list.
+            // A live stream mostly writes one frame, which needs no list.
             written += match group {
                 [_only] => self.write_all(slices.next().as_mut_slice()).await?,
                 _ => self.write_all(&mut slices.collect::<Vec<_>>()).await?,
@@ -131,15 +131,15 @@ impl SocketWriter {
         }
     }
 
-    /// Waits until the client has closed its side. What it sends meanwhile has no meaning on a stream and is thrown
-    /// away. Cancel-safe.
+    /// Waits until the client has closed its side. Discards bytes that the client sends, which mean nothing on a
+    /// stream. Cancel-safe.
     pub(crate) async fn gone(&self) {
-        let mut scrap = [0_u8; 256];
+        let mut discarded = [0_u8; 256];
         loop {
             if self.socket.readable().await.is_err() {
                 return;
             }
-            match self.socket.try_read(&mut scrap) {
+            match self.socket.try_read(&mut discarded) {
                 Ok(1..) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Ok(0) | Err(_) => return,
@@ -147,7 +147,8 @@ impl SocketWriter {
         }
     }
 
-    /// Ends the stream. What was written before is still delivered, and before an abort there is time to read it.
+    /// Ends the stream. Bytes that were written before are still delivered; before an abort the client has
+    /// [`ABORT_PAUSE`] to read them.
     pub(crate) async fn end(mut self, end: StreamEnd) {
         match (end, self.framing) {
             (StreamEnd::Clean, Framing::Chunked) => {
@@ -155,11 +156,11 @@ impl SocketWriter {
                     tracing::debug!(%error, "the last chunk did not reach the client");
                 }
             }
-            // The client leaving first is as good.
+            // It is fine if the client closes first.
             (StreamEnd::Abort, _) => drop(tokio::time::timeout(ABORT_PAUSE, self.gone()).await),
             (StreamEnd::Clean, Framing::Close) => {}
         }
-        // The peer may be gone already; there is nobody left to tell.
+        // The peer may have closed already.
         if let Err(error) = self.socket.shutdown().await {
             tracing::debug!(%error, "a stream's socket was closed by the other side first");
         }
@@ -221,7 +222,7 @@ mod tests {
         }
     }
 
-    /// A page that reads with `fetch` loses what it has not read when the abort arrives.
+    /// A page that reads with `fetch` loses the bytes that it has not read when the abort arrives.
     #[tokio::test(start_paused = true)]
     async fn an_abort_comes_behind_a_pause_unless_the_client_leaves_first() {
         let begun = tokio::time::Instant::now();

@@ -108,7 +108,7 @@ async fn two_nodes_with_one_id_are_told_so() {
     let twin = Node::start(&["--broker", &cluster.redis.url(), "--id", "n-0"]).await;
     twin.wait_for_log("another node has the same --id").await;
     for node in [&twin, &cluster.nodes[0]] {
-        node.wait_for_log("two nodes have the same --id").await;
+        node.wait_for_log("so events to one of them reach both").await;
         let servers = servers(node).await;
         assert_eq!((ids(&servers), servers.duplicates.len()), (vec!["n-0", "n-0"], 1));
     }
@@ -128,7 +128,7 @@ async fn without_its_broker_a_node_tells_what_it_knew_last() {
     // The nodes still answer each other.
     let list = cluster.nodes[0].connections("?scope=cluster").await;
     assert!(list.unreachable.is_empty(), "{list:?}");
-    cluster.nodes[0].wait_for_log("the roster is out of reach").await;
+    cluster.nodes[0].wait_for_log("the roster cannot be reached").await;
 }
 
 #[tokio::test]
@@ -310,7 +310,7 @@ async fn a_node_that_slept_while_another_took_over_is_told_when_it_wakes() {
     let older = Subscriber::open(asleep, "clientId=phone").await;
     asleep.pause();
     let newer = Subscriber::open(awake, "clientId=phone").await;
-    awake.wait_for_log("a node cannot be told which streams took over").await;
+    awake.wait_for_log("cannot send the claims of newer streams to a node").await;
     let presence: Presence = awake.get("/api/sse/clients/phone").await.json();
     assert_eq!((presence.connections.len(), presence.unreachable.len()), (1, 1));
     asleep.resume();

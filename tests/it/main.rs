@@ -15,6 +15,7 @@ mod delivery;
 mod deploy;
 #[cfg(test)]
 mod histories;
+#[cfg(test)]
 mod leaving;
 #[cfg(test)]
 mod limits;

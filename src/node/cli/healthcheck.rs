@@ -1,5 +1,5 @@
-//! Whether a node is ready, for container runtimes that have no curl. One request over a bare socket: the node speaks
-//! HTTP/1.1 on loopback, and anything more would need more than this.
+//! Checks whether a node is ready, for containers without curl. Sends one HTTP/1.1 request over a plain TCP socket: no
+//! TLS, no redirects. Read [`Healthcheck`] first.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tokio::net::TcpStream;
 
 use crate::node::config::default;
 
-/// What `sse-node healthcheck` was told.
+/// Arguments of `sse-node healthcheck`.
 #[derive(Debug, clap::Args)]
 pub struct Healthcheck {
-    /// The node; http only
+    /// URL of the node; http only
     #[arg(default_value = default::URL)]
     url: Uri,
     /// How long to wait for the answer
@@ -20,12 +20,12 @@ pub struct Healthcheck {
     timeout: Duration,
 }
 
-/// Why a node does not count as ready.
+/// Why a node counts as not ready.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotReady {
-    #[error("{0} is not an address like {url}", url = default::URL)]
+    #[error("{0} is not a valid URL of a node; allowed are URLs like {url}", url = default::URL)]
     Url(Uri),
-    #[error("cannot ask {url}")]
+    #[error("cannot connect to {url}")]
     Unreachable {
         url: Uri,
         #[source]
@@ -37,7 +37,7 @@ pub(super) enum NotReady {
     Refused { url: Uri, status: String },
 }
 
-/// Longest status line that is looked at.
+/// Most bytes read of the status line.
 const STATUS_LINE_BYTES: usize = 256;
 
 impl Healthcheck {

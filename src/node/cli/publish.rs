@@ -1,11 +1,11 @@
-//! A publisher without a node: opens the log, appends one event, says where it stands.
+//! A publisher without a node: opens the log, appends one event and prints its id. Read [`Publish`] first.
 
 use std::io::Read as _;
 
 use clap::ArgGroup;
 use serde_json::value::RawValue;
 
-use super::{USAGE, invalid};
+use super::failure::{USAGE, invalid_config};
 use crate::broker::publisher::new_event;
 use crate::broker::{AppendError, BrokerUrl, NewEvent, OpenError, Publisher};
 use crate::node::config::{Config, LogFlags};
@@ -14,41 +14,41 @@ use crate::protocol::api::{PublishRequest, Published};
 use crate::protocol::{Address, ClientId, EventType, MessageId, Topic, UserId};
 use crate::runtime::exit::Failure;
 
-/// `source` of an envelope that no node made.
+/// `source` in the envelope of an event that was published without a node.
 const SOURCE: &str = "sse-node publish";
 
-/// What `sse-node publish` was told.
+/// Arguments of `sse-node publish`.
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("whom").required(true).args(["all", "topic", "user", "client"]))]
 pub struct Publish {
-    /// For every connection
+    /// Publish to every connection
     #[arg(long)]
     all: bool,
-    /// For those who subscribed to this topic
+    /// Publish to the subscribers of this topic
     #[arg(long, value_parser = Topic::parse)]
     topic: Option<Topic>,
-    /// For this user
+    /// Publish to this user
     #[arg(long, value_parser = UserId::parse)]
     user: Option<UserId>,
-    /// For this client
+    /// Publish to this client
     #[arg(long, value_parser = ClientId::parse)]
     client: Option<ClientId>,
     /// Type of the event [default: MESSAGE, or DIRECT for a user or client]
     #[arg(long = "type", value_name = "TYPE", value_parser = EventType::parse)]
     event_type: Option<EventType>,
-    /// 1: keep it in the mailbox of the user or client until it is confirmed
+    /// 1 keeps the event in the mailbox of the user or client until it is confirmed; 0 does not
     #[arg(long, value_name = "0|1", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
     qos: u8,
-    /// Identity of the message; publishing the same one again adds nothing [default: a new one]
+    /// Id of the message; publishing the same id again adds no event [default: a new id]
     #[arg(long, value_parser = MessageId::parse)]
     id: Option<MessageId>,
-    /// JSON about the payload
+    /// Metadata of the event, as JSON
     #[arg(long, value_name = "JSON")]
     metadata: Option<String>,
-    /// DATA is a text, not JSON
+    /// Publish DATA as a string; without this flag DATA is JSON
     #[arg(long)]
     text: bool,
-    /// The payload as JSON, or - to read it from standard input
+    /// The payload as JSON, or - to read the payload from standard input
     #[arg(value_name = "DATA")]
     data: String,
     #[command(flatten)]
@@ -57,12 +57,11 @@ pub struct Publish {
 
 impl Publish {
     pub(super) async fn run(self) -> Result<String, Failure> {
-        let config = self.log.load().map_err(invalid)?.config;
+        let config = self.log.load().map_err(invalid_config)?.config;
         if config.broker == BrokerUrl::Memory {
-            let nobody = "publishing to memory: reaches nobody: that log lives in the process of one node";
-            return Err(
-                Failure::new(USAGE, nobody).tip("name a log with --broker file:DIR, or POST to a node")
-            );
+            let why = "cannot publish to --broker memory: because that log exists only inside a running node";
+            let tip = "use --broker file:DIR or --broker redis://HOST, or POST the event to a node";
+            return Err(Failure::new(USAGE, why).tip(tip));
         }
         let event = self.event(&config)?;
         let published = append(&config, event).await?;
@@ -77,7 +76,7 @@ impl Publish {
         let json = |what: &str, text: String| {
             RawValue::from_string(text).map_err(|error| {
                 let failure = Failure::new(USAGE, format!("{what} is not JSON: {error}"));
-                failure.tip("a text needs quotes, as in '\"hello\"', or --text")
+                failure.tip("write a string with quotes, as in '\"hello\"', or use --text")
             })
         };
         let metadata = self.metadata.map(|metadata| json("--metadata", metadata)).transpose()?;
@@ -101,7 +100,7 @@ impl Publish {
 
 fn read_stdin(max_payload: usize) -> Result<String, Failure> {
     let mut text = String::new();
-    // One more than allowed, so that too much is seen and not cut off.
+    // One byte more than allowed, so that a payload that is too large is refused and not cut.
     let limit = max_payload as u64 + 1;
     std::io::stdin().take(limit).read_to_string(&mut text).map_err(|error| Failure::new(1, error))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
@@ -111,14 +110,14 @@ async fn append(config: &Config, event: NewEvent) -> Result<Published, Failure> 
     let opened = Publisher::open(&config.broker, config.log.clone(), config.durability, SOURCE).await;
     let publisher = opened.map_err(|error| match error {
         OpenError::InUse { .. } => {
-            Failure::new(1, error).tip("publish through the node that has it: POST to it")
+            Failure::new(1, error).tip("POST the event to the node that has the directory open")
         }
         OpenError::Directory { .. } | OpenError::Store(_) | OpenError::Unfit { .. } => Failure::new(1, error),
     })?;
     let again =
         format!("the event may or may not be in the log; publish it again with --id '{}'", event.message_id);
     let published = tokio::time::timeout(config.limits.publish_deadline, publisher.append(event)).await;
-    // Also after a failure, so that the next process finds the log in order.
+    // Also after a failure, so that the next process finds an intact log.
     let closed = publisher.close().await;
     let published = match published {
         Ok(Ok(published)) => published,
@@ -128,6 +127,6 @@ async fn append(config: &Config, event: NewEvent) -> Result<Published, Failure> 
         }
         Err(_) => return Err(Failure::new(1, "the log did not answer in time").tip(again)),
     };
-    closed.map_err(|error| Failure::new(1, error).tip("the event is in the log"))?;
+    closed.map_err(|error| Failure::new(1, error).tip("the event is in the log nevertheless"))?;
     Ok(published)
 }

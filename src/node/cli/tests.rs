@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use super::*;
+use clap::{CommandFactory as _, Parser as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::command::manual;
+use super::failure::{USAGE, invalid_config};
+use super::{Cli, Command};
 use crate::broker::{Broker, BrokerUrl, Durability, Entry, LogLimits};
 use crate::protocol::{Address, Envelope};
 use crate::runtime::Tasks;
-use crate::runtime::exit::render;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use crate::runtime::exit::{Failure, render};
 
 fn command(arguments: &[&str]) -> Command {
     Cli::try_parse_from([&["sse-node"], arguments].concat()).unwrap().command
@@ -43,7 +47,7 @@ fn an_invalid_configuration_ends_with_all_its_problems_and_the_code_of_usage() {
     else {
         panic!("another command")
     };
-    let failure = flags.load().map_err(invalid).unwrap_err();
+    let failure = flags.load().map_err(invalid_config).unwrap_err();
     assert_eq!(failure.code, USAGE);
     let text = render(&failure);
     assert!(text.contains("--retry \"soon\"") && text.contains("--max-connections \"0\""), "{text}");
@@ -192,7 +196,7 @@ async fn a_node_that_is_not_there_is_not_ready() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("http://{}", socket.local_addr().unwrap());
-    for (url, words) in [(url.as_str(), "cannot ask"), ("https://127.0.0.1:1", "is not an address like")] {
+    for (url, words) in [(url.as_str(), "cannot connect to"), ("https://127.0.0.1:1", "is not a valid URL")] {
         let Command::Healthcheck(healthcheck) = command(&["healthcheck", url]) else {
             panic!("another command")
         };

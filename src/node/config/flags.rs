@@ -1,24 +1,25 @@
-//! The flags, made from the table of settings, and the places of this process from which a configuration is loaded.
+//! The flags of the command line, made from the table of settings. Loads a configuration from the flags, the
+//! environment and the file. Read [`Flags`] first.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Command};
 
-use super::resolve::{InvalidConfig, Problem, Sources};
+use super::resolve::{ConfigProblem, InvalidConfig, Sources};
 use super::settings::{FILE, Group, PREFIX, SETTINGS, Setting};
 use super::typed::Loaded;
 
-/// Flags as they were given; with `LOG_ONLY` just those that concern the log.
+/// The given flags; with `LOG_ONLY` only those of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flags<const LOG_ONLY: bool> {
     given: BTreeMap<&'static str, String>,
     file: Option<PathBuf>,
 }
 
-/// Flags of whoever runs a node.
+/// Flags of `sse-node serve` and `check-config`.
 pub type ServeFlags = Flags<false>;
-/// Flags of whoever only opens the log.
+/// Flags of commands that open only the log.
 pub type LogFlags = Flags<true>;
 
 impl<const LOG_ONLY: bool> Flags<LOG_ONLY> {
@@ -26,15 +27,15 @@ impl<const LOG_ONLY: bool> Flags<LOG_ONLY> {
         SETTINGS.iter().filter(|setting| !LOG_ONLY || setting.group == Group::Log)
     }
 
-    /// Reads the environment and the file, and puts everything together.
+    /// Reads the environment and the file, and resolves all settings.
     ///
     /// # Errors
-    /// [`InvalidConfig`] names everything that is wrong, and what would be right.
+    /// [`InvalidConfig`] has all errors, each with what is allowed.
     pub fn load(&self) -> Result<Loaded, InvalidConfig> {
         let environment: BTreeMap<_, _> = std::env::vars_os()
             .filter_map(|(name, value)| {
                 let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX))?;
-                // Not UTF-8: the value cannot be valid, and the refusal should show what there is of it.
+                // A value that is not UTF-8 is never valid; the error shows as much of it as can be decoded.
                 Some((name, value.to_string_lossy().into_owned()))
             })
             .collect();
@@ -44,7 +45,7 @@ impl<const LOG_ONLY: bool> Flags<LOG_ONLY> {
             None => None,
             Some(path) => match std::fs::read_to_string(&path) {
                 Ok(text) => Some((path, text)),
-                Err(error) => return Err(Problem::unreadable(&path, &error).into()),
+                Err(error) => return Err(ConfigProblem::unreadable(&path, &error).into()),
             },
         };
         Loaded::from_sources(&Sources { flags: self.given.clone(), environment, file })
@@ -86,7 +87,7 @@ impl<const LOG_ONLY: bool> clap::FromArgMatches for Flags<LOG_ONLY> {
     }
 }
 
-/// The value stays a text here: it is checked together with those from elsewhere.
+/// The flag of a setting. Its value stays a text, which is parsed together with those of the other sources.
 fn argument(setting: &'static Setting) -> Arg {
     let help =
         format!("{} [default: {}] [env: {}]", setting.help, setting.shown_default(), setting.variable());

@@ -1,6 +1,6 @@
-//! The configuration of a node, in two steps: what the user wrote, from four places that go before one another
-//! (flag, environment `SSE_NODE_*`, file, default), and [`Config`], ready to use. All that is wrong is said at once.
-//! Whatever nobody needs to tune stands in [`super::limits`].
+//! The configuration of a node, in two steps: the texts of the user, from four sources in order of precedence (flag,
+//! environment `SSE_NODE_*`, file, default), and the parsed [`Config`]. All errors are reported at once. Limits that
+//! nobody needs to tune are in [`super::limits`].
 
 mod flags;
 mod render;
@@ -12,10 +12,10 @@ mod value;
 
 pub use flags::{Flags, LogFlags, ServeFlags};
 pub use render::default_file;
-pub use resolve::{InvalidConfig, Origin, Problem};
+pub use resolve::{ConfigProblem, InvalidConfig, ValueSource};
 pub use secret::Secret;
 pub use settings::default;
-pub use typed::{Config, Loaded, RejectMode, TakeOverMode};
+pub use typed::{Config, Loaded, RejectMode, TakeoverMode};
 
 #[cfg(test)]
 mod tests;

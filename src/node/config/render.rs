@@ -1,18 +1,18 @@
-//! The configuration as people see it: the commented file, and the table of what counts and why. Pure.
+//! The configuration as text: the commented file of `default-config`, and the table of `check-config`. Does no I/O.
 
 use std::fmt::Write as _;
 
-use super::resolve::Origin;
+use super::resolve::ValueSource;
 use super::settings::{FILE, Fallback, Group, PREFIX, SETTINGS, Setting};
 use super::typed::Loaded;
 
-/// A file that says what would hold without it.
+/// The file of `default-config`: every setting, with its help and its default.
 #[must_use]
 pub fn default_file() -> String {
     let mut text = format!(
         "# Configuration of sse-node: every setting with its default.\n\
-         # Each is a flag (--max-connections), a variable ({PREFIX}MAX_CONNECTIONS) and a key of this file at once;\n\
-         # a flag goes before a variable, a variable before this file. Named by --{FILE} or {PREFIX}{}.\n",
+         # Each setting is a flag (--max-connections), an environment variable ({PREFIX}MAX_CONNECTIONS) and a key of\n\
+         # this file. Flags override variables; variables override this file. --{FILE} or {PREFIX}{} names the file.\n",
         FILE.to_uppercase()
     );
     for group in Group::ALL {
@@ -29,12 +29,12 @@ fn default_lines(setting: &Setting) -> String {
     match setting.default {
         Fallback::Text(value) => format!("\n# {help}.\n{key} = {}\n", literal(value)),
         Fallback::Made { shown, example } => {
-            format!("\n# {help}. Without it: {shown}.\n# {key} = {}\n", literal(example))
+            format!("\n# {help}. Default: {shown}.\n# {key} = {}\n", literal(example))
         }
     }
 }
 
-/// A text as TOML: numbers and switches stand without quotes.
+/// A text as a TOML value; numbers and booleans have no quotes.
 fn literal(text: &str) -> String {
     if text.parse::<i64>().is_ok() || text.parse::<bool>().is_ok() {
         text.to_owned()
@@ -44,7 +44,7 @@ fn literal(text: &str) -> String {
 }
 
 impl Loaded {
-    /// Each setting with its value and where that came from, a line each.
+    /// One line per setting with its value and source, then the warnings.
     #[must_use]
     pub fn table(&self) -> String {
         let rows: Vec<_> = self
@@ -53,7 +53,7 @@ impl Loaded {
             .map(|chosen| {
                 let value =
                     self.value_of(chosen).unwrap_or_else(|| chosen.setting.shown_default().to_owned());
-                (chosen.setting.key, value, origin(chosen.setting, &chosen.origin))
+                (chosen.setting.key, value, origin(chosen.setting, &chosen.source))
             })
             .collect();
         let width = |of: fn(&(&str, String, String)) -> usize| rows.iter().map(of).max().unwrap_or_default();
@@ -69,12 +69,12 @@ impl Loaded {
     }
 }
 
-fn origin(setting: &Setting, origin: &Origin) -> String {
+fn origin(setting: &Setting, origin: &ValueSource) -> String {
     match origin {
-        Origin::Flag => format!("flag --{}", setting.key),
-        Origin::Environment => format!("environment {}", setting.variable()),
-        Origin::File(path) => format!("file {}", path.display()),
-        Origin::Default => "default".to_owned(),
+        ValueSource::Flag => format!("flag --{}", setting.key),
+        ValueSource::Environment => format!("environment {}", setting.variable()),
+        ValueSource::File(path) => format!("file {}", path.display()),
+        ValueSource::Default => "default".to_owned(),
     }
 }
 

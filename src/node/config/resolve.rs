@@ -1,5 +1,5 @@
-//! Four places that go before one another: flag, environment, file, default. Finds for each setting the place that
-//! counts, and everything that is wrong with the places themselves. Pure. Read [`Sources`] first.
+//! Finds the text of each setting. The sources in order of precedence: flag, environment, file, default. Also reports
+//! all errors of the sources themselves, such as unknown keys. Does no I/O. Read [`Sources`] first.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,56 +8,56 @@ use std::path::{Path, PathBuf};
 use super::secret;
 use super::settings::{FILE, Fallback, PREFIX, SETTINGS, Setting};
 
-/// What the user wrote, wherever.
+/// The texts of the user, by source.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sources {
-    /// By key.
+    /// Values of flags, by key.
     pub(super) flags: BTreeMap<&'static str, String>,
-    /// By name; only those with our prefix count.
+    /// Values of environment variables, by name; only names with [`PREFIX`] count.
     pub(super) environment: BTreeMap<String, String>,
-    /// Path and content.
+    /// Path and content of the configuration file.
     pub(super) file: Option<(PathBuf, String)>,
 }
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// A flag of this call.
+pub enum ValueSource {
+    /// A flag of the command line.
     Flag,
     /// An environment variable.
     Environment,
-    /// A configuration file.
+    /// The configuration file at this path.
     File(PathBuf),
-    /// Nobody said anything.
+    /// No source has the setting.
     Default,
 }
 
-/// The text that counts for a setting.
+/// The text of a setting, and its source.
 #[derive(Debug, Clone)]
 pub(super) struct Chosen {
     pub(super) setting: &'static Setting,
-    /// `None` where nobody said anything and there is no fixed default.
+    /// `None` if no source has the setting and its default is not fixed.
     pub(super) text: Option<String>,
-    pub(super) origin: Origin,
+    pub(super) source: ValueSource,
 }
 
-/// One thing that is wrong, and what would be right.
+/// One error: the setting with its source and value, and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem(String);
+pub struct ConfigProblem(String);
 
-/// All that is wrong.
+/// All errors of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct InvalidConfig {
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
 }
 
-/// Texts by key, warnings, problems.
+/// The result of [`Sources::resolve`].
 #[derive(Debug, Default)]
 pub(super) struct Resolved {
     pub(super) chosen: Vec<Chosen>,
-    /// Worth saying, yet no reason not to start.
+    /// Warnings, which do not keep the node from starting.
     pub(super) warnings: Vec<String>,
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Vec<ConfigProblem>,
 }
 
 impl Sources {
@@ -79,31 +79,32 @@ impl Sources {
     }
 
     fn choose(&self, setting: &'static Setting, from_file: Option<(&PathBuf, &String)>) -> Chosen {
-        // An empty variable means nothing, as compose files leave them.
+        // An empty variable counts as not set: compose files leave such variables.
         let variable = self.environment.get(&setting.variable()).filter(|value| !value.is_empty());
-        let (text, origin) = if let Some(flag) = self.flags.get(setting.key) {
-            (Some(flag.clone()), Origin::Flag)
+        let (text, source) = if let Some(flag) = self.flags.get(setting.key) {
+            (Some(flag.clone()), ValueSource::Flag)
         } else if let Some(variable) = variable {
-            (Some(variable.clone()), Origin::Environment)
+            (Some(variable.clone()), ValueSource::Environment)
         } else if let Some((path, value)) = from_file {
-            (Some(value.clone()), Origin::File(path.clone()))
+            (Some(value.clone()), ValueSource::File(path.clone()))
         } else {
             match setting.default {
-                Fallback::Text(text) => (Some(text.to_owned()), Origin::Default),
-                Fallback::Made { .. } => (None, Origin::Default),
+                Fallback::Text(text) => (Some(text.to_owned()), ValueSource::Default),
+                Fallback::Made { .. } => (None, ValueSource::Default),
             }
         };
-        Chosen { setting, text, origin }
+        Chosen { setting, text, source }
     }
 }
 
-/// The file's values as texts, so that one reader does for all places.
-fn read_file(path: &Path, text: &str, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
+/// The values of the file as texts, so that values of all sources are parsed in the same way.
+fn read_file(path: &Path, text: &str, problems: &mut Vec<ConfigProblem>) -> BTreeMap<String, String> {
     let place = path.display();
     let table: toml::Table = match text.parse() {
         Ok(table) => table,
         Err(error) => {
-            problems.push(Problem(format!("{place} is not TOML: {}", error.to_string().trim_end())));
+            problems
+                .push(ConfigProblem(format!("{place} is not valid TOML: {}", error.to_string().trim_end())));
             return BTreeMap::new();
         }
     };
@@ -114,12 +115,15 @@ fn read_file(path: &Path, text: &str, problems: &mut Vec<Problem>) -> BTreeMap<S
                 || "sse-node default-config shows all keys".to_owned(),
                 |known| format!("did you mean {known}?"),
             );
-            problems.push(Problem(format!("{key:?} in {place} is not a setting; {hint}")));
+            problems.push(ConfigProblem(format!("{key:?} in {place} is not a setting; {hint}")));
         } else if let Some(text) = value_text(&value) {
             values.insert(key, text);
         } else {
-            let allowed = "allowed are texts, whole numbers, true, false and lists of texts";
-            problems.push(Problem(format!("{key} in {place} is a {}; {allowed}", value.type_str())));
+            let allowed = "allowed are strings, whole numbers, true, false and lists of strings";
+            problems.push(ConfigProblem(format!(
+                "{key} in {place} has the type {}; {allowed}",
+                value.type_str()
+            )));
         }
     }
     values
@@ -138,7 +142,7 @@ fn value_text(value: &toml::Value) -> Option<String> {
     }
 }
 
-/// The key that somebody may have meant.
+/// The known key that is most like `key`, if one is like enough.
 fn suggest(key: &str) -> Option<&'static str> {
     const LIKE_ENOUGH: f64 = 0.7;
     let key = key.replace('_', "-").to_lowercase();
@@ -150,79 +154,81 @@ fn suggest(key: &str) -> Option<&'static str> {
         .map(|(_, known)| known)
 }
 
-/// A variable that is nearly one of ours. Others may have our prefix: Kubernetes names one after every service.
+/// A warning about a variable that is nearly the variable of a setting. Other variables may have the prefix too:
+/// Kubernetes names some after every service.
 fn misspelt(name: &str) -> Option<String> {
     let key = name.strip_prefix(PREFIX)?.replace('_', "-").to_lowercase();
     if key == FILE || SETTINGS.iter().any(|setting| setting.key == key) {
         return None;
     }
     let known = SETTINGS.iter().find(|setting| Some(setting.key) == suggest(&key))?;
-    Some(format!("{name} is not a setting and changes nothing; did you mean {}?", known.variable()))
+    Some(format!(
+        "{name} is not the variable of a setting and is ignored; did you mean {}?",
+        known.variable()
+    ))
 }
 
 impl Chosen {
-    /// The text as people may see it.
+    /// The text without secrets and passwords.
     pub(super) fn shown(&self) -> Option<String> {
         let text = self.text.as_deref()?;
         let is_secret = self.setting.is_secret();
         Some(if is_secret { secret::shown(text).to_owned() } else { secret::without_password(text) })
     }
 
-    /// A problem of this value.
-    pub(super) fn problem(&self, why: &str) -> Problem {
+    /// The error of this value.
+    pub(super) fn problem(&self, why: &str) -> ConfigProblem {
         let text = self.shown().unwrap_or_default();
         let Setting { key, .. } = self.setting;
-        let name = match &self.origin {
-            Origin::Flag => format!("--{key}"),
-            Origin::Environment => self.setting.variable(),
-            Origin::File(path) => format!("{key} in {}", path.display()),
-            Origin::Default => (*key).to_owned(),
+        let name = match &self.source {
+            ValueSource::Flag => format!("--{key}"),
+            ValueSource::Environment => self.setting.variable(),
+            ValueSource::File(path) => format!("{key} in {}", path.display()),
+            ValueSource::Default => (*key).to_owned(),
         };
-        Problem(format!("{name} {text:?} is not valid: {why}"))
+        ConfigProblem(format!("{name} {text:?} is not valid: {why}"))
     }
-}
 
-impl Chosen {
-    /// A warning about a secret that others can see.
-    pub(super) fn exposed(&self) -> Option<String> {
+    /// A warning about a secret on the command line.
+    pub(super) fn exposure_warning(&self) -> Option<String> {
         let text = self.text.as_deref()?;
-        let exposed = self.setting.is_secret() && self.origin == Origin::Flag && !text.starts_with('@');
+        let exposed = self.setting.is_secret() && self.source == ValueSource::Flag && !text.starts_with('@');
         let Setting { key, .. } = self.setting;
         let variable = self.setting.variable();
         exposed.then(|| {
-            format!("every user of this machine can read --{key} in the list of processes; use {variable} or @FILE")
+            format!("every user of this machine can read --{key} in the list of processes; use {variable} or --{key} @FILE")
         })
     }
 }
 
-impl Problem {
+impl ConfigProblem {
     pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
         Self(format!("cannot read the configuration file {}: {error}", path.display()))
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
 impl InvalidConfig {
-    /// All that is wrong, in the order of the settings.
+    /// All errors: those of the sources first, then those of values in the order of the settings.
     #[must_use]
-    pub fn problems(&self) -> &[Problem] {
+    pub fn problems(&self) -> &[ConfigProblem] {
         &self.problems
     }
 }
 
-impl From<Problem> for InvalidConfig {
-    fn from(problem: Problem) -> Self {
+impl From<ConfigProblem> for InvalidConfig {
+    fn from(problem: ConfigProblem) -> Self {
         Self { problems: vec![problem] }
     }
 }
 
-impl From<Vec<Problem>> for InvalidConfig {
-    fn from(problems: Vec<Problem>) -> Self {
+impl From<Vec<ConfigProblem>> for InvalidConfig {
+    fn from(problems: Vec<ConfigProblem>) -> Self {
         Self { problems }
     }
 }

@@ -1,5 +1,5 @@
-//! The secret that the nodes of a cluster show each other. Given as a text or, better, as `@FILE`; never shown again.
-//! Read [`Secret`] first.
+//! The secret that nodes of a cluster send to each other, given as a text or, better, as `@FILE`. It must never be
+//! printed or logged. Read [`Secret`] first.
 
 use std::fmt;
 use std::hint::black_box;
@@ -7,29 +7,31 @@ use std::ops::RangeInclusive;
 
 use http::HeaderValue;
 
-use super::value::Refusal;
+use super::settings::InvalidValue;
 
-/// Fewer could be guessed, more does not fit into a head.
+/// Allowed lengths: a shorter secret could be guessed, a longer one could exceed the head of a request.
 const BYTES: RangeInclusive<usize> = 16..=256;
 
-/// What the nodes of a cluster show each other.
+/// The value of `--cluster-secret`, ready for a header.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(HeaderValue);
 
 impl Secret {
-    /// Reads a text or the file behind `@`.
-    pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
+    /// Parses a text, or the content of the file behind `@`.
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidValue> {
         let Some(path) = text.strip_prefix('@') else { return Self::from_text(text) };
         let content =
             std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
         Self::from_text(content.trim_end_matches(['\r', '\n']))
     }
 
-    fn from_text(text: &str) -> Result<Self, Refusal> {
+    fn from_text(text: &str) -> Result<Self, InvalidValue> {
         let (from, to) = (BYTES.start(), BYTES.end());
         let allowed = || {
-            let here = format!("it has {}", text.len());
-            format!("{here}; allowed are {from} to {to} printable ASCII characters without blanks, or @FILE")
+            let length = text.len();
+            format!(
+                "it has {length} bytes; allowed are {from} to {to} printable ASCII characters without blanks, or @FILE"
+            )
         };
         if !BYTES.contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(allowed());
@@ -39,13 +41,13 @@ impl Secret {
         Ok(Self(value))
     }
 
-    /// As a header carries it; marked as sensitive.
+    /// The value of the header, marked as sensitive.
     pub(crate) fn header(&self) -> HeaderValue {
         self.0.clone()
     }
 
-    /// Whether somebody knows the secret. Takes as long for a guess that is nearly right as for any other of its length.
-    pub(crate) fn is(&self, shown: &[u8]) -> bool {
+    /// Whether `shown` is the secret. Takes the same time for all guesses of the same length.
+    pub(crate) fn matches(&self, shown: &[u8]) -> bool {
         let known = self.0.as_bytes();
         let differences = known.iter().zip(shown).fold(0, |sum, (a, b)| black_box(sum | (a ^ b)));
         known.len() == shown.len() && black_box(differences) == 0
@@ -58,13 +60,12 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A secret's setting as people may see it: where it is, not what it is.
+/// The text of a secret's setting as it may be shown: the path of its file, never the secret.
 pub(super) fn shown(text: &str) -> &str {
     if text.starts_with('@') { text } else { "(not shown)" }
 }
 
-/// Any other setting as people may see it: a URL may hold a password in front of its host, also one that is refused for
-/// that or for something else.
+/// The text of any other setting as it may be shown: without the password of a URL. The URL may be invalid.
 pub(super) fn without_password(text: &str) -> String {
     let url = text.split_once("://").filter(|(scheme, _)| *scheme != "file");
     match url.and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
@@ -80,15 +81,15 @@ mod tests {
     #[test]
     fn a_secret_is_known_as_a_whole_or_not_at_all() {
         let secret = Secret::parse("0123456789abcdef").unwrap();
-        assert!(secret.is(b"0123456789abcdef"));
+        assert!(secret.matches(b"0123456789abcdef"));
         for guess in [&b""[..], b"0", b"0123456789abcdeg", b"0123456789abcde", b"0123456789abcdef0"] {
-            assert!(!secret.is(guess), "{guess:?}");
+            assert!(!secret.matches(guess), "{guess:?}");
         }
         assert_eq!(format!("{secret:?} {:?}", secret.header()), "Secret(not shown) Sensitive");
     }
 
     #[test]
-    fn a_secret_that_is_short_or_cannot_be_sent_is_refused_without_being_told() {
+    fn a_secret_that_is_short_or_cannot_be_sent_is_refused_without_being_shown() {
         for text in ["", "short", "0123456789 abcdef", "0123456789abcde\u{e9}", &"x".repeat(257)] {
             let refusal = Secret::parse(text).unwrap_err();
             assert!(refusal.contains("16 to 256") && refusal.contains("@FILE"), "{refusal}");
@@ -102,7 +103,7 @@ mod tests {
         let path = directory.path().join("secret");
         for content in ["0123456789abcdef", "0123456789abcdef\n", "0123456789abcdef\r\n"] {
             std::fs::write(&path, content).unwrap();
-            assert!(Secret::parse(&format!("@{}", path.display())).unwrap().is(b"0123456789abcdef"));
+            assert!(Secret::parse(&format!("@{}", path.display())).unwrap().matches(b"0123456789abcdef"));
         }
         let refusal = Secret::parse("@/nowhere/secret").unwrap_err();
         assert!(refusal.contains("/nowhere/secret"), "{refusal}");

@@ -1,29 +1,32 @@
-//! The table of everything that can be configured. A row is the flag, the environment variable, the key of the file,
-//! the default and the line in `--help` at once, so that none of them can be forgotten. Read [`Setting`] first.
+//! The table of all settings. A row is the flag, the environment variable, the key of the file, the default and the
+//! help text at once, so that none of them can be forgotten. Read [`Setting`] first.
 
-/// One thing that can be configured.
+/// Why a text is not a value of a setting, and what is allowed. Shown behind the name of the setting.
+pub(super) type InvalidValue = String;
+
+/// A row of the table: one setting.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setting {
-    /// Key of the file; `--key` is the flag, `SSE_NODE_KEY` the environment variable.
+    /// The key in the file; `--key` is the flag, `SSE_NODE_KEY` the environment variable.
     pub(super) key: &'static str,
     pub(super) group: Group,
-    /// What stands for the value in `--help`.
+    /// The placeholder of the value in `--help`.
     pub(super) value: &'static str,
     pub(super) default: Fallback,
-    /// One sentence, without a full stop.
+    /// The help text: without a full stop at its end.
     pub(super) help: &'static str,
 }
 
-/// What holds when nobody says anything.
+/// The default of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fallback {
-    /// This text, read like any other.
+    /// This text, parsed like any other.
     Text(&'static str),
-    /// Nothing, or something made at start: how `--help` calls it, and an example for the file.
+    /// No value, or one that is made at start: its description in `--help`, and an example for the file.
     Made { shown: &'static str, example: &'static str },
 }
 
-/// How settings stand together in `--help` and in the file.
+/// The sections of `--help` and of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Group {
     Node,
@@ -68,7 +71,7 @@ impl Setting {
         format!("{PREFIX}{}", self.key.replace('-', "_").to_uppercase())
     }
 
-    /// The default as `--help` shows it.
+    /// The default in `--help`.
     pub(super) fn shown_default(&self) -> &'static str {
         match self.default {
             Fallback::Text(text) => text,
@@ -76,33 +79,33 @@ impl Setting {
         }
     }
 
-    /// A secret: its value is shown to nobody.
+    /// Whether the value is a secret, which is never shown.
     pub(super) fn is_secret(&self) -> bool {
         self.value == SECRET
     }
 
-    /// A switch: the flag alone means `true`.
+    /// Whether the flag needs no value; alone it means `true`.
     pub(super) fn is_switch(&self) -> bool {
         self.value == SWITCH
     }
 }
 
-/// Beginning of every environment variable.
+/// Prefix of every environment variable.
 pub(super) const PREFIX: &str = "SSE_NODE_";
-/// Flag and variable that name the file; not a key of the file.
+/// The flag and, with [`PREFIX`], the variable that name the file. Not a key of the file.
 pub(super) const FILE: &str = "config";
 
-/// The defaults, as a user would write them.
+/// The defaults, in the notation of the user.
 pub mod default {
-    /// Loopback only, since this version has no tokens.
+    /// A loopback address, since this version checks no tokens.
     pub const LISTEN: &str = "127.0.0.1:8080";
-    /// Address of a node as other programs on this machine reach it by default.
+    /// URL of a node with the default address, from the same machine.
     pub const URL: &str = "http://127.0.0.1:8080";
-    /// No option.
+    /// The default of switches.
     pub const OFF: &str = "false";
-    /// Nothing survives the process.
+    /// A log in memory, which does not survive the process.
     pub const BROKER: &str = "memory:";
-    /// In the log, as far as the operating system.
+    /// An acknowledged event is in the log, but maybe not on the disk.
     pub const DURABILITY: &str = "accepted";
     /// Entries kept in the log.
     pub const KEEP_EVENTS: &str = "1000000";
@@ -116,13 +119,13 @@ pub mod default {
     pub const MAILBOX_MESSAGES: &str = "1000";
     /// Age of messages in a mailbox.
     pub const MAILBOX_AGE: &str = "7d";
-    /// What a client waits before it reconnects.
+    /// Time that a client waits before it reconnects.
     pub const RETRY: &str = "2s";
-    /// Random addition to that.
+    /// Longest random addition to `retry`.
     pub const RETRY_JITTER: &str = "1s";
-    /// Silence before a heartbeat.
+    /// Time without events before a heartbeat.
     pub const HEARTBEAT: &str = "15s";
-    /// Silence before a `CURSOR` event.
+    /// Time without events before a `CURSOR` event.
     pub const CURSOR_EVERY: &str = "30s";
     /// Frames in the window.
     pub const WINDOW_FRAMES: &str = "200000";
@@ -134,13 +137,13 @@ pub mod default {
     pub const REPLAY_PAGE: &str = "500";
     /// Events that a stream may be behind.
     pub const LAG_LIMIT: &str = "100000";
-    /// How long a write may make no progress.
+    /// Longest time without progress of a write.
     pub const WRITE_STALL: &str = "10s";
     /// Streams of one node.
     pub const MAX_CONNECTIONS: &str = "10000";
-    /// No limit.
+    /// The value that means no limit.
     pub const NO_LIMIT: &str = "0";
-    /// A refusal that browsers recover from.
+    /// Browsers recover from a soft refusal.
     pub const REJECT: &str = "soft";
     /// Bytes of a request's body.
     pub const MAX_BODY: &str = "256KiB";
@@ -148,17 +151,17 @@ pub mod default {
     pub const MAX_PAYLOAD: &str = "64KiB";
     /// Publishes that wait for the log.
     pub const PUBLISH_QUEUE: &str = "4096";
-    /// Time over which open streams end.
+    /// Time over which a drain spreads the end of open streams.
     pub const DRAIN_OVER: &str = "10s";
-    /// How streams end in a drain.
+    /// How streams end on the wire.
     pub const DRAIN_CLOSE: &str = "abort";
-    /// How long a drain waits for streams that do not end.
+    /// Time that a drain waits for streams that do not end.
     pub const DRAIN_GRACE: &str = "5s";
     /// A client may have several streams.
     pub const TAKEOVER: &str = "off";
-    /// Log lines for people.
+    /// A log format for people.
     pub const LOG_FORMAT: &str = "text";
-    /// What is worth a log line; the store's own notes only when something is wrong.
+    /// `info`, but only warnings of the embedded store.
     pub const LOG_LEVEL: &str = "info,fjall=warn,lsm_tree=warn";
 }
 
@@ -189,202 +192,220 @@ const fn made(
     Setting { key, group, value, default: Fallback::Made { shown: shown.0, example: shown.1 }, help }
 }
 
-/// Everything, in the order in which it is shown.
+/// All settings, in the order of `--help`.
 pub(super) const SETTINGS: &[Setting] = &[
-    row(Group::Node, "listen", ADDRESS, default::LISTEN, "Where to listen"),
+    row(Group::Node, "listen", ADDRESS, default::LISTEN, "Address to listen on"),
     row(
         Group::Node,
         "insecure",
         SWITCH,
         default::OFF,
-        "Listen on other than loopback addresses, although this version has no tokens: whoever reaches the port may read and publish everything",
+        "Allow --listen to be an address other than loopback. This version checks no tokens: every program that reaches the port can read and publish everything",
     ),
-    made(Group::Node, "id", "NAME", ("node-<hostname>", "backend-1"), "Identity of this node in the cluster"),
-    made(Group::Node, "name", "TEXT", ("the id", "Backend-1"), "Name of this node for people"),
+    made(
+        Group::Node,
+        "id",
+        "NAME",
+        ("node-<hostname>", "backend-1"),
+        "Id of this node in the cluster; every node needs its own",
+    ),
+    made(Group::Node, "name", "TEXT", ("the id", "Backend-1"), "Display name of this node"),
     made(
         Group::Node,
         "advertise",
         "URL",
-        ("where it listens", "http://10.0.0.7:8080"),
-        "Where others reach this node, the other nodes of the cluster among them",
+        ("the address it listens on", "http://10.0.0.7:8080"),
+        "URL at which the other nodes reach this node",
     ),
     made(
         Group::Node,
         "cors-origins",
         "ORIGINS",
         ("none", "https://app.example,https://admin.example"),
-        "Origins whose pages may use this node, separated by commas, or *",
+        "Origins of web pages that may use this node (CORS), separated by commas; * allows all",
     ),
     row(
         Group::Log,
         "broker",
         "URL",
         default::BROKER,
-        "Who keeps the log: memory: (nothing survives the process), file:DIR, or a Redis that several nodes share: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], redis+sentinel://HOST,HOST/MASTER, redis+cluster://HOST,HOST (rediss… with TLS; ?prefix=NAME before every key)",
+        "Where the log is kept: memory: (lost when the process ends), file:DIR, or a Redis that several nodes share: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], redis+sentinel://HOST,HOST/MASTER, redis+cluster://HOST,HOST (rediss… for TLS; ?prefix=NAME puts NAME before every key)",
     ),
     row(
         Group::Log,
         "durability",
         "WHEN",
         default::DURABILITY,
-        "What an acknowledged publish survives: accepted (the death of the process, with file: and redis:), replicated (the death of Redis, where a replica takes over) or fsync (the loss of power)",
+        "Failures that an acknowledged publish survives: accepted (the end of the node's process, with file: and redis:), replicated (the failure of Redis, if a replica takes over) or fsync (a power failure)",
     ),
-    row(Group::Log, "keep-events", COUNT, default::KEEP_EVENTS, "Events that the log keeps"),
-    row(Group::Log, "keep-bytes", SIZE, default::KEEP_BYTES, "Bytes that the log keeps"),
+    row(Group::Log, "keep-events", COUNT, default::KEEP_EVENTS, "Most events in the log"),
+    row(Group::Log, "keep-bytes", SIZE, default::KEEP_BYTES, "Most bytes in the log"),
     row(Group::Log, "keep-age", DURATION, default::KEEP_AGE, "How long the log keeps an event"),
     row(
         Group::Log,
         "idempotency-window",
         DURATION,
         default::IDEMPOTENCY_WINDOW,
-        "How long a message id is remembered, so that a repeated publish adds nothing",
+        "How long the log remembers a message id; publishing the same id again within this time adds no event",
     ),
     row(
         Group::Log,
         "mailbox-messages",
         COUNT,
         default::MAILBOX_MESSAGES,
-        "Messages in the mailbox of one user or client; then the oldest is dropped, and its owner told",
+        "Most messages in the mailbox of one user or client; a full mailbox drops its oldest message, and the owner gets a GAP event",
     ),
-    row(Group::Log, "mailbox-age", DURATION, default::MAILBOX_AGE, "How long a message waits in a mailbox"),
-    row(Group::Streams, "retry", DURATION, default::RETRY, "What clients wait before they reconnect"),
+    row(Group::Log, "mailbox-age", DURATION, default::MAILBOX_AGE, "How long a mailbox keeps a message"),
+    row(Group::Streams, "retry", DURATION, default::RETRY, "How long clients wait before they reconnect"),
     row(
         Group::Streams,
         "retry-jitter",
         DURATION,
         default::RETRY_JITTER,
-        "Random addition to that, each client its own",
+        "Longest random addition to --retry; each client gets its own",
     ),
-    row(Group::Streams, "heartbeat", DURATION, default::HEARTBEAT, "Silence before a heartbeat"),
+    row(
+        Group::Streams,
+        "heartbeat",
+        DURATION,
+        default::HEARTBEAT,
+        "Time without events after which a stream gets a heartbeat",
+    ),
     row(
         Group::Streams,
         "cursor-every",
         DURATION,
         default::CURSOR_EVERY,
-        "Silence before a CURSOR event, which keeps a quiet client's cursor young",
+        "Time without events after which a stream gets a CURSOR event, if its position has moved",
     ),
     row(
         Group::Streams,
         "window-frames",
         COUNT,
         default::WINDOW_FRAMES,
-        "Newest events kept in memory, ready to be sent",
+        "Most events in the window, the newest part of the log in memory",
     ),
-    row(Group::Streams, "window-bytes", SIZE, default::WINDOW_BYTES, "Bytes of them"),
+    row(Group::Streams, "window-bytes", SIZE, default::WINDOW_BYTES, "Most bytes in the window"),
     row(
         Group::Streams,
         "replay-permits",
         COUNT,
         default::REPLAY_PERMITS,
-        "Streams that may read the log at the same time",
+        "Most streams that read the log at the same time",
     ),
     row(
         Group::Streams,
         "replay-page",
         COUNT,
         default::REPLAY_PAGE,
-        "Events that such a stream reads at a time",
+        "Events that a replay reads from the log at a time",
     ),
     row(
         Group::Streams,
         "lag-limit",
         COUNT,
         default::LAG_LIMIT,
-        "Events that a stream may fall behind before it is closed",
+        "Events that a stream may fall behind before the node closes it",
     ),
     row(
         Group::Streams,
         "write-stall",
         DURATION,
         default::WRITE_STALL,
-        "How long a write may make no progress before its stream is closed",
+        "How long a write may make no progress before the node closes its stream",
     ),
-    row(Group::Admission, "max-connections", COUNT, default::MAX_CONNECTIONS, "Streams of this node"),
+    row(Group::Admission, "max-connections", COUNT, default::MAX_CONNECTIONS, "Most open streams"),
     row(
         Group::Admission,
         "max-connections-per-user",
         COUNT,
         default::NO_LIMIT,
-        "Streams of one user; 0 = no limit",
+        "Most open streams of one user; 0 = no limit",
     ),
     row(
         Group::Admission,
         "max-connections-per-address",
         COUNT,
         default::NO_LIMIT,
-        "Streams from one address; 0 = no limit",
+        "Most open streams from one IP address; 0 = no limit",
     ),
-    row(Group::Admission, "accept-rate", COUNT, default::NO_LIMIT, "New streams a second; 0 = no limit"),
+    row(
+        Group::Admission,
+        "accept-rate",
+        COUNT,
+        default::NO_LIMIT,
+        "Most new streams per second; 0 = no limit",
+    ),
     row(
         Group::Admission,
         "reject",
         "HOW",
         default::REJECT,
-        "How a stream is refused that could be served later: soft (200 and a CLOSE event, which browsers recover from) or status (503)",
+        "How the node refuses a stream that it cannot serve now: soft (200 and a CLOSE event; browsers reconnect) or status (503; browsers do not)",
     ),
-    row(Group::Publishing, "max-body", SIZE, default::MAX_BODY, "Size of a request's body"),
+    row(Group::Publishing, "max-body", SIZE, default::MAX_BODY, "Largest body of a request"),
     row(
         Group::Publishing,
         "max-payload",
         SIZE,
         default::MAX_PAYLOAD,
-        "Size of an event's data and metadata together",
+        "Largest data and metadata of an event, together",
     ),
     row(
         Group::Publishing,
         "publish-queue",
         COUNT,
         default::PUBLISH_QUEUE,
-        "Publishes that may wait for the log; the next one gets 429",
+        "Most publishes that wait for the log; further ones get 429",
     ),
     row(
         Group::Leaving,
         "drain-over",
         DURATION,
         default::DRAIN_OVER,
-        "Time over which open streams end, each at its own moment",
+        "Time over which a drain closes the open streams, each at its own random moment",
     ),
     row(
         Group::Leaving,
         "drain-close",
         "HOW",
         default::DRAIN_CLOSE,
-        "How they end: abort (clients come back) or clean (some clients take that for the end)",
+        "How the node ends a stream: abort (every client that reconnects at all does so) or clean (some clients then do not reconnect)",
     ),
     row(
         Group::Leaving,
         "drain-grace",
         DURATION,
         default::DRAIN_GRACE,
-        "How long to wait for streams that do not end",
+        "How long a drain waits afterwards for streams that are still open",
     ),
     row(
         Group::Leaving,
         "die-with-parent",
         SWITCH,
         default::OFF,
-        "End at once when the process that started this one does",
+        "Kill this node when the process that started it ends",
     ),
     made(
         Group::Cluster,
         "cluster-secret",
         SECRET,
-        ("none: only nodes on this machine are answered", "a-long-text-that-nobody-guesses"),
-        "What the nodes show each other when they ask for connections and the like; the same on all of them. Better @FILE or the variable than a flag, which every user of the machine can read",
+        ("none: answer only nodes on this machine", "a-long-text-that-nobody-guesses"),
+        "Secret that the nodes send when they ask each other; the same on all nodes. Every user of the machine can read a flag, so use @FILE or the variable",
     ),
     row(
         Group::Cluster,
         "takeover",
         "WHICH",
         default::TAKEOVER,
-        "What happens when a client opens a second stream with its clientId, on any node: off (it has two) or newest (the older ones are closed for good); the same on all nodes",
+        "What happens to the older streams of a clientId that opens a new one, on any node: off (they stay open) or newest (they are closed for good); the same on all nodes",
     ),
-    row(Group::Diagnostics, "log-format", "FORM", default::LOG_FORMAT, "How log lines look: text or json"),
+    row(Group::Diagnostics, "log-format", "FORM", default::LOG_FORMAT, "Format of log lines: text or json"),
     row(
         Group::Diagnostics,
         "log-level",
         "FILTER",
         default::LOG_LEVEL,
-        "Which log lines: error, warn, info, debug or trace, also per module; SSE_LOG and RUST_LOG go before it",
+        "Log lines to print: error, warn, info, debug or trace, also per module; SSE_LOG and RUST_LOG override it",
     ),
 ];

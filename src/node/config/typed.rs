@@ -1,4 +1,5 @@
-//! The configuration, ready to use. Read [`Config`] first.
+//! The parsed configuration: reads every setting and checks the settings that depend on each other. Read [`Config`]
+//! first.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -6,10 +7,10 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::resolve::{Chosen, InvalidConfig, Origin, Problem, Sources};
+use super::resolve::{Chosen, ConfigProblem, InvalidConfig, Sources, ValueSource};
 use super::secret::Secret;
-use super::settings::Fallback;
-use super::value::{self, Refusal};
+use super::settings::{Fallback, InvalidValue};
+use super::value;
 use crate::broker::{BrokerUrl, Durability, LogLimits};
 use crate::node::StreamEnd;
 use crate::node::limits::Limits;
@@ -17,105 +18,104 @@ use crate::protocol::name::NAME_MAX_BYTES;
 use crate::protocol::{NodeId, RetryMs};
 use crate::runtime::telemetry::LogFormat;
 
-/// How a stream is refused that could be served later.
+/// How a node refuses a stream that it cannot serve now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum RejectMode {
-    /// 200, `retry:`, a `CLOSE` event, the end. After any other status a browser never comes back (measured).
+    /// 200, `retry:`, a `CLOSE` event, the end. A browser never reconnects after any other status (measured).
     #[default]
     Soft,
-    /// 503 with Retry-After.
+    /// 503 with `Retry-After`.
     Status,
 }
 
 /// What happens to the older streams of a client that opens a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum TakeOverMode {
-    /// Nothing: a client may have several streams.
+pub enum TakeoverMode {
+    /// They stay: a client may have several streams.
     #[default]
     Off,
-    /// They are closed, on whatever node they are.
+    /// They are closed, on all nodes.
     Newest,
 }
 
-/// Everything that a node has to be told.
+/// The settings of a node. The help of each flag says what it does.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where to listen. Only a loopback address, unless `insecure` was said.
+    /// Address to listen on; a loopback address unless `insecure` is set.
     pub listen: SocketAddr,
-    /// Who keeps the log.
+    /// The broker that keeps the log.
     pub broker: BrokerUrl,
-    /// What an acknowledged publish survives.
+    /// The failures that an acknowledged publish survives.
     pub durability: Durability,
-    /// Identity of the node.
+    /// Id of the node in the cluster.
     pub id: NodeId,
-    /// Name for people.
+    /// Name of the node for people.
     pub name: String,
-    /// Where others reach the node; `None`: where it listens.
+    /// URL at which other nodes reach this one; `None`: the address that it listens on.
     pub advertise: Option<String>,
-    /// Origins whose pages may use the node, as browsers write them; `*` for all.
+    /// Origins that CORS allows, as browsers send them; `*` for all.
     pub cors_origins: Vec<HeaderValue>,
-    /// Streams of the node.
+    /// Most streams of the node.
     pub max_connections: usize,
-    /// Streams of one user; 0: no limit.
+    /// Most streams of one user; 0: no limit.
     pub max_connections_per_user: usize,
-    /// Streams from one address; 0: no limit.
+    /// Most streams from one address; 0: no limit.
     pub max_connections_per_address: usize,
-    /// New streams a second; 0: no limit.
+    /// Most new streams per second; 0: no limit.
     pub accept_rate: u32,
-    /// How a stream is refused that could be served later.
+    /// How the node refuses a stream that it cannot serve now.
     pub reject: RejectMode,
-    /// What clients wait before they reconnect.
+    /// Time that clients wait before they reconnect.
     pub retry: Duration,
-    /// Random addition to that.
+    /// Longest random addition to `retry`.
     pub retry_jitter: Duration,
-    /// Silence before a heartbeat.
+    /// Time without events before a heartbeat.
     pub heartbeat: Duration,
-    /// Silence before a `CURSOR` event.
+    /// Time without events before a `CURSOR` event.
     pub cursor_every: Duration,
-    /// How long a write may make no progress.
+    /// Longest time without progress of a write.
     pub write_stall: Duration,
-    /// Frames in the window.
+    /// Most slots in the window.
     pub window_frames: usize,
-    /// Bytes in the window.
+    /// Most bytes in the window.
     pub window_bytes: usize,
     /// Streams that may read the log at the same time.
     pub replay_permits: usize,
-    /// Entries that such a stream reads at a time.
+    /// Entries that a replay reads from the log at a time.
     pub replay_page: usize,
-    /// Events that a stream may fall behind.
+    /// Events that a stream may fall behind before it is closed.
     pub lag_limit: u64,
-    /// Bytes of a request's body.
+    /// Most bytes of a request's body.
     pub max_body: usize,
-    /// Bytes of an event's data and metadata together.
+    /// Most bytes of an event's data and metadata together.
     pub max_payload: usize,
-    /// Time over which open streams end in a drain.
+    /// Time over which a drain spreads the end of open streams.
     pub drain_over: Duration,
-    /// How they end.
+    /// How streams end on the wire.
     pub drain_close: StreamEnd,
-    /// How long to wait for those that do not end.
+    /// How long a drain waits for streams that do not end.
     pub drain_grace: Duration,
-    /// What the nodes of the cluster show each other.
+    /// Secret that nodes send when they ask each other; `None`: the node answers only nodes on its own machine.
     pub cluster_secret: Option<Secret>,
     /// What happens to the older streams of a client that opens a new one.
-    pub takeover: TakeOverMode,
-    /// Limits of the log.
+    pub takeover: TakeoverMode,
+    /// Limits of the log and its mailboxes.
     pub log: LogLimits,
-    /// What nobody needs to tune.
+    /// Limits without a setting.
     pub limits: Limits,
-    /// End with the process that started this one.
+    /// Whether the node is killed when its parent process ends.
     pub die_with_parent: bool,
-    /// How log lines look.
+    /// Format of log lines.
     pub log_format: LogFormat,
-    /// Which log lines there are.
+    /// Filter of log lines.
     pub log_level: String,
 }
 
-/// A configuration, and where it came from.
+/// A configuration, with the sources of its values.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// Ready to use.
     pub config: Config,
-    /// Worth saying, yet no reason not to start.
+    /// Warnings, which do not keep the node from starting.
     pub warnings: Vec<String>,
     pub(super) chosen: Vec<Chosen>,
 }
@@ -123,11 +123,11 @@ pub struct Loaded {
 impl Loaded {
     pub(super) fn from_sources(sources: &Sources) -> Result<Self, InvalidConfig> {
         let resolved = sources.resolve();
-        let mut reader = Reader { chosen: resolved.chosen, problems: resolved.problems };
+        let mut reader = ConfigReader { chosen: resolved.chosen, problems: resolved.problems };
         let config = reader.config();
         reader.check_together(&config);
         let mut warnings = resolved.warnings;
-        warnings.extend(reader.chosen.iter().filter_map(Chosen::exposed));
+        warnings.extend(reader.chosen.iter().filter_map(Chosen::exposure_warning));
         if reader.problems.is_empty() {
             Ok(Self { config, warnings, chosen: reader.chosen })
         } else {
@@ -143,20 +143,20 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const KIB: u64 = 1 << 10;
 const GIB: u64 = 1 << 30;
 
-struct Reader {
+struct ConfigReader {
     chosen: Vec<Chosen>,
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
 }
 
-impl Reader {
+impl ConfigReader {
     fn config(&mut self) -> Config {
-        let id = self.optional("id", value::parsed::<NodeId>).unwrap_or_else(default_id);
+        let id = self.optional("id", value::parse::<NodeId>).unwrap_or_else(default_id);
         let name = self.optional("name", label).unwrap_or_else(|| id.to_string());
         let some_connections = |text: &str| value::count(text, 0..=10_000_000);
         Config {
             listen: self.read("listen", value::listen),
-            broker: self.read("broker", value::parsed),
-            durability: self.read("durability", value::word),
+            broker: self.read("broker", value::parse),
+            durability: self.read("durability", value::choice),
             id,
             name,
             advertise: self.optional("advertise", value::url),
@@ -165,7 +165,7 @@ impl Reader {
             max_connections_per_user: self.read("max-connections-per-user", some_connections),
             max_connections_per_address: self.read("max-connections-per-address", some_connections),
             accept_rate: self.read("accept-rate", |text| value::count(text, 0..=1_000_000)),
-            reject: self.read("reject", value::word),
+            reject: self.read("reject", value::choice),
             retry: self.read("retry", |text| value::duration(text, retry_range())),
             retry_jitter: self.read("retry-jitter", |text| value::duration(text, Duration::ZERO..=HOUR)),
             heartbeat: self.read("heartbeat", |text| value::duration(text, 10 * MILLISECOND..=HOUR)),
@@ -180,14 +180,14 @@ impl Reader {
             max_body: self.read("max-body", |text| value::memory(text, KIB..=GIB)),
             max_payload: self.read("max-payload", |text| value::memory(text, 1..=GIB)),
             drain_over: self.read("drain-over", |text| value::duration(text, Duration::ZERO..=HOUR)),
-            drain_close: self.read("drain-close", value::word),
+            drain_close: self.read("drain-close", value::choice),
             drain_grace: self.read("drain-grace", |text| value::duration(text, Duration::ZERO..=HOUR)),
             cluster_secret: self.optional("cluster-secret", Secret::parse),
-            takeover: self.read("takeover", value::word),
+            takeover: self.read("takeover", value::choice),
             log: self.log_limits(),
             limits: Limits::default(),
             die_with_parent: self.read("die-with-parent", value::switch),
-            log_format: self.read("log-format", value::word),
+            log_format: self.read("log-format", value::choice),
             log_level: self.read("log-level", value::filter),
         }
     }
@@ -204,34 +204,38 @@ impl Reader {
         }
     }
 
-    /// What only two settings together can get wrong.
+    /// Checks settings that depend on each other.
     fn check_together(&mut self, config: &Config) {
         if !config.listen.ip().is_loopback() && !self.read("insecure", value::switch) {
             self.refuse(
                 "listen",
-                "this version has no tokens, so only loopback addresses are allowed without --insecure",
+                "without --insecure only loopback addresses are allowed, because this version checks no tokens",
             );
         }
         if config.durability == Durability::Fsync && config.broker == BrokerUrl::Memory {
             self.refuse(
                 "durability",
-                "nothing of --broker memory: survives the process; allowed with file:DIR",
+                "fsync is allowed only with --broker file:DIR, because memory: does not survive the process",
             );
         }
         let is_shared = matches!(config.broker, BrokerUrl::Redis(_));
         if config.durability == Durability::Replicated && !is_shared {
-            self.refuse("durability", "an embedded log has no replica; replicated is allowed with redis://…");
+            self.refuse(
+                "durability",
+                "replicated is allowed only with --broker redis://…, because an embedded log has no replica",
+            );
         }
         if config.max_payload > config.max_body {
             self.refuse(
                 "max-payload",
-                &format!("it must fit into max-body, which is {} bytes", config.max_body),
+                &format!("at most the {} bytes of max-body are allowed", config.max_body),
             );
         }
     }
 
-    /// A setting that always has a text. After a refusal its default stands in, so that all refusals can be found.
-    fn read<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, Refusal>) -> T {
+    /// Parses a setting that always has a text. An invalid text is recorded and replaced by the default, so that all
+    /// errors are found.
+    fn read<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, InvalidValue>) -> T {
         self.optional(key, &parse).unwrap_or_else(|| {
             let Fallback::Text(text) = self.find(key).setting.default else {
                 unreachable!("{key} has a fixed default");
@@ -240,7 +244,7 @@ impl Reader {
         })
     }
 
-    fn optional<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, Refusal>) -> Option<T> {
+    fn optional<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, InvalidValue>) -> Option<T> {
         let chosen = self.find(key);
         match parse(chosen.text.as_deref()?) {
             Ok(value) => Some(value),
@@ -262,7 +266,7 @@ impl Reader {
     }
 }
 
-fn label(text: &str) -> Result<String, Refusal> {
+fn label(text: &str) -> Result<String, InvalidValue> {
     if text.trim().is_empty() || text.len() > NAME_MAX_BYTES || text.chars().any(char::is_control) {
         Err(format!("allowed are 1 to {NAME_MAX_BYTES} bytes without control characters"))
     } else {
@@ -270,14 +274,13 @@ fn label(text: &str) -> Result<String, Refusal> {
     }
 }
 
-/// What clients are really told: the encoder brings everything else to the nearer end.
+/// The values of `retry:` that clients can get: the encoder moves any other value to the nearer end.
 fn retry_range() -> RangeInclusive<Duration> {
     let [least, most] = [RetryMs::MIN, RetryMs::MAX].map(|ms| Duration::from_millis(ms.get().into()));
     least..=most
 }
 
-/// After the machine, so that a node that is started again is the same one; by chance where the machine's name is
-/// none for us.
+/// An id made from the host name, so that a restarted node keeps it; random if the host name is not a valid id.
 fn default_id() -> NodeId {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     NodeId::parse(&format!("node-{host}")).ok().filter(|_| !host.is_empty()).unwrap_or_else(|| {
@@ -287,7 +290,7 @@ fn default_id() -> NodeId {
 }
 
 impl Loaded {
-    /// What counts for a setting, and where it came from; `None` for what the node makes itself.
+    /// The value of a setting, as `check-config` shows it; `None` if it is made at start and not known here.
     pub(super) fn value_of(&self, chosen: &Chosen) -> Option<String> {
         let made = match chosen.setting.key {
             "id" => Some(self.config.id.to_string()),
@@ -297,9 +300,9 @@ impl Loaded {
         chosen.shown().or(made)
     }
 
-    /// Where the value of a setting came from.
+    /// The source of a setting's value; `None` for an unknown key.
     #[must_use]
-    pub fn origin(&self, key: &str) -> Option<&Origin> {
-        self.chosen.iter().find(|chosen| chosen.setting.key == key).map(|chosen| &chosen.origin)
+    pub fn source(&self, key: &str) -> Option<&ValueSource> {
+        self.chosen.iter().find(|chosen| chosen.setting.key == key).map(|chosen| &chosen.source)
     }
 }

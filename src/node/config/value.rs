@@ -1,4 +1,4 @@
-//! Texts to values. Every refusal says what would be allowed. Pure.
+//! Parses the texts of settings into values. Every error says what is allowed. Does no I/O.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -9,12 +9,10 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::secret::without_password;
+use super::settings::InvalidValue;
 
-/// Why a text is not a value: for people, behind the name of the setting.
-pub(super) type Refusal = String;
-
-/// Something that says itself what is allowed.
-pub(super) fn parsed<T>(text: &str) -> Result<T, Refusal>
+/// A value of a type whose `FromStr` error says what is allowed.
+pub(super) fn parse<T>(text: &str) -> Result<T, InvalidValue>
 where
     T: FromStr,
     T::Err: Display,
@@ -22,27 +20,26 @@ where
     text.parse().map_err(|error: T::Err| error.to_string())
 }
 
-pub(super) fn listen(text: &str) -> Result<SocketAddr, Refusal> {
+pub(super) fn listen(text: &str) -> Result<SocketAddr, InvalidValue> {
     text.parse()
-        .map_err(|_| "allowed is an IP address with a port, as in 127.0.0.1:8080 or [::1]:8080".to_owned())
+        .map_err(|_| "allowed is an IP address with a port, like 127.0.0.1:8080 or [::1]:8080".to_owned())
 }
 
-/// A whole number within a range.
-pub(super) fn count<T>(text: &str, range: RangeInclusive<T>) -> Result<T, Refusal>
+/// A whole number within a range; `_` may separate digits.
+pub(super) fn count<T>(text: &str, range: RangeInclusive<T>) -> Result<T, InvalidValue>
 where
     T: FromStr + PartialOrd + Display,
 {
     let allowed = || format!("allowed are whole numbers from {} to {}", range.start(), range.end());
-    // As people write a million.
     let number = text.replace('_', "").parse().map_err(|_| allowed())?;
     if range.contains(&number) { Ok(number) } else { Err(allowed()) }
 }
 
-/// A time within a range.
-pub(super) fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, Refusal> {
+/// A duration within a range.
+pub(super) fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, InvalidValue> {
     let allowed = || {
         let [from, to] = [range.start(), range.end()].map(|end| humantime::format_duration(*end));
-        format!("allowed are times from {from} to {to} with a unit, as in 500ms, 15s, 10m or 24h")
+        format!("allowed are durations from {from} to {to} with a unit, like 500ms, 15s, 10m or 24h")
     };
     let time = humantime::parse_duration(text).map_err(|_| allowed())?;
     if range.contains(&time) { Ok(time) } else { Err(allowed()) }
@@ -58,11 +55,11 @@ const UNITS: [(&str, u64); 7] = [
     ("b", 1),
 ];
 
-/// A number of bytes within a range.
-pub(super) fn size(text: &str, range: RangeInclusive<u64>) -> Result<u64, Refusal> {
+/// A number of bytes within a range, with or without a unit.
+pub(super) fn size(text: &str, range: RangeInclusive<u64>) -> Result<u64, InvalidValue> {
     let allowed = || {
         let (from, to) = (range.start(), range.end());
-        format!("allowed are sizes from {from} to {to} bytes, as in 65536, 64KiB, 64MiB or 1GB")
+        format!("allowed are sizes from {from} to {to} bytes, like 65536, 64KiB, 64MiB or 1GB")
     };
     let lower = text.trim().to_lowercase();
     let with_unit = UNITS.iter().find_map(|(unit, bytes)| Some((lower.strip_suffix(unit)?, *bytes)));
@@ -72,17 +69,17 @@ pub(super) fn size(text: &str, range: RangeInclusive<u64>) -> Result<u64, Refusa
     if range.contains(&bytes) { Ok(bytes) } else { Err(allowed()) }
 }
 
-/// A size that is held in memory.
-pub(super) fn memory(text: &str, range: RangeInclusive<u64>) -> Result<usize, Refusal> {
+/// A number of bytes in memory, within a range.
+pub(super) fn memory(text: &str, range: RangeInclusive<u64>) -> Result<usize, InvalidValue> {
     size(text, range).and_then(|bytes| usize::try_from(bytes).map_err(|error| error.to_string()))
 }
 
-pub(super) fn switch(text: &str) -> Result<bool, Refusal> {
+pub(super) fn switch(text: &str) -> Result<bool, InvalidValue> {
     text.parse().map_err(|_| "allowed are true and false".to_owned())
 }
 
-/// One of a few words.
-pub(super) fn word<T: clap::ValueEnum>(text: &str) -> Result<T, Refusal> {
+/// One of the variants of an enum, by its name.
+pub(super) fn choice<T: clap::ValueEnum>(text: &str) -> Result<T, InvalidValue> {
     T::from_str(text, false).map_err(|_| {
         let words: Vec<_> = T::value_variants().iter().filter_map(T::to_possible_value).collect();
         let words: Vec<_> = words.iter().map(clap::builder::PossibleValue::get_name).collect();
@@ -90,24 +87,24 @@ pub(super) fn word<T: clap::ValueEnum>(text: &str) -> Result<T, Refusal> {
     })
 }
 
-/// Where people or programs reach something.
-pub(super) fn url(text: &str) -> Result<String, Refusal> {
-    let allowed = || "allowed is an address like http://10.0.0.7:8080".to_owned();
+/// An `http` or `https` URL without query and password.
+pub(super) fn url(text: &str) -> Result<String, InvalidValue> {
+    let allowed = || "allowed is a URL like http://10.0.0.7:8080".to_owned();
     let uri: http::Uri = text.parse().map_err(|_| allowed())?;
     let has_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
     let is_bare = uri.query().is_none() && uri.authority().is_some_and(|host| !host.as_str().contains('@'));
     if has_scheme && is_bare { Ok(text.trim_end_matches('/').to_owned()) } else { Err(allowed()) }
 }
 
-/// What pages may use a node, as browsers write it in `Origin`.
-pub(super) fn origins(text: &str) -> Result<Vec<HeaderValue>, Refusal> {
+/// Origins separated by commas, as browsers send them in `Origin`, or `*`.
+pub(super) fn origins(text: &str) -> Result<Vec<HeaderValue>, InvalidValue> {
     text.split(',').map(str::trim).filter(|origin| !origin.is_empty()).map(origin).collect()
 }
 
-fn origin(text: &str) -> Result<HeaderValue, Refusal> {
+fn origin(text: &str) -> Result<HeaderValue, InvalidValue> {
     let allowed = || {
         let shown = without_password(text);
-        format!("{shown:?} is not an origin; allowed are ones like https://app.example:8443, and *")
+        format!("{shown:?} is not an origin; allowed are origins like https://app.example:8443, and *")
     };
     let is_origin = |uri: &http::Uri| {
         let bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !text.ends_with('/');
@@ -119,13 +116,13 @@ fn origin(text: &str) -> Result<HeaderValue, Refusal> {
     HeaderValue::from_str(text).map_err(|_| allowed())
 }
 
-/// What tracing lets through.
-pub(super) fn filter(text: &str) -> Result<String, Refusal> {
+/// A filter of `tracing` for log lines.
+pub(super) fn filter(text: &str) -> Result<String, InvalidValue> {
     match tracing_subscriber::EnvFilter::try_new(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(error) => {
-            Err(format!("{error}; allowed are error, warn, info, debug, trace, and module=level pairs"))
-        }
+        Err(error) => Err(format!(
+            "{error}; allowed are error, warn, info, debug, trace and module=level pairs, separated by commas"
+        )),
     }
 }
 
@@ -134,7 +131,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check<T: PartialEq + std::fmt::Debug>(value: Result<T, Refusal>, expected: Option<T>) {
+    fn check<T: PartialEq + std::fmt::Debug>(value: Result<T, InvalidValue>, expected: Option<T>) {
         match expected {
             Some(expected) => assert_eq!(value, Ok(expected)),
             None => {

@@ -1,5 +1,5 @@
-//! The body of a request, which must come within a time: a client that sends one byte and waits would hold its socket
-//! for ever, and with all sockets nobody could connect. Read [`TimedBody`] first.
+//! Request bodies with a deadline: a client that sends one byte and waits would hold its socket for ever, and such
+//! clients could occupy all sockets. Read [`TimedBody`] first.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,22 +9,22 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
-/// A body that fails when it is not complete in time.
+/// A body that fails unless it is complete in time.
 #[derive(Debug)]
 pub(crate) struct TimedBody {
     incoming: Incoming,
     allowed: Duration,
-    /// From the first wait on: most bodies have come with their head.
+    /// Starts with the first wait, since most bodies arrive together with their head.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-/// The body did not come in time.
+/// The body did not arrive in time.
 #[derive(Debug, thiserror::Error)]
 #[error("the body was not complete after {0:?}")]
 pub(crate) struct BodyTooSlow(Duration);
 
 impl TimedBody {
-    /// A body that may take so long.
+    /// A body that must be complete within `allowed`.
     pub(crate) fn new(incoming: Incoming, allowed: Duration) -> Self {
         Self { incoming, allowed, deadline: None }
     }

@@ -1,5 +1,6 @@
-//! What the nodes of a cluster ask each other, below `/cluster`. No part of the interface for users: it may change with
-//! every version. Each answers for its own node alone, so no question goes in circles. Read [`admit`] first.
+//! The paths below `/cluster`, by which the nodes ask each other. They are not part of the public interface and may
+//! change with every version. Each answers for its own node only, so no request goes in circles. Read [`admit`]
+//! first.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,16 +18,16 @@ use super::error::ApiError;
 use super::path::Named;
 use super::rows::{ListQuery, Selection};
 use super::{AppState, connections, history, presence, publish, rebalance};
-use crate::node::claims::Claim;
 use crate::node::limits::CLUSTER_BODY_BYTES;
 use crate::node::peers::{PEER, SECRET};
+use crate::node::takeover::Claim;
 use crate::protocol::api::{ConnectionList, ConnectionRow, RebalanceRequest, RebalanceStatus, Whereabouts};
 use crate::protocol::{ClientId, ConnectionId, Cursor, UserId};
 
-/// Headers that a proxy adds: whoever is behind it is not on this machine.
+/// Headers that a proxy adds. A request that has one may come from another machine.
 const PROXY_HEADERS: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
-/// The routes, with their guard.
+/// The routes, behind [`admit`].
 pub(crate) fn routes(app: &Arc<AppState>) -> Router<Arc<AppState>> {
     Router::new()
         .route("/connections", get(list))
@@ -35,42 +36,44 @@ pub(crate) fn routes(app: &Arc<AppState>) -> Router<Arc<AppState>> {
         .route("/clients/{client}", get(client))
         .route("/events/{id}", get(event))
         .route("/claims", post(claims))
-        .route("/rebalance", get(shed_status).post(shed).delete(take_back))
+        .route("/rebalance", get(shed_status).post(shed).delete(shed_cancel))
         .route_layer(from_fn_with_state(Arc::clone(app), admit))
         .layer(DefaultBodyLimit::max(CLUSTER_BODY_BYTES))
 }
 
-/// Lets in whoever shows the secret, or, where there is none, whoever is on this machine.
+/// Admits nodes that send the cluster secret; without a secret, nodes on this machine.
 async fn admit(
     State(app): State<Arc<AppState>>,
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if let Some(refusal) = refusal(&app, remote, request.headers()) {
-        return Err(ApiError::Forbidden(refusal.to_owned()));
+    if let Some(reason) = refusal_reason(&app, remote, request.headers()) {
+        return Err(ApiError::Forbidden(reason.to_owned()));
     }
     let mut response = next.run(request).await;
-    // The asking node must not take this one for another, whatever address it was given.
+    // The node that asks must be able to detect that its address leads to another node.
     if let Ok(incarnation) = HeaderValue::from_str(app.roster.incarnation()) {
         response.headers_mut().insert(PEER, incarnation);
     }
     Ok(response)
 }
 
-fn refusal(app: &AppState, remote: SocketAddr, headers: &HeaderMap) -> Option<&'static str> {
+fn refusal_reason(app: &AppState, remote: SocketAddr, headers: &HeaderMap) -> Option<&'static str> {
     if !headers.contains_key(PEER) {
-        return Some("only the nodes of the cluster are answered here");
+        return Some("this path answers only nodes of the cluster");
     }
     match &app.cluster_secret {
         Some(secret) => {
             let shown = headers.get(SECRET).map(HeaderValue::as_bytes).unwrap_or_default();
-            (!secret.is(shown)).then_some("the cluster secret is missing or another one")
+            (!secret.matches(shown))
+                .then_some("the cluster secret is missing or differs from this node's --cluster-secret")
         }
         None => {
             let is_here = remote.ip().to_canonical().is_loopback()
                 && PROXY_HEADERS.iter().all(|name| !headers.contains_key(*name));
-            (!is_here).then_some("without a --cluster-secret only nodes on the same machine are answered")
+            (!is_here)
+                .then_some("this node has no --cluster-secret, so it answers only nodes on its own machine")
         }
     }
 }
@@ -105,8 +108,8 @@ async fn client(State(app): State<Arc<AppState>>, Named(client): Named<ClientId>
     Json(presence::own_of_client(&app, &client))
 }
 
-async fn event(State(app): State<Arc<AppState>>, Named(id): Named<Cursor>) -> Json<history::Traces> {
-    Json(history::own_traces(&app, id))
+async fn event(State(app): State<Arc<AppState>>, Named(id): Named<Cursor>) -> Json<history::EventTrace> {
+    Json(history::own_trace(&app, id))
 }
 
 async fn claims(
@@ -114,7 +117,7 @@ async fn claims(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Vec<Claim>>, ApiError> {
     let claims: Vec<Claim> = publish::parse(&body?)?;
-    Ok(Json(app.claims.settle(&claims)))
+    Ok(Json(app.takeover.settle(&claims)))
 }
 
 async fn shed(
@@ -129,6 +132,6 @@ async fn shed_status(State(app): State<Arc<AppState>>) -> Json<RebalanceStatus> 
     Json(app.rebalancing.status())
 }
 
-async fn take_back(State(app): State<Arc<AppState>>) -> Json<RebalanceStatus> {
-    Json(rebalance::take_back(&app))
+async fn shed_cancel(State(app): State<Arc<AppState>>) -> Json<RebalanceStatus> {
+    Json(rebalance::cancel_own(&app))
 }

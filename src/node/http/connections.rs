@@ -1,4 +1,4 @@
-//! The open streams, of this node or of all: list, look at one, end one, wherever it is.
+//! `/api/sse/connections`: lists the open streams of this node or of all nodes, shows one, and ends one on any node.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use super::path::Named;
 use super::rows::{ListQuery, Scope, Selection};
 use crate::node::close::CloseCode;
 use crate::node::connections::CloseOrder;
-use crate::node::peers::{Answers, Question, segment};
+use crate::node::peers::{PeerRequest, PeerResponses, segment};
 use crate::protocol::ConnectionId;
 use crate::protocol::api::{ConnectionList, ConnectionRow};
 use crate::runtime::clock;
 
-/// `GET /api/sse/connections`
+/// `GET /api/sse/connections`: a page of the open streams.
 pub(crate) async fn list(
     State(app): State<Arc<AppState>>,
     query: Result<Query<ListQuery>, QueryRejection>,
@@ -32,7 +32,7 @@ pub(crate) async fn list(
     }
 }
 
-/// The page as this node alone has it.
+/// The page of the list of this node's streams.
 pub(crate) fn own_list(app: &AppState, selection: &Selection) -> ConnectionList {
     let all = app.connections.all();
     let mut rows: Vec<ConnectionRow> = all.iter().map(|connection| connection.row(&app.node_id)).collect();
@@ -51,14 +51,14 @@ pub(crate) fn own_list(app: &AppState, selection: &Selection) -> ConnectionList 
 }
 
 async fn cluster_list(app: &AppState, selection: &Selection) -> ConnectionList {
-    let question = Question::new(Method::GET, "/cluster/connections");
-    let question = selection
+    let request = PeerRequest::new(Method::GET, "/cluster/connections");
+    let request = selection
         .for_peers()
         .into_iter()
-        .fold(question, |question, (key, value)| question.with(key, Some(value)));
-    let Answers { answers, unreachable } = app.ask_peers::<ConnectionList>(&question).await;
-    // Of this node, too, every row that the page may need, and not only the page.
-    let mut list = own_list(app, &selection.up_to_its_end());
+        .fold(request, |request, (key, value)| request.with(key, Some(value)));
+    let PeerResponses { answers, unreachable } = app.ask_peers::<ConnectionList>(&request).await;
+    // Every row of this node that the page may need, and not only its own page.
+    let mut list = own_list(app, &selection.through_end_of_page());
     for answer in answers {
         list.total_connections += answer.total_connections;
         list.matched += answer.matched;
@@ -69,7 +69,7 @@ async fn cluster_list(app: &AppState, selection: &Selection) -> ConnectionList {
     ConnectionList { page: selection.page(), limit: selection.limit, clients, unreachable, ..list }
 }
 
-/// `GET /api/sse/connections/{connectionId}`
+/// `GET /api/sse/connections/{connectionId}`: one open stream.
 pub(crate) async fn one(
     State(app): State<Arc<AppState>>,
     Named(id): Named<ConnectionId>,
@@ -77,26 +77,26 @@ pub(crate) async fn one(
     if let Some(row) = own_row(&app, &id) {
         return Ok(Json(row));
     }
-    anywhere(&app, &id, Method::GET).await.map(Json)
+    on_another_node(&app, &id, Method::GET).await.map(Json)
 }
 
-/// `DELETE /api/sse/connections/{connectionId}`
+/// `DELETE /api/sse/connections/{connectionId}`: ends a stream.
 pub(crate) async fn end(
     State(app): State<Arc<AppState>>,
     Named(id): Named<ConnectionId>,
 ) -> Result<StatusCode, ApiError> {
     if end_own(&app, &id).is_none() {
-        anywhere(&app, &id, Method::DELETE).await?;
+        on_another_node(&app, &id, Method::DELETE).await?;
     }
     Ok(StatusCode::ACCEPTED)
 }
 
-/// The stream, if this node has it.
+/// The stream, if it is on this node.
 pub(crate) fn own_row(app: &AppState, id: &ConnectionId) -> Option<ConnectionRow> {
     app.connections.get(id).map(|connection| connection.row(&app.node_id))
 }
 
-/// Ends the stream, if this node has it.
+/// Ends the stream, if it is on this node.
 pub(crate) fn end_own(app: &AppState, id: &ConnectionId) -> Option<ConnectionRow> {
     let connection = app.connections.get(id)?;
     let reason = Arc::from("ended by an operator");
@@ -104,10 +104,14 @@ pub(crate) fn end_own(app: &AppState, id: &ConnectionId) -> Option<ConnectionRow
     Some(connection.row(&app.node_id))
 }
 
-/// Asks the other nodes for a stream; with `DELETE` it ends.
-async fn anywhere(app: &AppState, id: &ConnectionId, method: Method) -> Result<ConnectionRow, ApiError> {
-    let question = Question::new(method, format!("/cluster/connections/{}", segment(id.as_str())));
-    let Answers { answers, unreachable } = app.ask_peers::<Option<ConnectionRow>>(&question).await;
+/// Asks the other nodes for a stream; the method `DELETE` ends it.
+async fn on_another_node(
+    app: &AppState,
+    id: &ConnectionId,
+    method: Method,
+) -> Result<ConnectionRow, ApiError> {
+    let request = PeerRequest::new(method, format!("/cluster/connections/{}", segment(id.as_str())));
+    let PeerResponses { answers, unreachable } = app.ask_peers::<Option<ConnectionRow>>(&request).await;
     if let Some(row) = answers.into_iter().flatten().next() {
         return Ok(row);
     }
@@ -117,5 +121,7 @@ async fn anywhere(app: &AppState, id: &ConnectionId, method: Method) -> Result<C
     let silent: Vec<_> =
         unreachable.iter().map(|node| format!("{} ({})", node.instance_id, node.reason)).collect();
     let silent = silent.join(", ");
-    Err(ApiError::Unreachable(format!("no node that answered has the stream {id}; not asked: {silent}")))
+    Err(ApiError::Unreachable(format!(
+        "no node that answered has the stream {id}; these nodes did not answer: {silent}"
+    )))
 }

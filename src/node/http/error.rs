@@ -1,5 +1,5 @@
-//! The only place where a status is chosen for an error. Errors are problem details (RFC 9457) with a stable code.
-//! Read [`ApiError`] first.
+//! The HTTP errors of a node, as problem details (RFC 9457) with a stable `code`. No other file may choose a status
+//! for an error. Read [`ApiError`] first.
 
 use std::error::Error;
 
@@ -12,41 +12,41 @@ use crate::broker::publisher::InvalidEvent;
 use crate::broker::{AppendError, StoreError};
 use crate::protocol::api::Problem;
 
-/// What a request is told when it fails.
+/// Why a request failed. Each kind has its status and code; the text becomes the `detail`.
 #[derive(Debug)]
 pub(crate) enum ApiError {
-    /// A path, query or header that can never succeed.
+    /// A path, query or header that is not valid.
     Invalid(String),
     /// The body is not JSON.
     NotJson(String),
-    /// The body is JSON, but not what this call takes.
+    /// The body is JSON, but not valid for this path.
     Body(String),
     /// The body, or the payload in it, is too large.
     TooLarge(String),
-    /// The body did not come in time.
+    /// The body did not arrive in time.
     TooSlow(String),
-    /// There is no such thing.
+    /// No such path, event or stream exists.
     NotFound(String),
-    /// The caller may not do this.
+    /// The caller is not allowed to use this path.
     Forbidden(String),
-    /// Another node of the cluster did not answer, and without it nobody knows.
+    /// Another node of the cluster did not answer, so the answer is not known.
     Unreachable(String),
     /// The path exists, with other methods.
     Method,
-    /// What the node is doing does not allow it.
+    /// The state of the node does not allow the request.
     Conflict(String),
-    /// The node is full; only with `--reject status`.
+    /// The node opens no stream now; only with `--reject status`.
     Full(String),
-    /// The log has too much to do.
+    /// Too many publishes wait for the log.
     Busy(String),
-    /// The log cannot be used now; nothing was published.
+    /// The log cannot be used now; no event was published.
     Unavailable(String),
-    /// The log failed in the middle: the event may or may not be in it.
+    /// The log failed during a publish: the event may or may not be in it.
     Unknown(String),
 }
 
 impl ApiError {
-    /// What was wrong with this request, for whoever made it without HTTP.
+    /// The detail alone, for callers without HTTP.
     pub(crate) fn detail(self) -> String {
         let (_, _, _, detail) = self.parts();
         detail
@@ -67,10 +67,10 @@ impl ApiError {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large", detail)
             }
             Self::TooSlow(detail) => {
-                (StatusCode::REQUEST_TIMEOUT, "too_slow", "The body did not come in time", detail)
+                (StatusCode::REQUEST_TIMEOUT, "too_slow", "The body did not arrive in time", detail)
             }
-            Self::NotFound(detail) => (StatusCode::NOT_FOUND, "not_found", "There is no such thing", detail),
-            Self::Forbidden(detail) => (StatusCode::FORBIDDEN, "forbidden", "You may not do this", detail),
+            Self::NotFound(detail) => (StatusCode::NOT_FOUND, "not_found", "Not found", detail),
+            Self::Forbidden(detail) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail),
             Self::Unreachable(detail) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unreachable",
@@ -83,12 +83,14 @@ impl ApiError {
                 "This path takes another method",
                 "see /openapi.json for the methods of every path".to_owned(),
             ),
-            Self::Conflict(detail) => (StatusCode::CONFLICT, "conflict", "Not now", detail),
+            Self::Conflict(detail) => {
+                (StatusCode::CONFLICT, "conflict", "The state of the node does not allow this", detail)
+            }
             Self::Full(detail) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "full", "No stream can be opened now", detail)
             }
             Self::Busy(detail) => {
-                (StatusCode::TOO_MANY_REQUESTS, "busy", "The log has too much to do", detail)
+                (StatusCode::TOO_MANY_REQUESTS, "busy", "Too many publishes wait for the log", detail)
             }
             Self::Unavailable(detail) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The log cannot be used now", detail)

@@ -1,4 +1,5 @@
-//! The log and the mailboxes as JSON: pages of history, the ledger of one event, what a user has not confirmed.
+//! The log and the mailboxes as JSON: pages of the log, the deliveries of one event, and a user's unconfirmed
+//! messages.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,16 +14,16 @@ use super::AppState;
 use super::error::ApiError;
 use super::path::Named;
 use crate::broker::{Entry, Page, PageLimit};
-use crate::node::peers::{Answers, Question};
+use crate::node::peers::{PeerRequest, PeerResponses};
 use crate::protocol::api::{EventLedger, GapEvent, History, LogEvent, Pending, WrittenBy};
 use crate::protocol::{Address, Cursor, Resume, Topic, UserId};
 
-/// Events of a page unless the request says otherwise.
+/// Default number of events of a page.
 const PAGE_EVENTS: usize = 100;
-/// Most events of a page.
+/// Largest number of events of a page.
 const PAGE_EVENTS_MAX: usize = 1_000;
 
-/// The query of a history.
+/// The query of `/api/sse/history`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct HistoryQuery {
@@ -31,7 +32,7 @@ pub(crate) struct HistoryQuery {
     topic: Option<Topic>,
 }
 
-/// `GET /api/sse/history`
+/// `GET /api/sse/history`: a page of the log.
 pub(crate) async fn history(
     State(app): State<Arc<AppState>>,
     query: Result<Query<HistoryQuery>, QueryRejection>,
@@ -39,7 +40,7 @@ pub(crate) async fn history(
     let Query(query) = query?;
     let limit = query.limit.unwrap_or(PAGE_EVENTS);
     if !(1..=PAGE_EVENTS_MAX).contains(&limit) {
-        let detail = format!("limit={limit} is not possible; allowed are 1 to {PAGE_EVENTS_MAX}");
+        let detail = format!("limit={limit} is not allowed; allowed are 1 to {PAGE_EVENTS_MAX}");
         return Err(ApiError::Invalid(detail));
     }
     let bounds = app.ask(app.broker.bounds()).await?;
@@ -48,12 +49,12 @@ pub(crate) async fn history(
         Resume::After(cursor) => cursor,
         Resume::Malformed(text) => {
             return Err(ApiError::Invalid(format!(
-                "after={text:?} is not an event id; allowed are ids and earliest"
+                "after={text:?} is not an event id; allowed are event ids and earliest"
             )));
         }
     };
     let page = app.ask(app.broker.read_after(after, PageLimit::entries(limit))).await?;
-    // A page of a topic is a page of the log with the others left out, so it may be short, or empty, with a `next`.
+    // A page of a topic is a page of the log without its other events, so it may be short or empty and have a `next`.
     let next = (page.entries.len() == limit)
         .then(|| page.entries.last().map(|last| last.cursor.to_event_id()))
         .flatten();
@@ -86,17 +87,17 @@ fn log_event(entry: &Entry) -> Result<LogEvent, ApiError> {
     Ok(LogEvent { id: entry.cursor.to_event_id(), address: entry.address.clone(), envelope })
 }
 
-/// `GET /api/sse/events/{id}`
+/// `GET /api/sse/events/{id}`: an event with its deliveries.
 pub(crate) async fn event(
     State(app): State<Arc<AppState>>,
     Named(id): Named<Cursor>,
 ) -> Result<Json<EventLedger>, ApiError> {
-    let not_kept = || ApiError::NotFound(format!("the log keeps no event {id}"));
+    let not_kept = || ApiError::NotFound(format!("the log has no event with the id {id}"));
     let entry = app.ask(app.broker.get(id)).await?.ok_or_else(not_kept)?;
-    let question = Question::new(Method::GET, format!("/cluster/events/{id}"));
-    let Answers { answers, unreachable } = app.ask_peers::<Traces>(&question).await;
-    let traces: Vec<_> = [own_traces(&app, id)].into_iter().chain(answers).collect();
-    let mut written: Vec<_> = traces.iter().filter_map(|traces| traces.written.clone()).collect();
+    let request = PeerRequest::new(Method::GET, format!("/cluster/events/{id}"));
+    let PeerResponses { answers, unreachable } = app.ask_peers::<EventTrace>(&request).await;
+    let traces: Vec<_> = [own_trace(&app, id)].into_iter().chain(answers).collect();
+    let mut written: Vec<_> = traces.iter().filter_map(|trace| trace.written.clone()).collect();
     written.sort_by(|a, b| a.instance_id.cmp(&b.instance_id));
     let envelope = log_event(&entry)?.envelope;
     Ok(Json(EventLedger {
@@ -105,23 +106,23 @@ pub(crate) async fn event(
         address: entry.address,
         accepted_at: envelope.timestamp,
         written,
-        confirmed: traces.iter().map(|traces| traces.confirmed).sum(),
+        confirmed: traces.iter().map(|trace| trace.confirmed).sum(),
         unreachable,
     }))
 }
 
-/// What one node knows of an event.
+/// The deliveries of one event by one node. The JSON of `/cluster/events/{id}`.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Traces {
-    /// Nothing where its window does not reach back that far.
+pub(crate) struct EventTrace {
+    /// `None` if the event is no longer in the window of the node.
     written: Option<WrittenBy>,
     confirmed: u64,
 }
 
-/// What this node knows of an event.
-pub(crate) fn own_traces(app: &AppState, id: Cursor) -> Traces {
+/// The deliveries of one event by this node.
+pub(crate) fn own_trace(app: &AppState, id: Cursor) -> EventTrace {
     let frame = app.window.find(id);
-    Traces {
+    EventTrace {
         written: frame.as_ref().map(|frame| WrittenBy {
             instance_id: app.node_id.clone(),
             connections: frame.written.load(Ordering::Relaxed),
@@ -130,7 +131,7 @@ pub(crate) fn own_traces(app: &AppState, id: Cursor) -> Traces {
     }
 }
 
-/// `GET /api/sse/users/{userId}/pending`
+/// `GET /api/sse/users/{userId}/pending`: the mailbox of a user.
 pub(crate) async fn pending(
     State(app): State<Arc<AppState>>,
     Named(user): Named<UserId>,

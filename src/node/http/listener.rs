@@ -1,6 +1,6 @@
-//! Accepts sockets, lets axum answer requests on them, and hands a socket to its stream when the answer is one. The
-//! handler of a stream is an ordinary handler: it returns a response with a [`Takeover`] in its extensions, so
-//! routing and layers treat it like any other. Read [`Listener::run`] first.
+//! Accepts sockets and lets axum answer the requests on them. When a response is a stream, the socket leaves the HTTP
+//! server and goes to the stream. The handler of a stream is an ordinary handler: it returns a response with a
+//! [`PendingStream`] in its extensions, so routing and layers treat it like any other. Read [`Listener::run`] first.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -26,30 +26,29 @@ use crate::node::stream::Stream;
 use crate::node::writer::{Framing, SocketWriter, StreamEnd};
 use crate::runtime::Tasks;
 
-/// Bounds of a connection before it is a stream.
+/// Limits of sockets and of the requests on them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ListenerLimits {
-    /// Open sockets.
+    /// Sockets that may be open at once.
     pub(crate) sockets: usize,
-    /// Bytes of a request's head.
+    /// Most bytes of a request's head.
     pub(crate) head_bytes: usize,
-    /// A request's head must be complete within this time; it is also how long an idle connection is kept.
+    /// A request's head must be complete within this time. An idle connection is closed after the same time.
     pub(crate) head_timeout: Duration,
     /// A request's body must be complete within this time.
     pub(crate) body_timeout: Duration,
-    /// A write of a stream may make no progress for this long.
+    /// A stream ends when one of its writes makes no progress for this long.
     pub(crate) stall: Duration,
-    /// What was sent may stay unacknowledged for this long; then the peer counts as gone. Nothing else notices a
-    /// peer that vanished without a word, since heartbeats fit into the socket's buffer for an hour.
+    /// `TCP_USER_TIMEOUT`: a peer that acknowledges no data for this long counts as gone. Nothing else notices a peer
+    /// that vanished without closing, since heartbeats fit into the socket's buffer for an hour.
     pub(crate) peer_timeout: Duration,
 }
 
-/// A response that is a stream: what to write once the socket is ours. Taken out once.
+/// The stream of a response, written once the socket has left the HTTP server. Taken out once.
 #[derive(Debug, Clone)]
-pub(crate) struct Takeover(Arc<Mutex<Option<Stream>>>);
+pub(crate) struct PendingStream(Arc<Mutex<Option<Stream>>>);
 
-impl Takeover {
-    /// Marks a response with its stream.
+impl PendingStream {
     pub(crate) fn new(stream: Stream) -> Self {
         Self(Arc::new(Mutex::new(Some(stream))))
     }
@@ -59,7 +58,7 @@ impl Takeover {
     }
 }
 
-/// Accepts connections.
+/// The socket that a node listens on, and the router that answers its requests.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
@@ -68,7 +67,7 @@ pub(crate) struct Listener {
     end: StreamEnd,
 }
 
-/// A stream that was handed over, with what its response needs.
+/// A stream on its way from its handler to its connection, with the headers and framing of its response.
 struct Handover {
     stream: Stream,
     headers: HeaderMap,
@@ -76,55 +75,54 @@ struct Handover {
 }
 
 impl Listener {
-    /// A listener on a bound socket.
+    /// A listener on a bound socket. `end` is how streams end on the wire.
     pub(crate) fn new(socket: TcpListener, router: Router, limits: ListenerLimits, end: StreamEnd) -> Self {
         Self { socket, router, limits, end }
     }
 
-    /// Accepts until the token of `tasks` ends it. Connections run on `tasks`.
+    /// Accepts connections until the token of `tasks` is cancelled. Each connection is a task of `tasks`.
     pub(crate) async fn run(self, tasks: Tasks) {
-        let places = Arc::new(Semaphore::new(self.limits.sockets));
+        let permits = Arc::new(Semaphore::new(self.limits.sockets));
         let token = tasks.token().clone();
         loop {
             let accepted = tokio::select! {
                 () = token.cancelled() => return,
-                accepted = self.accept(&places) => accepted,
+                accepted = self.accept(&permits) => accepted,
             };
-            let Some((socket, remote, place)) = accepted else { continue };
+            let Some((socket, remote, permit)) = accepted else { continue };
             let router = self.router.clone();
             let connection = HttpConnection { router, limits: self.limits, remote, shutdown: token.clone() };
             let end = self.end;
             tasks.spawn("connection", async move {
-                // A statement of its own, so that the HTTP server's buffers are freed before the stream begins, not
-                // after it.
-                let handed = Box::pin(connection.serve(socket)).await;
-                if let Some((writer, stream)) = handed {
+                // A statement of its own: the HTTP server's buffers are freed before the stream begins.
+                let detached = Box::pin(connection.serve(socket)).await;
+                if let Some((writer, stream)) = detached {
                     stream.run(writer, end).await;
                 }
-                drop(place);
+                drop(permit);
             });
         }
     }
 
     async fn accept(
         &self,
-        places: &Arc<Semaphore>,
+        permits: &Arc<Semaphore>,
     ) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-        // The semaphore is never closed; without a place there is nothing to accept.
-        let place = Arc::clone(places).acquire_owned().await.ok()?;
+        // The semaphore is never closed; without a permit there is nothing to accept.
+        let permit = Arc::clone(permits).acquire_owned().await.ok()?;
         match self.socket.accept().await {
             Ok((socket, remote)) => {
                 let options = SockRef::from(&socket);
                 let set = options.set_tcp_nodelay(true);
                 let set = set.and_then(|()| options.set_tcp_user_timeout(Some(self.limits.peer_timeout)));
                 if let Err(error) = set {
-                    tracing::debug!(%error, "a client left before it was accepted");
+                    tracing::debug!(%error, "a client disconnected before it was accepted");
                     return None;
                 }
-                Some((socket, remote, place))
+                Some((socket, remote, permit))
             }
             Err(error) => {
-                // Out of file descriptors, most likely: trying again at once would only burn a core.
+                // Most likely the process has no file descriptors left; an immediate retry would only burn a core.
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 None
@@ -133,8 +131,8 @@ impl Listener {
     }
 }
 
-/// Where the first stream of a connection is handed over.
-type Hand = Arc<Mutex<Option<oneshot::Sender<Handover>>>>;
+/// Takes the first stream of a connection; empty once it has one.
+type HandoverSender = Arc<Mutex<Option<oneshot::Sender<Handover>>>>;
 
 struct HttpConnection {
     router: Router,
@@ -144,26 +142,26 @@ struct HttpConnection {
 }
 
 impl HttpConnection {
-    /// Answers requests until the connection ends, or until one of them is a stream.
+    /// Answers requests until the connection ends or a response is a stream.
     async fn serve(self, socket: TcpStream) -> Option<(SocketWriter, Stream)> {
-        let (hand, handed) = oneshot::channel();
-        let hand = Arc::new(Mutex::new(Some(hand)));
-        let service = service_fn(|request: Request<Incoming>| self.answer(request, Arc::clone(&hand)));
+        let (sender, receiver) = oneshot::channel();
+        let sender = Arc::new(Mutex::new(Some(sender)));
+        let service = service_fn(|request: Request<Incoming>| self.answer(request, Arc::clone(&sender)));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.head_timeout)
             .max_buf_size(self.limits.head_bytes)
             .serve_connection(TokioIo::new(socket), service);
         let mut connection = connection;
-        let mut handed = handed;
+        let mut receiver = receiver;
         let mut asked_to_end = false;
         loop {
             tokio::select! {
                 biased;
-                Ok(handover) = &mut handed => {
-                    // Bytes that the client sent behind its request stay behind in the parts: a stream takes none.
+                Ok(handover) = &mut receiver => {
+                    // Bytes that the client sent after its request are dropped with the parts: a stream reads none.
                     let socket = connection.into_parts().io.into_inner();
-                    return Some(self.take_over(socket, handover));
+                    return Some(self.detach(socket, handover));
                 }
                 outcome = &mut connection => {
                     if let Err(error) = outcome {
@@ -179,26 +177,30 @@ impl HttpConnection {
         }
     }
 
-    fn take_over(&self, socket: TcpStream, handover: Handover) -> (SocketWriter, Stream) {
+    fn detach(&self, socket: TcpStream, handover: Handover) -> (SocketWriter, Stream) {
         let Handover { mut stream, headers, framing } = handover;
         stream.headers = headers;
         (SocketWriter::new(socket, framing, self.limits.stall), stream)
     }
 
-    async fn answer(&self, mut request: Request<Incoming>, hand: Hand) -> Result<Response, Infallible> {
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        sender: HandoverSender,
+    ) -> Result<Response, Infallible> {
         let framing = Framing::for_version(request.version());
         request.extensions_mut().insert(ConnectInfo(self.remote));
         let timed = |body| Body::new(TimedBody::new(body, self.limits.body_timeout));
         let response = self.router.clone().oneshot(request.map(timed)).await?;
-        let Some(stream) = response.extensions().get::<Takeover>().and_then(Takeover::take) else {
+        let Some(stream) = response.extensions().get::<PendingStream>().and_then(PendingStream::take) else {
             return Ok(response);
         };
         let handover = Handover { stream, headers: response.headers().clone(), framing };
-        let hand = hand.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(hand) = hand
-            && hand.send(handover).is_ok()
+        let sender = sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(sender) = sender
+            && sender.send(handover).is_ok()
         {
-            // From here on the socket is the stream's; this future is dropped with the HTTP connection.
+            // The socket belongs to the stream now; this future is dropped with the HTTP connection.
             std::future::pending::<()>().await;
         }
         Ok(response)

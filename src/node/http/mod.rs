@@ -1,5 +1,5 @@
-//! The HTTP interface of a node: routes, and what all handlers share. Handlers read the node's parts and never
-//! change another's state but by calling it. Read [`router`] first.
+//! The HTTP interface of a node: the routes and their handlers. Handlers call the parts of the node and must not
+//! change their state in any other way. Read [`router`] first.
 
 pub(crate) mod body;
 pub(crate) mod cluster;

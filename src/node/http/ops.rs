@@ -1,4 +1,4 @@
-//! For operators: metrics as JSON, health, drain.
+//! The paths for operators: metrics as JSON, health and drain.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,11 +20,11 @@ use crate::node::limits::SPREAD_MAX;
 use crate::node::metrics::dump;
 use crate::protocol::api::{DrainRequest, DrainStatus, LogMetrics, NodeMetrics, Server};
 
-/// `GET /api/sse/metrics`
+/// `GET /api/sse/metrics`: the metrics as JSON.
 pub(crate) async fn metrics(State(app): State<Arc<AppState>>) -> Json<NodeMetrics> {
     let asked = Instant::now();
     let timed = async { (app.bounds().await, asked.elapsed()) };
-    // Side by side: a log that does not answer makes nobody wait twice.
+    // At the same time, so that the deadline for a log that does not answer passes only once.
     let (((bounds, log_answers), rtt), server) = tokio::join!(timed, app.log_server());
     let metrics = &app.context.metrics;
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -78,12 +78,12 @@ fn log_metrics(app: &AppState, bounds: &Bounds) -> LogMetrics {
     }
 }
 
-/// For how long the tail has been behind the log, milliseconds.
+/// How long the tail has been behind the log, in milliseconds.
 fn tail_lag_ms(app: &AppState) -> u64 {
     u64::try_from(app.context.metrics.tail_lag(Instant::now()).as_millis()).unwrap_or(u64::MAX)
 }
 
-/// `log_answers` is what the caller found out; asking is not for everybody who wants to know the state.
+/// The state of the node. The caller asks the log and passes `log_answers`, since not every caller can wait for it.
 fn state(app: &AppState, log_answers: bool) -> &'static str {
     if app.drain.is_draining() {
         "draining"
@@ -94,7 +94,7 @@ fn state(app: &AppState, log_answers: bool) -> &'static str {
     }
 }
 
-/// Answer of the health paths.
+/// The answer of `/health` and `/health/ready`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Health {
     status: &'static str,
@@ -104,7 +104,7 @@ pub(crate) struct Health {
     tail_lag: u64,
 }
 
-/// What a probe may ask for.
+/// The query of `/health/ready`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReadyQuery {
@@ -112,7 +112,7 @@ pub(crate) struct ReadyQuery {
 }
 
 async fn health(app: &AppState) -> Health {
-    let proof = tokio::time::timeout(app.limits.health_deadline, proven(app)).await;
+    let proof = tokio::time::timeout(app.limits.health_deadline, is_log_usable(app)).await;
     let state = state(app, proof.unwrap_or(false));
     Health {
         status: if state == "ready" { "UP" } else { "OUT_OF_SERVICE" },
@@ -122,27 +122,27 @@ async fn health(app: &AppState) -> Health {
     }
 }
 
-/// The way from a publish to the streams works: a mark went through the log and came back, and what the log held when
-/// it was asked is in the window.
-async fn proven(app: &AppState) -> bool {
+/// Whether events get from a publish to the streams: the log has written and returned a probe, and the window has
+/// reached the newest event that the log had when it was asked.
+async fn is_log_usable(app: &AppState) -> bool {
     if let Err(error) = app.broker.probe().await {
-        tracing::warn!(%error, "the log cannot be written and followed");
+        tracing::warn!(%error, "a health probe cannot write to the log and read it back");
         return false;
     }
     let newest = match app.broker.bounds().await {
         Ok(bounds) => bounds.newest_cursor(),
         Err(error) => {
-            tracing::warn!(%error, "the log does not answer");
+            tracing::warn!(%error, "a health probe cannot read the log");
             return false;
         }
     };
-    let mut look = tokio::time::interval(Duration::from_millis(5));
+    let mut poll = tokio::time::interval(Duration::from_millis(5));
     loop {
         let tip = app.window.tip();
         if tip.epoch == newest.epoch && tip.position >= newest.position {
             return true;
         }
-        look.tick().await;
+        poll.tick().await;
     }
 }
 
@@ -151,8 +151,8 @@ pub(crate) async fn live() -> Json<serde_json::Value> {
     Json(serde_json::json!({ "status": "UP" }))
 }
 
-/// `GET /health/ready?expect=state`: it can serve. `expect` asks for another state than `ready`, as a probe that
-/// waits for a drain does.
+/// `GET /health/ready?expect=state`: whether the node can serve. `expect` asks for another state than `ready`, for
+/// example to wait for a drain.
 pub(crate) async fn ready(
     State(app): State<Arc<AppState>>,
     query: Result<Query<ReadyQuery>, QueryRejection>,
@@ -168,7 +168,7 @@ pub(crate) async fn ready(
     Ok((status, Json(health)).into_response())
 }
 
-/// `GET /actuator/health`: the seed's path and words.
+/// `GET /actuator/health`: the answer of Spring Boot's actuator.
 pub(crate) async fn actuator_health(State(app): State<Arc<AppState>>) -> Response {
     let health = health(&app).await;
     let status = if health.status == "UP" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -176,7 +176,8 @@ pub(crate) async fn actuator_health(State(app): State<Arc<AppState>>) -> Respons
 }
 
 impl AppState {
-    /// What the node says of itself. `log_answers` is what the caller found out.
+    /// The row of this node in `/api/sse/servers` and in the roster. `log_answers`: whether the log answered the
+    /// caller.
     pub(crate) fn own_row(&self, log_answers: bool) -> Server {
         Server {
             instance_id: self.node_id.clone(),
@@ -193,7 +194,7 @@ impl AppState {
     }
 }
 
-/// `POST /admin/drain`
+/// `POST /admin/drain`: begins a drain.
 pub(crate) async fn drain(
     State(app): State<Arc<AppState>>,
     body: Result<Bytes, BytesRejection>,
@@ -208,27 +209,27 @@ pub(crate) async fn drain(
     Ok((StatusCode::ACCEPTED, Json(app.drain.status())))
 }
 
-/// How long goodbyes may take.
+/// Parses the spread of a drain or rebalance, at most [`SPREAD_MAX`].
 pub(crate) fn spread(text: &str) -> Result<Duration, ApiError> {
     let allowed = |why: String| {
         let longest = humantime::format_duration(SPREAD_MAX);
         ApiError::Body(format!(
-            "over={text:?}: {why}; allowed are durations like 30s or 2m, at most {longest}"
+            "over={text:?} is not valid: {why}; allowed are durations like 30s or 2m, at most {longest}"
         ))
     };
     let over = humantime::parse_duration(text).map_err(|error| allowed(error.to_string()))?;
     if over > SPREAD_MAX { Err(allowed("it is too long".to_owned())) } else { Ok(over) }
 }
 
-/// `GET /admin/drain`
+/// `GET /admin/drain`: the progress of the drain.
 pub(crate) async fn drain_status(State(app): State<Arc<AppState>>) -> Json<DrainStatus> {
     Json(app.drain.status())
 }
 
-/// `DELETE /admin/drain`
+/// `DELETE /admin/drain`: cancels the drain.
 pub(crate) async fn cancel_drain(State(app): State<Arc<AppState>>) -> Result<Json<DrainStatus>, ApiError> {
     app.drain.cancel().map_err(|leaving| ApiError::Conflict(leaving.to_string()))?;
     app.roster.beat_soon();
-    tracing::info!(connections = app.connections.len(), "drain taken back");
+    tracing::info!(connections = app.connections.len(), "drain cancelled");
     Ok(Json(app.drain.status()))
 }

@@ -1,4 +1,4 @@
-//! Names in paths: `{clientId}`, `{userId}`, `{topic}`, … checked where they come in.
+//! Extracts and validates the name in a path: `{clientId}`, `{userId}`, `{topic}` and the like.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use http::request::Parts;
 
 use super::error::ApiError;
 
-/// The only segment of a path that varies, as a checked name.
+/// The variable segment of a path that has only one, parsed as `T`.
 #[derive(Debug)]
 pub(crate) struct Named<T>(pub(crate) T);
 

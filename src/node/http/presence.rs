@@ -1,4 +1,4 @@
-//! Is somebody online, and where: the streams of a user or client, on all nodes.
+//! Presence: the open streams of a user or client, on all nodes.
 
 use std::sync::Arc;
 
@@ -10,32 +10,32 @@ use super::AppState;
 use super::error::ApiError;
 use super::path::Named;
 use crate::node::connections::Connection;
-use crate::node::peers::{Answers, Question, segment};
+use crate::node::peers::{PeerRequest, PeerResponses, segment};
 use crate::protocol::api::{Presence, Whereabouts};
 use crate::protocol::{ClientId, UserId};
 
-/// `GET /api/sse/users/{userId}`
+/// `GET /api/sse/users/{userId}`: the open streams of a user.
 pub(crate) async fn user(
     State(app): State<Arc<AppState>>,
     Named(user): Named<UserId>,
 ) -> Result<Json<Presence>, ApiError> {
-    let question = Question::new(Method::GET, format!("/cluster/users/{}", segment(user.as_str())));
-    let presence = gather(&app, own_of_user(&app, &user), &question).await;
+    let request = PeerRequest::new(Method::GET, format!("/cluster/users/{}", segment(user.as_str())));
+    let presence = collect(&app, own_of_user(&app, &user), &request).await;
     Ok(Json(Presence { user_id: Some(user), ..presence }))
 }
 
-/// `GET /api/sse/clients/{clientId}`
+/// `GET /api/sse/clients/{clientId}`: the open streams of a client.
 pub(crate) async fn client(
     State(app): State<Arc<AppState>>,
     Named(client): Named<ClientId>,
 ) -> Result<Json<Presence>, ApiError> {
-    let question = Question::new(Method::GET, format!("/cluster/clients/{}", segment(client.as_str())));
-    let presence = gather(&app, own_of_client(&app, &client), &question).await;
+    let request = PeerRequest::new(Method::GET, format!("/cluster/clients/{}", segment(client.as_str())));
+    let presence = collect(&app, own_of_client(&app, &client), &request).await;
     Ok(Json(Presence { client_id: Some(client), ..presence }))
 }
 
-async fn gather(app: &AppState, own: Vec<Whereabouts>, question: &Question) -> Presence {
-    let Answers { answers, unreachable } = app.ask_peers::<Vec<Whereabouts>>(question).await;
+async fn collect(app: &AppState, own: Vec<Whereabouts>, request: &PeerRequest) -> Presence {
+    let PeerResponses { answers, unreachable } = app.ask_peers::<Vec<Whereabouts>>(request).await;
     let mut connections: Vec<_> = own.into_iter().chain(answers.into_iter().flatten()).collect();
     connections.sort_by(|a, b| (a.since, &a.connection_id).cmp(&(b.since, &b.connection_id)));
     let online = !connections.is_empty();

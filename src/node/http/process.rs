@@ -1,4 +1,4 @@
-//! What the operating system says of this process, from `/proc`. Elsewhere, and where a file cannot be read, zero.
+//! Memory, CPU time and open files of this process, read from `/proc`. Every value is 0 where `/proc` cannot be read.
 
 use std::fs;
 
@@ -12,23 +12,23 @@ fn field(path: &str, name: &str) -> u64 {
     kilobytes.unwrap_or(0)
 }
 
-/// Memory of this process and of the machine, bytes.
+/// Memory of this process and of the machine, in bytes.
 pub(crate) fn memory() -> MemoryUsage {
     const KB: u64 = 1024;
     let used = field("/proc/self/status", "VmRSS") * KB;
     MemoryUsage {
         max: field("/proc/meminfo", "MemTotal") * KB,
-        // The two are read one after the other, and the process grows in between.
+        // The two are read one after the other, and the process may grow in between.
         total: (field("/proc/self/status", "VmHWM") * KB).max(used),
         used,
         free: field("/proc/meminfo", "MemAvailable") * KB,
     }
 }
 
-/// User and system time of this process, seconds.
+/// User and system CPU time of this process, in seconds.
 pub(crate) fn cpu_seconds() -> f64 {
     let Ok(stat) = fs::read_to_string("/proc/self/stat") else { return 0.0 };
-    // The name of the process stands in parentheses and may hold blanks; fields are counted behind it.
+    // The name of the process is in parentheses and may contain blanks; the fields are counted after it.
     let Some((_, fields)) = stat.rsplit_once(") ") else { return 0.0 };
     let ticks =
         |index: usize| fields.split(' ').nth(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);

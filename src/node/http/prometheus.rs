@@ -20,12 +20,12 @@ use super::error::ApiError;
 use super::{AppState, process};
 use crate::broker::Bounds;
 
-/// Upper bounds of the latency buckets, microseconds.
+/// Upper bounds of the latency buckets, in microseconds.
 const BUCKETS_US: [u32; 12] = [
     1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000,
 ];
 
-/// Answers a scrape.
+/// `GET /metrics`: the metrics as OpenMetrics text.
 pub(crate) async fn text(State(app): State<Arc<AppState>>) -> Result<Response, ApiError> {
     let (bounds, log_answers) = app.bounds().await;
     let mut registry = Registry::default();
@@ -37,7 +37,7 @@ pub(crate) async fn text(State(app): State<Arc<AppState>>) -> Result<Response, A
     Ok(([(header::CONTENT_TYPE, content_type)], out).into_response())
 }
 
-/// The node's figures at one moment.
+/// The metrics of a node at one moment.
 #[derive(Debug)]
 struct Snapshot {
     app: Arc<AppState>,
@@ -59,20 +59,20 @@ impl Snapshot {
         let (app, bounds) = (&self.app, &self.bounds);
         let window = app.window.size();
         gauge(out, "sse_node_connections", "Open streams", None, app.connections.len() as u64)?;
-        gauge(
-            out,
-            "sse_node_draining",
-            "1 while the node is leaving",
-            None,
-            u64::from(app.drain.is_draining()),
-        )?;
+        gauge(out, "sse_node_draining", "1 while the node drains", None, u64::from(app.drain.is_draining()))?;
         let nodes = app.context.metrics.cluster_nodes.load(Ordering::Relaxed);
-        gauge(out, "sse_node_cluster_nodes", "Nodes that are alive, this one among them", None, nodes)?;
+        gauge(out, "sse_node_cluster_nodes", "Nodes that are alive, this one included", None, nodes)?;
         gauge(out, "sse_node_log_up", "1 while the log answers", None, u64::from(self.log_answers))?;
         gauge(out, "sse_node_log_events", "Events that the log keeps", None, bounds.length)?;
         gauge(out, "sse_node_log_size", "Bytes that the log keeps", Some(&Unit::Bytes), bounds.bytes)?;
         gauge(out, "sse_node_mailboxes", "Mailboxes with unconfirmed messages", None, bounds.mailboxes)?;
-        gauge(out, "sse_node_mailbox_messages", "Unconfirmed messages", None, bounds.mailbox_messages)?;
+        gauge(
+            out,
+            "sse_node_mailbox_messages",
+            "Unconfirmed messages in mailboxes",
+            None,
+            bounds.mailbox_messages,
+        )?;
         gauge(out, "sse_node_window_frames", "Frames in the window", None, window.frames)?;
         gauge(out, "sse_node_window_size", "Bytes in the window", Some(&Unit::Bytes), window.bytes)?;
         gauge(
@@ -92,9 +92,13 @@ impl Snapshot {
         let counters = [
             ("sse_node_messages_sent", "Events written to connections", of(&metrics.sent)),
             ("sse_node_bytes_sent", "Bytes written to connections", of(&metrics.sent_bytes)),
-            ("sse_node_messages_published", "Publishes that the log took", of(&metrics.published)),
-            ("sse_node_messages_duplicate", "Publishes answered as repeated", of(&metrics.duplicates)),
-            ("sse_node_publish_errors", "Publishes refused or failed", of(&metrics.publish_errors)),
+            ("sse_node_messages_published", "Publishes that the log accepted", of(&metrics.published)),
+            (
+                "sse_node_messages_duplicate",
+                "Publishes that repeated a message id and added no event",
+                of(&metrics.duplicates),
+            ),
+            ("sse_node_publish_errors", "Publishes that were refused or failed", of(&metrics.publish_errors)),
             ("sse_node_messages_tailed", "Entries read by the tail", of(&metrics.tailed)),
             ("sse_node_tail_errors", "Reads of the log by the tail that failed", of(&metrics.tail_errors)),
             ("sse_node_connections_opened", "Streams opened", of(&metrics.opened)),
@@ -102,14 +106,14 @@ impl Snapshot {
             ("sse_node_replay_pages", "Pages of the log read for replays", of(&metrics.replay_pages)),
             (
                 "sse_node_syncs",
-                "SYNC events sent: clients told of a history that was lost and repaired",
+                "SYNC events sent: the log had lost events of the client and repaired them",
                 of(&metrics.syncs),
             ),
-            ("sse_node_mailbox_resent", "Messages sent again from mailboxes", of(&metrics.mailbox_resent)),
-            ("sse_node_mailbox_confirmed", "Messages confirmed", of(&metrics.confirmed)),
+            ("sse_node_mailbox_resent", "Mailbox messages sent again", of(&metrics.mailbox_resent)),
+            ("sse_node_mailbox_confirmed", "Mailbox messages confirmed", of(&metrics.confirmed)),
             (
                 "sse_node_log_histories_ended",
-                "Times that the log's history ended: restarts and failovers of the broker",
+                "Histories of the log that ended: restarts and failovers of the broker",
                 repairs.histories,
             ),
             (
@@ -119,11 +123,15 @@ impl Snapshot {
             ),
             (
                 "sse_node_log_published_again",
-                "Acknowledged publishes of this node that were lost unread, and published again",
+                "Acknowledged publishes of this node that the log lost before they were read, and that it published again",
                 repairs.published_again,
             ),
-            ("sse_node_beat_errors", "Signs of life that the broker did not take", of(&metrics.beat_errors)),
-            ("sse_node_peer_errors", "Questions to other nodes without an answer", of(&metrics.peer_errors)),
+            (
+                "sse_node_beat_errors",
+                "Beats of this node that the broker did not record",
+                of(&metrics.beat_errors),
+            ),
+            ("sse_node_peer_errors", "Requests to other nodes that failed", of(&metrics.peer_errors)),
         ];
         for (name, help, value) in counters {
             let metric = ConstCounter::new(value);
@@ -146,11 +154,11 @@ impl Snapshot {
             buckets.push((f64::from(bound) / 1e6, histogram.count_between(from, u64::from(bound))));
             from = u64::from(bound) + 1;
         }
-        // Only the infinite bound is written as `+Inf`, without which Prometheus refuses the histogram.
+        // The infinite bound is written as `+Inf`; Prometheus refuses a histogram without it.
         buckets.push((f64::INFINITY, histogram.count_between(from, u64::MAX)));
         // Within a bucket all values count as its mean, which HdrHistogram keeps to three digits.
         let seconds = histogram.mean() / 1e6 * count_as_float(histogram.len());
-        let help = "From the append to the log to the write to a connection";
+        let help = "Time from the publish of an event to its write to a connection";
         let name = "sse_node_delivery_latency";
         let mut encoder = out.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
         encoder.encode_histogram::<[(&str, &str); 0]>(seconds, histogram.len(), &buckets, None)

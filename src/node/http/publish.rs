@@ -1,4 +1,5 @@
-//! Publishing: a body becomes an event in the log. The answer comes once the log has it, never before.
+//! Publishes: the body of a request becomes an event in the log. The answer comes once the log has the event, never
+//! before. Also `POST /api/sse/ack`.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -20,68 +21,72 @@ use crate::protocol::{Address, ClientId, MessageId, NodeId, Topic, UserId};
 use crate::runtime::mutant::{self, Mutant};
 
 type Body = Result<Bytes, BytesRejection>;
-type Answer = Result<(StatusCode, Json<Published>), ApiError>;
+type PublishResult = Result<(StatusCode, Json<Published>), ApiError>;
 
-/// `POST /api/sse/broadcast`
-pub(crate) async fn to_all(State(app): State<Arc<AppState>>, headers: HeaderMap, body: Body) -> Answer {
+/// `POST /api/sse/broadcast`: publishes to all connections.
+pub(crate) async fn to_all(
+    State(app): State<Arc<AppState>>,
+    headers: HeaderMap,
+    body: Body,
+) -> PublishResult {
     publish(&app, Address::All, &headers, body).await
 }
 
-/// `POST /api/sse/broadcast/{clientId}`
+/// `POST /api/sse/broadcast/{clientId}`: publishes to a client.
 pub(crate) async fn to_client(
     State(app): State<Arc<AppState>>,
     Named(client): Named<ClientId>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
+) -> PublishResult {
     let address = if mutant::is_on(Mutant::DirectToAll) { Address::All } else { Address::Client(client) };
     publish(&app, address, &headers, body).await
 }
 
-/// `POST /api/sse/users/{userId}`
+/// `POST /api/sse/users/{userId}`: publishes to a user.
 pub(crate) async fn to_user(
     State(app): State<Arc<AppState>>,
     Named(user): Named<UserId>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
+) -> PublishResult {
     publish(&app, Address::User(user), &headers, body).await
 }
 
-/// `POST /api/sse/topics/{topic}`
+/// `POST /api/sse/topics/{topic}`: publishes to a topic.
 pub(crate) async fn to_topic(
     State(app): State<Arc<AppState>>,
     Named(topic): Named<Topic>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
+) -> PublishResult {
     publish(&app, Address::Topic(topic), &headers, body).await
 }
 
-/// `POST /api/sse/broadcast/server/{serverId}`
+/// `POST /api/sse/broadcast/server/{serverId}`: publishes to the connections of one node.
 pub(crate) async fn to_node(
     State(app): State<Arc<AppState>>,
     Named(node): Named<NodeId>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
+) -> PublishResult {
     publish(&app, Address::Node(node), &headers, body).await
 }
 
-/// `POST /api/sse/broadcast/server/{serverId}/client/{clientId}`
+/// `POST /api/sse/broadcast/server/{serverId}/client/{clientId}`: publishes to a client's connections to one node.
 pub(crate) async fn to_node_client(
     State(app): State<Arc<AppState>>,
     Path((node, client)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
+) -> PublishResult {
     let invalid = |error: crate::protocol::InvalidName| ApiError::Invalid(error.to_string());
     let node = NodeId::parse(&node).map_err(invalid)?;
     let client = ClientId::parse(&client).map_err(invalid)?;
     publish(&app, Address::NodeClient(node, client), &headers, body).await
 }
 
-/// `POST /api/sse/ack`
+/// `POST /api/sse/ack`: confirms mailbox messages.
 pub(crate) async fn ack(State(app): State<Arc<AppState>>, body: Body) -> Result<Json<Acked>, ApiError> {
     let request: AckRequest = parse(&body?)?;
     let cursor =
@@ -90,7 +95,9 @@ pub(crate) async fn ack(State(app): State<Arc<AppState>>, body: Body) -> Result<
     let client = request.client_id.map(Address::Client);
     let owners: Vec<_> = user.into_iter().chain(client).collect();
     if owners.is_empty() {
-        return Err(ApiError::Body("clientId or userId is missing: whose mailbox is meant?".to_owned()));
+        return Err(ApiError::Body(
+            "clientId or userId is missing; give at least one, to name the mailbox".to_owned(),
+        ));
     }
     let bounds = app.ask(app.broker.bounds()).await?;
     let cursor = if cursor.epoch == bounds.epoch {
@@ -101,9 +108,12 @@ pub(crate) async fn ack(State(app): State<Arc<AppState>>, body: Body) -> Result<
         page.sync.ok_or_else(unknown)?.to
     };
     if cursor.position > bounds.newest {
-        // Nobody can have what is not there yet.
+        // No client can have an event that does not exist yet.
         let newest = bounds.newest_cursor();
-        return Err(ApiError::Body(format!("id {} is beyond the newest, which is {newest}", request.id)));
+        return Err(ApiError::Body(format!(
+            "id {} is beyond the newest event, which is {newest}",
+            request.id
+        )));
     }
     let mut confirmed = 0;
     for owner in &owners {
@@ -112,7 +122,7 @@ pub(crate) async fn ack(State(app): State<Arc<AppState>>, body: Body) -> Result<
     Ok(Json(Acked { confirmed }))
 }
 
-async fn publish(app: &AppState, address: Address, headers: &HeaderMap, body: Body) -> Answer {
+async fn publish(app: &AppState, address: Address, headers: &HeaderMap, body: Body) -> PublishResult {
     let outcome = publish_event(app, address, headers, body).await;
     if outcome.is_err() {
         app.context.metrics.publish_errors.fetch_add(1, Ordering::Relaxed);
@@ -136,7 +146,7 @@ async fn publish_event(
     append(&app.broker, event, app).await
 }
 
-/// Counted, not drawn: a scenario of a hundred publishes must meet it every time.
+/// By count and not at random, so that every scenario of a hundred publishes meets it.
 fn is_twentieth() -> bool {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     COUNT.fetch_add(1, Ordering::Relaxed) % 20 == 19
@@ -157,22 +167,24 @@ async fn append(broker: &Broker, event: NewEvent, app: &AppState) -> Result<Publ
     Ok(published(message_id, appended))
 }
 
-/// Whether a payload is small enough.
+/// Checks that data and metadata together have at most `allowed` bytes.
 pub(crate) fn check_payload(request: &PublishRequest, allowed: usize) -> Result<(), ApiError> {
     let size =
         request.data.get().len() + request.metadata.as_ref().map_or(0, |metadata| metadata.get().len());
     if size > allowed {
-        let detail = format!("data and metadata have {size} bytes; allowed are {allowed}");
+        let detail = format!("data and metadata have {size} bytes; allowed are {allowed} bytes");
         return Err(ApiError::TooLarge(detail));
     }
     Ok(())
 }
 
-/// A node that does not keep up with the log must not be given more.
+/// Refuses a publish while the node does not keep up with the log.
 fn check_tail(app: &AppState) -> Result<(), ApiError> {
     let lag = app.context.metrics.tail_lag(Instant::now());
     if lag > app.limits.ready_lag {
-        return Err(ApiError::Unavailable(format!("the node has been behind the log for {lag:.1?}")));
+        return Err(ApiError::Unavailable(format!(
+            "the node has been behind the log for {lag:.1?} and accepts no publishes"
+        )));
     }
     Ok(())
 }
@@ -185,7 +197,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<MessageId>, ApiError> {
     Ok(Some(key))
 }
 
-/// Reads a JSON body whatever its `Content-Type` says: `curl -d` sends another one.
+/// Parses a JSON body. Ignores its `Content-Type`, since `curl -d` sends another one.
 pub(crate) fn parse<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => ApiError::Body(error.to_string()),

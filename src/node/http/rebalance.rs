@@ -1,4 +1,4 @@
-//! Shedding what a node has above its share of all streams, on this node or on all.
+//! `/admin/rebalance`: sheds the streams that a node has above its share, on this node or on all nodes.
 
 use std::sync::Arc;
 
@@ -13,74 +13,75 @@ use super::error::ApiError;
 use super::ops::spread;
 use super::rows::Scope;
 use super::{AppState, publish};
-use crate::node::peers::{Answers, Question};
+use crate::node::peers::{PeerRequest, PeerResponses};
 use crate::node::roster::Member;
 use crate::protocol::api::{Rebalance, RebalanceRequest, RebalanceStatus};
 
-/// Whose excess.
+/// The query of `/admin/rebalance`: `scope=node` (default) or `scope=cluster`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ScopeQuery {
     scope: Option<String>,
 }
 
-type Asked = Result<Query<ScopeQuery>, QueryRejection>;
+type ScopeParam = Result<Query<ScopeQuery>, QueryRejection>;
 
-/// `POST /admin/rebalance?scope=node|cluster`
+/// `POST /admin/rebalance?scope=node|cluster`: begins a rebalance.
 pub(crate) async fn start(
     State(app): State<Arc<AppState>>,
-    query: Asked,
+    query: ScopeParam,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Rebalance>), ApiError> {
     let (Query(query), body) = (query?, body?);
     let request: RebalanceRequest =
         if body.is_empty() { RebalanceRequest::default() } else { publish::parse(&body)? };
-    // Checked here, so that no node has begun when another one refuses.
+    // Checked here, so that an invalid duration stops every node and not only some.
     request.over.as_deref().map(spread).transpose()?;
-    let question = Question::new(Method::POST, "/cluster/rebalance").body(&request);
+    let for_peers = PeerRequest::new(Method::POST, "/cluster/rebalance").body(&request);
     let own = shed(&app, &request).await?;
-    let answer = with_others(&app, &query, own, &question).await?;
+    let answer = with_others(&app, &query, own, &for_peers).await?;
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
-/// `GET /admin/rebalance?scope=node|cluster`
+/// `GET /admin/rebalance?scope=node|cluster`: its progress, per node.
 pub(crate) async fn status(
     State(app): State<Arc<AppState>>,
-    query: Asked,
+    query: ScopeParam,
 ) -> Result<Json<Rebalance>, ApiError> {
-    let question = Question::new(Method::GET, "/cluster/rebalance");
-    Ok(Json(with_others(&app, &query?.0, app.rebalancing.status(), &question).await?))
+    let request = PeerRequest::new(Method::GET, "/cluster/rebalance");
+    Ok(Json(with_others(&app, &query?.0, app.rebalancing.status(), &request).await?))
 }
 
-/// `DELETE /admin/rebalance?scope=node|cluster`
+/// `DELETE /admin/rebalance?scope=node|cluster`: cancels it.
 pub(crate) async fn cancel(
     State(app): State<Arc<AppState>>,
-    query: Asked,
+    query: ScopeParam,
 ) -> Result<Json<Rebalance>, ApiError> {
     let Query(query) = query?;
-    // A scope that cannot be meant takes nothing back.
+    // An invalid scope must not cancel anything.
     Scope::parse(query.scope.as_deref())?;
-    let question = Question::new(Method::DELETE, "/cluster/rebalance");
-    Ok(Json(with_others(&app, &query, take_back(&app), &question).await?))
+    let request = PeerRequest::new(Method::DELETE, "/cluster/rebalance");
+    Ok(Json(with_others(&app, &query, cancel_own(&app), &request).await?))
 }
 
-/// Sheds this node's excess.
+/// Sheds the streams that this node has above its share.
 pub(crate) async fn shed(app: &AppState, request: &RebalanceRequest) -> Result<RebalanceStatus, ApiError> {
     let over = request.over.as_deref().map_or(Ok(app.drain_over), spread)?;
     let reason = request.reason.as_deref().unwrap_or("another node has room");
     let view = app.roster.read().await;
     if view.stale {
-        let note = Some("the roster cannot be read, so nobody knows what the others have".to_owned());
+        let note =
+            Some("the roster cannot be read, so the connections of the other nodes are not known".to_owned());
         return Ok(RebalanceStatus { note, ..app.rebalancing.status() });
     }
     let others: Vec<_> = view.others(app.roster.incarnation()).iter().map(Member::row).collect();
     let status = app.rebalancing.start(&others, over, reason);
-    tracing::info!(shed = status.shed, mean = status.mean, ?over, "rebalance");
+    tracing::info!(shed = status.shed, mean = status.mean, ?over, "rebalance begins");
     Ok(status)
 }
 
-/// Takes back what this node has not shed yet.
-pub(crate) fn take_back(app: &AppState) -> RebalanceStatus {
+/// Cancels the shedding of streams that are still open on this node.
+pub(crate) fn cancel_own(app: &AppState) -> RebalanceStatus {
     app.rebalancing.cancel();
     app.rebalancing.status()
 }
@@ -89,12 +90,12 @@ async fn with_others(
     app: &AppState,
     query: &ScopeQuery,
     own: RebalanceStatus,
-    question: &Question,
+    request: &PeerRequest,
 ) -> Result<Rebalance, ApiError> {
     let mut nodes = vec![own];
     let mut unreachable = Vec::new();
     if Scope::parse(query.scope.as_deref())? == Scope::Cluster {
-        let asked: Answers<RebalanceStatus> = app.ask_peers(question).await;
+        let asked: PeerResponses<RebalanceStatus> = app.ask_peers(request).await;
         nodes.extend(asked.answers);
         unreachable = asked.unreachable;
     }

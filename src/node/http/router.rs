@@ -13,15 +13,15 @@ use super::error::ApiError;
 use super::{cluster, connections, history, ops, presence, publish, rebalance, servers, stream, web};
 use crate::broker::{Bounds, Broker, StoreError};
 use crate::node::admission::Admission;
-use crate::node::claims::Claims;
 use crate::node::config::{RejectMode, Secret};
 use crate::node::connections::Connections;
 use crate::node::drain::Drain;
 use crate::node::feed::FeedLimits;
-use crate::node::peers::{Answers, Peers, Question};
+use crate::node::peers::{PeerRequest, PeerResponses, Peers};
 use crate::node::rebalance::Rebalancing;
 use crate::node::roster::Roster;
-use crate::node::stream::StreamContext;
+use crate::node::stream_context::StreamContext;
+use crate::node::takeover::Takeover;
 use crate::node::window::Window;
 use crate::protocol::NodeId;
 use crate::protocol::api::LogServer;
@@ -78,8 +78,8 @@ pub(crate) struct AppState {
     pub(crate) peers: Arc<Peers>,
     /// What they must show.
     pub(crate) cluster_secret: Option<Secret>,
-    /// Which streams are their clients' newest.
-    pub(crate) claims: Claims,
+    /// Closes the older streams of a client that opens a new one.
+    pub(crate) takeover: Takeover,
     /// How clients are refused.
     pub(crate) reject: RejectMode,
     /// Bounds.
@@ -90,7 +90,10 @@ pub(crate) struct AppState {
 
 impl AppState {
     /// Asks all other nodes.
-    pub(crate) async fn ask_peers<T: serde::de::DeserializeOwned>(&self, question: &Question) -> Answers<T> {
+    pub(crate) async fn ask_peers<T: serde::de::DeserializeOwned>(
+        &self,
+        question: &PeerRequest,
+    ) -> PeerResponses<T> {
         let others = self.roster.read().await.others(self.roster.incarnation());
         self.peers.ask(others, question).await
     }

@@ -1,6 +1,6 @@
-//! Which connections a list shows, in which order, and which page of them. The order is total, so that the pages of
-//! several nodes can be merged: whoever is among the first rows of all nodes is among the first rows of its own. Pure.
-//! Read [`Selection`] first.
+//! Filter, order and page of a list of connections. The order is total, so that the pages of several nodes can be
+//! merged: a row among the first of all nodes is among the first of its own node. Does no I/O. Read [`Selection`]
+//! first.
 
 use std::cmp::Ordering;
 
@@ -11,14 +11,14 @@ use crate::node::limits::CLUSTER_ROWS_MAX;
 use crate::protocol::Filter;
 use crate::protocol::api::{ConnectionAt, ConnectionRow};
 
-/// Rows of a page unless the request says otherwise.
+/// Default number of rows of a page.
 const PAGE_ROWS: u64 = 100;
-/// Most rows of a page.
+/// Largest number of rows of a page.
 const PAGE_ROWS_MAX: u64 = 1_000;
 const SORT_KEYS: &str = "connectedAt, clientId, userId, instanceId, remote, sent, bytes, lag, state; with '-' in front \
                          from high to low";
 
-/// The query of a list.
+/// The query of `/api/sse/connections`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ListQuery {
@@ -30,13 +30,13 @@ pub(crate) struct ListQuery {
     limit: Option<u64>,
 }
 
-/// Whose things are meant.
+/// Which nodes a request is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Scope {
-    /// Those of the node that is asked.
+    /// The node that gets the request.
     #[default]
     Node,
-    /// Those of all nodes.
+    /// All nodes of the cluster.
     Cluster,
 }
 
@@ -52,18 +52,17 @@ impl Scope {
     }
 }
 
-/// A list that somebody wants to see.
+/// A parsed [`ListQuery`].
 #[derive(Debug, Clone)]
 pub(crate) struct Selection {
-    /// Whose.
     pub(crate) scope: Scope,
-    /// As it was asked, for the other nodes.
+    /// The filter as text, for requests to other nodes.
     filter_text: String,
     filter: Filter,
     sort: Sort,
     /// Rows before the page.
     skip: u64,
-    /// Rows a page.
+    /// Rows per page.
     pub(crate) limit: u64,
 }
 
@@ -99,31 +98,31 @@ const KEYS: [(&str, Key); 9] = [
 ];
 
 impl Selection {
-    /// What a user asks for.
+    /// The selection of a user's query, within the limits of pages.
     pub(crate) fn of_user(query: &ListQuery) -> Result<Self, ApiError> {
         let selection = Self::of_node(query)?;
         let limit = selection.limit;
         let refuse = |detail: String| Err(ApiError::Invalid(detail));
         if !(1..=PAGE_ROWS_MAX).contains(&limit) {
-            return refuse(format!("limit={limit} is not possible; allowed are 1 to {PAGE_ROWS_MAX}"));
+            return refuse(format!("limit={limit} is not allowed; allowed are 1 to {PAGE_ROWS_MAX}"));
         }
         if query.page == Some(0) {
-            return refuse("page=0 is not possible; pages are counted from 1".to_owned());
+            return refuse("page=0 is not allowed; pages are counted from 1".to_owned());
         }
         if query.page.is_some() && query.offset.is_some() {
-            return refuse("page and offset say the same thing twice; allowed is one of them".to_owned());
+            return refuse("page and offset exclude each other; give only one of them".to_owned());
         }
         if selection.scope == Scope::Cluster && selection.depth() > CLUSTER_ROWS_MAX {
             return refuse(format!(
-                "page={} with limit={limit} is too far down a list of all nodes, which ends after \
-                 {CLUSTER_ROWS_MAX} rows; use a filter, or ask the nodes one by one",
+                "page={} with limit={limit} is beyond the {CLUSTER_ROWS_MAX} rows that a list of all nodes \
+                 has; use a filter, or ask each node with scope=node",
                 selection.page()
             ));
         }
         Ok(selection)
     }
 
-    /// What another node asks for: as many rows as it needs.
+    /// The selection of another node's query, which may ask for any number of rows.
     pub(crate) fn of_node(query: &ListQuery) -> Result<Self, ApiError> {
         let filter_text = query.filter.clone().unwrap_or_default();
         let limit = query.limit.unwrap_or(PAGE_ROWS);
@@ -149,34 +148,34 @@ impl Selection {
     }
 
     /// The same list from its first row to the last one of this page.
-    pub(crate) fn up_to_its_end(&self) -> Self {
+    pub(crate) fn through_end_of_page(&self) -> Self {
         Self { skip: 0, limit: self.depth(), ..self.clone() }
     }
 
-    /// The page, counted from 1; of an offset, the one in which it lies.
+    /// The page, counted from 1; with an offset, the page that contains it.
     pub(crate) fn page(&self) -> u64 {
         self.skip / self.limit.max(1) + 1
     }
 
-    /// As many rows as all nodes together have up to the end of this page.
+    /// The number of rows up to the end of this page.
     fn depth(&self) -> u64 {
         self.skip.saturating_add(self.limit)
     }
 
-    /// Leaves out what is not asked for. `now` is milliseconds since 1970. Done once, by the node whose rows they are:
-    /// with another clock an age may be on the other side of its limit.
+    /// Removes rows that do not match the filter. `now` is in milliseconds since 1970. Only the node that owns the
+    /// rows may filter them: by another clock a row may have another age.
     pub(crate) fn filter(&self, rows: &mut Vec<ConnectionRow>, now: u64) {
         if !self.filter.is_empty() {
             rows.retain(|row| self.filter.matches(&ConnectionAt { row, now }));
         }
     }
 
-    /// Puts them in order.
+    /// Sorts the rows.
     pub(crate) fn sort(&self, rows: &mut [ConnectionRow]) {
         rows.sort_by(|a, b| self.sort.compare(a, b));
     }
 
-    /// The rows of the page, of sorted ones.
+    /// The rows of the page, taken from sorted rows.
     pub(crate) fn cut(&self, rows: Vec<ConnectionRow>) -> Vec<ConnectionRow> {
         let as_size = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         rows.into_iter().skip(as_size(self.skip)).take(as_size(self.limit)).collect()
@@ -198,7 +197,7 @@ impl Sort {
         if self.descending { format!("-{name}") } else { name.to_owned() }
     }
 
-    /// Rows that are equal here are told apart by their ids, which no two streams share.
+    /// Rows with equal keys are ordered by their connection ids, which are unique.
     fn compare(self, a: &ConnectionRow, b: &ConnectionRow) -> Ordering {
         let order = match self.key {
             Key::ConnectedAt => a.connected_at.cmp(&b.connected_at),

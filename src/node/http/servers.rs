@@ -1,4 +1,4 @@
-//! The nodes of the cluster, as users see them.
+//! `/api/sse/servers`: the nodes of the cluster.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use super::AppState;
 use crate::node::roster::Member;
 use crate::protocol::api::Servers;
 
-/// `GET /api/sse/servers`
+/// `GET /api/sse/servers`: the roster.
 pub(crate) async fn servers(State(app): State<Arc<AppState>>) -> Json<Servers> {
-    // Side by side: a log that does not answer must not make the roster wait for it.
+    // At the same time, so that a log that does not answer does not delay the roster.
     let ((_bounds, log_answers), view) = tokio::join!(app.bounds(), app.roster.read());
     let duplicates = view.duplicates();
     let others = view.others(app.roster.incarnation());

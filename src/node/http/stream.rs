@@ -1,6 +1,6 @@
-//! `GET /api/sse/stream`: who is it, where does it want to go on, may it come in. Answers a browser never with a
-//! status for a passing state, since every engine stops for good on anything but 200 (measured); such a client gets
-//! 200, `retry:`, a `CLOSE` with the reason, and the end. Read [`open`] first.
+//! `GET /api/sse/stream`: parses the request, admits the client and finds the position to start from. A temporary
+//! refusal must not be a status: every browser engine stops for good on anything but 200 (measured). Such a client
+//! gets 200, `retry:`, a `CLOSE` with the reason, and the end. Read [`open`] first.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,21 +14,22 @@ use serde::Deserialize;
 
 use super::AppState;
 use super::error::ApiError;
-use super::listener::Takeover;
+use super::listener::PendingStream;
 use crate::broker::{Missing, PageLimit, Synced};
 use crate::node::close::{CloseCode, close_frame};
 use crate::node::config::RejectMode;
 use crate::node::connections::{AckMode, Connection, Identity};
 use crate::node::feed::Feed;
 use crate::node::mailbox::{confirm_or_repeat, unconfirmed};
-use crate::node::stream::{Backlog, Body, Following, HeartbeatForm, Stream, gap_frame, sync_frame};
+use crate::node::stream::{Backlog, Following, Stream, StreamBody, gap_frame, sync_frame};
+use crate::node::stream_context::HeartbeatForm;
 use crate::protocol::api::{ConnectionEvent, GapEvent, GapReason, Resumed};
 use crate::protocol::event::control;
 use crate::protocol::{ClientId, Cursor, Frame, Resume, Topic, UserId};
 use crate::runtime::clock::unix_ms;
 use crate::runtime::mutant::{self, Mutant};
 
-/// The query of a stream request. Three spellings of the cursor are in use; a header wins over all of them.
+/// The query of a stream request. Clients spell the cursor in three ways; a header takes precedence over all of them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct StreamQuery {
@@ -42,15 +43,15 @@ pub(crate) struct StreamQuery {
     last_event_id_snake: Option<String>,
     heartbeat: Option<String>,
     ack: Option<String>,
-    /// Polyfills ask for padding; it is not needed and not given.
+    /// Sent by polyfills; ignored, since padding is not needed.
     #[serde(rename = "padding")]
     _padding: Option<String>,
 }
 
-/// A stream request, understood.
-struct Wish {
+/// A parsed request for a stream.
+struct StreamRequest {
     identity: Identity,
-    /// The client named itself. A name that the node made up is nobody else's.
+    /// The client sent a `clientId`. A name that the node made up is unique, so it cannot take over another stream.
     is_named: bool,
     resume: Resume,
     requested: Option<String>,
@@ -58,18 +59,18 @@ struct Wish {
     ack: AckMode,
 }
 
-/// Where a stream starts, after the log was asked.
+/// The start of a stream, as the window or the log decided it.
 struct Start {
     feed: Feed,
     resumed: Resumed,
     gap: Option<(GapReason, Option<u64>)>,
-    /// The log lost what the client has had, and has it again.
+    /// The log lost events that the client has had, and has them again.
     sync: Option<Synced>,
 }
 
 impl Start {
-    /// Whether the log has given out the cursor that was asked for. What is only too old was given out as well.
-    fn is_sound(&self) -> bool {
+    /// Whether the log has assigned the requested cursor, which may have been trimmed since.
+    fn is_valid(&self) -> bool {
         self.gap.is_none_or(|(reason, _)| match reason {
             GapReason::Trimmed => true,
             GapReason::Epoch | GapReason::Rollback | GapReason::Overflow | GapReason::Malformed => false,
@@ -77,7 +78,7 @@ impl Start {
     }
 }
 
-/// Opens a stream.
+/// `GET /api/sse/stream`: opens a stream.
 pub(crate) async fn open(
     State(app): State<Arc<AppState>>,
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
@@ -86,7 +87,7 @@ pub(crate) async fn open(
     query: Result<Query<StreamQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(query) = query?;
-    let wish = understand(&app, remote, &headers, query)?;
+    let request = parse_request(&app, remote, &headers, query)?;
     if method == Method::HEAD {
         return Ok((stream_headers(&app), ()).into_response());
     }
@@ -94,25 +95,25 @@ pub(crate) async fn open(
         return refuse(&app, CloseCode::Shutdown, &app.drain.status().reason);
     }
     let now = tokio::time::Instant::now();
-    let admitted = match app.admission.admit(wish.identity.user_id.as_ref(), remote.ip(), now) {
+    let admitted = match app.admission.admit(request.identity.user_id.as_ref(), remote.ip(), now) {
         Ok(admitted) => admitted,
         Err(refusal) => return refuse(&app, refusal.code(), &refusal.to_string()),
     };
-    match app.ask(follow(&app, wish, admitted)).await {
-        Ok(stream) => Ok(takeover(stream)),
+    match app.ask(follow(&app, request, admitted)).await {
+        Ok(stream) => Ok(stream_response(stream)),
         Err(error) => {
-            tracing::warn!(error = error.detail(), "a stream cannot be opened: the log cannot be read");
+            tracing::warn!(error = error.detail(), "cannot open a stream because the log cannot be read");
             refuse(&app, CloseCode::LogUnavailable, "the log cannot be read")
         }
     }
 }
 
-fn understand(
+fn parse_request(
     app: &AppState,
     remote: SocketAddr,
     headers: &HeaderMap,
     query: StreamQuery,
-) -> Result<Wish, ApiError> {
+) -> Result<StreamRequest, ApiError> {
     let invalid = |error: crate::protocol::InvalidName| ApiError::Invalid(error.to_string());
     let named = query.client_id.as_deref().filter(|id| !id.is_empty());
     let is_named = named.is_some();
@@ -133,24 +134,24 @@ fn understand(
     topics.dedup();
     if topics.len() > app.limits.topics_per_stream {
         let detail =
-            format!("{} topics; allowed are {} a stream", topics.len(), app.limits.topics_per_stream);
+            format!("{} topics are too many; allowed are {}", topics.len(), app.limits.topics_per_stream);
         return Err(ApiError::Invalid(detail));
     }
     let heartbeat = match query.heartbeat.as_deref() {
         None | Some("" | "comment") => HeartbeatForm::Comment,
         Some("event") => HeartbeatForm::Event,
-        Some(other) => return Err(one_of("heartbeat", other, "comment, event")),
+        Some(other) => return Err(invalid_choice("heartbeat", other, "comment, event")),
     };
     let ack = match query.ack.as_deref() {
         None | Some("" | "cursor") => AckMode::Cursor,
         Some("explicit") => AckMode::Explicit,
         Some("written") => AckMode::Written,
-        Some(other) => return Err(one_of("ack", other, "cursor, explicit, written")),
+        Some(other) => return Err(invalid_choice("ack", other, "cursor, explicit, written")),
     };
     let in_query = [query.last_event_id, query.last_event_id_mercure, query.last_event_id_snake];
     let requested = requested_cursor(headers, in_query);
     let identity = Identity {
-        id: app.claims.next_id(),
+        id: app.takeover.next_id(),
         client_id,
         user_id,
         topics,
@@ -158,15 +159,15 @@ fn understand(
         connected_at: unix_ms(),
     };
     let resume = requested.as_deref().map_or(Resume::Live, Resume::parse);
-    Ok(Wish { identity, is_named, resume, requested, heartbeat, ack })
+    Ok(StreamRequest { identity, is_named, resume, requested, heartbeat, ack })
 }
 
-fn one_of(key: &str, value: &str, allowed: &str) -> ApiError {
+fn invalid_choice(key: &str, value: &str, allowed: &str) -> ApiError {
     ApiError::Invalid(format!("{key}={value:?} is not known; allowed are {allowed}"))
 }
 
-/// `Last-Event-ID`, else the first seed's `X-Last-Event-ID`, else the query. A page that was opened with a cursor in
-/// its query reconnects with the old query and a newer header, so a header that says something wins.
+/// The cursor of `Last-Event-ID`, else of `X-Last-Event-ID`, else of the query. A page that was opened with a cursor
+/// in its query reconnects with the old query and a newer header, so a non-empty header takes precedence.
 fn requested_cursor(headers: &HeaderMap, in_query: [Option<String>; 3]) -> Option<String> {
     let from_header =
         |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
@@ -174,73 +175,75 @@ fn requested_cursor(headers: &HeaderMap, in_query: [Option<String>; 3]) -> Optio
     candidates.into_iter().chain(in_query).flatten().find(|text| !text.is_empty())
 }
 
-/// Joins the stream to the log and to the lists.
+/// Finds the start of the stream and adds the stream to the list.
 async fn follow(
     app: &AppState,
-    wish: Wish,
+    request: StreamRequest,
     admitted: crate::node::admission::Admitted,
 ) -> Result<Stream, crate::broker::StoreError> {
-    // First the place in the window, then the mailbox: what is appended in between comes live.
-    let reader = app.window.attach(wish.identity.addresses(&app.node_id));
+    // First the reader, then the mailboxes: events that are appended in between come live.
+    let reader = app.window.attach(request.identity.addresses(&app.node_id));
     let wake = reader.wake_handle();
-    let start = start(app, &wish.resume, reader).await?;
+    let start = start(app, &request.resume, reader).await?;
     let from = start.feed.cursor();
-    if let (AckMode::Cursor, Resume::After(cursor)) = (wish.ack, &wish.resume)
-        && start.is_sound()
+    if let (AckMode::Cursor, Resume::After(cursor)) = (request.ack, &request.resume)
+        && start.is_valid()
     {
-        for owner in wish.identity.mailboxes() {
+        for owner in request.identity.mailboxes() {
             confirm_or_repeat(&app.context, &owner, *cursor).await;
         }
     }
     if mutant::is_on(Mutant::MailEarly) {
-        for owner in wish.identity.mailboxes() {
+        for owner in request.identity.mailboxes() {
             confirm_or_repeat(&app.context, &owner, from).await;
         }
     }
-    // What comes after the start the log will bring; what comes before, it will not.
-    let (entries, overflowed) = unconfirmed(&app.context, &wish.identity, from).await?;
+    // The log delivers messages after the start; earlier ones come from the mailboxes.
+    let (entries, overflowed) = unconfirmed(&app.context, &request.identity, from).await?;
     let metrics = &app.context.metrics;
     metrics.opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    if wish.resume != Resume::Live {
+    if request.resume != Resume::Live {
         metrics.resumed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
     let gap = match start.gap {
         None => None,
         Some((reason, missed)) => {
             metrics.count_gap(reason);
-            // A malformed cursor goes on live, although the log keeps more.
+            // After a malformed cursor the stream is live, although the log keeps older events.
             let oldest =
                 if reason == GapReason::Malformed { app.broker.bounds().await?.start_cursor() } else { from };
             Some(GapEvent {
                 reason,
-                requested: wish.requested.clone(),
+                requested: request.requested.clone(),
                 oldest: Some(oldest.to_event_id()),
                 newest: Some(app.window.tip().to_event_id()),
                 missed,
             })
         }
     };
-    // After a lost history the client keeps its old cursor until the next event: it says what it has had.
-    let tell = gap.is_some() || start.sync.is_none();
-    let then = if tell { position_frame(from, gap.as_ref(), !entries.is_empty()) } else { Bytes::new() };
-    let id = (tell && then.is_empty()).then_some(from);
-    let opening = opening(app, &wish.identity, &start, id, overflowed);
-    let connection = Connection::new(wish.identity, from, wake);
+    // After a lost history the client keeps its old cursor until the next event, since it says what the client has
+    // had.
+    let moves_cursor = gap.is_some() || start.sync.is_none();
+    let then =
+        if moves_cursor { position_frame(from, gap.as_ref(), !entries.is_empty()) } else { Bytes::new() };
+    let id = (moves_cursor && then.is_empty()).then_some(from);
+    let opening = opening(app, &request.identity, &start, id, overflowed);
+    let connection = Connection::new(request.identity, from, wake);
     let following = Following {
         backlog: Backlog { entries, then },
         feed: start.feed,
         registered: app.connections.register(connection),
         admitted,
         context: Arc::clone(&app.context),
-        heartbeat: wish.heartbeat,
-        ack: wish.ack,
+        heartbeat: request.heartbeat,
+        ack: request.ack,
     };
-    // A drain that began after the first look has not seen this stream in the list.
+    // A drain may have begun since the check above, before this stream was in the list.
     app.drain.include(following.registered.connection());
-    if wish.is_named {
-        app.claims.claim(following.registered.connection());
+    if request.is_named {
+        app.takeover.claim(following.registered.connection());
     }
-    Ok(Stream { headers: stream_headers(app), opening, body: Body::Follow(Box::new(following)) })
+    Ok(Stream { headers: stream_headers(app), opening, body: StreamBody::Follow(Box::new(following)) })
 }
 
 async fn start(
@@ -252,7 +255,7 @@ async fn start(
     let live = |reader, resumed, gap| Start { feed: Feed::live(reader, limits), resumed, gap, sync: None };
     let cursor = match resume {
         Resume::Live => return Ok(live(reader, Resumed::Live, None)),
-        // Nobody knows what this client has seen, so from now on; the gap tells it to fetch what it needs.
+        // It is not known what this client has seen, so it starts live; the `GAP` lets it fetch what it needs.
         Resume::Malformed(_) => return Ok(live(reader, Resumed::Gap, Some((GapReason::Malformed, None)))),
         Resume::Earliest => app.broker.bounds().await?.start_cursor(),
         Resume::After(cursor) => *cursor,
@@ -261,7 +264,7 @@ async fn start(
     if !feed.is_replaying() {
         return Ok(Start { feed, resumed: Resumed::Replayed, gap: None, sync: None });
     }
-    // Not in the window: the log says whether the cursor is sound.
+    // Not in the window: the log decides whether the cursor is valid.
     let page = app.broker.read_after(cursor, PageLimit::entries(1)).await?;
     let feed = match &page.sync {
         Some(sync) => feed.translated(sync),
@@ -278,7 +281,7 @@ async fn start(
     }
 }
 
-/// The frame behind the backlog that carries the start position; empty when `CONNECTION` itself can carry it.
+/// The frame after the backlog that carries the start position; empty if `CONNECTION` carries it.
 fn position_frame(from: Cursor, gap: Option<&GapEvent>, has_backlog: bool) -> Bytes {
     match gap {
         Some(gap) => gap_frame(gap, Some(from)),
@@ -325,7 +328,7 @@ fn opening(app: &AppState, identity: &Identity, start: &Start, id: Option<Cursor
     out.freeze()
 }
 
-/// Sends a client away: softly, as browsers need it, or with a status.
+/// Refuses a client with a `CLOSE` event or, with `--reject status`, with 503.
 fn refuse(app: &AppState, code: CloseCode, reason: &str) -> Result<Response, ApiError> {
     app.context.metrics.count_rejected(code);
     match app.reject {
@@ -333,14 +336,14 @@ fn refuse(app: &AppState, code: CloseCode, reason: &str) -> Result<Response, Api
         RejectMode::Soft => {
             let retry = app.context.timing.retry.jittered(&mut rand::rng());
             let opening = close_frame(code, reason, retry);
-            Ok(takeover(Stream { headers: stream_headers(app), opening, body: Body::End }))
+            Ok(stream_response(Stream { headers: stream_headers(app), opening, body: StreamBody::End }))
         }
     }
 }
 
-fn takeover(stream: Stream) -> Response {
+fn stream_response(stream: Stream) -> Response {
     let mut response = (stream.headers.clone(), ()).into_response();
-    response.extensions_mut().insert(Takeover::new(stream));
+    response.extensions_mut().insert(PendingStream::new(stream));
     response
 }
 
@@ -355,7 +358,7 @@ fn stream_headers(app: &AppState) -> HeaderMap {
     }
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     headers.insert("x-sse-version", HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
-    // A node id may hold what a header may not; clients that care find it in `CONNECTION` too.
+    // A node id may contain characters that a header may not. `CONNECTION` has the id too.
     if let Ok(id) = HeaderValue::from_str(app.node_id.as_str()) {
         headers.insert("x-sse-server-id", id);
     }

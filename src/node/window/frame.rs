@@ -8,48 +8,47 @@ use tokio::time::Instant;
 use crate::broker::Origins;
 use crate::protocol::{Address, Cursor};
 
-/// One event, encoded once for all connections, with an HTTP/1.1 chunk around it so that most connections can be
-/// sent the very same bytes.
+/// One event as encoded bytes, wrapped in an HTTP/1.1 chunk, so that most connections get the same bytes.
 #[derive(Debug)]
 pub(crate) struct WindowFrame {
     /// Position in the log.
     pub(crate) cursor: Cursor,
-    /// Whom it is for.
+    /// The address that the event was published to.
     pub(crate) address: Address,
-    /// Where the message stood before it was lost and appended again.
+    /// Earlier positions of the message, from before it was lost and appended again.
     pub(crate) origins: Origins,
     pub(super) wire: Bytes,
     chunk_head: usize,
-    /// When the tail read it.
+    /// When the tail read the event.
     pub(crate) tailed_at: Instant,
-    /// How long it had been in the log by then, microseconds.
+    /// Age of the event when the tail read it, in microseconds.
     pub(crate) age_at_tail_us: u64,
-    /// Connections that it was written to.
+    /// Number of connections that the event was written to.
     pub(crate) written: AtomicU64,
-    /// Connections that confirmed it.
+    /// Number of confirmations of the event.
     pub(crate) confirmed: AtomicU64,
 }
 
-/// What the tail knows of an event when it puts it into the window.
+/// What the tail knows of an event, beside its bytes.
 #[derive(Debug)]
-pub(crate) struct FrameOrigin {
+pub(crate) struct FrameMeta {
     /// Position in the log.
     pub(crate) cursor: Cursor,
-    /// Whom it is for.
+    /// The address that the event was published to.
     pub(crate) address: Address,
-    /// Where the message stood before it was lost and appended again.
+    /// Earlier positions of the message, from before it was lost and appended again.
     pub(crate) origins: Origins,
-    /// When the tail read it.
+    /// When the tail read the event.
     pub(crate) tailed_at: Instant,
-    /// How long it had been in the log by then, microseconds.
+    /// Age of the event when the tail read it, in microseconds.
     pub(crate) age_at_tail_us: u64,
 }
 
 impl WindowFrame {
-    /// A frame around encoded bytes.
-    pub(crate) fn new(origin: FrameOrigin, encoded: &[u8]) -> Self {
+    /// Wraps an encoded event.
+    pub(crate) fn new(meta: FrameMeta, encoded: &[u8]) -> Self {
         let (wire, chunk_head) = chunked(encoded);
-        let FrameOrigin { cursor, address, origins, tailed_at, age_at_tail_us } = origin;
+        let FrameMeta { cursor, address, origins, tailed_at, age_at_tail_us } = meta;
         Self {
             cursor,
             address,
@@ -63,18 +62,18 @@ impl WindowFrame {
         }
     }
 
-    /// The bytes as one HTTP/1.1 chunk.
+    /// The encoded event as one HTTP/1.1 chunk.
     pub(crate) fn chunk(&self) -> &[u8] {
         &self.wire
     }
 
-    /// The bytes alone.
+    /// The encoded event without the chunk.
     pub(crate) fn body(&self) -> &[u8] {
         &self.wire[self.chunk_head..self.wire.len() - 2]
     }
 }
 
-/// Wraps bytes in an HTTP/1.1 chunk (RFC 9112, 7.1). Returns the length of the head in front of the bytes too.
+/// Wraps bytes in an HTTP/1.1 chunk (RFC 9112, 7.1). Also returns the length of the chunk's head.
 pub(crate) fn chunked(body: &[u8]) -> (Bytes, usize) {
     let head = format!("{:x}\r\n", body.len());
     let mut wire = BytesMut::with_capacity(head.len() + body.len() + 2);

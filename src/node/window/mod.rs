@@ -1,8 +1,8 @@
-//! The newest part of the log in memory, encoded. One writer (the tail), many readers (the feeds). A reader owns no
-//! queue: it holds a place in the window and takes from there what is addressed to it.
+//! The newest part of the log in memory, encoded. It has one writer (the tail) and many readers (the feeds). A reader
+//! owns no queue: it holds a position in the window and takes the frames that are addressed to it.
 //!
 //! Slots are numbered by an *ordinal* that only grows. An index lists the ordinals of every address, so a reader
-//! finds its next frame without looking at those of others, and the writer wakes only those whom a frame concerns.
+//! finds its next frame without examining those of others, and the writer wakes only the readers of a frame's address.
 //! Must never await and never do I/O. Read [`Window`] first, then [`Reader`].
 
 mod frame;
@@ -11,7 +11,7 @@ mod shared;
 mod slots;
 mod wake;
 
-pub(crate) use frame::{FrameOrigin, WindowFrame, chunked};
+pub(crate) use frame::{FrameMeta, WindowFrame, chunked};
 pub(crate) use reader::{Reader, Taken};
 pub(crate) use shared::Window;
 pub(crate) use slots::{Slot, WindowLimits};

@@ -1,4 +1,4 @@
-//! A reader: a place in the window, and what it takes from there. Read [`Reader::take`] first.
+//! A reader: a position in the window, and the frames that it takes from there. Read [`Reader::take`] first.
 
 use std::sync::Arc;
 
@@ -10,93 +10,94 @@ use crate::broker::{Missing, Origins, Synced};
 use crate::protocol::{Address, Cursor};
 use crate::runtime::mutant::{self, Mutant};
 
-/// Histories of which a reader remembers what it has had: each is a restart or failover of the broker.
+/// Histories whose end position a reader remembers. Each restart or failover of the broker ends one.
 const HISTORIES: usize = 16;
 
-/// A place in the window, and the addresses that it reads for.
+/// A position in the window, and the addresses whose frames the reader takes.
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(super) window: Window,
     pub(super) id: u64,
     pub(super) wake: Arc<Wake>,
     pub(super) addresses: Vec<Address>,
-    /// Everything before this ordinal has been looked at.
+    /// The reader has examined every slot before this ordinal.
     pub(super) ordinal: u64,
-    /// The log's position up to which everything has been looked at.
+    /// The reader has examined the log up to this position.
     pub(super) cursor: Cursor,
-    /// Up to where it has everything of older histories: what was lost of them and comes again it has had. The newest
-    /// [`HISTORIES`] of them.
+    /// The position up to which the reader has everything, in each of the last [`HISTORIES`] older histories. Events
+    /// up to there that were lost and appended again are repetitions for this reader.
     pub(super) had: Vec<Cursor>,
-    /// Nothing for this reader stood between its ordinal and the end of the window when it last looked.
+    /// At its last look the reader found no frame between its ordinal and the end of the window.
     pub(super) idle: bool,
 }
 
-/// What a reader finds.
+/// The result of [`Reader::take`].
 #[derive(Debug)]
 pub(crate) enum Taken {
     /// Frames for this reader, in log order.
     Frames(Vec<Arc<WindowFrame>>),
-    /// The log has a hole here.
+    /// Events of the log are missing here.
     Gap(Missing),
-    /// The history lost what this reader has had of it, and goes on under another epoch.
+    /// The history ended and lost events that this reader has had; the log continues under another epoch.
     Sync(Synced),
-    /// Nothing more for now.
+    /// No frame is left for now.
     Idle,
-    /// What comes next has left the window: read the log after [`Reader::cursor`].
+    /// The next frames have left the window: read the log after [`Reader::cursor`].
     Behind,
 }
 
 impl Reader {
-    /// Up to where everything has been looked at. A client that resumes here misses nothing and sees nothing twice.
+    /// The position up to which the reader has examined the log. A client that resumes here misses no event and gets
+    /// none twice.
     pub(crate) fn cursor(&self) -> Cursor {
         self.cursor
     }
 
-    /// How the reader is woken.
+    /// Wakes the reader.
     pub(crate) fn wake_handle(&self) -> Arc<Wake> {
         Arc::clone(&self.wake)
     }
 
-    /// What it reads for.
+    /// The addresses whose frames the reader takes, beside [`Address::All`].
     pub(crate) fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 
-    /// Slots between this reader and the end of the window.
+    /// Number of slots between this reader and the end of the window.
     pub(crate) fn lag(&self) -> u64 {
         if self.idle { 0 } else { self.window.read().end().saturating_sub(self.ordinal) }
     }
 
-    /// Goes to the place behind a cursor. Returns whether everything after it is in the window; if not, the reader
-    /// stays where it is. Only the log can tell whether a cursor that is not in the window is sound.
+    /// Moves the reader behind a cursor. Returns whether everything after the cursor is in the window; if not, the
+    /// reader stays where it is. Only the log knows whether a cursor that is not in the window is valid.
     pub(crate) fn seek(&mut self, cursor: Cursor) -> bool {
         let ordinal = self.window.read().after(cursor);
         let ordinal = ordinal.map(|ordinal| ordinal + u64::from(mutant::is_on(Mutant::ReplayLate)));
         if mutant::is_on(Mutant::ReplayEarly) {
-            return self.go(ordinal.map(|at| at.saturating_sub(1)), Cursor::start_of(cursor.epoch));
+            return self.move_to(ordinal.map(|at| at.saturating_sub(1)), Cursor::start_of(cursor.epoch));
         }
-        self.go(ordinal, cursor)
+        self.move_to(ordinal, cursor)
     }
 
-    /// As [`Reader::seek`], for a cursor that the log itself has just given: it may also be ahead of the tail, and
-    /// what the tail then publishes up to it is skipped.
+    /// Like [`Reader::seek`], for a cursor that the log itself has just returned. It may be ahead of the tail; the
+    /// reader then skips the frames up to it that the tail publishes later.
     pub(crate) fn join(&mut self, cursor: Cursor) -> bool {
         let ordinal = {
             let inner = self.window.read();
             let ahead = cursor.epoch == inner.tip.epoch && cursor.position > inner.tip.position;
             if ahead { Some(inner.end()) } else { inner.after(cursor) }
         };
-        self.go(ordinal, cursor)
+        self.move_to(ordinal, cursor)
     }
 
-    /// It comes from other histories, and has everything up to its cursor in them.
-    pub(crate) fn come_from(&mut self, sync: &Synced) {
+    /// Records that the reader comes from older histories and has everything in them up to the passed positions.
+    pub(crate) fn record_sync(&mut self, sync: &Synced) {
         self.had.extend(sync.passed());
         let excess = self.had.len().saturating_sub(HISTORIES);
         self.had.drain(..excess);
     }
 
-    /// Whether this reader has had a message, where it stood before it was lost.
+    /// Whether this reader has had a message at one of its earlier positions.
     pub(crate) fn has_had(&self, origins: &Origins) -> bool {
         let was_there = |origin: &Cursor| {
             self.had.iter().any(|had| origin.epoch == had.epoch && origin.position <= had.position)
@@ -104,7 +105,7 @@ impl Reader {
         !mutant::is_on(Mutant::RollbackRepeats) && origins.places().iter().any(was_there)
     }
 
-    fn go(&mut self, ordinal: Option<u64>, cursor: Cursor) -> bool {
+    fn move_to(&mut self, ordinal: Option<u64>, cursor: Cursor) -> bool {
         let Some(ordinal) = ordinal else { return false };
         self.ordinal = ordinal;
         self.cursor = cursor;
@@ -112,13 +113,14 @@ impl Reader {
         true
     }
 
-    /// Takes the next frames, at most `frames` of them and about `bytes`.
+    /// Takes the next frames, at most `frames` of them and about `bytes` bytes.
     pub(crate) fn take(&mut self, frames: usize, bytes: usize) -> Taken {
-        // `settled` before `pending`, and both before looking: what is published while we look wakes us again.
+        // Read `settled` before `pending`, and both before the slots: a frame that is published meanwhile wakes the
+        // reader again.
         let settled = *lock(&self.window.shared.settled);
         let skip_to = self.wake.take().unwrap_or(settled);
         if self.idle && skip_to.ordinal > self.ordinal {
-            // Asleep all the while: what was published before that slot concerned others.
+            // The reader slept all the time: slots before that one concerned other readers.
             self.ordinal = skip_to.ordinal;
             self.advance_to(skip_to.before);
         }
@@ -145,12 +147,12 @@ impl Reader {
                 break;
             };
             match inner.slot(ordinal) {
-                // Ahead of the tail by a read of the log: this reader has what the tail missed, or knows already.
+                // A read of the log has put this reader ahead of the tail, so it has these events or knows of the gap.
                 Slot::Gap(missing) if !self.is_new(missing.resumed_after) => {
                     self.ordinal = ordinal + 1;
                     self.idle = false;
                 }
-                // Likewise: it was told by the log itself.
+                // Likewise: the log itself has reported this change of history.
                 Slot::Sync(sync) if sync.to.epoch == self.cursor.epoch => {
                     self.ordinal = ordinal + 1;
                     self.idle = false;
@@ -159,11 +161,11 @@ impl Reader {
                 Slot::Sync(sync) => {
                     self.ordinal = ordinal + 1;
                     self.idle = false;
-                    // Everything in front of this slot has been looked at; a read of the log may have gone further.
+                    // The reader has examined all slots before this one; a read of the log may have gone further.
                     let is_ahead =
                         self.cursor.epoch == sync.from.epoch && self.cursor.position > sync.from.position;
                     let sync = if is_ahead { sync.of(self.cursor) } else { sync.clone() };
-                    self.come_from(&sync);
+                    self.record_sync(&sync);
                     self.cursor = sync.to;
                     if sync.is_lost() {
                         return Taken::Sync(sync);
@@ -192,7 +194,8 @@ impl Reader {
         if taken.is_empty() && self.idle { Taken::Idle } else { Taken::Frames(taken) }
     }
 
-    /// A reader that came from a log read may be ahead of the tail: what the tail then publishes it has had already.
+    /// Whether a position is new to this reader. After a read of the log it may be ahead of the tail, and then has the
+    /// frames that the tail publishes next.
     fn is_new(&self, cursor: Cursor) -> bool {
         cursor.epoch != self.cursor.epoch || cursor.position > self.cursor.position
     }

@@ -1,5 +1,5 @@
-//! The window itself: the slots, the readers, and the order in which the two are touched. Read [`Window::publish`] and
-//! [`Window::attach`] first: a frame is lost if either does its steps the other way round.
+//! The window: its slots, its readers, and the order in which the two are accessed. Read [`Window::publish`] and
+//! [`Window::attach`] first: a frame would be lost if either did its steps in another order.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -9,7 +9,7 @@ use super::slots::{Slot, Slots, WindowLimits};
 use super::wake::{Pending, Readers, Wake, lock};
 use crate::protocol::{Address, Cursor};
 
-/// The newest part of the log. Clones share it.
+/// The newest part of the log in memory. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
     pub(super) shared: Arc<Shared>,
@@ -18,21 +18,21 @@ pub(crate) struct Window {
 #[derive(Debug)]
 pub(super) struct Shared {
     slots: RwLock<Slots>,
-    // A lock of its own: waking ten thousand readers must not keep others from reading. Never held together with
-    // the lock of the slots.
+    // A separate lock, so that waking ten thousand readers does not block reads. Must never be held together with the
+    // lock of the slots.
     pub(super) readers: Mutex<Readers>,
-    /// Everything before this ordinal has been published *and* its readers woken. Between the two a sleeping reader
-    /// must not conclude from its silence that a new slot concerns others.
+    /// Slots before this ordinal have been published *and* their readers woken. Between the two steps a sleeping
+    /// reader must not conclude that a new slot concerns other readers.
     pub(super) settled: Mutex<Pending>,
     limits: WindowLimits,
 }
 
-/// What a window holds, for metrics.
+/// The size of a window, for metrics.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WindowSize {
-    /// Slots.
+    /// Number of slots.
     pub(crate) frames: u64,
-    /// Bytes.
+    /// Bytes of all frames.
     pub(crate) bytes: u64,
 }
 
@@ -56,7 +56,7 @@ impl Window {
         self.shared.slots.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds slots at the end and wakes those whom they concern. Only the tail calls it; order is the log's.
+    /// Adds slots at the end, in log order, and wakes the readers that they concern. Only the tail may call it.
     pub(crate) fn publish(&self, slots: Vec<Slot>) {
         let mut added = Vec::with_capacity(slots.len());
         let settled = {
@@ -77,11 +77,11 @@ impl Window {
         *lock(&self.shared.settled) = settled;
     }
 
-    /// Adds a reader for these addresses (and for everyone's). It starts at the end of the window.
+    /// Adds a reader of these addresses and of [`Address::All`]. It starts at the end of the window.
     pub(crate) fn attach(&self, addresses: Vec<Address>) -> Reader {
         let wake = Arc::new(Wake::default());
-        // First to the list of readers, then to its place: what is published in between is either before the place
-        // or wakes the reader; the other order would lose a frame.
+        // First the list of readers, then the position: a frame that is published in between is before the position or
+        // wakes the reader. The other order would lose that frame.
         let id = lock(&self.shared.readers).add(&addresses, &wake);
         let inner = self.read();
         let (ordinal, cursor) = (inner.end(), inner.tip);
@@ -94,13 +94,13 @@ impl Window {
         self.read().tip
     }
 
-    /// What the window holds.
+    /// The size of the window.
     pub(crate) fn size(&self) -> WindowSize {
         let inner = self.read();
         WindowSize { frames: inner.slots.len() as u64, bytes: inner.bytes as u64 }
     }
 
-    /// The frame at this position, if it is here.
+    /// The frame at this position, if it is in the window.
     pub(crate) fn find(&self, cursor: Cursor) -> Option<Arc<WindowFrame>> {
         let inner = self.read();
         let behind = inner.after(cursor)?;

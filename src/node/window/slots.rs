@@ -1,4 +1,4 @@
-//! The slots of a window in their order, and where each address has its own. Knows no lock and no reader. Read
+//! The slots of a window in log order, and the index from addresses to slots. Must not know locks and readers. Read
 //! [`Slots`] first.
 
 use std::collections::{HashMap, VecDeque};
@@ -9,23 +9,23 @@ use crate::broker::{Missing, Synced};
 use crate::protocol::{Address, Cursor, Epoch};
 use crate::runtime::mutant::{self, Mutant};
 
-/// How much the window holds.
+/// Limits of a window.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WindowLimits {
-    /// Slots.
+    /// Most slots of the window.
     pub(crate) frames: usize,
-    /// Bytes of frames.
+    /// Most bytes of all frames together.
     pub(crate) bytes: usize,
 }
 
-/// A place in the window: an event, a hole in the log that the tail had to jump over, or the end of a history.
+/// A slot of the window: an event, a hole in the log that the tail skipped, or the end of a history.
 #[derive(Debug, Clone)]
 pub(crate) enum Slot {
-    /// An event.
+    /// An encoded event.
     Frame(Arc<WindowFrame>),
     /// Events are missing here, for every reader.
     Gap(Missing),
-    /// The history ended here, and goes on under another epoch.
+    /// The history ended here; the log continues under another epoch.
     Sync(Synced),
 }
 
@@ -53,18 +53,18 @@ pub(super) struct Slots {
     pub(super) slots: VecDeque<Slot>,
     pub(super) bytes: usize,
     by_address: HashMap<Address, VecDeque<u64>>,
-    /// Ordinals of what concerns every reader: gaps, and ends of histories.
+    /// Ordinals of the slots that concern every reader: gaps and ends of histories.
     marks: VecDeque<u64>,
-    /// Each history in the window, with the ordinal of its first slot: positions are ordered within one only.
+    /// Each history in the window, with the ordinal of its first slot. Positions are ordered within one history only.
     histories: VecDeque<(Epoch, u64)>,
-    /// Everything after this cursor is here.
+    /// Everything after this cursor is in the window.
     pub(super) start: Cursor,
-    /// Newest position here.
+    /// Newest position in the window.
     pub(super) tip: Cursor,
 }
 
 impl Slots {
-    /// None yet, behind this position.
+    /// No slots yet, after this position.
     pub(super) fn new(tip: Cursor) -> Self {
         Self {
             first: 0,
@@ -130,12 +130,12 @@ impl Slots {
         let Some(ordinals) = self.by_address.get_mut(address) else { return };
         ordinals.pop_front();
         if ordinals.is_empty() {
-            // Addresses come and go with users; an entry for each of them for ever would be a leak.
+            // Addresses come and go with users, so an empty entry for each would be a leak.
             self.by_address.remove(address);
         }
     }
 
-    /// The next slot from `ordinal` on that concerns a reader of these addresses.
+    /// The first slot at or after `ordinal` that concerns a reader of these addresses.
     pub(super) fn next_for(&self, addresses: &[Address], ordinal: u64) -> Option<u64> {
         let first_from = |ordinals: &VecDeque<u64>| {
             let index = ordinals.partition_point(|known| *known < ordinal);
@@ -153,7 +153,7 @@ impl Slots {
         addressed.chain(to_all).chain(first_from(&self.marks)).min()
     }
 
-    /// The ordinal behind this cursor, if everything after the cursor is here.
+    /// The ordinal after this cursor, if everything after the cursor is in the window.
     pub(super) fn after(&self, cursor: Cursor) -> Option<u64> {
         if cursor == self.tip {
             return Some(self.end());
@@ -163,7 +163,7 @@ impl Slots {
         }
         let (begin, end) = self.history(cursor.epoch)?;
         let (mut low, mut high) = (begin, end);
-        // The first slot of this history that does not come before the cursor.
+        // Binary search for the first slot of this history that is not before the cursor.
         while low < high {
             let middle = low + (high - low) / 2;
             if self.slot(middle).cursor().position < cursor.position {
@@ -175,7 +175,7 @@ impl Slots {
         (low < end && self.slot(low).cursor() == cursor).then_some(low + 1)
     }
 
-    /// Ordinals of the slots of a history: the first, and the one behind the last.
+    /// The first ordinal of a history, and the ordinal after its last.
     fn history(&self, epoch: Epoch) -> Option<(u64, u64)> {
         let index = self.histories.iter().position(|(known, _)| *known == epoch)?;
         let end = self.histories.get(index + 1).map_or(self.end(), |(_, begin)| *begin);

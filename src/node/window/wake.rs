@@ -1,4 +1,4 @@
-//! Who sleeps, and how they are woken: only those whom a slot concerns, and each is told where to look. Read [`Wake`]
+//! Wakes sleeping readers: only those that a slot concerns, each with the ordinal to continue from. Read [`Wake`]
 //! first.
 
 use std::collections::HashMap;
@@ -9,14 +9,14 @@ use tokio::sync::Notify;
 use super::slots::Slot;
 use crate::protocol::{Address, Cursor};
 
-/// How a reader that sleeps is told that there is something.
+/// The wake-up of one reader, and the slot that it was woken for.
 #[derive(Debug, Default)]
 pub(crate) struct Wake {
     pending: Mutex<Option<Pending>>,
     notify: Notify,
 }
 
-/// The first slot for this reader since it fell asleep; nothing before it concerns the reader.
+/// The first slot that concerns a reader since it fell asleep, and the position before that slot.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pending {
     pub(super) ordinal: u64,
@@ -29,7 +29,7 @@ impl Wake {
         self.notify.notify_one();
     }
 
-    /// Waits for a reason to look. Cancel-safe: an unused permit stays.
+    /// Waits until the reader is woken. Cancel-safe: an unused permit stays.
     pub(crate) async fn woken(&self) {
         self.notify.notified().await;
     }
@@ -84,8 +84,8 @@ impl Readers {
     }
 }
 
-// A poisoned lock means that a holder panicked between two statements that cannot panic; the process is ending
-// anyway, and loudly (`runtime::Tasks`), so readers may finish with what is there.
+// A lock is poisoned only if a holder panicked between two statements that cannot panic. `runtime::Tasks` then logs
+// the panic and ends the process, so readers may finish with the present value.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

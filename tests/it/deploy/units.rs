@@ -11,7 +11,7 @@ use yaml_rust2::{Yaml, YamlLoader};
 
 use super::balancer::{program, repository};
 use super::files::{Shipped, check_config, setting};
-use crate::support::{Node, directory, run, within};
+use crate::support::{Node, directory, run, skip, within};
 
 /// What the process may need behind the drain and its grace: the tasks 1 s, the log 5 s.
 const END: Duration = Duration::from_secs(6);
@@ -285,8 +285,7 @@ async fn systemd_gives_a_node_time_to_leave_and_files_enough() {
 #[tokio::test]
 async fn systemd_itself_has_nothing_to_say_against_the_unit() {
     if program("systemd-analyze").arg("--version").output().await.is_err() {
-        println!("systemd-analyze is not on this machine");
-        return;
+        return skip("systemd-analyze is not installed");
     }
     let binary = env!("CARGO_BIN_EXE_sse-node");
     let shipped = Shipped::read("systemd/sse-node@.service").text.replace("/usr/local/bin/sse-node", binary);

@@ -2,58 +2,20 @@
 //! fixed time, uses a fixed port, or ends a process that it did not start. Read [`Node`] first.
 
 mod client;
+mod directory;
 mod log;
 mod node;
 pub(crate) mod openmetrics;
 mod raw;
 mod redis;
+mod skip;
+mod wait;
 
 pub(crate) use client::{Subscriber, closing, envelope, flood, gap, http, payload};
+pub(crate) use directory::{directory, file};
 pub(crate) use log::OfflineLog;
 pub(crate) use node::{Answer, Node, Output, own_address, run};
 pub(crate) use raw::{Raw, events};
 pub(crate) use redis::{Redis, free_port};
-
-use std::future::Future;
-use std::time::Duration;
-
-/// How long a test waits for what must happen. Passed only when something is broken, so it is long enough for a
-/// machine that is busy with other things.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at something that is not ready yet.
-const POLL: Duration = Duration::from_millis(10);
-
-/// Awaits something that must come.
-#[track_caller]
-pub(crate) fn within<T>(what: &str, future: impl Future<Output = T>) -> impl Future<Output = T> {
-    let caller = std::panic::Location::caller();
-    async move {
-        match tokio::time::timeout(PATIENCE, future).await {
-            Ok(value) => value,
-            Err(_) => panic!("{caller}: {what} did not come within {PATIENCE:?}"),
-        }
-    }
-}
-
-/// Asks again and again until there is an answer.
-#[track_caller]
-pub(crate) fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> impl Future<Output = T> {
-    within(what, async move {
-        loop {
-            if let Some(answer) = ask().await {
-                return answer;
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    })
-}
-
-/// The broker URL of a directory.
-pub(crate) fn file(directory: &tempfile::TempDir) -> String {
-    format!("file:{}", directory.path().display())
-}
-
-/// A directory that is gone with the test.
-pub(crate) fn directory() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
-}
+pub(crate) use skip::skip;
+pub(crate) use wait::{PATIENCE, eventually, within};

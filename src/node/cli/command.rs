@@ -1,67 +1,60 @@
-//! The commands of `sse-node`: what can be said on the command line, and what then happens. Read [`Cli`] first.
+//! The command line of `sse-node`: its commands, and what each of them runs. Read [`Cli`] first.
 
 use std::io::Write as _;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::config::{InvalidConfig, Loaded, ServeFlags, default_file};
+use super::failure::{USAGE, invalid_config};
+use super::healthcheck::Healthcheck;
+use super::publish::Publish;
+use crate::node::config::{Loaded, ServeFlags, default_file};
 use crate::runtime::exit::Failure;
 use crate::runtime::{manual, mutant, rlimit, telemetry};
-
-mod healthcheck;
-mod publish;
-
-pub use healthcheck::Healthcheck;
-pub use publish::Publish;
 
 /// A server for Server-Sent Events: one ordered log, many cursors.
 #[derive(Debug, Parser)]
 #[command(name = "sse-node", version, arg_required_else_help = true)]
 pub struct Cli {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What can be done.
+/// The commands, with the text of their `--help`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a node until SIGTERM or SIGINT; the first drains it, a second ends it at once
+    /// Run a node until SIGTERM or SIGINT; the first signal drains it, a second one ends it at once
     Serve(ServeFlags),
-    /// Put one event into a log without a node, and print where it stands
+    /// Append one event to a log without a node, and print its id
     Publish(Publish),
-    /// Print every setting with its value and where that came from, or all that is wrong
+    /// Print every setting with its value and the source of the value, or every error of the configuration
     CheckConfig(ServeFlags),
     /// Print a configuration file with every setting and its default
     DefaultConfig,
-    /// Ask a node whether it is ready: exit code 0 if it is, 1 if not
+    /// Check whether a node is ready: exit code 0 if it is, 1 if it is not
     Healthcheck(Healthcheck),
-    /// Print completions for a shell
+    /// Print the completion script of a shell
     Completions {
-        /// The shell
+        /// The shell that gets the script
         shell: Shell,
     },
-    /// Print the manual page, of sse-node or of one of its commands
+    /// Print the manual page of sse-node or of one of its commands
     Man {
-        /// The command
+        /// The command; without it the page is about sse-node
         command: Option<String>,
     },
 }
 
-/// Exit code where the user's words make no sense, as clap has it.
-const USAGE: u8 = 2;
-
-/// Does what was asked; the value is the exit code.
+/// Runs a command and returns the exit code.
 ///
 /// # Errors
-/// A [`Failure`] with what the user can do about it.
+/// A [`Failure`] with its exit code and, where there is one, a tip.
 pub fn run(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
-        Command::Serve(flags) => serve(flags.load().map_err(invalid)?),
-        Command::Publish(publish) => runtime()?.block_on(publish.run()).and_then(|answer| say(&answer)),
-        Command::CheckConfig(flags) => say(&flags.load().map_err(invalid)?.table()),
-        Command::DefaultConfig => say(&default_file()),
+        Command::Serve(flags) => serve(flags.load().map_err(invalid_config)?),
+        Command::Publish(publish) => runtime()?.block_on(publish.run()).and_then(|answer| print(&answer)),
+        Command::CheckConfig(flags) => print(&flags.load().map_err(invalid_config)?.table()),
+        Command::DefaultConfig => print(&default_file()),
         Command::Healthcheck(healthcheck) => {
             runtime()?.block_on(healthcheck.run()).map(|()| 0).map_err(|error| Failure::new(1, error))
         }
@@ -87,7 +80,7 @@ fn serve(loaded: Loaded) -> Result<u8, Failure> {
             .map_err(|error| Failure::new(1, std::io::Error::from(error)))?;
     }
     rlimit::raise_open_files();
-    runtime()?.block_on(super::run(config)).map(|()| 0).map_err(|error| Failure::new(1, error))
+    runtime()?.block_on(crate::node::run(config)).map(|()| 0).map_err(|error| Failure::new(1, error))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
@@ -95,27 +88,20 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     built.map_err(|error| Failure::new(1, error))
 }
 
-fn manual(command: Option<&str>) -> Result<Vec<u8>, Failure> {
+pub(super) fn manual(command: Option<&str>) -> Result<Vec<u8>, Failure> {
     manual::page(Cli::command(), command)
 }
 
-fn invalid(error: InvalidConfig) -> Failure {
-    Failure::new(USAGE, error).tip("sse-node default-config shows every setting with its default")
-}
-
-fn say(text: &str) -> Result<u8, Failure> {
+fn print(text: &str) -> Result<u8, Failure> {
     write_out(text.as_bytes())
 }
 
-/// The answer of a command, for a terminal or a pipe.
+/// Writes the output of a command to stdout.
 fn write_out(text: &[u8]) -> Result<u8, Failure> {
     match std::io::stdout().lock().write_all(text) {
         Ok(()) => Ok(0),
-        // Whoever read has read enough, as `head` does.
+        // The reader of the pipe has read enough, as `head` does.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(0),
         Err(error) => Err(Failure::new(1, error)),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -11,9 +11,9 @@ use futures_util::FutureExt as _;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::feed::{Accepted, Feed, FeedLimits, Step, encode};
-use super::window::{Slot, Wake, Window, WindowFrame, WindowLimits};
 use crate::broker::{Entry, Missing, Origins, Page, Synced};
+use crate::node::feed::{Accepted, Feed, FeedLimits, Step, encode};
+use crate::node::window::{Slot, Taken, Wake, Window, WindowFrame, WindowLimits};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId, Position, UserId};
 
@@ -518,8 +518,8 @@ async fn no_reader_sleeps_through_its_frame() {
             let mut got = 0;
             while got < owed {
                 match reader.take(16, 1 << 20) {
-                    super::window::Taken::Frames(frames) => got += frames.len(),
-                    super::window::Taken::Idle => reader.wake_handle().woken().await,
+                    Taken::Frames(frames) => got += frames.len(),
+                    Taken::Idle => reader.wake_handle().woken().await,
                     other => panic!("{other:?}"),
                 }
             }

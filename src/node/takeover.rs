@@ -1,10 +1,10 @@
-//! One stream a client, anywhere in the cluster: with `--takeover newest`, whoever opens a stream claims its client,
-//! and the older streams of that client are closed for good. Connection ids sort by age, by the clock of the cluster.
-//! Read [`Claims::claim`] first.
+//! One stream per client in the whole cluster: with `--takeover newest` a new stream claims its client, and the older
+//! streams of that client are closed for good. Connection ids sort by age, by the clock of the cluster.
+//! Read [`Takeover::claim`] first.
 //!
-//! Exactly one stream survives, since each is in the list of its node before it claims: of two nodes that claim the
-//! same client at once, the one that is heard second hears of the other, and both compare the same two ids. A node
-//! that did not answer, or that appears in the roster, is told everything again.
+//! Exactly one stream survives, because each stream is in the list of its node before it claims. When two nodes claim
+//! the same client at once, the node whose claim arrives second learns of the other claim, and both nodes compare the
+//! same two ids. A node that did not answer, or is new in the roster, gets all claims again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,46 +19,44 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::close::CloseCode;
-use super::config::TakeOverMode;
+use super::config::TakeoverMode;
 use super::connections::{CloseOrder, Connection, Connections};
-use super::limits::CLAIMS_AT_ONCE;
-use super::peers::{Peers, Question};
+use super::limits::CLAIMS_PER_REQUEST;
+use super::peers::{PeerRequest, Peers};
 use super::roster::{Member, Roster};
 use crate::broker::roster::BEAT_EVERY;
 use crate::protocol::api::Unreachable;
 use crate::protocol::{ClientId, ConnectionId};
 use crate::runtime::mutant::{self, Mutant};
 
-/// A stream that is its client's newest, as far as its node knows.
+/// The newest stream of a client, as far as the node that sends the claim knows. The JSON of `/cluster/claims`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Claim {
-    /// Whose.
     pub(crate) client_id: ClientId,
-    /// Which.
     pub(crate) connection_id: ConnectionId,
 }
 
-/// The claims of a node. Clones share them.
+/// Closes the older streams of clients, here and on other nodes. Clones share their state.
 #[derive(Debug, Clone)]
-pub(crate) struct Claims {
+pub(crate) struct Takeover {
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    mode: TakeOverMode,
+    mode: TakeoverMode,
     connections: Connections,
     roster: Roster,
     ids: Mutex<ulid::Generator>,
-    /// Not told yet; at most one a client.
+    /// Claims of this node that have not been queued for the other nodes yet; at most one per client.
     pending: Mutex<BTreeMap<ClientId, ConnectionId>>,
     wake: Notify,
 }
 
-impl Claims {
-    /// No stream has claimed anything.
-    pub(crate) fn new(mode: TakeOverMode, connections: Connections, roster: Roster) -> Self {
+impl Takeover {
+    /// A takeover that closes streams only with [`TakeoverMode::Newest`].
+    pub(crate) fn new(mode: TakeoverMode, connections: Connections, roster: Roster) -> Self {
         let shared = Shared {
             mode,
             connections,
@@ -70,13 +68,13 @@ impl Claims {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Whether older streams are closed at all.
-    pub(crate) fn are_made(&self) -> bool {
-        self.shared.mode == TakeOverMode::Newest
+    /// Whether older streams are closed.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.shared.mode == TakeoverMode::Newest
     }
 
-    /// The id of a new stream. It sorts behind every id that any node has given out before, as far as the clocks of the
-    /// nodes that are ahead are known.
+    /// The id of a new stream. It sorts after every id that any node has assigned before, as far as this node knows
+    /// how far other clocks are ahead.
     pub(crate) fn next_id(&self) -> ConnectionId {
         let now = UNIX_EPOCH + Duration::from_millis(self.shared.roster.cluster_ms());
         let mut ids = self.shared.ids.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,9 +85,10 @@ impl Claims {
         ConnectionId::parse(&id.to_string()).expect("a ULID is a valid name")
     }
 
-    /// A stream has been opened, and is in the list: its client's older streams end, here at once and elsewhere soon.
+    /// Claims the client of a stream that is open and in the list. Older streams of the client end: on this node at
+    /// once, on other nodes as soon as the claim reaches them.
     pub(crate) fn claim(&self, connection: &Connection) {
-        if !self.are_made() {
+        if !self.is_enabled() {
             return;
         }
         let client_id = connection.identity.client_id.clone();
@@ -98,9 +97,9 @@ impl Claims {
         self.shared.wake.notify_one();
     }
 
-    /// Another node's claims: ends what is older here, and returns what is newer here.
+    /// Applies another node's claims: ends older streams of this node, and returns the claims of newer ones.
     pub(crate) fn settle(&self, claims: &[Claim]) -> Vec<Claim> {
-        if !self.are_made() {
+        if !self.is_enabled() {
             return Vec::new();
         }
         claims
@@ -111,7 +110,8 @@ impl Claims {
             .collect()
     }
 
-    /// Ends all streams of the client here but the newest, if that is not an even newer one elsewhere.
+    /// Ends all streams of the client on this node that are older than the newest known one, which may be the claimed
+    /// stream of another node. Returns the claim of the newest.
     fn keep_newest(&self, claim: &Claim) -> Claim {
         let streams = self.shared.connections.of_client(&claim.client_id);
         let open = streams.iter().filter(|stream| !is_taken_over(stream));
@@ -126,11 +126,11 @@ impl Claims {
     }
 
     fn pending(&self) -> std::sync::MutexGuard<'_, BTreeMap<ClientId, ConnectionId>> {
-        // A holder only moves values in and out; what a panic left is whole.
+        // A holder only moves values in and out, so a panic leaves the map intact.
         self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything that this node claims.
+    /// The newest stream of every client of this node.
     fn all(&self) -> BTreeMap<ClientId, ConnectionId> {
         let mut all = BTreeMap::new();
         for stream in self.shared.connections.all().iter().filter(|stream| !is_taken_over(stream)) {
@@ -143,46 +143,51 @@ impl Claims {
         all
     }
 
-    /// Tells the other nodes of claims until the token ends it: each at its own pace, so that one that sleeps keeps nobody
-    /// waiting.
+    /// Sends claims to the other nodes until the token is cancelled. Each node has a queue of its own, so a node that
+    /// does not answer delays no other.
     pub(crate) async fn run(self, peers: Arc<Peers>, token: CancellationToken) {
-        let mut owed = HashMap::new();
-        let mut told = FuturesUnordered::new();
-        let mut look = tokio::time::interval(BEAT_EVERY);
+        let mut queues = HashMap::new();
+        let mut requests = FuturesUnordered::new();
+        let mut retry = tokio::time::interval(BEAT_EVERY);
         loop {
-            let mut tries_again = false;
+            let mut is_retry = false;
             tokio::select! {
                 () = token.cancelled() => return,
                 () = self.shared.wake.notified() => {}
-                _ = look.tick() => tries_again = true,
-                Some((incarnation, outcome)) = told.next() => note_outcome(&mut owed, &incarnation, &outcome),
+                _ = retry.tick() => is_retry = true,
+                Some((incarnation, outcome)) = requests.next() => {
+                    record_outcome(&mut queues, &incarnation, &outcome);
+                }
             }
-            self.note_claims(&mut owed);
-            for owed in owed.values_mut().filter(|owed| owed.is_due(tries_again)) {
-                let everything = std::mem::take(&mut owed.everything);
-                let news = std::mem::take(&mut owed.news);
-                owed.is_told = true;
-                told.push(self.tell(&peers, owed.member.clone(), if everything { self.all() } else { news }));
+            self.queue_claims(&mut queues);
+            for queue in queues.values_mut().filter(|queue| queue.is_due(is_retry)) {
+                let sends_all = std::mem::take(&mut queue.sends_all);
+                let recent = std::mem::take(&mut queue.recent);
+                queue.is_sending = true;
+                let claims = if sends_all { self.all() } else { recent };
+                requests.push(self.send(&peers, queue.member.clone(), claims));
             }
         }
     }
 
-    /// What is new is owed to everybody, and everything to whom the roster shows for the first time. That the roster is
-    /// what the node's own beat has read is new enough, and no stream waits for the broker.
-    fn note_claims(&self, owed: &mut HashMap<Arc<str>, Owed>) {
-        let news = std::mem::take(&mut *self.pending());
+    /// Queues new claims for every other node, and all claims for a node that is new in the roster. Uses the roster
+    /// that the node's own beat has read, so no stream waits for the broker.
+    fn queue_claims(&self, queues: &mut HashMap<Arc<str>, PeerQueue>) {
+        let recent = std::mem::take(&mut *self.pending());
         let others = self.shared.roster.known().others(self.shared.roster.incarnation());
-        owed.retain(|incarnation, _| others.iter().any(|member| member.incarnation == *incarnation));
+        queues.retain(|incarnation, _| others.iter().any(|member| member.incarnation == *incarnation));
         for member in others {
-            let owed =
-                owed.entry(Arc::clone(&member.incarnation)).or_insert_with(|| Owed::everything(member));
-            if !owed.everything {
-                owed.news.extend(news.clone());
+            let queue =
+                queues.entry(Arc::clone(&member.incarnation)).or_insert_with(|| PeerQueue::new(member));
+            if !queue.sends_all {
+                queue.recent.extend(recent.clone());
             }
         }
     }
 
-    async fn tell(
+    /// Sends claims to one node in requests of at most [`CLAIMS_PER_REQUEST`], and applies the newer claims of its
+    /// answers.
+    async fn send(
         &self,
         peers: &Peers,
         member: Member,
@@ -190,9 +195,9 @@ impl Claims {
     ) -> (Arc<str>, Result<(), Unreachable>) {
         let claims: Vec<_> =
             claims.into_iter().map(|(client_id, connection_id)| Claim { client_id, connection_id }).collect();
-        for claims in claims.chunks(CLAIMS_AT_ONCE) {
-            let question = Question::new(Method::POST, "/cluster/claims").body(&claims);
-            match peers.ask_one::<Vec<Claim>>(&member, &question).await {
+        for claims in claims.chunks(CLAIMS_PER_REQUEST) {
+            let request = PeerRequest::new(Method::POST, "/cluster/claims").body(&claims);
+            match peers.ask_one::<Vec<Claim>>(&member, &request).await {
                 Ok(newer) => self.settle(&newer),
                 Err(unreachable) => return (member.incarnation, Err(unreachable)),
             };
@@ -201,43 +206,48 @@ impl Claims {
     }
 }
 
-/// What another node has not been told yet.
+/// Claims that another node has not got yet.
 #[derive(Debug)]
-struct Owed {
+struct PeerQueue {
     member: Member,
-    news: BTreeMap<ClientId, ConnectionId>,
-    everything: bool,
-    is_told: bool,
-    fails: bool,
+    /// New claims; empty while `sends_all` is set.
+    recent: BTreeMap<ClientId, ConnectionId>,
+    /// The next request carries all claims of this node.
+    sends_all: bool,
+    /// A request is under way.
+    is_sending: bool,
+    /// The last request failed.
+    has_failed: bool,
 }
 
-impl Owed {
-    fn everything(member: Member) -> Self {
-        Self { member, news: BTreeMap::new(), everything: true, is_told: false, fails: false }
+impl PeerQueue {
+    /// The queue of a node that has no claim of this node yet.
+    fn new(member: Member) -> Self {
+        Self { member, recent: BTreeMap::new(), sends_all: true, is_sending: false, has_failed: false }
     }
 
-    /// One thing after the other; and whoever did not answer is left alone for a while.
-    fn is_due(&self, tries_again: bool) -> bool {
-        !self.is_told && (self.everything || !self.news.is_empty()) && (!self.fails || tries_again)
+    /// Whether to send now: one request at a time, and after a failure only at the next retry.
+    fn is_due(&self, is_retry: bool) -> bool {
+        !self.is_sending && (self.sends_all || !self.recent.is_empty()) && (!self.has_failed || is_retry)
     }
 }
 
-fn note_outcome(
-    owed: &mut HashMap<Arc<str>, Owed>,
+fn record_outcome(
+    queues: &mut HashMap<Arc<str>, PeerQueue>,
     incarnation: &Arc<str>,
     outcome: &Result<(), Unreachable>,
 ) {
-    let Some(owed) = owed.get_mut(incarnation) else { return };
-    owed.is_told = false;
+    let Some(queue) = queues.get_mut(incarnation) else { return };
+    queue.is_sending = false;
     if let Err(unreachable) = outcome {
-        if !owed.fails {
+        if !queue.has_failed {
             let (node, reason) = (&unreachable.instance_id, &unreachable.reason);
-            tracing::warn!(%node, reason, "a node cannot be told which streams took over; trying again");
+            tracing::warn!(%node, reason, "cannot send the claims of newer streams to a node; trying again");
         }
-        owed.everything = true;
-        owed.news.clear();
+        queue.sends_all = true;
+        queue.recent.clear();
     }
-    owed.fails = outcome.is_err();
+    queue.has_failed = outcome.is_err();
 }
 
 fn is_taken_over(stream: &Connection) -> bool {
@@ -259,11 +269,11 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
-    async fn claims(mode: TakeOverMode, connections: &Connections) -> Claims {
+    async fn takeover(mode: TakeoverMode, connections: &Connections) -> Takeover {
         let tasks = Tasks::new();
         let log = Broker::open(&BrokerUrl::Memory, LogLimits::default(), Durability::Accepted, &tasks).await;
         tasks.token().cancel();
-        Claims::new(mode, connections.clone(), roster(&log.unwrap()).await)
+        Takeover::new(mode, connections.clone(), roster(&log.unwrap()).await)
     }
 
     fn open(streams: &[Registered]) -> Vec<&str> {
@@ -279,17 +289,17 @@ mod tests {
     #[tokio::test]
     async fn of_a_client_the_newest_stream_stays() {
         let connections = Connections::default();
-        let claims = claims(TakeOverMode::Newest, &connections).await;
+        let takeover = takeover(TakeoverMode::Newest, &connections).await;
         let streams: Vec<_> = ["5", "3", "7"].into_iter().map(|id| idle(&connections, "a", id)).collect();
         let _other = idle(&connections, "b", "1");
         // The order in which they come to claim does not matter.
         for stream in &streams {
-            claims.claim(stream.connection());
+            takeover.claim(stream.connection());
         }
         assert_eq!(open(&streams), ["7"]);
-        assert_eq!(claims.settle(&[claim("a", "6"), claim("b", "2"), claim("c", "1")]), [claim("a", "7")]);
+        assert_eq!(takeover.settle(&[claim("a", "6"), claim("b", "2"), claim("c", "1")]), [claim("a", "7")]);
         assert_eq!(open(&streams), ["7"]);
-        assert_eq!(claims.settle(&[claim("a", "8")]), []);
+        assert_eq!(takeover.settle(&[claim("a", "8")]), []);
         assert_eq!(open(&streams), [""; 0]);
         assert_eq!(connections.of_client(&claim("b", "1").client_id).len(), 1);
     }
@@ -297,27 +307,27 @@ mod tests {
     #[tokio::test]
     async fn nobody_takes_over_unless_that_is_asked_for() {
         let connections = Connections::default();
-        let claims = claims(TakeOverMode::Off, &connections).await;
+        let takeover = takeover(TakeoverMode::Off, &connections).await;
         let streams = [idle(&connections, "a", "1"), idle(&connections, "a", "2")];
-        claims.claim(streams[1].connection());
-        assert_eq!(claims.settle(&[claim("a", "9")]), []);
+        takeover.claim(streams[1].connection());
+        assert_eq!(takeover.settle(&[claim("a", "9")]), []);
         assert_eq!(open(&streams), ["1", "2"]);
-        assert!(claims.pending().is_empty());
+        assert!(takeover.pending().is_empty());
     }
 
     #[tokio::test]
     async fn a_stream_comes_behind_those_of_a_node_whose_clock_is_ahead() {
         let hour = 3_600_000;
         let roster = roster_beside_a_clock_ahead(hour).await;
-        let claims = Claims::new(TakeOverMode::Newest, Connections::default(), roster);
-        let id: ulid::Ulid = claims.next_id().as_str().parse().unwrap();
+        let takeover = Takeover::new(TakeoverMode::Newest, Connections::default(), roster);
+        let id: ulid::Ulid = takeover.next_id().as_str().parse().unwrap();
         assert!(id.timestamp_ms() > unix_ms() + hour - 60_000, "{id}");
     }
 
     #[tokio::test]
     async fn ids_sort_in_the_order_in_which_they_were_given_out() {
-        let claims = claims(TakeOverMode::Newest, &Connections::default()).await;
-        let ids: Vec<_> = (0..10_000).map(|_| claims.next_id()).collect();
+        let takeover = takeover(TakeoverMode::Newest, &Connections::default()).await;
+        let ids: Vec<_> = (0..10_000).map(|_| takeover.next_id()).collect();
         assert!(ids.is_sorted() && ids.iter().collect::<std::collections::HashSet<_>>().len() == ids.len());
     }
 
@@ -325,7 +335,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_ends_that_hears_of_a_newer_one_when_it_claims() {
         let connections = Connections::default();
-        let claims = claims(TakeOverMode::Newest, &connections).await;
+        let takeover = takeover(TakeoverMode::Newest, &connections).await;
         let streams = [idle(&connections, "a", "5"), idle(&connections, "b", "6")];
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut row = server("n-1", 0, "ready");
@@ -346,35 +356,35 @@ mod tests {
         let limits = PeerLimits { deadline: Duration::from_secs(30), at_once: 1, answer_bytes: 1_024 };
         let metrics = Arc::new(Metrics::new(Instant::now()));
         let peers = Peers::new(Arc::from("1"), None, limits, metrics).unwrap();
-        let telling = claims.tell(&peers, member("2", row), claims.all());
-        let (told, question) = tokio::join!(telling, node);
-        assert_eq!(told, (Arc::from("2"), Ok(())));
+        let sending = takeover.send(&peers, member("2", row), takeover.all());
+        let (sent, question) = tokio::join!(sending, node);
+        assert_eq!(sent, (Arc::from("2"), Ok(())));
         let claimed = r#"[{"clientId":"a","connectionId":"5"},{"clientId":"b","connectionId":"6"}]"#;
         assert!(question.starts_with("POST /cluster/claims ") && question.ends_with(claimed), "{question}");
         assert!(is_taken_over(streams[0].connection()) && !is_taken_over(streams[1].connection()));
     }
 
     #[tokio::test]
-    async fn whoever_did_not_answer_is_owed_everything_and_left_alone_for_a_while() {
+    async fn a_node_that_did_not_answer_gets_all_claims_at_the_next_retry() {
         let member = member("2", server("n-1", 0, "ready"));
         let incarnation = Arc::clone(&member.incarnation);
-        let mut owed = HashMap::from([(Arc::clone(&incarnation), Owed::everything(member.clone()))]);
+        let mut queues = HashMap::from([(Arc::clone(&incarnation), PeerQueue::new(member.clone()))]);
         let mut is_due = |outcome: Option<bool>| {
             if let Some(is_ok) = outcome {
                 let (instance_id, url) = (member.server.instance_id.clone(), String::new());
                 let unreachable = Unreachable { instance_id, url, reason: "asleep".to_owned() };
                 let outcome = if is_ok { Ok(()) } else { Err(unreachable) };
-                note_outcome(&mut owed, &incarnation, &outcome);
+                record_outcome(&mut queues, &incarnation, &outcome);
             }
-            let owed = owed.get_mut("2").unwrap();
-            let due = (owed.is_due(false), owed.is_due(true), owed.everything);
-            (owed.is_told, owed.everything) = (true, false);
+            let queue = queues.get_mut("2").unwrap();
+            let due = (queue.is_due(false), queue.is_due(true), queue.sends_all);
+            (queue.is_sending, queue.sends_all) = (true, false);
             due
         };
         assert_eq!(is_due(None), (true, true, true));
-        assert_eq!(is_due(None), (false, false, false), "it is being told");
+        assert_eq!(is_due(None), (false, false, false), "a request is under way");
         assert_eq!(is_due(Some(false)), (false, true, true));
-        assert_eq!(is_due(Some(true)), (false, false, false), "there is nothing to tell");
+        assert_eq!(is_due(Some(true)), (false, false, false), "there is nothing to send");
     }
 
     /// Streams of one client that are opened at once: on which node each, and in which order they are registered and
@@ -398,7 +408,7 @@ mod tests {
         let mut nodes = Vec::new();
         for _ in 0..3 {
             let connections = Connections::default();
-            nodes.push((claims(TakeOverMode::Newest, &connections).await, connections));
+            nodes.push((takeover(TakeoverMode::Newest, &connections).await, connections));
         }
         let mut streams: Vec<Option<Registered>> = race.nodes.iter().map(|_| None).collect();
         let mut steps = vec![0; streams.len()];
@@ -406,14 +416,14 @@ mod tests {
             let (own, step) = (race.nodes[*stream], steps[*stream]);
             steps[*stream] += 1;
             let made = claim("a", &stream.to_string());
-            let (claims, connections) = &nodes[own];
+            let (takeover, connections) = &nodes[own];
             if step == 0 {
                 let registered = idle(connections, "a", &stream.to_string());
-                claims.claim(registered.connection());
+                takeover.claim(registered.connection());
                 streams[*stream] = Some(registered);
             } else {
                 let newer = nodes[(own + step) % 3].0.settle(&[made]);
-                claims.settle(&newer);
+                takeover.settle(&newer);
             }
         }
         let alive = streams

@@ -1,0 +1,3 @@
+//! Tests of several parts of a node together, without a process and without HTTP.
+
+mod simulation;
