@@ -1,4 +1,5 @@
-//! The console at work: tasks that ask the nodes, the terminal, and the loop between them. Read [`run`] first.
+//! The event loop: messages of the sources and keys change the model, frames go to the terminal, effects go to the
+//! sources. Read [`run`] first.
 
 use std::fs::File;
 use std::future::poll_fn;
@@ -14,53 +15,54 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::act::Acted;
-use super::cli::{Command, Settings};
-use super::fetch::Fetcher;
-use super::followers::Followers;
-use super::keymap::Step;
-use super::message::{Access, Effect, Message};
-use super::model::{Model, Source};
-use super::plain::Plain;
-use super::poller::Clock;
-use super::press;
-use super::record::{Head, Player, Recorder};
-use super::run::Run;
-use super::runner::{RunSource, Runner};
-use super::screen;
-use super::terminal::{self, Screen};
-use super::update::update;
-use super::view::view;
-use super::{cli, once};
 use crate::runtime::exit::Failure;
 use crate::runtime::{Signals, Tasks};
+use crate::tui::config::cli::{self, Command, Settings};
+use crate::tui::config::key::Step;
+use crate::tui::config::run_source::RunSource;
+use crate::tui::config::screen;
+use crate::tui::snapshot;
+use crate::tui::sources::clock::Clock;
+use crate::tui::sources::fetch::Fetcher;
+use crate::tui::sources::follow_run::RunFollower;
+use crate::tui::sources::recording::{Head, Player, Recorder};
+use crate::tui::sources::tasks::SourceTasks;
+use crate::tui::state::action_request::ActionResult;
+use crate::tui::state::bench_run::Run;
+use crate::tui::state::message::{Access, Effect, Message};
+use crate::tui::state::model::{Model, Source};
+use crate::tui::terminal::{self, Screen};
+use crate::tui::text::sanitize::SafeText;
+use crate::tui::update::actions;
+use crate::tui::update::apply::update;
+use crate::tui::view::draw::view;
 
-/// At most ten frames a second, unless a key asks for one.
+/// At most ten frames per second; a key gets its frame at once.
 const FRAME: Duration = Duration::from_millis(100);
-/// Ticks an interval, within limits: ages and waits are shown to the second, and every step of the history needs a
-/// tick or two.
+/// Ticks per interval, within limits: the screen shows ages to the second, and every step of the series needs two
+/// ticks.
 const TICKS: u32 = 4;
 const TICK_MIN: Duration = Duration::from_millis(80);
 const TICK_MAX: Duration = Duration::from_millis(500);
-/// Messages that wait between the pollers and the loop.
+/// Capacity of the channel from the sources to the loop.
 const QUEUE: usize = 64;
-/// Messages that are applied before the loop looks at keys and frames again.
+/// Messages that are applied before the loop checks for keys and frames again.
 const BATCH: usize = 64;
-/// Keys that are applied before a frame is drawn: a paste must not draw a thousand frames.
+/// Inputs that are applied before a frame is drawn, so that a paste does not draw a thousand frames.
 const KEYS: usize = 256;
-/// The longest time that tasks may take to end.
+/// Longest wait for tasks to end.
 const GRACE: Duration = Duration::from_secs(2);
-/// Exit code of a process whose terminal vanished, as a shell reports SIGHUP.
+/// Exit code when the terminal is gone: what a shell reports for SIGHUP.
 const HUNG_UP: u8 = 129;
 
-/// Runs the console, or whatever else the command line asks for, and gives the exit code.
+/// Runs the command of the command line and returns the exit code.
 ///
 /// # Errors
-/// What the command line got wrong, no terminal to draw on, a panic in a task.
+/// An invalid command line, no terminal to draw on, or a panic in a task.
 pub async fn run(args: cli::Args) -> Result<u8, Failure> {
     match args.command()? {
-        Command::Print(text) => once::print(&text),
-        Command::Once(settings) => once::run(settings).await,
+        Command::Print(text) => snapshot::print(&text),
+        Command::Once(settings) => snapshot::run(settings).await,
         Command::Console(settings) => console(settings).await,
     }
 }
@@ -69,7 +71,7 @@ pub async fn run(args: cli::Args) -> Result<u8, Failure> {
 enum Ended {
     /// `q`, or a signal that asks for an orderly end.
     Quit,
-    /// The same, and what was shown is to stay.
+    /// As `Quit`, and the last frame stays in the terminal.
     QuitAndLeave,
     TerminalGone,
     TaskFailed,
@@ -78,7 +80,7 @@ enum Ended {
 async fn console(settings: Settings) -> Result<u8, Failure> {
     if !terminal::is_there() {
         return Err(Failure::new(2, "standard output is not a terminal")
-            .tip("`sse-tui --once` prints one reading to wherever standard output goes"));
+            .tip("`sse-tui --once` prints one reading to standard output"));
     }
     let fetcher =
         Fetcher::new(settings.timeout, settings.credentials()).map_err(|error| Failure::new(1, error))?;
@@ -93,7 +95,7 @@ async fn console(settings: Settings) -> Result<u8, Failure> {
     let (sender, messages) = mpsc::channel(QUEUE);
     let clock = Clock::start();
     let model = model(&settings, player.as_ref().map(|player| &player.head));
-    let followers = Followers::start(&settings, fetcher, clock, sender.clone(), tasks.clone())?;
+    let source_tasks = SourceTasks::start(&settings, fetcher, clock, sender.clone(), tasks.clone())?;
     let mut console = Console {
         model,
         screen,
@@ -102,17 +104,10 @@ async fn console(settings: Settings) -> Result<u8, Failure> {
         keys: EventStream::new(),
         messages,
         clock,
-        followers,
+        source_tasks,
         recorder,
-        panics_from: settings.panic_drawing,
     };
-    start_source(&mut console.followers, &settings, player, sender);
-    if let Some(after) = settings.panic_after {
-        tasks.spawn("panic", async move {
-            tokio::time::sleep(after).await;
-            panic!("asked to by --panic-after");
-        });
-    }
+    start_source(&mut console.source_tasks, &settings, player, sender);
     let ended = console.event_loop().await;
     tasks.token().cancel();
     let code = match ended {
@@ -123,7 +118,7 @@ async fn console(settings: Settings) -> Result<u8, Failure> {
         Ended::QuitAndLeave => {
             let shown = console.screen.shown(|frame| view(&console.model, frame));
             drop(console);
-            // Whoever closed the terminal at this moment does not want to see it.
+            // Fails only when the terminal was closed at this moment.
             let _gone = shown.and_then(|shown| io::stdout().write_all(shown.as_bytes()));
             0
         }
@@ -137,32 +132,32 @@ async fn console(settings: Settings) -> Result<u8, Failure> {
             HUNG_UP
         }
     };
-    // Pollers only listen to their token; whoever does not end by then holds nothing that must be saved.
+    // The tasks end with their token; one that does not end in time holds nothing to save.
     let _stragglers = tasks.join(GRACE).await;
     Ok(code)
 }
 
-/// Starts what tells the console something: a recording, or the nodes and perhaps a run of the bench.
+/// Starts the source of messages: a recording, or the nodes and a bench run.
 fn start_source(
-    followers: &mut Followers,
+    source_tasks: &mut SourceTasks,
     settings: &Settings,
     player: Option<Player>,
     messages: mpsc::Sender<Message>,
 ) {
-    let token = followers.tasks.token().clone();
+    let token = source_tasks.tasks.token().clone();
     if let Some(player) = player {
-        followers.tasks.spawn("player", player.play(settings.speed, messages, token));
+        source_tasks.tasks.spawn("player", player.play(settings.speed, messages, token));
         return;
     }
     for url in &settings.nodes {
-        followers.carry_out(Effect::Follow(url.clone()));
+        source_tasks.carry_out(Effect::Follow(url.clone()));
     }
     if let Some(source) = settings.run.clone() {
-        followers.tasks.spawn("runner", Runner { source, messages }.follow(token));
+        source_tasks.tasks.spawn("run follower", RunFollower { source, messages }.follow(token));
     }
 }
 
-/// What is shown before anything happened.
+/// The model before the first message.
 fn model(settings: &Settings, replayed: Option<&Head>) -> Model {
     let (nodes, interval) = match replayed {
         Some(head) => (&head.nodes, head.interval),
@@ -176,11 +171,11 @@ fn model(settings: &Settings, replayed: Option<&Head>) -> Model {
         return model;
     }
     model.access = if settings.token.is_some() { Access::Unknown } else { Access::ReadOnly };
-    model.tail.topics.clone_from(&settings.topics);
+    model.live_events.topics.clone_from(&settings.topics);
     model.is_masked = settings.mask;
     if let Some(place) = run_place(settings) {
         model.run = Some(Run::new(&place));
-        press::show(&mut model, screen::Screen::Bench);
+        actions::show(&mut model, screen::Screen::Bench);
     }
     model
 }
@@ -197,7 +192,7 @@ fn recorder(settings: &Settings) -> Result<Option<Recorder<BufWriter<File>>>, Fa
     let head = Head::new(&settings.nodes, settings.interval, run_place(settings));
     let recorder = Recorder::create(path, head).map_err(|error| {
         Failure::new(2, format!("--record {}: {error}", path.display()))
-            .tip("a recording needs a file that is new")
+            .tip("--record needs a file that does not exist yet")
     })?;
     Ok(Some(recorder))
 }
@@ -211,12 +206,10 @@ struct Console {
     keys: EventStream,
     messages: mpsc::Receiver<Message>,
     clock: Clock,
-    followers: Followers,
-    /// From when on drawing panics, to try whether the terminal is given back.
-    panics_from: Option<Duration>,
+    source_tasks: SourceTasks,
 }
 
-/// What the loop woke up for.
+/// The event that woke the loop.
 enum Woken {
     Signal,
     HangUp,
@@ -227,18 +220,18 @@ enum Woken {
     Messages,
 }
 
-/// What a step of the loop leaves behind.
+/// What follows a step of the loop.
 enum Next {
     Nothing,
-    /// Something visible changed; the frame may wait for its turn.
+    /// Something visible changed; the frame may wait for the timer.
     Dirty,
-    /// The user waits for it.
+    /// The user waits for this frame.
     DrawNow,
     End(Ended),
 }
 
 impl Console {
-    /// Before the terminal is taken: a signal that comes in between must not leave it in raw mode.
+    /// Called before the terminal is taken, since a signal in between would leave it in raw mode.
     fn listen() -> io::Result<(Signals, Signal)> {
         Ok((Signals::listen()?, signal(SignalKind::hangup())?))
     }
@@ -256,7 +249,7 @@ impl Console {
             return ended;
         }
         let mut is_dirty = false;
-        let failed = self.followers.tasks.token().clone();
+        let failed = self.source_tasks.tasks.token().clone();
         loop {
             // Biased: input first, so that a flood of messages cannot delay a key. All arms are cancel-safe.
             let woken = tokio::select! {
@@ -295,15 +288,15 @@ impl Console {
         }
     }
 
-    /// Takes all the input there is before anything is drawn.
+    /// Applies all waiting input before a frame is drawn.
     async fn input(&mut self, first: Option<io::Result<Event>>) -> Next {
         let mut next = self.one_input(first);
         for _ in 1..KEYS {
             if matches!(next, Next::End(_)) {
                 break;
             }
-            // Polled with this task's own waker: the stream remembers the waker of whoever asked first, so one
-            // that wakes nobody (`now_or_never`) would leave the next key lying until the next tick.
+            // Polled with this task's waker: the stream keeps the first waker it gets, so a no-op waker
+            // (`now_or_never`) would delay the next key until the next tick.
             let more = poll_fn(|context| Poll::Ready(self.keys.poll_next_unpin(context))).await;
             let Poll::Ready(event) = more else { break };
             next = match (next, self.one_input(event)) {
@@ -320,7 +313,7 @@ impl Console {
         let Some(Ok(event)) = event else { return Next::End(Ended::TerminalGone) };
         match event {
             Event::Key(key) => self.apply([Message::Key(key)], Next::DrawNow),
-            // A window that is dragged resizes fifty times a second: the frame timer is soon enough.
+            // Dragging a window resizes it fifty times per second, so the frame waits for the timer.
             Event::Resize(width, height) => {
                 self.apply([Message::Resized(Size { width, height })], Next::Dirty)
             }
@@ -344,7 +337,7 @@ impl Console {
         }
     }
 
-    /// Applies messages and carries out what they ask for; `then` follows unless that is to end.
+    /// Applies messages and carries out their effects. Returns `then`, or the end that an effect asked for.
     fn apply(&mut self, messages: impl IntoIterator<Item = Message>, then: Next) -> Next {
         for message in messages {
             self.record(&message);
@@ -356,37 +349,34 @@ impl Console {
                         return Next::End(Ended::TerminalGone);
                     }
                     Effect::Mouse(_) => {}
-                    effect => self.followers.carry_out(effect),
+                    effect => self.source_tasks.carry_out(effect),
                 }
             }
         }
         then
     }
 
-    /// A recording that cannot go on is told once; the console goes on.
+    /// After a write error the recording ends with a notice; the console goes on.
     fn record(&mut self, message: &Message) {
         let Some(recorder) = &mut self.recorder else { return };
         if let Err(error) = recorder.record(message) {
             self.recorder = None;
-            let acted = Acted { what: "recording".to_owned(), outcome: Err(Plain::new(&error.to_string())) };
-            // It asks for nothing.
+            let acted = ActionResult {
+                what: "recording".to_owned(),
+                outcome: Err(SafeText::new(&error.to_string())),
+            };
+            // A notice has no effects.
             let _none = update(&mut self.model, Message::Acted(Box::new(acted)));
         }
     }
 
     fn draw(&mut self) -> Result<(), Ended> {
-        let Self { screen, model, clock, panics_from, .. } = self;
-        let panics = panics_from.is_some_and(|from| clock.now().elapsed >= from);
-        screen
-            .draw(|frame| {
-                view(model, frame);
-                assert!(!panics, "asked to by --panic-drawing");
-            })
-            .map_err(|_gone| Ended::TerminalGone)
+        let Self { screen, model, .. } = self;
+        screen.draw(|frame| view(model, frame)).map_err(|_gone| Ended::TerminalGone)
     }
 }
 
-/// A timer that does not make up for what it missed.
+/// A timer that skips missed ticks.
 fn steady(period: Duration) -> Interval {
     let mut timer = interval(period);
     timer.set_missed_tick_behavior(MissedTickBehavior::Skip);

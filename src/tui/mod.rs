@@ -1,52 +1,34 @@
 //! The console: a cluster of nodes in a terminal, or one reading of it on standard output.
 //!
-//! One task a node (`poller`) asks it and sends messages; `update` changes the model, `view` draws it; both are
-//! pure, and time comes with messages. The console reaches nodes only by HTTP, as any user could. Read `model`
-//! first, then `update`, then `view`; `app` ties them to the terminal.
+//! The order of its rooms, each of which may import only from those below it:
+//!
+//! | room | what lives there |
+//! |---|---|
+//! | `tests` | tests of the whole: messages in, frames out |
+//! | `app` | the loop between the terminal, the sources and the model |
+//! | `snapshot` | `--once`: one reading on standard output |
+//! | `terminal` | the terminal, taken and given back |
+//! | `update` | a message changes the model and asks for effects. Pure |
+//! | `view` | a model becomes a frame. Pure |
+//! | `sources` | tasks that send messages: polls of nodes, streams, a bench run, a recording |
+//! | `state` | the model: everything that the console knows and shows. Pure |
+//! | `config` | command line, configuration file, keys, themes, token |
+//! | `text` | numbers, cells, URLs, and texts from elsewhere made harmless |
+//!
+//! Time comes with messages. The console reaches nodes only by HTTP, as any user could. Read `state::model` first,
+//! then `update::apply`, then `view::draw`; `app` ties them to the terminal.
 
-mod act;
-mod alerts;
 mod app;
-mod bindings;
-mod cli;
-mod column;
-mod command;
 mod config;
-mod credentials;
-mod dialog;
-mod editor;
-mod fetch;
-#[cfg(test)]
-mod fixture;
-mod followers;
-mod keymap;
-mod lister;
-mod listing;
-mod mask;
-mod message;
-mod model;
-mod node;
-mod numbers;
-mod once;
-mod past;
-mod picture;
-mod plain;
-mod point;
-mod poller;
-mod press;
-mod reading;
-mod record;
-mod run;
-mod runner;
-mod screen;
-mod series;
-mod tail;
-mod tailer;
+mod snapshot;
+mod sources;
+mod state;
 mod terminal;
-mod theme;
+#[cfg(test)]
+mod tests;
+mod text;
 mod update;
-mod url;
 mod view;
 
 pub use app::run;
-pub use cli::Args;
+pub use config::cli::Args;

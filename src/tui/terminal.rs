@@ -1,5 +1,5 @@
-//! The terminal: taken on start, given back on every way out. Read [`Screen`] first. Whoever wants to write to
-//! stdout or stderr must give the screen back before.
+//! The terminal: taken at the start, given back on every way out. Code that writes to stdout or stderr must give it
+//! back first. Read [`Screen`] first.
 
 use std::io::{self, IsTerminal as _, Stdout, stdout};
 use std::panic;
@@ -17,9 +17,9 @@ use ratatui::layout::Size;
 use ratatui::prelude::CrosstermBackend;
 use ratatui::{Frame, Terminal};
 
-use super::view::text::width as width_of;
+use crate::tui::text::cells::width as width_of;
 
-/// Exit code after a panic, as Rust has it.
+/// Exit code after a panic, the same as Rust's default.
 const PANICKED: i32 = 101;
 
 /// The terminal in raw mode on the alternate screen. Dropping it gives the terminal back.
@@ -28,14 +28,14 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal, and sees to it that a panic anywhere, in any task, gives it back and ends the process:
-    /// a console whose collector died would go on drawing old figures.
+    /// Takes the terminal. From now on a panic in any task gives it back and ends the process: without its sources
+    /// the console would go on drawing old figures.
     ///
     /// # Errors
-    /// There is no terminal, or it refuses.
+    /// There is no terminal, or it cannot be set up.
     pub(crate) fn take() -> io::Result<Self> {
         enable_raw_mode()?;
-        // From here on every way out passes `give_back`.
+        // From here on every way out calls `give_back`.
         let taken = execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)
             .and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
         match taken {
@@ -55,7 +55,7 @@ impl Screen {
         }
     }
 
-    /// Draws a frame, as one step where the terminal knows how.
+    /// Draws a frame, in one synchronised update where the terminal supports it.
     ///
     /// # Errors
     /// The terminal is gone.
@@ -65,7 +65,7 @@ impl Screen {
         execute!(stdout(), EndSynchronizedUpdate)
     }
 
-    /// Draws a frame and gives its texts, a line a row, as they can be left in the terminal.
+    /// Draws a frame and returns its text, one line per row, to leave it in the terminal.
     ///
     /// # Errors
     /// The terminal is gone.
@@ -76,7 +76,7 @@ impl Screen {
         for row in frame.buffer.content.chunks(width) {
             let (mut line, mut covered) = (String::new(), 0);
             for symbol in row.iter().map(ratatui::buffer::Cell::symbol) {
-                // A wide letter lies over the cell behind it as well.
+                // A wide character covers the next cell too.
                 if covered == 0 {
                     line += symbol;
                     covered = width_of(symbol);
@@ -89,7 +89,7 @@ impl Screen {
         Ok(text)
     }
 
-    /// Takes the mouse, or gives it back to the terminal, which then selects text by itself.
+    /// Captures the mouse, or releases it, so that the terminal selects text again.
     ///
     /// # Errors
     /// The terminal is gone.
@@ -97,7 +97,7 @@ impl Screen {
         if on { execute!(stdout(), EnableMouseCapture) } else { execute!(stdout(), DisableMouseCapture) }
     }
 
-    /// How large the terminal is.
+    /// The size of the terminal.
     ///
     /// # Errors
     /// The terminal is gone.
@@ -105,8 +105,8 @@ impl Screen {
         self.terminal.size()
     }
 
-    /// For a terminal that is gone, or about to: gives back what there still is. Ratatui's own drop is left out: it
-    /// reports on stderr that it cannot show the cursor, and panics when stderr is gone as well.
+    /// Gives back a terminal that is gone or closing. Ratatui's drop is skipped: it reports on stderr that it cannot
+    /// show the cursor, and panics when stderr is gone too.
     pub(crate) fn abandon(self) {
         give_back();
         std::mem::forget(self);
@@ -124,10 +124,10 @@ pub(crate) fn is_there() -> bool {
     stdout().is_terminal()
 }
 
-/// Undoes everything that this program may have switched on. Each step is tried whatever became of the others, and
-/// none may panic: this runs inside a panic hook.
+/// Undoes all terminal modes of this program. Each step runs even if another failed, and none may panic, because this
+/// runs in the panic hook.
 fn give_back() {
-    // Nothing can be done, and nobody be told, when the terminal is gone.
+    // When the terminal is gone, nothing can be done and nobody can read an error.
     let _gone = execute!(stdout(), EndSynchronizedUpdate, DisableMouseCapture, DisableBracketedPaste);
     let _gone = execute!(stdout(), LeaveAlternateScreen, Show);
     let _gone = disable_raw_mode();

@@ -1,20 +1,21 @@
-//! What is wrong now, and what the nodes dropped since they started, by reason.
+//! The alerts, and the counts of gaps, closed and refused streams since the nodes' start, by reason.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget as _;
 
-use super::frame_lines::{self, Titles};
-use super::table::{Column, Row, Table};
-use super::text;
-use crate::tui::model::{Model, Pane};
-use crate::tui::node::Node;
-use crate::tui::numbers::grouped;
-use crate::tui::picture::{Picture, Tone};
-use crate::tui::plain::Plain;
-use crate::tui::reading::Reading;
-use crate::tui::theme::Role;
+use crate::tui::config::theme::Role;
+use crate::tui::state::change::Tone;
+use crate::tui::state::cluster::ClusterState;
+use crate::tui::state::model::{Model, Pane};
+use crate::tui::state::node::Node;
+use crate::tui::state::reading::Reading;
+use crate::tui::text::cells;
+use crate::tui::text::format::grouped;
+use crate::tui::text::sanitize::SafeText;
+use crate::tui::view::border::{self, Titles};
+use crate::tui::view::table::{Column, Row, Table};
 
 /// Longest name of a subject.
 const SUBJECT_MAX: usize = 26;
@@ -26,35 +27,35 @@ const DROPS: [Column; 4] = [
     Column { header: "MOST AT", min: 8, max: 24, is_figure: false, rank: 3 },
 ];
 
-/// Draws what is wrong.
+/// Draws the alerts.
 pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     let theme = model.theme;
-    let alerts = &model.picture().alerts;
+    let alerts = &model.cluster().alerts;
     let titles = Titles { left: format!("Now {}", alerts.len()), right: Vec::new() };
-    let inner = frame_lines::draw(model, Some(Pane::Alerts), titles, area, buffer);
+    let inner = border::draw(model, Some(Pane::Alerts), titles, area, buffer);
     if alerts.is_empty() {
         let words =
-            if model.picture().totals.fresh == 0 { " no node answers yet" } else { " nothing is wrong" };
+            if model.cluster().totals.fresh == 0 { " no node answers yet" } else { " nothing is wrong" };
         Line::styled(words, theme.style(Role::Good)).render(inner, buffer);
         return;
     }
     let ellipsis = theme.glyphs().ellipsis;
     let name_width =
-        alerts.iter().map(|alert| text::width(alert.subject.as_str())).max().unwrap_or(0).min(SUBJECT_MAX);
+        alerts.iter().map(|alert| cells::width(alert.subject.as_str())).max().unwrap_or(0).min(SUBJECT_MAX);
     let mut rows = inner.rows();
-    for alert in alerts.iter().skip(model.first_alert) {
+    for alert in alerts.iter().skip(model.scroll.alerts) {
         let Some(row) = rows.next() else { break };
         let role = role(alert.tone);
-        let name = text::left(&text::cut(alert.subject.as_str(), name_width, ellipsis), name_width);
+        let name = cells::left(&cells::cut(alert.subject.as_str(), name_width, ellipsis), name_width);
         let room = usize::from(row.width).saturating_sub(name_width + 4);
-        let words = text::cut(&alert.text, room, ellipsis);
-        let beside = room.saturating_sub(text::width(&words) + 2);
+        let words = cells::cut(&alert.text, room, ellipsis);
+        let beside = room.saturating_sub(cells::width(&words) + 2);
         let mut line = vec![
             Span::styled(" ! ", theme.style(role)),
             Span::raw(name),
             Span::styled(format!(" {words}"), theme.style(role)),
         ];
-        if text::width(alert.advice) <= beside {
+        if cells::width(alert.advice) <= beside {
             line.push(Span::styled(format!("  {}", alert.advice), theme.style(Role::Dim)));
             Line::from(line).render(row, buffer);
             continue;
@@ -62,7 +63,7 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
         Line::from(line).render(row, buffer);
         let Some(row) = rows.next() else { break };
         let indent = name_width + 4;
-        let advice = text::cut(alert.advice, usize::from(row.width).saturating_sub(indent), ellipsis);
+        let advice = cells::cut(alert.advice, usize::from(row.width).saturating_sub(indent), ellipsis);
         Line::styled(format!("{}{advice}", " ".repeat(indent)), theme.style(Role::Dim)).render(row, buffer);
     }
 }
@@ -76,11 +77,11 @@ fn role(tone: Tone) -> Role {
     }
 }
 
-/// Draws what was dropped.
+/// Draws the table of gaps, closed and refused streams.
 pub(super) fn draw_drops(model: &Model, area: Rect, buffer: &mut Buffer) {
     let titles = Titles { left: "Dropped, closed, refused".to_owned(), right: Vec::new() };
-    let inner = frame_lines::draw(model, Some(Pane::Drops), titles, area, buffer);
-    let drops = drops(model.picture());
+    let inner = border::draw(model, Some(Pane::Drops), titles, area, buffer);
+    let drops = drops(model.cluster());
     if drops.is_empty() {
         Line::styled(" nothing so far", model.theme.style(Role::Dim)).render(inner, buffer);
         return;
@@ -89,13 +90,13 @@ pub(super) fn draw_drops(model: &Model, area: Rect, buffer: &mut Buffer) {
     Table { columns: &DROPS, rows: &rows, sorted: None }.draw(model.theme, inner, buffer);
 }
 
-/// What nodes counted for one reason.
+/// The counts of one reason, over all nodes.
 struct Drop {
     what: &'static str,
-    reason: Plain,
+    reason: SafeText,
     count: u64,
-    /// The node that counted most of it.
-    most: (Plain, u64),
+    /// The node with the highest count.
+    most: (SafeText, u64),
 }
 
 impl Drop {
@@ -115,9 +116,9 @@ impl Drop {
     }
 }
 
-/// Gaps first, then what was closed and refused, each with the most frequent reason first.
-fn drops(picture: &Picture) -> Vec<Drop> {
-    type Of = fn(&Reading) -> &[(Plain, u64)];
+/// Gaps first, then closed and refused streams, each with the most frequent reason first.
+fn drops(cluster: &ClusterState) -> Vec<Drop> {
+    type Of = fn(&Reading) -> &[(SafeText, u64)];
     let kinds: [(&str, Of); 3] = [
         ("gap", |reading| &reading.gaps),
         ("closed", |reading| &reading.closed),
@@ -126,7 +127,7 @@ fn drops(picture: &Picture) -> Vec<Drop> {
     let mut drops: Vec<Drop> = Vec::new();
     for (what, of) in kinds {
         let first = drops.len();
-        for node in &picture.nodes {
+        for node in &cluster.nodes {
             add(node, what, of, &mut drops);
         }
         drops[first..].sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
@@ -134,7 +135,7 @@ fn drops(picture: &Picture) -> Vec<Drop> {
     drops
 }
 
-fn add(node: &Node, what: &'static str, of: fn(&Reading) -> &[(Plain, u64)], drops: &mut Vec<Drop>) {
+fn add(node: &Node, what: &'static str, of: fn(&Reading) -> &[(SafeText, u64)], drops: &mut Vec<Drop>) {
     let Some(latest) = &node.latest else { return };
     for (reason, count) in of(&latest.reading) {
         let known = drops.iter_mut().find(|drop| drop.what == what && drop.reason == *reason);

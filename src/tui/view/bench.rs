@@ -1,4 +1,4 @@
-//! A bench run: how far it is, how it goes, its faults on the time line, and the verdict.
+//! The bench screen: progress, figures, faults on a time line, and verdict of a run.
 
 use std::time::Duration;
 
@@ -7,28 +7,28 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget as _;
 
-use super::frame_lines::{self, Titles};
-use super::{charts, facts, text};
-use crate::tui::model::{Model, Pane};
-use crate::tui::numbers::{self, age, count, grouped, rate};
-use crate::tui::run::{Begin, End, FaultState, Run, Second};
-use crate::tui::series::Series;
-use crate::tui::theme::Role;
+use crate::tui::config::theme::Role;
+use crate::tui::state::bench_run::{Begin, End, FaultState, Run, Second};
+use crate::tui::state::model::{Model, Pane};
+use crate::tui::state::series::Series;
+use crate::tui::text::cells;
+use crate::tui::text::format::{self, age, count, grouped, rate};
+use crate::tui::view::border::{self, Titles};
+use crate::tui::view::{charts, facts};
 
-/// Before the time line of a fault: its mark, its name.
+/// Width of a fault's name before its time line.
 const FAULT_NAME: usize = 20;
-/// Rows of the smallest charts, which get what the figures leave.
+/// Rows of the smallest charts, which get the space that the figures leave.
 const CHARTS: u16 = 9;
 /// Borders, the bar and the line below it.
 const FRAME: usize = 4;
 
-/// Draws the screen.
 pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     let Some(run) = &model.run else {
         let titles = Titles { left: "Bench".to_owned(), right: Vec::new() };
-        let inner = frame_lines::draw(model, Some(Pane::Bench), titles, area, buffer);
-        let words = "No run is followed. sse-tui --run DIR follows the run that sse-bench run -o DIR writes, or \
-                     opens one that is over; sse-bench run --tui does both at once.";
+        let inner = border::draw(model, Some(Pane::Bench), titles, area, buffer);
+        let words = "No run is followed. sse-tui --run DIR follows the run of sse-bench run -o DIR, or opens a \
+                     finished one; sse-bench run --tui starts both.";
         return wrapped(model, words, inner, buffer);
     };
     let needed = run.begin.as_ref().map_or(0, |begin| {
@@ -42,13 +42,13 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     } else {
         (None, area)
     };
-    let place = format!(" {} ", text::cut(&run.place, 50, model.theme.glyphs().ellipsis));
+    let place = format!(" {} ", cells::cut(&run.place, 50, model.theme.glyphs().ellipsis));
     let name = run.begin.as_ref().map_or("Bench", |begin| begin.scenario.as_str());
     let right = vec![Span::styled(place, model.theme.style(Role::Dim))];
     let titles = Titles { left: name.to_owned(), right };
-    let inner = frame_lines::draw(model, Some(Pane::Bench), titles, area, buffer);
+    let inner = border::draw(model, Some(Pane::Bench), titles, area, buffer);
     let Some(begin) = &run.begin else {
-        let words = run.trouble.as_ref().map_or("waiting for the run to begin", |why| why.as_str());
+        let words = run.error.as_ref().map_or("waiting for the run to begin", |why| why.as_str());
         return wrapped(model, words, inner, buffer);
     };
     draw_run(model, run, begin, inner, buffer);
@@ -58,7 +58,7 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
 }
 
 fn wrapped(model: &Model, words: &str, area: Rect, buffer: &mut Buffer) {
-    let lines = text::wrapped(words, usize::from(area.width.saturating_sub(2)));
+    let lines = cells::wrapped(words, usize::from(area.width.saturating_sub(2)));
     for (line, row) in lines.iter().zip(area.rows()) {
         Line::styled(format!(" {line}"), model.theme.style(Role::Dim)).render(row, buffer);
     }
@@ -81,7 +81,7 @@ fn draw_run(model: &Model, run: &Run, begin: &Begin, area: Rect, buffer: &mut Bu
     draw_faults(model, run, begin, faults, buffer);
 }
 
-/// The phase, a bar, and what is left; or the verdict.
+/// Draws the phase, a bar and the time left, or the verdict.
 fn progress(model: &Model, run: &Run, area: Rect, buffer: &mut Buffer) {
     let theme = model.theme;
     let glyphs = theme.glyphs();
@@ -90,8 +90,8 @@ fn progress(model: &Model, run: &Run, area: Rect, buffer: &mut Buffer) {
         Some(end) => (end.verdict.as_str().to_owned(), format!("exit code {}", end.exit_code)),
         None => (phase.to_owned(), format!("{:3.0}%  {} left", run.share() * 100.0, age(run.left()))),
     };
-    let left = text::cut(&left, 24, glyphs.ellipsis);
-    let cells = usize::from(area.width).saturating_sub(text::width(&left) + text::width(&right) + 5);
+    let left = cells::cut(&left, 24, glyphs.ellipsis);
+    let cells = usize::from(area.width).saturating_sub(cells::width(&left) + cells::width(&right) + 5);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -118,10 +118,10 @@ fn figures(run: &Run, begin: &Begin) -> Vec<facts::Fact> {
             None => now(second, begin, &mut fact),
             Some(end) => then(second, end, &mut fact),
         }
-        trouble(second, &mut fact);
+        failures(second, &mut fact);
     }
-    if let Some(trouble) = &run.trouble {
-        fact("trouble", trouble.as_str().to_owned(), Role::Bad);
+    if let Some(error) = &run.error {
+        fact("error", error.as_str().to_owned(), Role::Bad);
     }
     let planned = Duration::from_millis(begin.duration_ms);
     let plan = format!(
@@ -160,7 +160,7 @@ fn now(second: &Second, begin: &Begin, fact: &mut impl FnMut(&'static str, Strin
     fact("latency", latency, Role::Text);
 }
 
-/// How it was, when it is over: its last second says nothing about it.
+/// The figures of a finished run, whose last second says little about the whole.
 fn then(second: &Second, end: &End, fact: &mut impl FnMut(&'static str, String, Role)) {
     fact("published", format!("{} in all", grouped(second.published)), Role::Text);
     if let Some(summary) = &end.summary {
@@ -171,10 +171,10 @@ fn then(second: &Second, end: &End, fact: &mut impl FnMut(&'static str, String, 
 
 fn time(ms: Option<f64>) -> String {
     let time = ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
-    time.map_or_else(|| "-".to_owned(), numbers::short)
+    time.map_or_else(|| "-".to_owned(), format::short)
 }
 
-fn trouble(second: &Second, fact: &mut impl FnMut(&'static str, String, Role)) {
+fn failures(second: &Second, fact: &mut impl FnMut(&'static str, String, Role)) {
     fact(
         "streams",
         format!(
@@ -216,14 +216,14 @@ fn verdict(end: &End, fact: &mut impl FnMut(&'static str, String, Role)) {
     }
 }
 
-/// The planned time from left to right, each fault on a line of its own, and where the run is.
+/// Draws the planned duration from left to right, one line per fault, with the present moment.
 fn draw_faults(model: &Model, run: &Run, begin: &Begin, area: Rect, buffer: &mut Buffer) {
     let theme = model.theme;
     let glyphs = theme.glyphs();
     let mut rows = area.rows();
     let Some(head) = rows.next() else { return };
     let cells = usize::from(area.width).saturating_sub(FAULT_NAME + 6);
-    Line::styled(format!(" {}", text::left("faults", FAULT_NAME + 2)), theme.style(Role::Dim))
+    Line::styled(format!(" {}", cells::left("faults", FAULT_NAME + 2)), theme.style(Role::Dim))
         .render(head, buffer);
     let planned = begin.duration_ms.max(1) as f64;
     #[expect(
@@ -252,7 +252,7 @@ fn draw_faults(model: &Model, run: &Run, begin: &Begin, area: Rect, buffer: &mut
                 }
             })
             .collect();
-        let name = text::left(&text::cut(fault.name.as_str(), FAULT_NAME, glyphs.ellipsis), FAULT_NAME);
+        let name = cells::left(&cells::cut(fault.name.as_str(), FAULT_NAME, glyphs.ellipsis), FAULT_NAME);
         Line::from(vec![
             Span::styled(format!(" {mark} {name} "), theme.style(role)),
             Span::styled(bar, theme.style(role)),

@@ -1,5 +1,4 @@
-//! The log that the nodes share: what it holds, how fast it grows, what its server says, and how far behind it each
-//! node is.
+//! The broker screen: size and growth of the log, figures of its server, and the lag of each node.
 
 use std::time::Duration;
 
@@ -7,18 +6,18 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
-use super::facts::{self, Fact};
-use super::frame_lines::{self, Titles};
-use super::nodes;
-use super::table::{Column, Row, Table};
-use crate::tui::column;
-use crate::tui::model::{Model, Pane};
-use crate::tui::node::Node;
-use crate::tui::numbers::{age, bytes, count, grouped, millis, rate};
-use crate::tui::picture::Picture;
-use crate::tui::plain::Plain;
-use crate::tui::reading::{Log, StoreServer};
-use crate::tui::theme::Role;
+use crate::tui::config::theme::Role;
+use crate::tui::state::cluster::ClusterState;
+use crate::tui::state::model::{Model, Pane};
+use crate::tui::state::node::Node;
+use crate::tui::state::node_column;
+use crate::tui::state::reading::{BrokerServer, Log};
+use crate::tui::text::format::{age, bytes, count, grouped, millis, rate};
+use crate::tui::text::sanitize::SafeText;
+use crate::tui::view::border::{self, Titles};
+use crate::tui::view::facts::{self, Fact};
+use crate::tui::view::nodes;
+use crate::tui::view::table::{Column, Row, Table};
 
 const COLUMNS: [Column; 9] = [
     column("NODE", 6, 24, false, 0),
@@ -36,44 +35,44 @@ const fn column(header: &'static str, min: usize, max: usize, is_figure: bool, r
     Column { header, min, max, is_figure, rank }
 }
 
-/// Draws what the log holds.
+/// Draws the facts about the log.
 pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
-    let picture = model.picture();
-    let Some(log) = log(picture) else {
+    let cluster = model.cluster();
+    let Some(log) = log(cluster) else {
         let titles = Titles { left: "Log".to_owned(), right: Vec::new() };
-        let inner = frame_lines::draw(model, Some(Pane::Log), titles, area, buffer);
-        let fact = Fact { label: "figures", text: "no node tells any".to_owned(), role: Role::Dim };
+        let inner = border::draw(model, Some(Pane::Log), titles, area, buffer);
+        let fact = Fact { label: "figures", text: "no node answers".to_owned(), role: Role::Dim };
         facts::draw(model, &[fact], inner, buffer);
         return;
     };
-    let right = match (&log.rtt, picture.totals.epochs.len()) {
+    let right = match (&log.rtt, cluster.totals.epochs.len()) {
         (_, 2..) => Span::styled(" ! different logs ", model.theme.style(Role::Bad)),
         (None, _) => Span::styled(" ! does not answer ", model.theme.style(Role::Bad)),
         (Some(rtt), _) => Span::styled(format!(" {} ms ", millis(*rtt)), model.theme.style(Role::Good)),
     };
     let titles = Titles { left: format!("Log {}", log.broker), right: vec![right] };
-    let inner = frame_lines::draw(model, Some(Pane::Log), titles, area, buffer);
-    facts::draw(model, &facts_of(picture, log), inner, buffer);
+    let inner = border::draw(model, Some(Pane::Log), titles, area, buffer);
+    facts::draw(model, &facts_of(cluster, log), inner, buffer);
 }
 
-/// The log as the node sees it that answers for all.
-fn log(picture: &Picture) -> Option<&Log> {
-    let speaker = picture.speaker().and_then(|node| node.latest.as_ref());
-    let anybody = || picture.nodes.iter().find_map(|node| node.latest.as_ref());
-    speaker.or_else(anybody).map(|latest| &latest.reading.log)
+/// The log as the node of cluster-wide requests sees it, or any node that has answered.
+fn log(cluster: &ClusterState) -> Option<&Log> {
+    let answering_node = cluster.answering_node().and_then(|node| node.latest.as_ref());
+    let anybody = || cluster.nodes.iter().find_map(|node| node.latest.as_ref());
+    answering_node.or_else(anybody).map(|latest| &latest.reading.log)
 }
 
-fn facts_of(picture: &Picture, log: &Log) -> Vec<Fact> {
+fn facts_of(cluster: &ClusterState, log: &Log) -> Vec<Fact> {
     let mut facts = Vec::new();
     let mut fact = |label, text: String, role| facts.push(Fact { label, text, role });
-    let now = picture.now.unix;
+    let now = cluster.now.unix;
     fact("events", format!("{} kept, {}", grouped(log.length), bytes(log.bytes)), Role::Text);
-    let appended = picture.totals.appended.map_or_else(|| "-".to_owned(), rate);
-    let read = picture.totals.sent.map_or_else(|| "-".to_owned(), rate);
+    let appended = cluster.totals.appended.map_or_else(|| "-".to_owned(), rate);
+    let read = cluster.totals.sent.map_or_else(|| "-".to_owned(), rate);
     fact("rate", format!("{appended}/s in, {read}/s out to readers"), Role::Text);
     fact("newest", position(&log.newest, now), Role::Text);
     fact("oldest", position(&log.oldest, now), Role::Text);
-    let epochs: Vec<_> = picture.totals.epochs.iter().map(Plain::as_str).collect();
+    let epochs: Vec<_> = cluster.totals.epochs.iter().map(SafeText::as_str).collect();
     let role = if epochs.len() > 1 { Role::Bad } else { Role::Text };
     fact("epoch", if epochs.is_empty() { log.epoch.as_str().to_owned() } else { epochs.join(", ") }, role);
     let repaired =
@@ -87,7 +86,7 @@ fn facts_of(picture: &Picture, log: &Log) -> Vec<Fact> {
     facts
 }
 
-fn server_facts(server: &StoreServer) -> Vec<Fact> {
+fn server_facts(server: &BrokerServer) -> Vec<Fact> {
     let fact = |label, text: String, role| Fact { label, text, role };
     let full = server.memory_max > 0 && server.memory > server.memory_max / 10 * 9;
     let of = if server.memory_max == 0 {
@@ -114,44 +113,46 @@ fn server_facts(server: &StoreServer) -> Vec<Fact> {
 }
 
 /// A position with its age: its second part is milliseconds since 1970.
-fn position(id: &Plain, now: Duration) -> String {
+fn position(id: &SafeText, now: Duration) -> String {
     let ms = id.as_str().split('-').nth(1).and_then(|ms| ms.parse().ok()).filter(|ms| *ms > 0);
     match ms.map(Duration::from_millis) {
         Some(at) => format!("{id}, {} ago", age(now.saturating_sub(at))),
-        None => format!("{id}, the beginning of the history"),
+        None => format!("{id}, the start of the epoch"),
     }
 }
 
-/// Draws how each node stands to the log.
+/// Draws the table of nodes with their lag.
 pub(super) fn draw_nodes(model: &Model, area: Rect, buffer: &mut Buffer) {
-    let picture = model.picture();
-    let titles = Titles { left: format!("Nodes {}", picture.nodes.len()), right: Vec::new() };
-    let inner = frame_lines::draw(model, Some(Pane::LogNodes), titles, area, buffer);
-    let sorted = model.sorting.sort(picture);
+    let cluster = model.cluster();
+    let titles = Titles { left: format!("Nodes {}", cluster.nodes.len()), right: Vec::new() };
+    let inner = border::draw(model, Some(Pane::LogNodes), titles, area, buffer);
+    let sorted = model.node_order.sort(cluster);
     let selected = model.selected_row();
     let room = usize::from(inner.height.saturating_sub(1));
-    let shown = sorted.iter().enumerate().skip(model.first_node).take(room);
+    let shown = sorted.iter().enumerate().skip(model.scroll.nodes).take(room);
     let rows: Vec<_> = shown
         .map(|(index, node)| Row {
-            cells: cells(picture, node),
+            cells: cells(cluster, node),
             is_selected: index == selected,
-            is_dim: node.figures(picture.now, picture.interval).is_none(),
+            is_dim: node.figures(cluster.now, cluster.interval).is_none(),
         })
         .collect();
     Table { columns: &COLUMNS, rows: &rows, sorted: None }.draw(model.theme, inner, buffer);
 }
 
-fn cells(picture: &Picture, node: &Node) -> Vec<(String, Role)> {
-    let health = picture.health(node);
-    let mut cells =
-        vec![(node.label().as_str().to_owned(), Role::Text), (column::state(&health), nodes::role(&health))];
-    let Some(latest) = node.figures(picture.now, picture.interval) else {
+fn cells(cluster: &ClusterState, node: &Node) -> Vec<(String, Role)> {
+    let health = cluster.health(node);
+    let mut cells = vec![
+        (node.label().as_str().to_owned(), Role::Text),
+        (node_column::state(&health), nodes::role(&health)),
+    ];
+    let Some(latest) = node.figures(cluster.now, cluster.interval) else {
         cells.resize(COLUMNS.len(), ("-".to_owned(), Role::Dim));
         return cells;
     };
     let (reading, log) = (&latest.reading, &latest.reading.log);
     let behind = if reading.lag > 0 { Role::Warning } else { Role::Text };
-    let epoch = if picture.totals.epochs.len() > 1 { Role::Bad } else { Role::Text };
+    let epoch = if cluster.totals.epochs.len() > 1 { Role::Bad } else { Role::Text };
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     cells.extend([
         (grouped(reading.lag), behind),

@@ -1,4 +1,4 @@
-//! Latency and throughput over time: two charts where there is room, sparklines where there is not.
+//! Charts over time: two charts where there is room, sparklines where there is not.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -6,29 +6,27 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget as _;
 
-use super::frame_lines::{self, Titles};
-use super::plot::{self, Plot, PlotLine};
-use super::text;
-use crate::tui::model::{Model, Pane};
-use crate::tui::numbers;
-use crate::tui::series::Series;
-use crate::tui::theme::Role;
+use crate::tui::config::theme::Role;
+use crate::tui::state::model::{Model, Pane};
+use crate::tui::state::series::Series;
+use crate::tui::text::{cells, format};
+use crate::tui::view::border::{self, Titles};
+use crate::tui::view::plot::{self, Plot, PlotLine};
 
 /// Smallest area in which a chart says more than a sparkline.
 const CHART_MIN: (u16, u16) = (36, 7);
-/// The label before a sparkline.
+/// Width of the label before a sparkline.
 const SPARKLINE_LABEL: usize = 8;
 
-/// Makes a number of a series readable.
+/// Formats a value of a series.
 type Format = fn(f64) -> String;
 
-/// What a chart shows.
 struct Chart<'a> {
     pane: Pane,
     title: &'static str,
     lines: Vec<ChartLine<'a>>,
     format: Format,
-    /// Said when there is nothing to show.
+    /// Text when there is no value.
     empty: &'static str,
 }
 
@@ -39,33 +37,33 @@ struct ChartLine<'a> {
     mark: char,
 }
 
-/// A line of text with a sparkline, for where no chart fits.
+/// A labelled sparkline, for areas in which no chart fits.
 type Spark<'a> = (&'static str, &'a Series, Format);
 
 /// Draws latency and throughput.
 pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
-    let history = &model.picture().history;
+    let history = &model.cluster().series;
     let sparks: [Spark<'_>; 4] = [
         ("p99 ms", &history.p99, millis),
-        ("out/s", &history.sent, numbers::rate),
-        ("in/s", &history.published, numbers::rate),
-        ("conns", &history.connections, numbers::rate),
+        ("out/s", &history.sent, format::rate),
+        ("in/s", &history.published, format::rate),
+        ("conns", &history.connections, format::rate),
     ];
     draw_two(model, &[latency(model), throughput(model)], &sparks, area, buffer);
 }
 
-/// Draws how the log grows, and how long it is.
+/// Draws growth and round trip of the log.
 pub(super) fn draw_log(model: &Model, area: Rect, buffer: &mut Buffer) {
-    let history = &model.picture().history;
+    let history = &model.cluster().series;
     let sparks: [Spark<'_>; 3] = [
-        ("in/s", &history.appended, numbers::rate),
-        ("events", &history.log_length, numbers::rate),
+        ("in/s", &history.appended, format::rate),
+        ("events", &history.log_length, format::rate),
         ("rtt ms", &history.log_rtt, millis),
     ];
     draw_two(model, &[appended(model), answers(model)], &sparks, area, buffer);
 }
 
-/// Draws a run of the bench: of each pair the lower line first.
+/// Draws latency and rates of a bench run; each pair holds the lower line first.
 pub(super) fn draw_run(
     model: &Model,
     latency: &[Series; 2],
@@ -85,7 +83,7 @@ pub(super) fn draw_run(
             pane: Pane::Bench,
             title: "Events/s",
             lines: lines(["published", "delivered"], rates),
-            format: numbers::rate,
+            format: format::rate,
             empty: "nothing arrived yet",
         },
     ];
@@ -115,7 +113,7 @@ fn draw_two(model: &Model, charts: &[Chart<'_>; 2], sparks: &[Spark<'_>], area: 
 }
 
 fn latency(model: &Model) -> Chart<'_> {
-    let history = &model.picture().history;
+    let history = &model.cluster().series;
     Chart {
         pane: Pane::Charts,
         title: "Latency, ms",
@@ -129,7 +127,7 @@ fn latency(model: &Model) -> Chart<'_> {
 }
 
 fn throughput(model: &Model) -> Chart<'_> {
-    let history = &model.picture().history;
+    let history = &model.cluster().series;
     Chart {
         pane: Pane::Charts,
         title: "Events/s",
@@ -137,24 +135,24 @@ fn throughput(model: &Model) -> Chart<'_> {
             ChartLine { label: "in", series: &history.published, role: Role::SecondGraph, mark: '.' },
             ChartLine { label: "out", series: &history.sent, role: Role::Graph, mark: '*' },
         ],
-        format: numbers::rate,
+        format: format::rate,
         empty: "a rate needs two readings",
     }
 }
 
 fn appended(model: &Model) -> Chart<'_> {
-    let series = &model.picture().history.appended;
+    let series = &model.cluster().series.appended;
     Chart {
         pane: Pane::LogCharts,
         title: "Events/s into the log",
         lines: vec![ChartLine { label: "in", series, role: Role::Graph, mark: '*' }],
-        format: numbers::rate,
+        format: format::rate,
         empty: "a rate needs two readings",
     }
 }
 
 fn answers(model: &Model) -> Chart<'_> {
-    let series = &model.picture().history.log_rtt;
+    let series = &model.cluster().series.log_rtt;
     Chart {
         pane: Pane::LogCharts,
         title: "The log answers within, ms",
@@ -165,13 +163,13 @@ fn answers(model: &Model) -> Chart<'_> {
 }
 
 fn millis(ms: f64) -> String {
-    numbers::millis(std::time::Duration::try_from_secs_f64(ms.max(0.0) / 1e3).unwrap_or_default())
+    format::millis(std::time::Duration::try_from_secs_f64(ms.max(0.0) / 1e3).unwrap_or_default())
 }
 
 fn draw_chart(model: &Model, chart: &Chart<'_>, area: Rect, buffer: &mut Buffer) {
     let theme = model.theme;
     let steps = model.span.steps();
-    let inner = frame_lines::draw(model, Some(chart.pane), legend(model, chart), area, buffer);
+    let inner = border::draw(model, Some(chart.pane), legend(model, chart), area, buffer);
     let Some(max) = chart.lines.iter().filter_map(|line| line.series.max(steps)).reduce(f64::max) else {
         let room = Layout::vertical([Constraint::Length(1)]).flex(ratatui::layout::Flex::Center);
         let [middle] = room.areas(inner);
@@ -209,11 +207,11 @@ fn legend<'a>(model: &Model, chart: &Chart<'_>) -> Titles<'a> {
     Titles { left: chart.title.to_owned(), right }
 }
 
-/// Draws the axes with their labels, from the top down, and gives the area between them.
+/// Draws the axes with their labels, from the top down, and returns the area between them.
 fn axes(model: &Model, labels: &[String; 3], area: Rect, buffer: &mut Buffer) -> Rect {
     let [corner, vertical, horizontal] = model.theme.glyphs().axes;
     let style = model.theme.style(Role::Dim);
-    let gutter = labels.iter().map(|label| text::width(label)).max().unwrap_or(0);
+    let gutter = labels.iter().map(|label| cells::width(label)).max().unwrap_or(0);
     let gutter_cells = u16::try_from(gutter).unwrap_or(u16::MAX);
     let [above, axis, time] =
         Layout::vertical([Constraint::Fill(1), Constraint::Length(1), Constraint::Length(1)]).areas(area);
@@ -224,7 +222,7 @@ fn axes(model: &Model, labels: &[String; 3], area: Rect, buffer: &mut Buffer) ->
     for (y, row) in left.rows().enumerate() {
         let label =
             rows.iter().position(|row| usize::from(*row) == y).map_or("", |index| labels[index].as_str());
-        Line::styled(format!("{}{vertical}", text::right(label, gutter)), style).render(row, buffer);
+        Line::styled(format!("{}{vertical}", cells::right(label, gutter)), style).render(row, buffer);
     }
     let ground = horizontal.repeat(usize::from(plotted.width));
     Line::styled(format!("{}{corner}{ground}", " ".repeat(gutter)), style).render(axis, buffer);
@@ -234,10 +232,10 @@ fn axes(model: &Model, labels: &[String; 3], area: Rect, buffer: &mut Buffer) ->
 
 fn time_labels(model: &Model, indent: usize, style: Style, area: Rect, buffer: &mut Buffer) {
     let steps = u32::try_from(model.span.steps()).unwrap_or(u32::MAX);
-    let span = model.picture().interval.saturating_mul(steps);
+    let span = model.cluster().interval.saturating_mul(steps);
     let room = usize::from(area.width).saturating_sub(indent);
     let labels = [ago(span), ago(span / 2), "now".to_owned()];
-    let used: usize = labels.iter().map(|label| text::width(label)).sum();
+    let used: usize = labels.iter().map(|label| cells::width(label)).sum();
     let Some(free) = room.checked_sub(used) else { return };
     let line = [
         " ".repeat(indent),
@@ -252,26 +250,26 @@ fn time_labels(model: &Model, indent: usize, style: Style, area: Rect, buffer: &
 
 /// `-30s`, `-2m`, `-7m30s`.
 fn ago(time: std::time::Duration) -> String {
-    format!("-{}", numbers::age(time).replace("m00s", "m"))
+    format!("-{}", format::age(time).replace("m00s", "m"))
 }
 
 fn sparklines(model: &Model, rows: &[Spark<'_>], area: Rect, buffer: &mut Buffer) {
     let shown = |value: Option<f64>, format: Format| value.map_or_else(|| "-".to_owned(), format);
-    // The maximum is of what is shown, and what is shown depends on the width of the maximum: of all that could be.
+    // The shown maximum depends on the number of cells, and that on the width of the maximum: take the widest case.
     let widest = usize::from(area.width);
     let values: Vec<_> = rows
         .iter()
         .map(|(_, series, format)| (shown(series.newest(), *format), shown(series.max(widest), *format)))
         .collect();
-    let now_width = values.iter().map(|(now, _)| text::width(now)).max().unwrap_or(0);
-    let max_width = values.iter().map(|(_, max)| text::width(max)).max().unwrap_or(0);
+    let now_width = values.iter().map(|(now, _)| cells::width(now)).max().unwrap_or(0);
+    let max_width = values.iter().map(|(_, max)| cells::width(max)).max().unwrap_or(0);
     let cells = widest.saturating_sub(SPARKLINE_LABEL + now_width + max_width + 8);
     for (((label, series, format), (now, _)), line) in rows.iter().zip(&values).zip(area.rows()) {
         let bars = plot::sparkline(series.last(cells), cells, model.theme.glyphs());
-        let value = format!(" {} max {}", text::right(now, now_width), shown(series.max(cells), *format));
+        let value = format!(" {} max {}", cells::right(now, now_width), shown(series.max(cells), *format));
         let style = |role| model.theme.style(role);
         Line::from(vec![
-            Span::styled(format!(" {}", text::left(label, SPARKLINE_LABEL - 1)), style(Role::Dim)),
+            Span::styled(format!(" {}", cells::left(label, SPARKLINE_LABEL - 1)), style(Role::Dim)),
             Span::styled(bars, style(Role::Graph)),
             Span::styled(value, style(Role::Text)),
         ])

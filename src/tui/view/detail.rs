@@ -1,4 +1,4 @@
-//! The selected node in full: what it says of itself, of its log and of its readers, or why it says nothing.
+//! The selected node in full: its figures, its log, its streams, or the error that prevents a reading.
 
 use std::time::Duration;
 
@@ -6,41 +6,40 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
-use super::facts::{self, Fact};
-use super::frame_lines::{self, Titles};
-use super::nodes;
-use crate::tui::column;
-use crate::tui::model::{Model, Pane};
-use crate::tui::node::{Latest, Node};
-use crate::tui::numbers::{age, bytes, count, grouped, millis, percent, rate};
-use crate::tui::plain::Plain;
-use crate::tui::reading::{Latency, Reading};
-use crate::tui::theme::Role;
+use crate::tui::config::theme::Role;
+use crate::tui::state::model::{Model, Pane};
+use crate::tui::state::node::{Latest, Node};
+use crate::tui::state::node_column;
+use crate::tui::state::reading::{Latency, Reading};
+use crate::tui::text::format::{age, bytes, count, grouped, millis, percent, rate};
+use crate::tui::text::sanitize::SafeText;
+use crate::tui::view::border::{self, Titles};
+use crate::tui::view::facts::{self, Fact};
+use crate::tui::view::nodes;
 
-/// Draws the pane.
 pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
-    let picture = model.picture();
-    let sorted = model.sorting.sort(picture);
+    let cluster = model.cluster();
+    let sorted = model.node_order.sort(cluster);
     let Some(node) = sorted.get(model.selected_row()) else { return };
-    let health = picture.health(node);
-    let state = column::state(&health);
+    let health = cluster.health(node);
+    let state = node_column::state(&health);
     let titles = Titles {
         left: node
             .expected_id()
             .map_or_else(|| node.url.to_string(), |_| format!("{}, {}", node.label(), node.url)),
         right: vec![Span::styled(format!(" {state} "), model.theme.style(nodes::role(&health)))],
     };
-    let inner = frame_lines::draw(model, Some(Pane::Detail), titles, area, buffer);
-    facts::draw(model, &facts_of(node, picture.now.elapsed), inner, buffer);
+    let inner = border::draw(model, Some(Pane::Detail), titles, area, buffer);
+    facts::draw(model, &facts_of(node, cluster.now.elapsed), inner, buffer);
 }
 
-/// The most important ones first: a low pane shows only those.
+/// The most important facts first: a low pane shows only those.
 fn facts_of(node: &Node, now: Duration) -> Vec<Fact> {
     let mut facts = Vec::new();
     let mut fact = |label, role, text: String| facts.push(Fact { label, text, role });
     if let Some(failing) = &node.failing {
         let wait = failing.retry_at.saturating_sub(now);
-        fact("trouble", Role::Bad, failing.trouble.to_string());
+        fact("error", Role::Bad, failing.error.to_string());
         fact(
             "tries",
             Role::Text,
@@ -75,8 +74,8 @@ fn facts_of(node: &Node, now: Duration) -> Vec<Fact> {
     let waiting = format!("{} with {} messages", grouped(log.mailboxes), grouped(log.mailbox_messages));
     fact("mailboxes", Role::Text, waiting);
     fact("process", Role::Text, process(latest));
-    if let Err(trouble) = &reading.roster {
-        fact("roster", Role::Warning, trouble.to_string());
+    if let Err(error) = &reading.roster {
+        fact("roster", Role::Warning, error.to_string());
     }
     facts
 }
@@ -116,7 +115,7 @@ fn process(latest: &Latest) -> String {
     format!("{cpu} of a core, {} resident, {} open files", bytes(reading.rss), grouped(reading.open_files))
 }
 
-fn reasons(reasons: &[(Plain, u64)]) -> String {
+fn reasons(reasons: &[(SafeText, u64)]) -> String {
     if reasons.is_empty() {
         return "none".to_owned();
     }
@@ -127,7 +126,7 @@ fn reasons(reasons: &[(Plain, u64)]) -> String {
         .join(", ")
 }
 
-/// A rate as whole bytes; what is too large for the type is shown as the largest.
+/// A rate as whole bytes, saturated.
 fn saturated(value: f64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,

@@ -1,26 +1,26 @@
-//! Lines of a label and what there is to say about it. The most important ones come first: a low pane shows only those.
+//! Labelled lines. The most important ones come first: a low pane shows only those.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget as _;
 
-use super::layout::{self, Shape};
-use super::text;
-use crate::tui::keymap::Action;
-use crate::tui::model::Model;
-use crate::tui::theme::Role;
+use crate::tui::config::key::Action;
+use crate::tui::config::theme::Role;
+use crate::tui::state::model::Model;
+use crate::tui::text::cells;
+use crate::tui::view::layout::{self, Shape};
 
 const LABEL: usize = 10;
 
-/// A line.
+/// A labelled line.
 pub(super) struct Fact {
     pub(super) label: &'static str,
     pub(super) text: String,
     pub(super) role: Role,
 }
 
-/// Draws as many as fit; the last line says how many more there are.
+/// Draws as many lines as fit; the last one gives the number of hidden lines.
 pub(super) fn draw(model: &Model, facts: &[Fact], area: Rect, buffer: &mut Buffer) {
     let ellipsis = model.theme.glyphs().ellipsis;
     let room = usize::from(area.width).saturating_sub(LABEL + 1);
@@ -32,15 +32,15 @@ pub(super) fn draw(model: &Model, facts: &[Fact], area: Rect, buffer: &mut Buffe
             vec![Span::styled(words, model.theme.style(Role::Dim))]
         } else {
             vec![
-                Span::styled(format!(" {}", text::left(fact.label, LABEL)), model.theme.style(Role::Dim)),
-                Span::styled(text::cut(&fact.text, room, ellipsis), model.theme.style(fact.role)),
+                Span::styled(format!(" {}", cells::left(fact.label, LABEL)), model.theme.style(Role::Dim)),
+                Span::styled(cells::cut(&fact.text, room, ellipsis), model.theme.style(fact.role)),
             ]
         };
         Line::from(line).render(row, buffer);
     }
 }
 
-/// Whoever shows the pane alone already can only enlarge the terminal.
+/// How to see the hidden lines: zoom the pane, or enlarge the terminal when the pane is alone already.
 fn how_to_see_them(model: &Model) -> String {
     let screen = Rect::from((Position::ORIGIN, model.size));
     if model.is_zoomed || layout::shape(screen) == Some(Shape::Single) {

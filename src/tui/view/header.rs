@@ -1,32 +1,32 @@
-//! The lines above and below the panes: title, screens, the cluster's totals, keys. Each shows as many of its parts
-//! as fit, the most important ones first, and never a part of a part.
+//! The lines above and below the panes: title, screens, totals, notice, keys. Each shows as many of its parts as fit,
+//! the most important ones first, and never half a part.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget as _;
 
-use super::layout::Shape;
-use super::text;
-use crate::tui::keymap::Action;
-use crate::tui::message::Access;
-use crate::tui::model::{Model, Prompt, PromptKind, Source};
-use crate::tui::numbers;
-use crate::tui::picture::Totals;
-use crate::tui::screen::Screen;
-use crate::tui::theme::Role;
+use crate::tui::config::key::Action;
+use crate::tui::config::screen::Screen;
+use crate::tui::config::theme::Role;
+use crate::tui::state::message::Access;
+use crate::tui::state::model::{Model, Prompt, PromptKind, Source};
+use crate::tui::state::totals::Totals;
+use crate::tui::text::{cells, format};
+use crate::tui::view::input_line;
+use crate::tui::view::layout::{self, Shape};
 
-/// Which cluster, what may be done to it, and whether what is shown is the present.
+/// Draws the title: the cluster, whether actions are allowed, and whether the screen is live, paused or a replay.
 pub(super) fn title(model: &Model, shape: Shape, area: Rect, buffer: &mut Buffer) {
     let theme = model.theme;
     let mut right = vec![badge(model)];
-    let clock = numbers::clock(model.picture().now.unix);
+    let clock = format::clock(model.cluster().now.unix);
     right.push(Span::raw(if area.width >= 80 { format!("  {clock} UTC ") } else { format!(" {clock} ") }));
     let right = Line::from(right).right_aligned();
     let mut room = usize::from(area.width).saturating_sub(right.width() + 1);
     let mut left = Vec::new();
     for (words, role) in title_parts(model, shape) {
-        let needed = text::width(&words);
+        let needed = cells::width(&words);
         if needed <= room {
             room -= needed;
             left.push(Span::styled(words, theme.style(role)));
@@ -36,24 +36,24 @@ pub(super) fn title(model: &Model, shape: Shape, area: Rect, buffer: &mut Buffer
     right.render(area, buffer);
 }
 
-/// What stands on the left, each part where there is room.
+/// The parts on the left; each is shown only if it fits.
 fn title_parts(model: &Model, shape: Shape) -> Vec<(String, Role)> {
-    let picture = model.picture();
+    let cluster = model.cluster();
     let mut parts = vec![(" sse-tui".to_owned(), Role::Title)];
     if shape == Shape::Single {
-        // Without a line of screens this is the only place that says which it is.
+        // Without the line of screens only the title names the screen.
         let screen = format!("  {} {}", model.screen.number(), model.screen.name());
         parts.push((screen, Role::Key));
-        if !picture.alerts.is_empty() {
-            parts.push((format!("  ! {}", picture.alerts.len()), Role::Bad));
+        if !cluster.alerts.is_empty() {
+            parts.push((format!("  ! {}", cluster.alerts.len()), Role::Bad));
         }
     }
-    if let Some(first) = picture.nodes.first() {
+    if let Some(first) = cluster.nodes.first() {
         let others =
-            if picture.nodes.len() > 1 { format!(" +{}", picture.nodes.len() - 1) } else { String::new() };
+            if cluster.nodes.len() > 1 { format!(" +{}", cluster.nodes.len() - 1) } else { String::new() };
         parts.push((format!("  {}{others}", first.url.short()), Role::Text));
     }
-    let latest = picture.speaker().and_then(|node| node.latest.as_ref());
+    let latest = cluster.answering_node().and_then(|node| node.latest.as_ref());
     if let Some(log) = latest.map(|latest| &latest.reading.log) {
         let (word, role) = if log.rtt.is_some() { ("ok", Role::Dim) } else { ("does not answer", Role::Bad) };
         parts.push((format!("  {} {word}", log.broker), role));
@@ -76,36 +76,39 @@ fn title_parts(model: &Model, shape: Shape) -> Vec<(String, Role)> {
 fn badge(model: &Model) -> Span<'static> {
     let theme = model.theme;
     if let Some(frozen) = &model.frozen {
-        let since = model.now().elapsed.saturating_sub(frozen.picture().now.elapsed);
+        let since = model.now().elapsed.saturating_sub(frozen.cluster().now.elapsed);
         let (left, right) = if theme.glyphs().ascii { ("<", ">") } else { ("←", "→") };
-        let words = format!(" PAUSED -{} {left}{right} ", numbers::age(since));
+        let words = format!(" PAUSED -{} {left}{right} ", format::age(since));
         return Span::styled(words, theme.style(Role::Badge));
     }
     match model.source {
         Source::Recording => Span::styled(" REPLAY ", theme.style(Role::Badge)),
         Source::EndedRecording => Span::styled(" REPLAY ended ", theme.style(Role::Badge)),
         Source::Nodes => {
-            let every = humantime::format_duration(model.picture().interval);
+            let every = humantime::format_duration(model.cluster().interval);
             Span::styled(format!("LIVE {every}"), theme.style(Role::Good))
         }
     }
 }
 
-/// The screens there are, and the log that the nodes follow.
+/// Draws the line of screens, and the size of the log.
 pub(super) fn tabs(model: &Model, area: Rect, buffer: &mut Buffer) {
     let names = names(model, usize::from(area.width));
     let line = Line::from(names.into_iter().map(|(_, name)| name).collect::<Vec<_>>());
     let used = line.width();
     line.render(area, buffer);
     let log = log(model);
-    if text::width(&log) + used < usize::from(area.width) {
+    if cells::width(&log) + used < usize::from(area.width) {
         Line::styled(log, model.theme.style(Role::Dim)).right_aligned().render(area, buffer);
     }
 }
 
-/// The screen whose name stands in this column of the line of screens.
-pub(super) fn tab_at(model: &Model, area: Rect, column: u16) -> Option<Screen> {
-    let mut left = usize::from(column.checked_sub(area.x)?);
+/// The screen whose name is at this position.
+pub(crate) fn tab_at(model: &Model, position: Position) -> Option<Screen> {
+    let screen = Rect::from((Position::ORIGIN, model.size));
+    let areas = layout::areas(layout::shape(screen)?, screen, model);
+    let area = areas.tabs.filter(|tabs| tabs.contains(position))?;
+    let mut left = usize::from(position.x - area.x);
     for (screen, name) in names(model, usize::from(area.width)) {
         match left.checked_sub(name.width()) {
             Some(rest) => left = rest,
@@ -115,7 +118,7 @@ pub(super) fn tab_at(model: &Model, area: Rect, column: u16) -> Option<Screen> {
     None
 }
 
-/// The line of screens, with the blanks between them; with short names where long ones have no room.
+/// The names of the screens with the blanks between them; short names where the long ones do not fit.
 fn names(model: &Model, room: usize) -> Vec<(Option<Screen>, Span<'static>)> {
     let of = |short: bool| {
         let mut names = vec![(None, Span::raw(if short { "" } else { " " }))];
@@ -132,7 +135,7 @@ fn names(model: &Model, room: usize) -> Vec<(Option<Screen>, Span<'static>)> {
 
 fn tab(model: &Model, screen: Screen, short: bool) -> Span<'static> {
     let name = if short { screen.short_name() } else { screen.name() };
-    let alerts = model.picture().alerts.len();
+    let alerts = model.cluster().alerts.len();
     let count = if screen == Screen::Alerts && alerts > 0 { format!(" ({alerts})") } else { String::new() };
     let words = format!("{} {name}{count}", screen.number());
     let is_here = screen == model.screen;
@@ -146,17 +149,17 @@ fn tab(model: &Model, screen: Screen, short: bool) -> Span<'static> {
 }
 
 fn log(model: &Model) -> String {
-    let latest = model.picture().speaker().and_then(|node| node.latest.as_ref());
+    let latest = model.cluster().answering_node().and_then(|node| node.latest.as_ref());
     let Some(log) = latest.map(|latest| &latest.reading.log) else { return String::new() };
-    let kept = numbers::count(log.length);
-    format!("log {kept} events, {} ", numbers::bytes(log.bytes))
+    let kept = format::count(log.length);
+    format!("log {kept} events, {} ", format::bytes(log.bytes))
 }
 
-/// The cluster in one line.
+/// Draws the totals of the cluster in one line.
 pub(super) fn totals(model: &Model, area: Rect, buffer: &mut Buffer) {
     let theme = model.theme;
-    let parts = parts(&model.picture().totals);
-    let part_width = |part: &Part| text::width(part.label) + 1 + text::width(&part.value);
+    let parts = parts(&model.cluster().totals);
+    let part_width = |part: &Part| cells::width(part.label) + 1 + cells::width(&part.value);
     let room = usize::from(area.width).saturating_sub(1);
     let needs = |count: usize, gap: usize| {
         parts[..count].iter().map(part_width).sum::<usize>() + gap * count.saturating_sub(1)
@@ -183,7 +186,7 @@ struct Part {
     role: Role,
 }
 
-/// The most important ones first.
+/// The most important parts first.
 fn parts(totals: &Totals) -> Vec<Part> {
     let known = totals.fresh > 0;
     let plain = |label, value: Option<String>| {
@@ -192,15 +195,15 @@ fn parts(totals: &Totals) -> Vec<Part> {
     };
     let alarming = |label, count: u64, role: Role| {
         let role = if count > 0 { role } else { Role::Title };
-        Part { role, ..plain(label, Some(numbers::count(count))) }
+        Part { role, ..plain(label, Some(format::count(count))) }
     };
-    let per_second = |rate: Option<f64>| rate.map(|rate| format!("{}/s", numbers::rate(rate)));
-    let ms = |time: Option<std::time::Duration>| time.map(numbers::short);
+    let per_second = |rate: Option<f64>| rate.map(|rate| format!("{}/s", format::rate(rate)));
+    let ms = |time: Option<std::time::Duration>| time.map(format::short);
     let mut parts = vec![
-        plain("conns", Some(numbers::count(totals.connections))),
+        plain("conns", Some(format::count(totals.connections))),
         plain("out", per_second(totals.sent)),
         plain("p99", ms(totals.p99)),
-        plain("lag", Some(numbers::count(totals.lag_max))),
+        plain("lag", Some(format::count(totals.lag_max))),
         alarming("gaps", totals.gaps, Role::Warning),
         alarming("slow", totals.closed_slow, Role::Warning),
         plain("in", per_second(totals.published)),
@@ -209,23 +212,23 @@ fn parts(totals: &Totals) -> Vec<Part> {
         plain("log", ms(totals.log_rtt)),
     ];
     if totals.epochs.len() > 1 {
-        // Nodes of one cluster share one log: this is the first thing to know.
+        // The nodes of a cluster share one log, so this comes first.
         let value = totals.epochs.len().to_string();
         parts.insert(0, Part { label: "! different logs", value, role: Role::Bad });
     }
     parts
 }
 
-/// What was just done, or the worst of what is wrong.
+/// Draws the notice about the last action, or the worst alert.
 pub(super) fn flash(model: &Model, area: Rect, buffer: &mut Buffer) {
     let theme = model.theme;
     let room = usize::from(area.width).saturating_sub(1);
     let line = flash_line(model).or_else(|| {
-        let alert = model.picture().alerts.first()?;
+        let alert = model.cluster().alerts.first()?;
         Some((format!("! {}: {}", alert.subject, alert.text), Role::Bad))
     });
     if let Some((words, role)) = line {
-        let words = text::cut(&words, room, theme.glyphs().ellipsis);
+        let words = cells::cut(&words, room, theme.glyphs().ellipsis);
         Line::styled(format!(" {words}"), theme.style(role)).render(area, buffer);
     }
 }
@@ -235,8 +238,8 @@ fn flash_line(model: &Model) -> Option<(String, Role)> {
     Some((flash.text.clone(), if flash.is_good { Role::Good } else { Role::Warning }))
 }
 
-/// The line that is typed; without one the keys, as many as fit. Where nothing else has room for what was just done,
-/// it stands here for a moment.
+/// Draws the input line, or else the keys, as many as fit. On a single pane the notice about the last action takes
+/// their place for a moment.
 pub(super) fn footer(model: &Model, shape: Shape, area: Rect, buffer: &mut Buffer) {
     let theme = model.theme;
     if let Some(prompt) = &model.prompt {
@@ -245,17 +248,17 @@ pub(super) fn footer(model: &Model, shape: Shape, area: Rect, buffer: &mut Buffe
     if shape == Shape::Single
         && let Some((words, role)) = flash_line(model)
     {
-        let words = text::cut(&words, usize::from(area.width).saturating_sub(1), theme.glyphs().ellipsis);
+        let words = cells::cut(&words, usize::from(area.width).saturating_sub(1), theme.glyphs().ellipsis);
         return Line::styled(format!(" {words}"), theme.style(role)).render(area, buffer);
     }
     let mut room = usize::from(area.width).saturating_sub(1);
     let mut line = vec![Span::raw(" ")];
-    for binding in model.keymap.bindings().iter().filter(|binding| binding.is_told_on(model.screen)) {
+    for binding in model.keymap.bindings().iter().filter(|binding| binding.is_in_footer_of(model.screen)) {
         if is_act(binding.action) && model.access != Access::Granted {
             continue;
         }
         let key = binding.chords.first().map(|chord| chord.label(theme.glyphs().ascii)).unwrap_or_default();
-        let needs = text::width(&key) + 1 + text::width(binding.hint) + 2;
+        let needs = cells::width(&key) + 1 + cells::width(binding.hint) + 2;
         if needs > room + 2 {
             break;
         }
@@ -275,22 +278,22 @@ fn draw_prompt(model: &Model, prompt: &Prompt, area: Rect, buffer: &mut Buffer) 
     let (mark, hint) = match prompt.kind {
         PromptKind::FilterConnections => ("filter connections /", "text !not /regex/ state:slow lag>5"),
         PromptKind::FilterEvents => ("filter events /", "text !not /regex/ type:MESSAGE size>1k"),
-        PromptKind::Topics => ("topics: ", "separated by blanks; none for only what is for everybody"),
+        PromptKind::Topics => ("topics: ", "separated by blanks; empty for broadcasts only"),
         PromptKind::Command => (":", "a screen, sort, filter, theme, node, drain, quit"),
     };
     let room = usize::from(area.width).saturating_sub(2);
-    // On a narrow screen the line that is typed is worth more than what it is about.
-    let mark = if text::width(mark) * 2 > room { &mark[mark.len() - 1..] } else { mark };
+    // On a narrow screen the typed text matters more than the label.
+    let mark = if cells::width(mark) * 2 > room { &mark[mark.len() - 1..] } else { mark };
     let (words, role) = match &prompt.problem {
         Some(problem) => (format!("  ! {problem}"), Role::Bad),
         None if prompt.editor.text().is_empty() => (format!("  {hint}"), Role::Dim),
         None => (String::new(), Role::Dim),
     };
-    let typed = text::width(prompt.editor.text()) + 1;
-    let cells = typed.max(room / 3).min(room.saturating_sub(text::width(mark)));
+    let typed = cells::width(prompt.editor.text()) + 1;
+    let cells = typed.max(room / 3).min(room.saturating_sub(cells::width(mark)));
     let mut spans = vec![Span::raw(" "), Span::styled(mark.to_owned(), theme.style(Role::Key))];
-    spans.extend(text::edited(&prompt.editor, cells, true, theme));
-    let left = room.saturating_sub(text::width(mark) + cells);
-    spans.push(Span::styled(text::cut(&words, left, theme.glyphs().ellipsis), theme.style(role)));
+    spans.extend(input_line::spans(&prompt.editor, cells, true, theme));
+    let left = room.saturating_sub(cells::width(mark) + cells);
+    spans.push(Span::styled(cells::cut(&words, left, theme.glyphs().ellipsis), theme.style(role)));
     Line::from(spans).render(area, buffer);
 }

@@ -1,41 +1,40 @@
-//! What fits where: three shapes by the size of the terminal. The same functions tell `update` how many rows a pane
-//! shows, so that scrolling and drawing agree. Pure.
+//! The layout: three shapes by the size of the terminal. `update` uses the same functions to get the rows of a pane,
+//! so that scrolling and drawing agree. Pure. Read [`areas`] first.
 
 use ratatui::layout::{Constraint, Layout, Position, Rect, Size};
 
-use super::header;
-use crate::tui::model::{Model, Pane};
-use crate::tui::screen::Screen;
+use crate::tui::config::screen::Screen;
+use crate::tui::state::model::{Model, Pane};
 
-/// Below this nothing but a sentence is shown.
+/// Smallest width and height; a smaller terminal shows one sentence only.
 pub(crate) const SMALLEST: (u16, u16) = (40, 10);
 const COMPACT: (u16, u16) = (80, 24);
 const FULL: (u16, u16) = (110, 30);
 
-/// Rows of a table beside its rows: two borders and the header.
+/// Rows of a table's borders and header.
 const TABLE_FRAME: u16 = 3;
 const BORDERS: u16 = 2;
-/// Sparklines instead of charts where the height is scarce.
+/// Rows of the sparklines that replace charts on low screens.
 const SPARKLINES: u16 = 4;
-/// The help overlay's borders, and a line of the screen that stays in sight.
+/// Rows of the help overlay's borders, and one row of the screen that stays visible.
 const HELP_FRAME: u16 = 3;
-/// What is shown in full of one connection or event.
+/// Rows of a connection or an event in full.
 const IN_FULL: u16 = 12;
-/// Facts about the log, with borders.
+/// Rows of the facts about the log, with borders.
 const LOG: u16 = 15;
 
-/// How much is shown.
+/// The shape of the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// Everything side by side.
     Full,
     /// A pane or two, one above the other.
     Compact,
-    /// One pane.
+    /// The focused pane only.
     Single,
 }
 
-/// Where everything goes.
+/// The areas of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Areas {
     pub(crate) title: Rect,
@@ -60,7 +59,7 @@ pub(crate) fn shape(area: Rect) -> Option<Shape> {
     }
 }
 
-/// Divides the screen.
+/// Divides the screen into areas.
 pub(crate) fn areas(shape: Shape, area: Rect, model: &Model) -> Areas {
     let if_room = u16::from(shape != Shape::Single);
     let [title, tabs, totals, body, flash, footer] = Layout::vertical([
@@ -99,7 +98,7 @@ fn panes(shape: Shape, body: Rect, model: &Model) -> Vec<(Pane, Rect)> {
 }
 
 fn overview(shape: Shape, body: Rect, model: &Model) -> Vec<(Pane, Rect)> {
-    let nodes = lines(model.picture().nodes.len().max(1)).saturating_add(TABLE_FRAME);
+    let nodes = lines(model.cluster().nodes.len().max(1)).saturating_add(TABLE_FRAME);
     let (left, right) =
         if model.is_open { (Pane::Detail, Pane::Changes) } else { (Pane::Connections, Pane::Events) };
     if shape == Shape::Full {
@@ -118,7 +117,7 @@ fn overview(shape: Shape, body: Rect, model: &Model) -> Vec<(Pane, Rect)> {
 }
 
 fn broker(shape: Shape, body: Rect, model: &Model) -> Vec<(Pane, Rect)> {
-    let nodes = lines(model.picture().nodes.len().max(1)).saturating_add(TABLE_FRAME);
+    let nodes = lines(model.cluster().nodes.len().max(1)).saturating_add(TABLE_FRAME);
     if shape == Shape::Full {
         let nodes = nodes.min(body.height / 2);
         let [above, below] = rows(body, [Constraint::Fill(1), Constraint::Length(nodes)]);
@@ -138,9 +137,9 @@ fn broker(shape: Shape, body: Rect, model: &Model) -> Vec<(Pane, Rect)> {
 }
 
 fn alerts(shape: Shape, body: Rect, model: &Model) -> Vec<(Pane, Rect)> {
-    // Beside each stands what it means, below it where that does not fit.
+    // The advice of an alert stands beside it, or below it where that does not fit.
     let each = if shape == Shape::Full { 1 } else { 2 };
-    let count = lines(model.picture().alerts.len().max(1)).saturating_mul(each);
+    let count = lines(model.cluster().alerts.len().max(1)).saturating_mul(each);
     let above = count.saturating_add(BORDERS).min(body.height / 2).max(4);
     let [above, below] = rows(body, [Constraint::Length(above), Constraint::Fill(1)]);
     if shape == Shape::Full {
@@ -176,14 +175,14 @@ fn panes_of(model: &Model) -> Vec<(Pane, Rect)> {
     shape(area).map_or_else(Vec::new, |shape| areas(shape, area, model).panes)
 }
 
-/// Rows that this pane shows of its list, as the model stands; 0 when it is not on the screen.
+/// Rows of its list that this pane shows; 0 when the pane is not on the screen.
 pub(crate) fn rows_of(model: &Model, pane: Pane) -> usize {
     let panes = panes_of(model);
     let found = panes.iter().find(|(other, _)| *other == pane);
     found.map_or(0, |(_, area)| usize::from(area.height.saturating_sub(frame_of(pane))))
 }
 
-/// Rows of a pane beside those of its list.
+/// Rows of a pane that are not rows of its list.
 fn frame_of(pane: Pane) -> u16 {
     match pane {
         Pane::Nodes | Pane::Connections | Pane::LogNodes | Pane::Slow => TABLE_FRAME,
@@ -191,20 +190,13 @@ fn frame_of(pane: Pane) -> u16 {
     }
 }
 
-/// The pane at a place of the screen, and which row of its list lies there, counted from the first that is shown.
+/// The pane at this position, and the row of its list there, counted from the first visible one.
 pub(crate) fn pane_at(model: &Model, position: Position) -> Option<(Pane, Option<usize>)> {
     let (pane, area) = panes_of(model).into_iter().find(|(_, area)| area.contains(position))?;
-    // Above the rows are a border and, in tables, the names of the columns.
+    // Above the rows are a border and, in tables, the header.
     let row = usize::from(position.y - area.y).checked_sub(usize::from(frame_of(pane) - 1));
     let is_border = position.y + 1 == area.bottom() || position.x == area.x || position.x + 1 == area.right();
     Some((pane, row.filter(|_| !is_border)))
-}
-
-/// The screen whose name stands at a place.
-pub(crate) fn tab_at(model: &Model, position: Position) -> Option<Screen> {
-    let area = Rect::from((Position::ORIGIN, model.size));
-    let tabs = areas(shape(area)?, area, model).tabs.filter(|tabs| tabs.contains(position))?;
-    header::tab_at(model, tabs, position.x)
 }
 
 /// Lines that the help overlay shows on a terminal of this size.

@@ -1,29 +1,29 @@
-//! The table of nodes. Only the rows on the screen are built; columns that do not fit are left out by importance,
-//! and no number or address is ever cut.
+//! The table of nodes. Only the rows on the screen are built; the least important columns are left out when they do
+//! not fit, and no number or address is ever cut.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Rect, Size};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget as _;
 
-use super::frame_lines::{self, Titles};
-use super::{plot, text};
-use crate::tui::column::{self, Column};
-use crate::tui::model::{Model, Pane};
-use crate::tui::node::{Health, Latest, Node};
-use crate::tui::numbers;
-use crate::tui::picture::Picture;
-use crate::tui::reading::Serving;
-use crate::tui::theme::{Role, Theme};
+use crate::tui::config::theme::{Role, Theme};
+use crate::tui::state::cluster::ClusterState;
+use crate::tui::state::model::{Model, Pane};
+use crate::tui::state::node::{Health, Latest, Node};
+use crate::tui::state::node_column::{self, NodeColumn};
+use crate::tui::state::reading::Serving;
+use crate::tui::text::{cells, format};
+use crate::tui::view::border::{self, Titles};
+use crate::tui::view::plot;
 
 /// Cursor, mark of the state, a blank.
 const MARKS: usize = 3;
-/// Names and states are chosen by others: beyond this they are cut.
+/// Longest names and states; others choose them, and longer ones are cut.
 const NAME_MAX: usize = 24;
 const STATE_MAX: usize = 14;
-/// A sparkline below this says nothing.
+/// Smallest useful sparkline, in cells.
 const TREND_MIN: usize = 12;
-/// Columns that are more important than a sparkline at all, and than a longer one.
+/// Number of columns that are more important than a sparkline, and than a longer sparkline.
 const BEFORE_TREND: usize = 8;
 const BEFORE_LONGER_TREND: usize = 13;
 const TREND_LONGER: usize = 24;
@@ -34,23 +34,22 @@ struct Row<'a> {
     health: Health,
     latest: Option<&'a Latest>,
     is_selected: bool,
-    /// A text for each of [`Column::ALL`].
+    /// One cell for each of [`NodeColumn::ALL`].
     cells: Vec<String>,
 }
 
 /// The columns that fit, from left to right, and the cells left for the sparkline.
 struct Columns {
-    shown: Vec<(Column, usize)>,
+    shown: Vec<(NodeColumn, usize)>,
     trend: usize,
 }
 
-/// Draws the pane.
 pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
-    let picture = model.picture();
+    let cluster = model.cluster();
     let count = usize::from(area.height.saturating_sub(3));
     let rows = rows(model, count);
     let columns = fitting(&rows, usize::from(area.width.saturating_sub(2)));
-    let inner = frame_lines::draw(model, Some(Pane::Nodes), titles(model, &columns, count), area, buffer);
+    let inner = border::draw(model, Some(Pane::Nodes), titles(model, &columns, count), area, buffer);
     let mut lines = inner.rows();
     if let Some(line) = lines.next() {
         header(model, &columns).render(line, buffer);
@@ -58,12 +57,12 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     if rows.is_empty()
         && let Some(line) = lines.next()
     {
-        let words = " none: --node names one, and a run that goes on has its own";
+        let words = " none: give --node, or follow a bench run";
         Line::styled(words, model.theme.style(Role::Dim)).render(line, buffer);
     }
     for (row, line) in rows.iter().zip(lines) {
         let style = model.theme.style(if row.is_selected { Role::Selected } else { Role::Text });
-        draw_row(model, picture, row, &columns).render(line, buffer);
+        draw_row(model, cluster, row, &columns).render(line, buffer);
         if row.is_selected {
             buffer.set_style(line, style);
         }
@@ -71,23 +70,27 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
 }
 
 fn rows(model: &Model, count: usize) -> Vec<Row<'_>> {
-    let picture = model.picture();
-    let sorted = model.sorting.sort(picture);
+    let cluster = model.cluster();
+    let sorted = model.node_order.sort(cluster);
     let selected = model.selected_row();
-    // A frame may be drawn in another size than the model was told last; the slice stays within the list.
-    let first = if model.size == Size::default() { 0 } else { model.first_node };
+    // The frame may have another size than the model; the slice stays within the list.
+    let first = if model.size == Size::default() { 0 } else { model.scroll.nodes };
     let slice = sorted.iter().enumerate().skip(first.min(sorted.len().saturating_sub(1))).take(count);
     slice
         .map(|(index, node)| {
-            let health = picture.health(node);
-            let latest = node.figures(picture.now, picture.interval);
-            let cell = |column: Column| match column {
-                Column::Name => text::cut(node.label().as_str(), NAME_MAX, model.theme.glyphs().ellipsis),
-                Column::Address => node.url.short(),
-                Column::State => text::cut(&column::state(&health), STATE_MAX, model.theme.glyphs().ellipsis),
+            let health = cluster.health(node);
+            let latest = node.figures(cluster.now, cluster.interval);
+            let cell = |column: NodeColumn| match column {
+                NodeColumn::Name => {
+                    cells::cut(node.label().as_str(), NAME_MAX, model.theme.glyphs().ellipsis)
+                }
+                NodeColumn::Address => node.url.short(),
+                NodeColumn::State => {
+                    cells::cut(&node_column::state(&health), STATE_MAX, model.theme.glyphs().ellipsis)
+                }
                 figure => latest.map(|latest| figure.figure(latest)).unwrap_or_default(),
             };
-            let cells = Column::ALL.into_iter().map(cell).collect();
+            let cells = NodeColumn::ALL.into_iter().map(cell).collect();
             Row { node, health, latest, is_selected: index == selected, cells }
         })
         .collect()
@@ -95,15 +98,15 @@ fn rows(model: &Model, count: usize) -> Vec<Row<'_>> {
 
 /// Takes columns by importance while they fit, each as wide as its widest cell on the screen.
 fn fitting(rows: &[Row<'_>], room: usize) -> Columns {
-    let width = |column: Column| {
-        let index = Column::ALL.iter().position(|other| *other == column).unwrap_or(0);
-        let widest = rows.iter().map(|row| text::width(&row.cells[index])).max().unwrap_or(0);
+    let width = |column: NodeColumn| {
+        let index = NodeColumn::ALL.iter().position(|other| *other == column).unwrap_or(0);
+        let widest = rows.iter().map(|row| cells::width(&row.cells[index])).max().unwrap_or(0);
         widest.max(column.min_width())
     };
     let mut left = room.saturating_sub(MARKS);
     let mut trend = 0_usize;
     let mut chosen = Vec::new();
-    for (rank, column) in Column::BY_IMPORTANCE.into_iter().enumerate() {
+    for (rank, column) in NodeColumn::BY_IMPORTANCE.into_iter().enumerate() {
         if rank == BEFORE_TREND && left > TREND_MIN {
             trend = TREND_MIN;
             left -= TREND_MIN;
@@ -117,14 +120,14 @@ fn fitting(rows: &[Row<'_>], room: usize) -> Columns {
         if needed <= left {
             left -= needed;
             chosen.push((column, needed - usize::from(!chosen.is_empty())));
-        } else if column == Column::Name {
+        } else if column == NodeColumn::Name {
             chosen.push((column, left));
             left = 0;
         }
     }
     // One cell stands between the table and its sparklines.
     let trend = if trend > 0 { trend + left - 1 } else { 0 };
-    let shown = Column::ALL
+    let shown = NodeColumn::ALL
         .into_iter()
         .filter_map(|column| chosen.iter().find(|(other, _)| *other == column).copied());
     Columns { shown: shown.collect(), trend }
@@ -132,18 +135,18 @@ fn fitting(rows: &[Row<'_>], room: usize) -> Columns {
 
 fn titles(model: &Model, columns: &Columns, count: usize) -> Titles<'static> {
     let theme = model.theme;
-    let picture = model.picture();
-    let total = picture.nodes.len();
+    let cluster = model.cluster();
+    let total = cluster.nodes.len();
     let mut left = format!("Nodes {total}");
     if total > count {
-        left += &format!(", {}-{}", model.first_node + 1, (model.first_node + count).min(total));
+        left += &format!(", {}-{}", model.scroll.nodes + 1, (model.scroll.nodes + count).min(total));
     }
-    let sorting = model.sorting;
-    if !columns.shown.iter().any(|(column, _)| *column == sorting.column) {
-        left += &format!(" by {}{}", sorting.column.header(), arrow(model));
+    let node_order = model.node_order;
+    if !columns.shown.iter().any(|(column, _)| *column == node_order.column) {
+        left += &format!(" by {}{}", node_order.column.header(), arrow(model));
     }
     let mut right = Vec::new();
-    for (word, count, health) in summary(picture) {
+    for (word, count, health) in summary(cluster) {
         let separator =
             if right.is_empty() { " ".to_owned() } else { format!(" {} ", theme.glyphs().separator) };
         right.push(Span::styled(separator, theme.style(Role::Dim)));
@@ -153,11 +156,11 @@ fn titles(model: &Model, columns: &Columns, count: usize) -> Titles<'static> {
     Titles { left, right }
 }
 
-/// How many nodes are in which state, the good ones first.
-fn summary(picture: &Picture) -> Vec<(String, usize, Health)> {
+/// The number of nodes per state, the good ones first.
+fn summary(cluster: &ClusterState) -> Vec<(String, usize, Health)> {
     let mut states: Vec<(String, usize, Health)> = Vec::new();
-    for health in picture.nodes.iter().map(|node| picture.health(node)) {
-        let word = text::cut(&health.word().to_lowercase(), STATE_MAX, "~");
+    for health in cluster.nodes.iter().map(|node| cluster.health(node)) {
+        let word = cells::cut(&health.word().to_lowercase(), STATE_MAX, "~");
         match states.iter_mut().find(|(other, _, _)| *other == word) {
             Some((_, count, _)) => *count += 1,
             None => states.push((word, 1, health)),
@@ -169,28 +172,28 @@ fn summary(picture: &Picture) -> Vec<(String, usize, Health)> {
 
 fn arrow(model: &Model) -> &'static str {
     let glyphs = model.theme.glyphs();
-    if model.sorting.descending { glyphs.descending } else { glyphs.ascending }
+    if model.node_order.descending { glyphs.descending } else { glyphs.ascending }
 }
 
 fn header(model: &Model, columns: &Columns) -> Line<'static> {
     let mut line = " ".repeat(MARKS);
     for (index, (column, width)) in columns.shown.iter().enumerate() {
-        let mark = if *column == model.sorting.column { arrow(model) } else { "" };
+        let mark = if *column == model.node_order.column { arrow(model) } else { "" };
         let name = format!("{}{mark}", column.header());
-        let cell = if column.is_text() { text::left(&name, *width) } else { text::right(&name, *width) };
+        let cell = if column.is_text() { cells::left(&name, *width) } else { cells::right(&name, *width) };
         line += if index > 0 { " " } else { "" };
-        line += &text::cut(&cell, *width, "");
+        line += &cells::cut(&cell, *width, "");
     }
     if columns.trend > 0 {
         let steps = u32::try_from(columns.trend).unwrap_or(u32::MAX);
-        let time = model.picture().interval.saturating_mul(steps);
+        let time = model.cluster().interval.saturating_mul(steps);
         line += " ";
-        line += &text::cut(&format!("OUT/s, {}", numbers::age(time)), columns.trend, "");
+        line += &cells::cut(&format!("OUT/s, {}", format::age(time)), columns.trend, "");
     }
     Line::styled(line, model.theme.style(Role::Dim))
 }
 
-fn draw_row(model: &Model, picture: &Picture, row: &Row<'_>, columns: &Columns) -> Line<'static> {
+fn draw_row(model: &Model, cluster: &ClusterState, row: &Row<'_>, columns: &Columns) -> Line<'static> {
     let theme = model.theme;
     let glyphs = theme.glyphs();
     let cursor = if row.is_selected { glyphs.cursor } else { " " };
@@ -200,20 +203,21 @@ fn draw_row(model: &Model, picture: &Picture, row: &Row<'_>, columns: &Columns) 
         vec![Span::raw(cursor.to_owned()), Span::styled(format!("{} ", mark(&row.health, theme)), state)];
     for (index, (column, width)) in columns.shown.iter().enumerate() {
         if row.latest.is_none() && !column.is_text() {
-            // No figures: the rest of the row says why.
+            // Without figures the rest of the row gives the reason.
             let room =
                 columns.shown[index..].iter().map(|(_, width)| width + 1).sum::<usize>() + columns.trend;
-            let why = text::cut(&why(row, picture), room.saturating_sub(1), glyphs.ellipsis);
+            let why = cells::cut(&why(row, cluster), room.saturating_sub(1), glyphs.ellipsis);
             line.push(Span::styled(format!(" {why}"), theme.style(Role::Dim)));
             return Line::from(line);
         }
-        let cell = Column::ALL.iter().position(|other| other == column).map_or("", |index| &row.cells[index]);
-        let cell = text::cut(cell, *width, glyphs.ellipsis);
-        let cell = if column.is_text() { text::left(&cell, *width) } else { text::right(&cell, *width) };
+        let cell =
+            NodeColumn::ALL.iter().position(|other| other == column).map_or("", |index| &row.cells[index]);
+        let cell = cells::cut(cell, *width, glyphs.ellipsis);
+        let cell = if column.is_text() { cells::left(&cell, *width) } else { cells::right(&cell, *width) };
         let gap = if index > 0 { " " } else { "" };
         line.push(Span::styled(
             format!("{gap}{cell}"),
-            if *column == Column::State { state } else { figures },
+            if *column == NodeColumn::State { state } else { figures },
         ));
     }
     if columns.trend > 0 {
@@ -223,29 +227,29 @@ fn draw_row(model: &Model, picture: &Picture, row: &Row<'_>, columns: &Columns) 
     Line::from(line)
 }
 
-/// Why a node has no figures and what is done about it, the most important part first.
-fn why(row: &Row<'_>, picture: &Picture) -> String {
-    let now = picture.now.elapsed;
+/// Why a node has no figures, and the next try; the most important part first.
+fn why(row: &Row<'_>, cluster: &ClusterState) -> String {
+    let now = cluster.now.elapsed;
     let mut parts = Vec::new();
     match (&row.health, &row.node.failing) {
         (Health::Connecting, _) => return "waiting for the first answer".to_owned(),
         (_, Some(failing)) => {
             let wait = failing.retry_at.saturating_sub(now);
-            parts.push(failing.trouble.short());
+            parts.push(failing.error.short());
             parts.push(if wait.is_zero() { "trying".to_owned() } else { format!("retry {}", seconds(wait)) });
             parts.push(format!("try {}", failing.tries.saturating_add(1)));
         }
         (_, None) => parts.push("no answer".to_owned()),
     }
     if let Some(latest) = &row.node.latest {
-        parts.push(format!("seen {} ago", numbers::age(now.saturating_sub(latest.at.elapsed))));
+        parts.push(format!("seen {} ago", format::age(now.saturating_sub(latest.at.elapsed))));
     }
     parts.join(", ")
 }
 
 /// Whole seconds, rounded up: a wait never reads 0 s.
 fn seconds(wait: std::time::Duration) -> String {
-    numbers::age(wait + std::time::Duration::from_millis(999))
+    format::age(wait + std::time::Duration::from_millis(999))
 }
 
 pub(super) fn role(health: &Health) -> Role {

@@ -1,11 +1,11 @@
-//! Lines and bars from series: dots of Braille in Unicode, one character a point in ASCII. A hole in a series stays
-//! a hole in the line.
+//! Lines and bars of series: Braille dots in Unicode, one character per point in ASCII. A hole in a series stays a
+//! hole in the line. Read [`Plot`] first.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::tui::theme::Glyphs;
+use crate::tui::config::theme::Glyphs;
 
 /// Lines over the same axes. The newest value of each stands at the right edge.
 pub(super) struct Plot<'a> {
@@ -78,7 +78,7 @@ impl Plot<'_> {
     }
 }
 
-/// One character a value, the newest at the right edge; fewer values than cells leave blanks on the left.
+/// One character per value, the newest at the right edge; missing values are blanks on the left.
 pub(super) fn sparkline(
     values: impl ExactSizeIterator<Item = Option<f64>>,
     cells: usize,
@@ -114,7 +114,7 @@ fn scaled(step: usize, steps: usize, columns: usize) -> usize {
     if steps < 2 { columns - 1 } else { step.min(steps - 1) * (columns - 1) / (steps - 1) }
 }
 
-/// The nearest whole number of a value that is not negative and not larger than a screen.
+/// The nearest whole number, between 0 and the size of a screen.
 fn nearest(value: f64) -> usize {
     #[expect(
         clippy::cast_possible_truncation,
@@ -139,7 +139,7 @@ fn between(from: (usize, usize), to: (usize, usize)) -> Vec<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::theme::{Theme, ThemeName};
+    use crate::tui::config::theme::{Theme, ThemeName};
     use ratatui::layout::Position;
 
     fn drawn(values: Vec<Option<f64>>, ascii: bool) -> String {

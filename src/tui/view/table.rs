@@ -1,24 +1,23 @@
-//! A table of rows that are on the screen: columns that do not fit are left out by importance, figures are never cut,
-//! texts are cut with a sign. Who owns the list decides which rows there are. Read [`Table`] first.
+//! A table of the rows on the screen: the least important columns are left out when they do not fit, figures are
+//! never cut, texts are cut with a sign. The caller chooses the rows. Read [`Table`] first.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget as _;
 
-use super::text;
-use crate::tui::theme::{Role, Theme};
+use crate::tui::config::theme::{Role, Theme};
+use crate::tui::text::cells;
 
-/// A column.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Column {
     pub(super) header: &'static str,
-    /// Narrowest width; a column that changes its width with every figure is hard to read.
+    /// Smallest width; a column that changes its width with every figure is hard to read.
     pub(super) min: usize,
-    /// Widest one, beyond which a text is cut.
+    /// Largest width; a longer text is cut.
     pub(super) max: usize,
     pub(super) is_figure: bool,
-    /// The one with the lowest number gives way last.
+    /// Columns with the highest rank are left out first.
     pub(super) rank: u8,
 }
 
@@ -27,16 +26,15 @@ pub(super) struct Column {
 pub(super) struct Row {
     pub(super) cells: Vec<(String, Role)>,
     pub(super) is_selected: bool,
-    /// The whole row is old, or half gone.
+    /// Draws the whole row dim, because its figures are old or missing.
     pub(super) is_dim: bool,
 }
 
-/// A table.
 #[derive(Debug)]
 pub(super) struct Table<'a> {
     pub(super) columns: &'a [Column],
     pub(super) rows: &'a [Row],
-    /// The column that the rows are sorted by, and whether downwards.
+    /// The index of the sorted column, and whether its order is descending.
     pub(super) sorted: Option<(usize, bool)>,
 }
 
@@ -56,11 +54,11 @@ impl Table<'_> {
         }
     }
 
-    /// The columns that fit, from left to right, with their widths; what is left goes to the last text that was cut.
+    /// The columns that fit, from left to right, with their widths; cut texts get the cells that are left.
     fn fitting(&self, room: usize) -> Vec<(usize, usize)> {
         let needed = |index: usize| {
             let cells = self.rows.iter().filter_map(|row| row.cells.get(index));
-            let widest = cells.map(|(text, _)| text::width(text)).max().unwrap_or(0);
+            let widest = cells.map(|(text, _)| cells::width(text)).max().unwrap_or(0);
             widest.max(self.columns[index].min)
         };
         let mut by_rank: Vec<_> = (0..self.columns.len()).collect();
@@ -96,8 +94,8 @@ impl Table<'_> {
                 Some((sorted, false)) if sorted == *index => glyphs.ascending,
                 _ => "",
             };
-            let name = text::cut(&format!("{}{mark}", column.header), *width, "");
-            line += &if column.is_figure { text::right(&name, *width) } else { text::left(&name, *width) };
+            let name = cells::cut(&format!("{}{mark}", column.header), *width, "");
+            line += &if column.is_figure { cells::right(&name, *width) } else { cells::left(&name, *width) };
             line.push(' ');
         }
         Line::styled(line, theme.style(Role::Dim))
@@ -110,9 +108,9 @@ fn draw_row(row: &Row, shown: &[(usize, usize)], columns: &[Column], theme: Them
     let mut line = vec![Span::raw(cursor)];
     for (index, width) in shown {
         let Some((cell, role)) = row.cells.get(*index) else { continue };
-        let cell = text::cut(cell, *width, glyphs.ellipsis);
+        let cell = cells::cut(cell, *width, glyphs.ellipsis);
         let cell =
-            if columns[*index].is_figure { text::right(&cell, *width) } else { text::left(&cell, *width) };
+            if columns[*index].is_figure { cells::right(&cell, *width) } else { cells::left(&cell, *width) };
         let role = if row.is_dim { Role::Dim } else { *role };
         line.push(Span::styled(format!("{cell} "), theme.style(role)));
     }

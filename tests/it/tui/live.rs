@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Terminal, run, text};
+use super::terminal::{Terminal, run, text};
 use crate::support::{Node, Redis, Subscriber};
 
 /// Three nodes on a Redis.
@@ -119,7 +119,7 @@ async fn a_node_that_hangs_or_dies_is_told_with_its_reason_and_holds_nobody_up()
     terminal.press("6").await;
     terminal
         .until("an alert with advice", |screen| {
-            screen.contains("! node-3") && screen.contains("it hangs, or the way to it is cut")
+            screen.contains("! node-3") && screen.contains("it hangs or is unreachable")
         })
         .await;
     terminal.press("1").await;
@@ -221,7 +221,8 @@ async fn other_keys_are_configured_and_wrong_ones_told() {
     let refused = run(&["--once", "--config", &path]).await;
     let told = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2));
-    for part in ["tui.toml line 3: zoom \"j\" is taken by down", "tui.toml line 4: keys \"fly\" is no action"]
+    for part in
+        ["tui.toml line 3: zoom \"j\" is taken by down", "tui.toml line 4: keys \"fly\" is not an action"]
     {
         assert!(told.contains(part), "{part}\n{told}");
     }

@@ -1,0 +1,3 @@
+//! For tests only.
+
+pub(crate) mod server;
