@@ -22,4 +22,5 @@ pub mod client;
 pub mod node;
 pub mod protocol;
 pub mod runtime;
+#[cfg(feature = "console")]
 pub mod tui;

@@ -157,7 +157,7 @@ impl ProgressDisplay {
     fn show(&mut self, begin: &Begin, second: &Second) {
         match self {
             Self::Terminal => {
-                let columns = crossterm::terminal::size().map_or(0, |(columns, _)| columns);
+                let columns = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(0, |size| size.ws_col);
                 let columns = if columns == 0 { USUAL_COLUMNS } else { columns };
                 write(&format!("\r\x1b[2K{}", live::line(begin, second, usize::from(columns))));
             }
