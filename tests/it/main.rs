@@ -1,6 +1,6 @@
 //! Stories told with real processes: the built binaries, started as their users start them, the node spoken to over
 //! HTTP. A module is a story; `support` starts the nodes and speaks for the users. Nothing here knows the inside of
-//! a binary, but `tidy`, which reads the source and holds the house to its rules. Read [`support::Node`] first.
+//! a binary, but `tidy` and `docs`, which read the source and the pages and hold them to their rules. Read [`support::Node`] first.
 
 // `cfg(test)` tells clippy that these are tests, where `unwrap` is how a test fails.
 #[cfg(test)]
@@ -13,6 +13,8 @@ mod cors;
 mod delivery;
 #[cfg(test)]
 mod deploy;
+#[cfg(test)]
+mod docs;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]

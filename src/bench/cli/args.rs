@@ -167,20 +167,20 @@ mod tests {
     /// But for what belongs to one command line alone: how much it says, and `--no-tui`, which answers a variable.
     #[test]
     fn every_flag_of_a_run_has_a_variable_of_its_name_that_is_in_the_documentation() {
-        let page = include_str!("../../../docs/scenarios.md");
+        let page = include_str!("../../../docs/bench-cli.md");
         let cli = Cli::command();
         let run = cli.find_subcommand("run").unwrap();
         let flags = run.get_arguments().filter_map(|flag| Some((flag.get_long()?, flag.get_env())));
         for (flag, env) in flags.filter(|(flag, _)| *flag != "no-tui") {
             let name = format!("SSE_BENCH_{}", flag.replace('-', "_").to_uppercase());
             assert_eq!(env.and_then(|env| env.to_str()), Some(name.as_str()), "--{flag}");
-            assert!(page.contains(&name), "{name} is not in docs/scenarios.md");
+            assert!(page.contains(&name), "{name} is not in docs/bench-cli.md");
         }
     }
 
     #[test]
     fn every_command_and_flag_is_in_the_documentation() {
-        let page = include_str!("../../../docs/scenarios.md");
+        let page = include_str!("../../../docs/bench-cli.md");
         let cli = Cli::command();
         let mut missing = Vec::new();
         for command in cli.get_subcommands() {
@@ -189,6 +189,6 @@ mod tests {
             missing.extend(flags.filter_map(|flag| flag.get_long()).map(|long| format!("--{long}")));
         }
         missing.retain(|text| !page.contains(text.as_str()));
-        assert!(missing.is_empty(), "not in docs/scenarios.md: {missing:?}");
+        assert!(missing.is_empty(), "not in docs/bench-cli.md: {missing:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! A bench run, read from its `live.jsonl`: the plan, the figures of every second, the result. docs/scenarios.md
+//! A bench run, read from its `live.jsonl`: the plan, the figures of every second, the result. docs/evidence-format.md
 //! describes the file; `sources::follow_run` reads it. Pure. Read [`Run`] first.
 
 use std::collections::VecDeque;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::bench::ids::GroupId;
 use crate::bench::scenario::plan::{Plan, SubscriberPlan};
 use crate::client::{
-    self, ConnectError, HttpOptions, HttpOptionsError, SmallBufferHttp, SmallBufferOptions, Request, Stream,
+    self, ConnectError, HttpOptions, HttpOptionsError, Request, SmallBufferHttp, SmallBufferOptions, Stream,
 };
 
 /// One way to connect.

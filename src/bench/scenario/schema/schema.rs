@@ -1,5 +1,5 @@
 //! The JSON Schema of a scenario file, for editors: what the parser asks for while it reads the specimens, with the words
-//! of `docs/scenarios.md`. Read [`schema`] first.
+//! of `docs/scenario-reference.md`. Read [`schema`] first.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::examples;
 use super::field_schema::{Asked, Form, Forms};
 use crate::bench::scenario::read::{limits, scenario};
 
-pub(super) const PAGE: &str = include_str!("../../../../docs/scenarios.md");
+pub(super) const PAGE: &str = include_str!("../../../../docs/scenario-reference.md");
 /// A duration as `humantime` reads it.
 const DURATION: &str = r"^\s*(0|([0-9]+(\.[0-9]+)?\s*[A-Za-zµ]+\s*)+)$";
 const NAME: &str = "^[A-Za-z0-9_-]{1,64}$";

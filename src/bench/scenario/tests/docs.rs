@@ -1,5 +1,5 @@
-//! Holds `docs/scenarios.md` to the code: every key that the parser asks for, every metric, every name in a verdict and
-//! every exit code stands in it, and its examples are scenarios.
+//! Compares the pages of the bench below `docs/` with the code: every key that the parser asks for, every metric, every
+//! name in a verdict and every exit code stands in them, and their examples are scenarios.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,16 @@ use crate::bench::verdict::ledger::Account;
 use crate::bench::verdict::outcome::Judged;
 use crate::bench::verdict::verdict::Verdict;
 
-const PAGE: &str = include_str!("../../../../docs/scenarios.md");
+const REFERENCE: &str = include_str!("../../../../docs/scenario-reference.md");
+const FAULTS: &str = include_str!("../../../../docs/faults.md");
+/// All of them.
+const PAGE: &str = concat!(
+    include_str!("../../../../docs/bench-tutorial.md"),
+    include_str!("../../../../docs/from-k6.md"),
+    include_str!("../../../../docs/scenario-reference.md"),
+    include_str!("../../../../docs/faults.md"),
+    include_str!("../../../../docs/verdicts.md"),
+);
 
 /// Whether a line of a table begins with this.
 fn has_row(cell: &str) -> bool {
@@ -25,7 +34,7 @@ fn has_row(cell: &str) -> bool {
 #[track_caller]
 fn assert_told<'a>(what: &str, names: impl IntoIterator<Item = &'a str>, is_told: impl Fn(&str) -> bool) {
     let missing: Vec<&str> = names.into_iter().filter(|name| !is_told(name)).collect();
-    assert!(missing.is_empty(), "{what} that are not in docs/scenarios.md: {missing:?}");
+    assert!(missing.is_empty(), "{what} that are not in docs/: {missing:?}");
 }
 
 #[test]
@@ -38,8 +47,8 @@ fn every_key_is_in_the_documentation_and_nothing_else_is() {
     let keys: BTreeSet<String> = asked.map(|asked| schema::documented(&asked.path)).collect();
     assert!(keys.len() > 50 && keys.contains("publishers.P.payload.median"), "{keys:?}");
     assert_told("keys", keys.iter().map(String::as_str), |key| has_row(&format!("`{key}`")));
-    let section = PAGE.split("\n## ").find(|section| section.starts_with("Keys")).unwrap();
-    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let lines = REFERENCE.lines().chain(FAULTS.lines());
+    let rows = lines.filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     let types: Vec<&str> = FAULT_WORDS.iter().map(|(word, _)| *word).collect();
     assert_told("types of faults", types.iter().copied(), |word| has_row(&format!("`{word}`")));
     let brokers = ["redis", "redis-sentinel", "redis-cluster"];

@@ -1,0 +1,65 @@
+//! The pages for people: every link between them leads to a file and a heading that are there. Read [`Page`] first.
+
+use std::path::{Path, PathBuf};
+
+/// A Markdown file, without its blocks of code.
+struct Page {
+    path: PathBuf,
+    text: String,
+}
+
+impl Page {
+    fn read(path: PathBuf) -> Self {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.split("\n```").step_by(2).collect();
+        Self { path, text }
+    }
+
+    /// Those of the top directory, of `docs/`, and of the other directories that have one.
+    fn all() -> Vec<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let dirs = ["", "docs", "deploy", "scenarios/any-server"]
+            .map(|dir| std::fs::read_dir(root.join(dir)).unwrap());
+        let files = dirs.into_iter().flatten().map(|entry| entry.unwrap().path());
+        files
+            .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+            .map(Self::read)
+            .collect()
+    }
+
+    /// What stands in the round brackets of links and pictures, without those to other hosts.
+    fn links(&self) -> impl Iterator<Item = &str> {
+        let targets = self.text.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next());
+        targets.filter(|target| !target.contains("://"))
+    }
+
+    /// Headings as a forge makes anchors of them.
+    fn has_heading(&self, anchor: &str) -> bool {
+        let headings = self.text.lines().filter(|line| line.starts_with('#'));
+        let anchor_of = |line: &str| {
+            let words = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+            words.replace(|c: char| !c.is_alphanumeric() && c != '-' && c != '_', "")
+        };
+        headings.map(anchor_of).any(|heading| heading == anchor)
+    }
+}
+
+#[test]
+fn every_link_between_pages_leads_somewhere() {
+    let pages = Page::all();
+    assert!(pages.iter().map(|page| page.links().count()).sum::<usize>() > 50, "few links were found");
+    let mut broken = Vec::new();
+    for page in &pages {
+        for link in page.links() {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let beside = page.path.with_file_name(file);
+            let target = if file.is_empty() { Ok(page.path.clone()) } else { beside.canonicalize() };
+            let is_there =
+                target.is_ok_and(|target| anchor.is_empty() || Page::read(target).has_heading(anchor));
+            if !is_there {
+                broken.push(format!("{}: {link}", page.path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "links that lead nowhere: {broken:#?}");
+}
