@@ -21,7 +21,7 @@ compiler:
 
 setup: ## install what this machine lacks (Debian packages; elsewhere says what is needed)
 	@scripts/setup cc=build-essential tmux=tmux curl=curl \
-	  redis-server=redis-server redis-sentinel=redis-sentinel redis-cli=redis-tools nginx=nginx-light haproxy=haproxy ip=iproute2 \
+	  redis-server=redis-server redis-sentinel=redis-sentinel redis-cli=redis-tools nginx=nginx-light haproxy=haproxy ip=iproute2 systemd-analyze=systemd \
 	  /usr/lib/nginx/modules/ngx_nchan_module.so=libnginx-mod-nchan
 
 build: compiler ## build the three programs, optimised
@@ -86,6 +86,7 @@ interop: setup ## run other people's clients against a node, also behind nginx a
 tui: build ## watch the node on 127.0.0.1:8080
 	$(BIN)/sse-tui
 
+ci: export SSE_LAB_REQUIRE_ALL := 1
 ci: setup lint demo-crates test demo scenarios-short ## what the gate runs
 	$(DEMO_BIN)/sse-bench run scenarios/demo-cluster.toml scenarios/redis-failover.toml \
 	  scenarios/redis-rollback.toml scenarios/partition-redis.toml --out $(RUNS)/ci

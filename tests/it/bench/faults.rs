@@ -3,6 +3,7 @@
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sse_lab::bench::metrics::metric::Trend;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::harness::{Lab, in_time, until_nobody_listens};
 use super::recipe::Recipe;
@@ -124,7 +125,7 @@ async fn an_interrupt_heals_drains_and_reports() {
     let lab = scenario("file", "60s", "[[faults]]\nat = \"100ms\"\ntype = \"pause\"\n");
     let bench = lab.start();
     let address = lab.node_address().await;
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    lab.until_live("\"faults\":[\"pause").await;
     signal(&bench, Signal::INT);
     let output = in_time(bench.wait_with_output()).await;
     let ran = lab.ran(&output);
@@ -138,12 +139,15 @@ async fn an_interrupt_heals_drains_and_reports() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_interrupt_stops_at_once_and_takes_the_nodes_along() {
     let lab = scenario("file", "60s", "");
-    let bench = lab.start();
+    let mut bench = lab.start();
     let address = lab.node_address().await;
     // Paused, the node can neither drain nor answer the audit: the first interrupt would take its time.
     kill_process(node_of(&bench), Signal::STOP).unwrap();
     signal(&bench, Signal::INT);
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let mut log = BufReader::new(bench.stderr.take().unwrap()).lines();
+    while !log.next_line().await.unwrap().expect("the first interrupt is logged").contains("ending in order")
+    {
+    }
     signal(&bench, Signal::INT);
     let output = in_time(bench.wait_with_output()).await;
     assert_eq!(output.status.code(), Some(105));

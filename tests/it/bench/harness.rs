@@ -85,6 +85,17 @@ impl Lab {
         }
     }
 
+    /// Waits until a line of `live.jsonl` holds this text.
+    pub(crate) async fn until_live(&self, text: &str) {
+        let file = self.out().join("live.jsonl");
+        let written = async {
+            while !std::fs::read_to_string(&file).is_ok_and(|lines| lines.contains(text)) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(TIMEOUT, written).await.unwrap_or_else(|_| panic!("no line with {text}"));
+    }
+
     /// Where node n1 listens, once it says so.
     pub(crate) async fn node_address(&self) -> String {
         let log = self.out().join("n1.stderr.log");

@@ -33,7 +33,7 @@ impl Nginx {
         nginx
     }
 
-    /// Its directory.
+    /// Holds its configuration, logs and temporary files.
     pub(super) fn path(&self) -> &Path {
         self.dir.path()
     }

@@ -47,7 +47,7 @@ impl Recipe {
         self
     }
 
-    /// Another rate.
+    /// Publishes at this rate, events a second.
     pub(super) fn rate(mut self, rate: u32) -> Self {
         self.rate = rate;
         self
@@ -65,7 +65,7 @@ impl Recipe {
         self
     }
 
-    /// Further sections.
+    /// Appends further sections of TOML.
     pub(super) fn and(mut self, sections: &str) -> Self {
         self.more.push_str(sections);
         self.more.push('\n');

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 /// What the server does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Defect {
-    /// Nothing.
+    /// An honest node.
     None,
     /// One event never reaches one of the streams.
     DropsOne,
@@ -48,7 +48,7 @@ const EPOCH: &str = "tstone";
 /// A running server. Ends when dropped.
 #[derive(Debug)]
 pub(crate) struct SmallNode {
-    /// `http://127.0.0.1:12345`
+    /// Base URL, as `http://127.0.0.1:12345`.
     pub(crate) base: String,
     server: Arc<Server>,
     _serving: JoinSet<()>,

@@ -77,7 +77,7 @@ impl Kind {
         }
     }
 
-    /// As shipped.
+    /// Starts the configuration as it is shipped.
     pub(super) fn setup(self) -> Setup {
         Setup { kind: self, sticky: self.shipped_sticky(), tls: false, changes: Vec::new() }
     }

@@ -11,7 +11,7 @@ use crate::support::{Node, run, within};
 /// A file of `deploy/`.
 #[derive(Debug)]
 pub(super) struct Shipped {
-    /// Below `deploy/`.
+    /// Path of the file below `deploy/`.
     pub(super) path: String,
     pub(super) text: String,
 }

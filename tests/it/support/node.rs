@@ -124,7 +124,7 @@ impl Node {
         self.signal(Signal::STOP);
     }
 
-    /// `SIGCONT`.
+    /// Sends `SIGCONT`: a paused node goes on.
     pub(crate) fn resume(&self) {
         self.signal(Signal::CONT);
     }

@@ -21,7 +21,7 @@ pub(crate) struct Reply {
 }
 
 impl Raw {
-    /// Connects.
+    /// Opens a connection to this address.
     pub(crate) async fn connect(node: &Node) -> Self {
         let socket = within("a connection", TcpStream::connect(node.address())).await.unwrap();
         Self { socket, read: Vec::new() }
@@ -46,7 +46,7 @@ impl Raw {
         let _ended = within("a write", self.socket.write_all(text.as_bytes())).await;
     }
 
-    /// Sends bytes.
+    /// Sends these bytes as they are.
     pub(crate) async fn send(&mut self, text: &str) {
         within("a write", self.socket.write_all(text.as_bytes())).await.unwrap();
     }
