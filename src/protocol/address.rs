@@ -11,6 +11,7 @@ use super::name::{ClientId, InvalidName, NodeId, Topic, UserId};
 /// The receivers of an event. Text form: `all`, `topic:T`, `user:U`, `client:C`, `node:N`, `node:N/client:C`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Address {
     /// Every connection of the cluster.
     All,

@@ -152,6 +152,7 @@ impl FromStr for Cursor {
 /// A cursor as text, as it stands in `id:` lines, in `Last-Event-ID` and in JSON bodies. Printable ASCII.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EventId(Arc<str>);
 
 impl EventId {

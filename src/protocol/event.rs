@@ -33,6 +33,7 @@ pub mod control {
 /// EventSource fires by itself (HTML standard 9.2.2), without CR, LF and NUL, without blanks at the ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(extend("maxLength" = EVENT_TYPE_MAX_BYTES)))]
 pub struct EventType(Arc<str>);
 
 /// Why a text cannot be an event type.
@@ -97,6 +98,7 @@ impl fmt::Display for EventType {
 /// message appears, so clients de-duplicate by it, and a repeated publish is recognised by it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(extend("maxLength" = MESSAGE_ID_MAX_BYTES)))]
 pub struct MessageId(Arc<str>);
 
 /// Why a text cannot be a message id.
@@ -149,6 +151,7 @@ impl fmt::Display for MessageId {
 /// The content of `data:` of every published event, as JSON. The payload is kept as the publisher wrote it (numbers
 /// keep their digits, keys their order).
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Envelope {
     /// The message's own identity.
     pub id: MessageId,
@@ -156,12 +159,15 @@ pub struct Envelope {
     #[serde(rename = "type")]
     pub event_type: EventType,
     /// The payload: any JSON value.
+    #[cfg_attr(test, schemars(with = "serde_json::Value"))]
     pub data: Box<RawValue>,
     /// When the publishing node took the message, RFC 3339 in UTC with milliseconds.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     pub timestamp: String,
     /// The publisher: the id of a node, or the name of a publisher without a node.
     pub source: String,
-    /// Metadata of the publisher: a JSON object, or null.
+    /// Whatever the publisher wants to say about the message; a JSON object, or null.
+    #[cfg_attr(test, schemars(with = "serde_json::Value"))]
     pub metadata: Box<RawValue>,
 }
 

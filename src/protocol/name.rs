@@ -46,6 +46,7 @@ macro_rules! name {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
+        #[cfg_attr(test, derive(schemars::JsonSchema), schemars(extend("maxLength" = NAME_MAX_BYTES)))]
         pub struct $type(Arc<str>);
 
         impl $type {

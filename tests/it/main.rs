@@ -14,6 +14,8 @@ mod delivery;
 #[cfg(test)]
 mod deploy;
 #[cfg(test)]
+mod description;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod histories;

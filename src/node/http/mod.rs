@@ -18,6 +18,8 @@ pub(crate) mod router;
 pub(crate) mod rows;
 pub(crate) mod servers;
 pub(crate) mod stream;
+#[cfg(test)]
+mod tests;
 pub(crate) mod web;
 
 pub(crate) use router::{AppLimits, AppState, router};

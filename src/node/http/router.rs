@@ -133,6 +133,17 @@ impl AppState {
 /// The router of a node.
 pub(crate) fn router(app: Arc<AppState>, cors_origins: &[HeaderValue]) -> Router {
     let body_limit = app.limits.body_bytes;
+    described_routes()
+        .nest("/cluster", cluster::routes(&app))
+        .fallback(no_route)
+        .method_not_allowed_fallback(|| async { ApiError::Method })
+        .layer(DefaultBodyLimit::max(body_limit))
+        .layer(cors(cors_origins))
+        .with_state(app)
+}
+
+/// The interface for users. `web/openapi.json` describes all of it, and a test compares.
+pub(super) fn described_routes() -> Router<Arc<AppState>> {
     let api = Router::new()
         .route("/stream", get(stream::open))
         .route("/broadcast", post(publish::to_all))
@@ -152,7 +163,6 @@ pub(crate) fn router(app: Arc<AppState>, cors_origins: &[HeaderValue]) -> Router
         .route("/servers", get(servers::servers));
     Router::new()
         .nest("/api/sse", api)
-        .nest("/cluster", cluster::routes(&app))
         .route("/actuator/health", get(ops::actuator_health))
         .route("/health", get(ops::ready))
         .route("/health/live", get(ops::live))
@@ -163,11 +173,6 @@ pub(crate) fn router(app: Arc<AppState>, cors_origins: &[HeaderValue]) -> Router
         .route("/", get(web::page))
         .route("/sse.js", get(web::client))
         .route("/openapi.json", get(web::openapi))
-        .fallback(no_route)
-        .method_not_allowed_fallback(|| async { ApiError::Method })
-        .layer(DefaultBodyLimit::max(body_limit))
-        .layer(cors(cors_origins))
-        .with_state(app)
 }
 
 async fn no_route(uri: http::Uri) -> ApiError {

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 
 use crate::support::{Answer, Node, Raw, directory, eventually, own_address, within};
 
-/// Which program.
+/// nginx or HAProxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Nginx,
@@ -42,7 +42,7 @@ pub(super) struct Balancer {
 /// The nodes that the shipped files name.
 const SHIPPED_NODES: [&str; 3] = ["backend-1:8080", "backend-2:8080", "backend-3:8080"];
 
-/// A path of this repository.
+/// A configuration file, by its path in this repository.
 pub(super) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }

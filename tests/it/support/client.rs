@@ -167,7 +167,7 @@ pub(crate) fn payload(event: &Event) -> Value {
     serde_json::from_str(envelope(event).data.get()).unwrap()
 }
 
-/// A `GAP` of this reason.
+/// The predicate of a `GAP` with this reason.
 #[track_caller]
 pub(crate) fn gap(event: &Event, reason: GapReason) -> GapEvent {
     assert_eq!(event.event, control::GAP, "{event:?}");

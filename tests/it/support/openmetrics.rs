@@ -13,7 +13,7 @@ pub(crate) struct Metric {
     pub(crate) samples: Vec<Sample>,
 }
 
-/// One line.
+/// One line of the exposition, parsed.
 #[derive(Debug)]
 pub(crate) struct Sample {
     pub(crate) name: String,

@@ -7,7 +7,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::{Node, within};
 
-/// A connection.
+/// A TCP connection without an HTTP client.
 pub(crate) struct Raw {
     socket: TcpStream,
     read: Vec<u8>,
