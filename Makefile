@@ -25,7 +25,8 @@ setup: ## install what this machine lacks (Debian packages; elsewhere says what 
 	  /usr/lib/nginx/modules/ngx_nchan_module.so=libnginx-mod-nchan
 
 build: compiler ## build the three programs, optimised
-	cargo build --release --locked
+	cargo build --release --locked --config profile.release.strip=false
+	@scripts/split-debug $(BIN)/sse-node $(BIN)/sse-bench $(BIN)/sse-tui
 
 demo: compiler ## kill a node in the middle of a load and prove that nothing was lost: five minutes from a fresh clone
 	@scripts/steps \
