@@ -62,10 +62,10 @@ fn delivery(c: &mut Criterion) {
     let stamps = stamps(&plan);
     let data: Vec<String> = stamps.iter().map(|stamp| envelope(stamp.encode(256).get())).collect();
     let ids: Vec<String> = (0..EVENTS).map(|i| format!("k3f9qa-1795303903002-{i}")).collect();
-    let book = || {
-        let mut book = SubscriberLedger::new(&plan, plan.subscribers[0].id);
-        book.confirmed(at(0), false);
-        book
+    let ledger = || {
+        let mut ledger = SubscriberLedger::new(&plan, plan.subscribers[0].id);
+        ledger.confirmed(at(0), false);
+        ledger
     };
     let mut group = c.benchmark_group("delivery");
     group.throughput(Throughput::Elements(EVENTS));
@@ -82,10 +82,10 @@ fn delivery(c: &mut Criterion) {
     });
     group.bench_function("account", |b| {
         b.iter_batched_ref(
-            book,
-            |book| {
+            ledger,
+            |ledger| {
                 for (stamp, id) in stamps.iter().zip(&ids) {
-                    black_box(book.arrive(at(stamp.seq), Some(id), *stamp));
+                    black_box(ledger.arrive(at(stamp.seq), Some(id), *stamp));
                 }
             },
             BatchSize::LargeInput,
@@ -111,9 +111,9 @@ fn envelope(data: &str) -> String {
 fn judging(c: &mut Criterion) {
     let plan = plan();
     let mut publishes = PublishLedger::new(PublisherId(0));
-    let mut books: Vec<_> =
+    let mut ledgers: Vec<_> =
         plan.subscribers.iter().map(|client| SubscriberLedger::new(&plan, client.id)).collect();
-    books.iter_mut().for_each(|book| book.confirmed(at(0), false));
+    ledgers.iter_mut().for_each(|ledger| ledger.confirmed(at(0), false));
     for ms in 1..=100 {
         for client in &plan.subscribers {
             for address in &client.addresses {
@@ -131,22 +131,22 @@ fn judging(c: &mut Criterion) {
                     due: at(ms),
                     sent: at(ms),
                 };
-                books[client.id.0 as usize].arrive(at(ms + 1), None, stamp);
+                ledgers[client.id.0 as usize].arrive(at(ms + 1), None, stamp);
             }
         }
     }
-    books.iter_mut().for_each(|book| book.finish(at(60_000), Ending::RunOver));
+    ledgers.iter_mut().for_each(|ledger| ledger.finish(at(60_000), Ending::RunOver));
     let evidence = Evidence {
         plan: &plan,
         publishes: std::slice::from_ref(&publishes),
         sentinels: None,
-        subscribers: &books,
+        subscribers: &ledgers,
         audit: None,
         faults: &[],
         was_interrupted: false,
     };
     assert_eq!(judge(&evidence).ok, 1_000_000, "the history is honest");
-    print_size(&books);
+    print_size(&ledgers);
     let mut group = c.benchmark_group("judge");
     group.throughput(Throughput::Elements(1_000_000));
     group.sample_size(20);
@@ -155,11 +155,11 @@ fn judging(c: &mut Criterion) {
 }
 
 #[expect(clippy::print_stdout, reason = "a figure of the benchmark, beside criterion's")]
-fn print_size(books: &[SubscriberLedger]) {
-    let bytes: usize = books.iter().map(SubscriberLedger::bytes).sum();
+fn print_size(ledgers: &[SubscriberLedger]) {
+    let bytes: usize = ledgers.iter().map(SubscriberLedger::bytes).sum();
     println!(
-        "a book of ten addresses takes {} bytes, ten thousand of them {} MB",
-        bytes / books.len(),
+        "a ledger of ten addresses takes {} bytes, ten thousand of them {} MB",
+        bytes / ledgers.len(),
         bytes / 100_000
     );
 }

@@ -1,4 +1,5 @@
-//! exit
+//! How a run ended: exit codes, their severity, and the problems behind them. Knows nothing of deliveries.
+//! Read [`Exit`] first.
 
 use std::fmt;
 
@@ -9,17 +10,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Exit {
-    /// Everything held.
+    /// All checks and thresholds hold.
     Pass,
-    /// A bad command line.
+    /// The command line is not valid.
     Usage,
     /// The bench itself failed.
     Internal,
     /// An address could not be bound.
     AddressInUse,
-    /// ^C.
+    /// The user interrupted the run.
     Interrupted,
-    /// A bad scenario, or limits of the machine that are too low for it.
+    /// The scenario is not valid, or limits of the machine are too low for it.
     BadScenario,
     /// The cluster could not be stopped.
     TeardownFailed,
@@ -27,18 +28,18 @@ pub enum Exit {
     SetupFailed,
     /// A fault could not be applied or healed.
     FaultFailed,
-    /// Not quiet in time, or an expectation without samples. Never a pass.
+    /// A check or threshold could not be decided. Never a pass.
     Unknown,
-    /// A threshold did not hold.
+    /// A threshold does not hold.
     ThresholdsFailed,
     /// The generator, not the cluster, was the limit.
     Invalid,
-    /// Deliveries were not what was promised.
+    /// Deliveries broke the guarantee of the scenario.
     VerificationFailed,
 }
 
 impl Exit {
-    /// All of them, the worst first.
+    /// All exits, the most severe first.
     pub const ALL: [Self; 13] = [
         Self::VerificationFailed,
         Self::Invalid,
@@ -55,7 +56,7 @@ impl Exit {
         Self::Pass,
     ];
 
-    /// The exit code of the process.
+    /// The exit code of `sse-bench`.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
@@ -75,18 +76,18 @@ impl Exit {
         }
     }
 
-    /// The one with this exit code.
+    /// The exit with this code; `None`: no exit has it.
     #[must_use]
     pub fn of_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|exit| exit.code() == code)
     }
 
-    /// How a report shows it: one of three colours, signs, classes.
+    /// The grade by which reports choose a colour or a sign.
     #[must_use]
     pub fn grade(self) -> Grade {
         match self {
             Self::Pass => Grade::Good,
-            Self::Unknown | Self::Interrupted => Grade::Doubtful,
+            Self::Unknown | Self::Interrupted => Grade::Inconclusive,
             Self::VerificationFailed
             | Self::Invalid
             | Self::ThresholdsFailed
@@ -120,14 +121,14 @@ impl Exit {
     }
 }
 
-/// What an [`Exit`] is worth to whoever looks at it for a moment.
+/// A coarse class of an [`Exit`], shown as a colour or a sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grade {
-    /// All is well.
+    /// The run passed.
     Good,
-    /// Nobody knows.
-    Doubtful,
-    /// Something is wrong.
+    /// The run was not decided.
+    Inconclusive,
+    /// The run failed, or could not be carried out.
     Bad,
 }
 
@@ -137,11 +138,11 @@ impl fmt::Display for Exit {
     }
 }
 
-/// What went wrong with the run itself.
+/// A problem of the run itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunProblem {
-    /// Which kind.
+    /// The kind of problem; the verdict is at least as bad.
     pub exit: Exit,
-    /// What happened.
+    /// A sentence for the report.
     pub message: String,
 }

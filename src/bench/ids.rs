@@ -1,17 +1,18 @@
-//! ids
+//! Ids of a run and of the parts of its plan. Plain numbers, so that every other module can use them.
+//! Read [`RunId`] first.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Identity of one run. Two runs of one scenario with one seed have different ones, so that an event which a log
-/// kept from an earlier run is recognised. Text: 16 hexadecimal digits.
+/// The id of one run. Two runs of one scenario with one seed have different ids, so that events that a log kept from an
+/// earlier run are recognised. Text: 16 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RunId(u64);
 
 impl RunId {
-    /// From random bits.
+    /// An id of 64 random bits.
     #[must_use]
     pub fn from_random(bits: u64) -> Self {
         Self(bits)
@@ -26,7 +27,7 @@ impl fmt::Display for RunId {
 
 /// Not 16 lower-case hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a run id: 16 hexadecimal digits")]
+#[error("not a run id; allowed are 16 hexadecimal digits in lower case")]
 pub struct InvalidRunId;
 
 impl FromStr for RunId {
@@ -54,30 +55,30 @@ impl<'de> Deserialize<'de> for RunId {
     }
 }
 
-/// A virtual client: index into [`Plan::subscribers`].
+/// A virtual client: index into `Plan::subscribers`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SubscriberId(pub u32);
-/// A group of them: index into [`Plan::groups`].
+/// A group of clients: index into `Plan::groups`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GroupId(pub u16);
-/// A publisher: index into [`Plan::publishers`].
+/// A publisher: index into `Plan::publishers`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PublisherId(pub u16);
-/// Whom events are for: index into [`Plan::addresses`].
+/// The address of events: index into `Plan::addresses`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AddressId(pub u32);
-/// A node: index into [`Plan::nodes`].
+/// A node: index into `Plan::nodes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeIndex(pub u16);
-/// A fault: index into [`Plan::faults`].
+/// A fault: index into `Plan::faults`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FaultId(pub u16);
 
 impl PublisherId {
-    /// Publishes the sentinels: what a run sends to every address after its last event.
+    /// The publisher of the sentinels: the last event that a run sends to each address.
     pub const SENTINEL: Self = Self(u16::MAX);
 }
 
-/// A phase: index into [`Phases::names`].
+/// A phase: index into `Phases::names`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PhaseId(pub u16);

@@ -1,5 +1,5 @@
-//! What every published event carries, so that its arrival can be judged: whose it is, which one, and when it was
-//! due. Parsed for every delivery, so it borrows, allocates nothing and reads the envelope once.
+//! The stamp in the payload of every published event: run, publisher, address, number and times. Parsed for each delivery,
+//! so parsing borrows, allocates nothing and reads the envelope once.
 //! Read [`Stamp`] first.
 
 use serde::{Deserialize, Serialize};
@@ -8,20 +8,18 @@ use serde_json::value::RawValue;
 use super::ids::{AddressId, InvalidRunId, PublisherId, RunId};
 use super::metrics::time::RunTime;
 
-/// What an event of a run says of itself. In payloads it has another form, see [`Stamp::encode`].
+/// Identifies an event of a run. In payloads it has another form, see [`Stamp::encode`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
-    /// The run.
     pub run: RunId,
-    /// The publisher; [`PublisherId::SENTINEL`] for a sentinel.
+    /// [`PublisherId::SENTINEL`] for a sentinel.
     pub publisher: PublisherId,
-    /// Whom it was published for.
     pub address: AddressId,
-    /// Number within publisher and address, from 1 on.
+    /// Number within its publisher and address, from 1.
     pub seq: u64,
-    /// When it was due. Latency counts from here.
+    /// When it was due. Latencies are measured from here.
     pub due: RunTime,
-    /// When it was first sent: later than due where the bench itself could not keep up.
+    /// When it was first sent. Later than `due` where the bench could not keep up.
     pub sent: RunTime,
 }
 
@@ -39,7 +37,7 @@ struct Wire<'a> {
     pad: Pad,
 }
 
-/// Filling, skipped without being looked at.
+/// Padding: skipped when parsed.
 #[derive(Default)]
 struct Pad(usize);
 
@@ -67,7 +65,7 @@ struct EnvelopeOf<'a> {
 pub struct Foreign;
 
 impl Stamp {
-    /// The payload as JSON, filled up to `bytes` bytes, or as long as it has to be.
+    /// The payload as JSON, padded to `bytes` bytes; longer where the stamp alone is longer.
     #[must_use]
     pub fn encode(&self, bytes: u32) -> Box<RawValue> {
         let run = self.run.to_string();
@@ -89,19 +87,19 @@ impl Stamp {
         RawValue::from_string(text).expect("what serde_json wrote is JSON")
     }
 
-    /// Reads the `data:` of an event as a subscriber got it: the envelope with the payload inside.
+    /// Parses the `data:` of an event: the envelope with the payload inside.
     ///
     /// # Errors
-    /// [`Foreign`] when it is no JSON, no envelope, or holds no stamp.
+    /// [`Foreign`]: not JSON, not an envelope, or without a stamp.
     pub fn decode(data: &str) -> Result<Self, Foreign> {
         let envelope: EnvelopeOf<'_> = serde_json::from_str(data).map_err(|_| Foreign)?;
         envelope.data.try_into()
     }
 
-    /// Reads a payload that stands alone.
+    /// Parses a payload without an envelope.
     ///
     /// # Errors
-    /// [`Foreign`] when it holds no stamp.
+    /// [`Foreign`]: it has no stamp.
     pub fn decode_bare(payload: &str) -> Result<Self, Foreign> {
         serde_json::from_str::<Wire<'_>>(payload).map_err(|_| Foreign)?.try_into()
     }

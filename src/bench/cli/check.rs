@@ -7,7 +7,7 @@ use clap::Args;
 use super::output;
 use super::shared::Format;
 use crate::bench::exit::Exit;
-use crate::bench::report::text;
+use crate::bench::report::{Report, text};
 use crate::bench::verdict::history::{ArchiveError, Check};
 use crate::runtime::exit::Failure;
 
@@ -26,10 +26,11 @@ pub(super) struct CheckArgs {
 /// Judges one run again. The exit code is that of the run, or says why it cannot be judged.
 pub(super) fn run(args: &CheckArgs) -> Result<u8, Failure> {
     let check = Check::new(&args.dir).map_err(failure)?;
+    let report = Report::of(&check.run, &check.judged);
     match args.format {
-        Format::Json => output::print(&check.judgement.report.to_json())?,
+        Format::Json => output::print(&report.to_json())?,
         Format::Text => {
-            let text = text::render(&check.judgement.report, output::colour());
+            let text = text::render(&report, output::colour());
             output::print(&(text + &conclusion(&check)))?
         }
     };

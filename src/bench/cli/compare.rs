@@ -47,7 +47,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<u8, Failure> {
 fn read(dir: &Path) -> Result<(StoredRun, JudgedRun), Failure> {
     let check = Check::new(dir).map_err(check::failure)?;
     match check.differences.first() {
-        None => Ok((check.case, check.judgement)),
+        None => Ok((check.run, check.judged)),
         Some(difference) => {
             let why = format!(
                 "{}: the evidence gives another result than the one stored: {difference}",

@@ -51,7 +51,7 @@ pub(super) fn run(args: &MergeArgs) -> Result<u8, Failure> {
         .map_err(|error| broken(format!("cannot create {}: {error}", out.display())))?;
     run::forget(out).map_err(|(path, error)| broken(format!("cannot remove {}: {error}", path.display())))?;
     let judgement = case.judge();
-    let told = ReportFiles { report: judgement.report.clone(), chronicle: case.chronicle() };
+    let told = ReportFiles::of(&case, &judgement);
     let unwritten = run::write(out, &told, &[OutputFormat::Text, OutputFormat::Json]);
     history::store(out, &case, &judgement, Vec::new()).map_err(|error| broken(error.to_string()))?;
     output::print(&match args.format {
@@ -60,6 +60,6 @@ pub(super) fn run(args: &MergeArgs) -> Result<u8, Failure> {
     })?;
     match unwritten.into_iter().next() {
         Some(why) => Err(broken(why)),
-        None => Ok(judgement.report.verdict.exit.code()),
+        None => Ok(judgement.verdict.exit.code()),
     }
 }

@@ -36,7 +36,7 @@ macro_rules! names {
             }
         }
 
-        /// Stored by its name: what is added to the list later changes no other.
+        /// Serialised by name, so that adding a metric does not change stored runs.
         impl Serialize for $type {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.name())

@@ -4,9 +4,7 @@
 use std::fmt;
 
 use super::metric::Metric;
-use super::tags::{Path, Source, Tags};
-use crate::bench::ids::PhaseId;
-use crate::bench::scenario::plan::Plan;
+use super::tags::Path;
 use crate::runtime::did_you_mean;
 
 /// One expectation.
@@ -113,9 +111,9 @@ pub enum InvalidThreshold {
         "{0:?} is more than one expression; write one per element of the list: [\"min>200ms\", \"max<3s\"]"
     )]
     Several(String),
-    /// A share that is none, or that says nothing.
+    /// A fraction that every value is below, or that no value reaches.
     #[error(
-        "{limit:?} is no share for {metric} that could be passed and missed: rate is a share of all, so write 1% or 0.01"
+        "{limit:?} can never (or always) be met for {metric}: rate is a fraction of all; write 1% or 0.01"
     )]
     Share {
         /// As written.
@@ -236,34 +234,6 @@ impl Selector {
             }
         }
         Ok(selector)
-    }
-
-    /// Whether a measurement is meant.
-    #[must_use]
-    pub fn matches(&self, plan: &Plan, tags: &Tags) -> bool {
-        let source = match tags.source {
-            Source::Group(id) => {
-                let name = plan.groups.get(usize::from(id.0)).map(|group| group.name.as_str());
-                self.publisher.is_none() && self.group.as_deref().is_none_or(|wanted| name == Some(wanted))
-            }
-            Source::Publisher(id) => {
-                let name = plan.publishers.get(usize::from(id.0)).map(|publisher| publisher.name.as_str());
-                self.group.is_none() && self.publisher.as_deref().is_none_or(|wanted| name == Some(wanted))
-            }
-            Source::Bench | Source::Worker(_) => self.group.is_none() && self.publisher.is_none(),
-        };
-        source && self.matches_phase(plan, tags.phase) && self.path.is_none_or(|path| tags.path == Some(path))
-    }
-
-    /// Whether a phase is meant.
-    #[must_use]
-    pub fn matches_phase(&self, plan: &Plan, phase: PhaseId) -> bool {
-        let name = plan.phases.name(phase);
-        match self.phase.as_deref() {
-            None => name != "warmup",
-            Some("fault") => name.starts_with("fault:"),
-            Some(wanted) => name == wanted,
-        }
     }
 }
 

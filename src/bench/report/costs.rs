@@ -1,16 +1,16 @@
-//! What a run cost, for people: each process, and the cluster by delivery and by event. Pure.
+//! Resource figures as text: of each process, and of the cluster per delivery and per event. Read [`processes`] first.
 
 use super::usage::ClusterReport;
 use super::wording::{grouped, plural};
 use crate::bench::verdict::history::facts::ProcessReport;
 
-/// From so many connections on, memory by connection says something.
+/// With fewer connections, memory per connection would mostly be the growth of everything else.
 const ENOUGH_CONNECTIONS: u32 = 100;
 
-/// Commands of Redis that are shown; the JSON has all.
+/// Redis commands that are shown; the JSON has all.
 const COMMANDS_SHOWN: usize = 6;
 
-/// What the processes used.
+/// The resources of each process, a line each.
 #[must_use]
 pub(super) fn processes(processes: &[ProcessReport]) -> String {
     let mut text = String::from("\n  █ PROCESSES\n");
@@ -22,7 +22,7 @@ pub(super) fn processes(processes: &[ProcessReport]) -> String {
             0 | 1 => String::new(),
             starts => format!(", started {starts} times"),
         };
-        // Those of the swarm; others have none.
+        // Only nodes have connections of virtual clients.
         let connections = match process.connections_peak {
             0 => String::new(),
             count => format!("{count} connections at once"),
@@ -40,13 +40,13 @@ pub(super) fn processes(processes: &[ProcessReport]) -> String {
     text
 }
 
-/// Memory by connection. With a handful of them the figure would be the growth of everything else.
+/// Bytes of memory per connection; `None` with too few connections.
 #[must_use]
 pub(super) fn per_connection(process: &ProcessReport) -> Option<u64> {
     process.rss_per_connection_bytes.filter(|_| process.connections_peak >= ENOUGH_CONNECTIONS)
 }
 
-/// What all of them cost together, in a line each.
+/// The resources of the cluster as a whole, a line each.
 #[must_use]
 pub(super) fn cluster(cluster: &ClusterReport) -> Vec<String> {
     let mut lines = Vec::new();
@@ -63,7 +63,7 @@ pub(super) fn cluster(cluster: &ClusterReport) -> Vec<String> {
     if let Some(mailboxes) = &cluster.mailboxes {
         let (read, pending) = (grouped(mailboxes.read), plural(mailboxes.pending, "message"));
         let verb = if mailboxes.pending == 1 { "waits" } else { "wait" };
-        lines.push(format!("mailboxes: {read} looked into, {pending} {verb} in them"));
+        lines.push(format!("mailboxes: {read} read, {pending} {verb} in them"));
     }
     lines
 }
@@ -80,12 +80,11 @@ pub(super) fn mib(bytes: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::report::model::CounterReport;
-    use crate::bench::report::usage::RedisReport;
+    use crate::bench::report::usage::{CounterReport, RedisReport};
     use crate::bench::verdict::history::facts::MailboxReport;
 
     #[test]
-    fn what_a_cluster_costs_is_told_in_a_line_each() {
+    fn the_resources_of_a_cluster_are_shown_in_a_line_each() {
         assert!(cluster(&ClusterReport::default()).is_empty());
         let by_command = vec![CounterReport { key: "xadd".to_owned(), count: 5 }];
         let redis = RedisReport { commands: 5, commands_per_event: Some(2.5), by_command };
@@ -97,7 +96,7 @@ mod tests {
         insta::assert_snapshot!(cluster(&costs).join("\n"), @r"
         nodes: 21.2 us of CPU a delivery
         Redis: 2.50 commands an event (xadd 5)
-        mailboxes: 3 looked into, 1 message waits in them
+        mailboxes: 3 read, 1 message waits in them
         ");
     }
 }

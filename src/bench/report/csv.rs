@@ -1,4 +1,5 @@
-//! Tables for a spreadsheet or a plotter: a row a second, and the figures of the whole run, one a row.
+//! Reports as CSV: a table with a row per slot of time, and one with the figures of the whole run, one per row.
+//! Read [`series`] first.
 
 use std::fmt::Write as _;
 
@@ -7,29 +8,29 @@ use super::model::{FaultReport, MetricReport, Report};
 use super::time_series::{CountRow, TimeSeries};
 use crate::bench::metrics::metric::Trend;
 
-/// A row for each slot: phase, faults at work, counts, connections, latency of the deliveries that were due in it.
+/// A row for each slot: phase, active faults, counts, connections, latency of the deliveries that were due in it.
 #[must_use]
-pub(super) fn series(report: &Report, chronicle: &TimeSeries) -> String {
+pub(super) fn series(report: &Report, series: &TimeSeries) -> String {
     let mut text = String::from(
         "second,phase,faults,delivered,published,not_acknowledged,dropped,reconnects,connect_errors,gaps,connections,\
          connection_skew",
     );
-    for node in &chronicle.nodes {
+    for node in &series.nodes {
         push(&mut text, &format!("connections_{node}"));
     }
     text.push_str(
         ",delivery_latency_count,delivery_latency_p50_ms,delivery_latency_p95_ms,delivery_latency_p99_ms,\
          delivery_latency_p999_ms,delivery_latency_max_ms\n",
     );
-    let latencies = chronicle.by_slot(Trend::DeliveryLatency, |_| true);
-    let width = u64::from(chronicle.slot_seconds.max(1));
-    for slot in 0..chronicle.seconds() / width {
+    let latencies = series.by_slot(Trend::DeliveryLatency, |_| true);
+    let width = u64::from(series.slot_seconds.max(1));
+    for slot in 0..series.seconds() / width {
         let second = slot * width;
         let _ok = write!(text, "{second}");
-        push(&mut text, chronicle.phase_at(second * 1_000));
-        push(&mut text, &at_work(&report.faults, second, width).join(" "));
-        let row = chronicle.counts.iter().find(|row| row.second == second);
-        push_counts(&mut text, row, chronicle.nodes.len());
+        push(&mut text, series.phase_at(second * 1_000));
+        push(&mut text, &active_faults(&report.faults, second, width).join(" "));
+        let row = series.counts.iter().find(|row| row.second == second);
+        push_counts(&mut text, row, series.nodes.len());
         match u32::try_from(slot).ok().and_then(|slot| latencies.get(&slot)) {
             Some(histogram) => {
                 push(&mut text, &histogram.len().to_string());
@@ -44,16 +45,16 @@ pub(super) fn series(report: &Report, chronicle: &TimeSeries) -> String {
     text
 }
 
-/// Names of the faults that were at work in a slot.
-fn at_work(faults: &[FaultReport], second: u64, width: u64) -> Vec<&str> {
+/// Names of the faults that were active in a slot.
+fn active_faults(faults: &[FaultReport], second: u64, width: u64) -> Vec<&str> {
     #[expect(clippy::cast_precision_loss, reason = "seconds of a run")]
     let (from, to) = (second as f64 * 1e3, (second + width) as f64 * 1e3);
-    let is_at_work = |fault: &&FaultReport| {
+    let is_active = |fault: &&FaultReport| {
         fault.applied_ms.is_some_and(|applied| {
             applied < to && fault.healed_ms.is_none_or(|healed| healed.max(applied) >= from)
         })
     };
-    faults.iter().filter(is_at_work).map(|fault| fault.name.as_str()).collect()
+    faults.iter().filter(is_active).map(|fault| fault.name.as_str()).collect()
 }
 
 fn push_counts(text: &mut String, row: Option<&CountRow>, nodes: usize) {
@@ -79,7 +80,7 @@ fn push_counts(text: &mut String, row: Option<&CountRow>, nodes: usize) {
     }
 }
 
-/// How many times the mean the fullest node has: 1 where all have the same.
+/// Connections of the fullest node by the mean: 1 where all nodes have the same. `None` without connections.
 #[must_use]
 pub(super) fn skew(connections: &[u32]) -> Option<f64> {
     let (most, sum) =
@@ -89,7 +90,7 @@ pub(super) fn skew(connections: &[u32]) -> Option<f64> {
     (mean > 0.0).then(|| f64::from(*most) / mean)
 }
 
-/// The figures of the whole run, one a row: what kind, of what, which, how much.
+/// The figures of the whole run, one per row: kind, name, figure, value.
 #[must_use]
 pub(super) fn summary(report: &Report) -> String {
     let mut text = String::from("kind,name,figure,value\n");
@@ -106,9 +107,9 @@ pub(super) fn summary(report: &Report) -> String {
     ] {
         row(&mut text, ["run", &report.run.id, figure, &value]);
     }
-    if let Some(floor) = &report.harness {
-        row(&mut text, ["harness", "floor", "p50_ms", &floor.p50_ms.to_string()]);
-        row(&mut text, ["harness", "floor", "p99_ms", &floor.p99_ms.to_string()]);
+    if let Some(baseline) = &report.harness {
+        row(&mut text, ["harness", "floor", "p50_ms", &baseline.p50_ms.to_string()]);
+        row(&mut text, ["harness", "floor", "p99_ms", &baseline.p99_ms.to_string()]);
     }
     let delivery = &report.delivery;
     for (name, count) in [
@@ -190,7 +191,7 @@ fn push(text: &mut String, cell: &str) {
     text.push_str(&quoted(cell));
 }
 
-/// RFC 4180. A cell that a spreadsheet would take for a formula gets an apostrophe before it.
+/// A cell, quoted by RFC 4180. An apostrophe keeps spreadsheets from reading a cell as a formula.
 fn quoted(cell: &str) -> String {
     let cell = if cell.starts_with(['=', '+', '@']) { format!("'{cell}") } else { cell.to_owned() };
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }

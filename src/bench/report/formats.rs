@@ -1,29 +1,28 @@
-//! A report with what it draws from, written in any format. Pure: the same run gives the same files, whether it has just
-//! ended or was stored. Read [`ReportFiles`] first.
+//! Renders a report in any format, and names the files. Pure: the same run gives the same files, whether it has just ended
+//! or was stored. Read [`ReportFiles`] first.
 
 use super::model::Report;
 use super::time_series::TimeSeries;
 use super::{csv, hdr, html, junit, markdown, text};
 use crate::bench::metrics::metric::Trend;
 use crate::bench::scenario::OutputFormat;
+use crate::bench::verdict::history::{JudgedRun, StoredRun};
 
-/// A run as it is told.
+/// A report and the time series that its charts and tables need.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReportFiles {
-    /// What came out.
     pub report: Report,
-    /// What happened when.
-    pub chronicle: TimeSeries,
+    pub time_series: TimeSeries,
 }
 
-/// The stored rows of a run by second.
+/// File of the counts by second.
 pub const SERIES_FILE: &str = "series.json";
-/// The stored histograms of a run by second.
+/// File of the histograms by second.
 pub const LOG_FILE: &str = "series.hlog";
-/// The stored report.
+/// File of the report as JSON.
 pub const REPORT_FILE: &str = "report.json";
 
-/// Names of all files that a report can be, in whatever format.
+/// Names of all files that reports of any format have.
 pub fn file_names() -> impl Iterator<Item = String> {
     let fixed = [
         REPORT_FILE,
@@ -45,6 +44,12 @@ fn table_name(trend: Trend) -> String {
 }
 
 impl ReportFiles {
+    /// The report of a run that was judged, with its time series.
+    #[must_use]
+    pub fn of(run: &StoredRun, judged: &JudgedRun) -> Self {
+        Self { report: Report::of(run, judged), time_series: TimeSeries::of(run) }
+    }
+
     /// The files of a format, by name.
     #[must_use]
     pub fn files(&self, format: OutputFormat) -> Vec<(String, String)> {
@@ -53,27 +58,27 @@ impl ReportFiles {
             OutputFormat::Text => vec![file("report.txt", self.text(text::Colour::Off))],
             OutputFormat::Json => vec![file(REPORT_FILE, self.report.to_json())],
             OutputFormat::Junit => vec![file("junit.xml", junit::render(&[&self.report]))],
-            OutputFormat::Html => vec![file("report.html", html::render(self))],
+            OutputFormat::Html => vec![file("report.html", html::render(&self.report, &self.time_series))],
             OutputFormat::Md => vec![file("report.md", markdown::render(&self.report))],
-            OutputFormat::Hlog => vec![file(LOG_FILE, hdr::write_log(&self.chronicle))],
+            OutputFormat::Hlog => vec![file(LOG_FILE, hdr::write_log(&self.time_series))],
             OutputFormat::Csv => vec![
-                file("series.csv", csv::series(&self.report, &self.chronicle)),
+                file("series.csv", csv::series(&self.report, &self.time_series)),
                 file("summary.csv", csv::summary(&self.report)),
             ],
             OutputFormat::Hgrm => {
-                let trends = self.chronicle.trends();
-                let table = |trend| hdr::percentiles(&self.chronicle, trend);
+                let trends = self.time_series.trends();
+                let table = |trend| hdr::percentiles(&self.time_series, trend);
                 trends.map(|trend| (table_name(trend), table(trend))).collect()
             }
         }
     }
 
-    /// What is written to stdout: the format's file, where there are several the first.
+    /// The text for stdout: the file of the format, the first one where there are several.
     #[must_use]
     pub fn stdout(&self, format: OutputFormat, colour: text::Colour) -> String {
         match format {
             OutputFormat::Text => self.text(colour),
-            OutputFormat::Hgrm => hdr::percentiles(&self.chronicle, Trend::DeliveryLatency),
+            OutputFormat::Hgrm => hdr::percentiles(&self.time_series, Trend::DeliveryLatency),
             OutputFormat::Json
             | OutputFormat::Junit
             | OutputFormat::Html
@@ -85,16 +90,16 @@ impl ReportFiles {
         }
     }
 
-    /// What every run leaves behind, whatever formats it was asked for: enough to make them all.
+    /// The files that every run writes, whatever formats the scenario names. All formats can be made from them.
     #[must_use]
     pub fn stored(&self) -> Vec<(&'static str, String)> {
         let mut series =
-            serde_json::to_string(&self.chronicle).expect("texts, numbers and lists always make JSON");
+            serde_json::to_string(&self.time_series).expect("texts, numbers and lists always make JSON");
         series.push('\n');
         vec![
             (REPORT_FILE, self.report.to_json()),
             (SERIES_FILE, series),
-            (LOG_FILE, hdr::write_log(&self.chronicle)),
+            (LOG_FILE, hdr::write_log(&self.time_series)),
         ]
     }
 

@@ -1,4 +1,4 @@
-//! Histograms in the forms of HdrHistogram's own tools: a log with a compressed histogram a second (`.hlog`), and the
+//! Histograms in the formats of HdrHistogram's tools: a log with a compressed histogram per slot (`.hlog`), and the
 //! percentiles of a whole run (`.hgrm`). Read [`write_log`] first.
 
 use std::fmt::Write as _;
@@ -16,40 +16,38 @@ use super::time_series::{Label, SeriesColumn, TimeSeries, is_judged, new_histogr
 use crate::bench::metrics::buckets::Steps;
 use crate::bench::metrics::metric::Trend;
 
-/// Lines of a percentile table in each halving of what is above.
+/// Lines of a percentile table for each halving of the remaining share.
 const TICKS_PER_HALF: u32 = 5;
 
-/// A log could not be read.
+/// Why a histogram log could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// A line is none of the format.
+    /// A line is not of the format.
     #[error("not a histogram log: byte {0}")]
     Line(usize),
-    /// An interval's histogram is none.
+    /// The histogram of an interval is not valid.
     #[error("the histogram of {tag:?} at {second} s cannot be read: {reason}")]
     Histogram {
-        /// Its tag.
         tag: String,
-        /// Where its slot begins.
+        /// Begin of its slot.
         second: u64,
-        /// Why.
         reason: String,
     },
 }
 
-/// All measurements by slot, in microseconds: without a tag the latency of all deliveries, then each metric with each
-/// set of its tags.
+/// All measurements by slot, in microseconds: without a tag the latency of all deliveries, then each metric with each set
+/// of its tags.
 #[must_use]
-pub(super) fn write_log(chronicle: &TimeSeries) -> String {
+pub(super) fn write_log(series: &TimeSeries) -> String {
     let mut out = Vec::new();
     let mut serializer = V2DeflateSerializer::new();
-    let width = Duration::from_secs(u64::from(chronicle.slot_seconds));
-    let totals = chronicle.by_slot(Trend::DeliveryLatency, |_| true);
+    let width = Duration::from_secs(u64::from(series.slot_seconds));
+    let totals = series.by_slot(Trend::DeliveryLatency, |_| true);
     let mut lines: Vec<(u32, Option<String>, Histogram<u64>)> =
         totals.into_iter().map(|(slot, histogram)| (slot, None, histogram)).collect();
-    for strand in &chronicle.strands {
-        let tag = strand.label.to_string();
-        for (slot, steps) in &strand.slots {
+    for column in &series.columns {
+        let tag = column.label.to_string();
+        for (slot, steps) in &column.slots {
             let mut histogram = new_histogram();
             steps.add_to(&mut histogram);
             lines.push((*slot, Some(tag.clone()), histogram));
@@ -59,8 +57,8 @@ pub(super) fn write_log(chronicle: &TimeSeries) -> String {
     let mut log = IntervalLogWriterBuilder::new()
         .add_comment("[Histogram log format version 1.3]")
         .add_comment("Values are microseconds. Without a tag: delivery_latency of all deliveries.")
-        .with_start_time(chronicle.began())
-        .with_base_time(chronicle.began())
+        .with_start_time(series.began())
+        .with_base_time(series.began())
         .begin_log_with(&mut out, &mut serializer)
         .expect("writing to memory cannot fail");
     for (slot, tag, histogram) in &lines {
@@ -72,12 +70,12 @@ pub(super) fn write_log(chronicle: &TimeSeries) -> String {
     String::from_utf8(out).expect("the log is ASCII")
 }
 
-/// The strands of a log that [`write_log`] made with so many seconds in a slot.
+/// Parses a log that [`write_log`] wrote with slots of `slot_seconds`. Other tags are ignored.
 ///
 /// # Errors
-/// [`LogError`] where it is none. Tags of others are passed over.
+/// [`LogError`]: not such a log.
 pub fn read_log(text: &str, slot_seconds: u32) -> Result<Vec<SeriesColumn>, LogError> {
-    let mut strands: Vec<SeriesColumn> = Vec::new();
+    let mut columns: Vec<SeriesColumn> = Vec::new();
     for entry in IntervalLogIterator::new(text.as_bytes()) {
         let interval = match entry {
             Ok(LogEntry::Interval(interval)) => interval,
@@ -96,18 +94,18 @@ pub fn read_log(text: &str, slot_seconds: u32) -> Result<Vec<SeriesColumn>, LogE
             .map_err(|error| failed(format!("{error:?}")))?;
         let slot = u32::try_from(second / u64::from(slot_seconds.max(1))).unwrap_or(u32::MAX);
         let steps = Steps::from_histogram(&histogram);
-        match strands.iter_mut().find(|strand| strand.label == label) {
-            Some(strand) => drop(strand.slots.insert(slot, steps)),
-            None => strands.push(SeriesColumn { label, slots: [(slot, steps)].into() }),
+        match columns.iter_mut().find(|column| column.label == label) {
+            Some(column) => drop(column.slots.insert(slot, steps)),
+            None => columns.push(SeriesColumn { label, slots: [(slot, steps)].into() }),
         }
     }
-    Ok(strands)
+    Ok(columns)
 }
 
 /// The percentiles of a metric over the whole run without the warm-up, in milliseconds, as HdrHistogram prints them.
 #[must_use]
-pub(super) fn percentiles(chronicle: &TimeSeries, trend: Trend) -> String {
-    let histogram = chronicle.whole(trend, is_judged);
+pub(super) fn percentiles(series: &TimeSeries, trend: Trend) -> String {
+    let histogram = series.whole(trend, is_judged);
     let mut text =
         format!("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
     let mut seen = 0;

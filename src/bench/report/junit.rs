@@ -1,24 +1,24 @@
-//! JUnit's XML, for CI: a suite for each scenario, a case for each verification, each threshold, and what went wrong with
-//! the run itself. What is unknown is an error, never a pass. Pure.
+//! Reports as JUnit XML, for CI: a suite for each scenario, a case for each check, threshold and problem of the run. An
+//! unknown result is an error, never a pass. Read [`render`] first.
 
 use std::fmt::Write as _;
 
 use super::model::Report;
 use super::wording::{self, escaped};
 use crate::bench::exit::Exit;
-use crate::bench::verdict::outcome::Status;
+use crate::bench::verdict::Status;
 
-/// One case.
+/// A `testcase` of a suite.
 struct Case {
     class: &'static str,
     name: String,
     status: Status,
     message: String,
-    /// What stands below the message.
+    /// The text of the element; the message is an attribute.
     more: String,
 }
 
-/// Suites of all reports, one each.
+/// A suite for each report.
 #[must_use]
 pub fn render(reports: &[&Report]) -> String {
     let suites: Vec<(&Report, Vec<Case>)> = reports.iter().map(|report| (*report, cases(report))).collect();
@@ -36,8 +36,11 @@ pub fn render(reports: &[&Report]) -> String {
 
 fn cases(report: &Report) -> Vec<Case> {
     let checks = report.verdict.checks.iter().map(|check| {
-        let anomaly = report.delivery.anomalies.iter().find(|anomaly| anomaly.kind.name() == check.name);
-        let examples = anomaly.iter().flat_map(|anomaly| &anomaly.examples).map(wording::sentence);
+        let examples = report
+            .anomaly(&check.name)
+            .into_iter()
+            .flat_map(|anomaly| &anomaly.examples)
+            .map(wording::sentence);
         Case {
             class: "verification",
             name: check.name.clone(),
@@ -53,14 +56,14 @@ fn cases(report: &Report) -> Vec<Case> {
         message: result.measured.clone(),
         more: String::new(),
     });
-    let troubles = report.verdict.troubles.iter().enumerate().map(|(number, trouble)| Case {
+    let problems = report.verdict.problems.iter().enumerate().map(|(number, problem)| Case {
         class: "run",
-        name: format!("{} {}", trouble.exit.word().to_lowercase(), number + 1),
-        status: if trouble.exit == Exit::VerificationFailed { Status::Fail } else { Status::Unknown },
-        message: trouble.message.clone(),
+        name: format!("{} {}", problem.exit.word().to_lowercase(), number + 1),
+        status: if problem.exit == Exit::VerificationFailed { Status::Fail } else { Status::Unknown },
+        message: problem.message.clone(),
         more: String::new(),
     });
-    checks.chain(thresholds).chain(troubles).collect()
+    checks.chain(thresholds).chain(problems).collect()
 }
 
 fn counts<'a>(cases: impl Iterator<Item = &'a Case>) -> String {
@@ -83,13 +86,13 @@ fn suite(xml: &mut String, report: &Report, cases: &[Case]) {
     let (counts, seconds) = (counts(cases.iter()), seconds(report));
     let _ok = writeln!(xml, "  <testsuite name=\"{scenario}\" {counts} time=\"{seconds:.3}\"{timestamp}>");
     xml.push_str("    <properties>\n");
-    let floor = report.harness.as_ref().map(|floor| floor.p99_ms.to_string());
+    let baseline = report.harness.as_ref().map(|baseline| baseline.p99_ms.to_string());
     for (name, value) in [
         ("verdict", report.summary.verdict.clone()),
         ("exit_code", report.summary.exit_code.to_string()),
         ("seed", report.run.seed.to_string()),
         ("run", report.run.id.clone()),
-        ("harness_floor_p99_ms", floor.unwrap_or_default()),
+        ("harness_floor_p99_ms", baseline.unwrap_or_default()),
     ] {
         let _ok = writeln!(xml, "      <property name=\"{name}\" value=\"{}\"/>", escaped(&value));
     }

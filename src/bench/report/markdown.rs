@@ -1,4 +1,4 @@
-//! A report for a comment on a pull request: short, verdict first, in GitHub's Markdown. Pure.
+//! A report as GitHub Markdown, for a comment on a pull request: short, verdict first. Read [`render`] first.
 
 use std::fmt::Write as _;
 
@@ -6,9 +6,9 @@ use super::model::{FaultReport, MetricReport, Report};
 use super::wording::{grouped, plural, sentence, time};
 use crate::bench::exit::Grade;
 use crate::bench::metrics::format::readable;
-use crate::bench::verdict::outcome::Status;
+use crate::bench::verdict::Status;
 
-/// Examples of each anomaly.
+/// Examples of each anomaly; the JSON has more.
 const EXAMPLES: usize = 3;
 
 /// The report as Markdown.
@@ -27,7 +27,7 @@ fn head(text: &mut String, report: &Report) {
     let (exit, run) = (report.verdict.exit, &report.run);
     let mark = match exit.grade() {
         Grade::Good => "✅",
-        Grade::Doubtful => "⚠️",
+        Grade::Inconclusive => "⚠️",
         Grade::Bad => "❌",
     };
     let _ok = writeln!(
@@ -43,7 +43,7 @@ fn head(text: &mut String, report: &Report) {
     let delivery = &report.delivery;
     let _ok = writeln!(
         text,
-        "**{}** of **{}** owed deliveries came ({}); lost {}, unseen {}, gap declared {}, duplicated {}, reordered {}.\n",
+        "**{}** of **{}** owed deliveries arrived ({}); lost {}, unseen {}, gap declared {}, duplicated {}, reordered {}.\n",
         grouped(delivery.ok),
         grouped(delivery.expected),
         plain(&run.guarantee),
@@ -53,8 +53,10 @@ fn head(text: &mut String, report: &Report) {
         grouped(report.summary.events_duplicated),
         grouped(delivery.reordered),
     );
-    let floor =
-        report.harness.as_ref().map(|floor| format!(" · harness floor p99 {}", time(Some(floor.p99_ms))));
+    let baseline = report
+        .harness
+        .as_ref()
+        .map(|baseline| format!(" · harness floor p99 {}", time(Some(baseline.p99_ms))));
     let _ok = writeln!(
         text,
         "<sub>seed {} · {} · {} · {}{} · run {}</sub>\n",
@@ -62,23 +64,25 @@ fn head(text: &mut String, report: &Report) {
         plural(run.nodes, "node"),
         plural(run.clients, "client"),
         readable(std::time::Duration::from_millis(run.duration_ms)),
-        floor.unwrap_or_default(),
+        baseline.unwrap_or_default(),
         plain(&run.id),
     );
 }
 
-/// What did not pass.
+/// Checks that did not pass, and problems of the run.
 fn findings(text: &mut String, report: &Report) {
     let checks = report.verdict.checks.iter().filter(|check| check.status != Status::Pass);
     let mut lines = Vec::new();
     for check in checks {
         lines.push(format!("- {} **{}**: {}", mark(check.status), plain(&check.name), plain(&check.detail)));
-        let anomaly = report.delivery.anomalies.iter().find(|anomaly| anomaly.kind.name() == check.name);
-        let examples = anomaly.iter().flat_map(|anomaly| anomaly.examples.iter().take(EXAMPLES));
+        let examples = report
+            .anomaly(&check.name)
+            .into_iter()
+            .flat_map(|anomaly| anomaly.examples.iter().take(EXAMPLES));
         lines.extend(examples.map(|example| format!("  - {}", plain(&sentence(example)))));
     }
-    let troubles = report.verdict.troubles.iter();
-    lines.extend(troubles.map(|trouble| format!("- {} {}", mark(Status::Fail), plain(&trouble.message))));
+    let problems = report.verdict.problems.iter();
+    lines.extend(problems.map(|problem| format!("- {} {}", mark(Status::Fail), plain(&problem.message))));
     if !lines.is_empty() {
         let _ok = writeln!(text, "{}\n", lines.join("\n"));
     }
@@ -124,7 +128,7 @@ fn faults(text: &mut String, faults: &[FaultReport]) {
     text.push('\n');
 }
 
-/// The metrics as a whole open, the rest folded away.
+/// The metrics without tags, then the others in a folded section.
 fn metrics(text: &mut String, report: &Report) {
     let (whole, parts): (Vec<_>, Vec<_>) =
         report.metrics.iter().partition(|metric| !metric.key.contains('{'));
@@ -168,7 +172,7 @@ fn mark(status: Status) -> &'static str {
     }
 }
 
-/// A text of somebody else's that stays a text: no markup, no table's end, nobody called by name.
+/// A text from the run, escaped: no markup, no end of a table cell, no mention that notifies people.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -176,7 +180,7 @@ fn plain(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
-            // A zero-width space behind it keeps people from being notified.
+            // A zero-width space after it prevents a mention.
             '@' => out.push_str("@\u{200b}"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' => out.extend(['\\', c]),
             c if c.is_control() => out.push(' '),

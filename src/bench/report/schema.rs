@@ -1,5 +1,5 @@
-//! The JSON Schema of `report.json`, made from the types that are written. It is committed as
-//! `docs/report.schema.json`, and a test compares.
+//! The JSON Schema of `report.json`, derived from its types. A test compares it with the committed
+//! `docs/report.schema.json`. Read [`schema`] first.
 
 use super::model::Report;
 
@@ -9,7 +9,7 @@ pub fn schema() -> String {
     let mut schema = schemars::schema_for!(Report);
     schema.insert("title".to_owned(), "Report of sse-bench".into());
     let json = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
-    // Descriptions are those of the code, where a name in brackets is a link.
+    // Descriptions are doc comments, in which names in brackets are links.
     let text = json.replace("[`", "`").replace("`]", "`");
     format!("{text}\n")
 }
@@ -22,7 +22,7 @@ mod tests {
 
     #[test]
     fn the_committed_schema_is_current() {
-        let hint = "write it anew: sse-bench schema --report > docs/report.schema.json";
-        assert!(COMMITTED == schema(), "docs/report.schema.json is not what a report is; {hint}");
+        let hint = "update it: sse-bench schema --report > docs/report.schema.json";
+        assert!(COMMITTED == schema(), "docs/report.schema.json is out of date; {hint}");
     }
 }

@@ -1,33 +1,32 @@
-//! A report for people: verdict first, then delivery, thresholds, faults, metrics, costs. Read [`render`] first.
+//! A report as text for a terminal: verdict first, then delivery, thresholds, faults, metrics, resources. Read [`render`] first.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::costs;
 use super::model::{FaultReport, MetricReport, Report};
-use super::wording::{grouped, plural, sentence, time};
+use super::wording::{grouped, plural, sentence, time, windows};
 use crate::bench::exit::Grade;
 use crate::bench::metrics::format::readable;
 use crate::bench::metrics::metric::Trend;
 use crate::bench::verdict::ledger::Anomaly;
-use crate::bench::verdict::outcome::{Check, Status};
+use crate::bench::verdict::{Check, Status};
 
-/// How a report is written.
+/// Whether a text has colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Colour {
-    /// Plain.
     #[default]
     Off,
-    /// ANSI.
+    /// ANSI escape sequences.
     On,
 }
 
-/// Examples that are shown of each anomaly; the JSON has more.
+/// Examples of each anomaly; the JSON has more.
 const EXAMPLES: usize = 3;
-/// A heal that comes later than this after its time is told: phases are those of the plan.
+/// A heal that is later than planned by more than this is reported: phases follow the plan.
 const LATE_HEAL_MS: f64 = 1_000.0;
 
-/// The report as text.
+/// The report as text, with a newline at its end.
 #[must_use]
 pub fn render(report: &Report, colour: Colour) -> String {
     let mut page = Page { text: String::new(), colour };
@@ -50,7 +49,7 @@ enum Paint {
     Bold,
     Good,
     Bad,
-    Doubt,
+    Inconclusive,
     Dim,
 }
 
@@ -73,7 +72,7 @@ impl Page {
             Paint::Bold => "1",
             Paint::Good => "32",
             Paint::Bad => "31",
-            Paint::Doubt => "33",
+            Paint::Inconclusive => "33",
             Paint::Dim => "2",
         };
         match self.colour {
@@ -86,7 +85,7 @@ impl Page {
         match status {
             Status::Pass => self.paint(Paint::Good, "✓"),
             Status::Note => self.paint(Paint::Dim, "·"),
-            Status::Unknown => self.paint(Paint::Doubt, "?"),
+            Status::Unknown => self.paint(Paint::Inconclusive, "?"),
             Status::Fail => self.paint(Paint::Bad, "✗"),
         }
     }
@@ -95,7 +94,7 @@ impl Page {
         let (exit, run) = (report.verdict.exit, &report.run);
         let paint = match exit.grade() {
             Grade::Good => Paint::Good,
-            Grade::Doubtful => Paint::Doubt,
+            Grade::Inconclusive => Paint::Inconclusive,
             Grade::Bad => Paint::Bad,
         };
         let word = self.paint(paint, exit.word());
@@ -103,12 +102,16 @@ impl Page {
         let duration = readable(Duration::from_millis(run.duration_ms));
         let nodes = plural(run.nodes, "node");
         let clients = plural(run.clients, "client");
-        let floor = report.harness.as_ref().map(|floor| {
-            format!(" · harness floor p50 {} p99 {}", time(Some(floor.p50_ms)), time(Some(floor.p99_ms)))
+        let baseline = report.harness.as_ref().map(|baseline| {
+            format!(
+                " · harness floor p50 {} p99 {}",
+                time(Some(baseline.p50_ms)),
+                time(Some(baseline.p99_ms))
+            )
         });
-        let floor = floor.unwrap_or_default();
+        let baseline = baseline.unwrap_or_default();
         self.line(&format!(
-            "    seed {} · {nodes} · {clients} · {duration}{floor} · run {}",
+            "    seed {} · {nodes} · {clients} · {duration}{baseline} · run {}",
             run.seed, run.id
         ));
         let failed: Vec<String> = report.verdict.failed_by_name().collect();
@@ -116,9 +119,9 @@ impl Page {
             let failed = self.paint(Paint::Bad, &failed.join(", "));
             self.line(&format!("    failed: {failed}"));
         }
-        for trouble in &report.verdict.troubles {
+        for problem in &report.verdict.problems {
             let mark = self.mark(Status::Fail);
-            self.line(&format!("    {mark} {}", trouble.message));
+            self.line(&format!("    {mark} {}", problem.message));
         }
     }
 
@@ -144,19 +147,18 @@ impl Page {
             grouped(publishes.dropped)
         ));
         for (publisher, reason) in &delivery.publish_failures {
-            self.line(&format!("    {publisher} was last not acknowledged because: {reason}"));
+            self.line(&format!("    last publish of {publisher} that was not acknowledged: {reason}"));
         }
         for check in report.verdict.checks.iter().filter(|check| check.status != Status::Pass) {
             self.check(check);
-            let anomaly = delivery.anomalies.iter().find(|anomaly| anomaly.kind.name() == check.name);
-            if let Some(anomaly) = anomaly {
+            if let Some(anomaly) = report.anomaly(&check.name) {
                 self.anomaly(anomaly);
             }
         }
         self.passed(report);
     }
 
-    /// What passed, in few lines: nobody reads fourteen times that all is well.
+    /// The checks that passed, in few lines.
     fn passed(&mut self, report: &Report) {
         let passed: Vec<&str> = report
             .verdict
@@ -190,12 +192,7 @@ impl Page {
 
     fn anomaly(&mut self, anomaly: &Anomaly) {
         if !anomaly.by_fault.is_empty() {
-            let faults: Vec<_> = anomaly
-                .by_fault
-                .iter()
-                .map(|(name, count)| format!("{} in the window of {name}", grouped(*count)))
-                .collect();
-            self.line(&format!("        {}", faults.join(", ")));
+            self.line(&format!("        {}", windows(anomaly)));
         }
         for example in anomaly.examples.iter().take(EXAMPLES) {
             self.line(&format!("        {}", sentence(example)));
@@ -239,7 +236,7 @@ impl Page {
         rows.extend(faults.iter().map(fault_row));
         self.table(&rows);
         for fault in faults.iter().filter(|fault| fault.never_recovered + fault.not_back > 0) {
-            self.line(&format!("    {}: {}", fault.name, who_is_back(fault)));
+            self.line(&format!("    {}: {}", fault.name, reconnect_summary(fault)));
         }
         self.late_heals(faults);
     }
@@ -255,11 +252,8 @@ impl Page {
                 continue;
             }
             let is_awaited = ["term ", "restart "].iter().any(|word| fault.title.contains(word));
-            let why = if is_awaited {
-                ": a node that is told to end drains first, and its end is awaited"
-            } else {
-                ""
-            };
+            let why =
+                if is_awaited { ": a node drains before it stops, and the fault waits for it" } else { "" };
             self.line(&format!("    {}: the heal was {} late{why}", fault.name, time(Some(late))));
         }
     }
@@ -270,7 +264,7 @@ impl Page {
         }
         self.head(
             "METRICS",
-            "latencies count from when an event was due; without the warm-up where no phase is named",
+            "latencies are measured from the due time of an event; figures without a phase leave out the warm-up",
         );
         let header =
             ["", "count", "min", "avg", "med", "p(90)", "p(99)", "p(99.9)", "max", "p(99) of expected"];
@@ -324,8 +318,8 @@ fn fault_row(fault: &FaultReport) -> [String; 10] {
     ]
 }
 
-/// Of whom the times to come back in the table speak, and of whom they do not.
-fn who_is_back(fault: &FaultReport) -> String {
+/// How many of the cut sessions the times in the table include, and why not the others.
+fn reconnect_summary(fault: &FaultReport) -> String {
     let back = fault.sessions_cut.saturating_sub(fault.not_back);
     let mut text = format!("{} of {} came back", grouped(back), grouped(fault.sessions_cut));
     if fault.never_recovered > 0 {

@@ -1,5 +1,5 @@
-//! A run by second, with names instead of numbers: what reports draw from, as a run has it and as it is stored beside
-//! the report. Pure. Read [`TimeSeries`] first.
+//! Counts and measurements of a run by second, with names instead of ids: the input of charts and tables, and the content
+//! of `series.json`. Read [`TimeSeries`] first.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,47 +13,47 @@ use crate::bench::metrics::metric::Trend;
 use crate::bench::metrics::series::{Counted, Series};
 use crate::bench::metrics::tags::{Path, Source, Tags};
 use crate::bench::scenario::plan::Plan;
+use crate::bench::verdict::history::StoredRun;
 
 /// Version of `series.json`. Raised when a field changes its meaning or goes away, not when one is added.
-pub const CHRONICLE_VERSION: u32 = 1;
+pub const TIME_SERIES_VERSION: u32 = 1;
 
-/// What happened when.
+/// Counts and measurements by slot of time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TimeSeries {
-    /// [`CHRONICLE_VERSION`].
+    /// Version of the stored form: [`TIME_SERIES_VERSION`].
     pub schema: u32,
-    /// When the clock was started, in milliseconds since 1970.
+    /// When the clock of the run was started, in milliseconds since 1970.
     pub began_unix_ms: u64,
-    /// Seconds in a slot: 1, and more in a run of more than an hour.
+    /// Seconds in a slot: 1, or more in a run of more than an hour.
     pub slot_seconds: u32,
-    /// Planned duration of the load.
+    /// Planned duration of the load, in milliseconds.
     pub duration_ms: u64,
     /// Names of the nodes, in the order of `connections`.
     pub nodes: Vec<String>,
-    /// From when on which phase was planned.
+    /// The planned phases, in order.
     pub phases: Vec<PhaseEdge>,
-    /// What was counted, by slot.
+    /// The counts of each slot; slots without counts are left out.
     pub counts: Vec<CountRow>,
-    /// What was measured. In `series.hlog`.
+    /// The measurements. Stored in `series.hlog`.
     #[serde(skip)]
-    pub strands: Vec<SeriesColumn>,
+    pub columns: Vec<SeriesColumn>,
 }
 
-/// The beginning of a phase.
+/// The begin of a phase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhaseEdge {
-    /// Its name, as in the tag `phase`.
+    /// Name of the phase, as in the tag `phase`.
     pub name: String,
-    /// Since the start of the clock.
+    /// Milliseconds since the start of the clock.
     pub from_ms: u64,
 }
 
-/// What was counted in a slot.
+/// The counts of a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountRow {
-    /// Where the slot begins, since the start of the clock.
+    /// Begin of the slot, in seconds since the start of the clock.
     pub second: u64,
-    /// The counts.
     #[serde(flatten)]
     pub counted: Counted,
 }
@@ -61,30 +61,34 @@ pub struct CountRow {
 /// A metric with one set of tags, by slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeriesColumn {
-    /// Which.
     pub label: Label,
-    /// The measurements.
+    /// Measurements by number of the slot.
     pub slots: BTreeMap<u32, Steps>,
 }
 
 /// A metric and its tags. As text `delivery_latency;phase=steady;group=everybody;path=live`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Label {
-    /// The metric.
     pub trend: Trend,
-    /// The tag `phase`.
+    /// Value of the tag `phase`.
     pub phase: String,
-    /// `group`, `publisher` or `worker`, and which.
+    /// `group`, `publisher` or `worker`, with its name; `None`: the process itself.
     pub source: Option<(String, String)>,
-    /// The tag `path`.
+    /// Value of the tag `path`; `None`: the metric has none.
     pub path: Option<Path>,
 }
 
 impl TimeSeries {
-    /// Gives a series its names.
+    /// The time series of a stored run.
+    #[must_use]
+    pub fn of(run: &StoredRun) -> Self {
+        Self::new(&run.plan, run.recorder.series(), run.facts.clock_started_unix_ms)
+    }
+
+    /// A recorded series with the names of a plan.
     #[must_use]
     pub fn new(plan: &Plan, series: &Series, began_unix_ms: u64) -> Self {
-        let strand = |(trend, tags, slots): (Trend, Tags, &BTreeMap<u32, Steps>)| SeriesColumn {
+        let column = |(trend, tags, slots): (Trend, Tags, &BTreeMap<u32, Steps>)| SeriesColumn {
             label: Label::new(plan, trend, tags),
             slots: slots.clone(),
         };
@@ -93,18 +97,18 @@ impl TimeSeries {
             counted: counted.clone(),
         };
         Self {
-            schema: CHRONICLE_VERSION,
+            schema: TIME_SERIES_VERSION,
             began_unix_ms,
             slot_seconds: series.width(),
             duration_ms: crate::runtime::clock::millis(plan.duration),
             nodes: plan.nodes.iter().map(|node| node.as_str().to_owned()).collect(),
             phases: plan.phases.edges().map(|(name, from)| PhaseEdge::new(name, from)).collect(),
             counts: series.counts().iter().map(row).collect(),
-            strands: series.strands().into_iter().map(strand).collect(),
+            columns: series.strands().into_iter().map(column).collect(),
         }
     }
 
-    /// When the clock was started.
+    /// The start of the clock as wall-clock time.
     #[must_use]
     pub fn began(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_millis(self.began_unix_ms)
@@ -114,8 +118,8 @@ impl TimeSeries {
     #[must_use]
     pub fn by_slot(&self, trend: Trend, matches: impl Fn(&Label) -> bool) -> BTreeMap<u32, Histogram<u64>> {
         let mut slots = BTreeMap::new();
-        let meant = |strand: &&SeriesColumn| strand.label.trend == trend && matches(&strand.label);
-        for (slot, steps) in self.strands.iter().filter(meant).flat_map(|strand| &strand.slots) {
+        let meant = |column: &&SeriesColumn| column.label.trend == trend && matches(&column.label);
+        for (slot, steps) in self.columns.iter().filter(meant).flat_map(|column| &column.slots) {
             steps.add_to(slots.entry(*slot).or_insert_with(new_histogram));
         }
         slots
@@ -125,19 +129,19 @@ impl TimeSeries {
     #[must_use]
     pub fn whole(&self, trend: Trend, matches: impl Fn(&Label) -> bool) -> Histogram<u64> {
         let mut whole = new_histogram();
-        let meant = |strand: &&SeriesColumn| strand.label.trend == trend && matches(&strand.label);
-        let steps = self.strands.iter().filter(meant).flat_map(|strand| strand.slots.values());
+        let meant = |column: &&SeriesColumn| column.label.trend == trend && matches(&column.label);
+        let steps = self.columns.iter().filter(meant).flat_map(|column| column.slots.values());
         steps.for_each(|steps| steps.add_to(&mut whole));
         whole
     }
 
-    /// Metrics that were measured, in the order of the documentation.
+    /// The metrics with measurements, in the order of the documentation.
     pub fn trends(&self) -> impl Iterator<Item = Trend> {
-        let is_there = |trend: &Trend| self.strands.iter().any(|strand| strand.label.trend == *trend);
+        let is_there = |trend: &Trend| self.columns.iter().any(|column| column.label.trend == *trend);
         Trend::ALL.iter().copied().filter(is_there)
     }
 
-    /// The phase that was planned for a time.
+    /// The planned phase at a time since the start of the clock; empty before the first.
     #[must_use]
     pub fn phase_at(&self, ms: u64) -> &str {
         let edge = self.phases.iter().rev().find(|edge| edge.from_ms <= ms);
@@ -149,19 +153,19 @@ impl TimeSeries {
     pub fn seconds(&self) -> u64 {
         let width = u64::from(self.slot_seconds.max(1));
         let counted = self.counts.last().map(|row| row.second + width);
-        let measured = self.strands.iter().filter_map(|strand| strand.slots.keys().next_back());
+        let measured = self.columns.iter().filter_map(|column| column.slots.keys().next_back());
         let measured = measured.max().map(|slot| (u64::from(*slot) + 1) * width);
         counted.max(measured).unwrap_or(0)
     }
 }
 
-/// Not of the warm-up, which no figure without a phase includes.
+/// Whether figures without a phase include it: not if it belongs to the warm-up.
 #[must_use]
 pub(super) fn is_judged(label: &Label) -> bool {
     label.phase != "warmup"
 }
 
-/// Grows with its largest value.
+/// A histogram with three significant digits that grows with its largest value.
 pub(super) fn new_histogram() -> Histogram<u64> {
     Histogram::new(3).expect("three digits are allowed")
 }
@@ -188,7 +192,7 @@ impl Label {
         Self { trend, phase: plan.phases.name(tags.phase).to_owned(), source, path: tags.path }
     }
 
-    /// Reads what [`fmt::Display`] writes.
+    /// Parses the text that [`fmt::Display`] writes.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(';');

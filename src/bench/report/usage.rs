@@ -1,49 +1,63 @@
-//! What a run cost: each process, and the cluster as a whole by delivery and by event. Read [`ClusterReport`] first.
+//! Resources used by the cluster as a whole, per delivery and per event: the part `cluster` of a report. Read [`ClusterReport`] first.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{CounterReport, Report};
 use crate::bench::verdict::history::facts::{MailboxReport, ProcessReport};
 
-/// What the nodes and their Redis did together.
+/// Resources used by all nodes and their Redis together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterReport {
-    /// CPU time of all nodes by delivery, in microseconds.
+    /// CPU time of all nodes per delivery, in microseconds; absent where the run started no nodes.
     pub cpu_us_per_delivery: Option<f64>,
-    /// What the masters of the Redis that the run started carried out under load.
+    /// Commands executed by the Redis masters under load; absent where the run started no Redis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis: Option<RedisReport>,
-    /// Mailboxes that were looked into at the end.
+    /// Mailboxes read at the end; absent where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mailboxes: Option<MailboxReport>,
 }
 
-/// Commands of Redis, without those by which servers keep in touch.
+/// Redis commands, without those that servers exchange to keep in touch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RedisReport {
-    /// All of them.
+    /// Number of all commands.
     pub commands: u64,
-    /// By acknowledged event.
+    /// Commands per acknowledged event; absent without events.
     pub commands_per_event: Option<f64>,
-    /// By name, the most frequent first. What a script calls counts beside the script.
+    /// Commands by name, the most frequent first. Commands that a script calls count in addition to the script.
     pub by_command: Vec<CounterReport>,
 }
 
-impl Report {
-    /// Adds what the processes used and what Redis did: by command, how often.
-    pub fn add_usage(&mut self, processes: Vec<ProcessReport>, commands: Option<BTreeMap<String, u64>>) {
-        let deliveries = self.delivery.ok + self.delivery.recovered;
-        let cpu = cpu_of_nodes(&processes);
-        self.cluster.cpu_us_per_delivery = cpu.and_then(|cpu| per(cpu * 1e6, deliveries));
-        self.cluster.redis = commands.map(|commands| RedisReport::new(commands, self.delivery.publishes.ok));
-        self.processes = processes;
+/// How often something was counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CounterReport {
+    /// Name of the counter.
+    pub key: String,
+    /// The count, the warm-up included.
+    pub count: u64,
+}
+
+impl ClusterReport {
+    /// Per delivery and acknowledged event. `commands`: counts of Redis commands by name.
+    pub(super) fn new(
+        processes: &[ProcessReport],
+        commands: Option<BTreeMap<String, u64>>,
+        mailboxes: Option<MailboxReport>,
+        deliveries: u64,
+        events: u64,
+    ) -> Self {
+        Self {
+            cpu_us_per_delivery: cpu_of_nodes(processes).and_then(|cpu| per(cpu * 1e6, deliveries)),
+            redis: commands.map(|commands| RedisReport::new(commands, events)),
+            mailboxes,
+        }
     }
 }
 
-/// Seconds of all nodes; `None` where the run started none, and so knows nothing of what they used.
+/// CPU seconds of all nodes; `None`: the run started no nodes.
 fn cpu_of_nodes(processes: &[ProcessReport]) -> Option<f64> {
     let of_node = |process: &ProcessReport| process.is_node().then_some(process.cpu_seconds);
     processes.iter().filter_map(of_node).reduce(|sum, more| sum + more)
@@ -61,7 +75,7 @@ impl RedisReport {
     }
 }
 
-/// A share with three digits behind the point; of nothing there is none.
+/// A ratio with three decimals; `None` where `count` is 0.
 fn per(amount: f64, count: u64) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
     let share = amount / count as f64;
@@ -84,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nodes_of_others_used_is_not_known() {
+    fn the_cpu_time_of_nodes_of_others_is_not_known() {
         let process = |id: &str, cpu_seconds| ProcessReport {
             id: id.to_owned(),
             cpu_seconds,

@@ -1,12 +1,13 @@
-//! wording
+//! Words and figures that all formats share: names, plurals, times, escaping. Read [`sentence`] first.
 
 use std::time::Duration;
 
 use crate::bench::metrics::format::readable;
-use crate::bench::verdict::ledger::Example;
-use crate::bench::verdict::outcome::Status;
+use crate::bench::verdict::Status;
+use crate::bench::verdict::ledger::{Anomaly, Example};
+use crate::runtime::thousands;
 
-/// A status in one word.
+/// The name of a status in reports.
 #[must_use]
 pub(super) fn word(status: Status) -> &'static str {
     match status {
@@ -17,7 +18,7 @@ pub(super) fn word(status: Status) -> &'static str {
     }
 }
 
-/// For texts and attributes of XML and HTML. Control characters, which XML has no place for, become `�`.
+/// A text escaped for XML and HTML, also in attributes. Control characters, which XML forbids, become `�`.
 #[must_use]
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -38,7 +39,7 @@ pub(super) fn escaped(text: &str) -> String {
     out
 }
 
-/// `main → topic:room-7 #88123..88135 at steady-412 (and 40 more), in kill-1`
+/// An example as in `main → topic:room-7 #88123..88135 at steady-412 (and 40 more), in kill-1`.
 pub(super) fn sentence(example: &Example) -> String {
     let mut text = String::new();
     if let Some((publisher, address)) = example.publisher.as_ref().zip(example.address.as_ref()) {
@@ -70,15 +71,13 @@ pub(super) fn plural(count: u64, what: &str) -> String {
 
 /// `1 204 331`
 pub(super) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
+    thousands::grouped(count, ' ')
+}
+
+/// `3 in the window of kill-1, 1 in the window of kill-2`; empty where all occurred outside of windows.
+pub(super) fn windows(anomaly: &Anomaly) -> String {
+    let window = |(name, count): &(String, u64)| format!("{} in the window of {name}", grouped(*count));
+    anomaly.by_fault.iter().map(window).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn time(ms: Option<f64>) -> String {

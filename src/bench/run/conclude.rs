@@ -8,25 +8,25 @@ use tokio::task::JoinSet;
 use super::files;
 use super::outcome::RunOptions;
 use crate::bench::exit::{Exit, RunProblem};
-use crate::bench::report::ReportFiles;
+use crate::bench::report::{Report, ReportFiles};
 use crate::bench::verdict::history::{self, Entry, History, JudgedRun, StoredRun};
 use crate::runtime::panic_message;
 
 /// Judges, stores, and writes the reports. `entries` are evidence files that the run has written already.
 pub(super) async fn conclude(mut case: StoredRun, options: &RunOptions, entries: Vec<Entry>) -> ReportFiles {
     let mut judgement = case.judge();
-    let mut told = ReportFiles { report: judgement.report.clone(), chronicle: case.chronicle() };
+    let mut told = ReportFiles::of(&case, &judgement);
     let unwritten = files::write(&options.dir, &told, &options.formats);
     if !unwritten.is_empty() {
-        case.facts.troubles.extend(unwritten.into_iter().map(of_the_bench));
+        case.facts.problems.extend(unwritten.into_iter().map(of_the_bench));
         judgement = case.judge();
-        told.report = judgement.report.clone();
+        told.report = Report::of(&case, &judgement);
     }
     if options.history == History::Off {
         return told;
     }
     if let Err(why) = store(options.dir.clone(), case, judgement, entries).await {
-        told.report.add_troubles([of_the_bench(why)]);
+        told.report.add_problems([of_the_bench(why)]);
         // On a full disk an earlier report is kept, or this one is cut; the caller prints it whole.
         let _again = files::write(&options.dir, &told, &options.formats);
     }

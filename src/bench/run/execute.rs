@@ -111,7 +111,7 @@ async fn carry_out(
         ),
         History::Off | History::Anomalies => None,
     };
-    let writer = writing.as_ref().map(WriterTask::scribe).cloned();
+    let writer = writing.as_ref().map(WriterTask::writer).cloned();
     let mut scene = until(interrupt, RunState::set(planned, options, follower, writer)).await??;
     until(interrupt, setup::clients(&scene.context, scene.environment.as_ref(), &scene.lost_workers))
         .await??;
@@ -402,13 +402,13 @@ impl RunResults {
         recorder.merge(self.watched.recorder);
         let (mut publishes, mut publish_failures) = (Vec::new(), Vec::new());
         for published in self.load.published {
-            let name = plan.publishers.iter().find(|publisher| publisher.id == published.ledger.id());
+            let name = plan.publishers.iter().find(|publisher| publisher.id == published.ledger.publisher());
             let name = name.map_or_else(String::new, |publisher| publisher.name.clone());
             publish_failures.extend(published.last_failure.map(|reason| (name, reason)));
             recorder.merge(published.recorder);
             publishes.push(published.ledger);
         }
-        let books = Ledgers {
+        let ledgers = Ledgers {
             publishes,
             sentinels: Some(self.silence.sentinels),
             subscribers: self.ended.ledgers,
@@ -420,7 +420,7 @@ impl RunResults {
             plan: history::fingerprint(&plan),
             started_at: Some(humantime::format_rfc3339_millis(started_at).to_string()),
             faults: self.load.faults,
-            troubles,
+            problems: troubles,
             quiescent: self.silence.missing.is_empty(),
             processes: self.watched.usage,
             commands: self.watched.commands,
@@ -432,7 +432,7 @@ impl RunResults {
             publish_failures,
             lateness: Some(self.watched.saturation.explanation(doctor::cores())),
         };
-        let case = StoredRun { plan, books, recorder, facts, added: None };
+        let case = StoredRun { plan, ledgers, recorder, facts, added: None };
         let told = conclude(case, options, self.history).await;
         let exit = told.report.verdict.exit;
         Outcome { told, exit, dir: options.dir.clone(), kept: self.teardown.kept }

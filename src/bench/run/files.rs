@@ -71,15 +71,15 @@ pub fn read(dir: &Path, needs: Needs) -> Result<ReportFiles, StoredError> {
     let report: Report = read_json(&path)?;
     check_version(path, report.schema, report::SCHEMA_VERSION)?;
     if needs == Needs::Report {
-        return Ok(ReportFiles { report, chronicle: TimeSeries::default() });
+        return Ok(ReportFiles { report, time_series: TimeSeries::default() });
     }
     let path = dir.join(SERIES_FILE);
-    let mut chronicle: TimeSeries = read_json(&path)?;
-    check_version(path, chronicle.schema, report::CHRONICLE_VERSION)?;
+    let mut time_series: TimeSeries = read_json(&path)?;
+    check_version(path, time_series.schema, report::TIME_SERIES_VERSION)?;
     let path = dir.join(LOG_FILE);
-    let log = report::read_log(&read_text(&path)?, chronicle.slot_seconds);
-    chronicle.strands = log.map_err(|source| StoredError::Log { path, source })?;
-    Ok(ReportFiles { report, chronicle })
+    let log = report::read_log(&read_text(&path)?, time_series.slot_seconds);
+    time_series.columns = log.map_err(|source| StoredError::Log { path, source })?;
+    Ok(ReportFiles { report, time_series })
 }
 
 fn check_version(path: PathBuf, found: u32, known: u32) -> Result<(), StoredError> {
@@ -103,7 +103,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, StoredError> {
 pub fn forget(dir: &Path) -> Result<(), (PathBuf, io::Error)> {
     let evidence = history::EVIDENCE.into_iter().chain([live::FILE]).map(str::to_owned);
     let shares = (0..WORKERS_MAX).map(|index| Share { index, of: WORKERS_MAX });
-    let parts = shares.map(|share| history::part(&share.worker()));
+    let parts = shares.map(|share| history::worker_history(&share.worker()));
     for name in evidence.chain(parts).chain(report::file_names()) {
         let path = dir.join(name);
         match take_away(&path) {
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn nothing_that_a_run_writes_is_left_of_an_earlier_one() {
         let dir = tempfile::tempdir().unwrap();
-        let parts = ["worker-1", "worker-64"].map(history::part);
+        let parts = ["worker-1", "worker-64"].map(history::worker_history);
         let evidence = history::EVIDENCE.map(str::to_owned).into_iter().chain(parts);
         let names: Vec<String> = report::file_names().chain(evidence).collect();
         names.iter().for_each(|name| std::fs::write(dir.path().join(name), "old").unwrap());

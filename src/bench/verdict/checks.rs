@@ -1,13 +1,23 @@
-//! checks
+//! The checks of the deliveries: each expectation of `verify`, and notes on what explains a result. Never looks at a
+//! single event. Read [`checks`] first.
+
+use std::time::Duration;
 
 use super::ledger::{Account, AnomalyKind};
-use super::outcome::{Check, Judged, Status};
+use super::outcome::{Check, Status, VerdictInput};
 use crate::bench::ids::PhaseId;
+use crate::bench::metrics::format::readable;
+use crate::bench::metrics::metric::{Counter, Trend};
+use crate::bench::metrics::tags::{Source, Tags};
+use crate::bench::scenario::plan::{Phases, PublisherPlan};
 use crate::bench::scenario::{Gaps, Guarantee, Order};
 
-/// Every expectation of the deliveries, passed or not, in the order in which a person should read them.
-pub(super) fn checks(judged: &Judged<'_>) -> Vec<Check> {
-    let (account, verify) = (judged.account, &judged.plan.verify);
+/// A shorter delay is small against the duration of a publish.
+const QUEUEING_MIN: Duration = Duration::from_millis(50);
+
+/// Every expectation of the deliveries, passed or not, in the order of reports.
+pub(super) fn checks(input: &VerdictInput<'_>) -> Vec<Check> {
+    let (account, verify) = (input.account, &input.plan.verify);
     let repeats = match verify.delivery {
         Guarantee::ExactlyOnce => Status::Fail,
         Guarantee::AtMostOnce | Guarantee::AtLeastOnce => Status::Note,
@@ -23,14 +33,14 @@ pub(super) fn checks(judged: &Judged<'_>) -> Vec<Check> {
     let (unexpected, owed) = (account.unexpected, account.expected);
     let fail = Status::Fail;
     let mut checks = vec![
-        count(AnomalyKind::Leak, unexpected.leaked, fail, "addressed to somebody else"),
-        count(AnomalyKind::Lost, account.lost, fail, &format!("of {owed} owed deliveries never came")),
-        count(AnomalyKind::Forgotten, account.forgotten, fail, "acknowledged, and not in the log any more"),
+        count(AnomalyKind::Leak, unexpected.leaked, fail, "of addresses that are not those of the client"),
+        count(AnomalyKind::Lost, account.lost, fail, &format!("of {owed} owed deliveries never arrived")),
+        count(AnomalyKind::Forgotten, account.forgotten, fail, "acknowledged, but no longer in the log"),
         count(
             AnomalyKind::MisplacedResume,
             account.misplaced_resumes,
             fail,
-            "resumed with a cursor, and went on behind what was owed",
+            "resumed with a cursor and skipped owed events",
         ),
         gaps(account, verify.gaps),
         count(
@@ -51,27 +61,27 @@ pub(super) fn checks(judged: &Judged<'_>) -> Vec<Check> {
             order,
             &format!("after a later one, by up to {}", account.reordered_by_at_most),
         ),
-        count(AnomalyKind::NeverPublished, unexpected.never_published, fail, "published by nobody"),
+        count(AnomalyKind::NeverPublished, unexpected.never_published, fail, "that no publisher sent"),
         count(AnomalyKind::RefusedAppeared, unexpected.refused, fail, "of a publish that had been refused"),
         count(AnomalyKind::OtherRun, unexpected.other_run, fail, "of another run"),
-        count(AnomalyKind::InconsistentId, account.inconsistent_ids, fail, "standing for two events"),
-        count(AnomalyKind::NeverRecovered, account.never_recovered, gone, "never got back"),
+        count(AnomalyKind::InconsistentId, account.inconsistent_ids, fail, "used for two events"),
+        count(AnomalyKind::NeverRecovered, account.never_recovered, gone, "never got a session again"),
         count(
             AnomalyKind::Unseen,
             account.unseen,
             Status::Unknown,
-            &format!("of {owed} owed deliveries did not come, and nothing proves that they are lost"),
+            &format!("of {owed} owed deliveries did not arrive, but are not proven to be lost"),
         ),
     ];
-    checks.extend(drops(judged));
-    checks.extend(super::queueing::check(judged));
-    checks.extend(super::foreign::check(judged));
-    checks.extend(doubts(judged));
+    checks.extend(drops(input));
+    checks.extend(queueing(input));
+    checks.extend(payload_path(input));
+    checks.extend(undecided(input));
     checks
 }
 
-/// An expectation that something did not happen.
-pub(super) fn count(kind: AnomalyKind, count: u64, otherwise: Status, what: &str) -> Check {
+/// The expectation that a kind of anomaly did not occur.
+fn count(kind: AnomalyKind, count: u64, otherwise: Status, what: &str) -> Check {
     let (status, detail) = match count {
         0 => (Status::Pass, "none".to_owned()),
         _ => (otherwise, format!("{count} {what}")),
@@ -79,7 +89,7 @@ pub(super) fn count(kind: AnomalyKind, count: u64, otherwise: Status, what: &str
     Check { name: kind.name().to_owned(), status, detail }
 }
 
-/// A `GAP` counts also where nothing that was owed is missing: a client cannot know that, and has to start anew.
+/// A `GAP` counts even if no owed event is missing: the client cannot know that and has to reload its state.
 fn gaps(account: &Account, allowed: Gaps) -> Check {
     let name = AnomalyKind::GapDeclared.name().to_owned();
     let (events, clients, owed) = (account.gap_events, account.gap_clients, account.expected);
@@ -97,13 +107,13 @@ fn gaps(account: &Account, allowed: Gaps) -> Check {
     Check { name, status, detail }
 }
 
-/// What was due and never sent, told by phase. What it is worth, [`load_trouble`] says.
-fn drops(judged: &Judged<'_>) -> Option<Check> {
-    let phase = |(phase, count): (&PhaseId, &u64)| format!("{count} in {}", judged.plan.phases.name(*phase));
-    let phases: Vec<String> = judged.account.dropped_by.iter().map(phase).collect();
-    let publishes = judged.account.publishes;
+/// Publishes that were due and never sent, by phase. Whether they make the run INVALID is decided in `verdict`.
+fn drops(input: &VerdictInput<'_>) -> Option<Check> {
+    let phase = |(phase, count): (&PhaseId, &u64)| format!("{count} in {}", input.plan.phases.name(*phase));
+    let phases: Vec<String> = input.account.dropped_by.iter().map(phase).collect();
+    let publishes = input.account.publishes;
     let detail = format!(
-        "{} of {} that were due were never sent, because max_in_flight were unanswered: {}",
+        "{} of {} were never sent because max_in_flight was reached: {}",
         publishes.dropped,
         publishes.total(),
         phases.join(", ")
@@ -112,31 +122,79 @@ fn drops(judged: &Judged<'_>) -> Option<Check> {
     (publishes.dropped > 0).then_some(check)
 }
 
-/// What could not be found out. Only told where there is something to tell.
-fn doubts(judged: &Judged<'_>) -> Vec<Check> {
-    let (account, verify) = (judged.account, &judged.plan.verify);
-    let mut doubts = Vec::new();
-    let mut doubt = |name: &str, detail: String| {
-        doubts.push(Check { name: name.to_owned(), status: Status::Unknown, detail });
+/// Publishers whose publishes waited in the bench outside fault windows: with `verify.order` the next publish to an address
+/// waits for the answer to the one before, and `delivery_latency` includes that wait.
+fn queueing(input: &VerdictInput<'_>) -> Option<Check> {
+    if input.plan.verify.order == Order::None {
+        return None;
+    }
+    let queue = |publisher: &PublisherPlan| {
+        let is_meant =
+            |tags: &Tags| tags.source == Source::Publisher(publisher.id) && !Phases::is_disturbed(tags.phase);
+        let of = |trend| input.recorder.samples(trend, is_meant);
+        let (delays, lags) = (of(Trend::PublishDispatchDelay), of(Trend::GeneratorLag));
+        let bench = lags.of_delivered(95.0).unwrap_or_default();
+        let delay = delays.of_delivered(95.0).filter(|delay| *delay >= bench + QUEUEING_MIN)?;
+        let longest = delays.of_delivered(100.0)?;
+        Some(format!(
+            "{} (95 % of them up to {}, at most {})",
+            publisher.name,
+            readable(delay),
+            readable(longest)
+        ))
+    };
+    let queues: Vec<String> = input.plan.publishers.iter().filter_map(queue).collect();
+    let detail = format!(
+        "for the acknowledgement of earlier ones to the same address (verify.order), of publisher {}; delivery_latency \
+         includes that wait, delivery_latency_sent does not; see publish_dispatch_delay",
+        queues.join(", ")
+    );
+    let check = Check { name: "publishes waited".to_owned(), status: Status::Note, detail };
+    (!queues.is_empty()).then_some(check)
+}
+
+/// Messages arrived and deliveries were owed, but no event was found: most likely `dialect.payload` is wrong.
+fn payload_path(input: &VerdictInput<'_>) -> Option<Check> {
+    let dialect = input.plan.dialect.as_ref().filter(|dialect| !dialect.payload.is_all())?;
+    let came = input.recorder.total(Counter::Heartbeats, |_| true);
+    if input.account.ok > 0 || input.account.expected == 0 || came == 0 {
+        return None;
+    }
+    let payload = &dialect.payload;
+    let detail = format!(
+        "{came} messages and comments arrived, but none has an event of this run at dialect.payload {payload}; correct the path"
+    );
+    Some(Check { name: "nothing found".to_owned(), status: Status::Note, detail })
+}
+
+/// Checks that the evidence could not decide.
+fn undecided(input: &VerdictInput<'_>) -> Vec<Check> {
+    let (account, verify) = (input.account, &input.plan.verify);
+    let mut checks = Vec::new();
+    let mut add = |name: &str, detail: String| {
+        checks.push(Check { name: name.to_owned(), status: Status::Unknown, detail });
     };
     if account.expected == 0 {
-        doubt("deliveries owed", "nothing was owed to anybody, so nothing was verified".to_owned());
+        add("deliveries owed", "no delivery was owed, so nothing was verified".to_owned());
     }
     if account.order_unjudged > 0 && verify.order == Order::PerPublisherAddress {
-        doubt("order", format!("{} inversions were too many to be judged", account.order_unjudged));
+        add("order", format!("{} inversions beyond the limit were not judged", account.order_unjudged));
     }
     if account.without_sentinels > 0 {
         let clients = account.without_sentinels;
-        doubt(
+        add(
             "quiescence",
-            format!("{clients} clients did not get the last event of each of their addresses"),
+            format!("{clients} clients did not receive the last event of each of their addresses"),
         );
-    } else if !judged.quiescent {
+    } else if !input.quiescent {
         let timeout = humantime::format_duration(verify.quiesce.timeout);
-        doubt("quiescence", format!("the end could not be awaited within {timeout}"));
+        add(
+            "quiescence",
+            format!("not all clients came back, or not all sentinels were acknowledged, within {timeout}"),
+        );
     }
     if verify.quiesce.audit_read && !account.audited {
-        doubt("audit read", "was not made".to_owned());
+        add("audit read", "the log was not read again".to_owned());
     }
-    doubts
+    checks
 }

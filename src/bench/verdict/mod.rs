@@ -1,11 +1,13 @@
-//! Decides what a run was worth: ledgers are judged, checks and thresholds are evaluated, and stored evidence is judged again.
+//! Decides pass or fail: judges the ledgers, evaluates checks and thresholds, and judges stored evidence again. Reads no
+//! socket, measures nothing. Read [`Verdict`] first.
 
-pub mod checks;
-pub mod foreign;
+mod checks;
 pub mod history;
 pub mod ledger;
-pub mod outcome;
-pub mod queueing;
-pub mod thresholds;
+mod outcome;
+pub(crate) mod thresholds;
 #[expect(clippy::module_inception, reason = "the verdict itself, in the room of the verdict")]
-pub mod verdict;
+mod verdict;
+
+pub use outcome::{Check, Status, ThresholdResult, VerdictInput};
+pub use verdict::Verdict;

@@ -1,4 +1,4 @@
-//! outcome
+//! The result types of a verdict, and what a verdict is made from. Data only. Read [`VerdictInput`] first.
 
 use std::time::Duration;
 
@@ -10,62 +10,57 @@ use crate::bench::exit::RunProblem;
 use crate::bench::metrics::recorder::Recorder;
 use crate::bench::scenario::plan::Plan;
 
-/// What became of one expectation.
+/// The result of one check or threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It held.
+    /// The expectation holds.
     Pass,
-    /// Worth telling, allowed by the scenario.
+    /// Reported, but allowed by the scenario.
     Note,
-    /// Nobody knows.
+    /// The evidence does not decide it.
     Unknown,
-    /// It did not hold.
+    /// The expectation does not hold.
     Fail,
 }
 
-/// One expectation of the deliveries, by name: `lost`, `isolation leak`, …
+/// The result of one expectation of the deliveries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
-    /// Name.
+    /// Stable name: `lost`, `isolation leak`, …
     pub name: String,
-    /// What became of it.
     pub status: Status,
-    /// A sentence with the figures.
+    /// The figures, in words.
     pub detail: String,
 }
 
-/// A threshold with what was measured.
+/// The result of one threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ThresholdResult {
-    /// The metric with its tags, as written.
+    /// The metric with its tags, as in the scenario.
     pub key: String,
-    /// The expression, as written.
+    /// The expression, as in the scenario.
     pub expression: String,
-    /// What became of it.
     pub status: Status,
-    /// What was measured, as text: `p(99)=12.4ms`, `lost`, `no samples`.
+    /// The measured value, as text: `p(99)=12.4ms`, `p(99)=lost`, `no samples`.
     pub measured: String,
-    /// It judges the generator: a breach makes the run invalid.
+    /// Whether it judges the load generator: then a breach makes the run INVALID.
     pub judges_generator: bool,
 }
 
-/// Everything that a verdict is made from.
+/// Everything that a verdict rests on.
 #[derive(Debug, Clone, Copy)]
-pub struct Judged<'a> {
-    /// What was planned.
+pub struct VerdictInput<'a> {
     pub plan: &'a Plan,
-    /// What became of the deliveries.
     pub account: &'a Account,
-    /// What was measured.
     pub recorder: &'a Recorder,
-    /// What was broken when.
+    /// Each fault of the plan, as applied.
     pub faults: &'a [FaultRecord],
-    /// What went wrong with the run itself: interrupted, set-up failed, …
-    pub troubles: &'a [RunProblem],
-    /// How long it went on: what counts per second are divided by.
+    /// Problems of the run itself: interrupted, set-up failed, …
+    pub problems: &'a [RunProblem],
+    /// How long the load ran: counts per second are divided by it.
     pub ran: Duration,
-    /// Whether the end could be awaited: every client was back, and every sentinel was acknowledged, in time. Whether
-    /// they arrived, the account knows.
+    /// Whether every client was back and every sentinel was acknowledged in time. Whether the sentinels arrived stands in the
+    /// account.
     pub quiescent: bool,
 }

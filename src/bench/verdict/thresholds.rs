@@ -1,40 +1,42 @@
-//! Lays thresholds beside what was measured. Without samples the answer is *unknown*, never a pass.
+//! Evaluates thresholds against the measurements and the account. Without samples the result is *unknown*, never a pass.
+//! Read [`results`] first.
 
 use std::time::Duration;
 
 use super::ledger::Account;
-use super::outcome::{Judged, Status, ThresholdResult};
+use super::outcome::{Status, ThresholdResult, VerdictInput};
 use crate::bench::ids::{GroupId, PhaseId};
 use crate::bench::metrics::format::readable;
 use crate::bench::metrics::metric::{Metric, Tally, Trend};
 use crate::bench::metrics::recorder::{Samples, Value};
 use crate::bench::metrics::tags::{Source, Tags};
 use crate::bench::metrics::threshold::{Aggregation, Operator, Selector, Threshold};
+use crate::bench::scenario::plan::Plan;
 
-/// Where the scenario says nothing of the generator: a bench that is later than this with one tick of a hundred
-/// measures itself.
+/// Applies where the scenario has no threshold for the load generator: if more than one tick of a hundred is later than
+/// this, the run measures the bench.
 const GENERATOR_LAG: (&str, &str) = ("generator_lag", "p(99)<100ms");
 
-/// Samples of one source of the generator's lag that no percentile counts: of fewer than a thousand, a single short stall
-/// would be its last percent.
-const LATEST_SPARED: u64 = 10;
+/// The largest samples of each source of generator lag that percentiles leave out. Without this, a single short stall would
+/// be the last percent of fewer than a thousand samples.
+const SAMPLES_EXCLUDED: u64 = 10;
 
-/// Every threshold of the plan, and the one of the generator.
-pub(crate) fn results(judged: &Judged<'_>) -> Vec<ThresholdResult> {
+/// The results of all thresholds of the plan, and of the one for the load generator.
+pub(crate) fn results(input: &VerdictInput<'_>) -> Vec<ThresholdResult> {
     let mut results: Vec<_> =
-        judged.plan.thresholds.iter().map(|threshold| result(judged, threshold)).collect();
+        input.plan.thresholds.iter().map(|threshold| result(input, threshold)).collect();
     if !results.iter().any(|result| result.judges_generator)
         && let Ok(implied) = Threshold::parse(GENERATOR_LAG.0, GENERATOR_LAG.1)
     {
-        let implied = result(judged, &implied);
-        // Nobody asked for it: a bench that did not measure itself is not accused.
+        let implied = result(input, &implied);
+        // The scenario did not ask for it: without samples it is left out.
         results.extend(Some(implied).filter(|implied| implied.status != Status::Unknown));
     }
     results
 }
 
-fn result(judged: &Judged<'_>, threshold: &Threshold) -> ThresholdResult {
-    let measured = measure(judged, threshold);
+fn result(input: &VerdictInput<'_>, threshold: &Threshold) -> ThresholdResult {
+    let measured = measure(input, threshold);
     let status = match &measured {
         None => Status::Unknown,
         Some((value, _)) if threshold.operator.holds(*value, threshold.limit) => Status::Pass,
@@ -50,87 +52,87 @@ fn result(judged: &Judged<'_>, threshold: &Threshold) -> ThresholdResult {
     }
 }
 
-/// The value, in seconds or as a number, and as text.
-pub(crate) fn measure(judged: &Judged<'_>, threshold: &Threshold) -> Option<(f64, String)> {
+/// The measured value, in seconds or as a number, and as text; `None` without samples.
+pub(crate) fn measure(input: &VerdictInput<'_>, threshold: &Threshold) -> Option<(f64, String)> {
     let of = threshold.aggregation;
     match threshold.metric {
-        Metric::Trend(Trend::GeneratorLag) => measure_lag(judged, threshold),
-        Metric::Trend(trend) => measure_trend(trend, &samples(judged, trend, &threshold.selector), of),
+        Metric::Trend(Trend::GeneratorLag) => measure_lag(input, threshold),
+        Metric::Trend(trend) => measure_trend(trend, &samples(input, trend, &threshold.selector), of),
         Metric::Counter(counter) => {
-            let matches = |tags: &_| threshold.selector.matches(judged.plan, tags);
-            let count = to_f64(judged.recorder.total(counter, matches));
-            // One that was interrupted at once went on for no time at all.
-            Some(number(of, count, judged.ran.max(Duration::from_millis(1)).as_secs_f64()))
+            let matches = |tags: &_| matches(&threshold.selector, input.plan, tags);
+            let count = to_f64(input.recorder.total(counter, matches));
+            // A run that was interrupted at once ran for no time at all.
+            Some(number(of, count, input.ran.max(Duration::from_millis(1)).as_secs_f64()))
         }
         Metric::Tally(tally) => {
-            let (count, of_all) = tally_of(judged.account, tally);
+            let (count, of_all) = tally_of(input.account, tally);
             (of_all > 0).then(|| number(of, to_f64(count), to_f64(of_all)))
         }
     }
 }
 
-/// How late the bench was where it was latest: each process for itself and each publisher for itself, so that one that stood
-/// still is not hidden by others that did not.
-fn measure_lag(judged: &Judged<'_>, threshold: &Threshold) -> Option<(f64, String)> {
+/// The generator lag of the source with the largest one. Each process and each publisher is a source of its own, so that
+/// one that stalled is not hidden by others.
+fn measure_lag(input: &VerdictInput<'_>, threshold: &Threshold) -> Option<(f64, String)> {
     let (trend, of) = (Trend::GeneratorLag, threshold.aggregation);
     if matches!(of, Aggregation::Count | Aggregation::Rate) {
-        return measure_trend(trend, &samples(judged, trend, &threshold.selector), of);
+        return measure_trend(trend, &samples(input, trend, &threshold.selector), of);
     }
-    let measured = lag_by_source(judged, &threshold.selector).into_iter().filter_map(|(source, samples)| {
-        let (value, _) = measure_trend(trend, &samples, spare_the_latest(of, samples.count())?)?;
+    let measured = lag_by_source(input, &threshold.selector).into_iter().filter_map(|(source, samples)| {
+        let (value, _) = measure_trend(trend, &samples, exclude_largest_samples(of, samples.count())?)?;
         let text = readable(Duration::try_from_secs_f64(value).unwrap_or_default());
-        Some((value, format!("{of}={text}{}", of_whom(judged, source))))
+        Some((value, format!("{of}={text}{}", source_suffix(input, source))))
     });
     let worst = match threshold.operator {
         Operator::Less | Operator::AtMost | Operator::Equal | Operator::NotEqual => 1.0,
         Operator::Greater | Operator::AtLeast => -1.0,
     };
-    // Of several that are as late, the first: the process itself before its workers and publishers.
+    // Of equal ones the first: the process itself before its workers and publishers.
     measured.reduce(|one, other| if other.0 * worst > one.0 * worst { other } else { one })
 }
 
-/// The percentile that leaves out as many samples as it says, and no fewer than are spared. `None`: none would be left.
-fn spare_the_latest(of: Aggregation, count: u64) -> Option<Aggregation> {
+/// The percentile, lowered where needed to leave out the largest samples. `None`: no sample would be left.
+fn exclude_largest_samples(of: Aggregation, count: u64) -> Option<Aggregation> {
     let Aggregation::Percentile(percent) = of else { return Some(of) };
-    let spared = 100.0 * (1.0 - to_f64(LATEST_SPARED) / to_f64(count));
-    (count > LATEST_SPARED).then(|| Aggregation::Percentile(percent.min(spared)))
+    let highest = 100.0 * (1.0 - to_f64(SAMPLES_EXCLUDED) / to_f64(count));
+    (count > SAMPLES_EXCLUDED).then(|| Aggregation::Percentile(percent.min(highest)))
 }
 
-fn lag_by_source(judged: &Judged<'_>, selector: &Selector) -> Vec<(Source, Samples)> {
+fn lag_by_source(input: &VerdictInput<'_>, selector: &Selector) -> Vec<(Source, Samples)> {
     let trend = Trend::GeneratorLag;
-    let is_meant = |tags: &Tags| selector.matches(judged.plan, tags);
-    let tags = judged.recorder.tags_of(trend).into_iter().filter(is_meant);
+    let is_meant = |tags: &Tags| matches(selector, input.plan, tags);
+    let tags = input.recorder.tags_of(trend).into_iter().filter(is_meant);
     let mut sources: Vec<Source> = tags.map(|tags| tags.source).collect();
-    // The process itself first.
+    // The process itself is the first.
     sources.sort_unstable_by_key(|source| (*source != Source::Bench, *source));
     sources.dedup();
-    let of = |source| judged.recorder.samples(trend, |tags| tags.source == source && is_meant(tags));
+    let of = |source| input.recorder.samples(trend, |tags| tags.source == source && is_meant(tags));
     sources.into_iter().map(|source| (source, of(source))).collect()
 }
 
-fn of_whom(judged: &Judged<'_>, source: Source) -> String {
+fn source_suffix(input: &VerdictInput<'_>, source: Source) -> String {
     match source {
         Source::Bench | Source::Group(_) => String::new(),
         Source::Worker(index) => format!(" in worker-{}", u32::from(index) + 1),
         Source::Publisher(id) => {
-            let publisher = judged.plan.publishers.iter().find(|publisher| publisher.id == id);
+            let publisher = input.plan.publishers.iter().find(|publisher| publisher.id == id);
             publisher.map_or_else(String::new, |publisher| format!(" of publisher {}", publisher.name))
         }
     }
 }
 
-/// The distribution of a metric. Latencies of deliveries include, as infinite, those that never came, and times to come
-/// back the clients that never did.
-pub(crate) fn samples(judged: &Judged<'_>, trend: Trend, selector: &Selector) -> Samples {
-    let samples = judged.recorder.samples(trend, |tags| selector.matches(judged.plan, tags));
-    // Nobody knows which way an event would have come that never did.
+/// The distribution of a metric. Delivery latencies include missing deliveries as infinite values, and reconnect times the
+/// clients that never came back.
+pub(crate) fn samples(input: &VerdictInput<'_>, trend: Trend, selector: &Selector) -> Samples {
+    let samples = input.recorder.samples(trend, |tags| matches(selector, input.plan, tags));
+    // A missing event has no path, and the account does not count it by publisher.
     if selector.path.is_some() || selector.publisher.is_some() {
         return samples;
     }
     let is_meant = |group: GroupId, phase: PhaseId| {
-        selector.matches(judged.plan, &Tags { phase, source: Source::Group(group), path: None })
+        matches(selector, input.plan, &Tags { phase, source: Source::Group(group), path: None })
     };
-    let account = judged.account;
+    let account = input.account;
     let missing = match trend {
         Trend::DeliveryLatency | Trend::DeliveryLatencySent => {
             let meant = account.missing_by.iter().filter(|((group, phase), _)| is_meant(*group, *phase));
@@ -153,6 +155,29 @@ pub(crate) fn samples(judged: &Judged<'_>, trend: Trend, selector: &Selector) ->
         | Trend::GeneratorLag => 0,
     };
     samples.with_missing(missing)
+}
+
+/// Whether a selector includes the measurements with these tags.
+fn matches(selector: &Selector, plan: &Plan, tags: &Tags) -> bool {
+    let Selector { group, publisher, path, .. } = selector;
+    let source = match tags.source {
+        Source::Group(id) => {
+            let name = plan.groups.get(usize::from(id.0)).map(|group| group.name.as_str());
+            publisher.is_none() && group.as_deref().is_none_or(|wanted| name == Some(wanted))
+        }
+        Source::Publisher(id) => {
+            let name = plan.publishers.get(usize::from(id.0)).map(|publisher| publisher.name.as_str());
+            group.is_none() && publisher.as_deref().is_none_or(|wanted| name == Some(wanted))
+        }
+        Source::Bench | Source::Worker(_) => group.is_none() && publisher.is_none(),
+    };
+    let phase = plan.phases.name(tags.phase);
+    let phase = match selector.phase.as_deref() {
+        None => phase != "warmup",
+        Some("fault") => phase.starts_with("fault:"),
+        Some(wanted) => phase == wanted,
+    };
+    source && phase && path.is_none_or(|path| tags.path == Some(path))
 }
 
 fn measure_trend(trend: Trend, samples: &Samples, aggregation: Aggregation) -> Option<(f64, String)> {
@@ -186,7 +211,7 @@ fn number(aggregation: Aggregation, count: f64, of: f64) -> (f64, String) {
     }
 }
 
-/// A count of the ledger, and of how many.
+/// A count of the account, and the total that it is a part of.
 fn tally_of(account: &Account, tally: Tally) -> (u64, u64) {
     let publishes = account.publishes;
     let attempts = publishes.total();

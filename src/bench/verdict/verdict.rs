@@ -6,50 +6,51 @@ use serde::{Deserialize, Serialize};
 
 use super::checks::checks;
 use super::ledger::FaultRecord;
-use super::outcome::{Check, Judged, Status, ThresholdResult};
+use super::outcome::{Check, Status, ThresholdResult, VerdictInput};
 use crate::bench::exit::{Exit, Grade, RunProblem};
 use crate::bench::metrics::metric::{Metric, Tally};
 use crate::bench::metrics::threshold::Threshold;
 use crate::bench::scenario::Order;
 use crate::bench::scenario::plan::Phases;
 
-/// Pass or fail, and by which names.
+/// Pass or fail, and the checks, thresholds and problems behind it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
-    /// The worst of everything.
+    /// The worst exit of all checks, thresholds and problems.
     pub exit: Exit,
     /// Expectations of the deliveries.
     pub checks: Vec<Check>,
-    /// Expectations of the metrics.
+    /// Expectations of the metrics, in the order of the scenario.
     pub thresholds: Vec<ThresholdResult>,
-    /// What went wrong with the run itself.
-    pub troubles: Vec<RunProblem>,
+    /// What went wrong with the run itself, rather than with the deliveries or metrics.
+    #[serde(rename = "troubles")]
+    pub problems: Vec<RunProblem>,
 }
 
 impl Verdict {
     /// Judges a run.
     #[must_use]
-    pub fn new(judged: &Judged<'_>) -> Self {
-        let checks = checks(judged);
-        let thresholds = super::thresholds::results(judged);
-        let mut troubles = judged.troubles.to_vec();
-        troubles.extend(fault_troubles(judged));
-        troubles.extend(load_trouble(judged));
+    pub fn new(input: &VerdictInput<'_>) -> Self {
+        let checks = checks(input);
+        let thresholds = super::thresholds::results(input);
+        let mut problems = input.problems.to_vec();
+        problems.extend(fault_problems(input));
+        problems.extend(dropped_publishes(input));
         let exits = checks.iter().map(exit_of_check).chain(thresholds.iter().map(exit_of_threshold));
-        let exits = exits.chain(troubles.iter().map(|trouble| trouble.exit));
-        let is_interrupted = troubles.iter().any(|trouble| trouble.exit == Exit::Interrupted);
-        // What could not be found out because somebody ended the run early is no finding.
+        let exits = exits.chain(problems.iter().map(|problem| problem.exit));
+        let is_interrupted = problems.iter().any(|problem| problem.exit == Exit::Interrupted);
+        // In an interrupted run, an undecided expectation says nothing.
         let worst = exits.filter(|exit| !(is_interrupted && *exit == Exit::Unknown)).max();
-        Self { exit: worst.unwrap_or(Exit::Pass), checks, thresholds, troubles }
+        Self { exit: worst.unwrap_or(Exit::Pass), checks, thresholds, problems }
     }
 
-    /// The same, and no better than this.
+    /// This verdict, capped at `exit`.
     #[must_use]
-    pub fn no_better_than(self, exit: Exit) -> Self {
+    pub fn capped_at(self, exit: Exit) -> Self {
         Self { exit: self.exit.max(exit), ..self }
     }
 
-    /// Names of the checks that failed, and keys with expressions of the thresholds, in their order.
+    /// Names of the failed checks, then keys and expressions of the failed thresholds.
     pub fn failed_by_name(&self) -> impl Iterator<Item = String> {
         let checks = self.checks.iter().filter(|check| check.status == Status::Fail);
         let thresholds = self.thresholds.iter().filter(|result| result.status == Status::Fail);
@@ -57,21 +58,28 @@ impl Verdict {
         checks.map(|check| check.name.clone()).chain(thresholds)
     }
 
-    /// Everything that failed: the names, and in whole sentences what went wrong with the run itself. What nobody knows is
-    /// not among it.
+    /// Everything that failed: the names, then the problems of the run, a sentence each. Unknown results are not included.
     pub fn failed(&self) -> impl Iterator<Item = String> {
-        let troubles = self.troubles.iter().filter(|trouble| trouble.exit.grade() == Grade::Bad);
-        self.failed_by_name().chain(troubles.map(|trouble| trouble.message.clone()))
+        let problems = self.problems.iter().filter(|problem| problem.exit.grade() == Grade::Bad);
+        self.failed_by_name().chain(problems.map(|problem| problem.message.clone()))
     }
 
-    /// Says why the bench was late, where that makes the run invalid.
-    pub fn explain_lateness(&mut self, why: Option<&str>) {
+    /// Adds problems that came up after the judgement. The verdict can only become worse.
+    pub fn add_problems(&mut self, problems: impl IntoIterator<Item = RunProblem>) {
+        for problem in problems {
+            self.exit = self.exit.max(problem.exit);
+            self.problems.push(problem);
+        }
+    }
+
+    /// Adds the reason why the load generator was late, if that makes the run invalid.
+    pub fn explain_lag(&mut self, why: Option<&str>) {
         let was_late = |result: &ThresholdResult| result.judges_generator && result.status == Status::Fail;
         let why = why.filter(|_| self.thresholds.iter().any(was_late));
-        self.troubles.extend(why.map(|why| RunProblem { exit: Exit::Invalid, message: why.to_owned() }));
+        self.problems.extend(why.map(|why| RunProblem { exit: Exit::Invalid, message: why.to_owned() }));
     }
 
-    /// The check of this name.
+    /// `None`: there is no check of this name.
     #[must_use]
     pub fn check(&self, name: &str) -> Option<&Check> {
         self.checks.iter().find(|check| check.name == name)
@@ -95,45 +103,45 @@ fn exit_of_threshold(result: &ThresholdResult) -> Exit {
     }
 }
 
-/// A fault that did not happen as planned: the run measured something else than it says.
-fn fault_troubles(judged: &Judged<'_>) -> Vec<RunProblem> {
-    let is_interrupted = judged.troubles.iter().any(|trouble| trouble.exit == Exit::Interrupted);
-    let trouble = |fault: &FaultRecord| {
+/// Faults that could not be applied or healed as planned: the run did not measure what it planned.
+fn fault_problems(input: &VerdictInput<'_>) -> Vec<RunProblem> {
+    let is_interrupted = input.problems.iter().any(|problem| problem.exit == Exit::Interrupted);
+    let problem = |fault: &FaultRecord| {
         let message = match (&fault.error, fault.applied) {
             (Some(error), _) => format!("{}: {error}", fault.name),
-            (None, None) if !is_interrupted => format!("{}: was never applied", fault.name),
+            (None, None) if !is_interrupted => format!("{}: never applied", fault.name),
             (None, _) => return None,
         };
         Some(RunProblem { exit: Exit::FaultFailed, message })
     };
-    judged.faults.iter().filter_map(trouble).collect()
+    input.faults.iter().filter_map(problem).collect()
 }
 
-/// Publishes that were due and never sent while nothing was broken: the load was not the one that was to be judged. A
-/// scenario with a threshold of its own for them says how many it bears.
-fn load_trouble(judged: &Judged<'_>) -> Option<RunProblem> {
+/// Publishes dropped outside fault windows make the run INVALID: the planned load was not produced. A threshold on
+/// `publish_dropped` overrides this.
+fn dropped_publishes(input: &VerdictInput<'_>) -> Option<RunProblem> {
     let has_threshold = |threshold: &Threshold| threshold.metric == Metric::Tally(Tally::PublishDropped);
-    let (calm, dropped) = (dropped(judged, false), judged.account.publishes.dropped);
-    if calm == 0 || judged.plan.thresholds.iter().any(has_threshold) {
+    let (outside, dropped) = (dropped(input, false), input.account.publishes.dropped);
+    if outside == 0 || input.plan.thresholds.iter().any(has_threshold) {
         return None;
     }
-    let hint = match judged.plan.verify.order {
+    let hint = match input.plan.verify.order {
         Order::PerPublisherAddress => {
-            ", or set verify.order = \"none\", so that those to one address need not wait for each other"
+            ", or set verify.order = \"none\" so that publishes to one address do not wait for each other"
         }
         Order::None => "",
     };
     let message = format!(
-        "{calm} of {} publishes that were due were never sent, in no fault's window ({dropped} in all): max_in_flight \
-         were unanswered, so the load was not the planned one; raise max_in_flight, or lower the rate{hint}",
-        judged.account.publishes.total(),
+        "{outside} of {} publishes were dropped outside fault windows ({dropped} in total) because max_in_flight was \
+         reached, so the planned load was not produced. Raise max_in_flight or lower the rate{hint}",
+        input.account.publishes.total(),
     );
     Some(RunProblem { exit: Exit::Invalid, message })
 }
 
-/// Publishes that were never sent, in the windows of faults or out of them.
-pub(super) fn dropped(judged: &Judged<'_>, disturbed: bool) -> u64 {
-    let by_phase = judged.account.dropped_by.iter();
+/// Publishes that were never sent: in the windows of faults, or outside of them.
+pub(super) fn dropped(input: &VerdictInput<'_>, disturbed: bool) -> u64 {
+    let by_phase = input.account.dropped_by.iter();
     by_phase.filter(|(phase, _)| Phases::is_disturbed(**phase) == disturbed).map(|(_, count)| count).sum()
 }
 

@@ -16,7 +16,7 @@ pub(super) struct RecordingLedger {
 
 impl RecordingLedger {
     pub(super) fn new(book: SubscriberLedger, writer: Option<&HistoryWriter>) -> Self {
-        Self { book, ops: writer.map(HistoryWriter::pen) }
+        Self { book, ops: writer.map(HistoryWriter::op_sender) }
     }
 
     pub(super) fn confirmed(&mut self, at: RunTime, resumed: bool) {
@@ -38,9 +38,9 @@ impl RecordingLedger {
     }
 
     pub(super) fn turned_away(&mut self, began: RunTime, at: RunTime) {
-        self.book.turned_away(began, at);
+        self.book.record_failed_attempt(began, at);
         let client = self.book.id();
-        self.write(|| Op::TurnedAway { client, began, at });
+        self.write(|| Op::AttemptFailed { client, began, at });
     }
 
     pub(super) fn gap(&mut self, at: RunTime) {
@@ -75,7 +75,7 @@ impl RecordingLedger {
     /// Waits where the disk is behind.
     pub(super) async fn hand_in_many(&mut self) {
         if let Some(ops) = &mut self.ops {
-            ops.hand_in_many().await;
+            ops.flush_if_full().await;
         }
     }
 
@@ -85,7 +85,7 @@ impl RecordingLedger {
         let client = self.book.id();
         self.write(|| Op::Finished { client, at, ending });
         if let Some(ops) = &mut self.ops {
-            ops.hand_in_last().await;
+            ops.flush().await;
         }
         self.book
     }

@@ -70,7 +70,7 @@ impl Publisher {
     /// The same, with every publish written down.
     #[must_use]
     pub fn recorded_by(self, writer: Option<&HistoryWriter>) -> Self {
-        Self { ops: writer.map(HistoryWriter::pen), ..self }
+        Self { ops: writer.map(HistoryWriter::op_sender), ..self }
     }
 
     fn write(&mut self, line: impl FnOnce() -> Op) {
@@ -107,7 +107,7 @@ impl Publisher {
                 Wake::Stopped => {}
             }
             if let Some(ops) = &mut self.ops {
-                ops.hand_in_many().await;
+                ops.flush_if_full().await;
             }
         }
         self.on_their_way.shutdown().await;
@@ -115,7 +115,7 @@ impl Publisher {
         let queues = std::mem::take(&mut self.queues);
         queues.into_values().flat_map(|queue| queue.waiting).for_each(|due| self.drop_due(due));
         if let Some(ops) = &mut self.ops {
-            ops.hand_in_last().await;
+            ops.flush().await;
         }
         self.published
     }

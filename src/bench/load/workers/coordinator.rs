@@ -66,7 +66,7 @@ pub struct WorkerSpec {
 
 impl WorkerSpec {
     fn history(&self, worker: &str) -> Option<HistoryFile> {
-        self.has_history.then(|| HistoryFile { dir: self.dir.clone(), name: history::part(worker) })
+        self.has_history.then(|| HistoryFile { dir: self.dir.clone(), name: history::worker_history(worker) })
     }
 }
 

@@ -27,7 +27,7 @@ use crate::bench::metrics::recorder::Recorder;
 use crate::bench::metrics::tags::Source;
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::plan::Plan;
-use crate::bench::verdict::history::{CLIENTS_A_BLOCK, HistoryWriter, Section, WriterTask, fingerprint};
+use crate::bench::verdict::history::{CLIENTS_PER_SECTION, HistoryWriter, Section, WriterTask, fingerprint};
 use crate::client::HttpOptions;
 use crate::runtime::error_chain;
 
@@ -187,7 +187,7 @@ impl WorkerRun {
         let ways = Transports::new(&plan, &http)?;
         let writing = init.history.as_ref().map(write_down).transpose()?;
         let mut context = SwarmContext::new(plan, ways, balancer, RunClock::default());
-        context.writer = writing.as_ref().map(WriterTask::scribe).cloned();
+        context.writer = writing.as_ref().map(WriterTask::writer).cloned();
         let context = Arc::new(context);
         let (stop, commands) = (CancellationToken::new(), Commands::default());
         let phases = Arc::new(context.plan.phases.clone());
@@ -259,7 +259,7 @@ fn write_down(file: &HistoryFile) -> Result<WriterTask, WorkerError> {
 async fn hand_over(to: &mut (impl AsyncWrite + Unpin), left: Left) -> Result<(), WorkerError> {
     let Left { ended, figures, summary } = left;
     say(to, &ToParent::Stats(Box::new(figures))).await?;
-    for books in ended.ledgers.chunks(CLIENTS_A_BLOCK) {
+    for books in ended.ledgers.chunks(CLIENTS_PER_SECTION) {
         let mut bytes = Vec::new();
         Section::write_clients(&mut bytes, books).map_err(WorkerError::Seal)?;
         say(to, &ToParent::Evidence(bytes)).await?;

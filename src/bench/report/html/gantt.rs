@@ -1,4 +1,4 @@
-//! The timeline of faults: a row each, as planned and as it was.
+//! The timeline of faults: a row each, as planned and as applied. Read [`render`] first.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use crate::bench::report::wording::escaped;
 const ROW: f64 = 26.0;
 
 /// The chart; empty without faults.
-pub(super) fn render(report: &Report, chronicle: &TimeSeries) -> String {
+pub(super) fn render(report: &Report, series: &TimeSeries) -> String {
     let faults = &report.faults;
     if faults.is_empty() {
         return String::new();
@@ -21,7 +21,7 @@ pub(super) fn render(report: &Report, chronicle: &TimeSeries) -> String {
     let height = 30.0 + faults.len() as f64 * ROW + 26.0;
     let left = (names + 20.0).clamp(64.0, 420.0);
     let frame = Frame { width: 1120.0, height, left, right: 16.0, top: 30.0, bottom: 26.0 };
-    let all = seconds(chronicle);
+    let all = seconds(series);
     let x = x_scale(frame, all);
     let mut out = format!("<svg viewBox=\"0 0 {:.0} {height:.0}\" role=\"img\">", frame.width);
     let ticks = time_ticks(&x, all);
@@ -57,19 +57,19 @@ fn row(frame: Frame, x: &Scale, top: f64, fault: &FaultReport, (load_ms, all): (
             escaped(title)
         )
     };
-    let told = format!("planned {} to {}", clock(planned.0), clock(planned.1));
-    out.push_str(&bar("planned", planned, (top + 3.0, 7.0), &told));
+    let title = format!("planned {} to {}", clock(planned.0), clock(planned.1));
+    out.push_str(&bar("planned", planned, (top + 3.0, 7.0), &title));
     let Some(applied) = fault.applied_ms.map(|ms| ms / 1e3) else {
         out.push_str(&svg::text(x.at(planned.0), top + 21.0, "start", "lost", "never applied"));
         return out;
     };
     let healed = fault.healed_ms.map_or(all, |ms| ms / 1e3);
-    let told = match fault.healed_ms {
+    let title = match fault.healed_ms {
         Some(_) => format!("applied {applied:.2} s, healed {healed:.2} s"),
         None => format!("applied {applied:.2} s, never healed"),
     };
     let class = if fault.error.is_some() { "actual bad" } else { "actual" };
-    out.push_str(&bar(class, (applied, healed), (top + 11.0, 10.0), &told));
+    out.push_str(&bar(class, (applied, healed), (top + 11.0, 10.0), &title));
     if let Some(recovery) = fault.recovery_p95_ms {
         let from = applied + fault.detect_ms.unwrap_or(0.0) / 1e3;
         let to = (from + recovery / 1e3).min(all);
@@ -89,8 +89,8 @@ fn key(frame: Frame) -> String {
     let mut x = frame.left;
     let entries = [
         ("planned", "planned"),
-        ("actual", "as it was"),
-        ("recovery", "until 95 % of the clients it cut had news again"),
+        ("actual", "as applied"),
+        ("recovery", "until 95 % of the clients that were cut received new events"),
     ];
     for (class, name) in entries {
         let _ok = match class {

@@ -1,5 +1,5 @@
-//! A report as one page for a browser: verdict first, then what happened when, then all figures. It holds everything that
-//! it needs and asks no network for anything. Pure. Read [`render`] first.
+//! A report as one HTML page: verdict first, then charts over time, then all figures. The page contains everything that it
+//! needs and loads nothing. Pure. Read [`render`] first.
 
 mod curve;
 mod gantt;

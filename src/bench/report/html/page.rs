@@ -1,5 +1,4 @@
-//! A report as one page for a browser: verdict first, then what happened when, then all figures. It holds everything that
-//! it needs and asks no network for anything. Pure. Read [`render`] first.
+//! The sections of the page, in their order. Read [`render`] first.
 
 use std::fmt::Write as _;
 
@@ -12,24 +11,22 @@ use crate::bench::metrics::format::readable;
 use crate::bench::metrics::metric::Trend;
 use crate::bench::metrics::series::Counted;
 use crate::bench::report::csv::skew;
-use crate::bench::report::formats::ReportFiles;
 use crate::bench::report::hdr::ms;
 use crate::bench::report::model::Report;
 use crate::bench::report::time_series::{CountRow, TimeSeries};
 use crate::bench::report::wording::{escaped, grouped, plural};
-use crate::bench::verdict::outcome::Status;
+use crate::bench::verdict::Status;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
-/// Curves of nodes that are told apart by colour and dashes; more share them.
+/// Styles of the curves of nodes; with more nodes, several share a style.
 const NODE_CLASSES: [&str; 6] = ["c1", "c2", "c3", "c4", "c5", "c6"];
-/// Beyond so many nodes, a curve each would say nothing.
+/// With more nodes, one curve shows their sum.
 const NODE_CURVES: usize = 12;
 
-/// The page.
+/// The page as a complete HTML document.
 #[must_use]
-pub(in crate::bench::report) fn render(told: &ReportFiles) -> String {
-    let (report, chronicle) = (&told.report, &told.chronicle);
+pub(in crate::bench::report) fn render(report: &Report, series: &TimeSeries) -> String {
     let title = format!("{} {}", report.summary.verdict, report.summary.scenario);
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -41,8 +38,8 @@ pub(in crate::bench::report) fn render(told: &ReportFiles) -> String {
     );
     page.push_str(&head(report));
     page.push_str(&tiles(report));
-    page.push_str(&over_time(report, chronicle));
-    page.push_str(&faults(report, chronicle));
+    page.push_str(&over_time(report, series));
+    page.push_str(&faults(report, series));
     page.push_str(&losses(report));
     page.push_str(&expectations(report));
     page.push_str(&figures(report));
@@ -59,7 +56,7 @@ fn head(report: &Report) -> String {
     let (exit, run) = (report.verdict.exit, &report.run);
     let (class, sign) = match exit.grade() {
         Grade::Good => ("pass", "✓"),
-        Grade::Doubtful => ("unknown", "?"),
+        Grade::Inconclusive => ("unknown", "?"),
         Grade::Bad => ("fail", "✗"),
     };
     let mut out = format!(
@@ -70,17 +67,16 @@ fn head(report: &Report) -> String {
         escaped(&run.description),
         exit.code()
     );
-    let floor = report
-        .harness
-        .as_ref()
-        .map(|floor| format!("harness floor p50 {}, p99 {}", millis(floor.p50_ms), millis(floor.p99_ms)));
+    let baseline = report.harness.as_ref().map(|baseline| {
+        format!("harness floor p50 {}, p99 {}", millis(baseline.p50_ms), millis(baseline.p99_ms))
+    });
     let facts = [
         Some(plural(run.nodes, "node")),
         Some(plural(run.clients, "client")),
         Some(readable(std::time::Duration::from_millis(run.duration_ms))),
         Some(run.guarantee.clone()),
         Some(format!("seed {}", run.seed)),
-        floor,
+        baseline,
         run.started_at.clone(),
         Some(format!("run {}", run.id)),
     ];
@@ -91,7 +87,7 @@ fn head(report: &Report) -> String {
     out
 }
 
-/// What made the verdict, if it is no pass.
+/// Why the run did not pass; empty where it did.
 fn findings(report: &Report) -> String {
     let mut items = Vec::new();
     let is_told = |status: &Status| matches!(status, Status::Fail | Status::Unknown);
@@ -107,8 +103,8 @@ fn findings(report: &Report) -> String {
         let (key, expression) = (escaped(&result.key), escaped(&result.expression));
         items.push(format!("<li>{mark} <code>{key} {expression}</code> {measured}</li>"));
     }
-    for trouble in &report.verdict.troubles {
-        items.push(format!("<li>{} {}</li>", tables::mark(Status::Fail), escaped(&trouble.message)));
+    for problem in &report.verdict.problems {
+        items.push(format!("<li>{} {}</li>", tables::mark(Status::Fail), escaped(&problem.message)));
     }
     if items.is_empty() { String::new() } else { format!("<ul class=\"findings\">{}</ul>", items.concat()) }
 }
@@ -141,7 +137,7 @@ fn tiles(report: &Report) -> String {
             delivery.duplicated_in_session > 0,
         ),
         ("out of order", grouped(delivery.reordered), "of one publisher and address".to_owned(), false),
-        ("latency p50", time(summary.delivery_latency_p50_ms), "from when it was due".to_owned(), false),
+        ("latency p50", time(summary.delivery_latency_p50_ms), "from the due time".to_owned(), false),
         (
             "latency p99",
             time(summary.delivery_latency_p99_ms),
@@ -170,109 +166,109 @@ fn tiles(report: &Report) -> String {
     format!("<div class=\"tiles\">{}</div>", tiles.into_iter().map(tile).collect::<String>())
 }
 
-fn over_time(report: &Report, chronicle: &TimeSeries) -> String {
+fn over_time(report: &Report, series: &TimeSeries) -> String {
     let latency = TimeChart {
         id: "latency",
         size: (1120.0, 280.0),
         unit: Unit::Millis,
-        curves: latency_curves(chronicle),
+        curves: latency_curves(series),
     };
     let mut out = section(
         "Latency over time",
-        "from when an event was due to its arrival, by the second in which it was due; shaded: what was broken",
-        &latency.render(report, chronicle),
+        "from the due time of an event to its arrival, by the second in which it was due; shaded: faults",
+        &latency.render(report, series),
     );
     let rates =
-        TimeChart { id: "rates", size: (1120.0, 200.0), unit: Unit::Count, curves: rate_curves(chronicle) };
-    out.push_str(&section("Events per second", "", &rates.render(report, chronicle)));
-    let skewed = chronicle.counts.iter().filter_map(|row| skew(&row.counted.connections)).fold(0.0, f64::max);
-    let sub = match chronicle.nodes.len() {
+        TimeChart { id: "rates", size: (1120.0, 200.0), unit: Unit::Count, curves: rate_curves(series) };
+    out.push_str(&section("Events per second", "", &rates.render(report, series)));
+    let skewed = series.counts.iter().filter_map(|row| skew(&row.counted.connections)).fold(0.0, f64::max);
+    let sub = match series.nodes.len() {
         0 | 1 => String::new(),
         _ => format!("the fullest node had up to {skewed:.2} times the mean"),
     };
     let nodes =
-        TimeChart { id: "nodes", size: (1120.0, 180.0), unit: Unit::Count, curves: node_curves(chronicle) };
-    out.push_str(&section("Connections by node", &sub, &nodes.render(report, chronicle)));
-    let trouble = trouble_curves(chronicle);
+        TimeChart { id: "nodes", size: (1120.0, 180.0), unit: Unit::Count, curves: node_curves(series) };
+    out.push_str(&section("Connections by node", &sub, &nodes.render(report, series)));
+    let trouble = trouble_curves(series);
     let beside = if trouble.is_empty() {
         section(
             "Reconnects and errors",
             "",
-            "<p class=\"none\">None: no client came back, no connect failed.</p>",
+            "<p class=\"none\">None: no client reconnected, no connect failed.</p>",
         )
     } else {
         let chart = TimeChart { id: "trouble", size: (550.0, 270.0), unit: Unit::Count, curves: trouble };
-        section("Reconnects and errors per second", "", &chart.render(report, chronicle))
+        section("Reconnects and errors per second", "", &chart.render(report, series))
     };
     let curve = section(
         "Percentiles of latency",
-        "without the warm-up, replayed events too",
-        &curve::render(report, chronicle),
+        "without the warm-up, with replayed events",
+        &curve::render(report, series),
     );
     let _ok = write!(out, "<div class=\"two\">{curve}{beside}</div>");
     out
 }
 
-fn slots(chronicle: &TimeSeries) -> u32 {
-    let count = chronicle.seconds() / u64::from(chronicle.slot_seconds.max(1));
+fn slots(series: &TimeSeries) -> u32 {
+    let count = series.seconds() / u64::from(series.slot_seconds.max(1));
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-fn latency_curves(chronicle: &TimeSeries) -> Vec<Curve> {
-    let by_slot = chronicle.by_slot(Trend::DeliveryLatency, |_| true);
+fn latency_curves(series: &TimeSeries) -> Vec<Curve> {
+    let by_slot = series.by_slot(Trend::DeliveryLatency, |_| true);
     let values = |percent: f64| {
         let value = |histogram: &Histogram<u64>| ms(histogram.value_at_percentile(percent)).max(0.001);
-        (0..slots(chronicle)).map(|slot| by_slot.get(&slot).map(value)).collect()
+        (0..slots(series)).map(|slot| by_slot.get(&slot).map(value)).collect()
     };
     [("max", "c4", 100.0), ("p99", "c3", 99.0), ("p95", "c2", 95.0), ("p50", "c1", 50.0)]
         .map(|(name, class, percent)| Curve { name: name.to_owned(), class, values: values(percent) })
         .into()
 }
 
-/// A curve from what was counted; without a row there is no value.
-fn counted(chronicle: &TimeSeries, name: &str, class: &'static str, of: impl Fn(&Counted) -> f64) -> Curve {
-    let width = u64::from(chronicle.slot_seconds.max(1));
-    let mut rows = chronicle.counts.iter().peekable();
+/// A curve of counts; a slot without counts has no value.
+fn counted(series: &TimeSeries, name: &str, class: &'static str, of: impl Fn(&Counted) -> f64) -> Curve {
+    let width = u64::from(series.slot_seconds.max(1));
+    let mut rows = series.counts.iter().peekable();
     let value = |slot: u32| {
         let second = u64::from(slot) * width;
         while rows.next_if(|row| row.second < second).is_some() {}
         rows.next_if(|row| row.second == second).map(|CountRow { counted, .. }| of(counted))
     };
-    Curve { name: name.to_owned(), class, values: (0..slots(chronicle)).map(value).collect() }
+    Curve { name: name.to_owned(), class, values: (0..slots(series)).map(value).collect() }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a slot are far below 2^53")]
-fn per_second(count: u64, chronicle: &TimeSeries) -> f64 {
-    count as f64 / f64::from(chronicle.slot_seconds.max(1))
+fn per_second(count: u64, series: &TimeSeries) -> f64 {
+    count as f64 / f64::from(series.slot_seconds.max(1))
 }
 
-fn rate_curves(chronicle: &TimeSeries) -> Vec<Curve> {
-    let rate = |of: fn(&Counted) -> u64| move |counted: &Counted| per_second(of(counted), chronicle);
+fn rate_curves(series: &TimeSeries) -> Vec<Curve> {
+    let rate = |of: fn(&Counted) -> u64| move |counted: &Counted| per_second(of(counted), series);
     let mut curves = vec![
-        counted(chronicle, "delivered", "c1", rate(|counted| counted.delivered)),
-        counted(chronicle, "published", "c3", rate(|counted| counted.published)),
+        counted(series, "delivered", "c1", rate(|counted| counted.delivered)),
+        counted(series, "published", "c3", rate(|counted| counted.published)),
     ];
-    if chronicle.counts.iter().any(|row| row.counted.dropped > 0) {
-        curves.push(counted(chronicle, "never sent", "c4", rate(|counted| counted.dropped)));
+    if series.counts.iter().any(|row| row.counted.dropped > 0) {
+        curves.push(counted(series, "never sent", "c4", rate(|counted| counted.dropped)));
     }
     curves
 }
 
-fn node_curves(chronicle: &TimeSeries) -> Vec<Curve> {
-    if chronicle.nodes.len() > NODE_CURVES {
+fn node_curves(series: &TimeSeries) -> Vec<Curve> {
+    if series.nodes.len() > NODE_CURVES {
         let sum = |counted: &Counted| counted.connections.iter().map(|count| f64::from(*count)).sum();
-        return vec![counted(chronicle, "all nodes", "c1", sum)];
+        return vec![counted(series, "all nodes", "c1", sum)];
     }
     let curve = |(index, name): (usize, &String)| {
         let of =
             move |counted: &Counted| counted.connections.get(index).map_or(0.0, |count| f64::from(*count));
-        counted(chronicle, name, NODE_CLASSES[index % NODE_CLASSES.len()], of)
+        counted(series, name, NODE_CLASSES[index % NODE_CLASSES.len()], of)
     };
-    chronicle.nodes.iter().enumerate().map(curve).collect()
+    series.nodes.iter().enumerate().map(curve).collect()
 }
 
-/// What a healthy run has nothing of.
-fn trouble_curves(chronicle: &TimeSeries) -> Vec<Curve> {
+/// Curves of counts that are 0 in a healthy run.
+fn trouble_curves(series: &TimeSeries) -> Vec<Curve> {
     type Count = fn(&Counted) -> u64;
     let kinds: [(&str, &'static str, Count); 4] = [
         ("reconnects", "c1", |counted| counted.reconnects),
@@ -280,20 +276,17 @@ fn trouble_curves(chronicle: &TimeSeries) -> Vec<Curve> {
         ("GAP events", "c5", |counted| counted.gaps),
         ("publishes not acknowledged", "c3", |counted| counted.not_acknowledged),
     ];
-    let there =
-        kinds.into_iter().filter(|(_, _, of)| chronicle.counts.iter().any(|row| of(&row.counted) > 0));
+    let there = kinds.into_iter().filter(|(_, _, of)| series.counts.iter().any(|row| of(&row.counted) > 0));
     there
-        .map(|(name, class, of)| {
-            counted(chronicle, name, class, |counted| per_second(of(counted), chronicle))
-        })
+        .map(|(name, class, of)| counted(series, name, class, |counted| per_second(of(counted), series)))
         .collect()
 }
 
-fn faults(report: &Report, chronicle: &TimeSeries) -> String {
+fn faults(report: &Report, series: &TimeSeries) -> String {
     if report.faults.is_empty() {
         return String::new();
     }
-    let body = gantt::render(report, chronicle) + &tables::faults(&report.faults);
+    let body = gantt::render(report, series) + &tables::faults(&report.faults);
     section("Faults", "times since the start of the load", &body)
 }
 
@@ -313,11 +306,7 @@ fn expectations(report: &Report) -> String {
     } else {
         tables::thresholds(report)
     };
-    out.push_str(&section(
-        "Thresholds",
-        "latencies include, as infinitely long, what never came",
-        &thresholds,
-    ));
+    out.push_str(&section("Thresholds", "latencies include missing events as infinite values", &thresholds));
     out.push_str("</div>");
     out
 }
@@ -329,7 +318,7 @@ fn figures(report: &Report) -> String {
         let parts = tables::metrics(report, |metric| !is_whole(metric));
         let _ok = write!(metrics, "<details><summary>by phase, group and path</summary>{parts}</details>");
     }
-    let mut out = section("Metrics", "without the warm-up where no phase is named", &metrics);
+    let mut out = section("Metrics", "figures without a phase leave out the warm-up", &metrics);
     if !report.processes.is_empty() {
         out.push_str(&section("Processes", "", &tables::processes(report)));
     }

@@ -1,10 +1,10 @@
-//! Scales, ticks, axes and lines of a chart. Pure; knows nothing of a run.
+//! Scales, ticks, axes and lines of a chart. Knows nothing of a run. Read [`Scale`] first.
 
 use std::fmt::Write as _;
 
 use crate::bench::report::wording::escaped;
 
-/// Where a chart is drawn, in pixels of its own.
+/// The area of a chart and the margins of its plot, in units of the SVG.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
     pub(super) width: f64,
@@ -16,18 +16,18 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// Where the plot ends on the right.
+    /// Right edge of the plot.
     pub(super) fn x_end(self) -> f64 {
         self.width - self.right
     }
 
-    /// Where the plot ends below.
+    /// Lower edge of the plot.
     pub(super) fn y_end(self) -> f64 {
         self.height - self.bottom
     }
 }
 
-/// From values to pixels.
+/// Maps values to positions.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scale {
     from: (f64, f64),
@@ -42,19 +42,19 @@ impl Scale {
         Self { from, to, is_log: false }
     }
 
-    /// Equal distances for equal ratios. Of values above zero.
+    /// Equal distances for equal ratios, for values above 0.
     pub(super) fn log(from: (f64, f64), to: (f64, f64)) -> Self {
         let low = from.0.max(1e-9);
         let from = if from.1 > low { (low, from.1) } else { (low, low * 10.0) };
         Self { from, to, is_log: true }
     }
 
-    /// Pixels from one end to the other.
+    /// Distance of both ends.
     pub(super) fn length(&self) -> f64 {
         (self.to.1 - self.to.0).abs()
     }
 
-    /// The pixel of a value; what is outside stays at the edge.
+    /// The position of a value; a value outside the scale is at its edge.
     pub(super) fn at(&self, value: f64) -> f64 {
         let value = value.clamp(self.from.0, self.from.1);
         let share = if self.is_log {
@@ -65,7 +65,7 @@ impl Scale {
         self.to.0 + share * (self.to.1 - self.to.0)
     }
 
-    /// Round values to draw lines at: about so many.
+    /// Round values for grid lines, about this many.
     pub(super) fn ticks(&self, about: u32) -> Vec<f64> {
         if self.is_log { self.log_ticks(about) } else { self.linear_ticks(about) }
     }
@@ -87,7 +87,7 @@ impl Scale {
             .collect()
     }
 
-    /// Powers of ten, and between them 2 and 5, or 3, as far as there is room.
+    /// Powers of ten, and if there is room 2 and 5, or 3, between them.
     fn log_ticks(&self, about: u32) -> Vec<f64> {
         let decades = (self.from.1 / self.from.0).log10();
         let per_decade = f64::from(about) / decades.max(0.1);
@@ -106,7 +106,7 @@ impl Scale {
     }
 }
 
-/// A line through values at places; where one is missing, the line has a hole, and a lonely value is a dot.
+/// A line through points. It has a hole where a value is missing; a single value between holes is a dot.
 pub(super) fn line(points: &[(f64, Option<f64>)], class: &str) -> String {
     let (mut path, mut dots) = (String::new(), String::new());
     let is_there = |index: Option<usize>| index.and_then(|i| points.get(i)).is_some_and(|(_, y)| y.is_some());
@@ -128,7 +128,7 @@ pub(super) fn text(x: f64, y: f64, anchor: &str, class: &str, text: &str) -> Str
     format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" class=\"{class}\">{text}</text>")
 }
 
-/// Lines across the plot with their values on the left.
+/// Horizontal grid lines with their values on the left.
 pub(super) fn y_axis(frame: Frame, ticks: &[f64], scale: &Scale, label: impl Fn(f64) -> String) -> String {
     let mut out = String::new();
     for tick in ticks {
@@ -140,7 +140,7 @@ pub(super) fn y_axis(frame: Frame, ticks: &[f64], scale: &Scale, label: impl Fn(
     out
 }
 
-/// The line below the plot with its values.
+/// The horizontal axis with its values.
 pub(super) fn x_axis(frame: Frame, ticks: &[f64], scale: &Scale, label: impl Fn(f64) -> String) -> String {
     let y = frame.y_end();
     let mut out = format!("<path class=\"axis\" d=\"M{:.1} {y:.1}H{:.1}\"/>", frame.left, frame.x_end());
@@ -164,7 +164,7 @@ pub(super) fn legend(frame: Frame, entries: &[(&str, String)]) -> String {
     out
 }
 
-/// About how wide a small text is: no font is asked.
+/// The approximate width of a small text, without font metrics.
 pub(super) fn width_of(text: &str) -> f64 {
     text.chars()
         .map(|c| if matches!(c, 'i' | 'l' | 'j' | '.' | ':' | ' ' | 'f' | 't') { 4.0 } else { 7.0 })

@@ -1,16 +1,17 @@
-//! The tables of the page. Every text in them is escaped here, and nowhere else.
+//! The tables of the page. Read [`table`] first.
 
 use std::fmt::Write as _;
 
 use super::time::millis;
 use crate::bench::report::costs::{cluster, kib, mib, per_connection};
 use crate::bench::report::model::{FaultReport, MetricReport, Report};
-use crate::bench::report::wording::{escaped, grouped, sentence, word};
+use crate::bench::report::usage::CounterReport;
+use crate::bench::report::wording::{escaped, grouped, sentence, windows, word};
 use crate::bench::verdict::history::facts::ProcessReport;
-use crate::bench::verdict::ledger::Anomaly;
-use crate::bench::verdict::outcome::{Check, Status};
+use crate::bench::verdict::ledger::{Anomaly, Example};
+use crate::bench::verdict::{Check, Status};
 
-/// A cell: a text, a figure, or what is made of both.
+/// The content of a table cell.
 enum Cell {
     Text(String),
     Figure(String),
@@ -44,7 +45,7 @@ impl Cell {
     }
 }
 
-/// A sign and a word: colour alone says nothing to some.
+/// A sign and a word, for readers who cannot tell the colours apart.
 pub(super) fn mark(status: Status) -> String {
     let sign = match status {
         Status::Pass => "✓",
@@ -63,7 +64,7 @@ fn number(count: u64) -> Cell {
     Cell::Figure(grouped(count))
 }
 
-/// What must hold: those that did not first, and in one row of what there was nothing.
+/// Checks: those that did not pass first, then the passed ones in one row.
 pub(super) fn checks(checks: &[Check]) -> String {
     let (passed, mut others): (Vec<&Check>, Vec<&Check>) =
         checks.iter().partition(|check| check.status == Status::Pass);
@@ -78,7 +79,7 @@ pub(super) fn checks(checks: &[Check]) -> String {
     table("checks", &["", "verification", ""], others.into_iter().map(row).chain(all_well))
 }
 
-/// Expectations of the metrics.
+/// Thresholds with their measured values.
 pub(super) fn thresholds(report: &Report) -> String {
     let rows = report.verdict.thresholds.iter().map(|result| {
         vec![
@@ -91,7 +92,7 @@ pub(super) fn thresholds(report: &Report) -> String {
     table("thresholds", &["", "metric", "must be", "measured"], rows)
 }
 
-/// What each fault did.
+/// Faults with their times and their impact.
 pub(super) fn faults(faults: &[FaultReport]) -> String {
     let row = |fault: &FaultReport| {
         vec![
@@ -124,23 +125,18 @@ pub(super) fn faults(faults: &[FaultReport]) -> String {
     table("faults", &head, faults.iter().map(row))
 }
 
-/// What went wrong with deliveries: kinds, in whose window, and the first examples.
+/// Anomalies by kind: occurrences in the windows of faults, and the first examples.
 pub(super) fn anomalies(anomalies: &[Anomaly]) -> String {
     let mut out = String::new();
     for anomaly in anomalies {
-        let windows: Vec<String> = anomaly
-            .by_fault
-            .iter()
-            .map(|(name, count)| format!("{} in the window of {name}", grouped(*count)))
-            .collect();
         let _ok = write!(
             out,
             "<h3>{} <span class=\"count\">{}</span></h3><p class=\"sub\">{}</p>",
             escaped(anomaly.kind.name()),
             grouped(anomaly.count),
-            escaped(&windows.join(", "))
+            escaped(&windows(anomaly))
         );
-        let row = |example: &crate::bench::verdict::ledger::Example| {
+        let row = |example: &Example| {
             let seq = example.seq.map_or(String::new(), |seq| {
                 if seq.first == seq.last {
                     seq.first.to_string()
@@ -163,13 +159,17 @@ pub(super) fn anomalies(anomalies: &[Anomaly]) -> String {
     out
 }
 
-/// The first examples of what made the run fail, for the top of the page.
+/// The first examples of a failed check, for the top of the page.
 pub(super) fn first_examples(report: &Report, name: &str) -> Vec<String> {
-    let anomaly = report.delivery.anomalies.iter().find(|anomaly| anomaly.kind.name() == name);
-    anomaly.iter().flat_map(|anomaly| anomaly.examples.iter().take(2)).map(sentence).collect()
+    report
+        .anomaly(name)
+        .into_iter()
+        .flat_map(|anomaly| anomaly.examples.iter().take(2))
+        .map(sentence)
+        .collect()
 }
 
-/// Distributions: as a whole, or by their tags.
+/// Distributions of the metrics that `is_meant` selects.
 pub(super) fn metrics(report: &Report, is_meant: impl Fn(&MetricReport) -> bool) -> String {
     let row = |metric: &MetricReport| {
         let of_expected = match (metric.missing, metric.p99_of_expected_is_lost) {
@@ -194,15 +194,13 @@ pub(super) fn metrics(report: &Report, is_meant: impl Fn(&MetricReport) -> bool)
     table("metrics", &head, report.metrics.iter().filter(|metric| is_meant(metric)).map(row))
 }
 
-/// Counts of the workers.
+/// Counters of clients and publishers.
 pub(super) fn counters(report: &Report) -> String {
-    let row = |counter: &crate::bench::report::model::CounterReport| {
-        vec![Cell::Code(counter.key.clone()), number(counter.count)]
-    };
+    let row = |counter: &CounterReport| vec![Cell::Code(counter.key.clone()), number(counter.count)];
     table("counters", &["counter", ""], report.counters.iter().map(row))
 }
 
-/// What the processes used.
+/// Resources of each process.
 pub(super) fn processes(report: &Report) -> String {
     let row = |process: &ProcessReport| {
         let per_connection =

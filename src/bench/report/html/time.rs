@@ -1,4 +1,4 @@
-//! Charts over the time of a run, with the windows of its faults. Read [`TimeChart`] first.
+//! Charts over the time of a run, with bands where faults were active. Read [`TimeChart`] first.
 
 use std::fmt::Write as _;
 
@@ -7,36 +7,36 @@ use crate::bench::report::model::{FaultReport, Report};
 use crate::bench::report::time_series::TimeSeries;
 use crate::bench::report::wording::escaped;
 
-/// Rows for the names of faults above a plot. Who finds no room is named in the table below only.
+/// Rows for the names of faults above a plot. A name without room stands in the table of faults only.
 const LANES: usize = 3;
 const LANE_HEIGHT: f64 = 14.0;
 
-/// A curve: a value for each slot.
+/// A curve: a value for each slot, or `None`.
 pub(super) struct Curve {
     pub(super) name: String,
     pub(super) class: &'static str,
     pub(super) values: Vec<Option<f64>>,
 }
 
-/// What a value is.
+/// The unit of the values of a chart.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
-    /// Milliseconds, drawn logarithmically.
+    /// Milliseconds, on a logarithmic axis.
     Millis,
-    /// Anything else, from zero on.
+    /// Counts, on an axis from 0.
     Count,
 }
 
 /// A chart over time.
 pub(super) struct TimeChart<'a> {
     pub(super) id: &'a str,
-    /// Of the plot and its axis.
+    /// Width and height of the plot with its axes.
     pub(super) size: (f64, f64),
     pub(super) unit: Unit,
     pub(super) curves: Vec<Curve>,
 }
 
-/// When something was broken, in seconds.
+/// A fault and the time in which it was active, in seconds.
 struct Band<'a> {
     name: &'a str,
     title: &'a str,
@@ -45,9 +45,9 @@ struct Band<'a> {
 }
 
 impl TimeChart<'_> {
-    /// The chart as SVG, with its values beside it for the reader's pointer.
-    pub(super) fn render(&self, report: &Report, chronicle: &TimeSeries) -> String {
-        let seconds = seconds(chronicle);
+    /// The chart as SVG, followed by its values for the script that shows them at the pointer.
+    pub(super) fn render(&self, report: &Report, series: &TimeSeries) -> String {
+        let seconds = seconds(series);
         let bands = bands(&report.faults, seconds);
         let lanes = place(&bands, (self.size.0 - 80.0) / seconds);
         let rows = lanes.iter().flatten().map(|lane| lane + 1).max().unwrap_or(0);
@@ -68,20 +68,20 @@ impl TimeChart<'_> {
             frame.width, frame.height, self.id
         );
         out.push_str(&draw_bands(frame, &x, &bands, &lanes));
-        out.push_str(&draw_load(frame, &x, report, chronicle));
+        out.push_str(&draw_load(frame, &x, report, series));
         out.push_str(&svg::y_axis(frame, &y.ticks(6), &y, |value| self.label(value)));
         out.push_str(&svg::x_axis(frame, &time_ticks(&x, seconds), &x, clock));
         for curve in &self.curves {
             let points: Vec<(f64, Option<f64>)> = (0..)
                 .zip(&curve.values)
-                .map(|(slot, value)| (x.at(middle(slot, chronicle)), value.map(|value| y.at(value))))
+                .map(|(slot, value)| (x.at(middle(slot, series)), value.map(|value| y.at(value))))
                 .collect();
             out.push_str(&svg::line(&points, curve.class));
         }
         let legend: Vec<_> = self.curves.iter().map(|curve| (curve.class, curve.name.clone())).collect();
         out.push_str(&svg::legend(frame, &legend));
         out.push_str("<path class=\"cross\" d=\"\"/></svg>");
-        out.push_str(&self.data(frame, seconds, chronicle));
+        out.push_str(&self.data(frame, seconds, series));
         out
     }
 
@@ -103,8 +103,8 @@ impl TimeChart<'_> {
         }
     }
 
-    /// For the script: where the plot is, and every value as it is to be read.
-    fn data(&self, frame: Frame, seconds: f64, chronicle: &TimeSeries) -> String {
+    /// The data for the script: the edges of the plot, and every value as text.
+    fn data(&self, frame: Frame, seconds: f64, series: &TimeSeries) -> String {
         let curves: Vec<_> = self
             .curves
             .iter()
@@ -115,30 +115,30 @@ impl TimeChart<'_> {
             .collect();
         let data = serde_json::json!({
             "left": frame.left, "right": frame.x_end(), "top": frame.top, "bottom": frame.y_end(),
-            "seconds": seconds, "slot": chronicle.slot_seconds, "curves": curves,
+            "seconds": seconds, "slot": series.slot_seconds, "curves": curves,
         });
-        // No text in it can end the element.
+        // Escaped so that no text can end the element.
         let data = data.to_string().replace('<', "\\u003c");
         format!("<script type=\"application/json\" data-of=\"{}\">{data}</script>", self.id)
     }
 }
 
-/// The length of the time axis.
+/// The length of the time axis, in seconds.
 #[expect(clippy::cast_precision_loss, reason = "seconds of a run")]
-pub(super) fn seconds(chronicle: &TimeSeries) -> f64 {
-    (chronicle.seconds() as f64).max(chronicle.duration_ms as f64 / 1e3).max(1.0)
+pub(super) fn seconds(series: &TimeSeries) -> f64 {
+    (series.seconds() as f64).max(series.duration_ms as f64 / 1e3).max(1.0)
 }
 
 /// The middle of a slot, in seconds.
-fn middle(slot: u32, chronicle: &TimeSeries) -> f64 {
-    (f64::from(slot) + 0.5) * f64::from(chronicle.slot_seconds)
+fn middle(slot: u32, series: &TimeSeries) -> f64 {
+    (f64::from(slot) + 0.5) * f64::from(series.slot_seconds)
 }
 
 pub(super) fn x_scale(frame: Frame, seconds: f64) -> Scale {
     Scale::linear((0.0, seconds), (frame.left, frame.x_end()))
 }
 
-/// Round times: seconds, then minutes, then hours.
+/// Round times for the axis, as many as there is room for.
 pub(super) fn time_ticks(scale: &Scale, seconds: f64) -> Vec<f64> {
     const STEPS: [f64; 15] = [
         1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0,
@@ -163,7 +163,7 @@ pub(super) fn clock(seconds: f64) -> String {
     }
 }
 
-/// Milliseconds with the unit that suits them.
+/// A time with a suitable unit and three significant digits.
 pub(super) fn millis(ms: f64) -> String {
     let (value, unit) = match ms {
         ms if ms < 1.0 => (ms * 1e3, "µs"),
@@ -171,7 +171,7 @@ pub(super) fn millis(ms: f64) -> String {
         ms if ms < 120_000.0 => (ms / 1e3, "s"),
         ms => (ms / 6e4, "min"),
     };
-    // Three digits are known, and no zeros behind the point are of use.
+    // Histograms have three significant digits.
     let digits = if value >= 99.95 {
         0
     } else if value >= 9.995 {
@@ -184,7 +184,7 @@ pub(super) fn millis(ms: f64) -> String {
     format!("{text} {unit}")
 }
 
-/// `1.2k` above ten thousand.
+/// A count; `12k` from ten thousand, `1.2M` from a million.
 pub(super) fn count(value: f64) -> String {
     match value {
         value if value >= 1e6 => format!("{:.1}M", value / 1e6),
@@ -207,7 +207,7 @@ fn bands(faults: &[FaultReport], end: f64) -> Vec<Band<'_>> {
     all.collect()
 }
 
-/// Which row the name of each fault stands in, if there is room.
+/// The row for the name of each fault; `None`: there is no room.
 fn place(bands: &[Band<'_>], per_second: f64) -> Vec<Option<usize>> {
     let mut free = [0.0; LANES];
     let find = |band: &Band<'_>| {
@@ -242,16 +242,13 @@ fn draw_bands(frame: Frame, x: &Scale, bands: &[Band<'_>], lanes: &[Option<usize
     out
 }
 
-/// Where the warm-up ends, and where the load does.
-fn draw_load(frame: Frame, x: &Scale, report: &Report, chronicle: &TimeSeries) -> String {
+/// Marks at the ends of the warm-up and of the load.
+fn draw_load(frame: Frame, x: &Scale, report: &Report, series: &TimeSeries) -> String {
     let mut out = String::new();
     let (top, bottom) = (frame.top, frame.y_end());
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of a run")]
-    let warm = chronicle
-        .phases
-        .get(1)
-        .filter(|_| chronicle.phases[0].name == "warmup")
-        .map(|edge| edge.from_ms as f64);
+    let warm =
+        series.phases.get(1).filter(|_| series.phases[0].name == "warmup").map(|edge| edge.from_ms as f64);
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of a run")]
     let load = report.run.duration_ms as f64;
     for (at, what) in warm.map(|at| (at, "warm-up ends")).into_iter().chain([(load, "load ends")]) {

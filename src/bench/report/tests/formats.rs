@@ -25,7 +25,7 @@ fn told() -> ReportFiles {
     report.harness = Some(HarnessBaseline { echoes: 300, p50_ms: 0.08, p99_ms: 0.18, max_ms: 0.9 });
     report.processes =
         vec![ProcessReport { id: "n1".into(), cpu_seconds: 1.25, starts: 2, ..ProcessReport::default() }];
-    ReportFiles { report, chronicle: TimeSeries::new(&run.plan, run.recorder.series(), 1_767_225_600_000) }
+    ReportFiles { report, time_series: TimeSeries::new(&run.plan, run.recorder.series(), 1_767_225_600_000) }
 }
 
 fn only(format: OutputFormat) -> String {
@@ -57,12 +57,12 @@ fn a_row_a_second_has_phase_fault_counts_and_latency() {
 
 #[test]
 fn a_log_reads_back_as_what_was_written() {
-    let ReportFiles { mut chronicle, .. } = told();
-    chronicle.strands.sort_by(|a, b| a.label.cmp(&b.label));
-    let text = hdr::write_log(&chronicle);
+    let ReportFiles { mut time_series, .. } = told();
+    time_series.columns.sort_by(|a, b| a.label.cmp(&b.label));
+    let text = hdr::write_log(&time_series);
     let mut read = read_log(&text, 1).unwrap();
     read.sort_by(|a, b| a.label.cmp(&b.label));
-    assert_eq!(read, chronicle.strands);
+    assert_eq!(read, time_series.columns);
     assert!(
         text.lines()
             .any(|line| line
@@ -76,9 +76,9 @@ fn a_log_reads_back_as_what_was_written() {
 fn what_is_stored_tells_the_same_in_every_format() {
     let told = told();
     let stored: std::collections::BTreeMap<_, _> = told.stored().into_iter().collect();
-    let mut chronicle: TimeSeries = serde_json::from_str(&stored[SERIES_FILE]).unwrap();
-    chronicle.strands = read_log(&stored[LOG_FILE], chronicle.slot_seconds).unwrap();
-    let again = ReportFiles { report: serde_json::from_str(&stored["report.json"]).unwrap(), chronicle };
+    let mut time_series: TimeSeries = serde_json::from_str(&stored[SERIES_FILE]).unwrap();
+    time_series.columns = read_log(&stored[LOG_FILE], time_series.slot_seconds).unwrap();
+    let again = ReportFiles { report: serde_json::from_str(&stored["report.json"]).unwrap(), time_series };
     for format in OutputFormat::ALL {
         assert_eq!(again.files(format), told.files(format), "{format:?}");
     }
@@ -109,7 +109,7 @@ fn no_text_of_a_run_becomes_markup() {
     let report = &mut told.report;
     report.summary.scenario = wicked.to_owned();
     report.run.description = wicked.to_owned();
-    report.verdict.troubles.push(RunProblem { exit: Exit::Internal, message: wicked.to_owned() });
+    report.verdict.problems.push(RunProblem { exit: Exit::Internal, message: wicked.to_owned() });
     report.faults[0].title = wicked.to_owned();
     report.faults[0].name = wicked.to_owned();
     report.verdict.thresholds[0].key = wicked.to_owned();
@@ -121,7 +121,7 @@ fn no_text_of_a_run_becomes_markup() {
             example.address = Some(wicked.to_owned());
         }
     }
-    told.chronicle.nodes[0] = wicked.to_owned();
+    told.time_series.nodes[0] = wicked.to_owned();
     let page = told.files(OutputFormat::Html).remove(0).1;
     assert!(!page.contains("<script>alert") && !page.contains("<img"), "{page}");
     // Its own: the values of three charts and one below, and the script.
@@ -140,7 +140,7 @@ fn the_page_shows_every_part_of_a_run() {
         "Events per second",
         "Connections by node",
         "Percentiles of latency",
-        "never came",
+        "never arrived",
         "harness floor",
         "Anomalies",
         "Faults",
@@ -151,5 +151,5 @@ fn the_page_shows_every_part_of_a_run() {
     ] {
         assert!(page.contains(part), "{part}");
     }
-    assert!(!page.contains("http://") && !page.contains("https://"), "the page asks no network for anything");
+    assert!(!page.contains("http://") && !page.contains("https://"), "the page loads nothing");
 }

@@ -16,8 +16,7 @@ use crate::bench::stamp::Stamp;
 use crate::bench::verdict::ledger::{
     Ending, Evidence, FaultRecord, PublishLedger, PublishOutcome, SubscriberLedger, judge,
 };
-use crate::bench::verdict::outcome::{Judged, Status};
-use crate::bench::verdict::verdict::Verdict;
+use crate::bench::verdict::{Status, Verdict, VerdictInput};
 
 const SCENARIO: &str = r#"
 schema = 1
@@ -51,12 +50,12 @@ pub(super) struct Run {
     clients: Vec<SubscriberLedger>,
     pub(super) recorder: Recorder,
     faults: Vec<FaultRecord>,
-    troubles: Vec<RunProblem>,
+    problems: Vec<RunProblem>,
 }
 
 impl Run {
     /// An event a second to three clients. The first one is cut by the kill and never gets what was sent while it
-    /// was away, nor, when `is_bad`, is spared one repetition.
+    /// was away, nor, when `is_bad`, is highest one repetition.
     pub(super) fn new(is_bad: bool) -> Self {
         let scenario = scenario::parse("test.toml", SCENARIO, &[]).unwrap();
         let plan = Plan::new(&scenario, RunId::from_random(0xf00d));
@@ -65,7 +64,7 @@ impl Run {
         let faults = vec![FaultRecord { name: "kill-1".into(), planned, applied, healed, error: None }];
         let publishes = PublishLedger::new(PublisherId(0));
         let mut run =
-            Self { plan, publishes, clients, recorder: Recorder::default(), faults, troubles: Vec::new() };
+            Self { plan, publishes, clients, recorder: Recorder::default(), faults, problems: Vec::new() };
         run.clients.iter_mut().for_each(|client| client.confirmed(second(0), false));
         for at in 0..60 {
             if at == 20 {
@@ -125,12 +124,12 @@ impl Run {
             faults: &self.faults,
             was_interrupted: false,
         });
-        let judged = Judged {
+        let judged = VerdictInput {
             plan: &self.plan,
             account: &account,
             recorder: &self.recorder,
             faults: &self.faults,
-            troubles: &self.troubles,
+            problems: &self.problems,
             ran,
             quiescent: true,
         };
@@ -156,12 +155,12 @@ fn a_good_run_is_told_in_the_same_shape() {
 fn the_summary_names_what_went_wrong_with_the_run_itself_and_not_what_nobody_knows() {
     let mut run = Run::new(false);
     let waits = "2 messages wait in 1 mailboxes".to_owned();
-    run.troubles.push(RunProblem { exit: Exit::VerificationFailed, message: waits.clone() });
-    run.troubles.push(RunProblem { exit: Exit::Unknown, message: "the end was not quiet".into() });
+    run.problems.push(RunProblem { exit: Exit::VerificationFailed, message: waits.clone() });
+    run.problems.push(RunProblem { exit: Exit::Unknown, message: "the end was not quiet".into() });
     let mut report = run.report();
     assert_eq!(report.summary.failed, std::slice::from_ref(&waits));
     let full = "cannot write report.txt".to_owned();
-    report.add_troubles([RunProblem { exit: Exit::Internal, message: full.clone() }]);
+    report.add_problems([RunProblem { exit: Exit::Internal, message: full.clone() }]);
     assert_eq!(report.summary.failed, [waits.clone(), full]);
     assert_eq!(text::render(&report, text::Colour::Off).matches(&waits).count(), 1);
 }
@@ -302,7 +301,7 @@ fn a_fault_that_did_not_happen_is_never_a_pass() {
     run.record(Trend::RecoveryTime, second(23), None, Duration::from_millis(700));
     run.faults[0].applied = None;
     assert_eq!(run.report().verdict.exit, Exit::FaultFailed);
-    run.troubles.push(RunProblem { exit: Exit::Interrupted, message: "interrupted".into() });
+    run.problems.push(RunProblem { exit: Exit::Interrupted, message: "interrupted".into() });
     assert_eq!(run.report().verdict.exit, Exit::Interrupted, "there was no time for it");
     run.faults[0].error = Some("no such process".into());
     assert_eq!(run.report().verdict.exit, Exit::FaultFailed);
@@ -326,7 +325,7 @@ fn publishes_that_were_never_sent_invalidate_the_run_unless_something_was_broken
     let calm = dropping("", &[(10, 3), (22, 7)]);
     assert_eq!(calm.verdict.exit, Exit::Invalid);
     let text = text::render(&calm, text::Colour::Off);
-    assert!(text.contains("3 of 70 publishes that were due were never sent"), "{text}");
+    assert!(text.contains("3 of 70 publishes were dropped outside fault windows"), "{text}");
     assert!(text.contains("3 in steady, 7 in fault:kill-1"), "{text}");
     for at in [22, 27] {
         let broken = dropping("", &[(at, 7)]);
@@ -347,7 +346,7 @@ fn a_threshold_of_its_own_says_how_many_publishes_a_run_may_drop() {
 fn what_an_interrupted_run_did_not_find_out_does_not_hide_that_it_was_interrupted() {
     let interrupted = |is_bad: bool| {
         let mut run = Run::new(is_bad);
-        run.troubles.push(RunProblem { exit: Exit::Interrupted, message: "interrupted".into() });
+        run.problems.push(RunProblem { exit: Exit::Interrupted, message: "interrupted".into() });
         run.report()
     };
     assert_eq!(status(&interrupted(false), "recovery_time", "p(95)<1s").0, Status::Unknown);
@@ -389,9 +388,9 @@ fn why_publishes_were_refused_and_that_a_heal_was_late_is_told() {
     let mut report = run.report();
     report.delivery.publish_failures = vec![("main".to_owned(), "404 Not Found".to_owned())];
     let text = text::render(&report, text::Colour::Off);
-    assert!(text.contains("main was last not acknowledged because: 404 Not Found"), "{text}");
+    assert!(text.contains("last publish of main that was not acknowledged: 404 Not Found"), "{text}");
     assert!(text.contains("kill-1: the heal was 8.00s late\n"), "{text}");
     report.faults[0].title = "kill-1 (term n1)".to_owned();
     let text = text::render(&report, text::Colour::Off);
-    assert!(text.contains("late: a node that is told to end drains first"), "{text}");
+    assert!(text.contains("late: a node drains before it stops"), "{text}");
 }

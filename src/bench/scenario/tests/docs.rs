@@ -12,8 +12,7 @@ use crate::bench::scenario::plan::Plan;
 use crate::bench::scenario::read::faults::WORDS as FAULT_WORDS;
 use crate::bench::scenario::schema::{examples, schema};
 use crate::bench::verdict::ledger::Account;
-use crate::bench::verdict::outcome::Judged;
-use crate::bench::verdict::verdict::Verdict;
+use crate::bench::verdict::{Verdict, VerdictInput};
 
 const REFERENCE: &str = include_str!("../../../../docs/scenario-reference.md");
 const FAULTS: &str = include_str!("../../../../docs/faults.md");
@@ -82,16 +81,16 @@ fn every_name_in_a_verdict_is_in_the_documentation() {
     let mut account = Account { order_unjudged: 1, ..Account::default() };
     account.publishes.dropped = 1;
     account.dropped_by.insert(PhaseId(0), 1);
-    let judged = Judged {
+    let input = VerdictInput {
         plan: &plan,
         account: &account,
         recorder: &Recorder::default(),
         faults: &[],
-        troubles: &[],
+        problems: &[],
         ran: plan.duration,
         quiescent: false,
     };
-    let checks = Verdict::new(&judged).checks;
+    let checks = Verdict::new(&input).checks;
     assert_eq!(checks.len(), 19, "{checks:?}");
     assert_told("names", checks.iter().map(|check| check.name.as_str()), |name| {
         has_row(&format!("`{name}`"))

@@ -1,5 +1,5 @@
-//! A run's directory: what is written there at its end, and how it is read again. `verdict.json` is written last and names
-//! the others with their checksums, so that a run that was cut off is not taken for a whole one.
+//! The directory of a stored run: how it is written at the end of the run and read again. `verdict.json` is written last
+//! and names the other files with their checksums, so that an incomplete directory is never read as a whole run.
 //! Read [`store`] first, then [`Archive::open`].
 
 use std::io::Read as _;
@@ -8,28 +8,29 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::case::{JudgedRun, Ledgers, StoredRun};
 use super::facts::{PlanMismatch, StoredFacts};
 use super::files::{ArchiveError, Entry, open, write};
 use super::frame::FORMAT;
-use super::section::{CLIENTS_A_BLOCK, Section, SectionError};
+use super::section::{CLIENTS_PER_SECTION, Section, SectionError};
+use super::stored_run::{JudgedRun, Ledgers, StoredRun};
 use crate::bench::metrics::recorder::Recorder;
-use crate::bench::verdict::ledger::{Account, Anomaly, Example};
-use crate::bench::verdict::verdict::Verdict;
+use crate::bench::scenario::plan::Plan;
+use crate::bench::verdict::Verdict;
+use crate::bench::verdict::ledger::{Account, Anomaly, AnomalyKind, Example};
 
-/// What was run and what is known of it.
+/// The scenario and all facts but ledgers and measurements.
 pub(super) const CASE: &str = "case.json";
-/// The books and the measurements.
-pub(super) const BOOKS: &str = "books.bin";
-/// What went wrong, a line each.
+/// The ledgers and the measurements.
+pub(super) const LEDGERS: &str = "books.bin";
+/// Every anomaly with all examples that were kept, one JSON object a line.
 pub(super) const ANOMALIES: &str = "anomalies.jsonl";
-/// What the run came to.
+/// The verdict, the account, and the checksums of the other files.
 pub(super) const VERDICT: &str = "verdict.json";
 
-/// Files of a run's evidence, the verdict first: without it a directory is no whole run.
-pub const EVIDENCE: [&str; 5] = [VERDICT, CASE, BOOKS, ANOMALIES, super::writer::HISTORY];
+/// The files of a run's evidence. The verdict is the first: without it the directory is incomplete.
+pub const EVIDENCE: [&str; 5] = [VERDICT, CASE, LEDGERS, ANOMALIES, super::writer::HISTORY];
 
-/// `case.json`.
+/// The content of `case.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct StoredRunFile {
     format: u16,
@@ -39,46 +40,44 @@ struct StoredRunFile {
     facts: StoredFacts,
 }
 
-/// `verdict.json`: what the run came to, and from what.
+/// The content of `verdict.json`: the result of a run and the files it rests on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// [`FORMAT`].
+    /// Version of the stored form: [`FORMAT`].
     pub format: u16,
     /// Exit code of the run.
     pub exit_code: u8,
-    /// Its verdict.
     pub verdict: Verdict,
-    /// Its account.
     pub account: Account,
-    /// What it was made from.
+    /// Every other file of the evidence.
     pub files: Vec<Entry>,
 }
 
-/// Stores a run: the case first, then what it came to. `others` are files of the directory that were written before.
+/// Writes the evidence of a run, the verdict last. `others`: files of evidence that the directory holds already.
 ///
 /// # Errors
-/// [`ArchiveError`]: then the directory holds no verdict, and is never taken for a whole run.
+/// [`ArchiveError`]. The directory then holds no verdict and is never read as a whole run.
 pub fn store(
     dir: &Path,
-    case: &StoredRun,
-    judgement: &JudgedRun,
+    run: &StoredRun,
+    judged: &JudgedRun,
     others: Vec<Entry>,
 ) -> Result<(), ArchiveError> {
     let mut files = others;
     let file = StoredRunFile {
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        facts: case.facts.clone(),
+        facts: run.facts.clone(),
     };
     files.push(write(dir, CASE, |out| write_json(out, &file))?);
-    files.push(write(dir, BOOKS, |out| write_books(out, case))?);
-    files.push(write(dir, ANOMALIES, |out| write_anomalies(out, &judgement.anomalies))?);
-    let verdict = judgement.report.verdict.clone();
+    files.push(write(dir, LEDGERS, |out| write_ledgers(out, run))?);
+    files.push(write(dir, ANOMALIES, |out| write_anomalies(out, &judged.anomalies))?);
+    let verdict = judged.verdict.clone();
     let decision = Decision {
         format: FORMAT,
         exit_code: verdict.exit.code(),
         verdict,
-        account: judgement.account.clone(),
+        account: judged.account.clone(),
         files,
     };
     write(dir, VERDICT, |out| write_json(out, &decision)).map(|_| ())
@@ -89,29 +88,29 @@ fn write_json<T: Serialize>(out: &mut impl Write, value: &T) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-fn write_books(out: &mut impl Write, case: &StoredRun) -> io::Result<()> {
-    let books = &case.books;
-    for book in &books.publishes {
-        Section::write_publishes(out, book)?;
+fn write_ledgers(out: &mut impl Write, run: &StoredRun) -> io::Result<()> {
+    let ledgers = &run.ledgers;
+    for ledger in &ledgers.publishes {
+        Section::write_publishes(out, ledger)?;
     }
-    if let Some(book) = &books.sentinels {
-        Section::write_sentinels(out, book)?;
+    if let Some(ledger) = &ledgers.sentinels {
+        Section::write_sentinels(out, ledger)?;
     }
-    for slice in books.subscribers.chunks(CLIENTS_A_BLOCK) {
+    for slice in ledgers.subscribers.chunks(CLIENTS_PER_SECTION) {
         Section::write_clients(out, slice)?;
     }
-    if let Some(book) = &books.audit {
-        Section::write_audit(out, book)?;
+    if let Some(ledger) = &ledgers.audit {
+        Section::write_audit(out, ledger)?;
     }
-    Section::write_measurements(out, &case.recorder)?;
+    Section::write_measurements(out, &run.recorder)?;
     Section::End.write(out)
 }
 
-/// A kind's count comes before its examples.
+/// Of each kind a line with its count, then a line for each example.
 fn write_anomalies(out: &mut impl Write, anomalies: &[Anomaly]) -> io::Result<()> {
     #[derive(Serialize)]
     struct Line<'a> {
-        kind: crate::bench::verdict::ledger::AnomalyKind,
+        kind: AnomalyKind,
         #[serde(flatten)]
         example: &'a Example,
     }
@@ -129,28 +128,28 @@ fn write_anomalies(out: &mut impl Write, anomalies: &[Anomaly]) -> io::Result<()
     Ok(())
 }
 
-/// A run's directory, read again.
+/// The evidence of a run, read from its directory.
 #[derive(Debug)]
 pub struct Archive {
-    /// What is judged.
-    pub case: StoredRun,
-    /// What the run came to.
+    /// What can be judged again.
+    pub run: StoredRun,
+    /// The result at the end of the run.
     pub decision: Decision,
 }
 
 impl Archive {
-    /// Reads a directory. Every file that the run stored is looked at, from its first byte to its last.
+    /// Reads a directory and verifies the checksum of every file that `verdict.json` names.
     ///
     /// # Errors
-    /// [`ArchiveError`] with the file and what is wrong with it.
+    /// [`ArchiveError`], which names the file.
     pub fn open(dir: &Path) -> Result<Self, ArchiveError> {
         let decision: Decision = read_json(&dir.join(VERDICT))?;
         for entry in &decision.files {
             entry.verify(dir)?;
         }
-        for name in [CASE, BOOKS] {
+        for name in [CASE, LEDGERS] {
             if !decision.files.iter().any(|entry| entry.name == name) {
-                let why = format!("it does not name {name}");
+                let why = format!("it does not list {name}");
                 return Err(ArchiveError::Damaged { path: dir.join(VERDICT), why });
             }
         }
@@ -158,17 +157,17 @@ impl Archive {
         let file: StoredRunFile = read_json(&path)?;
         let plan = file.facts.plan().map_err(|error| match error {
             PlanMismatch::Scenario(_) | PlanMismatch::Another => {
-                let why = format!("{error}; it was written by sse-bench {}", file.version);
+                let why = format!("{error}; sse-bench {} wrote it", file.version);
                 ArchiveError::Version { path, why }
             }
         })?;
-        let (books, recorder) = read_books(&dir.join(BOOKS), &plan)?;
+        let (ledgers, recorder) = read_ledgers(&dir.join(LEDGERS), &plan)?;
         let added = (!file.facts.merged.is_empty()).then(|| decision.account.clone());
-        Ok(Self { case: StoredRun { plan, books, recorder, facts: file.facts, added }, decision })
+        Ok(Self { run: StoredRun { plan, ledgers, recorder, facts: file.facts, added }, decision })
     }
 }
 
-/// Reads the format first: what another version wrote is told so, not misread.
+/// Reads the format first, so that a file of another version is reported and not misread.
 fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, ArchiveError> {
     #[derive(Deserialize)]
     struct Head {
@@ -182,34 +181,31 @@ fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, ArchiveErro
         .map_err(|source| ArchiveError::Io { path: path.to_owned(), source })?;
     let Head { format } = serde_json::from_str(&text).map_err(damaged)?;
     if format != FORMAT {
-        let why = format!("it has format {format}, and this sse-bench reads format {FORMAT}");
+        let why = format!("its format is {format}; this sse-bench reads format {FORMAT}");
         return Err(ArchiveError::Version { path: path.to_owned(), why });
     }
     serde_json::from_str(&text).map_err(damaged)
 }
 
-fn read_books(
-    path: &Path,
-    plan: &crate::bench::scenario::plan::Plan,
-) -> Result<(Ledgers, Recorder), ArchiveError> {
+fn read_ledgers(path: &Path, plan: &Plan) -> Result<(Ledgers, Recorder), ArchiveError> {
     let damaged = |why: String| ArchiveError::Damaged { path: path.to_owned(), why };
     let mut from = open(path)?;
-    let mut books = Ledgers::default();
+    let mut ledgers = Ledgers::default();
     let mut recorder = Recorder::default();
     loop {
-        let block = Section::read(plan, &mut from).map_err(|error| match error {
-            SectionError::CorruptFrame(_) | SectionError::Book(_) | SectionError::Kind(_) => {
+        let section = Section::read(plan, &mut from).map_err(|error| match error {
+            SectionError::CorruptFrame(_) | SectionError::Ledger(_) | SectionError::Kind(_) => {
                 damaged(error.to_string())
             }
         })?;
-        match block {
-            Some(Section::Clients(clients)) => books.subscribers.extend(clients),
-            Some(Section::Publishes(book)) => books.publishes.push(book),
-            Some(Section::Sentinels(book)) => books.sentinels = Some(book),
-            Some(Section::Audit(book)) => books.audit = Some(book),
+        match section {
+            Some(Section::Clients(clients)) => ledgers.subscribers.extend(clients),
+            Some(Section::Publishes(ledger)) => ledgers.publishes.push(ledger),
+            Some(Section::Sentinels(ledger)) => ledgers.sentinels = Some(ledger),
+            Some(Section::Audit(ledger)) => ledgers.audit = Some(ledger),
             Some(Section::Measurements(more)) => recorder.merge(more),
-            Some(Section::End) => return Ok((books, recorder)),
-            None => return Err(damaged("it ends before its last piece".to_owned())),
+            Some(Section::End) => return Ok((ledgers, recorder)),
+            None => return Err(damaged("it ends before its last section".to_owned())),
         }
     }
 }

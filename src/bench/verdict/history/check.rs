@@ -1,66 +1,76 @@
-//! Judges a stored run again, and lays what comes out beside what the run came to. They must be the same: the code that
-//! judges is, and the evidence should be. Read [`Check::new`] first.
+//! Judges a stored run again and compares the result with the one that was stored. Any difference is an error: of the
+//! evidence, or of a judge that is not a pure function. Read [`Check::new`] first.
 
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::archive::{Archive, Decision};
-use super::case::{JudgedRun, StoredRun};
 use super::files::ArchiveError;
 use super::rebuild;
+use super::stored_run::{JudgedRun, StoredRun};
 use crate::bench::exit::{Exit, RunProblem};
 
-/// Differences that are told.
+/// Differences that are reported.
 const DIFFERENCES_MAX: usize = 20;
+
+/// Sentences for people in a verdict: another version may word them differently. Their figures stand in the account.
+const PROSE: [&str; 2] = ["detail", "message"];
 
 /// A stored run, judged again.
 #[derive(Debug)]
 pub struct Check {
-    /// What was stored.
-    pub case: StoredRun,
-    /// What comes out. Differences are troubles of it.
-    pub judgement: JudgedRun,
-    /// What the run came to.
+    pub run: StoredRun,
+    /// The new result. Its verdict lists the differences as problems.
+    pub judged: JudgedRun,
+    /// The result at the end of the run.
     pub decision: Decision,
-    /// Where the two differ, or the books from the history.
+    /// Where the two results differ, or the stored ledgers from those of the full history.
     pub differences: Vec<String>,
-    /// Whether there is a history in full, from which the books were made again.
+    /// Whether there is a full history, from which the ledgers were rebuilt.
     pub is_full: bool,
 }
 
 impl Check {
-    /// Reads a run's directory and judges it again.
+    /// Reads the directory of a run and judges it again.
     ///
     /// # Errors
-    /// [`ArchiveError`] where that is not possible.
+    /// [`ArchiveError`] where it cannot be read.
     pub fn new(dir: &Path) -> Result<Self, ArchiveError> {
-        let Archive { case, decision } = Archive::open(dir)?;
-        let mut judgement = case.judge();
+        let Archive { run, decision } = Archive::open(dir)?;
+        let mut judged = run.judge();
         let histories = decision.files.iter().filter(|entry| entry.name.ends_with(".jsonl.gz"));
         let histories: Vec<_> = histories.map(|entry| entry.path(dir)).collect();
         let is_full = !histories.is_empty();
-        let mut differences = if is_full { rebuild::differences(&case, &histories)? } else { Vec::new() };
-        let report = &judgement.report;
-        let exit = report.verdict.exit.code();
-        if exit != decision.exit_code {
-            differences.push(format!("the run ended with {}, this with {exit}", decision.exit_code));
-        }
-        compare(&mut differences, "verdict", &decision.verdict, &report.verdict);
-        compare(&mut differences, "account", &decision.account, &judgement.account);
-        let troubles = differences.iter().map(|difference| RunProblem {
+        let mut differences = if is_full { rebuild::differences(&run, &histories)? } else { Vec::new() };
+        differences.extend(result_differences(&decision, &judged));
+        let problems = differences.iter().map(|difference| RunProblem {
             exit: Exit::Internal,
-            message: format!("the evidence does not give what the run came to: {difference}"),
+            message: format!(
+                "re-judging the evidence gives another result than the one stored: {difference}"
+            ),
         });
-        judgement.report.add_troubles(troubles.collect::<Vec<_>>());
-        Ok(Self { case, judgement, decision, differences, is_full })
+        judged.verdict.add_problems(problems);
+        Ok(Self { run, judged, decision, differences, is_full })
     }
 
-    /// The worst of everything: what comes out, and whether that is what the run came to.
+    /// The exit code of the new verdict, where a difference counts as an internal error.
     #[must_use]
     pub fn exit(&self) -> Exit {
-        self.judgement.report.verdict.exit
+        self.judged.verdict.exit
     }
+}
+
+/// Where a new result differs from the stored one.
+pub(super) fn result_differences(decision: &Decision, judged: &JudgedRun) -> Vec<String> {
+    let mut differences = Vec::new();
+    let exit = judged.verdict.exit.code();
+    if exit != decision.exit_code {
+        differences.push(format!("the exit code was {} and is now {exit}", decision.exit_code));
+    }
+    compare(&mut differences, "verdict", &decision.verdict, &judged.verdict);
+    compare(&mut differences, "account", &decision.account, &judged.account);
+    differences
 }
 
 fn compare<T: serde::Serialize>(differences: &mut Vec<String>, name: &str, run: &T, now: &T) {
@@ -71,13 +81,13 @@ fn compare<T: serde::Serialize>(differences: &mut Vec<String>, name: &str, run: 
     differences.truncate(DIFFERENCES_MAX);
 }
 
-/// The smallest parts that differ, by their path.
+/// Adds the smallest parts that differ, each with its path.
 fn walk(differences: &mut Vec<String>, path: &str, run: &Value, now: &Value) {
     match (run, now) {
         (run, now) if run == now => {}
         (Value::Object(run), Value::Object(now)) => {
             let only_now = now.keys().filter(|key| !run.contains_key(*key));
-            for key in run.keys().chain(only_now) {
+            for key in run.keys().chain(only_now).filter(|key| !PROSE.contains(&key.as_str())) {
                 let of = |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or_default();
                 walk(differences, &format!("{path}.{key}"), &of(run), &of(now));
             }
@@ -87,6 +97,26 @@ fn walk(differences: &mut Vec<String>, path: &str, run: &Value, now: &Value) {
                 walk(differences, &format!("{path}.{index}"), run, now);
             }
         }
-        (run, now) => differences.push(format!("{path} was {run}, and is {now}")),
+        (run, now) => differences.push(format!("{path} was {run} and is now {now}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_sentences_may_be_worded_differently() {
+        let verdict = |status: &str, detail: &str| json!({ "checks": [{ "name": "lost", "status": status, "detail": detail }], "troubles": [{ "message": detail }] });
+        let differences = |now| {
+            let mut differences = Vec::new();
+            compare(&mut differences, "verdict", &verdict("pass", "none"), &now);
+            differences
+        };
+        assert_eq!(differences(verdict("pass", "no event is lost")), Vec::<String>::new());
+        let expected = r#"verdict.checks.0.status was "pass" and is now "fail""#;
+        assert_eq!(differences(verdict("fail", "1 is lost")), [expected]);
     }
 }

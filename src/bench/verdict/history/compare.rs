@@ -1,22 +1,21 @@
-//! Two stored runs side by side, and what a change may be. Percentiles come from the stored histograms; where one run has no
-//! samples nothing is made up. Read [`Comparison::new`] first, then [`Limit::parse`].
+//! Compares two stored runs, and checks the changes against limits. Percentiles come from the stored histograms; without
+//! samples in one of the runs there is no value. Read [`Comparison::new`] first, then [`Limit::parse`].
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::case::{JudgedRun, StoredRun};
+use super::stored_run::{JudgedRun, StoredRun};
 use crate::bench::exit::Exit;
 use crate::bench::metrics::format::readable;
 use crate::bench::metrics::metric::{Counter, Metric, Tally, Trend};
 use crate::bench::metrics::threshold::{Aggregation, InvalidThreshold, Operator, Selector, Threshold};
-use crate::bench::verdict::outcome::{Judged, Status};
-use crate::bench::verdict::thresholds;
+use crate::bench::verdict::{Status, thresholds};
 
 /// Version of the JSON.
 const SCHEMA_VERSION: u32 = 1;
-/// What is shown of each distribution.
+/// Aggregations that are shown of each distribution.
 const SHOWN: [Aggregation; 3] =
     [Aggregation::Percentile(50.0), Aggregation::Percentile(99.0), Aggregation::Max];
 
@@ -29,25 +28,25 @@ pub struct Limit {
     change: Change,
 }
 
-/// How far from the base.
+/// The size of a change.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Change {
-    /// A share of the base.
+    /// A fraction of the base: 0.1 for `+10%`.
     Relative(f64),
-    /// Seconds, or a number.
+    /// Seconds of a duration, else a plain number.
     Absolute(f64),
 }
 
-/// Why a text is no limit.
+/// Why a text is not a limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLimit {
-    /// Its form.
+    /// Not of the form `metric:aggregation>change`.
     #[error(
         "{0:?} is not a limit; the form is metric{{tag:value}}:aggregation>+10%, with > >= < <=, and after it a change with \
          its sign: +10%, -5%, +20ms, +3"
     )]
     Form(String),
-    /// What it is about.
+    /// The metric or the aggregation is not valid.
     #[error(transparent)]
     Metric(#[from] InvalidThreshold),
 }
@@ -90,7 +89,7 @@ impl Limit {
         Ok(Self { text: text.to_owned(), measured, operator, change })
     }
 
-    /// Whether going from `base` to `new` is a regression. Infinite values are events that never came.
+    /// Whether a change from `base` to `new` is a regression. An infinite value stands for events that never arrived.
     fn is_broken(&self, base: f64, new: f64) -> bool {
         let wanted = match self.change {
             Change::Relative(share) => base * share,
@@ -98,7 +97,7 @@ impl Limit {
         };
         // Both infinite: nothing changed.
         let change = if base.is_infinite() && new.is_infinite() { 0.0 } else { new - base };
-        // So many percent of nothing are nothing: what did not change is no regression, whatever the operator.
+        // A percentage of zero is zero: an unchanged value is not a regression, whatever the operator.
         if change == 0.0 && (base == 0.0 || base.is_infinite()) {
             return false;
         }
@@ -107,40 +106,32 @@ impl Limit {
     }
 }
 
-/// One of the two.
+/// One of the two runs.
 struct Side<'a> {
-    case: &'a StoredRun,
-    judgement: &'a JudgedRun,
+    run: &'a StoredRun,
+    judged: &'a JudgedRun,
 }
 
 impl Side<'_> {
     /// The value, in seconds or as a number, and as text.
     fn measure(&self, threshold: &Threshold) -> Option<(f64, String)> {
-        let judged = Judged {
-            plan: &self.case.plan,
-            account: &self.judgement.account,
-            recorder: &self.case.recorder,
-            faults: &self.case.facts.faults,
-            troubles: &self.case.facts.troubles,
-            ran: self.case.ran(),
-            quiescent: self.case.facts.quiescent,
-        };
-        let (value, text) = thresholds::measure(&judged, threshold)?;
+        let input = self.run.verdict_input(&self.judged.account);
+        let (value, text) = thresholds::measure(&input, threshold)?;
         let text = text.split_once('=').map_or(text.as_str(), |(_, value)| value).to_owned();
         Some((value, text))
     }
 
-    /// Why its figures are not those of the cluster under the planned load, if they are not.
-    fn worthless(&self, word: &str) -> Option<String> {
-        let verdict = &self.judgement.report.verdict;
-        let of_troubles = verdict.troubles.iter().map(|trouble| trouble.exit);
+    /// Why its figures are not those of the cluster under the planned load; `None`: they are.
+    fn why_unusable(&self, word: &str) -> Option<String> {
+        let verdict = &self.judged.verdict;
+        let of_problems = verdict.problems.iter().map(|problem| problem.exit);
         let of_generator = verdict.thresholds.iter().filter(|result| result.judges_generator);
         let late = of_generator.filter(|result| result.status == Status::Fail).map(|_| Exit::Invalid);
-        // A run that also lost something ends as FAIL: it is asked what else it was.
-        let worst = of_troubles.chain(late).filter(|exit| is_worthless(*exit)).max()?;
+        // A run that also lost events ends as FAIL, which would hide the other problems.
+        let worst = of_problems.chain(late).filter(|exit| is_unusable(*exit)).max()?;
         let unknown = Exit::Unknown;
         Some(format!(
-            "the {word} run was {} ({}): its figures are not comparable, so this is {} ({})",
+            "the {word} run is {} ({}): its figures are not comparable, so the result is {} ({})",
             worst.word(),
             worst.code(),
             unknown.word(),
@@ -149,90 +140,86 @@ impl Side<'_> {
     }
 
     fn about(&self) -> About {
-        let report = &self.judgement.report;
+        let (plan, exit) = (&self.run.plan, self.judged.verdict.exit);
         About {
-            run: report.run.id.clone(),
-            scenario: report.summary.scenario.clone(),
-            seed: report.run.seed,
-            verdict: report.summary.verdict.clone(),
-            exit_code: report.summary.exit_code,
+            run: plan.run.to_string(),
+            scenario: plan.name.clone(),
+            seed: plan.seed,
+            verdict: exit.word().to_owned(),
+            exit_code: exit.code(),
         }
     }
 }
 
-/// Which run it is.
+/// A run, by its main facts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct About {
-    /// Its identity.
+    /// Id of the run: 16 hexadecimal digits.
     pub run: String,
-    /// Name of its scenario.
     pub scenario: String,
-    /// Its seed.
     pub seed: u64,
-    /// What became of it.
+    /// The word of the verdict: `PASS`, `FAIL`, …
     pub verdict: String,
-    /// The same as a number.
+    /// The verdict as the exit code of its run.
     pub exit_code: u8,
 }
 
-/// A metric of both.
+/// A metric in both runs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// The metric with its tags.
     pub key: String,
-    /// What is made of it.
+    /// `p(99)`, `max`, `count`, …
     pub aggregation: String,
-    /// Of the base, as text; absent without samples.
+    /// The value of the base, as text; absent without samples.
     pub base: Option<String>,
-    /// Of the new one.
+    /// The value of the new run, as text; absent without samples.
     pub new: Option<String>,
-    /// By how many percent of the base the new one is above it; absent where that is no number.
+    /// The change in percent of the base; absent where one value is missing or infinite, or the base is 0.
     pub change_percent: Option<f64>,
 }
 
-/// A limit and what became of it.
+/// A limit and whether the change keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LimitResult {
-    /// As written.
+    /// The limit as the user wrote it.
     pub limit: String,
-    /// What became of it.
+    /// `fail`: the change is a regression. `unknown`: a value is missing, or a run is not comparable.
     pub status: Status,
-    /// What was measured.
+    /// The compared values.
     #[serde(flatten)]
     pub row: Row,
 }
 
-/// Two runs side by side.
+/// The comparison of two runs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     /// Version of the JSON.
     pub schema: u32,
-    /// 0, 99 for a regression, 121 where a limit has nothing to go by or a run is worth nothing.
+    /// 0; 99 for a regression; 121 where a limit lacks a value or a run is not comparable.
     pub exit_code: u8,
-    /// Why a run is worth nothing here, a sentence each: then no limit says anything.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub worthless: Vec<String>,
-    /// What was there before.
+    /// Why runs are not comparable, a sentence each. If there is one, every limit is `unknown`.
+    #[serde(default, rename = "worthless", skip_serializing_if = "Vec::is_empty")]
+    pub unusable: Vec<String>,
     pub base: About,
-    /// What is there now.
     pub new: About,
-    /// What a change must not be.
+    /// Each limit of the command line.
     pub limits: Vec<LimitResult>,
-    /// Everything that one of them measured.
+    /// Every metric that at least one of the runs measured.
     pub metrics: Vec<Row>,
 }
 
 impl Comparison {
-    /// Lays two runs beside each other.
+    /// Compares two runs and checks the limits.
     #[must_use]
     pub fn new(base: (&StoredRun, &JudgedRun), new: (&StoredRun, &JudgedRun), limits: &[Limit]) -> Self {
-        let base = Side { case: base.0, judgement: base.1 };
-        let new = Side { case: new.0, judgement: new.1 };
+        let base = Side { run: base.0, judged: base.1 };
+        let new = Side { run: new.0, judged: new.1 };
         let sides = [("base", &base), ("new", &new)];
-        let worthless: Vec<_> = sides.into_iter().filter_map(|(word, side)| side.worthless(word)).collect();
+        let unusable: Vec<_> = sides.into_iter().filter_map(|(word, side)| side.why_unusable(word)).collect();
         let mut results: Vec<_> = limits.iter().map(|limit| result(limit, &base, &new)).collect();
-        if !worthless.is_empty() {
-            // What such a run measured is neither better nor worse than anything.
+        if !unusable.is_empty() {
+            // Such a run is neither better nor worse than another.
             results.iter_mut().for_each(|result| result.status = Status::Unknown);
         }
         let exit = results.iter().map(|result| match result.status {
@@ -240,11 +227,11 @@ impl Comparison {
             Status::Unknown => Exit::Unknown,
             Status::Fail => Exit::ThresholdsFailed,
         });
-        let exit = exit.chain((!worthless.is_empty()).then_some(Exit::Unknown));
+        let exit = exit.chain((!unusable.is_empty()).then_some(Exit::Unknown));
         Self {
             schema: SCHEMA_VERSION,
             exit_code: exit.max().unwrap_or(Exit::Pass).code(),
-            worthless,
+            unusable,
             base: base.about(),
             new: new.about(),
             limits: results,
@@ -252,7 +239,7 @@ impl Comparison {
         }
     }
 
-    /// For people.
+    /// The comparison as text for a terminal.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = String::new();
@@ -264,7 +251,7 @@ impl Comparison {
                 side.verdict, side.scenario, side.seed, side.run
             );
         }
-        for why in &self.worthless {
+        for why in &self.unusable {
             let _ok = writeln!(text, "  ! {why}");
         }
         if !self.limits.is_empty() {
@@ -286,7 +273,7 @@ impl Comparison {
         text
     }
 
-    /// For programs.
+    /// The comparison as indented JSON with a newline at its end.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut json = serde_json::to_string_pretty(self).expect("texts, numbers and lists always make JSON");
@@ -295,8 +282,8 @@ impl Comparison {
     }
 }
 
-/// Whether a run that came to this measured something else than it says.
-fn is_worthless(exit: Exit) -> bool {
+/// Whether a run with this exit did not measure what it planned.
+fn is_unusable(exit: Exit) -> bool {
     matches!(exit, Exit::Invalid | Exit::Interrupted | Exit::FaultFailed)
 }
 
@@ -321,11 +308,11 @@ fn result(limit: &Limit, base: &Side<'_>, new: &Side<'_>) -> LimitResult {
     LimitResult { limit: limit.text.clone(), status, row }
 }
 
-/// What both have of a metric, and the two values where both have one.
+/// A metric in both runs, and its two values where both have one.
 fn row(measured: &Threshold, base: &Side<'_>, new: &Side<'_>) -> (Row, Option<(f64, f64)>) {
     let is_duration =
         measured.metric.is_of_durations() && !matches!(measured.aggregation, Aggregation::Count);
-    // Without samples a distribution has no count either that could be compared.
+    // Without samples the count of a distribution is not comparable either.
     let of = |side: &Side<'_>| {
         side.measure(measured).filter(|(value, _)| is_duration || is_counted(measured, *value))
     };
@@ -352,7 +339,7 @@ fn is_counted(measured: &Threshold, value: f64) -> bool {
     !matches!(measured.metric, Metric::Trend(_)) || value > 0.0
 }
 
-/// What everybody wants to see: the distributions, and the counts.
+/// The metrics that are always shown: all distributions and all counts.
 fn main_metrics() -> impl Iterator<Item = Threshold> {
     let of = |metric: Metric, aggregation| Threshold {
         key: metric.name().to_owned(),
@@ -410,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_limit_is_told_with_what_is_allowed() {
+    fn an_invalid_limit_is_refused_with_what_is_allowed() {
         check_refused("delivery_latency>10%", "the form is");
         check_refused("delivery_latency:p(99)", "the form is");
         check_refused("delivery_latency:p(99)>+x%", "the form is");

@@ -1,4 +1,4 @@
-//! facts
+//! What is known of a run beside ledgers and measurements: the content of `case.json`. Read [`StoredFacts`] first.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -14,46 +14,46 @@ use crate::bench::scenario::plan::Plan;
 use crate::bench::scenario::{Origin, Problems};
 use crate::bench::verdict::ledger::FaultRecord;
 
-/// What is known of a run beside books and measurements. A field that is added later has a default: what was stored before
-/// can still be read.
+/// What is known of a run beside ledgers and measurements. A field that is added later has a default, so that older
+/// evidence can still be read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredFacts {
-    /// What was run.
+    /// The scenario, and what the command line changed in it.
     pub origin: Origin,
-    /// Its identity.
     pub run: RunId,
-    /// [`fingerprint`] of the plan that was carried out.
+    /// [`fingerprint`] of the executed plan.
     pub plan: u32,
-    /// When it began, RFC 3339.
+    /// When the run began, RFC 3339; `None`: not known.
     pub started_at: Option<String>,
-    /// What was broken when.
+    /// Each fault of the plan, as applied.
     pub faults: Vec<FaultRecord>,
-    /// What went wrong with the run itself.
-    pub troubles: Vec<RunProblem>,
-    /// Whether its end could be awaited.
+    /// What went wrong with the run itself, rather than with the cluster.
+    #[serde(rename = "troubles")]
+    pub problems: Vec<RunProblem>,
+    /// Whether every client was back and every sentinel acknowledged in time.
     pub quiescent: bool,
-    /// What the processes used.
+    /// Resources used by each process; empty in merged runs.
     pub processes: Vec<ProcessReport>,
-    /// Commands of Redis by name, where the run started one.
+    /// Number of Redis commands by name; `None`: the run started no Redis.
     pub commands: Option<BTreeMap<String, u64>>,
-    /// Mailboxes that were looked into.
+    /// `None`: no mailbox was read at the end.
     pub mailboxes: Option<MailboxReport>,
-    /// The runs that were merged into this one.
+    /// The runs that were merged into this one; empty: it is one run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged: Vec<Part>,
-    /// What the bench could have measured at best.
+    /// The best latency that the bench can measure; `None`: not measured.
     #[serde(default)]
     pub harness: Option<HarnessBaseline>,
-    /// When the clock was started, in milliseconds since 1970.
+    /// When the clock of the run was started, in milliseconds since 1970; 0: not known.
     #[serde(default)]
     pub clock_started_unix_ms: u64,
-    /// How long the load went on, in milliseconds: less than was planned where somebody ended it.
+    /// How long the load ran, in milliseconds: less than planned where the run was interrupted. `None`: as planned.
     #[serde(default)]
     pub ran_ms: Option<u64>,
-    /// The last reason for which a publish was not acknowledged, by publisher.
+    /// Publishers with the last reason why one of their publishes was not acknowledged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub publish_failures: Vec<(String, String)>,
-    /// Why the bench was late, if it was.
+    /// Why the load generator was late; `None`: it was not, or there is no explanation.
     #[serde(default)]
     pub lateness: Option<String>,
 }
@@ -61,16 +61,16 @@ pub struct StoredFacts {
 /// Why a stored run cannot be planned again.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanMismatch {
-    /// Its scenario is not valid any more.
-    #[error("its scenario cannot be read by this sse-bench: {0}")]
+    /// This version refuses its scenario.
+    #[error("this sse-bench cannot read its scenario: {0}")]
     Scenario(#[from] Problems),
-    /// Its scenario means something else today.
-    #[error("this sse-bench makes another plan from its scenario than the one that was carried out")]
+    /// This version makes another plan from its scenario.
+    #[error("this sse-bench makes another plan from its scenario than the executed one")]
     Another,
 }
 
 impl StoredFacts {
-    /// The plan that was carried out.
+    /// The executed plan, made again from the scenario.
     ///
     /// # Errors
     /// [`PlanMismatch`].
@@ -80,7 +80,7 @@ impl StoredFacts {
     }
 }
 
-/// A number that is another one for a plan that would be judged differently.
+/// A checksum of all parts of a plan that matter for the judgement.
 #[must_use]
 pub fn fingerprint(plan: &Plan) -> u32 {
     struct Sum(crc32fast::Hasher);
@@ -91,7 +91,7 @@ pub fn fingerprint(plan: &Plan) -> u32 {
         }
     }
     let mut sum = Sum(crc32fast::Hasher::new());
-    // The text of each part tells all of it, and a sum takes every text.
+    // The debug text of each part shows all its fields.
     let written = write!(
         sum,
         "{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}",
@@ -105,30 +105,29 @@ pub fn fingerprint(plan: &Plan) -> u32 {
         (&plan.phases, &plan.verify, plan.id_mask),
         plan.thresholds,
     );
-    written.expect("a sum takes every text");
+    written.expect("a checksum accepts every text");
     sum.0.finalize()
 }
 
 /// A run that went into a merged one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// Its identity.
+    /// Id of the run: 16 hexadecimal digits.
     pub run: String,
-    /// Its seed.
     pub seed: u64,
-    /// What it came to.
+    /// Exit code of the run.
     pub exit_code: u8,
-    /// When its clock was started, in milliseconds since 1970; 0 where that is not known.
+    /// When the clock of the run was started, in milliseconds since 1970; 0: not known.
     #[serde(default)]
     pub clock_started_unix_ms: u64,
-    /// How long its load went on, in milliseconds; absent where that is not known.
+    /// How long the load ran, in milliseconds; `None`: not known.
     #[serde(default)]
     pub ran_ms: Option<u64>,
 }
 
-/// The time in which at least one of these runs went on. So rates of runs one after the other are their mean, and rates of
-/// runs at the same time (on several machines) are their sum. One of which nobody knows when it was counts as one after the
-/// others; one of which nobody knows how long it went on, as long as was planned.
+/// The time in which at least one of these runs was running. So the rate of consecutive runs is their mean, and the rate of
+/// simultaneous runs (on several machines) is their sum. A run without a start time counts as consecutive; a run without a
+/// length counts with the planned one.
 pub(super) fn ran(parts: &[Part], planned: Duration) -> Duration {
     let length = |part: &Part| part.ran_ms.map_or(planned, Duration::from_millis);
     let (known, unknown): (Vec<&Part>, Vec<&Part>) =
@@ -148,51 +147,52 @@ pub(super) fn ran(parts: &[Part], planned: Duration) -> Duration {
     all
 }
 
-/// Latencies of an echo on the loopback through the bench's own client and decoder, with nothing behind it.
+/// Latencies of an echo over the loopback through the bench's own client and decoder, without a server behind it: the
+/// smallest latencies that this bench can measure.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HarnessBaseline {
-    /// Echoes.
+    /// Number of measured echoes.
     pub echoes: u64,
     /// Median, in milliseconds.
     pub p50_ms: f64,
-    /// 99 % are not above it.
+    /// 99th percentile, in milliseconds.
     pub p99_ms: f64,
-    /// Largest.
+    /// Largest latency, in milliseconds.
     pub max_ms: f64,
 }
 
-/// Mailboxes of users at the end.
+/// The mailboxes of users at the end of the run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MailboxReport {
-    /// Those that were read.
+    /// Number of mailboxes that were read.
     pub read: u64,
-    /// Messages that still wait.
+    /// Messages that were still waiting in them.
     pub pending: u64,
 }
 
-/// What a process used in a run. Those of one node that was restarted are added up.
+/// Resources that a process used in a run. The processes of a node that was restarted are added up.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProcessReport {
-    /// `n1`, …; `bench` for the bench itself.
+    /// `n1`, …; `bench` for the bench itself; `worker-1`, `redis-1`, ….
     pub id: String,
     /// Resident memory before the first client, in bytes.
     pub rss_idle_bytes: u64,
-    /// Most resident memory, in bytes.
+    /// Largest resident memory, in bytes.
     pub rss_peak_bytes: u64,
-    /// Most connections of this swarm at once.
+    /// Largest number of simultaneous connections of the virtual clients.
     pub connections_peak: u32,
-    /// Growth of resident memory from idle to its peak, by connection.
+    /// Growth of resident memory from idle to peak, per connection, in bytes; absent without connections.
     pub rss_per_connection_bytes: Option<u64>,
-    /// CPU time of the run, set-up included.
+    /// CPU time, set-up included.
     pub cpu_seconds: f64,
-    /// Most open files.
+    /// Largest number of open files.
     pub open_files_peak: u64,
-    /// Times that the process was started.
+    /// How often the process was started.
     pub starts: u32,
 }
 
 impl ProcessReport {
-    /// `n1`, `n2`, …: neither the bench nor what stands around the nodes.
+    /// Whether it is a node (`n1`, `n2`, …), not the bench, Redis or a load balancer.
     pub(crate) fn is_node(&self) -> bool {
         self.id.strip_prefix('n').is_some_and(|number| number.parse::<u16>().is_ok())
     }

@@ -1,5 +1,5 @@
-//! One sealed piece of evidence: a header, a checksum, and compressed bytes. What was damaged on a disk, or cut off in a
-//! pipe, is refused by name and never half read. Knows nothing of what is inside. Read [`close`] first.
+//! A frame: a header with length and checksum, and a compressed value. A frame that was damaged on a disk or truncated in
+//! a pipe is refused with the reason and never read in part. Knows nothing of the values. Read [`write`] first.
 
 use std::io::{self, Read, Write};
 
@@ -9,43 +9,40 @@ use flate2::write::DeflateEncoder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Version of everything that is sealed: the header, and the form of what is inside. Raised with every change, so that
-/// another version is refused instead of misread.
+/// Version of the header and of all values in frames. Raised with every change, so that another version is refused and not
+/// misread.
 pub const FORMAT: u16 = 4;
-/// First bytes of a seal.
+/// First bytes of a frame.
 const MAGIC: [u8; 4] = *b"SSEB";
 /// Magic, format, kind, bytes of the body, checksum of kind and body.
 const HEADER: usize = 15;
-/// Longest body. A thousand clients that went through a hundred faults each stay far below.
+/// Longest body, in bytes. A thousand clients that went through a hundred faults each need far less.
 const BODY_MAX: u32 = 1 << 30;
-/// Longest content, once it is no longer compressed.
+/// Longest value, in bytes before compression.
 const CONTENT_MAX: u64 = 4 << 30;
 
-/// Why something sealed cannot be opened.
+/// Why a frame cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CorruptFrame {
-    /// It ends too early.
-    #[error("it ends in the middle")]
-    Cut,
-    /// Something else.
-    #[error("it is no evidence of sse-bench")]
-    Foreign,
-    /// Of another version.
-    #[error("it has format {found}, and this sse-bench reads format {FORMAT}")]
-    Format {
-        /// The format it has.
-        found: u16,
-    },
-    /// Bits that are not what they were.
-    #[error("its checksum does not fit")]
+    /// The bytes end within the frame.
+    #[error("it is truncated")]
+    Truncated,
+    /// The first bytes are not those of a frame, or bytes follow it.
+    #[error("not an sse-bench evidence file")]
+    NotAFrame,
+    /// The frame is of another version.
+    #[error("its format is {found}; this sse-bench reads format {FORMAT}")]
+    Format { found: u16 },
+    /// The body is not the one that was written.
+    #[error("its checksum is wrong")]
     Checksum,
-    /// Longer than anything that is written.
-    #[error("it claims to be longer than anything that sse-bench writes")]
+    /// The header claims a length that is never written.
+    #[error("its length is more than sse-bench ever writes")]
     TooLong,
-    /// The bytes are whole, and make no sense all the same.
-    #[error("it cannot be read: {0}")]
+    /// The body is intact but not a valid value.
+    #[error("its content is not valid: {0}")]
     Content(postcard::Error),
-    /// The disk or the pipe.
+    /// Reading from the disk or the pipe failed.
     #[error(transparent)]
     Io(io::Error),
 }
@@ -53,25 +50,25 @@ pub enum CorruptFrame {
 impl From<io::Error> for CorruptFrame {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::UnexpectedEof => Self::Cut,
+            io::ErrorKind::UnexpectedEof => Self::Truncated,
             _ => Self::Io(error),
         }
     }
 }
 
-/// What was sealed, still compressed.
+/// A frame that was read, its value still compressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
-    /// What is inside; the writer's word.
+pub(super) struct Frame {
+    /// The type of the value, chosen by the writer.
     pub kind: u8,
     body: Vec<u8>,
 }
 
-/// Seals a value.
+/// Writes a value as a frame.
 ///
 /// # Errors
-/// What the writer says.
-pub fn close<T: Serialize>(out: &mut impl Write, kind: u8, content: &T) -> io::Result<()> {
+/// Those of `out`, and a value that is too long.
+pub(super) fn write<T: Serialize>(out: &mut impl Write, kind: u8, content: &T) -> io::Result<()> {
     let packer = DeflateEncoder::new(Vec::new(), Compression::fast());
     let packer = postcard::to_io(content, packer).map_err(io::Error::other)?;
     let body = packer.finish()?;
@@ -94,11 +91,11 @@ fn checksum(kind: u8, body: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Reads what comes next; `None` where nothing comes any more.
+/// Reads the next frame; `None` at the end of the input.
 ///
 /// # Errors
 /// [`CorruptFrame`].
-pub fn read(from: &mut impl Read) -> Result<Option<Frame>, CorruptFrame> {
+pub(super) fn read(from: &mut impl Read) -> Result<Option<Frame>, CorruptFrame> {
     let mut header = [0; HEADER];
     if from.read(&mut header[..1])? == 0 {
         return Ok(None);
@@ -106,7 +103,7 @@ pub fn read(from: &mut impl Read) -> Result<Option<Frame>, CorruptFrame> {
     from.read_exact(&mut header[1..])?;
     let [m0, m1, m2, m3, f0, f1, kind, l0, l1, l2, l3, c0, c1, c2, c3] = header;
     if [m0, m1, m2, m3] != MAGIC {
-        return Err(CorruptFrame::Foreign);
+        return Err(CorruptFrame::NotAFrame);
     }
     let found = u16::from_le_bytes([f0, f1]);
     if found != FORMAT {
@@ -116,11 +113,11 @@ pub fn read(from: &mut impl Read) -> Result<Option<Frame>, CorruptFrame> {
     if length > BODY_MAX {
         return Err(CorruptFrame::TooLong);
     }
-    // Grows with what really comes: a damaged length must not take a gigabyte.
+    // The buffer grows with the bytes that arrive: a damaged length must not allocate a gigabyte.
     let mut body = Vec::new();
     from.take(u64::from(length)).read_to_end(&mut body)?;
     if body.len() as u64 != u64::from(length) {
-        return Err(CorruptFrame::Cut);
+        return Err(CorruptFrame::Truncated);
     }
     if checksum(kind, &body) != u32::from_le_bytes([c0, c1, c2, c3]) {
         return Err(CorruptFrame::Checksum);
@@ -129,11 +126,11 @@ pub fn read(from: &mut impl Read) -> Result<Option<Frame>, CorruptFrame> {
 }
 
 impl Frame {
-    /// What is inside.
+    /// The value.
     ///
     /// # Errors
     /// [`CorruptFrame`].
-    pub fn open<T: DeserializeOwned>(&self) -> Result<T, CorruptFrame> {
+    pub(super) fn decode<T: DeserializeOwned>(&self) -> Result<T, CorruptFrame> {
         let mut content = Vec::new();
         let read = DeflateDecoder::new(self.body.as_slice()).take(CONTENT_MAX).read_to_end(&mut content)?;
         if read as u64 == CONTENT_MAX {

@@ -1,16 +1,17 @@
-//! Several stored runs of one scenario as one: histograms, counters and accounts are added, percentiles never averaged. What
-//! would not add up to one run is refused with its reason. Read [`merge`] first.
+//! Merges stored runs of one scenario into one: histograms, counters and accounts are added, percentiles are never
+//! averaged. Runs that do not add up are refused with the reason. Read [`merge`] first.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::archive::Archive;
-use super::case::{Ledgers, StoredRun};
+use super::check::result_differences;
 use super::facts::Part;
 use super::files::ArchiveError;
+use super::stored_run::{Ledgers, StoredRun};
 use crate::bench::exit::{Exit, RunProblem};
 use crate::bench::scenario::plan::Plan;
-use crate::bench::verdict::outcome::{Status, ThresholdResult};
+use crate::bench::verdict::{Status, ThresholdResult};
 
 /// Why runs cannot be merged.
 #[derive(Debug, thiserror::Error)]
@@ -18,36 +19,36 @@ pub enum MergeError {
     /// One of them cannot be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// One of them gives something else than it came to.
-    #[error("{0:?} does not give what its run came to; see `sse-bench check`")]
+    /// Re-judging one of them gives another result than the one stored.
+    #[error("re-judging {0:?} gives another verdict than the one stored; see `sse-bench check`")]
     Differs(PathBuf),
-    /// The same one twice.
-    #[error("{0:?} holds the run {1}, which is among the others already")]
+    /// The same run twice.
+    #[error("{0:?} holds the run {1}, which another directory holds too")]
     Twice(PathBuf, String),
-    /// They are no parts of one.
-    #[error("{path:?} cannot be added to {first:?}: {what} differ")]
+    /// Two runs do not add up.
+    #[error("{path:?} cannot be merged with {first:?}: {what} differ")]
     Different {
-        /// The first one.
+        /// Directory of the first run.
         first: PathBuf,
-        /// The one that does not fit.
+        /// Directory of the run that differs from it.
         path: PathBuf,
-        /// In what.
+        /// The part of the plan that differs.
         what: &'static str,
     },
-    /// None were given.
-    #[error("there is nothing to merge")]
+    /// No directory was given.
+    #[error("nothing to merge: no run directory is given")]
     Nothing,
 }
 
-/// Adds the runs in these directories.
+/// Merges the runs in these directories.
 ///
 /// # Errors
 /// [`MergeError`].
 pub fn merge(dirs: &[PathBuf]) -> Result<StoredRun, MergeError> {
     let (first_dir, others) = dirs.split_first().ok_or(MergeError::Nothing)?;
-    let mut whole = part(first_dir)?;
+    let mut whole = read_part(first_dir)?;
     for dir in others {
-        let more = part(dir)?;
+        let more = read_part(dir)?;
         if let Some(what) = difference(&whole.plan, &more.plan) {
             return Err(MergeError::Different { first: first_dir.clone(), path: dir.clone(), what });
         }
@@ -60,57 +61,57 @@ pub fn merge(dirs: &[PathBuf]) -> Result<StoredRun, MergeError> {
     Ok(whole)
 }
 
-/// A run as a part of a merged one: without its books, and with the account that they gave.
-pub(super) fn part(dir: &Path) -> Result<StoredRun, MergeError> {
-    let Archive { case, decision } = Archive::open(dir)?;
-    let judgement = case.judge();
-    if judgement.account != decision.account || judgement.report.verdict != decision.verdict {
+/// A run as a part of a merged one: its account instead of its ledgers.
+fn read_part(dir: &Path) -> Result<StoredRun, MergeError> {
+    let Archive { run, decision } = Archive::open(dir)?;
+    let judged = run.judge();
+    if !result_differences(&decision, &judged).is_empty() {
         return Err(MergeError::Differs(dir.to_owned()));
     }
-    let mut facts = case.facts;
+    let mut facts = run.facts;
     if facts.merged.is_empty() {
-        let run = facts.run.to_string();
-        for RunProblem { message, .. } in &mut facts.troubles {
-            *message = format!("run {run}: {message}");
+        let id = facts.run.to_string();
+        for RunProblem { message, .. } in &mut facts.problems {
+            *message = format!("run {id}: {message}");
         }
-        // Sums may hide what one of them was: a merged run is never better than its parts.
+        // Sums may hide the failure of one part: a merged run is never better than its parts.
         let exit = decision.verdict.exit;
         if exit != Exit::Pass {
-            let message = format!("run {run} ended with {} ({})", exit.word(), exit.code());
-            facts.troubles.push(RunProblem { exit, message });
+            let message = format!("run {id} ended with {} ({})", exit.word(), exit.code());
+            facts.problems.push(RunProblem { exit, message });
         }
         let judges_generator = |result: &&ThresholdResult| result.judges_generator;
         let mut lateness = decision.verdict.thresholds.iter().filter(judges_generator);
         if lateness.any(|result| result.status == Status::Fail) {
-            // A part that also lost something ends as FAIL; and the sums may be on time.
+            // The exit code does not show it where the part also lost events, and the sums may be on time.
             let why = facts.lateness.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-            facts.troubles.push(RunProblem {
+            facts.problems.push(RunProblem {
                 exit: Exit::Invalid,
-                message: format!("run {run}: its bench was late{why}"),
+                message: format!("run {id}: its load generator was late{why}"),
             });
         }
-        // It explains one part, not the sum.
+        // The explanation is of one part, not of the sum.
         facts.lateness = None;
-        let (seed, exit_code) = (case.plan.seed, decision.exit_code);
+        let (seed, exit_code) = (run.plan.seed, decision.exit_code);
         let (clock_started_unix_ms, ran_ms) = (facts.clock_started_unix_ms, facts.ran_ms);
-        facts.merged = vec![Part { run, seed, exit_code, clock_started_unix_ms, ran_ms }];
+        facts.merged = vec![Part { run: id, seed, exit_code, clock_started_unix_ms, ran_ms }];
     }
-    Ok(StoredRun { books: Ledgers::default(), added: Some(decision.account), facts, ..case })
+    Ok(StoredRun { ledgers: Ledgers::default(), added: Some(decision.account), facts, ..run })
 }
 
-/// In what two plans do not add up.
+/// The first part in which two plans differ and so do not add up.
 fn difference(one: &Arc<Plan>, other: &Arc<Plan>) -> Option<&'static str> {
     let groups = |plan: &Plan| plan.groups.iter().map(|group| group.name.clone()).collect::<Vec<_>>();
     let publishers =
         |plan: &Plan| plan.publishers.iter().map(|publisher| publisher.name.clone()).collect::<Vec<_>>();
     let differences = [
-        (one.name != other.name, "the names of their scenarios"),
-        (groups(one) != groups(other), "their groups of clients"),
-        (publishers(one) != publishers(other), "their publishers"),
-        (one.duration != other.duration, "their durations"),
-        (one.phases != other.phases, "their phases"),
-        (one.verify != other.verify, "what they promise"),
-        (one.thresholds != other.thresholds, "their thresholds"),
+        (one.name != other.name, "the scenario names"),
+        (groups(one) != groups(other), "the groups of clients"),
+        (publishers(one) != publishers(other), "the publishers"),
+        (one.duration != other.duration, "the durations"),
+        (one.phases != other.phases, "the phases"),
+        (one.verify != other.verify, "the verify sections"),
+        (one.thresholds != other.thresholds, "the thresholds"),
     ];
     differences.into_iter().find(|(differ, _)| *differ).map(|(_, what)| what)
 }
@@ -123,10 +124,10 @@ fn add(whole: &mut StoredRun, more: StoredRun) {
     let (facts, more) = (&mut whole.facts, more.facts);
     facts.merged.extend(more.merged);
     facts.faults.extend(more.faults);
-    facts.troubles.extend(more.troubles);
+    facts.problems.extend(more.problems);
     facts.quiescent &= more.quiescent;
     facts.publish_failures.extend(more.publish_failures);
-    // The cost of one cluster is not that of two; each part has its own.
+    // Resources of different clusters do not add up.
     facts.processes.clear();
     facts.harness = None;
     facts.commands = None;

@@ -1,4 +1,4 @@
-//! op
+//! A line of the full history: what happened to one client or publisher. Knows neither files nor queues. Read [`Op`] first.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,106 +7,45 @@ use crate::bench::metrics::time::RunTime;
 use crate::bench::stamp::Stamp;
 use crate::bench::verdict::ledger::{Ending, PublishOutcome};
 
-/// What happened to a client or a publisher, in the words of their books: told to new books in this order, it makes the same
-/// books. Times are nanoseconds since the start of the run.
+/// A call that changed a ledger. The operations of a history, applied in order to empty ledgers, make the same ledgers
+/// again. `at` and `began` are nanoseconds since the start of the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Op {
-    /// A client's session began.
+    /// A session of a client began: the `CONNECTION` event arrived.
     Confirmed {
-        /// Who.
         client: SubscriberId,
-        /// When.
         at: RunTime,
-        /// Whether it had sent a cursor.
+        /// Whether the client had sent a cursor.
         resumed: bool,
     },
-    /// Which node serves it.
-    ServedBy {
-        /// Who.
-        client: SubscriberId,
-        /// Which.
-        node: NodeIndex,
-    },
+    /// The node that serves the current session became known.
+    ServedBy { client: SubscriberId, node: NodeIndex },
     /// The session ended.
-    Disconnected {
-        /// Who.
-        client: SubscriberId,
-        /// When.
-        at: RunTime,
-    },
-    /// An attempt to get a session came to nothing.
-    TurnedAway {
-        /// Who.
-        client: SubscriberId,
-        /// When it began.
-        began: RunTime,
-        /// When it failed.
-        at: RunTime,
-    },
-    /// A `GAP` came.
-    Gap {
-        /// Who.
-        client: SubscriberId,
-        /// When.
-        at: RunTime,
-    },
-    /// An event of a run came.
+    Disconnected { client: SubscriberId, at: RunTime },
+    /// An attempt to get a session, begun at `began`, failed at `at`.
+    #[serde(rename = "turned_away")]
+    AttemptFailed { client: SubscriberId, began: RunTime, at: RunTime },
+    /// A `GAP` event arrived.
+    Gap { client: SubscriberId, at: RunTime },
+    /// An event with a stamp arrived, of this run or another.
     Event {
-        /// Who.
         client: SubscriberId,
-        /// When.
         at: RunTime,
-        /// Its `id:`.
+        /// The SSE `id:`; `None` where the event had none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<String>,
-        /// What it says of itself.
         #[serde(flatten)]
         stamp: Stamp,
     },
-    /// An event of no run came.
-    Foreign {
-        /// Who.
-        client: SubscriberId,
-        /// When.
-        at: RunTime,
-    },
-    /// The client connects no more.
-    Finished {
-        /// Who.
-        client: SubscriberId,
-        /// When.
-        at: RunTime,
-        /// Why.
-        ending: Ending,
-    },
-    /// A publish was sent: the next number of its series.
-    Publish {
-        /// By whom.
-        publisher: PublisherId,
-        /// To whom.
-        address: AddressId,
-        /// When.
-        at: RunTime,
-    },
-    /// A publish ended.
-    Ended {
-        /// By whom.
-        publisher: PublisherId,
-        /// To whom.
-        address: AddressId,
-        /// Which.
-        seq: u64,
-        /// When.
-        at: RunTime,
-        /// How.
-        outcome: PublishOutcome,
-    },
-    /// A publish was due and never sent.
-    Dropped {
-        /// By whom.
-        publisher: PublisherId,
-        /// In which phase.
-        phase: PhaseId,
-    },
+    /// An event without a stamp arrived.
+    Foreign { client: SubscriberId, at: RunTime },
+    /// The client will not connect again.
+    Finished { client: SubscriberId, at: RunTime, ending: Ending },
+    /// A publish was sent; its number is the next one of its series.
+    Publish { publisher: PublisherId, address: AddressId, at: RunTime },
+    /// The publish number `seq` of its series ended.
+    Ended { publisher: PublisherId, address: AddressId, seq: u64, at: RunTime, outcome: PublishOutcome },
+    /// A publish was due in `phase` and never sent.
+    Dropped { publisher: PublisherId, phase: PhaseId },
 }

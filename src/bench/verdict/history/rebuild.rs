@@ -1,4 +1,4 @@
-//! Makes the books again from a history in full, and lays them beside those that were stored. Read [`differences`] first.
+//! Rebuilds the ledgers from a full history and compares them with the stored ones. Read [`differences`] first.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,55 +7,59 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::case::StoredRun;
 use super::files::ArchiveError;
 use super::op::Op;
+use super::stored_run::StoredRun;
 use crate::bench::ids::{PublisherId, SubscriberId};
 use crate::bench::scenario::plan::Plan;
 use crate::bench::verdict::ledger::{Arrival, PublishLedger, StoredClients, SubscriberLedger};
 
-/// Differences that are told.
+/// Differences that are reported.
 const DIFFERENCES_MAX: usize = 10;
 
-/// Books that are written anew.
+/// Ledgers made from the operations of a history.
 struct RebuiltLedgers<'a> {
     plan: &'a Plan,
     clients: BTreeMap<SubscriberId, SubscriberLedger>,
     publishes: BTreeMap<PublisherId, PublishLedger>,
 }
 
-/// Where the books of a case are not those that these files give.
+/// Where the ledgers of a run differ from those that its history files give.
 ///
 /// # Errors
 /// A file that cannot be read to its end.
-pub(super) fn differences(case: &StoredRun, files: &[PathBuf]) -> Result<Vec<String>, ArchiveError> {
-    let mut anew = RebuiltLedgers { plan: &case.plan, clients: BTreeMap::new(), publishes: BTreeMap::new() };
+pub(super) fn differences(run: &StoredRun, files: &[PathBuf]) -> Result<Vec<String>, ArchiveError> {
+    let mut rebuilt =
+        RebuiltLedgers { plan: &run.plan, clients: BTreeMap::new(), publishes: BTreeMap::new() };
     for path in files {
-        anew.read(path)?;
+        rebuilt.read(path)?;
     }
     let mut differences = Vec::new();
-    for stored in &case.books.subscribers {
-        let client = case.plan.subscriber(stored.id());
+    for stored in &run.ledgers.subscribers {
+        let client = run.plan.subscriber(stored.id());
         let name = client.map_or_else(|| format!("{:?}", stored.id()), |client| client.client.to_string());
-        match anew.clients.remove(&stored.id()) {
-            None => differences.push(format!("client {name} has a book, and nothing happened to it")),
-            Some(book) if of(&book) == of(stored) => {}
-            Some(_) => differences.push(format!("the book of client {name} is not what its arrivals give")),
+        match rebuilt.clients.remove(&stored.id()) {
+            None => differences.push(format!("client {name} has a ledger but no line in the history")),
+            Some(ledger) if stored_form(&ledger) == stored_form(stored) => {}
+            Some(_) => differences
+                .push(format!("the ledger of client {name} differs from the one that the history gives")),
         }
     }
-    for stored in &case.books.publishes {
+    for stored in &run.ledgers.publishes {
         let publisher = stored.publisher();
         let empty = PublishLedger::new(publisher);
-        let book = anew.publishes.remove(&publisher).unwrap_or(empty);
-        if book != *stored {
-            let plan = case.plan.publishers.iter().find(|plan| plan.id == publisher);
+        let ledger = rebuilt.publishes.remove(&publisher).unwrap_or(empty);
+        if ledger != *stored {
+            let plan = run.plan.publishers.iter().find(|plan| plan.id == publisher);
             let name = plan.map_or_else(|| format!("{publisher:?}"), |plan| plan.name.clone());
-            differences.push(format!("the book of publisher {name} is not what its publishes give"));
+            differences
+                .push(format!("the ledger of publisher {name} differs from the one that the history gives"));
         }
     }
-    let unknown = anew.clients.len() + anew.publishes.len();
+    let unknown = rebuilt.clients.len() + rebuilt.publishes.len();
     if unknown > 0 {
-        differences.push(format!("the history tells of {unknown} clients or publishers that have no book"));
+        differences
+            .push(format!("the history has lines of {unknown} clients or publishers without a ledger"));
     }
     let more = differences.len().saturating_sub(DIFFERENCES_MAX);
     differences.truncate(DIFFERENCES_MAX);
@@ -65,8 +69,8 @@ pub(super) fn differences(case: &StoredRun, files: &[PathBuf]) -> Result<Vec<Str
     Ok(differences)
 }
 
-fn of(book: &SubscriberLedger) -> StoredClients {
-    StoredClients::of(std::slice::from_ref(book))
+fn stored_form(ledger: &SubscriberLedger) -> StoredClients {
+    StoredClients::of(std::slice::from_ref(ledger))
 }
 
 impl RebuiltLedgers<'_> {
@@ -76,20 +80,20 @@ impl RebuiltLedgers<'_> {
         let file = File::open(path).map_err(broken)?;
         for (number, text) in (1_u64..).zip(BufReader::new(MultiGzDecoder::new(file)).lines()) {
             let text = text.map_err(|error| damaged(error.to_string()))?;
-            let line = serde_json::from_str(&text);
-            let line: Op = line.map_err(|error| damaged(format!("line {number}: {error}")))?;
-            self.tell(line).ok_or_else(|| damaged(format!("line {number} is of another plan")))?;
+            let op = serde_json::from_str(&text);
+            let op: Op = op.map_err(|error| damaged(format!("line {number}: {error}")))?;
+            self.apply(op).ok_or_else(|| damaged(format!("line {number} belongs to another plan")))?;
         }
         Ok(())
     }
 
-    /// `None`: nobody of this plan.
-    fn tell(&mut self, line: Op) -> Option<()> {
-        match line {
+    /// `None`: the plan has no such client, or the publish did not begin.
+    fn apply(&mut self, op: Op) -> Option<()> {
+        match op {
             Op::Confirmed { client, at, resumed } => self.client(client)?.confirmed(at, resumed),
             Op::ServedBy { client, node } => self.client(client)?.served_by(node),
             Op::Disconnected { client, at } => self.client(client)?.disconnected(at),
-            Op::TurnedAway { client, began, at } => self.client(client)?.turned_away(began, at),
+            Op::AttemptFailed { client, began, at } => self.client(client)?.record_failed_attempt(began, at),
             Op::Gap { client, at } => self.client(client)?.gap(at),
             Op::Event { client, at, id, stamp } => {
                 let _arrival: Arrival = self.client(client)?.arrive(at, id.as_deref(), stamp);
@@ -102,10 +106,10 @@ impl RebuiltLedgers<'_> {
                 self.publisher(publisher).begin(address, at);
             }
             Op::Ended { publisher, address, seq, at, outcome } => {
-                let book = self.publisher(publisher);
-                // What was never sent cannot have ended.
-                if seq <= book.sent(address) {
-                    book.end(address, seq, at, outcome);
+                let ledger = self.publisher(publisher);
+                // A publish that never began cannot have ended.
+                if seq <= ledger.sent(address) {
+                    ledger.end(address, seq, at, outcome);
                 } else {
                     return None;
                 }

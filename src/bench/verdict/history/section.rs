@@ -1,5 +1,5 @@
-//! The pieces that evidence is stored and sent in, each sealed for itself: a slice of clients, a publisher, the
-//! measurements of a worker. Read [`Section`] first.
+//! The sections of `books.bin` and of what workers send, each in a frame of its own: ledgers of some clients, the ledger of
+//! a publisher, measurements. Read [`Section`] first.
 
 use std::io::{self, Read, Write};
 
@@ -10,23 +10,23 @@ use crate::bench::verdict::ledger::{
     AuditLedger, InvalidLedger, PublishLedger, StoredClients, SubscriberLedger,
 };
 
-/// Clients whose books are sealed together: enough that what they have in common is stored once.
-pub const CLIENTS_A_BLOCK: usize = 1_000;
+/// Clients in a section: enough that what they have in common is stored once.
+pub const CLIENTS_PER_SECTION: usize = 1_000;
 
-/// One piece of evidence.
+/// A part of the evidence of a run.
 #[derive(Debug)]
 pub enum Section {
-    /// Books of clients.
+    /// The ledgers of some clients.
     Clients(Vec<SubscriberLedger>),
-    /// The book of a publisher.
+    /// The ledger of one publisher.
     Publishes(PublishLedger),
-    /// The book of the sentinels.
+    /// The ledger of the sentinels' publisher.
     Sentinels(PublishLedger),
-    /// The book of the audit read.
+    /// The ledger of the audit read.
     Audit(AuditLedger),
-    /// Measurements.
+    /// Measurements of one process.
     Measurements(Recorder),
-    /// Nothing follows. Without it, what was read is not everything.
+    /// The last section. Without it the evidence is incomplete.
     End,
 }
 
@@ -37,113 +37,113 @@ const AUDIT: u8 = 4;
 const MEASUREMENTS: u8 = 5;
 const END: u8 = 6;
 
-/// Why a piece of evidence cannot be read.
+/// Why a section cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SectionError {
-    /// It is damaged.
+    /// The frame is damaged.
     #[error(transparent)]
     CorruptFrame(#[from] CorruptFrame),
-    /// It is whole, and of another plan.
+    /// The section is intact but of another plan.
     #[error(transparent)]
-    Book(#[from] InvalidLedger),
-    /// It is whole, and of a kind that this version does not know.
-    #[error("it has a piece of the unknown kind {0}")]
+    Ledger(#[from] InvalidLedger),
+    /// The section is intact but of a kind that this version does not know.
+    #[error("it has a section of the unknown kind {0}")]
     Kind(u8),
 }
 
 impl Section {
-    /// Writes a [`Section::Clients`], without owning the books. The others below do the same.
+    /// Writes a [`Section::Clients`] without owning the ledgers.
     ///
     /// # Errors
-    /// What the writer says.
-    pub fn write_clients(out: &mut impl Write, books: &[SubscriberLedger]) -> io::Result<()> {
-        frame::close(out, CLIENTS, &StoredClients::of(books))
+    /// Those of `out`.
+    pub fn write_clients(out: &mut impl Write, ledgers: &[SubscriberLedger]) -> io::Result<()> {
+        frame::write(out, CLIENTS, &StoredClients::of(ledgers))
     }
 
     /// Writes a [`Section::Publishes`].
     ///
     /// # Errors
-    /// What the writer says.
-    pub fn write_publishes(out: &mut impl Write, book: &PublishLedger) -> io::Result<()> {
-        frame::close(out, PUBLISHES, book)
+    /// Those of `out`.
+    pub fn write_publishes(out: &mut impl Write, ledger: &PublishLedger) -> io::Result<()> {
+        frame::write(out, PUBLISHES, ledger)
     }
 
     /// Writes a [`Section::Sentinels`].
     ///
     /// # Errors
-    /// What the writer says.
-    pub fn write_sentinels(out: &mut impl Write, book: &PublishLedger) -> io::Result<()> {
-        frame::close(out, SENTINELS, book)
+    /// Those of `out`.
+    pub fn write_sentinels(out: &mut impl Write, ledger: &PublishLedger) -> io::Result<()> {
+        frame::write(out, SENTINELS, ledger)
     }
 
     /// Writes a [`Section::Audit`].
     ///
     /// # Errors
-    /// What the writer says.
-    pub fn write_audit(out: &mut impl Write, book: &AuditLedger) -> io::Result<()> {
-        frame::close(out, AUDIT, book)
+    /// Those of `out`.
+    pub fn write_audit(out: &mut impl Write, ledger: &AuditLedger) -> io::Result<()> {
+        frame::write(out, AUDIT, ledger)
     }
 
     /// Writes a [`Section::Measurements`].
     ///
     /// # Errors
-    /// What the writer says.
+    /// Those of `out`.
     pub fn write_measurements(out: &mut impl Write, recorder: &Recorder) -> io::Result<()> {
-        frame::close(out, MEASUREMENTS, recorder)
+        frame::write(out, MEASUREMENTS, recorder)
     }
 
-    /// Writes the piece.
+    /// Writes the section as a frame.
     ///
     /// # Errors
-    /// What the writer says.
+    /// Those of `out`.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         match self {
-            Self::Clients(books) => Self::write_clients(out, books),
-            Self::Publishes(book) => Self::write_publishes(out, book),
-            Self::Sentinels(book) => Self::write_sentinels(out, book),
-            Self::Audit(book) => Self::write_audit(out, book),
+            Self::Clients(ledgers) => Self::write_clients(out, ledgers),
+            Self::Publishes(ledger) => Self::write_publishes(out, ledger),
+            Self::Sentinels(ledger) => Self::write_sentinels(out, ledger),
+            Self::Audit(ledger) => Self::write_audit(out, ledger),
             Self::Measurements(recorder) => Self::write_measurements(out, recorder),
-            Self::End => frame::close(out, END, &()),
+            Self::End => frame::write(out, END, &()),
         }
     }
 
-    /// The piece as bytes, for a pipe.
+    /// The section as bytes, for a pipe.
     ///
     /// # Errors
-    /// When it is too long to be sealed.
+    /// A section that is too long for a frame.
     pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.write(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// Reads the next piece; `None` where nothing comes any more. Books of clients are closed: they can be judged, and
-    /// nothing more can be told to them.
+    /// Reads the next section; `None` at the end of the input. Ledgers of clients are closed: they can be judged, but not
+    /// continued.
     ///
     /// # Errors
     /// [`SectionError`].
     pub fn read(plan: &Plan, from: &mut impl Read) -> Result<Option<Self>, SectionError> {
-        frame::read(from)?.map(|sealed| Self::open(plan, &sealed)).transpose()
+        frame::read(from)?.map(|frame| Self::decode(plan, &frame)).transpose()
     }
 
-    /// The piece that these bytes are, and nothing else.
+    /// Reads bytes that hold one section and nothing else.
     ///
     /// # Errors
     /// [`SectionError`].
     pub fn from_bytes(plan: &Plan, mut bytes: &[u8]) -> Result<Self, SectionError> {
-        let block = Self::read(plan, &mut bytes)?.ok_or(CorruptFrame::Cut)?;
-        if bytes.is_empty() { Ok(block) } else { Err(CorruptFrame::Foreign.into()) }
+        let section = Self::read(plan, &mut bytes)?.ok_or(CorruptFrame::Truncated)?;
+        if bytes.is_empty() { Ok(section) } else { Err(CorruptFrame::NotAFrame.into()) }
     }
 
-    fn open(plan: &Plan, sealed: &Frame) -> Result<Self, SectionError> {
-        Ok(match sealed.kind {
-            CLIENTS => Self::Clients(sealed.open::<StoredClients>()?.books(plan)?),
-            PUBLISHES => Self::Publishes(sealed.open()?),
-            SENTINELS => Self::Sentinels(sealed.open()?),
-            AUDIT => Self::Audit(sealed.open()?),
-            MEASUREMENTS => Self::Measurements(sealed.open()?),
+    fn decode(plan: &Plan, frame: &Frame) -> Result<Self, SectionError> {
+        Ok(match frame.kind {
+            CLIENTS => Self::Clients(frame.decode::<StoredClients>()?.ledgers(plan)?),
+            PUBLISHES => Self::Publishes(frame.decode()?),
+            SENTINELS => Self::Sentinels(frame.decode()?),
+            AUDIT => Self::Audit(frame.decode()?),
+            MEASUREMENTS => Self::Measurements(frame.decode()?),
             END => {
-                sealed.open::<()>()?;
+                frame.decode::<()>()?;
                 Self::End
             }
             unknown => return Err(SectionError::Kind(unknown)),

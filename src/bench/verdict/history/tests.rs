@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::section::{CLIENTS_A_BLOCK, Section};
+use super::section::{CLIENTS_PER_SECTION, Section};
 use crate::bench::ids::{AddressId, NodeIndex, PhaseId, PublisherId, RunId};
 use crate::bench::metrics::metric::{Counter, Trend};
 use crate::bench::metrics::recorder::Recorder;
@@ -37,7 +37,7 @@ fn plan() -> Plan {
 enum Told {
     Confirmed(bool, Option<u16>),
     Disconnected,
-    TurnedAway(u64),
+    AttemptFailed(u64),
     Gap,
     Event { publisher: u16, address: u32, seq: u64, id: u64, run: u64 },
     Foreign,
@@ -60,7 +60,7 @@ fn told() -> impl Strategy<Value = (u64, Told)> {
     let what = prop_oneof![
         3 => (any::<bool>(), proptest::option::of(0_u16..4)).prop_map(|(resumed, node)| Told::Confirmed(resumed, node)),
         2 => Just(Told::Disconnected),
-        2 => any::<u64>().prop_map(Told::TurnedAway),
+        2 => any::<u64>().prop_map(Told::AttemptFailed),
         1 => Just(Told::Gap),
         20 => event,
         1 => Just(Told::Foreign),
@@ -69,18 +69,18 @@ fn told() -> impl Strategy<Value = (u64, Told)> {
     (any::<u64>(), what)
 }
 
-fn tell(book: &mut SubscriberLedger, at: u64, told: &Told) {
+fn tell(ledger: &mut SubscriberLedger, at: u64, told: &Told) {
     let at = RunTime::from_nanos(at);
     match told {
         Told::Confirmed(resumed, node) => {
-            book.confirmed(at, *resumed);
+            ledger.confirmed(at, *resumed);
             if let Some(node) = node {
-                book.served_by(NodeIndex(*node));
+                ledger.served_by(NodeIndex(*node));
             }
         }
-        Told::Disconnected => book.disconnected(at),
-        Told::TurnedAway(began) => book.turned_away(RunTime::from_nanos(*began), at),
-        Told::Gap => book.gap(at),
+        Told::Disconnected => ledger.disconnected(at),
+        Told::AttemptFailed(began) => ledger.record_failed_attempt(RunTime::from_nanos(*began), at),
+        Told::Gap => ledger.gap(at),
         Told::Event { publisher, address, seq, id, run } => {
             let stamp = Stamp {
                 run: RunId::from_random(*run),
@@ -90,22 +90,22 @@ fn tell(book: &mut SubscriberLedger, at: u64, told: &Told) {
                 due: at,
                 sent: at,
             };
-            book.arrive(at, Some(&format!("id-{id}")), stamp);
+            ledger.arrive(at, Some(&format!("id-{id}")), stamp);
         }
         Told::Foreign => {
-            book.event(at, None, "{}");
+            ledger.event(at, None, "{}");
         }
-        Told::Finished(ending) => book.finish(at, *ending),
+        Told::Finished(ending) => ledger.finish(at, *ending),
     }
 }
 
-fn books(plan: &Plan, stories: &[Vec<(u64, Told)>]) -> Vec<SubscriberLedger> {
-    let mut books: Vec<_> =
+fn ledgers(plan: &Plan, stories: &[Vec<(u64, Told)>]) -> Vec<SubscriberLedger> {
+    let mut ledgers: Vec<_> =
         plan.subscribers.iter().map(|client| SubscriberLedger::new(plan, client.id)).collect();
-    for (book, story) in books.iter_mut().zip(stories) {
-        story.iter().for_each(|(at, told)| tell(book, *at, told));
+    for (ledger, story) in ledgers.iter_mut().zip(stories) {
+        story.iter().for_each(|(at, told)| tell(ledger, *at, told));
     }
-    books
+    ledgers
 }
 
 fn reread(plan: &Plan, block: &Section) -> Section {
@@ -114,34 +114,34 @@ fn reread(plan: &Plan, block: &Section) -> Section {
 
 proptest! {
     #[test]
-    fn books_of_clients_are_what_they_were(stories in proptest::collection::vec(proptest::collection::vec(told(), 0..80), 3)) {
+    fn ledgers_of_clients_are_what_they_were(stories in proptest::collection::vec(proptest::collection::vec(told(), 0..80), 3)) {
         let plan = plan();
-        let books = books(&plan, &stories);
-        let Section::Clients(read) = reread(&plan, &Section::Clients(books.clone())) else { panic!("another kind") };
-        prop_assert_eq!(StoredClients::of(&read), StoredClients::of(&books));
+        let ledgers = ledgers(&plan, &stories);
+        let Section::Clients(read) = reread(&plan, &Section::Clients(ledgers.clone())) else { panic!("another kind") };
+        prop_assert_eq!(StoredClients::of(&read), StoredClients::of(&ledgers));
     }
 
     #[test]
-    fn a_publishers_book_is_what_it_was(
+    fn a_publishers_ledger_is_what_it_was(
         publishes in proptest::collection::vec((0_u32..3, any::<u64>(), any::<u64>(), 0_u8..4), 0..60),
         dropped in proptest::collection::vec(0_u16..5, 0..5),
     ) {
-        let mut book = PublishLedger::new(PublisherId(7));
+        let mut ledger = PublishLedger::new(PublisherId(7));
         for (address, started, ended, outcome) in publishes {
             let address = AddressId(address);
-            let seq = book.begin(address, RunTime::from_nanos(started));
+            let seq = ledger.begin(address, RunTime::from_nanos(started));
             let outcome = match outcome {
                 0 => PublishOutcome::Refused,
                 1 => PublishOutcome::Indeterminate,
                 2 => continue,
                 _ => PublishOutcome::Acknowledged,
             };
-            book.end(address, seq, RunTime::from_nanos(ended), outcome);
+            ledger.end(address, seq, RunTime::from_nanos(ended), outcome);
         }
-        dropped.into_iter().for_each(|phase| book.dropped(PhaseId(phase)));
+        dropped.into_iter().for_each(|phase| ledger.dropped(PhaseId(phase)));
         let plan = plan();
-        let Section::Publishes(read) = reread(&plan, &Section::Publishes(book.clone())) else { panic!("another kind") };
-        prop_assert_eq!(read, book);
+        let Section::Publishes(read) = reread(&plan, &Section::Publishes(ledger.clone())) else { panic!("another kind") };
+        prop_assert_eq!(read, ledger);
     }
 
     #[test]
@@ -161,7 +161,7 @@ proptest! {
     #[test]
     fn a_damaged_piece_is_refused(at in any::<proptest::sample::Index>(), bit in 0_u8..8, cut in any::<proptest::sample::Index>()) {
         let plan = plan();
-        let bytes = Section::Clients(books(&plan, &[some_story(), Vec::new(), some_story()])).to_bytes().unwrap();
+        let bytes = Section::Clients(ledgers(&plan, &[some_story(), Vec::new(), some_story()])).to_bytes().unwrap();
         let mut flipped = bytes.clone();
         flipped[at.index(bytes.len())] ^= 1 << bit;
         prop_assert!(Section::from_bytes(&plan, &flipped).is_err());
@@ -189,11 +189,13 @@ fn measurements() -> Recorder {
 fn pieces_follow_each_other_in_one_stream() {
     let plan = plan();
     let mut bytes = Vec::new();
-    Section::write_clients(&mut bytes, &books(&plan, &[some_story()])).unwrap();
+    Section::write_clients(&mut bytes, &ledgers(&plan, &[some_story()])).unwrap();
     Section::Measurements(measurements()).write(&mut bytes).unwrap();
     Section::End.write(&mut bytes).unwrap();
     let mut from = bytes.as_slice();
-    assert!(matches!(Section::read(&plan, &mut from), Ok(Some(Section::Clients(books))) if books.len() == 3));
+    assert!(
+        matches!(Section::read(&plan, &mut from), Ok(Some(Section::Clients(ledgers))) if ledgers.len() == 3)
+    );
     let Ok(Some(Section::Measurements(recorder))) = Section::read(&plan, &mut from) else {
         panic!("another kind")
     };
@@ -203,16 +205,16 @@ fn pieces_follow_each_other_in_one_stream() {
 }
 
 #[test]
-fn a_book_of_another_plan_is_refused() {
+fn a_ledger_of_another_plan_is_refused() {
     let mut other = plan();
-    let bytes = Section::Clients(books(&other, &[some_story()])).to_bytes().unwrap();
+    let bytes = Section::Clients(ledgers(&other, &[some_story()])).to_bytes().unwrap();
     other.subscribers.truncate(2);
     let error = Section::from_bytes(&other, &bytes).unwrap_err().to_string();
-    assert_eq!(error, "there is a book of client 2, and the plan has 2 clients");
+    assert_eq!(error, "it has a ledger of client 2, but the plan has 2 clients");
     other.subscribers.clone_from(&plan().subscribers);
     other.subscribers[0].addresses = Box::new([AddressId(77)]);
     let error = Section::from_bytes(&other, &bytes).unwrap_err().to_string();
-    assert_eq!(error, "the book of client 0 has addresses that the plan does not give it");
+    assert_eq!(error, "the ledger of client 0 has addresses that the client does not have in the plan");
 }
 
 /// The form on the disk changes only together with [`super::frame::FORMAT`]. Where this fails: raise it, and take the new sums.
@@ -226,7 +228,7 @@ fn the_form_of_what_is_stored_is_the_one_of_its_format() {
         let seq = publishes.begin(AddressId(1), RunTime::from_nanos(at));
         publishes.end(AddressId(1), seq, RunTime::from_nanos(at + 100), outcome);
     }
-    let client = postcard::to_stdvec(&StoredClients::of(&books(&plan, &[some_story()])[..1])).unwrap();
+    let client = postcard::to_stdvec(&StoredClients::of(&ledgers(&plan, &[some_story()])[..1])).unwrap();
     let publishes = postcard::to_stdvec(&publishes).unwrap();
     let measurements = postcard::to_stdvec(&measurements()).unwrap();
     let sums = [&client, &publishes, &measurements].map(|bytes| (bytes.len(), crc32fast::hash(bytes)));
@@ -245,10 +247,10 @@ fn thousands_of_clients_take_little_room() {
     );
     let plan = Plan::new(&scenario::parse("many.toml", &scenario, &[]).unwrap(), RunId::from_random(1));
     let mut bytes = Vec::new();
-    for slice in plan.subscribers.chunks(CLIENTS_A_BLOCK) {
-        let book = |client: &scenario::plan::SubscriberPlan| {
-            let mut book = SubscriberLedger::new(&plan, client.id);
-            book.confirmed(RunTime::ZERO, false);
+    for slice in plan.subscribers.chunks(CLIENTS_PER_SECTION) {
+        let ledger = |client: &scenario::plan::SubscriberPlan| {
+            let mut ledger = SubscriberLedger::new(&plan, client.id);
+            ledger.confirmed(RunTime::ZERO, false);
             for address in &client.addresses {
                 for seq in 1..=20 {
                     let due = RunTime::from_nanos(seq * 1_000);
@@ -260,14 +262,14 @@ fn thousands_of_clients_take_little_room() {
                         due,
                         sent: due,
                     };
-                    book.arrive(due, Some(&format!("k3f9qa-{}-{seq}", address.0)), stamp);
+                    ledger.arrive(due, Some(&format!("k3f9qa-{}-{seq}", address.0)), stamp);
                 }
             }
-            book.finish(RunTime::from_nanos(1), Ending::RunOver);
-            book
+            ledger.finish(RunTime::from_nanos(1), Ending::RunOver);
+            ledger
         };
-        let books: Vec<_> = slice.iter().map(book).collect();
-        Section::write_clients(&mut bytes, &books).unwrap();
+        let ledgers: Vec<_> = slice.iter().map(ledger).collect();
+        Section::write_clients(&mut bytes, &ledgers).unwrap();
     }
     assert_eq!(plan.subscribers[0].addresses.len(), 10);
     // Four hundred thousand remembered ids among them.

@@ -1,5 +1,5 @@
-//! The history in full: every arrival and every publish, a line of JSON each, written while the run goes on. Bounded: who
-//! writes faster than the disk waits, and every wait is counted and told, as it is time that the bench itself took.
+//! Writes the full history while the run is running: a line of JSON for each arrival and each publish, compressed. Bounded:
+//! when the disk is too slow, clients and publishers wait, and the time of these waits is reported.
 //! Read [`HistoryWriter`] first, then [`Op`].
 
 use std::fs::File;
@@ -16,39 +16,39 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::files::{Entry, Summing};
+use super::files::{Checksummed, Entry};
 use super::op::Op;
 use crate::bench::exit::{Exit, RunProblem};
 
-/// The file of the process that publishes; where the clients are in workers, it holds the publishers alone.
+/// The history of the process that publishes. With clients in workers it holds the publishers only.
 pub const HISTORY: &str = "history.jsonl.gz";
 
-/// Lines that a pen collects before it hands them in.
-const LINES_A_BATCH: usize = 64;
-/// How many of a pen's first lines are fewer than that, by its number: pens that write the same at the same time would
-/// otherwise all hand in at once.
+/// Operations that a sender collects before it passes them to the writer.
+const OPS_PER_BATCH: usize = 64;
+/// The first batch of a sender is smaller by its number modulo this. Senders with the same load would otherwise all send
+/// their batches at the same time.
 const STAGGER: usize = 48;
-/// Batches that wait for the disk: some megabytes.
+/// Batches that may wait for the disk: some megabytes.
 const BATCHES: usize = 1_024;
-/// A client that had to wait longer than this has latencies that are the bench's.
+/// A longer wait makes the run invalid: the measured latencies include it.
 const WAIT_MAX: Duration = Duration::from_millis(10);
 
 enum Message {
     Batch(Vec<Op>),
-    /// Everything was handed in.
+    /// Every sender has flushed.
     End,
 }
 
-/// Where pens hand in what they wrote.
+/// A handle of the writer task. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct HistoryWriter {
     out: mpsc::Sender<Message>,
-    waits: Arc<BackpressureTime>,
-    /// Pens so far.
-    pens: Arc<AtomicUsize>,
+    backpressure: Arc<BackpressureTime>,
+    /// Number of senders so far.
+    senders: Arc<AtomicUsize>,
 }
 
-/// How long clients and publishers had to wait for the disk.
+/// How often and how long clients and publishers waited for the disk.
 #[derive(Debug, Default)]
 struct BackpressureTime {
     count: AtomicU64,
@@ -56,50 +56,50 @@ struct BackpressureTime {
     longest_nanos: AtomicU64,
 }
 
-/// The task that writes.
+/// The task that writes the file, with its owner.
 #[derive(Debug)]
 pub struct WriterTask {
-    scribe: HistoryWriter,
+    writer: HistoryWriter,
     task: JoinSet<io::Result<(u64, u32)>>,
     name: String,
 }
 
-/// One writer's lines that are not handed in yet.
+/// The operations of one client or publisher that are not passed to the writer yet.
 #[derive(Debug)]
 pub struct OpSender {
-    lines: Vec<Op>,
-    /// So many are handed in.
-    enough: usize,
-    scribe: HistoryWriter,
+    ops: Vec<Op>,
+    /// Operations that make the next batch.
+    batch_size: usize,
+    writer: HistoryWriter,
 }
 
 impl HistoryWriter {
-    /// Begins the file of this name in a run's directory.
+    /// Creates the file of this name in the directory of a run and starts its task.
     ///
     /// # Errors
-    /// Where it cannot be made.
+    /// The file cannot be created.
     pub fn start(dir: &Path, name: &str) -> io::Result<WriterTask> {
-        let out = Summing::new(BufWriter::new(File::create(dir.join(name))?));
+        let out = Checksummed::new(BufWriter::new(File::create(dir.join(name))?));
         let (sender, receiver) = mpsc::channel(BATCHES);
         let mut task = JoinSet::new();
         task.spawn_blocking(move || write_all(receiver, out));
-        let scribe = Self { out: sender, waits: Arc::default(), pens: Arc::default() };
-        Ok(WriterTask { scribe, task, name: name.to_owned() })
+        let writer = Self { out: sender, backpressure: Arc::default(), senders: Arc::default() };
+        Ok(WriterTask { writer, task, name: name.to_owned() })
     }
 
-    /// A pen for one client or publisher.
+    /// A sender for one client or publisher.
     #[must_use]
-    pub fn pen(&self) -> OpSender {
-        let number = self.pens.fetch_add(1, Ordering::Relaxed);
-        OpSender { lines: Vec::new(), enough: LINES_A_BATCH - number % STAGGER, scribe: self.clone() }
+    pub fn op_sender(&self) -> OpSender {
+        let number = self.senders.fetch_add(1, Ordering::Relaxed);
+        OpSender { ops: Vec::new(), batch_size: OPS_PER_BATCH - number % STAGGER, writer: self.clone() }
     }
 }
 
-fn write_all(mut from: mpsc::Receiver<Message>, out: Summing<BufWriter<File>>) -> io::Result<(u64, u32)> {
+fn write_all(mut from: mpsc::Receiver<Message>, out: Checksummed<BufWriter<File>>) -> io::Result<(u64, u32)> {
     let mut out = GzEncoder::new(out, Compression::fast());
     let mut failed = None;
     while let Some(Message::Batch(lines)) = from.blocking_recv() {
-        // After a failure the rest is taken all the same: nobody must wait for a disk that is full.
+        // After a failure the queue is still drained: no client must wait for a full disk.
         if failed.is_none() {
             failed = lines.iter().try_for_each(|line| write(&mut out, line)).err();
         }
@@ -118,31 +118,32 @@ fn write(out: &mut impl io::Write, line: &Op) -> io::Result<()> {
 }
 
 impl OpSender {
-    /// Writes a line down.
-    pub fn write(&mut self, line: Op) {
-        self.lines.push(line);
+    /// Adds an operation to the next batch. Never waits.
+    pub fn write(&mut self, op: Op) {
+        self.ops.push(op);
     }
 
-    /// Hands the lines in where there are enough of them.
-    pub async fn hand_in_many(&mut self) {
-        if self.lines.len() < self.enough {
+    /// Passes the batch to the writer if it is full. Waits where the queue of the writer is full.
+    pub async fn flush_if_full(&mut self) {
+        if self.ops.len() < self.batch_size {
             return;
         }
-        self.enough = LINES_A_BATCH;
-        let batch = Message::Batch(std::mem::take(&mut self.lines));
-        if let Err(TrySendError::Full(batch)) = self.scribe.out.try_send(batch) {
+        self.batch_size = OPS_PER_BATCH;
+        let batch = Message::Batch(std::mem::take(&mut self.ops));
+        if let Err(TrySendError::Full(batch)) = self.writer.out.try_send(batch) {
             let began = Instant::now();
-            // A writer that is gone has told why, or will.
-            let _gone = self.scribe.out.send(batch).await;
-            // Whoever waits here reads late what has come meanwhile.
-            self.scribe.waits.add(began.elapsed());
+            // A writer that failed reports the reason at its end.
+            let _gone = self.writer.out.send(batch).await;
+            // A client blocked here reads its socket late, which skews latencies.
+            self.writer.backpressure.add(began.elapsed());
         }
     }
 
-    /// Hands in what is left at the end. All do so at once, and nobody measures any more.
-    pub async fn hand_in_last(&mut self) {
-        // A writer that is gone has told why, or will.
-        let _gone = self.scribe.out.send(Message::Batch(std::mem::take(&mut self.lines))).await;
+    /// Passes the last batch to the writer. Waits are not counted: all senders flush at once, when nothing is measured any
+    /// more.
+    pub async fn flush(&mut self) {
+        // A writer that failed reports the reason at its end.
+        let _gone = self.writer.out.send(Message::Batch(std::mem::take(&mut self.ops))).await;
     }
 }
 
@@ -154,14 +155,14 @@ impl BackpressureTime {
         self.longest_nanos.fetch_max(nanos, Ordering::Relaxed);
     }
 
-    /// What is told of them.
-    fn trouble(&self) -> Option<RunProblem> {
+    /// The problem to report; `None` without waits.
+    fn problem(&self) -> Option<RunProblem> {
         let of = |value: &AtomicU64| value.load(Ordering::Relaxed);
         let (count, longest) = (of(&self.count), Duration::from_nanos(of(&self.longest_nanos)));
         let exit = if longest > WAIT_MAX { Exit::Invalid } else { Exit::Pass };
         let message = format!(
-            "the history could not be written as fast as it came: {count} waits of clients and publishers, {:.3} s in all, \
-             {:.3} s at most, are in the latencies; --history anomalies writes nothing while the run goes on",
+            "the history could not be written fast enough: clients and publishers waited {count} times, {:.3} s in total and \
+             {:.3} s at most, and latencies include these waits; with --history anomalies nothing is written during the run",
             Duration::from_nanos(of(&self.nanos)).as_secs_f64(),
             longest.as_secs_f64(),
         );
@@ -170,28 +171,28 @@ impl BackpressureTime {
 }
 
 impl WriterTask {
-    /// For the pens.
+    /// The handle that makes senders.
     #[must_use]
-    pub fn scribe(&self) -> &HistoryWriter {
-        &self.scribe
+    pub fn writer(&self) -> &HistoryWriter {
+        &self.writer
     }
 
-    /// Ends the file, once everybody has handed in. Tells the file as it is, and what went wrong.
+    /// Ends the file, once all senders have flushed. Returns its entry and the problems to report.
     pub async fn end(mut self) -> (Option<Entry>, Vec<RunProblem>) {
-        let _gone = self.scribe.out.send(Message::End).await;
-        let mut troubles: Vec<RunProblem> = self.scribe.waits.trouble().into_iter().collect();
+        let _gone = self.writer.out.send(Message::End).await;
+        let mut problems: Vec<RunProblem> = self.writer.backpressure.problem().into_iter().collect();
         let written = match self.task.join_next().await {
             Some(Ok(Ok((bytes, crc32)))) => Ok(Entry { name: self.name.clone(), bytes, crc32 }),
             Some(Ok(Err(error))) => Err(error.to_string()),
             Some(Err(panicked)) => Err(panicked.to_string()),
-            None => Err("it left no word".to_owned()),
+            None => Err("the writer thread ended without a result".to_owned()),
         };
         match written {
-            Ok(entry) => (Some(entry), troubles),
+            Ok(entry) => (Some(entry), problems),
             Err(why) => {
                 let message = format!("{} is not stored: {why}", self.name);
-                troubles.push(RunProblem { exit: Exit::Internal, message });
-                (None, troubles)
+                problems.push(RunProblem { exit: Exit::Internal, message });
+                (None, problems)
             }
         }
     }

@@ -1,4 +1,5 @@
-//! What the ledgers say when they are laid beside each other. Read [`Account`] first.
+//! The result of judging the ledgers: counts of deliveries and publishes, anomalies with examples, and the impact of each
+//! fault. Data that can be added. Read [`Account`] first.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::bench::ids::{AddressId, GroupId, PhaseId};
 use crate::bench::metrics::time::RunTime;
 
-/// Examples of each anomaly in a report.
+/// Examples of each anomaly that a report keeps.
 const EXAMPLES: usize = 8;
 
 /// Counts of deliveries (an event times a subscriber), and what went wrong.
@@ -18,69 +19,69 @@ const EXAMPLES: usize = 8;
 pub struct Account {
     /// Deliveries that were owed. The sum of `ok`, `lost`, `unseen` and `gap_declared`.
     pub expected: u64,
-    /// Owed, and arrived.
+    /// Owed deliveries that arrived.
     pub ok: u64,
-    /// Deliveries of indeterminate publishes that arrived after all.
+    /// Deliveries of indeterminate publishes that arrived.
     pub recovered: u64,
-    /// Owed, and proven missing.
+    /// Owed deliveries that are proven missing.
     pub lost: u64,
-    /// Owed, missing, and nothing proves it.
+    /// Owed deliveries that did not arrive and are not proven missing.
     pub unseen: u64,
-    /// Owed, missing, and the server said so.
+    /// Owed deliveries that did not arrive and that a `GAP` covers.
     pub gap_declared: u64,
     /// `GAP` events that reached clients, whatever they cover.
     pub gap_events: u64,
-    /// Clients that at least one of them reached.
+    /// Clients that received at least one `GAP`.
     pub gap_clients: u64,
-    /// Sentinels that did not come and that a `GAP` covers.
+    /// Sentinels that did not arrive and that a `GAP` covers.
     pub gap_sentinels: u64,
-    /// Clients to which a sentinel did not come that no `GAP` covers: nobody knows what is still under way to them.
+    /// Clients that lack a sentinel that no `GAP` covers: more events may be in flight to them.
     pub without_sentinels: u64,
-    /// Published between sessions under at-most-once: not owed.
+    /// Deliveries published between sessions that are not owed, under at-most-once.
     pub missed_offline: u64,
-    /// Repeated within one session.
+    /// Deliveries that were repeated within one session.
     pub duplicated_in_session: u64,
-    /// Repeated across a reconnect.
+    /// Deliveries that were repeated across a reconnect.
     pub duplicated_across_reconnect: u64,
-    /// Arrived after a later one.
+    /// Deliveries that arrived after a later event of their series.
     pub reordered: u64,
-    /// How many events of its series were ahead of it, at most.
+    /// The largest difference of numbers in such an inversion.
     pub reordered_by_at_most: u64,
-    /// Inversions that were too many to be kept, and so could not be judged.
+    /// Inversions beyond the limit of what a client keeps: not judged.
     pub order_unjudged: u64,
-    /// Should not have arrived.
+    /// Deliveries that should not have arrived.
     pub unexpected: Unexpected,
-    /// Events (not deliveries) that were acknowledged and are neither delivered to all nor in the log.
+    /// Events (not deliveries) that were acknowledged and are neither delivered to all clients nor in the log.
     pub forgotten: u64,
     /// Sessions that were resumed with a cursor and skipped events that were owed.
     pub misplaced_resumes: u64,
-    /// SSE ids that stood for two events.
+    /// SSE ids that were used for two events.
     pub inconsistent_ids: u64,
-    /// Clients that their server made go away for good, or that never got back.
+    /// Clients that gave up after an answer of the server, or that never got a session again.
     pub never_recovered: u64,
     /// How publishes ended.
     pub publishes: PublishCounts,
     /// Publishes that were due and never sent, by the phase in which they were due.
     pub dropped_by: BTreeMap<PhaseId, u64>,
-    /// What was seen of each kind of anomaly, with the first examples.
+    /// Each kind of anomaly that occurred, with the first examples.
     pub anomalies: Vec<Anomaly>,
-    /// What each fault did.
+    /// The impact of each fault.
     pub faults: Vec<FaultImpact>,
-    /// Missing deliveries (lost, unseen, declared) by group and phase of their publish: infinite latencies.
+    /// Missing deliveries (lost, unseen, declared) by group and by phase of their publish: infinite latencies.
     pub missing_by: Vec<((GroupId, PhaseId), u64)>,
-    /// Clients that were there, wanted to come back and did not, by group and by the phases since their last stream ended:
-    /// infinite times to come back, in each of these phases.
+    /// Clients that lost their stream, tried to reconnect and did not succeed, by group and by the phases since their last
+    /// stream ended: infinite reconnect times, in each of these phases.
     #[serde(default)]
     pub never_back_by: Vec<((GroupId, Vec<PhaseId>), u64)>,
-    /// Addresses with missing deliveries, sorted: what an audit read should look at first.
+    /// Addresses with missing deliveries, sorted. An audit read reads them first.
     pub missing_addresses: Vec<AddressId>,
-    /// Whether an audit read was laid beside it.
+    /// Whether the ledger of an audit read was compared.
     pub audited: bool,
 }
 
 impl Account {
-    /// Adds the account of another run of the same groups and phases. Every field is named: one that is new must say how it
-    /// is added.
+    /// Adds the account of another run of the same groups and phases. The pattern names every field, so that a new field
+    /// cannot be forgotten.
     pub fn merge(&mut self, other: Self) {
         let Self {
             expected,
@@ -183,24 +184,24 @@ impl Account {
         mine.examples.truncate(EXAMPLES);
     }
 
-    /// Leaves the first examples of each anomaly.
-    pub fn shorten(&mut self) {
+    /// Keeps only the first examples of each anomaly.
+    pub fn truncate_examples(&mut self) {
         for anomaly in &mut self.anomalies {
             anomaly.examples.truncate(EXAMPLES);
         }
     }
 }
 
-/// Deliveries that should not have been.
+/// Deliveries that should not have arrived.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unexpected {
-    /// Nobody published it, in this run or, as far as its payload tells, in any.
+    /// Of this run, but never published; or the payload carries no stamp of any run.
     pub never_published: u64,
-    /// Its publish had been refused.
+    /// The publish had been refused.
     pub refused: u64,
-    /// Another run's.
+    /// Published by another run.
     pub other_run: u64,
-    /// Addressed to somebody else.
+    /// Published to an address that is not one of the client's.
     pub leaked: u64,
 }
 
@@ -213,7 +214,7 @@ impl Unexpected {
         self.leaked += leaked;
     }
 
-    /// All of them.
+    /// The sum of all kinds.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.never_published + self.refused + self.other_run + self.leaked
@@ -223,13 +224,13 @@ impl Unexpected {
 /// How publishes ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublishCounts {
-    /// Acknowledged.
+    /// Answered with 2xx: the log has the event.
     pub ok: u64,
-    /// Refused.
+    /// Answered with 4xx, or the connection was refused: the event must not appear.
     pub fail: u64,
-    /// Nobody knows.
+    /// Timeout, reset or 5xx: the event may appear.
     pub indeterminate: u64,
-    /// Never sent: too many were in flight.
+    /// Never sent: too many publishes were in flight.
     pub dropped: u64,
 }
 
@@ -242,49 +243,49 @@ impl PublishCounts {
         self.dropped += dropped;
     }
 
-    /// All that were due.
+    /// All publishes that were due.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.ok + self.fail + self.indeterminate + self.dropped
     }
 }
 
-/// A kind of anomaly. Its text is its name in reports.
+/// A kind of anomaly. The display text is the name in reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AnomalyKind {
-    /// Addressed to somebody else.
+    /// A client received an event of an address that is not its own.
     Leak,
-    /// Proven missing.
+    /// An owed event is proven missing.
     Lost,
-    /// Missing, and the audit read lacks it too.
+    /// An acknowledged event is missing, and the log lacks it too.
     Forgotten,
     /// A resumed session skipped owed events.
     MisplacedResume,
-    /// Missing, and declared.
+    /// An owed event is missing, and a `GAP` covers it.
     GapDeclared,
-    /// Twice in one session.
+    /// An event arrived twice in one session.
     DuplicatedInSession,
-    /// Twice, across a reconnect.
+    /// An event arrived again after a reconnect.
     DuplicatedAcrossReconnect,
-    /// After a later one.
+    /// An event arrived after a later one of its series.
     Reordered,
-    /// Nobody published it.
+    /// An event arrived that was never published.
     NeverPublished,
-    /// Its publish had been refused.
+    /// An event arrived whose publish had been refused.
     RefusedAppeared,
-    /// Another run's.
+    /// An event of another run arrived.
     OtherRun,
-    /// One SSE id, two events.
+    /// One SSE id was used for two events.
     InconsistentId,
-    /// Missing, not proven.
+    /// An owed event is missing, but not proven to be lost.
     Unseen,
-    /// A client that never got back.
+    /// A client never got a session again.
     NeverRecovered,
 }
 
 impl AnomalyKind {
-    /// Its name in reports.
+    /// The name in reports: also the name of the check.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -312,80 +313,74 @@ impl fmt::Display for AnomalyKind {
     }
 }
 
-/// A kind of anomaly: how often, how often in which fault's window, and the first examples.
+/// How often a kind of anomaly occurred, in total and in the window of each fault, with the first examples.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Anomaly {
-    /// What.
     pub kind: AnomalyKind,
-    /// How often.
+    /// All occurrences, in and outside of fault windows.
     pub count: u64,
-    /// How often in whose window, by the name of the fault; what is in no window is not in here.
+    /// Names of faults with the occurrences in their windows. Occurrences outside of all windows are not included.
     pub by_fault: Vec<(String, u64)>,
-    /// The first of them.
+    /// The first occurrences.
     pub examples: Vec<Example>,
 }
 
 /// Numbers from `first` to `last`, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SeqRange {
-    /// Smallest.
     pub first: u64,
-    /// Largest.
     pub last: u64,
 }
 
-/// One anomaly by its names.
+/// One anomaly, with names instead of ids.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Example {
-    /// The publisher.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub publisher: Option<String>,
-    /// The address.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub address: Option<String>,
-    /// Which events of the series.
+    /// Numbers of the events in their series.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seq: Option<SeqRange>,
-    /// The subscriber, by its client id.
+    /// Client id of the subscriber.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub subscriber: Option<String>,
-    /// The fault in whose window it was.
+    /// Name of the fault in whose window it occurred.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fault: Option<String>,
-    /// When it was published, or seen; in nanoseconds since the start of the run.
+    /// When the event was published, or the anomaly was seen, in nanoseconds since the start of the run.
     #[serde(rename = "at_ns", skip_serializing_if = "Option::is_none", default)]
     pub at: Option<RunTime>,
-    /// Anything more there is to say.
+    /// Further details; empty where there are none.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub note: String,
 }
 
-/// What a fault did, and how long it took to get over it.
+/// The sessions that a fault cut, and how long it took to recover.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultImpact {
-    /// The fault's name.
+    /// Name of the fault.
     pub name: String,
-    /// Sessions that it cut: of the nodes that it met, ended while it was at work or the cluster recovered.
+    /// Sessions that the fault cut: of nodes or clients that it can affect, ended in its window.
     pub sessions_cut: u64,
     /// From applying it to the first session that ended.
     pub detect: Option<Duration>,
-    /// From the end of a session to the next confirmed one, of 95 % of them.
+    /// 95th percentile of the time from the end of a session to the next confirmed one.
     pub reconnect_p95: Option<Duration>,
-    /// From the end of a session to the first new event, of 95 % of them.
+    /// 95th percentile of the time from the end of a session to the first new event.
     pub recovery_p95: Option<Duration>,
-    /// Clients that were cut and never got back.
+    /// Clients that were cut and never got a session again.
     pub never_recovered: u64,
-    /// Sessions that it cut and that had no successor: those of such clients, and of clients that left meanwhile or whose
-    /// policy is not to come back.
+    /// Sessions that were cut and had no successor: those of such clients, and of clients that left meanwhile or do not
+    /// reconnect by policy.
     #[serde(default)]
     pub not_back: u64,
-    /// Deliveries lost in its window.
+    /// Deliveries lost in the window of the fault.
     pub lost: u64,
-    /// From the end of a session to the last event that its successor was given again, of 95 % of them: the backlog is
-    /// drained.
+    /// 95th percentile of the time from the end of a session to the last replayed event of the next one.
     pub drain_p95: Option<Duration>,
-    /// Events that the next sessions were given again.
+    /// Events replayed to the next sessions.
     pub replayed: u64,
-    /// The first deliveries lost in its window.
+    /// The first deliveries that were lost in the window of the fault.
     pub lost_examples: Vec<Example>,
 }

@@ -1,5 +1,5 @@
-//! What a client is told of an event that arrived, and what it says when it leaves: the words between a subscriber and
-//! its ledger.
+//! The types between a client and its ledger: how an arrived event is classified, and why a client stopped.
+//! Read [`Arrival`] first.
 
 use std::time::Duration;
 
@@ -9,45 +9,43 @@ use crate::bench::ids::AddressId;
 use crate::bench::metrics::tags::Path;
 use crate::bench::stamp::Stamp;
 
-/// What an arrival was.
+/// The class of an event that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// The first time. Its latency counts.
+    /// A new event. Its latency counts.
     New {
-        /// What it says of itself.
         stamp: Stamp,
-        /// How it came.
         path: Path,
-        /// For the first new event after a stream was lost: how long ago that was.
+        /// Time since the stream was lost, for the first new event after a reconnect; else `None`.
         recovered_after: Option<Duration>,
     },
-    /// It was here before.
+    /// An event that had arrived before.
     Repeated {
-        /// In this very session.
+        /// Whether it had arrived in the current session.
         in_session: bool,
     },
-    /// The last event of an address.
+    /// The sentinel of an address: its last event.
     Sentinel(AddressId),
-    /// Addressed to somebody else.
+    /// An event of an address that is not one of the client's.
     Leaked,
-    /// Of another run.
+    /// An event of another run.
     OtherRun,
-    /// Of no run.
+    /// An event without a stamp.
     Foreign,
 }
 
-/// Why a client connects no more.
+/// Why a client will not connect again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// The run was over and its stream was open.
+    /// The run ended while its stream was open.
     RunOver,
-    /// The plan made it leave before that.
+    /// The plan made it leave before the end of the run.
     Left,
-    /// Its stream ended, and its policy is not to come back.
+    /// Its stream ended, and its policy is not to reconnect.
     NoReconnect,
-    /// Its policy gave up (a browser after a 503, …): the server made it go away for good.
+    /// Its policy gave up after an answer of the server (a browser after a 503, …).
     GaveUp,
-    /// It was still trying when the run was over.
+    /// The run ended while it was trying to reconnect.
     Unreachable,
 }

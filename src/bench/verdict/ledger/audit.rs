@@ -1,4 +1,5 @@
-//! What fresh clients read from the oldest event on when everything was over: what the cluster itself still has.
+//! The audit read: at the end of the run, new clients read the log of each address from its oldest event. Shows what the
+//! cluster still has. Read [`AuditLedger`] first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +9,7 @@ use super::runs::Runs;
 use crate::bench::ids::{AddressId, PublisherId, RunId};
 use crate::bench::stamp::Stamp;
 
-/// The book of the audit read. Several readers' books can be merged.
+/// The ledger of the audit read. The ledgers of several readers can be merged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditLedger {
     run: RunId,
@@ -18,19 +19,19 @@ pub struct AuditLedger {
 }
 
 impl AuditLedger {
-    /// An empty book.
+    /// An empty ledger.
     #[must_use]
     pub fn new(run: RunId) -> Self {
         Self { run, series: BTreeMap::new(), read_to_the_end: BTreeSet::new(), gaps: 0 }
     }
 
-    /// An event with its `data:`. Returns the address when it was a sentinel: that address is read to its end.
+    /// Records an event by its `data:`. Returns the address of a sentinel: that address is read to its end.
     pub fn event(&mut self, data: &str) -> Option<AddressId> {
         let stamp = Stamp::decode(data).ok().filter(|stamp| stamp.run == self.run)?;
         self.arrive(stamp)
     }
 
-    /// The same for an event whose stamp is known already.
+    /// Records an event by its stamp, as [`Self::event`] does.
     pub fn arrive(&mut self, stamp: Stamp) -> Option<AddressId> {
         if stamp.publisher == PublisherId::SENTINEL {
             self.read_to_the_end.insert(stamp.address);
@@ -40,12 +41,12 @@ impl AuditLedger {
         None
     }
 
-    /// The reader was told of a gap: the log does not begin where the run did.
+    /// Records a `GAP`: the log does not begin before the run.
     pub fn gap(&mut self) {
         self.gaps += 1;
     }
 
-    /// Adds another reader's book.
+    /// Adds another reader's ledger.
     pub fn merge(&mut self, other: Self) {
         self.gaps += other.gaps;
         self.read_to_the_end.extend(other.read_to_the_end);
@@ -57,7 +58,7 @@ impl AuditLedger {
         }
     }
 
-    /// Of these addresses, how many are not read to their end yet.
+    /// How many of these addresses are not read to their end yet.
     #[must_use]
     pub fn unread(&self, addresses: &[AddressId]) -> usize {
         addresses.iter().filter(|address| !self.read_to_the_end.contains(address)).count()

@@ -1,57 +1,62 @@
-//! evidence
+//! What the judge is given: the ledgers of a run, its plan, and which faults were applied when. Decides nothing.
+//! Read [`Evidence`] first.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::SubscriberLedger;
 use super::audit::AuditLedger;
-use super::judge::MARGIN;
 use super::publish::PublishLedger;
+use super::subscriber::SubscriberLedger;
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::plan::{Plan, RECOVERY};
 
-/// All books of a run.
+/// An event that was acknowledged less than this before a stream ended for good (under at-most-once: before any stream
+/// ended) may have been in flight then, and is not owed.
+pub const MARGIN: Duration = Duration::from_secs(1);
+
+/// All ledgers of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
-    /// What was planned.
     pub plan: &'a Plan,
-    /// Of every publisher that sent anything, without the one of the sentinels.
+    /// One of each publisher that sent anything, without that of the sentinels.
     pub publishes: &'a [PublishLedger],
-    /// Of the sentinels, once they were sent.
+    /// `None`: no sentinels were sent.
     pub sentinels: Option<&'a PublishLedger>,
-    /// Of every client that was started.
+    /// One of each client that was started.
     pub subscribers: &'a [SubscriberLedger],
-    /// Of the audit read, if there was one.
+    /// `None`: there was no audit read.
     pub audit: Option<&'a AuditLedger>,
-    /// What was broken when.
+    /// Each fault of the plan, as applied.
     pub faults: &'a [FaultRecord],
-    /// Whether somebody ended the run early: then nobody was waited for.
+    /// Whether the run was interrupted: then it did not wait for clients to come back.
     pub was_interrupted: bool,
 }
 
-/// A fault as it happened.
+/// A fault as it was applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultRecord {
     /// Name of the fault, as in the plan.
     pub name: String,
-    /// When it was to be applied.
+    /// When the plan applies it.
     pub planned: RunTime,
-    /// When it was; `None`: never.
+    /// When it was applied; `None`: never.
     pub applied: Option<RunTime>,
-    /// When it was healed.
+    /// When it was healed; `None`: never.
     pub healed: Option<RunTime>,
-    /// Why it could not be applied or healed.
+    /// Why it could not be applied or healed; `None`: both worked.
     pub error: Option<String>,
 }
 
 impl FaultRecord {
-    /// Whether what was sent at this time stands in the fault's window: from one margin before it was applied (it
-    /// may have been under way) until the cluster had time to recover.
+    /// Whether an event sent at this time lies in the window of the fault: from one margin before it was applied (the event
+    /// may have been in flight then) until the cluster had time to recover.
     #[must_use]
     pub fn covers(&self, time: RunTime) -> bool {
         self.window().is_some_and(|(begins, ends)| time >= begins && time < ends)
     }
 
-    /// That window; `None` where it was never applied.
+    /// Begin and end of that window; `None`: the fault was never applied.
     #[must_use]
     pub fn window(&self) -> Option<(RunTime, RunTime)> {
         let ends = self.healed.map_or(RunTime::NEVER, |healed| healed.plus(RECOVERY));

@@ -1,18 +1,17 @@
-//! What each fault did to the sessions, and how long it took to get over it.
+//! The impact of each fault: the sessions that it cut, and how long their clients took to recover. Read [`impacts`] first.
 
 use std::time::Duration;
 
-use super::SubscriberLedger;
 use super::account::{AnomalyKind, FaultImpact};
-use super::evidence::{Evidence, FaultRecord};
-use super::findings::AnomalyLog;
-use super::judge::MARGIN;
-use super::subscriber::Session;
+use super::anomaly_log::AnomalyLog;
+use super::evidence::{Evidence, FaultRecord, MARGIN};
+use super::recovery::never_recovered;
+use super::subscriber::{Session, SubscriberLedger};
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::plan::{FaultAction, Plan};
 use crate::bench::scenario::{LinkEffect, ToxicKind};
 
-/// One session that a fault cut.
+/// A session that a fault cut.
 struct Cut {
     fault: usize,
     ended: RunTime,
@@ -24,7 +23,7 @@ struct Cut {
     is_for_good: bool,
 }
 
-/// The impact of every fault, in their order.
+/// The impact of every fault, in the order of the evidence.
 pub(super) fn impacts(evidence: &Evidence<'_>, findings: &AnomalyLog<'_>) -> Vec<FaultImpact> {
     let cuts: Vec<Cut> =
         evidence.subscribers.iter().flat_map(|subscriber| cuts(subscriber, evidence)).collect();
@@ -54,9 +53,9 @@ pub(super) fn impacts(evidence: &Evidence<'_>, findings: &AnomalyLog<'_>) -> Vec
 
 fn cuts(subscriber: &SubscriberLedger, evidence: &Evidence<'_>) -> Vec<Cut> {
     let sessions = subscriber.sessions();
-    let gave_up = subscriber.never_recovered(evidence).is_some();
+    let gave_up = never_recovered(evidence, subscriber).is_some();
     let cut = |(number, session): (usize, &Session)| {
-        let fault = culprit(subscriber, session, evidence)?;
+        let fault = responsible_fault(subscriber, session, evidence)?;
         let later = &sessions[number + 1..];
         Some(Cut {
             fault,
@@ -72,9 +71,13 @@ fn cuts(subscriber: &SubscriberLedger, evidence: &Evidence<'_>) -> Vec<Cut> {
     sessions.iter().enumerate().filter_map(cut).collect()
 }
 
-/// The fault that cut a session: of those at work when it ended, and that could meet it, the one that was applied last.
-/// Where nodes are killed in turn, a session of the second one does not count for the first.
-fn culprit(subscriber: &SubscriberLedger, session: &Session, evidence: &Evidence<'_>) -> Option<usize> {
+/// The index of the fault that cut a session: of those active at its end that can affect it, the one that was applied last.
+/// So where nodes are killed in turn, a session of the second node does not count for the kill of the first.
+fn responsible_fault(
+    subscriber: &SubscriberLedger,
+    session: &Session,
+    evidence: &Evidence<'_>,
+) -> Option<usize> {
     if session.ended == RunTime::NEVER {
         return None;
     }
@@ -82,13 +85,13 @@ fn culprit(subscriber: &SubscriberLedger, session: &Session, evidence: &Evidence
         fault.covers(session.ended) && fault.applied.is_some_and(|applied| applied <= session.ended)
     };
     let faults = evidence.faults.iter().enumerate();
-    let culprits =
-        faults.filter(|(_, fault)| is_at_work(fault) && meets(fault, subscriber, session, evidence.plan));
-    culprits.max_by_key(|(index, fault)| (fault.applied, *index)).map(|(index, _)| index)
+    let candidates = faults
+        .filter(|(_, fault)| is_at_work(fault) && can_affect(fault, subscriber, session, evidence.plan));
+    candidates.max_by_key(|(index, fault)| (fault.applied, *index)).map(|(index, _)| index)
 }
 
-/// Whether a fault could reach a session: its node, or its client.
-pub(super) fn meets(
+/// Whether a fault can affect a session: its node, or its client.
+pub(super) fn can_affect(
     fault: &FaultRecord,
     subscriber: &SubscriberLedger,
     session: &Session,
@@ -105,13 +108,13 @@ pub(super) fn meets(
             subscribers.binary_search(&subscriber.id()).is_ok()
         }
         FaultAction::Redis { .. } => true,
-        // Who goes for good is not cut, and who comes has nothing to be cut.
+        // Clients that leave for good are not cut, and clients that join have no session yet.
         FaultAction::ChurnBurst { .. } => false,
     })
 }
 
-/// Whether it can keep a session from what was published for longer than is allowed anyway: not where bytes only come a
-/// little later, or in other pieces, and not what clients do themselves.
+/// Whether a fault can hold back events from a session for longer than [`MARGIN`]: not where bytes only come a little later
+/// or in other pieces, and not what clients do themselves.
 pub(super) fn can_stall(fault: &FaultRecord, plan: &Plan) -> bool {
     let planned = plan.faults.iter().find(|planned| planned.name == fault.name);
     planned.is_none_or(|planned| match &planned.action {
@@ -132,7 +135,7 @@ pub(super) fn can_stall(fault: &FaultRecord, plan: &Plan) -> bool {
     })
 }
 
-/// The value that 95 % do not exceed.
+/// The 95th percentile; `None` without values.
 fn p95(mut values: Vec<Duration>) -> Option<Duration> {
     values.sort_unstable();
     let rank = (values.len() * 95).div_ceil(100);

@@ -1,62 +1,57 @@
-//! Lays the ledgers beside each other. Decides what each owed event became; never what that is worth.
+//! Compares the ledgers: decides what became of each owed event. Decides nothing about pass or fail.
 //! Read [`judge`] first, then [`Owed`].
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use super::SubscriberLedger;
 use super::account::{Account, AnomalyKind};
+use super::anomaly_log::{AnomalyLog, Location};
 use super::arrival::Ending;
 use super::evidence::Evidence;
-use super::findings::{AnomalyLog, Location};
 use super::owed::Owed;
 use super::publish::{PublishLedger, PublishOutcome, Sent, Series};
+use super::recovery::never_recovered;
 use super::runs::Runs;
-use super::subscriber::{IdSample, SeriesBook, Sightings};
+use super::subscriber::{IdSample, Occurrences, SeriesLedger, SubscriberLedger};
 use crate::bench::ids::{AddressId, PublisherId};
 use crate::bench::metrics::time::RunTime;
 use crate::protocol::Address;
 
-/// What was acknowledged less than this before a stream ended for good (or, under at-most-once, before any stream
-/// ended) may have been under way, and is not owed.
-pub const MARGIN: Duration = Duration::from_secs(1);
-
-/// Makes the account. May be called twice: without the audit read to learn what to audit, then with it.
+/// Makes the account. May be called twice: without the audit read, to learn which addresses to audit, then with it.
 #[must_use]
 pub fn judge(evidence: &Evidence<'_>) -> Account {
     let mut account = judge_in_full(evidence);
-    account.shorten();
+    account.truncate_examples();
     account
 }
 
-/// Makes the account with all examples that are kept of each anomaly: up to [`super::findings::PLACES_MAX`].
+/// Makes the account with all examples that are kept of each anomaly: up to [`super::EXAMPLES_MAX`].
 #[must_use]
 pub fn judge_in_full(evidence: &Evidence<'_>) -> Account {
     let sent = Sent::by_address(evidence.publishes);
-    let mut bench = Judge::new(*evidence, &sent);
+    let mut judge = Judge::new(*evidence, &sent);
     for subscriber in evidence.subscribers {
-        bench.judge_subscriber(subscriber);
+        judge.judge_subscriber(subscriber);
     }
     for subscriber in evidence.subscribers {
-        // Needs to know what is missing anywhere: what the log forgot was not skipped.
-        bench.judge_resumes(subscriber);
+        // Second, as it needs all missing events: an event that the log forgot was not skipped.
+        judge.judge_resumes(subscriber);
     }
-    bench.judge_ids();
-    bench.judge_forgotten();
-    bench.count_publishes();
-    bench.finish()
+    judge.judge_ids();
+    judge.judge_forgotten();
+    judge.count_publishes();
+    judge.finish()
 }
 
 type SeriesKey = (PublisherId, AddressId);
 
-/// Where a series is judged.
+/// The state of one judgement.
 struct Judge<'a> {
     evidence: Evidence<'a>,
-    /// What was sent to an address, by whom.
+    /// The series that were sent to each address.
     by_address: &'a HashMap<AddressId, Vec<Sent<'a>>>,
     account: Account,
     findings: AnomalyLog<'a>,
-    /// Of each series, what is missing in silence somewhere.
+    /// Of each series, the numbers that are missing at some client without a `GAP`.
     silent: HashMap<SeriesKey, Runs>,
     any_gap: bool,
 }
@@ -66,11 +61,11 @@ struct SeriesView<'a> {
     subscriber: &'a SubscriberLedger,
     address: AddressId,
     sent: &'a Sent<'a>,
-    book: Option<&'a SeriesBook>,
+    ledger: Option<&'a SeriesLedger>,
     owed: &'a Owed,
 }
 
-/// What became of an owed event that did not arrive.
+/// Why an owed event did not arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Missing {
     Declared,
@@ -94,7 +89,7 @@ impl<'a> Judge<'a> {
         self.by_address.get(&address)?.iter().find(|sent| sent.publisher == publisher)
     }
 
-    /// Whether an event waited for a subscriber in its mailbox while it was away.
+    /// Whether an event waited for a subscriber in its mailbox while it was disconnected.
     fn is_mail(&self, subscriber: &SubscriberLedger, address: AddressId, sent: &Sent<'_>) -> bool {
         let plan = self.evidence.plan;
         let group = plan.subscriber(subscriber.id()).map(|client| usize::from(client.group.0));
@@ -110,19 +105,20 @@ impl<'a> Judge<'a> {
         for address in subscriber.addresses() {
             for sent in self.by_address.get(address).into_iter().flatten() {
                 let owed = if self.is_mail(subscriber, *address, sent) { &mail } else { &owed };
-                let book = subscriber.book(sent.publisher, *address);
-                self.judge_series(&SeriesView { subscriber, address: *address, sent, book, owed });
+                let ledger = subscriber.series_ledger(sent.publisher, *address);
+                self.judge_series(&SeriesView { subscriber, address: *address, sent, ledger, owed });
             }
         }
         self.judge_unexpected(subscriber);
         self.judge_order(subscriber);
-        self.copy_sightings(subscriber);
-        if let Some(at) = subscriber.never_recovered(&self.evidence) {
+        self.count_occurrences(subscriber);
+        if let Some(at) = never_recovered(&self.evidence, subscriber) {
             self.account.never_recovered += 1;
             let left = matches!(subscriber.ending(), Some((_, Ending::Left)));
             let note = if left { "it tried in vain until its plan let it leave" } else { "" };
-            let spot = Location { subscriber: Some(subscriber.id()), event: None, at, note: note.to_owned() };
-            self.findings.add(AnomalyKind::NeverRecovered, spot);
+            let location =
+                Location { subscriber: Some(subscriber.id()), event: None, at, note: note.to_owned() };
+            self.findings.add(AnomalyKind::NeverRecovered, location);
             self.count_never_back(subscriber);
         }
         self.account.gap_events += subscriber.gaps();
@@ -130,7 +126,7 @@ impl<'a> Judge<'a> {
         self.judge_sentinels(subscriber);
     }
 
-    /// One that was never there lost no stream, so that no time began that could be infinite.
+    /// Counts an infinite reconnect time; a client that never had a session lost none, and has no such time.
     fn count_never_back(&mut self, subscriber: &SubscriberLedger) {
         let plan = self.evidence.plan;
         let lost = subscriber.sessions().last().map(|session| session.ended);
@@ -139,12 +135,12 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// A sentinel that did not come to who was there to the end: declared as everything else, or nobody knows.
+    /// Counts sentinels that did not arrive at a client that stayed to the end: covered by a `GAP`, or unexplained.
     fn judge_sentinels(&mut self, subscriber: &SubscriberLedger) {
         let was_there = matches!(subscriber.ending(), Some((_, Ending::RunOver)));
         let Some(sentinels) = self.evidence.sentinels.filter(|_| was_there) else { return };
         let owed = subscriber.addresses().iter().filter(|address| !subscriber.has_sentinel(**address));
-        // One that was refused, or of which nobody knows, is the run's own trouble.
+        // A sentinel without an acknowledgement is a problem of the run, not of the client.
         let missing: Vec<RunTime> =
             owed.filter_map(|address| sentinels.first_acknowledged(*address)).collect();
         let is_declared = |started: &&RunTime| subscriber.last_gap().is_some_and(|gap| **started <= gap);
@@ -153,20 +149,20 @@ impl<'a> Judge<'a> {
         self.account.without_sentinels += u64::from(declared < missing.len());
     }
 
-    /// Counts what was owed, and finds out what became of what is missing.
-    fn judge_series(&mut self, seat: &SeriesView<'_>) {
+    /// Counts the owed events of a series and classifies those that did not arrive.
+    fn judge_series(&mut self, view: &SeriesView<'_>) {
         let nothing = Runs::default();
-        let seen = seat.book.map_or(&nothing, |book| &book.seen);
-        let (first, last) = seat.owed.range(seat.sent.series);
-        let owed = seat.owed.count(seat.sent);
+        let seen = view.ledger.map_or(&nothing, |ledger| &ledger.seen);
+        let (first, last) = view.owed.range(view.sent.series);
+        let owed = view.owed.count(view.sent);
         self.account.expected += owed;
         let mut missing = 0;
         for (hole_first, hole_last) in seen.holes(first, last) {
             for seq in hole_first..=hole_last {
-                if seat.owed.includes(seat.sent.series, seq) {
+                if view.owed.includes(view.sent.series, seq) {
                     missing += 1;
-                    self.judge_missing(seat, seq);
-                } else if seat.owed.is_offline(seat.sent.series, seq) {
+                    self.judge_missing(view, seq);
+                } else if view.owed.is_offline(view.sent.series, seq) {
                     self.account.missed_offline += 1;
                 }
             }
@@ -174,9 +170,9 @@ impl<'a> Judge<'a> {
         self.account.ok += owed - missing;
     }
 
-    fn judge_missing(&mut self, seat: &SeriesView<'_>, seq: u64) {
-        let started = seat.sent.series.started(seq).unwrap_or_default();
-        let missing = self.classify(seat, seq, started);
+    fn judge_missing(&mut self, view: &SeriesView<'_>, seq: u64) {
+        let started = view.sent.series.started(seq).unwrap_or_default();
+        let missing = self.classify(view, seq, started);
         let kind = match missing {
             Missing::Declared => AnomalyKind::GapDeclared,
             Missing::Lost => AnomalyKind::Lost,
@@ -188,32 +184,33 @@ impl<'a> Judge<'a> {
             Missing::Unseen => self.account.unseen += 1,
         }
         if missing != Missing::Declared {
-            self.silent.entry((seat.sent.publisher, seat.address)).or_default().insert(seq);
+            self.silent.entry((view.sent.publisher, view.address)).or_default().insert(seq);
         }
-        self.findings.missing(kind, seat.subscriber.id(), (seat.sent.publisher, seat.address, seq), started);
+        self.findings.missing(kind, view.subscriber.id(), (view.sent.publisher, view.address, seq), started);
     }
 
-    fn classify(&self, seat: &SeriesView<'_>, seq: u64, started: RunTime) -> Missing {
-        if is_declared(seat.subscriber, seat.book, seq, started) {
+    fn classify(&self, view: &SeriesView<'_>, seq: u64, started: RunTime) -> Missing {
+        if is_declared(view.subscriber, view.ledger, seq, started) {
             return Missing::Declared;
         }
-        let is_unreachable = matches!(seat.subscriber.ending(), Some((_, Ending::Unreachable)));
-        let later_came = seat.book.and_then(|book| book.seen.max()).is_some_and(|max| max > seq);
+        let is_unreachable = matches!(view.subscriber.ending(), Some((_, Ending::Unreachable)));
+        let later_came = view.ledger.and_then(|ledger| ledger.seen.max()).is_some_and(|max| max > seq);
         let in_the_log =
-            || self.evidence.audit.is_some_and(|audit| audit.has(seat.sent.publisher, seat.address, seq));
-        // Who never got back cannot be owed what the log would still give him: that is counted as never recovered.
+            || self.evidence.audit.is_some_and(|audit| audit.has(view.sent.publisher, view.address, seq));
+        // The log would still replay the event to a client that never got back: that client counts as never recovered.
         let proven =
-            later_came || seat.subscriber.has_sentinel(seat.address) || (!is_unreachable && in_the_log());
+            later_came || view.subscriber.has_sentinel(view.address) || (!is_unreachable && in_the_log());
         if proven { Missing::Lost } else { Missing::Unseen }
     }
 
-    /// What arrived without having been acknowledged: refused, or never sent. Or nobody knew: then it is recovered.
+    /// Counts events that arrived without an acknowledgement: refused, never published, or of an indeterminate publish, which
+    /// are recovered.
     fn judge_unexpected(&mut self, subscriber: &'a SubscriberLedger) {
-        for book in subscriber.books() {
-            let (publisher, address) = (book.publisher, book.address);
+        for ledger in subscriber.series() {
+            let (publisher, address) = (ledger.publisher, ledger.address);
             let sent = self.sent(publisher, address);
             for seq in sent.map(|sent| sent.unacknowledged.as_slice()).unwrap_or_default() {
-                if !book.seen.contains(*seq) {
+                if !ledger.seen.contains(*seq) {
                     continue;
                 }
                 let Some(series) = sent.map(|sent| sent.series) else { continue };
@@ -227,7 +224,7 @@ impl<'a> Judge<'a> {
                 }
             }
             let last = sent.map_or(0, |sent| sent.series.last_seq());
-            for (first, run_last) in book.seen.iter() {
+            for (first, run_last) in ledger.seen.iter() {
                 let beyond = (first.max(last + 1)..=run_last).chain((first == 0).then_some(0));
                 for seq in beyond {
                     self.account.unexpected.never_published += 1;
@@ -241,8 +238,8 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// An inversion counts when the later event was sent only after the earlier one was acknowledged. Publishes
-    /// start in the order of their numbers, so the highest one that was ahead decides for all.
+    /// Counts inversions where the later event was sent only after the earlier one was acknowledged. Publishes start in the
+    /// order of their numbers, so that the highest number ahead decides for all.
     fn judge_order(&mut self, subscriber: &'a SubscriberLedger) {
         let anomalies = subscriber.anomalies();
         self.account.order_unjudged += anomalies.inversions_dropped;
@@ -259,44 +256,44 @@ impl<'a> Judge<'a> {
                 let note = format!("after {}", inversion.ahead);
                 self.findings.add(
                     AnomalyKind::Reordered,
-                    Location::of(subscriber.id(), event, inversion.at).noted(note),
+                    Location::of(subscriber.id(), event, inversion.at).with_note(note),
                 );
             }
         }
     }
 
-    /// A resumed session that skipped what was owed, although nothing was declared and the log did not forget it.
+    /// Counts resumed sessions that skipped owed events, although no `GAP` covers them and the log did not forget them.
     fn judge_resumes(&mut self, subscriber: &'a SubscriberLedger) {
         let owed = Owed::new(&self.evidence, subscriber);
         let mut last = None;
-        for skip in &subscriber.anomalies().skips {
-            let Some(series) = self.sent(skip.publisher, skip.address).map(|sent| sent.series) else {
+        for gap in &subscriber.anomalies().seq_gaps {
+            let Some(series) = self.sent(gap.publisher, gap.address).map(|sent| sent.series) else {
                 continue;
             };
-            let book = subscriber.book(skip.publisher, skip.address);
+            let ledger = subscriber.series_ledger(gap.publisher, gap.address);
             let is_skipped = |seq: &u64| {
                 let started = series.started(*seq).unwrap_or_default();
-                started < skip.confirmed
+                started < gap.confirmed
                     && owed.includes(series, *seq)
-                    && book.is_none_or(|book| !book.seen.contains(*seq))
-                    && !is_declared(subscriber, book, *seq, started)
-                    && !self.is_forgotten((skip.publisher, skip.address), series, *seq)
+                    && ledger.is_none_or(|ledger| !ledger.seen.contains(*seq))
+                    && !is_declared(subscriber, ledger, *seq, started)
+                    && !self.is_forgotten((gap.publisher, gap.address), series, *seq)
             };
-            let Some(seq) = (skip.after + 1..skip.before).find(is_skipped) else { continue };
-            if last != Some(skip.session) {
-                last = Some(skip.session);
+            let Some(seq) = (gap.after + 1..gap.before).find(is_skipped) else { continue };
+            if last != Some(gap.session) {
+                last = Some(gap.session);
                 self.account.misplaced_resumes += 1;
             }
-            let note = format!("had up to {}, went on with {}", skip.after, skip.before);
-            let event = (skip.publisher, skip.address, seq);
+            let note = format!("had up to {}, went on with {}", gap.after, gap.before);
+            let event = (gap.publisher, gap.address, seq);
             self.findings.add(
                 AnomalyKind::MisplacedResume,
-                Location::of(subscriber.id(), event, skip.confirmed).noted(note),
+                Location::of(subscriber.id(), event, gap.confirmed).with_note(note),
             );
         }
     }
 
-    fn copy_sightings(&mut self, subscriber: &'a SubscriberLedger) {
+    fn count_occurrences(&mut self, subscriber: &'a SubscriberLedger) {
         let anomalies = subscriber.anomalies();
         let unexpected = &mut self.account.unexpected;
         self.account.duplicated_in_session += anomalies.in_session.count;
@@ -305,8 +302,9 @@ impl<'a> Judge<'a> {
         unexpected.leaked += anomalies.leaked.count;
         unexpected.other_run += anomalies.other_run.count;
         unexpected.never_published += anomalies.foreign.count;
-        let mut copy =
-            |kind, sightings: &Sightings| self.findings.sightings(kind, subscriber.id(), sightings);
+        let mut copy = |kind, occurrences: &Occurrences| {
+            self.findings.add_occurrences(kind, subscriber.id(), occurrences);
+        };
         copy(AnomalyKind::Leak, &anomalies.leaked);
         copy(AnomalyKind::OtherRun, &anomalies.other_run);
         copy(AnomalyKind::NeverPublished, &anomalies.foreign);
@@ -315,28 +313,29 @@ impl<'a> Judge<'a> {
         copy(AnomalyKind::InconsistentId, &anomalies.inconsistent);
     }
 
-    /// Compares what one id stood for at different subscribers.
+    /// Compares the events that one id was used for at different subscribers.
     fn judge_ids(&mut self) {
         let mut first: HashMap<u64, IdSample> = HashMap::new();
         for subscriber in self.evidence.subscribers {
-            for witness in &subscriber.anomalies().witnesses {
-                let known = *first.entry(witness.id).or_insert(*witness);
-                if known == *witness {
+            for sample in &subscriber.anomalies().id_samples {
+                let known = *first.entry(sample.id).or_insert(*sample);
+                if known == *sample {
                     continue;
                 }
                 self.account.inconsistent_ids += 1;
-                let event = (witness.publisher, witness.address, witness.seq);
+                let event = (sample.publisher, sample.address, sample.seq);
                 let note = format!("the same id as event {} of another series or number", known.seq);
                 self.findings.add(
                     AnomalyKind::InconsistentId,
-                    Location::of(subscriber.id(), event, RunTime::ZERO).noted(note),
+                    Location::of(subscriber.id(), event, RunTime::ZERO).with_note(note),
                 );
             }
         }
     }
 
-    /// Acknowledged, but neither delivered to all who were owed it nor in the log. What nobody was owed is judged
-    /// only where an earlier event of its series is still in the log: logs forget their oldest events by right.
+    /// Counts events that were acknowledged but are neither delivered to all subscribers that they are owed to nor in the log.
+    /// An event that no subscriber is owed counts only where the log still has an earlier event of its series: a log may
+    /// trim its oldest events.
     fn judge_forgotten(&mut self) {
         let Some(audit) = self.evidence.audit else { return };
         let mut forgotten = Vec::new();
@@ -359,7 +358,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Missing in silence somewhere, and not in the log.
+    /// Whether an event is missing at some client without a `GAP`, and in the log.
     fn is_forgotten(&self, key: SeriesKey, series: &Series, seq: u64) -> bool {
         let Some(audit) = self.evidence.audit else { return false };
         audit.is_read_to_the_end(key.1)
@@ -368,7 +367,7 @@ impl<'a> Judge<'a> {
             && self.silent.get(&key).is_some_and(|runs| runs.contains(seq))
     }
 
-    /// Not in the log, which still has what was acknowledged before this was sent.
+    /// Whether an event is missing in the log, which still has one that was acknowledged before this one was sent.
     fn is_hole_in_the_log(&self, key: SeriesKey, series: &Series, seq: u64) -> bool {
         let Some(audit) = self.evidence.audit.filter(|_| !self.any_gap) else { return false };
         let oldest = audit.oldest(key.0, key.1).and_then(|oldest| series.acknowledged(oldest));
@@ -404,11 +403,17 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// Whether a `GAP` covers a missing event. A series of which nothing ever came has no book of its own, and is
-/// covered from its beginning.
-fn is_declared(subscriber: &SubscriberLedger, book: Option<&SeriesBook>, seq: u64, started: RunTime) -> bool {
-    match book {
-        Some(book) => book.gaps.iter().any(|gap| seq > gap.after && seq < gap.before && started <= gap.at),
+/// Whether a `GAP` covers a missing event. A series without any arrival has no ledger and is covered from its beginning.
+fn is_declared(
+    subscriber: &SubscriberLedger,
+    ledger: Option<&SeriesLedger>,
+    seq: u64,
+    started: RunTime,
+) -> bool {
+    match ledger {
+        Some(ledger) => {
+            ledger.gaps.iter().any(|gap| seq > gap.after && seq < gap.before && started <= gap.at)
+        }
         None => subscriber.last_gap().is_some_and(|at| started <= at),
     }
 }

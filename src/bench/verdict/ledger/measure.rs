@@ -1,23 +1,22 @@
-//! What only all clients together can tell of a run that is over: how far apart an event reached them, and how much those
-//! that came back were given again. Read [`measure`] first.
+//! Measurements that need the ledgers of all clients: the time between the first and the last arrival of an event, and the
+//! number of events replayed to resumed sessions. Read [`measure`] first.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::SubscriberLedger;
-use super::subscriber::IdSample;
+use super::subscriber::{IdSample, SubscriberLedger};
 use crate::bench::metrics::metric::Trend;
 use crate::bench::metrics::recorder::Recorder;
 use crate::bench::metrics::tags::{Source, Tags};
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::plan::Plan;
 
-/// Adds to the measurements what these books tell. Of the events whose ids the clients remember: all of them in a run of
-/// few deliveries, else a sample.
-pub fn measure(plan: &Plan, books: &[SubscriberLedger], recorder: &mut Recorder) {
-    for book in books {
-        let Some(client) = plan.subscriber(book.id()) else { continue };
-        for session in book.sessions().iter().filter(|session| session.resumed) {
+/// Adds these measurements. The spread is that of the events whose ids the clients remember: all of them in a run of few
+/// deliveries, else a sample.
+pub fn measure(plan: &Plan, ledgers: &[SubscriberLedger], recorder: &mut Recorder) {
+    for ledger in ledgers {
+        let Some(client) = plan.subscriber(ledger.id()) else { continue };
+        for session in ledger.sessions().iter().filter(|session| session.resumed) {
             let tags = Tags {
                 phase: plan.phases.at(session.confirmed),
                 source: Source::Group(client.group),
@@ -27,22 +26,22 @@ pub fn measure(plan: &Plan, books: &[SubscriberLedger], recorder: &mut Recorder)
         }
     }
     let mut spans: HashMap<IdSample, Span> = HashMap::new();
-    for book in books {
-        let anomalies = book.anomalies();
-        for (witness, at) in anomalies.witnesses.iter().zip(&anomalies.witnessed) {
+    for ledger in ledgers {
+        let anomalies = ledger.anomalies();
+        for (sample, at) in anomalies.id_samples.iter().zip(&anomalies.sampled_at) {
             if *at != RunTime::NEVER {
-                spans.entry(*witness).and_modify(|span| span.add(*at)).or_insert(Span::new(*at));
+                spans.entry(*sample).and_modify(|span| span.add(*at)).or_insert(Span::new(*at));
             }
         }
     }
-    for (witness, span) in spans.into_iter().filter(|(_, span)| span.clients > 1) {
-        let source = Source::Publisher(witness.publisher);
+    for (sample, span) in spans.into_iter().filter(|(_, span)| span.clients > 1) {
+        let source = Source::Publisher(sample.publisher);
         let tags = Tags { phase: plan.phases.at(span.first), source, path: None };
         recorder.record(Trend::FanoutSpread, tags, span.last.after(span.first));
     }
 }
 
-/// From the first to the last client that got an event.
+/// First and last arrival of an event.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     first: RunTime,

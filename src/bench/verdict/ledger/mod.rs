@@ -1,37 +1,37 @@
 //! Accounts of what was published and what arrived: delivered, lost, duplicated, reordered, leaked.
 //!
-//! Everyone writes a book of his own and needs no lock: a publisher a [`PublishLedger`], a virtual client a
-//! [`SubscriberLedger`], the audit read an [`AuditLedger`]. When the run is over, [`judge`] lays them beside each
-//! other and makes the [`Account`]. Nothing here decides pass or fail; that is `verdict`'s.
+//! Each task owns its ledger, so no locks are needed: a publisher a [`PublishLedger`], a virtual client a
+//! [`SubscriberLedger`], the audit read an [`AuditLedger`]. When the run is over, [`judge`] compares them and makes the
+//! [`Account`]. Nothing here decides pass or fail: `verdict` does.
 //!
 //! # What is owed
 //!
 //! A publish ends *acknowledged*, *refused* (must not appear) or *indeterminate* (timeout, reset, 5xx: may appear).
-//! Only what was acknowledged is owed to anybody. A *series* is what one publisher sent to one address; its events
-//! are numbered from 1 in the order in which they were sent.
+//! Only acknowledged events are owed. A *series* is what one publisher sent to one address; its events are numbered from 1
+//! in the order in which they were sent.
 //!
 //! - at least once, exactly once: a subscriber is owed every acknowledged event of its addresses whose publish
 //!   *started* at or after its first confirmed subscription (the `CONNECTION` event) and before its final close, across
 //!   all reconnects between.
-//!   A client that goes for good before the run is over leaves something under way behind: there the publish must
-//!   also have been *acknowledged* at least [`MARGIN`] before. Where it goes while it has no stream, or less than
-//!   [`MARGIN`] after it came back, the close that counts is that of the stream before: what it missed since, it was
-//!   never there to be given.
-//! - at most once: what was started at or after a session was confirmed, and acknowledged at least [`MARGIN`] before
-//!   that session ended. The rest of it is `missed_offline`.
-//! - a client of a group with a mailbox is also owed what was acknowledged to its user or client id with `qos` 1 since
-//!   the run began, though it came later.
-//! - What was started before the subscription was confirmed, or after the close, may arrive and is never missed.
+//!   A client that leaves for good before the end of the run may leave events in flight behind: these must also have been
+//!   *acknowledged* at least [`MARGIN`] before the close. If it leaves while it has no stream, or less than [`MARGIN`] after
+//!   it came back, the close of the stream before counts: it was not connected for long enough to receive what it missed
+//!   since.
+//! - at most once: every event that was started at or after a session was confirmed and acknowledged at least [`MARGIN`]
+//!   before that session ended. The other acknowledged events are `missed_offline`.
+//! - a client of a group with a mailbox is also owed every event to its user or client id that was acknowledged with `qos`
+//!   1 since the run began, even before its first subscription.
+//! - An event that was started before the subscription was confirmed, or after the close, may arrive and is never missed.
 //!
 //! # What an owed event becomes
 //!
 //! - *ok*: it arrived.
-//! - *gap declared*: a `GAP` said so. A `GAP` covers, in each series, what comes after the highest number that had
-//!   arrived before it and before the first that arrives after it, as far as it was started before the `GAP` came.
-//!   A hole below that is not covered: the server had gone past it already, in silence.
+//! - *gap declared*: a `GAP` covers it. In each series a `GAP` covers the numbers above the highest one that had arrived
+//!   before it and below the first one that arrives after it, if they were started before the `GAP` arrived. A hole below
+//!   that is not covered: the server had passed it without a `GAP`.
 //! - *lost*: it did not arrive, and that is proven: a later event of its series arrived, or the sentinel of its
 //!   address, or the audit read has it.
-//! - *unseen*: it did not arrive, and nothing proves that it never would have. The verdict is then unknown.
+//! - *unseen*: it did not arrive, and nothing proves that it is lost. The verdict is then unknown.
 //!
 //! # What else can be wrong
 //!
@@ -44,27 +44,29 @@
 //! - *inconsistent id*: one SSE id, two events.
 
 mod account;
+mod anomaly_log;
 mod arrival;
 mod audit;
-pub mod evidence;
-mod findings;
+mod evidence;
 mod impact;
 mod judge;
 mod measure;
 mod owed;
 mod publish;
+mod recovery;
 mod runs;
 mod subscriber;
 #[cfg(test)]
 mod tests;
 
 pub use account::{Account, Anomaly, AnomalyKind, Example, FaultImpact, PublishCounts, SeqRange, Unexpected};
+pub use anomaly_log::EXAMPLES_MAX;
 pub use arrival::{Arrival, Ending};
 pub use audit::AuditLedger;
-pub use evidence::{Evidence, FaultRecord};
-pub use findings::PLACES_MAX;
-pub use judge::{MARGIN, judge, judge_in_full};
+pub use evidence::{Evidence, FaultRecord, MARGIN};
+pub use judge::{judge, judge_in_full};
 pub use measure::measure;
 pub use publish::{PublishLedger, PublishOutcome};
+pub use recovery::PATIENCE;
 pub use runs::Runs;
-pub use subscriber::{InvalidLedger, PATIENCE, StoredClients, SubscriberLedger};
+pub use subscriber::{InvalidLedger, StoredClients, SubscriberLedger};

@@ -1,12 +1,10 @@
 //! Which events of a series one subscriber is owed. The only place that knows the guarantees.
 
-use super::SubscriberLedger;
 use super::arrival::Ending;
-use super::evidence::{Evidence, FaultRecord};
-use super::impact::{can_stall, meets};
-use super::judge::MARGIN;
+use super::evidence::{Evidence, FaultRecord, MARGIN};
+use super::impact::{can_affect, can_stall};
 use super::publish::{Sent, Series};
-use super::subscriber::Session;
+use super::subscriber::{Session, SubscriberLedger};
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::Guarantee;
 
@@ -25,17 +23,18 @@ struct Span {
     acknowledged_by: RunTime,
 }
 
-/// The last session of a client that left in which it was there long enough to be given what it had missed, and when that
-/// was closed. One that leaves while it is away never asked for it; one that was back for a moment only may not have been
-/// told it yet.
+/// The last session of a leaving client that was long enough to replay what the client had missed, and when it was closed.
+/// A client that leaves while disconnected never asked for the missed events; one that was back for a moment only may not
+/// have received them yet.
 fn final_session(sessions: &[Session], left: RunTime) -> Option<(&Session, RunTime)> {
     let close = |session: &Session| session.ended.min(left);
     let was_long_enough = |session: &&Session| session.confirmed <= close(session).minus(MARGIN);
     sessions.iter().rev().find(was_long_enough).map(|session| (session, close(session)))
 }
 
-/// Since when a session may have been given nothing when it was closed: a fault that could reach it was at work, or its
-/// traces were. What was published meanwhile waited in a node that stood still, and nobody came back to ask for it.
+/// Since when a session may have received nothing before it was closed: since a fault that could affect it was applied, if
+/// the session was closed in the window of that fault. Events published since then waited in a stalled node, and the client
+/// did not come back to ask for them.
 fn stalled_since(
     evidence: &Evidence<'_>,
     subscriber: &SubscriberLedger,
@@ -43,12 +42,12 @@ fn stalled_since(
     closed: RunTime,
 ) -> Option<RunTime> {
     let stalls = |fault: &&FaultRecord| {
-        // A session that began when all was mended was given everything.
-        let was_there = fault.healed.is_none_or(|healed| session.confirmed < healed);
-        was_there
+        // A session that began after the heal was not stalled.
+        let began_before_heal = fault.healed.is_none_or(|healed| session.confirmed < healed);
+        began_before_heal
             && fault.covers(closed)
             && can_stall(fault, evidence.plan)
-            && meets(fault, subscriber, session, evidence.plan)
+            && can_affect(fault, subscriber, session, evidence.plan)
     };
     evidence.faults.iter().filter(stalls).filter_map(|fault| fault.applied).min()
 }
@@ -60,7 +59,7 @@ impl Owed {
         };
         let (end, ending) = subscriber.ending().unwrap_or((RunTime::NEVER, Ending::RunOver));
         let whole = Some((first.confirmed, end));
-        // Who stays to the end of a run is waited for; who goes earlier leaves something under way behind.
+        // The run waits for clients that stay to its end. A client that leaves earlier leaves events in flight behind.
         let last = final_session(subscriber.sessions(), end);
         let stalled = last.and_then(|(session, closed)| stalled_since(evidence, subscriber, session, closed));
         let unless_stalled = |time: RunTime| stalled.map_or(time, |since| since.min(time)).minus(MARGIN);
@@ -82,8 +81,7 @@ impl Owed {
         Self { spans, whole }
     }
 
-    /// What was put into a mailbox is owed from the beginning of the run on, though the subscriber came later: at least
-    /// once, whatever else is promised.
+    /// Events in a mailbox are owed since the beginning of the run, at least once, whatever the guarantee of the run is.
     pub(super) fn of_the_mailbox(&self) -> Self {
         let whole = self.whole.map(|(_, end)| (RunTime::ZERO, end));
         let acknowledged_by = self.spans.last().map(|span| span.acknowledged_by);
@@ -91,14 +89,14 @@ impl Owed {
         Self { spans: spans.into_iter().collect(), whole }
     }
 
-    /// Numbers that may be owed, both ends included; empty when the first is above the last.
+    /// First and last of the numbers that may be owed; empty when the first is above the last.
     pub(super) fn range(&self, series: &Series) -> (u64, u64) {
         self.whole.map_or((1, 0), |(from, until)| {
             (series.first_started_at(from), series.first_started_at(until).saturating_sub(1))
         })
     }
 
-    /// How many are owed.
+    /// How many events of a series are owed.
     pub(super) fn count(&self, sent: &Sent<'_>) -> u64 {
         let (first, last) = self.range(sent.series);
         match self.spans.as_slice() {
@@ -107,7 +105,7 @@ impl Owed {
         }
     }
 
-    /// Whether this one, of the numbers that may be owed, is owed.
+    /// Whether the event with this number, which is within [`Self::range`], is owed.
     pub(super) fn includes(&self, series: &Series, seq: u64) -> bool {
         let Some((started, acknowledged)) = series.started(seq).zip(series.acknowledged(seq)) else {
             return false;
@@ -115,7 +113,7 @@ impl Owed {
         self.spans.iter().any(|span| started >= span.from && acknowledged <= span.acknowledged_by)
     }
 
-    /// Whether it was acknowledged, within the life of the subscriber, and is not owed.
+    /// Whether it was acknowledged within the life of the subscriber and is not owed.
     pub(super) fn is_offline(&self, series: &Series, seq: u64) -> bool {
         series.acknowledged(seq).is_some() && !self.includes(series, seq)
     }

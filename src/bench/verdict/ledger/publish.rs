@@ -1,4 +1,4 @@
-//! What one publisher sent, and how each publish ended. Two times an event, nothing else.
+//! What one publisher sent and how each publish ended: two times per event. Read [`PublishLedger`] first.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,7 +19,7 @@ pub enum PublishOutcome {
     Indeterminate,
 }
 
-/// The book of one publisher.
+/// The ledger of one publisher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishLedger {
     publisher: PublisherId,
@@ -46,29 +46,22 @@ const REFUSED: RunTime = RunTime::from_nanos(u64::MAX - 1);
 const LATEST: RunTime = RunTime::from_nanos(u64::MAX - 2);
 
 impl PublishLedger {
-    /// An empty book.
     #[must_use]
     pub fn new(publisher: PublisherId) -> Self {
         Self { publisher, series: BTreeMap::new(), dropped: BTreeMap::new() }
     }
 
-    /// Whose book it is.
-    #[must_use]
-    pub fn id(&self) -> PublisherId {
-        self.publisher
-    }
-
-    /// Takes the next number of the series and notes when the publish started. Without an [`Self::end`] it counts
-    /// as indeterminate.
+    /// Records the start of the next publish of the series and returns its number. Without an [`Self::end`] it counts as
+    /// indeterminate.
     pub fn begin(&mut self, address: AddressId, started: RunTime) -> u64 {
         let publishes = &mut self.series.entry(address).or_default().publishes;
-        // Numbers are found by their time later, so times must not go back, whatever the caller's clock does.
+        // Numbers are searched by their time later, so times must not decrease, whatever the clock of the caller does.
         let started = publishes.last().map_or(started, |last| last.started.max(started));
         publishes.push(Publish { started, ended: INDETERMINATE });
         publishes.len() as u64
     }
 
-    /// How a publish ended, and when. A number that was never begun is ignored.
+    /// Records how a publish ended, and when. A number that never began is ignored.
     pub fn end(&mut self, address: AddressId, seq: u64, at: RunTime, outcome: PublishOutcome) {
         let publish = self.series.get_mut(&address).and_then(|series| {
             let index = usize::try_from(seq.checked_sub(1)?).ok()?;
@@ -85,12 +78,12 @@ impl PublishLedger {
         };
     }
 
-    /// An event that was due in this phase and never sent, because too many publishes were in flight.
+    /// Records an event that was due in this phase and never sent, because too many publishes were in flight.
     pub fn dropped(&mut self, phase: PhaseId) {
         *self.dropped.entry(phase).or_default() += 1;
     }
 
-    /// Addresses that at least one event was sent to, sorted: each gets a sentinel.
+    /// The addresses to which at least one event was sent, sorted. Each gets a sentinel.
     #[must_use]
     pub fn addresses(&self) -> Vec<AddressId> {
         self.series.keys().copied().collect()
@@ -114,7 +107,7 @@ impl PublishLedger {
         series.acknowledged(1).and(series.started(1))
     }
 
-    /// Whose book it is.
+    /// The publisher that owns this ledger.
     #[must_use]
     pub fn publisher(&self) -> PublisherId {
         self.publisher
@@ -131,7 +124,7 @@ impl PublishLedger {
 }
 
 impl Series {
-    /// The largest number.
+    /// The largest number; 0 where nothing was sent.
     pub(super) fn last_seq(&self) -> u64 {
         self.publishes.len() as u64
     }
@@ -140,17 +133,17 @@ impl Series {
         self.publishes.get(usize::try_from(seq.checked_sub(1)?).ok()?).copied()
     }
 
-    /// When a publish started; `None` when there was none of this number.
+    /// When a publish started; `None`: no publish has this number.
     pub(super) fn started(&self, seq: u64) -> Option<RunTime> {
         self.get(seq).map(|publish| publish.started)
     }
 
-    /// When it was acknowledged, if it was.
+    /// When a publish was acknowledged; `None`: it was not.
     pub(super) fn acknowledged(&self, seq: u64) -> Option<RunTime> {
         self.get(seq).map(|publish| publish.ended).filter(|ended| *ended <= LATEST)
     }
 
-    /// How it ended; `None` when there was none of this number.
+    /// How a publish ended; `None`: no publish has this number.
     pub(super) fn outcome(&self, seq: u64) -> Option<PublishOutcome> {
         self.get(seq).map(|publish| match publish.ended {
             INDETERMINATE => PublishOutcome::Indeterminate,
@@ -159,19 +152,19 @@ impl Series {
         })
     }
 
-    /// The first number that was started at this time or later; one beyond the last when none was.
+    /// The first number that was started at this time or later; one above the last number where there is none.
     pub(super) fn first_started_at(&self, time: RunTime) -> u64 {
         self.publishes.partition_point(|publish| publish.started < time) as u64 + 1
     }
 }
 
-/// A series as it is stored: differences of times, which are small.
+/// The stored form of a series: differences of times, which are small numbers.
 #[derive(Serialize, Deserialize)]
 struct Columns {
-    /// From the start of one to the start of the next; the first from the start of the run.
+    /// Nanoseconds from the start of the publish before; the first from the start of the run.
     started: Vec<u64>,
     outcomes: Vec<PublishOutcome>,
-    /// From the start of each acknowledged one to its acknowledgement. Below zero where a clock went back.
+    /// Nanoseconds from the start of each acknowledged publish to its acknowledgement. Negative where a clock went back.
     took: Vec<i64>,
 }
 
@@ -193,7 +186,7 @@ impl From<Series> for Columns {
     }
 }
 
-/// What was stored is not a series.
+/// The stored columns are not a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the columns of a series of publishes have different lengths")]
 struct InvalidColumns;
@@ -225,19 +218,19 @@ impl TryFrom<Columns> for Series {
     }
 }
 
-/// A series that nobody writes any more, with what judging it for thousands of subscribers needs.
+/// A complete series, with indexes that make judging it for thousands of subscribers cheap.
 #[derive(Debug)]
 pub(super) struct Sent<'a> {
     pub(super) publisher: PublisherId,
     pub(super) series: &'a Series,
-    /// How many of the first `n` were acknowledged, at index `n`.
+    /// At index `n`: how many of the first `n` publishes were acknowledged.
     acknowledged: Vec<u32>,
-    /// The others: refused, or nobody knows.
+    /// Numbers that were refused or are indeterminate, sorted.
     pub(super) unacknowledged: Vec<u64>,
 }
 
 impl<'a> Sent<'a> {
-    /// All series, by their address.
+    /// The series of all ledgers, by address.
     pub(super) fn by_address(ledgers: &'a [PublishLedger]) -> HashMap<AddressId, Vec<Self>> {
         let mut all: HashMap<AddressId, Vec<Self>> = HashMap::new();
         for ledger in ledgers {
@@ -262,7 +255,7 @@ impl<'a> Sent<'a> {
         Self { publisher, series, acknowledged, unacknowledged }
     }
 
-    /// How many of `first..=last` were acknowledged. Both lie within the series, or `first` one beyond `last`.
+    /// How many of `first..=last` were acknowledged; 0 where `first` is above `last`.
     pub(super) fn acknowledged_within(&self, first: u64, last: u64) -> u64 {
         let up_to = |seq: u64| {
             let index = usize::try_from(seq).unwrap_or(usize::MAX).min(self.acknowledged.len() - 1);
@@ -278,15 +271,15 @@ mod tests {
 
     #[test]
     fn acknowledged_ones_are_counted_within_bounds() {
-        let mut book = PublishLedger::new(PublisherId(0));
+        let mut ledger = PublishLedger::new(PublisherId(0));
         let address = AddressId(0);
         for seq in 1..=10 {
-            assert_eq!(book.begin(address, RunTime::from_nanos(seq)), seq);
+            assert_eq!(ledger.begin(address, RunTime::from_nanos(seq)), seq);
             if seq % 3 != 0 {
-                book.end(address, seq, RunTime::from_nanos(seq + 1), PublishOutcome::Acknowledged);
+                ledger.end(address, seq, RunTime::from_nanos(seq + 1), PublishOutcome::Acknowledged);
             }
         }
-        let ledgers = [book];
+        let ledgers = [ledger];
         let all = Sent::by_address(&ledgers);
         let sent = &all[&address][0];
         assert_eq!(sent.unacknowledged, [3, 6, 9]);
@@ -298,20 +291,20 @@ mod tests {
 
     #[test]
     fn numbers_count_each_series_from_one() {
-        let mut book = PublishLedger::new(PublisherId(0));
+        let mut ledger = PublishLedger::new(PublisherId(0));
         let (a, b) = (AddressId(1), AddressId(2));
-        assert_eq!(book.begin(a, RunTime::from_nanos(5)), 1);
-        assert_eq!(book.begin(b, RunTime::from_nanos(6)), 1);
-        assert_eq!(book.begin(a, RunTime::from_nanos(7)), 2);
-        book.end(a, 2, RunTime::from_nanos(9), PublishOutcome::Acknowledged);
-        book.end(b, 1, RunTime::from_nanos(9), PublishOutcome::Refused);
-        let series: Vec<_> = book.series().collect();
+        assert_eq!(ledger.begin(a, RunTime::from_nanos(5)), 1);
+        assert_eq!(ledger.begin(b, RunTime::from_nanos(6)), 1);
+        assert_eq!(ledger.begin(a, RunTime::from_nanos(7)), 2);
+        ledger.end(a, 2, RunTime::from_nanos(9), PublishOutcome::Acknowledged);
+        ledger.end(b, 1, RunTime::from_nanos(9), PublishOutcome::Refused);
+        let series: Vec<_> = ledger.series().collect();
         assert_eq!(series[0].1.outcome(1), Some(PublishOutcome::Indeterminate), "it never ended");
         assert_eq!(series[0].1.acknowledged(2), Some(RunTime::from_nanos(9)));
         assert_eq!(series[1].1.outcome(1), Some(PublishOutcome::Refused));
         assert_eq!(series[1].1.acknowledged(1), None);
         assert_eq!(series[0].1.outcome(3), None);
         assert_eq!(series[0].1.first_started_at(RunTime::from_nanos(6)), 2);
-        assert_eq!(book.addresses(), [a, b]);
+        assert_eq!(ledger.addresses(), [a, b]);
     }
 }

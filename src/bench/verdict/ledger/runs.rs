@@ -1,4 +1,4 @@
-//! A set of numbers that mostly follow each other, kept as runs. A healthy series is one run and needs no heap.
+//! A set of mostly consecutive numbers, kept as runs. A healthy series is one run and needs no heap. Read [`Runs`] first.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,49 +20,47 @@ impl Default for Runs {
 }
 
 impl Runs {
-    /// Whether nothing is in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.first > self.last
     }
 
-    /// The largest number.
+    /// The largest number; `None` in an empty set.
     #[must_use]
     pub fn max(&self) -> Option<u64> {
         if self.is_empty() { None } else { Some(self.last) }
     }
 
-    /// The smallest number.
+    /// The smallest number; `None` in an empty set.
     #[must_use]
     pub fn min(&self) -> Option<u64> {
         self.iter().next().map(|(first, _)| first)
     }
 
-    /// The runs, from the smallest on, both ends included.
+    /// The runs in ascending order, as first and last number.
     pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let newest = if self.is_empty() { None } else { Some((self.first, self.last)) };
         self.older.iter().copied().chain(newest)
     }
 
-    /// How many runs.
+    /// The number of runs.
     #[must_use]
     pub fn runs(&self) -> usize {
         self.older.len() + usize::from(!self.is_empty())
     }
 
-    /// How many numbers.
+    /// The number of numbers.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.iter().map(|(first, last)| last - first + 1).sum()
     }
 
-    /// Bytes on the heap.
+    /// Bytes allocated on the heap.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         self.older.capacity() * size_of::<(u64, u64)>()
     }
 
-    /// Whether a number is in it.
     #[must_use]
     pub fn contains(&self, number: u64) -> bool {
         if number >= self.first {
@@ -72,7 +70,7 @@ impl Runs {
         behind > 0 && number <= self.older[behind - 1].1
     }
 
-    /// Adds a number; false when it was there.
+    /// Adds a number; `false`: it was in the set already.
     pub fn insert(&mut self, number: u64) -> bool {
         if self.is_empty() {
             (self.first, self.last) = (number, number);
@@ -111,7 +109,7 @@ impl Runs {
         true
     }
 
-    /// The numbers of `first..=last` that are not in it, as runs.
+    /// The numbers of `first..=last` that are not in the set, as runs.
     pub fn holes(&self, first: u64, last: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
         let mut from = first;
         let inside = self.iter().skip_while(move |run| run.1 < first).take_while(move |run| run.0 <= last);
@@ -125,7 +123,7 @@ impl Runs {
     }
 }
 
-/// Stored: each run as what it leaves out before it, and how many more it has than one.
+/// The stored form: of each run the count of numbers left out before it, and its length minus one.
 impl From<Runs> for Vec<(u64, u64)> {
     fn from(runs: Runs) -> Self {
         let mut next = 0;
@@ -138,7 +136,7 @@ impl From<Runs> for Vec<(u64, u64)> {
     }
 }
 
-/// What was stored is not a set of runs.
+/// The stored form is not a set of runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the runs of a set overlap, touch, or go beyond the largest number")]
 pub struct InvalidRuns;

@@ -1,148 +1,63 @@
-//! What one virtual client saw. Told of every event as it arrives; answers what it was, so that the client can
-//! record its latency. Bounded: runs instead of numbers, and the first of each anomaly instead of all.
+//! The ledger of one virtual client. The client reports every event when it arrives and gets back its class, to record a
+//! latency. Bounded: runs instead of numbers, and the first examples of each anomaly.
 //! Read [`SubscriberLedger`] first.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::away::Away;
-use super::sightings::{Occurrence, Sightings};
+use super::anomalies::{Anomalies, IdSample, Inversion, Occurrence, SeqGap, hash};
+use super::failed_attempts::FailedAttempts;
+use super::series::SeriesLedger;
 use crate::bench::ids::{AddressId, NodeIndex, PublisherId, RunId, SubscriberId};
 use crate::bench::metrics::tags::Path;
 use crate::bench::metrics::time::RunTime;
-use crate::bench::scenario::plan::{Plan, REMEMBERED_IDS};
+use crate::bench::scenario::plan::Plan;
 use crate::bench::stamp::{Foreign, Stamp};
 use crate::bench::verdict::ledger::arrival::{Arrival, Ending};
-use crate::bench::verdict::ledger::runs::Runs;
 
-/// Inversions that all clients together keep until they can be judged, each its share. Those of a healthy server are
-/// rare: only publishes that were in flight together.
-const INVERSIONS_OF_ALL: usize = 1_000_000;
-const INVERSIONS: RangeInclusive<usize> = 16..=4_096;
-/// Resumed sessions that skipped something, until they can be judged.
-const SKIPS_MAX: usize = 256;
-/// Declared gaps of one series. A server that declares more has its later losses counted as lost.
-const GAPS_MAX: usize = 1_024;
-/// Ids that all clients together remember, to find one that stands for two events: twice as many as the plan expects
-/// to be sampled.
-const WITNESSES_OF_ALL: usize = 2 * REMEMBERED_IDS;
-const WITNESSES: RangeInclusive<usize> = 64..=1_000_000;
-
-/// The book of one virtual client.
+/// The ledger of one virtual client.
 #[derive(Debug, Clone)]
 pub struct SubscriberLedger {
     pub(super) id: SubscriberId,
     pub(super) run: RunId,
     pub(super) addresses: Box<[AddressId]>,
-    /// Beside `addresses`: whose sentinel has come.
+    /// For each of `addresses`: whether its sentinel has arrived.
     pub(super) sentinels: Box<[bool]>,
-    pub(super) series: Vec<SeriesBook>,
+    pub(super) series: Vec<SeriesLedger>,
     pub(super) sessions: Vec<Session>,
-    /// `None`: it has a session, or did not try yet to get one.
-    pub(super) away: Option<Box<Away>>,
+    /// `None`: it has a session, or no attempt to get one has failed yet.
+    pub(crate) failed_attempts: Option<Box<FailedAttempts>>,
     pub(super) finished: Option<(RunTime, Ending)>,
     pub(super) last_gap: Option<RunTime>,
     pub(super) gaps: u64,
-    /// Ids are remembered when these bits of their hash are zero: the same ids at every client.
+    /// An id is remembered if these bits of its hash are zero: so every client remembers the same ids.
     pub(super) id_mask: u64,
     pub(super) last_id: Option<IdSample>,
     pub(super) anomalies: Anomalies,
 }
 
-/// What arrived of one publisher and address.
-#[derive(Debug, Clone)]
-pub(in crate::bench::verdict::ledger) struct SeriesBook {
-    pub(in crate::bench::verdict::ledger) publisher: PublisherId,
-    pub(in crate::bench::verdict::ledger) address: AddressId,
-    pub(in crate::bench::verdict::ledger) seen: Runs,
-    /// The part that arrived in session number `session`.
-    pub(super) in_session: Runs,
-    pub(super) session: usize,
-    /// Whether this session has brought something new.
-    pub(super) went_on: bool,
-    pub(in crate::bench::verdict::ledger) gaps: Vec<DeclaredGap>,
-}
-
-/// A `GAP` as one series saw it: it covers numbers above `after` and below `before`, started up to `at`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::bench::verdict::ledger) struct DeclaredGap {
-    pub(in crate::bench::verdict::ledger) after: u64,
-    pub(in crate::bench::verdict::ledger) before: u64,
-    pub(in crate::bench::verdict::ledger) at: RunTime,
-}
-
 /// From a confirmed subscription to the end of its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::bench::verdict::ledger) struct Session {
-    pub(in crate::bench::verdict::ledger) confirmed: RunTime,
-    /// [`RunTime::NEVER`] while it is open, and when it was open to the end.
-    pub(in crate::bench::verdict::ledger) ended: RunTime,
-    pub(in crate::bench::verdict::ledger) first_new: Option<RunTime>,
-    /// Who served it, where that is known.
-    pub(in crate::bench::verdict::ledger) node: Option<NodeIndex>,
-    pub(in crate::bench::verdict::ledger) resumed: bool,
+pub(crate) struct Session {
+    pub(crate) confirmed: RunTime,
+    /// [`RunTime::NEVER`] while it is open, and where it was open at the end of the run.
+    pub(crate) ended: RunTime,
+    pub(crate) first_new: Option<RunTime>,
+    /// The node that served it; `None`: not known.
+    pub(crate) node: Option<NodeIndex>,
+    pub(crate) resumed: bool,
     /// New events that had been sent before it began.
-    pub(in crate::bench::verdict::ledger) replayed: u64,
-    /// When the last of them came.
-    pub(in crate::bench::verdict::ledger) drained: Option<RunTime>,
-}
-
-/// What went wrong, as far as the client can tell alone.
-#[derive(Debug, Clone, Default)]
-pub(in crate::bench::verdict::ledger) struct Anomalies {
-    pub(in crate::bench::verdict::ledger) in_session: Sightings,
-    pub(in crate::bench::verdict::ledger) across_reconnect: Sightings,
-    pub(in crate::bench::verdict::ledger) leaked: Sightings,
-    pub(in crate::bench::verdict::ledger) other_run: Sightings,
-    pub(in crate::bench::verdict::ledger) foreign: Sightings,
-    pub(in crate::bench::verdict::ledger) inconsistent: Sightings,
-    pub(in crate::bench::verdict::ledger) inversions: Vec<Inversion>,
-    pub(in crate::bench::verdict::ledger) inversions_dropped: u64,
-    pub(in crate::bench::verdict::ledger) skips: Vec<SeqGap>,
-    pub(in crate::bench::verdict::ledger) witnesses: Vec<IdSample>,
-    /// Beside them: when they came live, else [`RunTime::NEVER`]. Not stored: measured when the swarm ends.
-    pub(in crate::bench::verdict::ledger) witnessed: Vec<RunTime>,
-    pub(super) inversions_max: usize,
-    pub(super) witnesses_max: usize,
-}
-
-/// Within a session, `seq` arrived after `ahead` of the same series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::bench::verdict::ledger) struct Inversion {
-    pub(in crate::bench::verdict::ledger) publisher: PublisherId,
-    pub(in crate::bench::verdict::ledger) address: AddressId,
-    pub(in crate::bench::verdict::ledger) seq: u64,
-    pub(in crate::bench::verdict::ledger) ahead: u64,
-    pub(in crate::bench::verdict::ledger) at: RunTime,
-}
-
-/// A resumed session went on with `before` where `after` was the last one that the client had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::bench::verdict::ledger) struct SeqGap {
-    pub(in crate::bench::verdict::ledger) publisher: PublisherId,
-    pub(in crate::bench::verdict::ledger) address: AddressId,
-    pub(in crate::bench::verdict::ledger) after: u64,
-    pub(in crate::bench::verdict::ledger) before: u64,
-    pub(in crate::bench::verdict::ledger) confirmed: RunTime,
-    pub(in crate::bench::verdict::ledger) session: usize,
-}
-
-/// An SSE id and what it stood for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(in crate::bench::verdict::ledger) struct IdSample {
-    pub(in crate::bench::verdict::ledger) id: u64,
-    pub(in crate::bench::verdict::ledger) publisher: PublisherId,
-    pub(in crate::bench::verdict::ledger) address: AddressId,
-    pub(in crate::bench::verdict::ledger) seq: u64,
+    pub(crate) replayed: u64,
+    /// When the last of them arrived; `None`: there were none.
+    pub(crate) drained: Option<RunTime>,
 }
 
 impl SubscriberLedger {
-    /// An empty book for a client of the plan.
+    /// An empty ledger for a client of the plan.
     ///
     /// # Panics
-    /// When the plan has no such client.
+    /// The plan has no such client.
     #[must_use]
     pub fn new(plan: &Plan, id: SubscriberId) -> Self {
         let subscriber = plan.subscriber(id).expect("the id comes from this plan");
@@ -153,7 +68,7 @@ impl SubscriberLedger {
             sentinels: vec![false; subscriber.addresses.len()].into_boxed_slice(),
             series: Vec::new(),
             sessions: Vec::new(),
-            away: None,
+            failed_attempts: None,
             finished: None,
             last_gap: None,
             gaps: 0,
@@ -163,10 +78,10 @@ impl SubscriberLedger {
         }
     }
 
-    /// A session begins: the `CONNECTION` event came. `resumed`: the client had sent a cursor.
+    /// Records the begin of a session: the `CONNECTION` event arrived. `resumed`: the client had sent a cursor.
     pub fn confirmed(&mut self, at: RunTime, resumed: bool) {
         self.end_session(at);
-        self.away = None;
+        self.failed_attempts = None;
         self.sessions.push(Session {
             confirmed: at,
             ended: RunTime::NEVER,
@@ -178,14 +93,14 @@ impl SubscriberLedger {
         });
     }
 
-    /// Which node serves the session that has just begun.
+    /// Records the node that serves the current session.
     pub fn served_by(&mut self, node: NodeIndex) {
         if let Some(session) = self.sessions.last_mut() {
             session.node = Some(node);
         }
     }
 
-    /// The session is over: the stream ended or broke. Not for the end of the client itself, see [`Self::finish`].
+    /// Records the end of the session: the stream ended or broke. The end of the client itself is [`Self::finish`].
     pub fn disconnected(&mut self, at: RunTime) {
         self.end_session(at);
     }
@@ -196,7 +111,14 @@ impl SubscriberLedger {
         }
     }
 
-    /// The server said that something cannot be replayed.
+    /// Records a failed attempt to get a session: it was refused, not answered, or its stream ended before it was confirmed. Not
+    /// for connections that the bench itself cut.
+    pub fn record_failed_attempt(&mut self, began: RunTime, at: RunTime) {
+        let attempts = self.failed_attempts.get_or_insert_with(|| Box::new(FailedAttempts::since(began)));
+        attempts.add(began, at);
+    }
+
+    /// Records a `GAP`: the server cannot replay some events.
     pub fn gap(&mut self, at: RunTime) {
         self.last_gap = Some(at);
         self.gaps += 1;
@@ -205,7 +127,7 @@ impl SubscriberLedger {
         }
     }
 
-    /// An event with its `id:` and `data:`; not for the node's own control events.
+    /// Records an event by its `id:` and `data:`. Not for control events of the node.
     pub fn event(&mut self, at: RunTime, id: Option<&str>, data: &str) -> Arrival {
         match Stamp::decode(data) {
             Ok(stamp) => self.arrive(at, id, stamp),
@@ -213,21 +135,21 @@ impl SubscriberLedger {
         }
     }
 
-    /// The same for one that no run published.
+    /// Records an event without a stamp.
     pub fn foreign(&mut self, at: RunTime) -> Arrival {
         self.anomalies.foreign.add(Occurrence { at, stamp: None });
         Arrival::Foreign
     }
 
-    /// The same for an event whose stamp is known already.
+    /// Records an event by its `id:` and stamp, as [`Self::event`] does.
     pub fn arrive(&mut self, at: RunTime, id: Option<&str>, stamp: Stamp) -> Arrival {
-        let sighting = Occurrence { at, stamp: Some(stamp) };
+        let occurrence = Occurrence { at, stamp: Some(stamp) };
         if stamp.run != self.run {
-            self.anomalies.other_run.add(sighting);
+            self.anomalies.other_run.add(occurrence);
             return Arrival::OtherRun;
         }
         let Ok(own) = self.addresses.binary_search(&stamp.address) else {
-            self.anomalies.leaked.add(sighting);
+            self.anomalies.leaked.add(occurrence);
             return Arrival::Leaked;
         };
         if stamp.publisher == PublisherId::SENTINEL {
@@ -235,7 +157,7 @@ impl SubscriberLedger {
             return Arrival::Sentinel(stamp.address);
         }
         if let Some(id) = id {
-            self.witness(at, id, stamp);
+            self.sample_id(at, id, stamp);
         }
         self.account(at, stamp)
     }
@@ -259,12 +181,12 @@ impl SubscriberLedger {
         series.close_gap(stamp.seq);
         let (publisher, address, seq) = (stamp.publisher, stamp.address, stamp.seq);
         if let Some(ahead) = in_session_before.filter(|ahead| *ahead > seq) {
-            self.anomalies.invert(Inversion { publisher, address, seq, ahead, at });
-        } else if resumed && !series.went_on && seq > had + 1 {
-            let skip = SeqGap { publisher, address, after: had, before: seq, confirmed, session: number };
-            self.anomalies.skip(skip);
+            self.anomalies.add_inversion(Inversion { publisher, address, seq, ahead, at });
+        } else if resumed && !series.advanced && seq > had + 1 {
+            let gap = SeqGap { publisher, address, after: had, before: seq, confirmed, session: number };
+            self.anomalies.add_seq_gap(gap);
         }
-        series.went_on = true;
+        series.advanced = true;
         let recovered_after = self.note_first_new(at);
         let path = if stamp.sent < confirmed { Path::Replay } else { Path::Live };
         if let Some(session) = self.sessions.last_mut().filter(|_| path == Path::Replay) {
@@ -274,7 +196,7 @@ impl SubscriberLedger {
         Arrival::New { stamp, path, recovered_after }
     }
 
-    /// The first new event of a session that follows a lost one.
+    /// Records the first new event of a session; returns the time since the end of the session before.
     fn note_first_new(&mut self, at: RunTime) -> Option<Duration> {
         let [.., before, session] = self.sessions.as_mut_slice() else { return None };
         if session.first_new.is_some() {
@@ -284,27 +206,27 @@ impl SubscriberLedger {
         Some(at.after(before.ended))
     }
 
-    fn witness(&mut self, at: RunTime, id: &str, stamp: Stamp) {
-        let witness =
+    fn sample_id(&mut self, at: RunTime, id: &str, stamp: Stamp) {
+        let sample =
             IdSample { id: hash(id), publisher: stamp.publisher, address: stamp.address, seq: stamp.seq };
-        let last = self.last_id.replace(witness);
-        if last.is_some_and(|last| last.id == witness.id && last != witness) {
+        let last = self.last_id.replace(sample);
+        if last.is_some_and(|last| last.id == sample.id && last != sample) {
             self.anomalies.inconsistent.add(Occurrence { at, stamp: Some(stamp) });
-        } else if witness.id & self.id_mask == 0
-            && self.anomalies.witnesses.len() < self.anomalies.witnesses_max
+        } else if sample.id & self.id_mask == 0
+            && self.anomalies.id_samples.len() < self.anomalies.id_samples_max
         {
-            self.anomalies.witnesses.push(witness);
+            self.anomalies.id_samples.push(sample);
             let began = self.sessions.last().map_or(RunTime::ZERO, |session| session.confirmed);
-            self.anomalies.witnessed.push(if stamp.sent < began { RunTime::NEVER } else { at });
+            self.anomalies.sampled_at.push(if stamp.sent < began { RunTime::NEVER } else { at });
         }
     }
 
-    /// The client connects no more.
+    /// Records that the client will not connect again.
     pub fn finish(&mut self, at: RunTime, ending: Ending) {
         self.finished = Some((at, ending));
     }
 
-    /// Of these addresses, how many are its own without their sentinel having come.
+    /// How many of these addresses are its own and lack their sentinel.
     #[must_use]
     pub fn sentinels_missing(&self, published: &[AddressId]) -> usize {
         let is_missing = |address: &&AddressId| {
@@ -313,170 +235,80 @@ impl SubscriberLedger {
         published.iter().filter(is_missing).count()
     }
 
-    /// Bytes that the book takes, on the heap and off it.
+    /// Bytes of memory that the ledger takes, with its heap.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let anomalies = &self.anomalies;
-        let series: usize = self.series.iter().map(SeriesBook::heap_bytes).sum();
+        let series: usize = self.series.iter().map(SeriesLedger::heap_bytes).sum();
         size_of::<Self>()
-            + self.away.as_ref().map_or(0, |_| size_of::<Away>())
+            + self.failed_attempts.as_ref().map_or(0, |_| size_of::<FailedAttempts>())
             + size_of_val(&*self.addresses)
             + size_of_val(&*self.sentinels)
-            + self.series.capacity() * size_of::<SeriesBook>()
+            + self.series.capacity() * size_of::<SeriesLedger>()
             + series
             + self.sessions.capacity() * size_of::<Session>()
             + anomalies.inversions.capacity() * size_of::<Inversion>()
-            + anomalies.skips.capacity() * size_of::<SeqGap>()
-            + anomalies.witnesses.capacity() * size_of::<IdSample>()
-            + anomalies.witnessed.capacity() * size_of::<RunTime>()
+            + anomalies.seq_gaps.capacity() * size_of::<SeqGap>()
+            + anomalies.id_samples.capacity() * size_of::<IdSample>()
+            + anomalies.sampled_at.capacity() * size_of::<RunTime>()
     }
 
-    /// Whose book it is.
+    /// The client that owns this ledger.
     #[must_use]
     pub fn id(&self) -> SubscriberId {
         self.id
     }
 
-    pub(in crate::bench::verdict::ledger) fn book(
-        &self,
-        publisher: PublisherId,
-        address: AddressId,
-    ) -> Option<&SeriesBook> {
+    pub(crate) fn series_ledger(&self, publisher: PublisherId, address: AddressId) -> Option<&SeriesLedger> {
         self.series.iter().find(|series| series.publisher == publisher && series.address == address)
     }
 
-    pub(in crate::bench::verdict::ledger) fn books(&self) -> &[SeriesBook] {
+    pub(crate) fn series(&self) -> &[SeriesLedger] {
         &self.series
     }
 
-    pub(in crate::bench::verdict::ledger) fn sessions(&self) -> &[Session] {
+    pub(crate) fn sessions(&self) -> &[Session] {
         &self.sessions
     }
 
-    pub(in crate::bench::verdict::ledger) fn has_sentinel(&self, address: AddressId) -> bool {
+    pub(crate) fn has_sentinel(&self, address: AddressId) -> bool {
         self.addresses.binary_search(&address).is_ok_and(|own| self.sentinels[own])
     }
 
-    pub(in crate::bench::verdict::ledger) fn addresses(&self) -> &[AddressId] {
+    pub(crate) fn addresses(&self) -> &[AddressId] {
         &self.addresses
     }
 
-    pub(in crate::bench::verdict::ledger) fn anomalies(&self) -> &Anomalies {
+    pub(crate) fn anomalies(&self) -> &Anomalies {
         &self.anomalies
     }
 
-    pub(in crate::bench::verdict::ledger) fn last_gap(&self) -> Option<RunTime> {
+    pub(crate) fn last_gap(&self) -> Option<RunTime> {
         self.last_gap
     }
 
-    pub(in crate::bench::verdict::ledger) fn gaps(&self) -> u64 {
+    pub(crate) fn gaps(&self) -> u64 {
         self.gaps
     }
 
-    pub(in crate::bench::verdict::ledger) fn ending(&self) -> Option<(RunTime, Ending)> {
+    pub(crate) fn ending(&self) -> Option<(RunTime, Ending)> {
         self.finished
     }
 }
 
-/// The book of the stamp's series. A client has a few dozen at the most, and mostly hits the first ones.
-fn find_or_add(all: &mut Vec<SeriesBook>, stamp: Stamp, last_gap: Option<RunTime>) -> &mut SeriesBook {
+/// The ledger of the series of a stamp. A client has a few dozen at the most, and the first ones are used most.
+fn find_or_add(all: &mut Vec<SeriesLedger>, stamp: Stamp, last_gap: Option<RunTime>) -> &mut SeriesLedger {
     let found =
         all.iter().position(|series| series.publisher == stamp.publisher && series.address == stamp.address);
     let index = found.unwrap_or_else(|| {
-        let mut series = SeriesBook::new(stamp.publisher, stamp.address);
+        let mut series = SeriesLedger::new(stamp.publisher, stamp.address);
         if let Some(at) = last_gap {
             series.declare_gap(at);
         }
-        // One more, not twice as many: ten thousand clients have such a list.
+        // Grows by one, not to twice the size: ten thousand clients have such a list.
         all.reserve_exact(1);
         all.push(series);
         all.len() - 1
     });
     &mut all[index]
-}
-
-impl SeriesBook {
-    /// Nothing came yet.
-    pub(in crate::bench::verdict::ledger) fn new(publisher: PublisherId, address: AddressId) -> Self {
-        Self {
-            publisher,
-            address,
-            seen: Runs::default(),
-            in_session: Runs::default(),
-            session: 0,
-            gaps: Vec::new(),
-            went_on: false,
-        }
-    }
-
-    /// Begins to compare anew where a session begins; returns the highest number of the session so far.
-    fn enter_session(&mut self, session: usize) -> Option<u64> {
-        if self.session != session {
-            self.session = session;
-            self.in_session = Runs::default();
-            self.went_on = false;
-        }
-        self.in_session.max()
-    }
-
-    fn declare_gap(&mut self, at: RunTime) {
-        let after = self.seen.max().unwrap_or(0);
-        if let Some(last) = self.gaps.last_mut()
-            && last.before == u64::MAX
-            && last.after == after
-        {
-            last.at = at;
-        } else if self.gaps.len() < GAPS_MAX {
-            self.gaps.push(DeclaredGap { after, before: u64::MAX, at });
-        }
-    }
-
-    fn close_gap(&mut self, seq: u64) {
-        if let Some(open) = self.gaps.last_mut().filter(|gap| gap.before == u64::MAX && seq > gap.after) {
-            open.before = seq;
-        }
-    }
-
-    fn heap_bytes(&self) -> usize {
-        self.seen.heap_bytes()
-            + self.in_session.heap_bytes()
-            + self.gaps.capacity() * size_of::<DeclaredGap>()
-    }
-}
-
-impl Anomalies {
-    /// Nothing yet, and no more than one client's share of what can be kept.
-    fn new(clients: usize) -> Self {
-        let share = |of_all: usize, allowed: &RangeInclusive<usize>| {
-            (of_all / clients.max(1)).clamp(*allowed.start(), *allowed.end())
-        };
-        Self {
-            inversions_max: share(INVERSIONS_OF_ALL, &INVERSIONS),
-            witnesses_max: share(WITNESSES_OF_ALL, &WITNESSES),
-            ..Self::default()
-        }
-    }
-
-    fn invert(&mut self, inversion: Inversion) {
-        if self.inversions.len() < self.inversions_max {
-            self.inversions.push(inversion);
-        } else {
-            self.inversions_dropped += 1;
-        }
-    }
-
-    fn skip(&mut self, skip: SeqGap) {
-        if self.skips.len() < SKIPS_MAX {
-            self.skips.push(skip);
-        }
-    }
-}
-
-/// FNV-1a, its bits mixed: ids of one log differ only in their last characters.
-fn hash(id: &str) -> u64 {
-    let fnv = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    let mixed = (fnv ^ (fnv >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    mixed ^ (mixed >> 32)
 }

@@ -1,16 +1,16 @@
-//! What one virtual client saw. Told of every event as it arrives; answers what it was, so that the client can
-//! record its latency. Bounded: runs instead of numbers, and the first of each anomaly instead of all.
+//! The ledger of one virtual client: what it received, when it had a session, and the anomalies that it can detect alone.
+//! Bounded: runs instead of numbers, and the first examples of each anomaly.
 //! Read [`SubscriberLedger`] first.
 
-mod away;
+mod anomalies;
+mod failed_attempts;
 mod ledger;
-mod sightings;
+mod series;
 mod stored;
 
-pub use away::PATIENCE;
-pub(super) use sightings::Sightings;
-pub use stored::{InvalidLedger, StoredClients};
-
+pub(super) use anomalies::{IdSample, Occurrences};
+pub(super) use failed_attempts::{Attempt, FailedAttempts};
+pub(super) use ledger::Session;
 pub use ledger::SubscriberLedger;
-
-pub(super) use ledger::{IdSample, SeriesBook, Session};
+pub(super) use series::SeriesLedger;
+pub use stored::{InvalidLedger, StoredClients};

@@ -1,52 +1,50 @@
-//! The books of clients as they are stored: what a judgement needs of them, and nothing that the plan knows. Compact
-//! where ten thousand clients saw the same. Read [`StoredClients`] first.
+//! The stored form of the ledgers of clients: what a judgement needs, and nothing that the plan knows. Compact where ten
+//! thousand clients received the same. Read [`StoredClients`] first.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::away::Away;
-use super::ledger::{
-    Anomalies, DeclaredGap, IdSample, Inversion, SeqGap, SeriesBook, Session, SubscriberLedger,
-};
-use super::sightings::Sightings;
+use super::anomalies::{Anomalies, IdSample, Inversion, Occurrences, SeqGap};
+use super::failed_attempts::FailedAttempts;
+use super::ledger::{Session, SubscriberLedger};
+use super::series::{DeclaredGap, SeriesLedger};
 use crate::bench::ids::{AddressId, PublisherId, SubscriberId};
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::plan::Plan;
 use crate::bench::verdict::ledger::arrival::Ending;
 use crate::bench::verdict::ledger::runs::Runs;
 
-/// The books of some clients of one plan. They are closed: a book that was read again is there to be judged, and
-/// nothing more can be told to it.
+/// The ledgers of some clients of one plan. They are closed: a ledger that was read again can be judged, but not continued.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredClients {
-    /// SSE ids that one of them remembers, in the order in which they are met: each once, however many had it.
-    witnesses: Vec<IdSample>,
+    /// SSE ids that clients remember, each once, in the order of their first use.
+    id_samples: Vec<IdSample>,
     clients: Vec<StoredClient>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct StoredClient {
     id: SubscriberId,
-    /// Which of its addresses, by their place in the plan, had their sentinel.
+    /// The indexes of its addresses whose sentinel arrived.
     sentinels: Runs,
     series: Vec<StoredSeries>,
     sessions: Vec<Session>,
-    away: Option<Box<Away>>,
+    failed_attempts: Option<Box<FailedAttempts>>,
     finished: Option<(RunTime, Ending)>,
     last_gap: Option<RunTime>,
     gaps: u64,
-    in_session: Sightings,
-    across_reconnect: Sightings,
-    leaked: Sightings,
-    other_run: Sightings,
-    foreign: Sightings,
-    inconsistent: Sightings,
+    in_session: Occurrences,
+    across_reconnect: Occurrences,
+    leaked: Occurrences,
+    other_run: Occurrences,
+    foreign: Occurrences,
+    inconsistent: Occurrences,
     inversions: Vec<Inversion>,
     inversions_dropped: u64,
-    skips: Vec<SeqGap>,
-    /// Steps through [`StoredClients::witnesses`]: mostly from one to the next.
-    witnesses: Vec<i64>,
+    seq_gaps: Vec<SeqGap>,
+    /// Indexes into [`StoredClients::id_samples`], each as its difference from the one before: mostly 1.
+    id_samples: Vec<i64>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,82 +55,82 @@ struct StoredSeries {
     gaps: Vec<DeclaredGap>,
 }
 
-/// What was stored is not of this plan.
+/// The stored ledgers are not of this plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLedger {
-    /// No such client.
-    #[error("there is a book of client {0}, and the plan has {1} clients")]
+    /// The plan has no such client.
+    #[error("it has a ledger of client {0}, but the plan has {1} clients")]
     Client(u32, usize),
-    /// It has other addresses.
-    #[error("the book of client {0} has addresses that the plan does not give it")]
+    /// The client has other addresses.
+    #[error("the ledger of client {0} has addresses that the client does not have in the plan")]
     Address(u32),
-    /// A step leads out of the table.
-    #[error("the book of client {0} remembers an SSE id that was not stored")]
+    /// An index is out of range.
+    #[error("the ledger of client {0} refers to an SSE id that is not stored")]
     IdSample(u32),
 }
 
 impl StoredClients {
-    /// The stored form of these books.
+    /// The stored form of these ledgers.
     #[must_use]
-    pub fn of(books: &[SubscriberLedger]) -> Self {
+    pub fn of(ledgers: &[SubscriberLedger]) -> Self {
         let mut table = Table::default();
-        let clients = books.iter().map(|book| StoredClient::of(book, &mut table)).collect();
-        Self { witnesses: table.witnesses, clients }
+        let clients = ledgers.iter().map(|ledger| StoredClient::of(ledger, &mut table)).collect();
+        Self { id_samples: table.id_samples, clients }
     }
 
-    /// The books themselves.
+    /// The ledgers again.
     ///
     /// # Errors
-    /// [`InvalidLedger`] when they are of another plan.
-    pub fn books(self, plan: &Plan) -> Result<Vec<SubscriberLedger>, InvalidLedger> {
-        let witnesses = self.witnesses;
-        self.clients.into_iter().map(|client| client.book(plan, &witnesses)).collect()
+    /// [`InvalidLedger`]: they are of another plan.
+    pub fn ledgers(self, plan: &Plan) -> Result<Vec<SubscriberLedger>, InvalidLedger> {
+        let id_samples = self.id_samples;
+        self.clients.into_iter().map(|client| client.ledger(plan, &id_samples)).collect()
     }
 }
 
-/// SSE ids with their places.
+/// SSE ids with their indexes.
 #[derive(Default)]
 struct Table {
-    witnesses: Vec<IdSample>,
-    places: HashMap<IdSample, i64>,
+    id_samples: Vec<IdSample>,
+    indexes: HashMap<IdSample, i64>,
 }
 
 impl Table {
-    fn place(&mut self, witness: IdSample) -> i64 {
-        let next = i64::try_from(self.witnesses.len()).unwrap_or(i64::MAX);
-        *self.places.entry(witness).or_insert_with(|| {
-            self.witnesses.push(witness);
+    fn index(&mut self, sample: IdSample) -> i64 {
+        let next = i64::try_from(self.id_samples.len()).unwrap_or(i64::MAX);
+        *self.indexes.entry(sample).or_insert_with(|| {
+            self.id_samples.push(sample);
             next
         })
     }
 }
 
 impl StoredClient {
-    fn of(book: &SubscriberLedger, table: &mut Table) -> Self {
-        let anomalies = book.anomalies().clone();
+    fn of(ledger: &SubscriberLedger, table: &mut Table) -> Self {
+        let anomalies = ledger.anomalies().clone();
         let mut before = -1;
-        let step = |witness: &IdSample| {
-            let place = table.place(*witness);
+        let step = |sample: &IdSample| {
+            let place = table.index(*sample);
             place - std::mem::replace(&mut before, place)
         };
-        let places = (0..).zip(book.addresses());
-        let sentinels = places.filter(|(_, address)| book.has_sentinel(**address)).map(|(place, _)| place);
-        let series = |series: &SeriesBook| StoredSeries {
+        let places = (0..).zip(ledger.addresses());
+        let sentinels = places.filter(|(_, address)| ledger.has_sentinel(**address)).map(|(place, _)| place);
+        let series = |series: &SeriesLedger| StoredSeries {
             publisher: series.publisher,
             address: series.address,
             seen: series.seen.clone(),
             gaps: series.gaps.clone(),
         };
         Self {
-            id: book.id(),
+            id: ledger.id(),
             sentinels: sentinels.collect(),
-            series: book.books().iter().map(series).collect(),
-            sessions: book.sessions().to_vec(),
-            away: book.away.clone(),
-            finished: book.ending(),
-            last_gap: book.last_gap(),
-            gaps: book.gaps(),
-            witnesses: anomalies.witnesses.iter().map(step).collect(),
+            series: ledger.series().iter().map(series).collect(),
+            sessions: ledger.sessions().to_vec(),
+            failed_attempts: ledger.failed_attempts.clone(),
+            finished: ledger.ending(),
+            last_gap: ledger.last_gap(),
+            gaps: ledger.gaps(),
+            id_samples: anomalies.id_samples.iter().map(step).collect(),
             in_session: anomalies.in_session,
             across_reconnect: anomalies.across_reconnect,
             leaked: anomalies.leaked,
@@ -141,11 +139,11 @@ impl StoredClient {
             inconsistent: anomalies.inconsistent,
             inversions: anomalies.inversions,
             inversions_dropped: anomalies.inversions_dropped,
-            skips: anomalies.skips,
+            seq_gaps: anomalies.seq_gaps,
         }
     }
 
-    fn book(self, plan: &Plan, witnesses: &[IdSample]) -> Result<SubscriberLedger, InvalidLedger> {
+    fn ledger(self, plan: &Plan, id_samples: &[IdSample]) -> Result<SubscriberLedger, InvalidLedger> {
         let SubscriberId(number) = self.id;
         let Some(client) = plan.subscriber(self.id) else {
             return Err(InvalidLedger::Client(number, plan.subscribers.len()));
@@ -157,11 +155,11 @@ impl StoredClient {
             return Err(InvalidLedger::Address(number));
         }
         let mut place = -1_i64;
-        let steps = self.witnesses.iter().map(|step| {
+        let steps = self.id_samples.iter().map(|step| {
             place = place.checked_add(*step)?;
-            witnesses.get(usize::try_from(place).ok()?).copied()
+            id_samples.get(usize::try_from(place).ok()?).copied()
         });
-        let witnesses = steps.collect::<Option<Vec<_>>>().ok_or(InvalidLedger::IdSample(number))?;
+        let id_samples = steps.collect::<Option<Vec<_>>>().ok_or(InvalidLedger::IdSample(number))?;
         let empty = SubscriberLedger::new(plan, self.id);
         let anomalies = Anomalies {
             in_session: self.in_session,
@@ -172,15 +170,15 @@ impl StoredClient {
             inconsistent: self.inconsistent,
             inversions: self.inversions,
             inversions_dropped: self.inversions_dropped,
-            skips: self.skips,
-            witnesses,
+            seq_gaps: self.seq_gaps,
+            id_samples,
             ..empty.anomalies
         };
         Ok(SubscriberLedger {
             sentinels: (0..places).map(|place| self.sentinels.contains(place)).collect(),
-            series: self.series.into_iter().map(StoredSeries::book).collect(),
+            series: self.series.into_iter().map(StoredSeries::ledger).collect(),
             sessions: self.sessions,
-            away: self.away,
+            failed_attempts: self.failed_attempts,
             finished: self.finished,
             last_gap: self.last_gap,
             gaps: self.gaps,
@@ -191,7 +189,7 @@ impl StoredClient {
 }
 
 impl StoredSeries {
-    fn book(self) -> SeriesBook {
-        SeriesBook { seen: self.seen, gaps: self.gaps, ..SeriesBook::new(self.publisher, self.address) }
+    fn ledger(self) -> SeriesLedger {
+        SeriesLedger { seen: self.seen, gaps: self.gaps, ..SeriesLedger::new(self.publisher, self.address) }
     }
 }

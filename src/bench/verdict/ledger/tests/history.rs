@@ -12,8 +12,7 @@ use crate::bench::verdict::ledger::audit::AuditLedger;
 use crate::bench::verdict::ledger::evidence::{Evidence, FaultRecord};
 use crate::bench::verdict::ledger::publish::{PublishLedger, PublishOutcome};
 use crate::bench::verdict::ledger::{SubscriberLedger, judge};
-use crate::bench::verdict::outcome::{Judged, Status};
-use crate::bench::verdict::verdict::Verdict;
+use crate::bench::verdict::{Status, Verdict, VerdictInput};
 use crate::protocol::Address;
 
 /// Everybody listens to `all`; `c-0` and `c-1` are users `u0` and `u1` in one room.
@@ -170,9 +169,9 @@ impl History {
     pub(super) fn sentinels(&mut self, clients: &[usize]) {
         for address in self.publishes.addresses() {
             let run = self.plan.run;
-            let book = self.sentinels.get_or_insert_with(|| PublishLedger::new(PublisherId::SENTINEL));
-            let seq = book.begin(address, at(58_000));
-            book.end(address, seq, at(58_000 + ACK), PublishOutcome::Acknowledged);
+            let ledger = self.sentinels.get_or_insert_with(|| PublishLedger::new(PublisherId::SENTINEL));
+            let seq = ledger.begin(address, at(58_000));
+            ledger.end(address, seq, at(58_000 + ACK), PublishOutcome::Acknowledged);
             let stamp = Stamp {
                 run,
                 publisher: PublisherId::SENTINEL,
@@ -205,12 +204,12 @@ impl History {
     }
 
     pub(super) fn verdict(&self) -> Verdict {
-        Verdict::new(&Judged {
+        Verdict::new(&VerdictInput {
             plan: &self.plan,
             account: &self.account(),
             recorder: &Recorder::default(),
             faults: &self.faults,
-            troubles: &[],
+            problems: &[],
             ran: self.plan.duration,
             quiescent: self.quiescent,
         })

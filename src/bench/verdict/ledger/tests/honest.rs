@@ -287,8 +287,8 @@ fn who_leaves_between_two_connections_is_no_trouble() {
     let mut history = History::new("delivery = \"exactly-once\"");
     history.deliver("all", 1_000, &[0, 1]);
     history.clients[0].disconnected(at(3_000));
-    history.clients[0].turned_away(at(4_000), at(4_001));
-    history.clients[0].turned_away(at(6_000), at(6_001));
+    history.clients[0].record_failed_attempt(at(4_000), at(4_001));
+    history.clients[0].record_failed_attempt(at(6_000), at(6_001));
     history.end();
     history.clients[0].finish(at(9_000), Ending::Left);
     acquit(&history);
@@ -300,7 +300,9 @@ fn who_is_turned_away_while_something_is_broken_and_leaves_is_no_trouble() {
     history.deliver("all", 1_000, &[0, 1]);
     history.kill();
     history.clients[0].disconnected(at(10_000));
-    (11..15).for_each(|second| history.clients[0].turned_away(at(second * 1_000), at(second * 1_000 + 1)));
+    (11..15).for_each(|second| {
+        history.clients[0].record_failed_attempt(at(second * 1_000), at(second * 1_000 + 1));
+    });
     history.end();
     history.clients[0].finish(at(15_000), Ending::Left);
     acquit(&history);

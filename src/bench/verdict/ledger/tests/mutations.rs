@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::history::History;
+use crate::bench::verdict::Status;
 use crate::bench::verdict::ledger::arrival::Ending;
-use crate::bench::verdict::outcome::Status;
 
 /// What a client sees, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

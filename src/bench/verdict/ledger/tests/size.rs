@@ -20,13 +20,13 @@ rate = 100000
 mix = { broadcast = 1, topic = 1, user = 1, client = 1 }
 "#;
 
-fn book(events_of_each_address: u64) -> usize {
+fn ledger(events_of_each_address: u64) -> usize {
     let scenario = scenario::parse("size.toml", SCENARIO, &[]).unwrap();
     let plan = Plan::new(&scenario, RunId::from_random(1));
     let client = &plan.subscribers[0];
     assert_eq!(client.addresses.len(), 10);
-    let mut book = SubscriberLedger::new(&plan, client.id);
-    book.confirmed(at(0), false);
+    let mut ledger = SubscriberLedger::new(&plan, client.id);
+    ledger.confirmed(at(0), false);
     for seq in 1..=events_of_each_address {
         for address in client.addresses.iter().copied() {
             let stamp = Stamp {
@@ -38,10 +38,10 @@ fn book(events_of_each_address: u64) -> usize {
                 sent: RunTime::ZERO,
             };
             // Ids are remembered for one client of many; what that takes has a limit of its own.
-            book.arrive(at(seq), None, stamp);
+            ledger.arrive(at(seq), None, stamp);
         }
     }
-    book.bytes()
+    ledger.bytes()
 }
 
 #[test]
@@ -49,8 +49,8 @@ fn only_a_sample_of_the_ids_is_remembered_where_there_are_too_many() {
     let remembered = |id_mask: u64| {
         let scenario = scenario::parse("size.toml", SCENARIO, &[]).unwrap();
         let plan = Plan { id_mask, ..Plan::new(&scenario, RunId::from_random(1)) };
-        let mut book = SubscriberLedger::new(&plan, plan.subscribers[0].id);
-        book.confirmed(at(0), false);
+        let mut ledger = SubscriberLedger::new(&plan, plan.subscribers[0].id);
+        ledger.confirmed(at(0), false);
         let address = plan.subscribers[0].addresses[0];
         for seq in 1..=10_000 {
             let stamp = Stamp {
@@ -61,9 +61,9 @@ fn only_a_sample_of_the_ids_is_remembered_where_there_are_too_many() {
                 due: RunTime::ZERO,
                 sent: RunTime::ZERO,
             };
-            book.arrive(at(seq), Some(&format!("k3f9qa-1795303903002-{seq}")), stamp);
+            ledger.arrive(at(seq), Some(&format!("k3f9qa-1795303903002-{seq}")), stamp);
         }
-        book.anomalies().witnesses.len()
+        ledger.anomalies().id_samples.len()
     };
     assert_eq!(remembered(0), 10_000);
     // One of 64, give or take five standard deviations.
@@ -71,9 +71,9 @@ fn only_a_sample_of_the_ids_is_remembered_where_there_are_too_many() {
 }
 
 #[test]
-fn a_healthy_book_of_ten_addresses_is_as_small_after_a_million_events() {
-    let small = book(100);
-    assert_eq!(book(100_000), small, "it grows with what is delivered");
+fn a_healthy_ledger_of_ten_addresses_is_as_small_after_a_million_events() {
+    let small = ledger(100);
+    assert_eq!(ledger(100_000), small, "it grows with what is delivered");
     // Ten thousand such clients fit into 30 MB.
     assert!(small < 3_000, "{small} bytes");
 }

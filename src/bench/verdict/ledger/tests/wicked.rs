@@ -5,12 +5,12 @@ use crate::bench::exit::Exit;
 use crate::bench::ids::{NodeIndex, RunId};
 use crate::bench::metrics::threshold::Threshold;
 use crate::bench::stamp::Stamp;
+use crate::bench::verdict::Status::{Fail, Note, Unknown};
 use crate::bench::verdict::ledger::SubscriberLedger;
 use crate::bench::verdict::ledger::account::{AnomalyKind, SeqRange};
 use crate::bench::verdict::ledger::arrival::Ending;
 use crate::bench::verdict::ledger::evidence::FaultRecord;
 use crate::bench::verdict::ledger::publish::PublishOutcome;
-use crate::bench::verdict::outcome::Status::{Fail, Note, Unknown};
 
 /// Five broadcasts that arrived, so that there is something around the fault.
 fn history(verify: &str) -> History {
@@ -561,7 +561,9 @@ fn a_server_that_locks_clients_out_does_not_hide_behind_those_who_leave() {
     history.kill();
     history.clients[0].disconnected(at(10_000));
     // Each second from the kill on, until long after everything was mended.
-    (11..40).for_each(|second| history.clients[0].turned_away(at(second * 1_000), at(second * 1_000 + 1)));
+    (11..40).for_each(|second| {
+        history.clients[0].record_failed_attempt(at(second * 1_000), at(second * 1_000 + 1));
+    });
     history.end();
     history.clients[0].finish(at(40_000), Ending::Left);
     history.check(&[("never recovered", Fail)]);
@@ -577,7 +579,9 @@ fn who_never_got_in_was_locked_out_too() {
     let mut history = History::new("");
     history.clients[0] = SubscriberLedger::new(&history.plan, history.client_id(0));
     history.deliver("all", 1_000, &[1]);
-    (2..30).for_each(|second| history.clients[0].turned_away(at(second * 1_000), at(second * 1_000 + 1)));
+    (2..30).for_each(|second| {
+        history.clients[0].record_failed_attempt(at(second * 1_000), at(second * 1_000 + 1));
+    });
     history.end();
     history.clients[0].finish(at(30_000), Ending::Left);
     history.check(&[("never recovered", Fail)]);

@@ -1,19 +1,19 @@
-//! Collects anomalies while a run is judged: how many of each kind, in whose fault's window, and the first examples.
-//! Bounded, however much went wrong.
+//! Collects anomalies while a run is judged: how many of each kind, in the window of which fault, and the first examples.
+//! Bounded, however many there are. Read [`AnomalyLog`] first.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::account::{Account, Anomaly, AnomalyKind, Example, SeqRange};
 use super::evidence::FaultRecord;
-use super::subscriber::Sightings;
+use super::subscriber::Occurrences;
 use crate::bench::ids::{AddressId, GroupId, PhaseId, PublisherId, SubscriberId};
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::plan::Plan;
 
-/// Places that are remembered of a kind of anomaly: the most examples that there are of it.
-pub const PLACES_MAX: usize = 1_024;
+/// Largest number of examples of a kind of anomaly.
+pub const EXAMPLES_MAX: usize = 1_024;
 
-/// Examples of what was lost in a fault's window.
+/// Examples of events lost in the window of a fault.
 const EXAMPLES_OF_A_FAULT: usize = 3;
 
 /// Publisher, address and number.
@@ -21,34 +21,32 @@ pub(super) type EventKey = (PublisherId, AddressId, u64);
 
 /// Where an anomaly was seen.
 pub(super) struct Location {
-    /// By whom; `None`: in the log.
+    /// `None`: seen in the log.
     pub(super) subscriber: Option<SubscriberId>,
-    /// `None`: it is no event of a run.
+    /// `None`: not an event of a run, or no event at all.
     pub(super) event: Option<EventKey>,
     pub(super) at: RunTime,
     pub(super) note: String,
 }
 
 impl Location {
-    /// An event at a subscriber.
     pub(super) fn of(subscriber: SubscriberId, event: EventKey, at: RunTime) -> Self {
         Self { subscriber: Some(subscriber), event: Some(event), at, note: String::new() }
     }
 
-    /// The same with something to say about it.
-    pub(super) fn noted(self, note: String) -> Self {
+    pub(super) fn with_note(self, note: String) -> Self {
         Self { note, ..self }
     }
 }
 
-/// What was found so far.
+/// The anomalies found so far.
 pub(super) struct AnomalyLog<'a> {
     plan: &'a Plan,
     faults: &'a [FaultRecord],
-    shelves: BTreeMap<AnomalyKind, AnomalyBucket>,
+    buckets: BTreeMap<AnomalyKind, AnomalyBucket>,
     missing_by: BTreeMap<(GroupId, PhaseId), u64>,
     missing_addresses: BTreeMap<AddressId, u64>,
-    /// Missing events come one after the other; they are put away as a run when it ends.
+    /// Consecutive missing events make one example, which is added when the run of numbers ends.
     open: Option<OpenRun>,
 }
 
@@ -56,18 +54,18 @@ pub(super) struct AnomalyLog<'a> {
 #[derive(Default)]
 struct AnomalyBucket {
     count: u64,
-    /// Beside the faults.
+    /// One count per fault, in their order; empty without occurrences in windows.
     by_fault: Vec<u64>,
-    places: HashMap<Place, Seen>,
+    examples: HashMap<ExampleKey, Seen>,
 }
 
-/// Where an anomaly was, for all subscribers that saw it there.
+/// What examples are grouped by: an anomaly that several subscribers saw at the same event is one example.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Place {
+struct ExampleKey {
     series: Option<(PublisherId, AddressId)>,
     seq: Option<(u64, u64)>,
     note: String,
-    /// Distinguishes what is no event.
+    /// Distinguishes anomalies that are not of an event.
     client: Option<SubscriberId>,
 }
 
@@ -92,20 +90,20 @@ impl<'a> AnomalyLog<'a> {
         Self {
             plan,
             faults,
-            shelves: BTreeMap::new(),
+            buckets: BTreeMap::new(),
             missing_by: BTreeMap::new(),
             missing_addresses: BTreeMap::new(),
             open: None,
         }
     }
 
-    /// The fault in whose window a time lies: the one that was applied last.
+    /// The index of the fault in whose window a time lies; of several, the one that was applied last.
     pub(super) fn window(&self, time: RunTime) -> Option<usize> {
         let covering = self.faults.iter().enumerate().filter(|(_, fault)| fault.covers(time));
         covering.max_by_key(|(index, fault)| (fault.applied, *index)).map(|(index, _)| index)
     }
 
-    /// An owed event that did not arrive.
+    /// Adds an owed event that did not arrive.
     pub(super) fn missing(
         &mut self,
         kind: AnomalyKind,
@@ -131,110 +129,110 @@ impl<'a> AnomalyLog<'a> {
         self.open = Some(OpenRun { kind, subscriber, series, seq: (seq, seq), at: started, fault });
     }
 
-    /// Puts away what is missing last. To be called before anything is read.
+    /// Adds the pending run of missing events. To be called before anything is read.
     pub(super) fn close_run(&mut self) {
         let Some(run) = self.open.take() else { return };
-        let place = Place { series: Some(run.series), seq: Some(run.seq), note: String::new(), client: None };
-        self.place(
+        let key =
+            ExampleKey { series: Some(run.series), seq: Some(run.seq), note: String::new(), client: None };
+        self.add_example(
             run.kind,
-            place,
+            key,
             Seen { at: run.at, fault: run.fault, subscriber: Some(run.subscriber), subscribers: 1 },
         );
     }
 
-    /// One anomaly.
-    pub(super) fn add(&mut self, kind: AnomalyKind, spot: Location) {
-        let fault = self.window(spot.at);
+    pub(super) fn add(&mut self, kind: AnomalyKind, location: Location) {
+        let fault = self.window(location.at);
         self.add_count(kind, fault, 1);
-        self.show(kind, spot, fault);
+        self.show(kind, location, fault);
     }
 
-    /// What a subscriber counted itself. Only its first sightings have a time, and so a fault.
-    pub(super) fn sightings(&mut self, kind: AnomalyKind, by: SubscriberId, sightings: &Sightings) {
-        if sightings.count == 0 {
+    /// Adds what a subscriber counted itself. Only the first occurrences have a time, and so a fault.
+    pub(super) fn add_occurrences(&mut self, kind: AnomalyKind, by: SubscriberId, occurrences: &Occurrences) {
+        if occurrences.count == 0 {
             return;
         }
-        let without_time = sightings.count.saturating_sub(sightings.first.len() as u64);
+        let without_time = occurrences.count.saturating_sub(occurrences.first.len() as u64);
         self.add_count(kind, None, without_time);
-        for sighting in &sightings.first {
-            let event = sighting.stamp.map(|stamp| (stamp.publisher, stamp.address, stamp.seq));
-            self.add(kind, Location { subscriber: Some(by), event, at: sighting.at, note: String::new() });
+        for occurrence in &occurrences.first {
+            let event = occurrence.stamp.map(|stamp| (stamp.publisher, stamp.address, stamp.seq));
+            self.add(kind, Location { subscriber: Some(by), event, at: occurrence.at, note: String::new() });
         }
     }
 
     fn add_count(&mut self, kind: AnomalyKind, fault: Option<usize>, by: u64) {
-        let shelf = self.shelves.entry(kind).or_default();
-        shelf.count += by;
+        let bucket = self.buckets.entry(kind).or_default();
+        bucket.count += by;
         if let Some(fault) = fault {
-            shelf.by_fault.resize(self.faults.len(), 0);
-            shelf.by_fault[fault] += by;
+            bucket.by_fault.resize(self.faults.len(), 0);
+            bucket.by_fault[fault] += by;
         }
     }
 
-    fn show(&mut self, kind: AnomalyKind, spot: Location, fault: Option<usize>) {
-        let Location { subscriber, event, at, note } = spot;
-        let place = Place {
+    fn show(&mut self, kind: AnomalyKind, location: Location, fault: Option<usize>) {
+        let Location { subscriber, event, at, note } = location;
+        let key = ExampleKey {
             series: event.map(|(publisher, address, _)| (publisher, address)),
             seq: event.map(|(_, _, seq)| (seq, seq)),
             note,
             client: if event.is_none() { subscriber } else { None },
         };
-        self.place(kind, place, Seen { at, fault, subscriber, subscribers: 1 });
+        self.add_example(kind, key, Seen { at, fault, subscriber, subscribers: 1 });
     }
 
-    fn place(&mut self, kind: AnomalyKind, place: Place, seen: Seen) {
-        let places = &mut self.shelves.entry(kind).or_default().places;
-        if let Some(known) = places.get_mut(&place) {
+    fn add_example(&mut self, kind: AnomalyKind, key: ExampleKey, seen: Seen) {
+        let examples = &mut self.buckets.entry(kind).or_default().examples;
+        if let Some(known) = examples.get_mut(&key) {
             known.subscribers += 1;
-        } else if places.len() < PLACES_MAX {
-            places.insert(place, seen);
+        } else if examples.len() < EXAMPLES_MAX {
+            examples.insert(key, seen);
         }
     }
 
-    /// Deliveries of a kind in a fault's window.
+    /// Occurrences of a kind in the window of a fault.
     pub(super) fn in_window(&self, kind: AnomalyKind, fault: usize) -> u64 {
-        self.shelves.get(&kind).and_then(|shelf| shelf.by_fault.get(fault)).copied().unwrap_or(0)
+        self.buckets.get(&kind).and_then(|bucket| bucket.by_fault.get(fault)).copied().unwrap_or(0)
     }
 
-    /// The first of them in a fault's window.
+    /// The earliest examples of a kind in the window of a fault.
     pub(super) fn first_in_window(&self, kind: AnomalyKind, fault: usize) -> Vec<Example> {
-        let places = self.shelves.get(&kind).map(|shelf| &shelf.places);
-        let here = places.into_iter().flatten().filter(|(_, seen)| seen.fault == Some(fault));
+        let examples = self.buckets.get(&kind).map(|bucket| &bucket.examples);
+        let here = examples.into_iter().flatten().filter(|(_, seen)| seen.fault == Some(fault));
         let mut here: Vec<_> = here.collect();
         here.sort_by(|(a, first), (b, second)| (first.at, a).cmp(&(second.at, b)));
         let first = here.into_iter().take(EXAMPLES_OF_A_FAULT);
-        first.map(|(place, seen)| self.example(place.clone(), seen)).collect()
+        first.map(|(key, seen)| self.example(key.clone(), seen)).collect()
     }
 
-    /// Writes everything down.
+    /// Moves everything into the account.
     pub(super) fn into_account(mut self, account: &mut Account) {
-        for (kind, shelf) in std::mem::take(&mut self.shelves) {
-            account.anomalies.push(self.anomaly(kind, shelf));
+        for (kind, bucket) in std::mem::take(&mut self.buckets) {
+            account.anomalies.push(self.anomaly(kind, bucket));
         }
         account.missing_by = self.missing_by.into_iter().collect();
         account.missing_addresses = self.missing_addresses.into_keys().collect();
     }
 
-    fn anomaly(&self, kind: AnomalyKind, shelf: AnomalyBucket) -> Anomaly {
-        let by_fault = self.faults.iter().zip(&shelf.by_fault).filter(|(_, count)| **count > 0);
+    fn anomaly(&self, kind: AnomalyKind, bucket: AnomalyBucket) -> Anomaly {
+        let by_fault = self.faults.iter().zip(&bucket.by_fault).filter(|(_, count)| **count > 0);
         let by_fault = by_fault.map(|(fault, count)| (fault.name.clone(), *count)).collect();
-        let mut places: Vec<_> = shelf.places.into_iter().collect();
-        // The first in time; ties by place, so that one history gives one report.
-        places.sort_by(|(a, first), (b, second)| (first.at, a).cmp(&(second.at, b)));
-        let examples = places.into_iter().map(|(place, seen)| self.example(place, &seen)).collect();
-        Anomaly { kind, count: shelf.count, by_fault, examples }
+        let mut examples: Vec<_> = bucket.examples.into_iter().collect();
+        // By time, then by group, so that one history gives one report.
+        examples.sort_by(|(a, first), (b, second)| (first.at, a).cmp(&(second.at, b)));
+        let examples = examples.into_iter().map(|(key, seen)| self.example(key, &seen)).collect();
+        Anomaly { kind, count: bucket.count, by_fault, examples }
     }
 
-    fn example(&self, place: Place, seen: &Seen) -> Example {
-        let mut note = place.note;
+    fn example(&self, key: ExampleKey, seen: &Seen) -> Example {
+        let mut note = key.note;
         if seen.subscribers > 1 {
             let more = format!("and {} more", seen.subscribers - 1);
             note = if note.is_empty() { more } else { format!("{note}; {more}") };
         }
         Example {
-            publisher: place.series.map(|(publisher, _)| self.publisher_name(publisher)),
-            address: place.series.map(|(_, address)| self.address_name(address)),
-            seq: place.seq.map(|(first, last)| SeqRange { first, last }),
+            publisher: key.series.map(|(publisher, _)| self.publisher_name(publisher)),
+            address: key.series.map(|(_, address)| self.address_name(address)),
+            seq: key.seq.map(|(first, last)| SeqRange { first, last }),
             subscriber: seen.subscriber.map(|id| self.subscriber_name(id)),
             fault: seen.fault.map(|fault| self.faults[fault].name.clone()),
             at: Some(seen.at),
