@@ -17,7 +17,7 @@ use crate::bench::run::doctor::{self, Limits, Need};
 use crate::bench::run::environment::Environment;
 use crate::bench::run::{self, Outcome, RunOptions};
 use crate::bench::scenario::plan::{FaultEdge, Plan};
-use crate::bench::scenario::{Guarantee, Origin, OutputFormat, Scenario};
+use crate::bench::scenario::{Guarantee, OutputFormat, Scenario, ScenarioSource};
 use crate::bench::verdict::history::History;
 use crate::runtime::exit::{self, Failure};
 
@@ -184,10 +184,15 @@ impl Batch<'_> {
         Ok(())
     }
 
-    async fn run_one(&mut self, origin: &Origin, scenario: &Scenario, round: u32) -> Result<(), Failure> {
+    async fn run_one(
+        &mut self,
+        origin: &ScenarioSource,
+        scenario: &Scenario,
+        round: u32,
+    ) -> Result<(), Failure> {
         let mut scenario = scenario.clone();
         scenario.seed = scenario.seed.wrapping_add(u64::from(round));
-        let origin = Origin { seed: Some(scenario.seed), ..origin.clone() };
+        let origin = ScenarioSource { seed: Some(scenario.seed), ..origin.clone() };
         let formats = self.formats(&scenario);
         let options = RunOptions {
             dir: self.dir(&scenario),

@@ -13,7 +13,7 @@ use super::values::{base_url, factor, no_credentials, run_duration};
 use crate::bench::exit::Exit;
 use crate::bench::load::tls;
 use crate::bench::run;
-use crate::bench::scenario::{self, Origin, OutputFormat, Scenario};
+use crate::bench::scenario::{self, OutputFormat, Scenario, ScenarioSource};
 use crate::runtime::error_chain;
 use crate::runtime::exit::Failure;
 
@@ -76,11 +76,11 @@ pub(super) struct Changes {
 
 impl Changes {
     /// The file with these changes, ready to be parsed.
-    pub(super) fn origin(&self, file: String, text: String) -> Origin {
+    pub(super) fn origin(&self, file: String, text: String) -> ScenarioSource {
         let mut set = self.set.clone();
         set.extend(self.seed.map(|seed| format!("seed={seed}")));
         let variables = scenario::variables(set.iter().map(String::as_str).chain([text.as_str()]));
-        Origin {
+        ScenarioSource {
             file,
             text,
             set,
@@ -112,7 +112,10 @@ pub(super) fn dir_of(scenario: &Scenario, now: SystemTime) -> PathBuf {
     }
 }
 
-pub(super) fn read_all(paths: &[PathBuf], changes: &Changes) -> Result<Vec<(Origin, Scenario)>, Failure> {
+pub(super) fn read_all(
+    paths: &[PathBuf],
+    changes: &Changes,
+) -> Result<Vec<(ScenarioSource, Scenario)>, Failure> {
     let mut scenarios = Vec::new();
     let mut problems = Vec::new();
     for path in paths {
@@ -129,7 +132,7 @@ pub(super) fn read_all(paths: &[PathBuf], changes: &Changes) -> Result<Vec<(Orig
 }
 
 /// One scenario from its file, with the changes; else all its problems.
-pub(super) fn read(path: &Path, changes: &Changes) -> Result<(Origin, Scenario), String> {
+pub(super) fn read(path: &Path, changes: &Changes) -> Result<(ScenarioSource, Scenario), String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read the scenario {}: {error}", path.display()))?;
     let name = path.display().to_string();

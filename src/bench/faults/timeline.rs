@@ -177,7 +177,7 @@ impl Injector {
             FaultAction::Link { link, effect, nodes } => {
                 in_time(self.links.apply(&fault.name, *link, *effect, nodes)).await
             }
-            FaultAction::Unplug { nodes } => in_time(self.netns_links.link_down(nodes)).await,
+            FaultAction::Netns { nodes } => in_time(self.netns_links.link_down(nodes)).await,
             FaultAction::ReconnectStorm { subscribers } => {
                 self.commands.cut(subscribers);
                 Ok(())
@@ -199,7 +199,7 @@ impl Injector {
             FaultAction::Link { link, effect, nodes } => {
                 self.links.heal(&fault.name, *link, *effect, nodes).await
             }
-            FaultAction::Unplug { nodes } => self.netns_links.link_up(nodes).await,
+            FaultAction::Netns { nodes } => self.netns_links.link_up(nodes).await,
             // The clients reconnect by themselves: that is the storm.
             FaultAction::ReconnectStorm { .. }
             | FaultAction::ChurnBurst { .. }

@@ -1,75 +1,75 @@
-//! A distribution in few bytes: how often which step occurred. The steps are those of an HdrHistogram with three
-//! digits, so that nothing is lost on the way to one.
+//! A compact distribution of durations: counts by bucket. Buckets equal those of an HdrHistogram with three digits, so
+//! that conversions lose nothing. Read [`Buckets`] first.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-/// A doubling has so many steps, and the first one twice as many: a value is known to a thousandth.
+/// Buckets per doubling; the first doubling has twice as many. The error is at most 0.1 %.
 const HALF: u64 = 1 << HALF_BITS;
 const HALF_BITS: u32 = 10;
-/// A week in microseconds, beyond which nothing is told apart.
+/// One week in microseconds; longer durations share one bucket.
 const LONGEST_US: u64 = 7 * 24 * 60 * 60 * 1_000_000;
 
-/// How often which step occurred, sorted.
+/// Bucket indices with their counts, sorted. Empty buckets are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Steps(Vec<(u16, u32)>);
+pub struct Buckets(Vec<(u16, u32)>);
 
-impl Steps {
-    /// Adds a duration. Says whether its step is the first of its kind.
+impl Buckets {
+    /// Adds a duration. Returns whether its bucket was empty.
     pub fn add(&mut self, value: Duration) -> bool {
-        self.add_step(step_of(micros(value)), 1)
+        self.add_count(bucket_of(micros(value)), 1)
     }
 
-    /// How many different steps there are.
+    /// Number of buckets that are not empty.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Adds another one.
+    /// Adds the counts of another distribution.
     pub fn merge(&mut self, other: &Self) {
-        for (step, count) in &other.0 {
-            self.add_step(*step, *count);
+        for (bucket, count) in &other.0 {
+            self.add_count(*bucket, *count);
         }
     }
 
-    fn add_step(&mut self, step: u16, by: u32) -> bool {
-        match self.0.binary_search_by_key(&step, |(step, _)| *step) {
+    fn add_count(&mut self, bucket: u16, by: u32) -> bool {
+        match self.0.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
             Ok(at) => {
                 self.0[at].1 = self.0[at].1.saturating_add(by);
                 false
             }
             Err(at) => {
-                self.0.insert(at, (step, by));
+                self.0.insert(at, (bucket, by));
                 true
             }
         }
     }
 
-    /// How many there are.
+    /// Number of durations.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.iter().map(|(_, count)| u64::from(*count)).sum()
     }
 
-    /// Adds all to a histogram in microseconds with three digits that grows by itself.
+    /// Adds all durations to a resizing histogram in microseconds with three digits.
     pub fn add_to(&self, histogram: &mut Histogram<u64>) {
-        for (step, count) in &self.0 {
-            let recorded = histogram.record_n(lowest_of(*step), u64::from(*count));
+        for (bucket, count) in &self.0 {
+            let recorded = histogram.record_n(lower_bound(*bucket), u64::from(*count));
             recorded.expect("a histogram that resizes itself takes every value");
         }
     }
 
-    /// The steps of a histogram in microseconds.
+    /// Converts a histogram in microseconds with three digits.
     #[must_use]
     pub fn from_histogram(histogram: &Histogram<u64>) -> Self {
-        let mut steps = Self::default();
+        let mut buckets = Self::default();
         for value in histogram.iter_recorded() {
             let count = u32::try_from(value.count_since_last_iteration()).unwrap_or(u32::MAX);
-            steps.add_step(step_of(value.value_iterated_to()), count);
+            buckets.add_count(bucket_of(value.value_iterated_to()), count);
         }
-        steps
+        buckets
     }
 }
 
@@ -77,19 +77,19 @@ fn micros(value: Duration) -> u64 {
     u64::try_from(value.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn step_of(micros: u64) -> u16 {
+fn bucket_of(micros: u64) -> u16 {
     let micros = micros.min(LONGEST_US);
     let doubling = micros.max(1).ilog2().saturating_sub(HALF_BITS);
-    let step = u64::from(doubling) * HALF + (micros >> doubling);
-    u16::try_from(step).unwrap_or(u16::MAX)
+    let bucket = u64::from(doubling) * HALF + (micros >> doubling);
+    u16::try_from(bucket).unwrap_or(u16::MAX)
 }
 
-/// The smallest value of a step, in microseconds.
-fn lowest_of(step: u16) -> u64 {
-    let step = u64::from(step);
-    match (step / HALF).checked_sub(1) {
-        None => step,
-        Some(doubling) => (HALF + step % HALF) << doubling,
+/// The lower bound of a bucket, in microseconds.
+fn lower_bound(bucket: u16) -> u64 {
+    let bucket = u64::from(bucket);
+    match (bucket / HALF).checked_sub(1) {
+        None => bucket,
+        Some(doubling) => (HALF + bucket % HALF) << doubling,
     }
 }
 
@@ -100,27 +100,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn steps_are_those_of_a_histogram(values in proptest::collection::vec(0u64..LONGEST_US, 1..50)) {
-            let mut steps = Steps::default();
+        fn buckets_are_those_of_a_histogram(values in proptest::collection::vec(0u64..LONGEST_US, 1..50)) {
+            let mut buckets = Buckets::default();
             let mut histogram = Histogram::<u64>::new(3).unwrap();
             for value in &values {
-                steps.add(Duration::from_micros(*value));
+                buckets.add(Duration::from_micros(*value));
                 histogram.record(*value).unwrap();
             }
             let mut same = Histogram::<u64>::new(3).unwrap();
-            steps.add_to(&mut same);
+            buckets.add_to(&mut same);
             prop_assert_eq!(same.len(), histogram.len());
             for percent in [0.0, 10.0, 50.0, 99.0, 100.0] {
                 prop_assert_eq!(same.value_at_percentile(percent), histogram.value_at_percentile(percent));
             }
-            prop_assert_eq!(Steps::from_histogram(&histogram), steps);
+            prop_assert_eq!(Buckets::from_histogram(&histogram), buckets);
         }
 
         #[test]
-        fn the_lowest_value_of_a_step_is_in_it(micros in 0u64..LONGEST_US) {
-            let lowest = lowest_of(step_of(micros));
+        fn the_lower_bound_of_a_bucket_is_in_it(micros in 0u64..LONGEST_US) {
+            let lowest = lower_bound(bucket_of(micros));
             prop_assert!(lowest <= micros && micros - lowest <= micros / 1_000, "{micros} became {lowest}");
-            prop_assert_eq!(step_of(lowest), step_of(micros));
+            prop_assert_eq!(bucket_of(lowest), bucket_of(micros));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The one place of the bench that reads a clock: Linux's `CLOCK_MONOTONIC`, which all processes of a machine share
-//! until it boots again. So a swarm in one process can say how late an event is that another one published.
+//! The only reader of a clock in the bench: `CLOCK_MONOTONIC` of Linux, which all processes of a machine share until
+//! its next boot. So clients in one process can measure the latency of events from another. Read [`RunClock`] first.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub fn monotonic_nanos() -> u64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
 }
 
-/// Which boot of which machine the clock counts from, as 32 bits: two processes with the same value share a clock.
+/// Identifies the boot that the clock counts from: two processes with the same value share a clock.
 #[must_use]
 pub fn clock_identity() -> u32 {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -26,16 +26,16 @@ pub fn clock_identity() -> u32 {
     boot.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// The clock of a run. Stands at zero until it is started. Clones show the same time. Follows tokio's clock, which tests
-/// can stop.
+/// The clock of a run. Shows zero until it starts; clones show the same time. Started with [`RunClock::start`], it
+/// follows tokio's clock, which tests can pause.
 #[derive(Debug, Clone, Default)]
-pub struct RunClock(Arc<OnceLock<Origin>>);
+pub struct RunClock(Arc<OnceLock<Zero>>);
 
-/// When the clock showed zero.
+/// The moment when the clock shows zero.
 #[derive(Debug)]
-enum Origin {
-    /// So many nanoseconds after the machine's boot.
-    Since(u64),
+enum Zero {
+    /// In nanoseconds since the machine's boot.
+    SinceBoot(u64),
     At(Instant),
 }
 
@@ -43,44 +43,43 @@ impl RunClock {
     /// A clock that counts from the machine's boot, as every other process of the machine does.
     #[must_use]
     pub fn since_boot() -> Self {
-        Self(Arc::new(OnceLock::from(Origin::Since(0))))
+        Self(Arc::new(OnceLock::from(Zero::SinceBoot(0))))
     }
 
-    /// Starts to count from now, unless it counts already. Says when that is since the machine's boot.
+    /// Starts the clock now, unless it is started. Returns the current time since the machine's boot.
     pub fn start(&self) -> RunTime {
-        // Read before: should this thread be interrupted in between, latencies come out longer than they were, never
-        // shorter.
+        // Read first: if the thread is interrupted in between, measured latencies are too long, never too short.
         let since_boot = RunTime::from_nanos(monotonic_nanos());
-        self.0.get_or_init(|| Origin::At(Instant::now()));
+        self.0.get_or_init(|| Zero::At(Instant::now()));
         since_boot
     }
 
-    /// Starts to count from a moment that other processes of this machine count from, in nanoseconds since its boot,
-    /// unless it counts already. Until then it stands at zero.
-    pub fn start_at(&self, origin: u64) {
-        self.0.get_or_init(|| Origin::Since(origin));
+    /// Starts the clock at a moment in nanoseconds since the machine's boot, which other processes share, unless it is
+    /// started. The moment may be in the future; the clock shows zero until then.
+    pub fn start_at(&self, zero: u64) {
+        self.0.get_or_init(|| Zero::SinceBoot(zero));
     }
 
-    /// The time of the run.
+    /// Zero before the start.
     #[must_use]
     pub fn now(&self) -> RunTime {
         match self.0.get() {
             None => RunTime::ZERO,
-            Some(Origin::Since(origin)) => RunTime::from_nanos(monotonic_nanos().saturating_sub(*origin)),
-            Some(Origin::At(origin)) => RunTime::from(origin.elapsed()),
+            Some(Zero::SinceBoot(zero)) => RunTime::from_nanos(monotonic_nanos().saturating_sub(*zero)),
+            Some(Zero::At(zero)) => RunTime::from(zero.elapsed()),
         }
     }
 
-    /// The moment to sleep until so that this much of the run has passed. The past is now.
+    /// The instant at which this time of the run is reached, for sleeping; now if it is reached already.
     #[must_use]
     pub fn instant_of(&self, since_start: Duration) -> Instant {
         let ahead = match self.0.get() {
-            // The start may lie ahead too.
-            Some(Origin::Since(origin)) => {
-                let due = RunTime::from_nanos(*origin).plus(since_start);
+            // The start may be in the future.
+            Some(Zero::SinceBoot(zero)) => {
+                let due = RunTime::from_nanos(*zero).plus(since_start);
                 due.after(RunTime::from_nanos(monotonic_nanos()))
             }
-            Some(Origin::At(_)) | None => since_start.saturating_sub(self.now().since_start()),
+            Some(Zero::At(_)) | None => since_start.saturating_sub(self.now().since_start()),
         };
         Instant::now() + ahead
     }

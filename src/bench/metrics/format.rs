@@ -1,8 +1,8 @@
-//! format
+//! Formats durations for messages and reports. Read [`readable`].
 
 use std::time::Duration;
 
-/// A duration as people read it: three digits and a unit.
+/// A duration with three significant digits and a unit, as in `12.4ms`.
 #[must_use]
 pub fn readable(duration: Duration) -> String {
     if duration.is_zero() {

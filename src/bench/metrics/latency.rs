@@ -1,24 +1,24 @@
-//! Latencies that every worker adds to while a run goes on, in steps of three percent: for the figures of the last
-//! second and for a scrape. Nothing is judged by them; reports are made from the recorders, which know a thousandth.
-//! Read [`Latencies`] first.
+//! Latencies of a running test, in buckets of three percent: for live figures and scrapes. All tasks add to them
+//! without locks. Never used for verdicts and reports, which use the recorders with an error of 0.1 %. Read
+//! [`Latencies`] first.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Steps in each doubling.
-const STEPS: u64 = 1 << STEP_BITS;
-const STEP_BITS: u32 = 5;
-/// Doublings beyond the first steps: the last one ends after twelve days.
+/// Buckets per doubling.
+const BUCKETS: u64 = 1 << BUCKET_BITS;
+const BUCKET_BITS: u32 = 5;
+/// Doublings after the first buckets: the last one ends at twelve days.
 const DOUBLINGS: u32 = 35;
-const LENGTH: usize = (DOUBLINGS as usize + 1) << STEP_BITS;
+const LENGTH: usize = (DOUBLINGS as usize + 1) << BUCKET_BITS;
 
-/// Counts by latency. All orderings are relaxed: a line on a terminal may be a moment behind.
+/// Counts by bucket. All orderings are relaxed: live figures may lag a little.
 #[derive(Debug)]
 pub struct Latencies(Box<[AtomicU64]>);
 
-/// The counts at one moment, or the difference of two.
+/// Counts by bucket at one moment, or the difference of two moments.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LatencyCounts(Vec<u64>);
 
@@ -29,19 +29,19 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    /// Adds one.
+    /// Adds one latency.
     pub fn add(&self, latency: Duration) {
         self.0[index_of(latency)].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Adds those of another process.
+    /// Adds the counts of another process.
     pub fn add_all(&self, others: &LatencyCounts) {
         for (mine, theirs) in self.0.iter().zip(&others.0).filter(|(_, theirs)| **theirs > 0) {
             mine.fetch_add(*theirs, Ordering::Relaxed);
         }
     }
 
-    /// The counts now.
+    /// The current counts.
     #[must_use]
     pub fn counts(&self) -> LatencyCounts {
         LatencyCounts(self.0.iter().map(|count| count.load(Ordering::Relaxed)).collect())
@@ -49,32 +49,32 @@ impl Latencies {
 }
 
 impl LatencyCounts {
-    /// What was added since an earlier moment.
+    /// The counts added since an earlier moment.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let before = earlier.0.iter().copied().chain(std::iter::repeat(0));
         Self(self.0.iter().zip(before).map(|(now, before)| now.saturating_sub(before)).collect())
     }
 
-    /// Adds another process's.
+    /// Adds the counts of another process.
     pub fn merge(&mut self, other: &Self) {
         self.0.resize(self.0.len().max(other.0.len()), 0);
         self.0.iter_mut().zip(&other.0).for_each(|(mine, theirs)| *mine += theirs);
     }
 
-    /// How many there are.
+    /// Number of latencies.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.iter().sum()
     }
 
-    /// How many are not longer than this, to the width of a step.
+    /// Number of latencies up to this one, exact to the width of a bucket.
     #[must_use]
     pub fn up_to(&self, latency: Duration) -> u64 {
         self.0.iter().take(index_of(latency) + 1).sum()
     }
 
-    /// The latency that `percent` of them do not exceed: the upper end of its step. `None` where there are none.
+    /// The latency that `percent` of all do not exceed: the upper bound of its bucket. `None` without latencies.
     #[must_use]
     pub fn percentile(&self, percent: u8) -> Option<Duration> {
         let rank = (self.count() * u64::from(percent.min(100))).div_ceil(100).max(1);
@@ -83,14 +83,14 @@ impl LatencyCounts {
             sum += count;
             sum >= rank
         };
-        self.0.iter().position(reached).map(upper_end)
+        self.0.iter().position(reached).map(upper_bound)
     }
 
-    /// All of them added up, to the width of the steps.
+    /// The sum of all latencies, exact to the width of a bucket.
     #[must_use]
     pub fn sum(&self) -> Duration {
         let micros = |(index, count): (usize, &u64)| {
-            count.saturating_mul(u64::try_from(upper_end(index).as_micros()).unwrap_or(u64::MAX))
+            count.saturating_mul(u64::try_from(upper_bound(index).as_micros()).unwrap_or(u64::MAX))
         };
         Duration::from_micros(self.0.iter().enumerate().map(micros).fold(0, u64::saturating_add))
     }
@@ -98,20 +98,20 @@ impl LatencyCounts {
 
 fn index_of(latency: Duration) -> usize {
     let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-    if micros < STEPS {
+    if micros < BUCKETS {
         return usize::try_from(micros).unwrap_or(0);
     }
-    let doubling = micros.ilog2() - STEP_BITS;
-    let step = (micros >> doubling) - STEPS;
-    let index = u64::from(doubling + 1) * STEPS + step;
+    let doubling = micros.ilog2() - BUCKET_BITS;
+    let bucket = (micros >> doubling) - BUCKETS;
+    let index = u64::from(doubling + 1) * BUCKETS + bucket;
     usize::try_from(index).unwrap_or(usize::MAX).min(LENGTH - 1)
 }
 
-fn upper_end(index: usize) -> Duration {
-    let (doubling, step) = (index as u64 / STEPS, index as u64 % STEPS);
+fn upper_bound(index: usize) -> Duration {
+    let (doubling, bucket) = (index as u64 / BUCKETS, index as u64 % BUCKETS);
     Duration::from_micros(match doubling.checked_sub(1) {
-        None => step,
-        Some(shift) => ((STEPS + step + 1) << shift) - 1,
+        None => bucket,
+        Some(shift) => ((BUCKETS + bucket + 1) << shift) - 1,
     })
 }
 
@@ -124,7 +124,7 @@ mod tests {
         #[test]
         fn a_latency_is_known_to_three_percent(micros in 0u64..1 << 39) {
             let latency = Duration::from_micros(micros);
-            let end = upper_end(index_of(latency));
+            let end = upper_bound(index_of(latency));
             prop_assert!(end >= latency && end - latency <= latency / 32, "{latency:?} became {end:?}");
         }
     }

@@ -1,15 +1,15 @@
-//! The metrics by name, and which of them have a distribution. Read [`Metric`] first.
+//! All metrics with their names, kinds and tags. Read [`Metric`] first.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Anything that an expectation can be about.
+/// A metric that a threshold can refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
-    /// A distribution, of durations but for [`Trend::is_of_numbers`].
+    /// A distribution of durations; of numbers if [`Trend::is_of_numbers`].
     Trend(Trend),
-    /// A count that workers keep.
+    /// A count from the recorders.
     Counter(Counter),
     /// A count from the ledger.
     Tally(Tally),
@@ -24,10 +24,10 @@ macro_rules! names {
         }
 
         impl $type {
-            /// All of them.
+            /// In the order of the documentation.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// Its name in scenarios and reports.
+            /// As in scenarios and reports.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -54,101 +54,99 @@ macro_rules! names {
 }
 
 names!(
-    /// A metric with a distribution.
+    /// A metric with a distribution, as k6 calls it.
     Trend {
-        /// From the first SYN to the response's head.
+        /// From the first SYN to the head of the response.
         ConnectTime => "connect_time",
         /// From the first SYN to the first event.
         FirstEventTime => "first_event_time",
-        /// From when an event was *due* to its arrival, replayed ones too.
+        /// From the *due* time of an event to its arrival, replayed events included.
         DeliveryLatency => "delivery_latency",
-        /// From when it was first sent to its arrival: without what the bench itself was late.
+        /// From the first attempt to send an event to its arrival: excludes the lag of the bench.
         DeliveryLatencySent => "delivery_latency_sent",
-        /// From sending a publish to its answer.
+        /// From sending a publish to its response.
         PublishTime => "publish_time",
-        /// From when a publish was due to its sending.
+        /// From the due time of a publish to sending it.
         PublishDispatchDelay => "publish_dispatch_delay",
-        /// From the end of a stream to the next one that takes the client in.
+        /// From the end of a stream to the confirmation of the next one.
         ReconnectTime => "reconnect_time",
         /// From the end of a stream to the first new event.
         RecoveryTime => "recovery_time",
-        /// Events that a resumed stream was given again: a number, no duration.
+        /// Number of events that a resumed stream replays.
         ReplaySize => "replay_size",
-        /// From the first to the last client that got an event while it was connected.
+        /// From the first to the last arrival of an event at the connected clients.
         FanoutSpread => "fanout_spread",
-        /// Between two heartbeats, or any other bytes, of one stream.
+        /// Between two receptions of bytes of one stream, heartbeats included.
         HeartbeatGap => "heartbeat_gap",
-        /// How late the bench's own tick was: how far it can be trusted.
+        /// Lateness of the bench's own ticks, which limits the trust in its measurements.
         GeneratorLag => "generator_lag",
     }
 );
 
 names!(
-    /// A metric that workers count.
+    /// A count from the recorders.
     Counter {
-        /// Streams that took a client in, after its first one.
+        /// Confirmed streams after the first one of each client.
         Reconnects => "reconnects",
-        /// Connects that failed or were answered with an error.
+        /// Connects that failed or got an error as response.
         ConnectErrors => "connect_errors",
-        /// `CLOSE` events.
+        /// Received `CLOSE` events.
         Closes => "closes",
-        /// Streams that a node ended with a `CLOSE` before it let the client in.
+        /// Streams that a node ended with a `CLOSE` before it confirmed them.
         SoftRejects => "soft_rejects",
         /// Streams that the server ended properly.
         CleanEnds => "clean_ends",
-        /// Streams that broke: reset, aborted, the process gone.
+        /// Streams that broke: reset, aborted, or the process died.
         BrokenEnds => "broken_ends",
-        /// Streams given up after a long silence.
+        /// Streams that clients gave up after `idle_timeout` without data.
         SilentEnds => "silent_ends",
         /// Streams that the bench cut.
         Cuts => "cuts",
-        /// `GAP` events.
+        /// Received `GAP` events.
         Gaps => "gaps",
-        /// Heartbeats.
+        /// Heartbeats received by all clients.
         Heartbeats => "heartbeats",
-        /// Streams that broke a rule of the format.
+        /// Streams that violated the format (HTML standard, 9.2.6) or a limit of the decoder.
         DecodeErrors => "decode_errors",
-        /// Bytes of streams.
+        /// Bytes of response bodies of streams.
         BytesIn => "bytes_in",
-        /// Attempts to publish beyond the first of an event.
+        /// Publish attempts after the first one of each event.
         PublishRetries => "publish_retries",
     }
 );
 
 names!(
-    /// A metric that the ledger counts.
+    /// A count from the ledgers.
     Tally {
         /// Deliveries that were owed.
         Expected => "events_expected",
-        /// Of them, arrived.
+        /// Owed, and delivered.
         Ok => "events_ok",
-        /// Deliveries of indeterminate publishes.
+        /// Deliveries of publishes with an unknown outcome.
         Recovered => "events_recovered",
         /// Owed, and proven missing.
         Lost => "events_lost",
-        /// Owed, missing, not proven.
+        /// Owed and missing, without proof of the loss.
         Unseen => "events_unseen",
-        /// Repeated, in a session or across a reconnect.
+        /// Delivered again, in a session or across a reconnect.
         Duplicated => "events_duplicated",
-        /// After a later one.
+        /// Delivered after a later event.
         Reordered => "events_reordered",
-        /// Should not have arrived.
+        /// Delivered to a client that is not an addressee.
         Unexpected => "events_unexpected",
-        /// Missing, and declared.
+        /// Missing within a gap that the server declared.
         GapDeclared => "events_gap_declared",
-        /// Acknowledged publishes.
         PublishOk => "publish_ok",
-        /// Refused ones.
         PublishFail => "publish_fail",
-        /// Those of which nobody knows.
+        /// Publishes with an unknown outcome: no definite response.
         PublishIndeterminate => "publish_indeterminate",
-        /// Those that were never sent.
+        /// Publishes that were due and never sent: `max_in_flight` was reached.
         PublishDropped => "publish_dropped",
     }
 );
 
 impl Trend {
-    /// Whether it is a distribution of numbers. A recorder keeps them as so many microseconds.
+    /// Whether it is a distribution of numbers. A recorder keeps the number n as n microseconds.
     #[must_use]
     pub fn is_of_numbers(self) -> bool {
         self == Self::ReplaySize
@@ -162,7 +160,7 @@ impl Metric {
         matches!(self, Self::Trend(trend) if !trend.is_of_numbers())
     }
 
-    /// Tags that its measurements have: what is selected by another one is never there.
+    /// Tags of its measurements. A selector with any other tag never matches.
     #[must_use]
     pub fn tags(self) -> &'static [&'static str] {
         match self {
@@ -183,13 +181,13 @@ impl Metric {
         trends.chain(counters).chain(Tally::ALL.iter().copied().map(Self::Tally))
     }
 
-    /// The metric of this name.
+    /// `None` for an unknown name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
         Self::all().find(|metric| metric.name() == name)
     }
 
-    /// Its name in scenarios and reports.
+    /// As in scenarios and reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

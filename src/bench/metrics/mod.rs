@@ -1,4 +1,5 @@
-//! What a run measures: names, clocks, histograms, series by second, and the expressions that thresholds are written in.
+//! Measurements of a run: metrics, clocks, histograms, series over time, and expressions of thresholds. Never judges.
+//! Read [`metric::Metric`] first, then [`recorder::Recorder`].
 
 pub mod buckets;
 pub mod clock;

@@ -1,6 +1,6 @@
-//! Measurements: a histogram for each metric and set of tags, counters beside them, and both by second. One recorder a worker, without
-//! locks; merged when the run is over. Never keeps a sample, never averages percentiles.
-//! Read [`Recorder`] first, then [`Samples`].
+//! Measurements: a histogram and counters for each metric and set of tags, in total and over time. Each task has its
+//! own recorder, so no locks are needed; they are merged after the run. Never keeps a sample, never averages
+//! percentiles. Read [`Recorder`] first, then [`Samples`].
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use super::time::RunTime;
 
 pub use super::metric::{Counter, Tally, Trend};
 
-/// No duration of a run is longer; a histogram that had to reach further would be large for nothing.
+/// Longer durations are recorded as this: no run is longer, and the range of a histogram costs memory.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// Significant digits of a histogram: a value is known to a thousandth.
+/// Significant digits of a histogram: the error is at most 0.1 %.
 const DIGITS: u8 = 3;
 
-/// The measurements of one worker.
+/// The measurements of one task or process.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Rows", into = "Rows")]
 pub struct Recorder {
@@ -30,15 +30,15 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Records a duration. Microseconds are kept, with three significant digits.
+    /// Records a duration in microseconds, with three significant digits.
     pub fn record(&mut self, trend: Trend, tags: Tags, value: Duration) {
         let micros = u64::try_from(value.min(LONGEST).as_micros()).unwrap_or(u64::MAX);
         let histogram = histogram(&mut self.trends, (trend, tags));
         histogram.record(micros).expect("a histogram that resizes itself takes every value");
     }
 
-    /// The same of a metric that is also kept by second: at the time to which it belongs, of deliveries when they were
-    /// due.
+    /// As [`Recorder::record`], and also in the series of a metric that has one. `at` is the time that the value
+    /// belongs to: for deliveries, the due time.
     pub fn record_at(&mut self, trend: Trend, tags: Tags, at: RunTime, value: Duration) {
         self.record(trend, tags, value);
         if trend.is_kept_by_second() {
@@ -46,23 +46,23 @@ impl Recorder {
         }
     }
 
-    /// What was counted in the second that ended at a time.
-    pub fn count_second(&mut self, ended: RunTime, counted: &Counted) {
-        self.series.count(ended, counted);
+    /// Adds the counts of the second that ended at a time.
+    pub fn count_second(&mut self, ended: RunTime, counts: &Counted) {
+        self.series.count(ended, counts);
     }
 
-    /// The measurements by second.
+    /// Measurements over time.
     #[must_use]
     pub fn series(&self) -> &Series {
         &self.series
     }
 
-    /// Counts.
+    /// Increases a counter.
     pub fn count(&mut self, counter: Counter, tags: Tags, by: u64) {
         *self.counters.entry((counter, tags)).or_default() += by;
     }
 
-    /// Adds another worker's measurements.
+    /// Adds the measurements of another recorder.
     pub fn merge(&mut self, other: Self) {
         for (key, theirs) in other.trends {
             let mine = histogram(&mut self.trends, key);
@@ -74,7 +74,7 @@ impl Recorder {
         self.series.merge(other.series);
     }
 
-    /// All values of a metric whose tags match, in one histogram.
+    /// The distribution of all values of a metric with matching tags.
     #[must_use]
     pub fn samples(&self, trend: Trend, matches: impl Fn(&Tags) -> bool) -> Samples {
         let mut all = new_histogram();
@@ -85,14 +85,14 @@ impl Recorder {
         Samples { histogram: all, missing: 0 }
     }
 
-    /// The sum of a counter over all tags that match.
+    /// The sum of a counter over matching tags.
     #[must_use]
     pub fn total(&self, counter: Counter, matches: impl Fn(&Tags) -> bool) -> u64 {
         let matching = self.counters.iter().filter(|((of, tags), _)| *of == counter && matches(tags));
         matching.map(|(_, count)| count).sum()
     }
 
-    /// Which tags a metric was recorded with, sorted.
+    /// All tags of the recorded values of a metric, sorted.
     #[must_use]
     pub fn tags_of(&self, trend: Trend) -> Vec<Tags> {
         let mut tags: Vec<Tags> =
@@ -102,7 +102,7 @@ impl Recorder {
     }
 }
 
-/// Measurements as they are stored: sorted, and each histogram in HdrHistogram's own form, "V2".
+/// The stored form of a [`Recorder`]: sorted, with histograms in the format "V2" of HdrHistogram.
 #[derive(Default, Serialize, Deserialize)]
 struct Rows {
     trends: Vec<(Trend, Tags, Vec<u8>)>,
@@ -127,7 +127,7 @@ impl From<Recorder> for Rows {
     }
 }
 
-/// What was stored is not a histogram.
+/// Stored bytes are not a histogram.
 #[derive(Debug, thiserror::Error)]
 #[error("the histogram of {0} cannot be read: {1:?}")]
 struct InvalidHistogram(&'static str, hdrhistogram::serialization::DeserializeError);
@@ -140,7 +140,7 @@ impl TryFrom<Rows> for Recorder {
         for (trend, tags, bytes) in rows.trends {
             let read = HdrDeserializer::new().deserialize::<u64, _>(&mut bytes.as_slice());
             let stored = read.map_err(|error| InvalidHistogram(trend.name(), error))?;
-            // Added to one that grows: what is read does not.
+            // Added to a resizing histogram: the one that is read does not resize.
             let mine = histogram(&mut recorder.trends, (trend, tags));
             mine.add(stored).expect("a histogram that resizes itself takes every value");
         }
@@ -156,63 +156,63 @@ fn histogram(all: &mut HashMap<(Trend, Tags), Histogram<u64>>, key: (Trend, Tags
     all.entry(key).or_insert_with(new_histogram)
 }
 
-/// Grows with its largest value: most of them never see a second.
+/// Resizes with its largest value: most histograms never see a second.
 fn new_histogram() -> Histogram<u64> {
     Histogram::new(DIGITS).expect("three digits are allowed")
 }
 
-/// A distribution, and how many values it lacks because the event never came.
+/// A distribution of delivered values, and the number of events that never arrived.
 #[derive(Debug, Clone)]
 pub struct Samples {
     histogram: Histogram<u64>,
     missing: u64,
 }
 
-/// A value of a distribution.
+/// A percentile of a distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
-    /// Measured.
+    /// A measured value.
     Of(Duration),
-    /// Infinite: there are so many events that never came.
+    /// Infinite: the percentile falls on events that never arrived.
     Lost,
 }
 
 impl Samples {
-    /// The same with events that never came: infinite values.
+    /// Adds events that never arrived, as infinite values.
     #[must_use]
     pub fn with_missing(self, missing: u64) -> Self {
         Self { missing, ..self }
     }
 
-    /// How many were measured.
+    /// Number of measured values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.histogram.len()
     }
 
-    /// How many never came.
+    /// Number of events that never arrived.
     #[must_use]
     pub fn missing(&self) -> u64 {
         self.missing
     }
 
-    /// Whether there is neither a value nor a missing one.
+    /// Whether there is neither a measured value nor a missing event.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count() == 0 && self.missing == 0
     }
 
-    /// The value that `percent` of those that came do not exceed; `None` without values.
+    /// The percentile of measured values; `None` without values.
     #[must_use]
     pub fn of_delivered(&self, percent: f64) -> Option<Duration> {
         (self.count() > 0).then(|| Duration::from_micros(self.histogram.value_at_percentile(percent)))
     }
 
-    /// The same of all that should have come.
+    /// The percentile of all expected values, missing ones included; `None` without any.
     #[must_use]
     pub fn of_expected(&self, percent: f64) -> Option<Value> {
         let all = to_f64(self.count() + self.missing);
-        // Without the small step down a rank that is meant to be whole is sometimes one too high.
+        // Rounding errors would sometimes lift a whole rank to the next one.
         let rank = (percent / 100.0 * all - 1e-9).ceil().max(1.0);
         if self.is_empty() {
             None
@@ -223,19 +223,19 @@ impl Samples {
         }
     }
 
-    /// The largest, which is infinite when one never came.
+    /// The largest expected value: [`Value::Lost`] if an event is missing.
     #[must_use]
     pub fn max(&self) -> Option<Value> {
         self.of_expected(100.0)
     }
 
-    /// The smallest of those that came.
+    /// The smallest measured value.
     #[must_use]
     pub fn min(&self) -> Option<Duration> {
         (self.count() > 0).then(|| Duration::from_micros(self.histogram.min()))
     }
 
-    /// The mean of those that came.
+    /// The mean of measured values.
     #[must_use]
     pub fn mean(&self) -> Option<Duration> {
         (self.count() > 0).then(|| Duration::from_secs_f64(self.histogram.mean() / 1e6))

@@ -1,41 +1,41 @@
-//! Measurements by second: what reports draw over time. A plain value that grows slowly, can be stored and added to
-//! another process's. Never keeps a sample: a second of a metric is its counted steps, eight bytes for each step that
-//! occurs. A run of more than [`SLOTS_MAX`] seconds, or of more than [`STEPS_MAX`] steps, is kept in coarser slots.
-//! Read [`Series`] first, then [`Steps`].
+//! Measurements by second, for charts over time. A plain value that can be stored and merged with another process's.
+//! Never keeps a sample: each slot of a metric holds counts by bucket, eight bytes for each bucket that is not empty.
+//! Runs with more than [`SLOTS_MAX`] seconds or [`BUCKETS_MAX`] buckets have slots of more than a second. Read
+//! [`Series`] first, then [`Buckets`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::buckets::Steps;
+use super::buckets::Buckets;
 use super::metric::Trend;
 use super::tags::Tags;
 use super::time::RunTime;
 
-/// Slots of a series: an hour by the second.
+/// Limit of slots: an hour at one slot per second.
 const SLOTS_MAX: u32 = 3_600;
-/// Steps of a series: 4 MiB. Of a thousand deliveries in a second some 700 occur in different steps, of ten thousand
-/// 3,000.
-const STEPS_MAX: usize = 500_000;
-/// So many slots are kept whatever is in them.
+/// Limit of buckets in all slots: 4 MiB. A thousand deliveries in a second fill some 700 buckets, ten thousand 3,000.
+const BUCKETS_MAX: usize = 500_000;
+/// Slots up to this number never become coarser because of [`BUCKETS_MAX`].
 const SLOTS_MIN: u32 = 60;
 
-/// Measurements by slot of time.
+/// Measurements by time slot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Series {
-    /// Seconds in a slot: a power of two.
+    /// Seconds per slot: a power of two.
     width: u32,
-    strands: Vec<TagSeries>,
+    #[serde(rename = "strands")]
+    by_tags: Vec<TagSeries>,
     counts: BTreeMap<u32, Counted>,
-    /// Steps in all slots, of what this process recorded.
+    /// Buckets in all slots, recorded by this process.
     #[serde(skip)]
-    steps: usize,
+    buckets: usize,
 }
 
 impl PartialEq for Series {
     fn eq(&self, other: &Self) -> bool {
-        (self.width, &self.strands, &self.counts) == (other.width, &other.strands, &other.counts)
+        (self.width, &self.by_tags, &self.counts) == (other.width, &other.by_tags, &other.counts)
     }
 }
 
@@ -44,38 +44,38 @@ impl PartialEq for Series {
 struct TagSeries {
     trend: Trend,
     tags: Tags,
-    slots: BTreeMap<u32, Steps>,
+    slots: BTreeMap<u32, Buckets>,
 }
 
-/// What was counted in a slot.
+/// Counts within one slot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// Events that arrived at clients.
     pub delivered: u64,
-    /// Publishes acknowledged.
+    /// Publishes that were acknowledged.
     pub published: u64,
-    /// Publishes refused, or of unknown fate.
+    /// Publishes that were refused or had no definite response.
     pub not_acknowledged: u64,
     /// Publishes that were due and never sent.
     pub dropped: u64,
-    /// Streams opened after the first one of a client.
+    /// Streams after the first one of each client.
     pub reconnects: u64,
     /// Connects that failed.
     pub connect_errors: u64,
-    /// `GAP` events.
+    /// Received `GAP` events.
     pub gaps: u64,
-    /// Streams by node at its end.
+    /// Open streams by node, at the end of the slot.
     pub connections: Vec<u32>,
 }
 
 impl Default for Series {
     fn default() -> Self {
-        Self { width: 1, strands: Vec::new(), counts: BTreeMap::new(), steps: 0 }
+        Self { width: 1, by_tags: Vec::new(), counts: BTreeMap::new(), buckets: 0 }
     }
 }
 
 impl Trend {
-    /// Whether it is kept by second. The others tell nothing over time that these do not.
+    /// Whether it has a series. The other metrics would add nothing to charts over time.
     #[must_use]
     pub fn is_kept_by_second(self) -> bool {
         match self {
@@ -96,25 +96,25 @@ impl Trend {
 }
 
 impl Series {
-    /// Records a duration at the time to which it belongs: of deliveries when they were due.
+    /// Records a duration at the time that it belongs to: for deliveries, the due time.
     pub fn record(&mut self, trend: Trend, tags: Tags, at: RunTime, value: Duration) {
         let slot = self.slot_of(second_of(at));
-        let is_new = self.strand(trend, tags).slots.entry(slot).or_default().add(value);
-        self.steps += usize::from(is_new);
-        if self.steps > STEPS_MAX && slot >= SLOTS_MIN {
+        let is_new = self.series_of(trend, tags).slots.entry(slot).or_default().add(value);
+        self.buckets += usize::from(is_new);
+        if self.buckets > BUCKETS_MAX && slot >= SLOTS_MIN {
             self.coarsen();
         }
     }
 
-    /// Counts what happened in the second that ended at a time.
-    pub fn count(&mut self, ended: RunTime, counted: &Counted) {
-        // Whoever looks once a second looks a little late.
+    /// Adds the counts of the second that ended at a time.
+    pub fn count(&mut self, ended: RunTime, counts: &Counted) {
+        // The middle of the second: samplers tick a little late.
         let middle = ended.minus(Duration::from_millis(500));
         let slot = self.slot_of(second_of(middle));
-        self.counts.entry(slot).or_default().follow(counted);
+        self.counts.entry(slot).or_default().append(counts);
     }
 
-    /// Adds another process's measurements of the same run.
+    /// Adds the measurements of another process of the same run.
     pub fn merge(&mut self, mut other: Self) {
         while self.width < other.width {
             self.coarsen();
@@ -122,52 +122,52 @@ impl Series {
         while other.width < self.width {
             other.coarsen();
         }
-        for theirs in other.strands {
-            let mine = self.strand(theirs.trend, theirs.tags);
-            for (slot, steps) in theirs.slots {
-                mine.slots.entry(slot).or_default().merge(&steps);
+        for theirs in other.by_tags {
+            let mine = self.series_of(theirs.trend, theirs.tags);
+            for (slot, buckets) in theirs.slots {
+                mine.slots.entry(slot).or_default().merge(&buckets);
             }
         }
         for (slot, counted) in other.counts {
-            self.counts.entry(slot).or_default().join(&counted);
+            self.counts.entry(slot).or_default().merge(&counted);
         }
     }
 
-    /// Seconds in a slot.
+    /// Seconds per slot.
     #[must_use]
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// Whether nothing is in it.
+    /// Whether nothing is recorded or counted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.strands.is_empty() && self.counts.is_empty()
+        self.by_tags.is_empty() && self.counts.is_empty()
     }
 
-    /// Every metric and set of tags with its slots, sorted.
+    /// The slots of each metric and set of tags, sorted by metric and tags.
     #[must_use]
-    pub fn strands(&self) -> Vec<(Trend, Tags, &BTreeMap<u32, Steps>)> {
-        let mut strands: Vec<_> =
-            self.strands.iter().map(|strand| (strand.trend, strand.tags, &strand.slots)).collect();
-        strands.sort_unstable_by_key(|(trend, tags, _)| (*trend, *tags));
-        strands
+    pub fn by_tags(&self) -> Vec<(Trend, Tags, &BTreeMap<u32, Buckets>)> {
+        let mut sorted: Vec<_> =
+            self.by_tags.iter().map(|series| (series.trend, series.tags, &series.slots)).collect();
+        sorted.sort_unstable_by_key(|(trend, tags, _)| (*trend, *tags));
+        sorted
     }
 
-    /// What was counted, by slot.
+    /// Counts by slot.
     #[must_use]
     pub fn counts(&self) -> &BTreeMap<u32, Counted> {
         &self.counts
     }
 
-    /// There are a dozen of them, and the last one is the likeliest: a search costs less than a hash.
-    fn strand(&mut self, trend: Trend, tags: Tags) -> &mut TagSeries {
-        let found = self.strands.iter().rposition(|strand| strand.trend == trend && strand.tags == tags);
+    /// A linear search from the end beats a hash: there are about a dozen, and the last one is the likeliest.
+    fn series_of(&mut self, trend: Trend, tags: Tags) -> &mut TagSeries {
+        let found = self.by_tags.iter().rposition(|series| series.trend == trend && series.tags == tags);
         let index = found.unwrap_or_else(|| {
-            self.strands.push(TagSeries { trend, tags, slots: BTreeMap::new() });
-            self.strands.len() - 1
+            self.by_tags.push(TagSeries { trend, tags, slots: BTreeMap::new() });
+            self.by_tags.len() - 1
         });
-        &mut self.strands[index]
+        &mut self.by_tags[index]
     }
 
     fn slot_of(&mut self, second: u32) -> u32 {
@@ -177,31 +177,31 @@ impl Series {
         second / self.width
     }
 
-    /// Every two slots become one.
+    /// Merges each two slots into one.
     fn coarsen(&mut self) {
         self.width *= 2;
-        for strand in &mut self.strands {
-            for (slot, steps) in std::mem::take(&mut strand.slots) {
-                strand.slots.entry(slot / 2).or_default().merge(&steps);
+        for series in &mut self.by_tags {
+            for (slot, buckets) in std::mem::take(&mut series.slots) {
+                series.slots.entry(slot / 2).or_default().merge(&buckets);
             }
         }
-        let slots = self.strands.iter().flat_map(|strand| strand.slots.values());
-        self.steps = slots.map(Steps::len).sum();
+        let slots = self.by_tags.iter().flat_map(|series| series.slots.values());
+        self.buckets = slots.map(Buckets::len).sum();
         for (slot, counted) in std::mem::take(&mut self.counts) {
-            self.counts.entry(slot / 2).or_default().follow(&counted);
+            self.counts.entry(slot / 2).or_default().append(&counted);
         }
     }
 }
 
 impl Counted {
-    /// What came after it in the same slot.
-    fn follow(&mut self, later: &Self) {
+    /// Adds later counts of the same process in the same slot.
+    fn append(&mut self, later: &Self) {
         self.add(later);
         self.connections.clone_from(&later.connections);
     }
 
-    /// What another process counted in the same slot.
-    fn join(&mut self, other: &Self) {
+    /// Adds the counts of another process in the same slot.
+    fn merge(&mut self, other: &Self) {
         self.add(other);
         self.connections.resize(self.connections.len().max(other.connections.len()), 0);
         self.connections.iter_mut().zip(&other.connections).for_each(|(mine, theirs)| *mine += theirs);
@@ -235,8 +235,8 @@ mod tests {
     }
 
     fn counts_of(series: &Series) -> Vec<(u32, u64)> {
-        let strands = series.strands();
-        strands[0].2.iter().map(|(slot, steps)| (*slot, steps.count())).collect()
+        let by_tags = series.by_tags();
+        by_tags[0].2.iter().map(|(slot, buckets)| (*slot, buckets.count())).collect()
     }
 
     fn series(seconds: impl IntoIterator<Item = u64>) -> Series {
@@ -266,7 +266,7 @@ mod tests {
                 busy.record(Trend::DeliveryLatency, TAGS, at(second), value);
             }
         }
-        assert!(busy.width() > 1 && busy.steps <= STEPS_MAX + 2_000, "{} {}", busy.width(), busy.steps);
+        assert!(busy.width() > 1 && busy.buckets <= BUCKETS_MAX + 2_000, "{} {}", busy.width(), busy.buckets);
         assert_eq!(counts_of(&busy).iter().map(|(_, count)| count).sum::<u64>(), 600 * 2_000);
     }
 
@@ -290,7 +290,7 @@ mod tests {
         };
         let mut one = Series::default();
         one.count(at(1), &counted(10, &[5, 0]));
-        // A look that came a little late still tells of the second before it.
+        // A late tick still counts for the second before it.
         one.count(at(2).plus(Duration::from_millis(40)), &counted(20, &[4, 1]));
         let mut both = one.clone();
         both.merge(one.clone());

@@ -1,4 +1,4 @@
-//! tags
+//! Tags of measurements: phase, source and path. Read [`Tags`] first.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,24 +8,23 @@ use crate::bench::ids::{GroupId, PhaseId, PublisherId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Path {
-    /// It was first sent while the session was open, however late that was.
+    /// It was first sent during the open session.
     Live,
-    /// It was first sent before the session was confirmed: the server read it again for this client.
+    /// It was first sent before the session was confirmed: the server replayed it.
     Replay,
 }
 
-/// What a measurement is told apart by.
+/// The tags of one measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Tags {
-    /// When. A delivery belongs to the phase in which it was due.
+    /// A delivery belongs to the phase of its due time.
     pub phase: PhaseId,
-    /// Who.
     pub source: Source,
-    /// How the event came, for latencies of deliveries.
+    /// For latencies of deliveries; else `None`.
     pub path: Option<Path>,
 }
 
-/// Who measured.
+/// The part of the bench that measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -33,8 +32,8 @@ pub enum Source {
     Group(GroupId),
     /// A publisher; the tag `publisher`.
     Publisher(PublisherId),
-    /// The bench itself: the process that publishes, and that has the clients where there are no workers.
+    /// The process that publishes; without workers it has the clients too.
     Bench,
-    /// One of its workers, from 0 on.
+    /// A worker process, from 0.
     Worker(u16),
 }

@@ -1,5 +1,5 @@
-//! Expectations of metrics, in k6's grammar: `"delivery_latency{phase:steady}" = ["p(99)<50ms"]`. Text in, a checked
-//! [`Threshold`] or what is wrong with it out. What it is worth is `verdict`'s to say.
+//! Thresholds for metrics, in k6's grammar: `"delivery_latency{phase:steady}" = ["p(99)<50ms"]`. Text in, a checked
+//! [`Threshold`] or an error out. Never evaluates one: `verdict` does. Read [`Threshold`] first.
 
 use std::fmt;
 
@@ -7,106 +7,81 @@ use super::metric::Metric;
 use super::tags::Path;
 use crate::runtime::did_you_mean;
 
-/// One expectation.
+/// A condition on an aggregated metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Threshold {
-    /// As written: the metric with its tags.
+    /// The metric with its tags, as written.
     pub key: String,
-    /// As written: the expression.
+    /// The expression as written.
     pub expression: String,
-    /// What it is about.
     pub metric: Metric,
-    /// Which measurements.
     pub selector: Selector,
-    /// What is made of them.
     pub aggregation: Aggregation,
-    /// How it is compared.
     pub operator: Operator,
-    /// With what: seconds for durations, else a number.
+    /// In seconds for durations; a fraction for rates of `events_*` and `publish_*`; else a number.
     pub limit: f64,
 }
 
-/// Every tag that there is.
+/// Tags that any metric has.
 const TAGS: [&str; 4] = ["phase", "group", "publisher", "path"];
 
-/// Which measurements. Without a phase: all but the warm-up.
+/// Selects measurements by tags; `None` matches every value, but a phase of `None` excludes the warm-up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selector {
-    /// `phase:steady`, `phase:fault` for every fault, `phase:fault:kill-1` for one.
+    /// Name of a phase, as `steady` or `fault:kill-1`; `fault` stands for all faults.
     pub phase: Option<String>,
-    /// `group:steady`.
     pub group: Option<String>,
-    /// `publisher:main`.
     pub publisher: Option<String>,
-    /// `path:live`, `path:replay`.
     pub path: Option<Path>,
 }
 
-/// What is made of measurements.
+/// Reduces measurements to one number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Aggregation {
-    /// `avg`.
     Avg,
-    /// `min`.
     Min,
-    /// `max`.
     Max,
-    /// `med`, `p(N)`.
+    /// 0 to 100; `med` is 50.
     Percentile(f64),
-    /// `count`.
     Count,
-    /// `rate`: of `events_*` the share of what was expected, of `publish_*` of what was published, else per second.
+    /// For `events_*` the share of expected deliveries, for `publish_*` of publishes, else the count per second.
     Rate,
 }
 
-/// How a value is compared with its limit.
+/// Compares a value with its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
-    /// `<`
     Less,
-    /// `<=`
     AtMost,
-    /// `>`
     Greater,
-    /// `>=`
     AtLeast,
-    /// `==`, `===`
     Equal,
-    /// `!=`
     NotEqual,
 }
 
 /// Why a text is not a threshold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidThreshold {
-    /// The metric is not known.
+    /// There is no metric of this name.
     #[error("metric {name:?} is not known{}; allowed are {}", suggestion(.name), names())]
-    Metric {
-        /// As written.
-        name: String,
-    },
-    /// The tags cannot be read.
+    Metric { name: String },
+    /// The tags are not of the form `{tag:value,…}`, or one is unknown.
     #[error(
         "tags {0:?} are not valid; the form is {{tag:value,…}} with the tags phase (warmup, steady, recovery, drain, fault, fault:NAME), group, publisher and path (live, replay)"
     )]
     Tags(String),
-    /// The ledger's counts have no tags.
-    #[error("{0} has no tags")]
+    /// Counts of the ledgers have no tags.
+    #[error("{0} has no tags; allowed is {0} without tags")]
     Untagged(&'static str),
     /// Measurements of the metric have no such tag.
-    #[error("{metric} has no tag {tag}, so that there would never be a sample; allowed are {}", metric.tags().join(" and "))]
-    Tag {
-        /// As written.
-        tag: String,
-        /// The metric.
-        metric: Metric,
-    },
-    /// The expression cannot be read.
+    #[error("{metric} has no tag {tag}, so it would never have a sample; allowed are {}", metric.tags().join(" and "))]
+    Tag { tag: String, metric: Metric },
+    /// The text is not an expression.
     #[error(
         "{0:?} is not an expression; the form is <aggregation> <operator> <limit>, as in p(99)<50ms, with the operators < <= > >= == !="
     )]
     Expression(String),
-    /// Several in one text.
+    /// One text with several expressions.
     #[error(
         "{0:?} is more than one expression; write one per element of the list: [\"min>200ms\", \"max<3s\"]"
     )]
@@ -115,28 +90,13 @@ pub enum InvalidThreshold {
     #[error(
         "{limit:?} can never (or always) be met for {metric}: rate is a fraction of all; write 1% or 0.01"
     )]
-    Share {
-        /// As written.
-        limit: String,
-        /// The metric.
-        metric: Metric,
-    },
+    Share { limit: String, metric: Metric },
     /// The aggregation does not fit the metric.
     #[error("{aggregation:?} is not an aggregation of {metric}{}; allowed are {}", percentile_hint(.aggregation, .metric), allowed(.metric))]
-    Aggregation {
-        /// As written.
-        aggregation: String,
-        /// The metric.
-        metric: Metric,
-    },
-    /// The limit cannot be read.
+    Aggregation { aggregation: String, metric: Metric },
+    /// The limit is not a number, or has a wrong unit.
     #[error("{limit:?} is not a limit for {metric}; allowed is {}", units(.metric))]
-    Limit {
-        /// As written.
-        limit: String,
-        /// The metric.
-        metric: Metric,
-    },
+    Limit { limit: String, metric: Metric },
 }
 
 fn names() -> String {
@@ -155,7 +115,7 @@ fn allowed(metric: &Metric) -> &'static str {
     }
 }
 
-/// `p95` for `p(95)`, as others write it.
+/// Recognises `p95`, which other tools write for `p(95)`.
 fn percentile_hint(written: &str, metric: &Metric) -> String {
     let number = written.strip_prefix(['p', 'P']).filter(|rest| rest.parse::<f64>().is_ok());
     let number = number.filter(|_| matches!(metric, Metric::Trend(_)));
@@ -165,16 +125,16 @@ fn percentile_hint(written: &str, metric: &Metric) -> String {
 fn units(metric: &Metric) -> &'static str {
     match metric {
         Metric::Trend(trend) if trend.is_of_numbers() => "a number",
-        Metric::Trend(_) => "a number with ns, us, ms, s, m or without a unit (then milliseconds)",
+        Metric::Trend(_) => "a number with the unit ns, us, ms, s or m, or without a unit for milliseconds",
         Metric::Counter(_) | Metric::Tally(_) => "a number, or a percentage for rate",
     }
 }
 
 impl Threshold {
-    /// Reads a threshold: the key with its tags, and one expression.
+    /// Parses the key with its tags, and one expression.
     ///
     /// # Errors
-    /// [`InvalidThreshold`] with what is allowed.
+    /// [`InvalidThreshold`], whose message names the allowed values.
     pub fn parse(key: &str, expression: &str) -> Result<Self, InvalidThreshold> {
         let (name, tags) = match key.split_once('{') {
             None => (key.trim(), None),
@@ -195,7 +155,7 @@ impl Threshold {
         let is_share = aggregation == Aggregation::Rate && matches!(metric, Metric::Tally(_));
         let text = limit;
         let limit = parse_limit(limit, metric, aggregation).ok_or_else(invalid)?;
-        if is_share && !text.ends_with('%') && says_nothing(operator, limit) {
+        if is_share && !text.ends_with('%') && is_trivial(operator, limit) {
             return Err(InvalidThreshold::Share { limit: text.to_owned(), metric });
         }
         Ok(Self {
@@ -237,8 +197,8 @@ impl Selector {
     }
 }
 
-/// Of a share: all shares are on one side of it. Whoever writes `rate<1` means one percent.
-fn says_nothing(operator: Operator, limit: f64) -> bool {
+/// Whether all shares are on one side of the limit: `rate<1` most likely means one percent.
+fn is_trivial(operator: Operator, limit: f64) -> bool {
     match operator {
         Operator::Less | Operator::AtMost | Operator::Greater => limit >= 1.0,
         Operator::AtLeast | Operator::Equal | Operator::NotEqual => limit > 1.0,
@@ -306,7 +266,7 @@ fn parse_limit(text: &str, metric: Metric, aggregation: Aggregation) -> Option<f
     let is_duration = metric.is_of_durations() && aggregation != Aggregation::Count;
     let number_ends = text.find(|c: char| c.is_alphabetic() || c == '%').unwrap_or(text.len());
     let (number, unit) = text.split_at(number_ends);
-    // The longer names are those that durations have elsewhere in a scenario.
+    // Long names as in durations of other keys.
     let unit = match unit {
         "msec" | "millis" | "millisecond" | "milliseconds" => "ms",
         "sec" | "secs" | "second" | "seconds" => "s",
@@ -327,7 +287,7 @@ fn parse_limit(text: &str, metric: Metric, aggregation: Aggregation) -> Option<f
 }
 
 impl Operator {
-    /// Whether `value` stands to `limit` as demanded.
+    /// Whether `value <operator> limit` is true.
     #[must_use]
     pub fn holds(self, value: f64, limit: f64) -> bool {
         match self {
@@ -335,7 +295,7 @@ impl Operator {
             Self::AtMost => value <= limit,
             Self::Greater => value > limit,
             Self::AtLeast => value >= limit,
-            // Limits are written in decimal; what is closer than that is equal.
+            // Tolerates rounding errors: limits are decimal fractions.
             Self::Equal => (value - limit).abs() < 1e-9,
             Self::NotEqual => (value - limit).abs() >= 1e-9,
         }

@@ -1,4 +1,4 @@
-//! Times of a run. Never reads a clock itself: whoever owns the run's clock makes a [`RunTime`] from it.
+//! Times of a run, as values. Never reads a clock: [`super::clock::RunClock`] does. Read [`RunTime`] first.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Nanoseconds since the run started, that is since publishers' plans and the fault timeline began to count. What
-/// happened earlier (clients that connect during set-up) happened at zero. Half the size of a [`Duration`]: the
-/// ledger keeps two for every published event.
+/// Nanoseconds since the start of the run, which is the start of publishers and of the fault timeline. Earlier events
+/// (clients that connect during set-up) have time zero. Half the size of a [`Duration`]: the ledger keeps two for every
+/// published event.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
 )]
@@ -18,7 +18,7 @@ pub struct RunTime(u64);
 impl RunTime {
     /// The start of the run.
     pub const ZERO: Self = Self(0);
-    /// Later than everything.
+    /// Later than any other time.
     pub const NEVER: Self = Self(u64::MAX);
 
     /// From nanoseconds since the start.
@@ -39,19 +39,19 @@ impl RunTime {
         Duration::from_nanos(self.0)
     }
 
-    /// How long after an earlier time; zero when that one is later.
+    /// The time since another one; zero if that one is later.
     #[must_use]
     pub fn after(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// This much later.
+    /// Saturates at [`RunTime::NEVER`].
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(Self::from(duration).0))
     }
 
-    /// This much earlier, not before the start.
+    /// Saturates at [`RunTime::ZERO`].
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(Self::from(duration).0))
@@ -59,7 +59,7 @@ impl RunTime {
 }
 
 impl From<Duration> for RunTime {
-    /// A run of more than 584 years saturates.
+    /// Saturates at 584 years.
     fn from(since_start: Duration) -> Self {
         Self(u64::try_from(since_start.as_nanos()).unwrap_or(u64::MAX))
     }

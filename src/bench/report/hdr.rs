@@ -13,7 +13,7 @@ use hdrhistogram::serialization::interval_log::{
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 
 use super::time_series::{Label, SeriesColumn, TimeSeries, is_judged, new_histogram};
-use crate::bench::metrics::buckets::Steps;
+use crate::bench::metrics::buckets::Buckets;
 use crate::bench::metrics::metric::Trend;
 
 /// Lines of a percentile table for each halving of the remaining share.
@@ -93,7 +93,7 @@ pub fn read_log(text: &str, slot_seconds: u32) -> Result<Vec<SeriesColumn>, LogE
             .deserialize(&mut bytes.as_slice())
             .map_err(|error| failed(format!("{error:?}")))?;
         let slot = u32::try_from(second / u64::from(slot_seconds.max(1))).unwrap_or(u32::MAX);
-        let steps = Steps::from_histogram(&histogram);
+        let steps = Buckets::from_histogram(&histogram);
         match columns.iter_mut().find(|column| column.label == label) {
             Some(column) => drop(column.slots.insert(slot, steps)),
             None => columns.push(SeriesColumn { label, slots: [(slot, steps)].into() }),

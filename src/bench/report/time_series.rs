@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::bench::metrics::buckets::Steps;
+use crate::bench::metrics::buckets::Buckets;
 use crate::bench::metrics::metric::Trend;
 use crate::bench::metrics::series::{Counted, Series};
 use crate::bench::metrics::tags::{Path, Source, Tags};
@@ -63,7 +63,7 @@ pub struct CountRow {
 pub struct SeriesColumn {
     pub label: Label,
     /// Measurements by number of the slot.
-    pub slots: BTreeMap<u32, Steps>,
+    pub slots: BTreeMap<u32, Buckets>,
 }
 
 /// A metric and its tags. As text `delivery_latency;phase=steady;group=everybody;path=live`.
@@ -88,7 +88,7 @@ impl TimeSeries {
     /// A recorded series with the names of a plan.
     #[must_use]
     pub fn new(plan: &Plan, series: &Series, began_unix_ms: u64) -> Self {
-        let column = |(trend, tags, slots): (Trend, Tags, &BTreeMap<u32, Steps>)| SeriesColumn {
+        let column = |(trend, tags, slots): (Trend, Tags, &BTreeMap<u32, Buckets>)| SeriesColumn {
             label: Label::new(plan, trend, tags),
             slots: slots.clone(),
         };
@@ -104,7 +104,7 @@ impl TimeSeries {
             nodes: plan.nodes.iter().map(|node| node.as_str().to_owned()).collect(),
             phases: plan.phases.edges().map(|(name, from)| PhaseEdge::new(name, from)).collect(),
             counts: series.counts().iter().map(row).collect(),
-            columns: series.strands().into_iter().map(column).collect(),
+            columns: series.by_tags().into_iter().map(column).collect(),
         }
     }
 

@@ -39,7 +39,7 @@ impl Need {
     pub fn of(plan: &Plan, budget: &Budget, limits: &Limits, workers: Option<u16>) -> Self {
         let publishes = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
         let proxied = plan.passes_a_proxy();
-        let need = Self { clients: budget.clients, publishes, nodes: plan.doors(), workers: 0, proxied };
+        let need = Self { clients: budget.clients, publishes, nodes: plan.endpoints(), workers: 0, proxied };
         need.spread(limits, workers)
     }
 

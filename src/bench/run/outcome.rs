@@ -10,7 +10,7 @@ use crate::bench::exit::Exit;
 use crate::bench::load::tls::TrustError;
 use crate::bench::load::workers::WorkerPoolError;
 use crate::bench::report::ReportFiles;
-use crate::bench::scenario::{Origin, OutputFormat};
+use crate::bench::scenario::{OutputFormat, ScenarioSource};
 use crate::bench::verdict::history::History;
 use crate::runtime::error_chain;
 
@@ -26,7 +26,7 @@ pub struct RunOptions {
     /// Whether the servers are handed to the caller instead of being stopped.
     pub keep_cluster: bool,
     /// The scenario file and the flags that changed it, for workers, which plan it again.
-    pub origin: Origin,
+    pub origin: ScenarioSource,
     /// What to store beside the report.
     pub history: History,
     /// Address to serve metrics on during the run.

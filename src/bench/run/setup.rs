@@ -57,7 +57,7 @@ pub(super) fn check(
             FaultAction::Process { .. }
             | FaultAction::RollingRestart { .. }
             | FaultAction::Redis { .. }
-            | FaultAction::Unplug { .. }
+            | FaultAction::Netns { .. }
             | FaultAction::Scale { .. } => true,
             FaultAction::Link { .. }
             | FaultAction::ReconnectStorm { .. }

@@ -149,9 +149,9 @@ impl PreparedRequest {
     /// For a server that is none of ours.
     fn written_in(self, dialect: &Dialect, address: &Address, payload: &str, id: &str) -> Self {
         // A scenario draws no address that its servers do not have; what they cannot take, they refuse.
-        let letter = dialect.letter(address, payload, id).unwrap_or_default();
-        let (headers, is_put) = (letter.headers.into(), dialect.publish.is_put);
-        Self { path: letter.path, body: letter.body.into_bytes(), is_put, headers, ..self }
+        let request = dialect.publish_request(address, payload, id).unwrap_or_default();
+        let (headers, is_put) = (request.headers.into(), dialect.publish.is_put);
+        Self { path: request.path, body: request.body.into_bytes(), is_put, headers, ..self }
     }
 }
 

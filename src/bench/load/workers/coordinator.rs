@@ -23,7 +23,7 @@ use crate::bench::load::clients::share::Share;
 use crate::bench::load::clients::{Commands, Ended, SwarmState};
 use crate::bench::metrics::clock::monotonic_nanos;
 use crate::bench::metrics::recorder::Recorder;
-use crate::bench::scenario::Origin;
+use crate::bench::scenario::ScenarioSource;
 use crate::bench::verdict::history::{self, Section, SectionError, fingerprint};
 use crate::bench::verdict::ledger::SubscriberLedger;
 use crate::runtime::error_chain;
@@ -47,7 +47,7 @@ const WORDS: usize = 400;
 #[derive(Debug, Clone)]
 pub struct WorkerSpec {
     /// The scenario.
-    pub origin: Origin,
+    pub origin: ScenarioSource,
     /// The run.
     pub run: RunId,
     /// Base URLs of the nodes.

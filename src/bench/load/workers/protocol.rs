@@ -17,7 +17,7 @@ use crate::bench::load::clients::SwarmState;
 use crate::bench::load::clients::share::Share;
 use crate::bench::load::progress::Snapshot;
 use crate::bench::metrics::latency::LatencyCounts;
-use crate::bench::scenario::Origin;
+use crate::bench::scenario::ScenarioSource;
 use crate::bench::verdict::history::Entry;
 
 /// Version of this language. Raised with every change.
@@ -48,7 +48,7 @@ pub enum ToWorker {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Init {
     /// The scenario, from which the plan follows.
-    pub origin: Origin,
+    pub origin: ScenarioSource,
     /// The run.
     pub run: RunId,
     /// [`crate::bench::verdict::history::fingerprint`] of the parent's plan: who plans something else must not take part.

@@ -1,113 +1,101 @@
-//! How servers that are none of ours are spoken to: where a stream is, how an event is published, where in a message the
-//! payload stands. Pure: makes paths and bodies and reads texts; sends nothing. Where a plan has none, servers speak as
-//! `sse-node` does. Read [`Dialect`] first.
+//! The [`Dialect`] itself: data from `[dialect]`, requests made from it, and messages read by it. Read it first, then
+//! [`Dialect::read`].
 
 use serde::Deserialize as _;
 use serde_json::value::RawValue;
 
 use super::pointer::Pointer;
-use super::template::{TextTemplate, Word};
+use super::template::{Placeholder, TextTemplate};
 use crate::bench::stamp::{Foreign, Stamp};
 use crate::protocol::Address;
 use crate::protocol::path::segment;
 
-/// What a kind of server speaks.
+/// The wire format of a kind of server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dialect {
-    /// A path that answers 2xx when the server can serve; `None`: a server that answers anything to `GET /` can.
+    /// Path that answers 2xx once the server is ready; `None`: any answer to `GET /` means ready.
     pub ready: Option<String>,
     /// Path and query of a client's stream.
     pub stream: TextTemplate,
-    /// One of its `{addresses}`.
+    /// One address within `{addresses}`.
     pub address: TextTemplate,
-    /// What stands between them.
+    /// Text between two addresses.
     pub separator: String,
-    /// How a client says what it had last.
     pub resume: Resume,
-    /// When a client is there.
     pub confirm: Confirm,
-    /// Where in `data:` the payload stands. A message that has nothing there, or is no JSON, is the server's own; where
-    /// the payload is all of it, it is a foreign event.
+    /// Place of the payload within `data:`. A message without a value there, or that is not JSON, is the server's own.
+    /// If the pointer is empty, so that the payload is all of `data:`, such a message is a foreign event instead.
     pub payload: Pointer,
-    /// Types of events that are the server's own.
+    /// Event types (`event:`) of the server's own messages.
     pub own_events: Vec<String>,
-    /// What an `id:` is unique among.
     pub ids: Ids,
-    /// How the server names whom something is for.
     pub names: Names,
-    /// How something is published.
     pub publish: PublishTemplate,
 }
 
-/// How a client says what it had last.
+/// How a client tells the server its last event when it reconnects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resume {
     /// `Last-Event-ID` (HTML standard, 9.2.4).
     Header,
-    /// A parameter of the query, as a client must that cannot set headers.
+    /// A query parameter of this name, for clients that cannot set headers.
     Query(String),
-    /// Not at all: the server has no history, or no `id:`.
+    /// It does not: the server has no history, or sends no `id:`.
     No,
 }
 
-/// When a client is there, so that it is owed what is published from then on.
+/// The moment from which published events are owed to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Confirm {
-    /// With the head of the response.
+    /// The head of the response.
     Open,
-    /// With the first event.
+    /// The first event.
     Event,
 }
 
-/// What an `id:` is unique among.
+/// Scope within which an `id:` is unique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ids {
-    /// All events: one that stands for two is an anomaly.
+    /// All events: one id for two events is an anomaly.
     All,
     /// The events for one address.
     Address,
-    /// Nothing: it is only a cursor.
+    /// None: the id is only a cursor.
     Nothing,
 }
 
-/// How a server names whom something is for; a kind without a name is one that it does not have.
+/// Names of addresses, by kind. `None`: the server has no addresses of this kind.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Names {
-    /// Everybody.
     pub all: Option<TextTemplate>,
-    /// A topic.
     pub topic: Option<TextTemplate>,
-    /// A user.
     pub user: Option<TextTemplate>,
-    /// A client.
     pub client: Option<TextTemplate>,
 }
 
-/// How something is published.
+/// Template of requests that publish an event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PublishTemplate {
-    /// With `PUT` instead of `POST`.
+    /// `PUT` instead of `POST`.
     pub is_put: bool,
-    /// Where to.
     pub path: TextTemplate,
-    /// Headers. Where none says a `content-type`, it is `application/json`.
+    /// Without a `content-type`, it is `application/json`.
     pub headers: Vec<(String, TextTemplate)>,
-    /// The body.
     pub body: TextTemplate,
-    /// How the body is written, by its `content-type`.
+    /// Escaping within the body, by its `content-type`.
     pub form: BodyForm,
-    /// Where in an answer of 2xx an error stands, if there is one.
+    /// Place of an error within a response of 2xx; `None`: 2xx is always success.
     pub error: Option<Pointer>,
 }
 
-/// How a body is written, which is how what is put into it is escaped.
+/// Format of a body, which determines how values in it are escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyForm {
-    /// `application/json`.
+    /// `application/json` and `…+json`.
     Json,
-    /// `application/x-www-form-urlencoded`.
+    /// `application/x-www-form-urlencoded`: values are percent-encoded.
     Form,
-    /// Anything else: nothing is escaped.
+    /// Any other type: no escaping.
     Text,
 }
 
@@ -116,25 +104,23 @@ pub enum BodyForm {
 pub struct HttpRequest {
     /// Path and query.
     pub path: String,
-    /// Headers.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: String,
 }
 
-/// What a message is.
+/// A message of a stream, classified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message {
-    /// An event of a run.
+    /// An event that a run published.
     Event(Stamp),
-    /// The server's own: a sign of life.
+    /// The server's own message, such as a heartbeat: only a sign of life.
     Own,
-    /// Something that no run published.
+    /// An event that no run published.
     Foreign,
 }
 
 impl BodyForm {
-    /// By the value of `content-type`.
+    /// The format for a value of `content-type`.
     #[must_use]
     pub fn of(content_type: &str) -> Self {
         let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -148,7 +134,7 @@ impl BodyForm {
 
     fn name(self, text: &str) -> String {
         match self {
-            Self::Json => inside_of_text(text),
+            Self::Json => json_escaped(text),
             Self::Form => segment(text),
             Self::Text => text.to_owned(),
         }
@@ -163,72 +149,76 @@ impl BodyForm {
 }
 
 impl Dialect {
-    /// How the server names an address; `None`: it has none of that kind.
+    /// The server's name of an address; `None`: the server has no addresses of this kind.
     #[must_use]
     pub fn name_of(&self, address: &Address) -> Option<String> {
-        let (wording, name) = match address {
+        let (template, name) = match address {
             Address::All => (&self.names.all, ""),
             Address::Topic(topic) => (&self.names.topic, topic.as_str()),
             Address::User(user) => (&self.names.user, user.as_str()),
             Address::Client(client) => (&self.names.client, client.as_str()),
             Address::Node(_) | Address::NodeClient(..) => return None,
         };
-        wording.as_ref().map(|wording| wording.fill(|_| name.to_owned()))
+        template.as_ref().map(|template| template.fill(|_| name.to_owned()))
     }
 
-    /// Path and query of the stream of a client with these addresses, without what it had last.
+    /// Path and query of the stream of a client with these addresses, without its last event id.
     pub fn stream_path<'a>(
         &self,
         (client, user): (&str, Option<&str>),
         addresses: impl Iterator<Item = &'a Address>,
     ) -> String {
         let one = |name: String| {
-            self.address.fill(|word| match word {
-                Word::NameText => segment(&inside_of_text(&name)),
+            self.address.fill(|placeholder| match placeholder {
+                Placeholder::NameText => segment(&json_escaped(&name)),
                 _ => segment(&name),
             })
         };
         let addresses: Vec<String> = addresses.filter_map(|address| self.name_of(address)).map(one).collect();
-        self.stream.fill(|word| match word {
-            Word::Addresses => addresses.join(&self.separator),
-            Word::Client => segment(client),
-            Word::User => segment(user.unwrap_or_default()),
-            Word::Name | Word::NameText | Word::Payload | Word::PayloadText | Word::Id => String::new(),
+        self.stream.fill(|placeholder| match placeholder {
+            Placeholder::Addresses => addresses.join(&self.separator),
+            Placeholder::Client => segment(client),
+            Placeholder::User => segment(user.unwrap_or_default()),
+            Placeholder::Name
+            | Placeholder::NameText
+            | Placeholder::Payload
+            | Placeholder::PayloadText
+            | Placeholder::Id => String::new(),
         })
     }
 
-    /// A request that publishes `payload`, which is JSON, for an address; `None`: the server has no such address.
+    /// A request that publishes `payload`, which is JSON, to an address; `None`: the server has no such address.
     #[must_use]
-    pub fn letter(&self, address: &Address, payload: &str, id: &str) -> Option<HttpRequest> {
+    pub fn publish_request(&self, address: &Address, payload: &str, id: &str) -> Option<HttpRequest> {
         let name = self.name_of(address)?;
-        let posting = &self.publish;
-        let fill = |wording: &TextTemplate, form: BodyForm| {
-            wording.fill(|word| match word {
-                Word::Name => form.name(&name),
-                Word::NameText => form.name(&inside_of_text(&name)),
-                Word::Payload => form.payload(payload),
-                Word::PayloadText => form.name(payload),
-                Word::Id => id.to_owned(),
-                Word::Addresses | Word::Client | Word::User => String::new(),
+        let publish = &self.publish;
+        let fill = |template: &TextTemplate, form: BodyForm| {
+            template.fill(|placeholder| match placeholder {
+                Placeholder::Name => form.name(&name),
+                Placeholder::NameText => form.name(&json_escaped(&name)),
+                Placeholder::Payload => form.payload(payload),
+                Placeholder::PayloadText => form.name(payload),
+                Placeholder::Id => id.to_owned(),
+                Placeholder::Addresses | Placeholder::Client | Placeholder::User => String::new(),
             })
         };
-        let header = |(key, wording): &(String, TextTemplate)| (key.clone(), fill(wording, BodyForm::Text));
+        let header = |(key, template): &(String, TextTemplate)| (key.clone(), fill(template, BodyForm::Text));
         Some(HttpRequest {
-            path: fill(&posting.path, BodyForm::Form),
-            headers: posting.headers.iter().map(header).collect(),
-            body: fill(&posting.body, posting.form),
+            path: fill(&publish.path, BodyForm::Form),
+            headers: publish.headers.iter().map(header).collect(),
+            body: fill(&publish.body, publish.form),
         })
     }
 
-    /// Whether a repeated publish can be recognised, since it says which event it is.
+    /// Whether requests contain the id of the event, so that the server can recognise a repeated publish.
     #[must_use]
-    pub fn knows_repetitions(&self) -> bool {
-        let posting = &self.publish;
-        let wordings = posting.headers.iter().map(|(_, wording)| wording);
-        wordings.chain([&posting.path, &posting.body]).any(|wording| wording.has(Word::Id))
+    pub fn has_idempotency_key(&self) -> bool {
+        let publish = &self.publish;
+        let headers = publish.headers.iter().map(|(_, template)| template);
+        headers.chain([&publish.path, &publish.body]).any(|template| template.has(Placeholder::Id))
     }
 
-    /// What came.
+    /// Classifies a message by its event type and `data:`.
     #[must_use]
     pub fn read(&self, event: &str, data: &str) -> Message {
         if self.own_events.iter().any(|own| own == event) {
@@ -236,14 +226,14 @@ impl Dialect {
         }
         match self.payload.find(data) {
             Ok(Some(payload)) => stamp_in(payload).map_or(Message::Foreign, Message::Event),
-            // What stands nowhere near a payload is not meant to be one.
+            // Messages without the place of the payload are not meant to carry one.
             Ok(None) => Message::Own,
             Err(_) if !self.payload.is_all() => Message::Own,
             Err(_) => Message::Foreign,
         }
     }
 
-    /// The `id:` of an event as the ledger may compare it with others.
+    /// The `id:` of an event in a form that is comparable among all events; `None`: no comparison is possible.
     #[must_use]
     pub fn id_of(&self, id: Option<&str>, stamp: &Stamp) -> Option<String> {
         match self.ids {
@@ -253,16 +243,16 @@ impl Dialect {
         }
     }
 
-    /// The error in an answer of 2xx.
+    /// The error in a response of 2xx, as JSON. `null`, `false`, `0` and `""` count as no error.
     #[must_use]
-    pub fn error_in(&self, answer: &str) -> Option<String> {
-        let found = self.publish.error.as_ref()?.find(answer).ok()??;
+    pub fn error_in(&self, response: &str) -> Option<String> {
+        let found = self.publish.error.as_ref()?.find(response).ok()??;
         let is_none = matches!(found.get(), "null" | "false" | "0" | "\"\"");
         (!is_none).then(|| found.get().to_owned())
     }
 }
 
-/// A payload that a server sends on as it came, or as a text.
+/// Reads the stamp of a payload, which servers forward as it is or as a JSON text.
 fn stamp_in(payload: &RawValue) -> Option<Stamp> {
     let stamp = |json: &str| Stamp::decode_bare(json).map_err(|Foreign| ()).ok();
     if !payload.get().starts_with('"') {
@@ -273,8 +263,8 @@ fn stamp_in(payload: &RawValue) -> Option<Stamp> {
     stamp(&text)
 }
 
-/// Escapes a text as it stands between the quotes of a JSON text.
-fn inside_of_text(text: &str) -> String {
+/// The text as it is between the quotes of a JSON text.
+fn json_escaped(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted[1..quoted.len() - 1].to_owned()
 }

@@ -1,6 +1,6 @@
-//! How servers that are none of ours are spoken to: where a stream is, how an event is published, where in a message the
-//! payload stands. Pure: makes paths and bodies and reads texts; sends nothing. Where a plan has none, servers speak as
-//! `sse-node` does. Read [`Dialect`] first.
+//! The wire format of servers other than `sse-node`: paths of streams, requests that publish, and the place of the
+//! payload in a message. Pure: makes paths and bodies and reads texts; sends nothing. A plan without a dialect has
+//! servers that speak as `sse-node` does. Read [`Dialect`] first.
 
 #[expect(clippy::module_inception, reason = "the dialect itself, in the room of the dialect")]
 mod dialect;
@@ -10,6 +10,6 @@ mod template;
 mod tests;
 
 pub use pointer::{InvalidPointer, Pointer};
-pub use template::{InvalidTextTemplate, TextTemplate, Word};
+pub use template::{InvalidTextTemplate, Placeholder, TextTemplate};
 
 pub use dialect::{BodyForm, Confirm, Dialect, HttpRequest, Ids, Message, Names, PublishTemplate, Resume};

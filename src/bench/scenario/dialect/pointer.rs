@@ -1,5 +1,5 @@
-//! Where in a message something stands: a JSON pointer (RFC 6901), followed without reading what lies beside the way.
-//! Read [`Pointer::find`] first.
+//! JSON pointers (RFC 6901) that find a value in a message without building the rest of it. Read [`Pointer::find`]
+//! first.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,15 +9,17 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize as _, Deserializer};
 use serde_json::value::RawValue;
 
-/// A JSON pointer. The empty one is the whole message.
+/// A JSON pointer. The empty one refers to the whole message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pointer {
     steps: Vec<String>,
 }
 
-/// Not a JSON pointer.
+/// A text that is not a JSON pointer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a JSON pointer (RFC 6901), as in \"/pub/data\"; the empty one is all of a message")]
+#[error(
+    "{0:?} is not a JSON pointer (RFC 6901); allowed are \"\" for the whole message and paths as in \"/pub/data\""
+)]
 pub struct InvalidPointer(String);
 
 impl fmt::Display for Pointer {
@@ -42,16 +44,16 @@ impl FromStr for Pointer {
 }
 
 impl Pointer {
-    /// Whether it is the whole message.
+    /// Whether it refers to the whole message.
     #[must_use]
     pub fn is_all(&self) -> bool {
         self.steps.is_empty()
     }
 
-    /// What stands there; `None` where the message ends before.
+    /// The value at the pointer; `None`: the message has no such place.
     ///
     /// # Errors
-    /// The message is no JSON.
+    /// The message is not JSON, before or behind the place.
     pub fn find<'a>(&self, json: &'a str) -> Result<Option<&'a RawValue>, serde_json::Error> {
         let mut from = serde_json::Deserializer::from_str(json);
         let found = Walk { steps: &self.steps }.deserialize(&mut from)?;
@@ -60,7 +62,7 @@ impl Pointer {
     }
 }
 
-/// The rest of the way.
+/// The steps that are left.
 struct Walk<'p> {
     steps: &'p [String],
 }

@@ -1,30 +1,30 @@
-//! Texts with places in them: `/rooms/{name}/events`, `{"channel":"{name}","data":{payload}}`. A `{` that opens no known
-//! place of lower-case letters stands for itself, so that JSON can be written as it is. Read [`TextTemplate::parse`] first.
+//! Texts with placeholders: `/rooms/{name}/events`, `{"channel":"{name}","data":{payload}}`. Braces around anything but
+//! lower-case letters and `_` stand for themselves, so that JSON needs no escapes. Read [`TextTemplate::parse`] first.
 
 use std::fmt;
 
-/// What can stand in a place.
+/// The value of a placeholder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
-    /// Whom something is for, as the server names it.
+pub enum Placeholder {
+    /// The address of an event, by the server's name.
     Name,
-    /// The same as the inside of a JSON text.
+    /// The name, escaped for the inside of a JSON text.
     NameText,
-    /// All addresses of a client, each as `dialect.address` says.
+    /// All addresses of a client, each by the template `dialect.address`.
     Addresses,
-    /// The client's own id.
+    /// The id of the client.
     Client,
-    /// Its user, or nothing.
+    /// The user of the client; empty without one.
     User,
-    /// What is published, a JSON value.
+    /// The payload of an event, a JSON value.
     Payload,
-    /// The same as the inside of a JSON text.
+    /// The payload, escaped for the inside of a JSON text.
     PayloadText,
-    /// The same each time that one event is sent.
+    /// The idempotency key: the same for each attempt to publish an event.
     Id,
 }
 
-impl Word {
+impl Placeholder {
     const ALL: [(&'static str, Self); 8] = [
         ("name", Self::Name),
         ("name_text", Self::NameText),
@@ -36,18 +36,18 @@ impl Word {
         ("id", Self::Id),
     ];
 
-    /// As it is written between the braces.
+    /// The text between the braces.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, word)| *word == self).map_or("", |(name, _)| name)
+        Self::ALL.iter().find(|(_, placeholder)| *placeholder == self).map_or("", |(name, _)| name)
     }
 
     fn of(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, word)| *word)
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, placeholder)| *placeholder)
     }
 }
 
-/// A text with places.
+/// A text with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextTemplate {
     parts: Vec<Part>,
@@ -56,13 +56,13 @@ pub struct TextTemplate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(String),
-    Place(Word),
+    Placeholder(Placeholder),
 }
 
-/// A place that cannot be here.
+/// A placeholder that is not allowed in this text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct InvalidTextTemplate {
-    place: String,
+    placeholder: String,
     allowed: Vec<&'static str>,
 }
 
@@ -70,36 +70,36 @@ impl fmt::Display for InvalidTextTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let allowed: Vec<String> = self.allowed.iter().map(|name| format!("{{{name}}}")).collect();
         let allowed = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
-        write!(f, "{{{}}} cannot stand here; allowed are {allowed}", self.place)
+        write!(f, "{{{}}} is not allowed here; allowed are {allowed}", self.placeholder)
     }
 }
 
 impl TextTemplate {
-    /// Reads a text whose places may be these.
+    /// Parses a text with these placeholders.
     ///
     /// # Errors
-    /// [`InvalidTextTemplate`]: another place.
-    pub fn parse(text: &str, allowed: &[Word]) -> Result<Self, InvalidTextTemplate> {
+    /// [`InvalidTextTemplate`]: the text has another placeholder.
+    pub fn parse(text: &str, allowed: &[Placeholder]) -> Result<Self, InvalidTextTemplate> {
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
         while let Some(open) = rest.find('{') {
             plain.push_str(&rest[..open]);
             let after = &rest[open + 1..];
-            let Some(name) = place(after) else {
+            let Some(name) = placeholder(after) else {
                 plain.push('{');
                 rest = after;
                 continue;
             };
-            let word = Word::of(name).filter(|word| allowed.contains(word));
-            let Some(word) = word else {
-                let allowed = allowed.iter().map(|word| word.name()).collect();
-                return Err(InvalidTextTemplate { place: name.to_owned(), allowed });
+            let placeholder = Placeholder::of(name).filter(|placeholder| allowed.contains(placeholder));
+            let Some(placeholder) = placeholder else {
+                let allowed = allowed.iter().map(|placeholder| placeholder.name()).collect();
+                return Err(InvalidTextTemplate { placeholder: name.to_owned(), allowed });
             };
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain)));
             }
-            parts.push(Part::Place(word));
+            parts.push(Part::Placeholder(placeholder));
             rest = &after[name.len() + 1..];
         }
         plain.push_str(rest);
@@ -109,25 +109,25 @@ impl TextTemplate {
         Ok(Self { parts })
     }
 
-    /// Whether it has this place.
+    /// Whether the text contains this placeholder.
     #[must_use]
-    pub fn has(&self, word: Word) -> bool {
-        self.parts.contains(&Part::Place(word))
+    pub fn has(&self, placeholder: Placeholder) -> bool {
+        self.parts.contains(&Part::Placeholder(placeholder))
     }
 
-    /// The text with what belongs into its places.
+    /// The text with the values of its placeholders.
     #[must_use]
-    pub fn fill(&self, value: impl Fn(Word) -> String) -> String {
+    pub fn fill(&self, value: impl Fn(Placeholder) -> String) -> String {
         let part = |part: &Part| match part {
             Part::Text(text) => text.clone(),
-            Part::Place(word) => value(*word),
+            Part::Placeholder(placeholder) => value(*placeholder),
         };
         self.parts.iter().map(part).collect()
     }
 }
 
-/// The name of a place that ends with `}`, if that is what comes.
-fn place(text: &str) -> Option<&str> {
+/// The name at the start of a text, up to a `}`; `None` if it cannot be a placeholder's.
+fn placeholder(text: &str) -> Option<&str> {
     let (name, _) = text.split_once('}')?;
     let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     is_name.then_some(name)
@@ -139,16 +139,16 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let wording = TextTemplate::parse(text, &[Word::Name, Word::Payload]).unwrap();
-        let value = |word: Word| match word {
-            Word::Name => "news".to_owned(),
+        let template = TextTemplate::parse(text, &[Placeholder::Name, Placeholder::Payload]).unwrap();
+        let value = |placeholder: Placeholder| match placeholder {
+            Placeholder::Name => "news".to_owned(),
             _ => "{\"a\":1}".to_owned(),
         };
-        assert_eq!(wording.fill(value), expected);
+        assert_eq!(template.fill(value), expected);
     }
 
     #[test]
-    fn places_are_filled_and_other_braces_stay() {
+    fn placeholders_are_filled_and_other_braces_stay() {
         check("", "");
         check("/events", "/events");
         check("/rooms/{name}", "/rooms/news");
@@ -160,9 +160,9 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_cannot_be_here_is_named_with_those_that_can() {
-        let error = TextTemplate::parse("/{nam}", &[Word::Name, Word::Id]).unwrap_err();
-        assert_eq!(error.to_string(), "{nam} cannot stand here; allowed are {name}, {id}");
-        assert!(TextTemplate::parse("{payload}", &[Word::Name]).is_err());
+    fn a_placeholder_that_is_not_allowed_is_named_with_those_that_are() {
+        let error = TextTemplate::parse("/{nam}", &[Placeholder::Name, Placeholder::Id]).unwrap_err();
+        assert_eq!(error.to_string(), "{nam} is not allowed here; allowed are {name}, {id}");
+        assert!(TextTemplate::parse("{payload}", &[Placeholder::Name]).is_err());
     }
 }

@@ -2,33 +2,33 @@
 
 use super::dialect::{BodyForm, Confirm, Dialect, Ids, Message, Names, PublishTemplate, Resume};
 use super::pointer::Pointer;
-use super::template::{TextTemplate, Word};
+use super::template::{Placeholder, TextTemplate};
 use crate::bench::ids::{AddressId, PublisherId, RunId};
 use crate::bench::metrics::time::RunTime;
 use crate::bench::stamp::Stamp;
 use crate::protocol::Address;
 
-fn wording(text: &str, allowed: &[Word]) -> TextTemplate {
+fn template(text: &str, allowed: &[Placeholder]) -> TextTemplate {
     TextTemplate::parse(text, allowed).unwrap()
 }
 
 fn plain() -> Dialect {
     Dialect {
         ready: None,
-        stream: wording("/events", &[]),
-        address: wording("{name}", &[Word::Name]),
+        stream: template("/events", &[]),
+        address: template("{name}", &[Placeholder::Name]),
         separator: ",".to_owned(),
         resume: Resume::Header,
         confirm: Confirm::Open,
         payload: Pointer::default(),
         own_events: vec!["ping".to_owned()],
         ids: Ids::All,
-        names: Names { all: Some(wording("all", &[])), ..Names::default() },
+        names: Names { all: Some(template("all", &[])), ..Names::default() },
         publish: PublishTemplate {
             is_put: false,
-            path: wording("/send", &[]),
-            headers: vec![("content-type".to_owned(), wording("application/json", &[]))],
-            body: wording("{payload}", &[Word::Payload]),
+            path: template("/send", &[]),
+            headers: vec![("content-type".to_owned(), template("application/json", &[]))],
+            body: template("{payload}", &[Placeholder::Payload]),
             form: BodyForm::Json,
             error: None,
         },
@@ -37,18 +37,21 @@ fn plain() -> Dialect {
 
 fn mercure() -> Dialect {
     Dialect {
-        stream: wording("/.well-known/mercure?{addresses}", &[Word::Addresses]),
-        address: wording("topic={name}", &[Word::Name]),
+        stream: template("/.well-known/mercure?{addresses}", &[Placeholder::Addresses]),
+        address: template("topic={name}", &[Placeholder::Name]),
         separator: "&".to_owned(),
         names: Names {
-            all: Some(wording("everybody", &[])),
-            topic: Some(wording("rooms/{name}", &[Word::Name])),
+            all: Some(template("everybody", &[])),
+            topic: Some(template("rooms/{name}", &[Placeholder::Name])),
             ..Names::default()
         },
         publish: PublishTemplate {
-            path: wording("/.well-known/mercure", &[]),
-            headers: vec![("authorization".to_owned(), wording("Bearer x", &[]))],
-            body: wording("topic={name}&data={payload}&id={id}", &[Word::Name, Word::Payload, Word::Id]),
+            path: template("/.well-known/mercure", &[]),
+            headers: vec![("authorization".to_owned(), template("Bearer x", &[]))],
+            body: template(
+                "topic={name}&data={payload}&id={id}",
+                &[Placeholder::Name, Placeholder::Payload, Placeholder::Id],
+            ),
             form: BodyForm::Form,
             ..plain().publish
         },
@@ -58,11 +61,14 @@ fn mercure() -> Dialect {
 
 fn centrifugo() -> Dialect {
     Dialect {
-        stream: wording(r#"/uni_sse?cf_connect={"subs":{{addresses}}}"#, &[Word::Addresses]),
-        address: wording(r#""{name_text}":{}"#, &[Word::NameText]),
+        stream: template(r#"/uni_sse?cf_connect={"subs":{{addresses}}}"#, &[Placeholder::Addresses]),
+        address: template(r#""{name_text}":{}"#, &[Placeholder::NameText]),
         payload: "/pub/data".parse().unwrap(),
         publish: PublishTemplate {
-            body: wording(r#"{"channel":"{name}","data":{payload}}"#, &[Word::Name, Word::Payload]),
+            body: template(
+                r#"{"channel":"{name}","data":{payload}}"#,
+                &[Placeholder::Name, Placeholder::Payload],
+            ),
             error: Some("/error".parse().unwrap()),
             ..plain().publish
         },
@@ -102,24 +108,24 @@ fn a_name_cannot_break_the_json_around_it() {
 }
 
 #[test]
-fn a_letter_is_escaped_as_its_body_is_written() {
+fn a_request_is_escaped_by_the_format_of_its_body() {
     let [all, topic, client] = addresses();
-    let letter = mercure().letter(&topic, r#"{"a":"b"}"#, "7-1").unwrap();
-    assert_eq!(letter.path, "/.well-known/mercure");
-    assert_eq!(letter.body, "topic=rooms%2Fa%20b&data=%7B%22a%22%3A%22b%22%7D&id=7-1");
-    assert_eq!(letter.headers, [("authorization".to_owned(), "Bearer x".to_owned())]);
-    let letter = centrifugo().letter(&topic, r#"{"a":"b"}"#, "7-1").unwrap();
-    assert_eq!(letter.body, r#"{"channel":"rooms/a b","data":{"a":"b"}}"#);
-    assert_eq!(plain().letter(&all, "1", "x").unwrap().body, "1");
-    assert_eq!(plain().letter(&client, "1", "x"), None, "it has no clients");
+    let request = mercure().publish_request(&topic, r#"{"a":"b"}"#, "7-1").unwrap();
+    assert_eq!(request.path, "/.well-known/mercure");
+    assert_eq!(request.body, "topic=rooms%2Fa%20b&data=%7B%22a%22%3A%22b%22%7D&id=7-1");
+    assert_eq!(request.headers, [("authorization".to_owned(), "Bearer x".to_owned())]);
+    let request = centrifugo().publish_request(&topic, r#"{"a":"b"}"#, "7-1").unwrap();
+    assert_eq!(request.body, r#"{"channel":"rooms/a b","data":{"a":"b"}}"#);
+    assert_eq!(plain().publish_request(&all, "1", "x").unwrap().body, "1");
+    assert_eq!(plain().publish_request(&client, "1", "x"), None, "it has no clients");
 }
 
 #[test]
 fn a_payload_can_be_sent_as_a_text() {
     let mut dialect = centrifugo();
-    dialect.publish.body = wording(r#"{"text":"{payload_text}"}"#, &[Word::PayloadText]);
-    let letter = dialect.letter(&Address::All, r#"{"a":"b"}"#, "x").unwrap();
-    assert_eq!(letter.body, r#"{"text":"{\"a\":\"b\"}"}"#);
+    dialect.publish.body = template(r#"{"text":"{payload_text}"}"#, &[Placeholder::PayloadText]);
+    let request = dialect.publish_request(&Address::All, r#"{"a":"b"}"#, "x").unwrap();
+    assert_eq!(request.body, r#"{"text":"{\"a\":\"b\"}"}"#);
 }
 
 #[test]
@@ -168,6 +174,6 @@ fn an_id_can_be_unique_among_the_events_of_an_address_only() {
 
 #[test]
 fn only_a_publish_that_says_which_event_it_is_can_be_repeated() {
-    assert!(mercure().knows_repetitions());
-    assert!(!centrifugo().knows_repetitions());
+    assert!(mercure().has_idempotency_key());
+    assert!(!centrifugo().has_idempotency_key());
 }

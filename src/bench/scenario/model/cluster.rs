@@ -1,4 +1,4 @@
-//! What a scenario says of nodes, of the log that they keep or share, and of what stands in front of them.
+//! `[cluster]` and `[lb]` of a checked scenario: nodes, their log, and the load balancer in front of them.
 //! Read [`Cluster`] first.
 
 use std::collections::BTreeMap;
@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bench::scenario::read::limits;
+use crate::bench::scenario::limits;
 
-/// The nodes.
+/// The nodes under test.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cluster {
     /// Child processes that the run starts.
     Spawn(SpawnCluster),
-    /// Nodes that are there already, by base URL without a slash at the end. Process faults are not possible.
+    /// Running nodes, by base URL without a trailing slash. Process faults are not possible.
     Attach(Vec<String>),
 }
 
 impl Cluster {
-    /// How many nodes there are from the beginning.
+    /// Number of nodes at the start.
     #[must_use]
     pub fn nodes(&self) -> usize {
         match self {
@@ -28,7 +28,7 @@ impl Cluster {
         }
     }
 
-    /// How many there ever are.
+    /// Number of nodes with those that `scale` faults start.
     #[must_use]
     pub fn nodes_at_most(&self) -> usize {
         match self {
@@ -38,37 +38,36 @@ impl Cluster {
     }
 }
 
-/// Whose certificates are accepted of nodes that speak `https`.
+/// Which certificates are accepted from nodes with `https` URLs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tls {
-    /// A file with certificates of authorities, in PEM: these, and nobody else. `None`: those of the machine.
+    /// PEM file with the only accepted certificate authorities; `None`: those of the machine.
     pub ca: Option<PathBuf>,
-    /// Anybody's. For a laboratory.
+    /// Accept any certificate. For laboratories only.
     pub insecure: bool,
 }
 
 /// Nodes that the run starts as child processes, named `n1`, `n2`, …
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpawnCluster {
-    /// How many.
+    /// Number of nodes at the start.
     pub nodes: usize,
-    /// How many more there may be, once a fault starts them.
+    /// Number of nodes that only faults start.
     pub spares: usize,
-    /// Which log they keep.
     pub broker: BrokerKind,
-    /// Whether each has a host of its own: a network namespace.
+    /// Whether each node runs in a network namespace of its own.
     pub has_namespaces: bool,
     /// `--max-connections` of each node, if the scenario sets it.
     pub max_connections: Option<u64>,
-    /// Any other flag of the node, without its dashes, passed as `--flag value`; `None` for `flag = true`, which is
-    /// passed as `--flag` alone. `flag = false` is left out.
+    /// Other flags of the node without dashes, passed as `--flag value`. `None` stands for `flag = true` and is passed
+    /// as `--flag` alone; `flag = false` is left out.
     pub flags: BTreeMap<String, Option<String>>,
-    /// How long a node may take to become ready.
+    /// Longest time for a node to become ready.
     pub ready_timeout: Duration,
 }
 
 impl SpawnCluster {
-    /// The smallest one.
+    /// One node with an in-memory log: a scenario without `[cluster]`.
     #[must_use]
     pub fn one_in_memory() -> Self {
         Self {
@@ -83,34 +82,32 @@ impl SpawnCluster {
     }
 }
 
-/// Which log the spawned nodes keep.
+/// The log of spawned nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BrokerKind {
-    /// `memory:`.
+    /// `memory:`, lost on a restart.
     Memory,
-    /// `file:DIR` in a directory of the run; survives a kill.
+    /// `file:DIR` below the directory of the run; survives a kill.
     File,
-    /// One that all nodes share, in Redis.
+    /// In a Redis that all nodes share.
     Redis(RedisSet),
 }
 
-/// The Redis that the nodes share.
+/// The Redis servers that hold the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedisSet {
-    /// How its servers stand together.
     pub shape: RedisShape,
-    /// What survives a kill.
     pub persistence: Persistence,
-    /// Replicas, of each master.
+    /// Replicas of each master.
     pub replicas: u32,
-    /// A master takes no writes with fewer replicas than this.
+    /// `min-replicas-to-write` of each master: it refuses writes with fewer replicas.
     pub min_replicas: u32,
-    /// The URL of one that is there already: then the run starts none.
+    /// URL of a running Redis; `None`: the run starts the servers.
     pub external: Option<String>,
 }
 
 impl RedisSet {
-    /// The usual set of a shape.
+    /// The default set of a shape: persistence by AOF, and one replica where the shape fails over.
     #[must_use]
     pub const fn new(shape: RedisShape) -> Self {
         let replicas = match shape {
@@ -121,12 +118,12 @@ impl RedisSet {
     }
 }
 
-/// How the servers of a [`RedisSet`] stand together.
+/// The topology of a [`RedisSet`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RedisShape {
-    /// One, and its replicas if it has any: nobody fails over.
+    /// One master and its replicas, if any; no failover.
     Single,
-    /// One with replicas, and three Sentinels that fail over.
+    /// One master with replicas, and three Sentinels that fail over.
     Sentinel,
     /// Redis Cluster: three masters, each with its replicas.
     Cluster,
@@ -135,31 +132,29 @@ pub enum RedisShape {
 /// What a spawned Redis writes to disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Persistence {
-    /// Each write, synced every second.
+    /// Each write (append-only file), synced every second.
     Aof,
-    /// A snapshot every few seconds.
+    /// A snapshot (RDB) every few seconds.
     Rdb,
-    /// Nothing.
+    /// No file: data are lost with the process.
     None,
 }
 
-/// Who chooses a node for a connection or a publish, and how.
+/// Load balancing of connections and publishes over nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lb {
-    /// Who.
     pub kind: LbKind,
-    /// How.
     pub policy: LbPolicy,
-    /// What becomes of a connection to a node that does not answer; a real balancer always finds another one.
+    /// For [`LbKind::Swarm`]; a real load balancer always reroutes.
     pub on_down: OnDown,
 }
 
-/// What becomes of a connection to a node that does not answer.
+/// What happens to a connection to a node that does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDown {
-    /// It goes to another one.
+    /// It goes to another node.
     Reroute,
-    /// It fails, and so does the next one, until the node is back.
+    /// It fails, and so do later ones, until the node answers again.
     Refuse,
 }
 
@@ -169,29 +164,29 @@ impl Default for Lb {
     }
 }
 
-/// Who chooses a node.
+/// The load balancer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LbKind {
-    /// The swarm itself: clients and publishers connect to the nodes.
+    /// None: the swarm chooses, and clients and publishers connect to the nodes.
     Swarm,
-    /// An nginx that the run starts, and everybody connects to.
+    /// An nginx that the run starts; clients and publishers connect to it.
     Nginx,
-    /// The same with HAProxy.
+    /// An HAProxy that the run starts; clients and publishers connect to it.
     Haproxy,
 }
 
-/// How a node is chosen.
+/// How the load balancer chooses a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LbPolicy {
-    /// One after the other.
+    /// Each node in turn.
     RoundRobin,
-    /// The one with the fewest connections.
+    /// The node with the fewest connections.
     LeastConn,
-    /// Any.
+    /// Uniformly at random.
     Random,
     /// By the client's address.
     IpHash,
-    /// Where it was sent the first time, by a cookie.
+    /// The node of the first connection, remembered by a cookie.
     Cookie,
     /// By `userId`, else `clientId`, so that few move when a node goes.
     ConsistentHash,

@@ -1,84 +1,88 @@
-//! What a scenario breaks, and whom that meets. Read [`FaultSpec`] first.
+//! The faults of a scenario and their targets, before nodes and clients are drawn. Read [`FaultSpec`] first.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::links::LinkFault;
+use super::links::{LinkEffect, LinkKind};
 
-/// Something that is broken on purpose.
+/// A fault of `[[faults]]`, or one that a [`Nemesis`] drew.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FaultSpec {
     /// Name in reports and tags; `kill-1` when the scenario gives none.
     pub name: String,
-    /// When.
+    /// Since the start of the run.
     pub at: Duration,
-    /// How long; `None`: until the run heals everything before it waits for quiescence.
+    /// Time until the heal; `None`: the run heals it before it waits for quiescence.
     pub lasts: Option<Duration>,
-    /// What.
     pub kind: FaultSpecKind,
 }
 
-/// What is broken.
+/// What a fault does, and to which targets.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FaultSpecKind {
-    /// A process.
-    Process {
-        /// What is done to it.
-        action: ProcessAction,
-        /// Which nodes.
-        target: Target,
-    },
-    /// Nodes, each ended and started again, one after the other.
-    RollingRestart {
-        /// Which nodes.
-        target: Target,
-    },
-    /// The Redis that the nodes share.
-    Redis {
-        /// What is done to it.
-        action: RedisAction,
-        /// To which of its servers.
-        target: RedisTarget,
-    },
-    /// Links that pass the fault proxy.
+    /// Ends, restarts or pauses the processes of nodes.
+    Process { action: ProcessAction, target: Target },
+    /// Restarts nodes one after the other.
+    RollingRestart { target: Target },
+    /// Breaks servers of the Redis that the nodes share.
+    Redis { action: RedisAction, target: RedisTarget },
+    /// Breaks links that pass the fault proxy.
     Link(LinkFault),
-    /// The cables of nodes that have hosts of their own.
-    Netns {
-        /// Which nodes.
-        target: Target,
-    },
-    /// Another number of nodes: more are started, or some drained.
+    /// Takes down the network link of nodes that run in network namespaces.
+    Netns { target: Target },
+    /// Changes the number of nodes: starts more, or drains some.
     Scale {
-        /// So many.
+        /// Number of nodes afterwards.
         to: u16,
     },
-    /// Clients, by what they do themselves.
+    /// Makes clients misbehave.
     Clients {
-        /// What.
         action: ClientAction,
-        /// How many; `None`: all.
+        /// Number of clients, drawn from the seed; `None`: all.
         clients: Option<u32>,
-        /// Of which group; `None`: of any.
+        /// Name of the group; `None`: clients of all groups.
         group: Option<String>,
     },
 }
 
-/// What clients do all at once.
+impl FaultSpecKind {
+    /// Whether the fault has no duration, so that there is nothing to heal.
+    #[must_use]
+    pub fn is_momentary(&self) -> bool {
+        match self {
+            Self::Redis { action, .. } => action.is_momentary(),
+            Self::Clients { action, .. } => action.is_momentary(),
+            Self::Process { .. }
+            | Self::RollingRestart { .. }
+            | Self::Link(_)
+            | Self::Netns { .. }
+            | Self::Scale { .. } => false,
+        }
+    }
+}
+
+/// A fault of links that pass the fault proxy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinkFault {
+    pub link: LinkKind,
+    pub effect: LinkEffect,
+    /// The nodes whose links break.
+    pub target: Target,
+}
+
+/// What the chosen clients do, all at the same moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAction {
-    /// They cut their connections, and come back as their policy says.
+    /// Cut their connections and reconnect as their policy says.
     ReconnectStorm,
-    /// They leave for good, and as many new ones come in the same moment.
+    /// Leave for good; the same number of new clients joins at the same moment.
     ChurnBurst,
-    /// They read slowly for a while.
-    SlowDown {
-        /// So slowly.
-        bytes_per_sec: u32,
-    },
+    /// Read slowly until the heal.
+    SlowDown { bytes_per_sec: u32 },
 }
 
 impl ClientAction {
-    /// Whether it is over as soon as it is done.
+    /// Whether the action has no duration, so that there is nothing to heal.
     #[must_use]
     pub fn is_momentary(self) -> bool {
         match self {
@@ -101,28 +105,27 @@ impl fmt::Display for ClientAction {
 /// Faults that are drawn from the seed, one after the other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Nemesis {
-    /// Nothing is broken before.
+    /// No fault begins before this time of the run.
     pub from: Duration,
-    /// Everything is mended by then.
+    /// Every fault is healed by this time of the run.
     pub until: Duration,
-    /// From the heal of one to the next, on average: a half of it to one and a half.
+    /// Mean time from the heal of one fault to the next; drawn between 0.5 and 1.5 times this.
     pub every: Duration,
-    /// What may be drawn, each as likely as the others.
+    /// Candidates, drawn with equal probability.
     pub faults: Vec<NemesisFault>,
 }
 
-/// What a [`Nemesis`] may do.
+/// A fault that a [`Nemesis`] may draw.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NemesisFault {
-    /// The word of its type.
-    pub word: String,
-    /// What.
+    /// `type` as the scenario writes it; part of the name of each drawn fault.
+    pub type_name: String,
     pub kind: FaultSpecKind,
-    /// The shortest and the longest; without meaning for what is over at once.
+    /// Shortest and longest duration; ignored for momentary faults.
     pub lasts: (Duration, Duration),
 }
 
-/// What is done to Redis.
+/// What a fault does to Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RedisAction {
     /// SIGKILL; healed by starting it again on the same data.
@@ -131,29 +134,29 @@ pub enum RedisAction {
     Restart,
     /// SIGSTOP; healed by SIGCONT.
     Pause,
-    /// Another server is made master by those whose task that is.
+    /// A replica is promoted: by the Sentinels, or by `CLUSTER FAILOVER`.
     Failover,
-    /// Everything is deleted.
+    /// Deletes all data.
     Flush,
-    /// The log loses its oldest events.
+    /// Deletes the oldest events of the log.
     Trim {
-        /// So many of the newest stay.
+        /// Number of newest events that stay.
         keep: u32,
     },
-    /// Replicas get nothing any more; healed by letting them in again.
+    /// Stops replication from the master; healed by allowing it again.
     ReplicationCut {
-        /// Nodes cannot read the log meanwhile either.
+        /// Whether nodes cannot read the log in the meantime either.
         unread: bool,
     },
     /// The log's newest id is moved into the future, as if the server's clock had been ahead.
     ClockSkew {
-        /// So far ahead.
+        /// Distance to the real time.
         by: Duration,
     },
 }
 
 impl RedisAction {
-    /// Whether it is over as soon as it is done, so that there is nothing to heal.
+    /// Whether the action has no duration, so that there is nothing to heal.
     #[must_use]
     pub fn is_momentary(self) -> bool {
         match self {
@@ -178,14 +181,14 @@ impl fmt::Display for RedisAction {
     }
 }
 
-/// Which servers a fault of Redis meets. Who is master is looked up when the fault is applied.
+/// Target servers of a Redis fault. The master is looked up when the fault is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RedisTarget {
-    /// The master that has the log.
+    /// The master that holds the log.
     Primary,
     /// The replicas of that master.
     Replicas,
-    /// All servers with data.
+    /// All masters and replicas.
     All,
 }
 
@@ -199,12 +202,12 @@ impl fmt::Display for RedisTarget {
     }
 }
 
-/// What is done to a process.
+/// What a fault does to a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProcessAction {
     /// SIGKILL; healed by starting it again.
     Kill,
-    /// SIGTERM, and its end awaited; healed by starting it again.
+    /// SIGTERM, and waits for the exit; healed by starting it again.
     Term,
     /// SIGTERM, and started again once it has ended (and `for` has passed, if given).
     Restart,
@@ -223,19 +226,18 @@ impl fmt::Display for ProcessAction {
     }
 }
 
-/// Which nodes a fault meets.
+/// Target nodes of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// One, drawn from the seed.
     One,
-    /// As many as can be without so that more than half are left, drawn from the seed.
+    /// As many as possible while more than half stay untouched, drawn from the seed.
     Minority,
     /// The fewest that are more than half, drawn from the seed.
     Majority,
-    /// All.
     All,
-    /// So many, drawn from the seed.
+    /// This number of nodes, drawn from the seed.
     Random(u32),
-    /// These: `n1`, `n2`, …
+    /// By name: `n1`, `n2`, …
     Named(Vec<String>),
 }

@@ -1,21 +1,20 @@
-//! What a scenario says of links: which of them pass the fault proxy, and what is done to them.
+//! Kinds of links, and what a fault can do to a link that passes the fault proxy. Read [`LinkKind`] first.
 
 use std::fmt;
 
-use super::faults::Target;
 use super::toxic::{Stream, ToxicKind};
 
-/// A kind of link; each node has one of its own.
+/// A kind of link. Each node has one link of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LinkKind {
-    /// From clients and publishers, or from the balancer in front of the nodes, to a node.
+    /// From clients and publishers, or from the load balancer in front of the nodes, to a node.
     ClientNode,
     /// From a node to the Redis that the nodes share.
     NodeRedis,
 }
 
 impl LinkKind {
-    /// The words, as in scenarios.
+    /// Names as in scenarios.
     pub const WORDS: [(&'static str, Self); 2] =
         [("client->node", Self::ClientNode), ("node->redis", Self::NodeRedis)];
 }
@@ -29,27 +28,15 @@ impl fmt::Display for LinkKind {
     }
 }
 
-/// What is done to links.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LinkFault {
-    /// To which kind.
-    pub link: LinkKind,
-    /// What.
-    pub effect: LinkEffect,
-    /// To those of which nodes.
-    pub target: Target,
-}
-
-/// What is done to a link.
+/// What a fault does to a link.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum LinkEffect {
-    /// A toxic on its connections; healed by taking it away.
+    /// A toxic on its connections; healed by removing the toxic.
     Toxic {
-        /// What it does.
         kind: ToxicKind,
-        /// In which direction.
+        /// Directions that the toxic affects.
         stream: Stream,
-        /// Share of the connections that it meets.
+        /// Share of the connections that are affected, 0 to 1.
         toxicity: f64,
     },
     /// Its connections are closed and new ones refused; healed by listening again.

@@ -1,24 +1,27 @@
-//! A scenario, checked and ready to plan: every value here is within its allowed range, every name parsed.
+//! The types of a checked scenario. Data only: the reader checks ranges and names before it makes one.
 //! Read [`Scenario`] first.
 
 mod cluster;
-mod fault_range;
 mod faults;
 mod links;
 mod scenario;
-pub(super) mod toxic;
+mod template;
+mod time_scale;
+mod toxic;
 
 pub use cluster::{
     BrokerKind, Cluster, Lb, LbKind, LbPolicy, OnDown, Persistence, RedisSet, RedisShape, SpawnCluster, Tls,
 };
 pub use faults::{
-    ClientAction, FaultSpec, FaultSpecKind, Nemesis, NemesisFault, ProcessAction, RedisAction, RedisTarget,
-    Target,
+    ClientAction, FaultSpec, FaultSpecKind, LinkFault, Nemesis, NemesisFault, ProcessAction, RedisAction,
+    RedisTarget, Target,
 };
-pub use links::{LinkEffect, LinkFault, LinkKind};
+pub use links::{LinkEffect, LinkKind};
 
 pub use scenario::{
-    Arrival, ClientGroup, DecoderKind, Executor, Gaps, Guarantee, Mix, Order, Output, OutputFormat, Pace,
-    PayloadSize, PublisherSpec, Quiesce, Reading, Reconnect, ReconnectPolicy, Scenario, Session, Spread,
-    Stage, Subscribe, Verify,
+    Arrival, ClientGroup, DecoderKind, Distribution, Executor, Gaps, Guarantee, Mix, Order, Output,
+    OutputFormat, Pace, PayloadSize, PublisherSpec, Quiesce, ReadLimits, Reconnect, ReconnectPolicy,
+    Scenario, Session, Stage, Subscribe, Verify,
 };
+pub use template::{InvalidTemplate, Template};
+pub use toxic::{Direction, Stream, Toxic, ToxicKind};

@@ -1,4 +1,4 @@
-//! A scenario, checked and ready to plan: every value here is within its allowed range, every name parsed.
+//! A checked scenario, ready to plan: every value is within its allowed range, every name is parsed.
 //! Read [`Scenario`] first.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,240 +7,222 @@ use std::time::Duration;
 use super::cluster::{Cluster, Lb, Tls};
 use super::faults::{FaultSpec, Nemesis};
 use super::links::LinkKind;
+use super::template::Template;
 use crate::bench::metrics::threshold::Threshold;
 use crate::bench::scenario::dialect::Dialect;
-use crate::bench::scenario::read::template::Template;
 
-/// What is run and judged.
+/// A load test: nodes, load, faults, and what must hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
-    /// Name: letters, digits, `-` and `_`.
+    /// 1 to 64 letters, digits, `-` and `_`.
     pub name: String,
-    /// A sentence for people; may be empty.
+    /// Shown in reports; may be empty.
     pub description: String,
-    /// One seed for arrivals, targets, payload sizes, jitter and fault targets.
+    /// Seed of all draws: arrivals, addresses, payload sizes, jitter and fault targets.
     pub seed: u64,
-    /// How long publishers publish and faults happen, the warm-up included. Quiescence comes after it.
+    /// Time of load and faults, warm-up included. Quiescence comes after it.
     pub duration: Duration,
-    /// The first part of `duration`, recorded with `phase:warmup`.
+    /// First part of `duration`, recorded with `phase:warmup`.
     pub warmup: Duration,
-    /// What is judged.
     pub cluster: Cluster,
-    /// How the servers are spoken to; `None`: as `sse-node` is.
+    /// Wire format of the servers; `None`: that of `sse-node`.
     pub dialect: Option<Dialect>,
-    /// Which links pass the fault proxy.
+    /// Kinds of links that pass the fault proxy.
     pub proxied: Vec<LinkKind>,
-    /// Whose certificates are accepted.
+    /// Accepted certificates of `https` nodes.
     pub tls: Tls,
-    /// Who chooses a node for the swarm, and how.
+    /// Load balancing over the nodes.
     pub lb: Lb,
-    /// Processes that the clients are spread over; `None`: as many as the limit of open files asks for.
+    /// Number of worker processes for the clients; `None`: as few as the limit of open files allows.
     pub workers: Option<u16>,
     /// Groups of virtual clients, in the order of their names.
     pub clients: Vec<ClientGroup>,
     /// Publishers, in the order of their names.
     pub publishers: Vec<PublisherSpec>,
-    /// Faults, in the order of the file.
+    /// Faults at fixed times, in the order of the file.
     pub faults: Vec<FaultSpec>,
-    /// More of them, drawn from the seed.
+    /// Faults at times drawn from the seed.
     pub nemesis: Option<Nemesis>,
-    /// What must hold.
+    /// What must hold of the deliveries.
     pub verify: Verify,
     /// What must hold of the metrics.
     pub thresholds: Vec<Threshold>,
-    /// Where results go.
+    /// Report formats and their directory.
     pub output: Output,
 }
 
-/// A group of virtual clients that do the same.
+/// Virtual clients with the same behaviour.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClientGroup {
-    /// Name; the tag `group`.
+    /// Value of the tag `group`.
     pub name: String,
-    /// How many, and when.
     pub executor: Executor,
-    /// So much later than the executor says.
+    /// Added to each join time of the executor.
     pub joins: Duration,
-    /// What they listen to.
     pub subscribe: Subscribe,
-    /// What they do when a stream ends.
     pub reconnect: Reconnect,
-    /// How they read the stream.
     pub decoder: DecoderKind,
-    /// Silence after which they take a stream for dead.
+    /// A client gives up a stream without data for this long.
     pub idle_timeout: Duration,
-    /// Nodes that they connect to, counted from zero; all where none is named.
+    /// Indices of the nodes to connect to, from 0; empty: all.
     pub nodes: Vec<u16>,
-    /// Whether they are owed what was put into their mailboxes before they came.
+    /// Whether events that reached their mailboxes before they joined are owed to them.
     pub mailbox: bool,
-    /// How long each of them stays; `None`: as long as the executor says.
+    /// Length of stay of each client; `None`: decided by the executor.
     pub session: Option<Session>,
-    /// How slowly they read; `None`: as fast as they can.
-    pub read: Option<Reading>,
-    /// Local addresses that their connections start from, in turn; empty: what the system chooses.
+    /// Read limits; `None`: reads as fast as possible.
+    pub read: Option<ReadLimits>,
+    /// Local addresses of connections, in turn; empty: chosen by the system.
     pub sources: Vec<Ipv4Addr>,
-    /// Sent with each connect. Names and values have been checked.
+    /// HTTP headers of each connect: valid names and values.
     pub headers: Vec<(String, String)>,
 }
 
-/// How long a client stays.
+/// Lengths of stay of clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session {
-    /// The mean of all.
     pub mean: Duration,
-    /// How they differ.
-    pub spread: Spread,
-    /// Whether a new client comes for each that leaves.
+    pub distribution: Distribution,
+    /// Whether a new client joins for each that leaves.
     pub churn: bool,
 }
 
-/// How lengths differ.
+/// Distribution of lengths of stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spread {
-    /// Not at all.
+pub enum Distribution {
+    /// All equal to the mean.
     Constant,
-    /// As if who has stayed for long were as likely to leave as who has just come.
+    /// Exponential: the chance to leave does not depend on the time stayed.
     Exponential,
 }
 
-/// How slowly a client reads.
+/// Read limits of a slow client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Reading {
-    /// Bytes of events in a second; `None`: any number.
+pub struct ReadLimits {
+    /// Bytes of events per second; `None`: no limit.
     pub bytes_per_sec: Option<u32>,
-    /// Reads for so long, then does not for so long.
+    /// Reads for the first duration, then pauses for the second; `None`: never pauses.
     pub pause: Option<(Duration, Duration)>,
-    /// Size of the socket's receive buffer, as it is asked of the kernel, in bytes.
+    /// `SO_RCVBUF` as requested from the kernel, in bytes; `None`: the system's default.
     pub receive_buffer: Option<u32>,
 }
 
-/// How many clients there are, and when.
+/// Number of clients over time.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Executor {
-    /// All from the beginning to the end.
+    /// The same number from the start to the end.
     Constant {
-        /// How many.
         clients: u32,
-        /// Zero: they connect before the run's clock starts. Else they join evenly over this time.
+        /// Zero: all connect before the run's clock starts. Else they join evenly over this time.
         ramp: Duration,
     },
-    /// As many as the stages say. Clients that are no longer wanted leave, the newest first.
+    /// Follows stages. Surplus clients leave, the newest first.
     Ramping {
-        /// One after the other, from zero clients on.
+        /// In order, starting at zero clients.
         stages: Vec<Stage>,
     },
-    /// New clients come at a rate, however many are there.
-    ArrivalRate {
-        /// When.
-        pace: Pace,
-    },
+    /// New clients join at a rate, independent of the number connected (open model).
+    ArrivalRate { pace: Pace },
 }
 
-/// A straight line to a target.
+/// A linear ramp to a target.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Stage {
-    /// How long.
     pub duration: Duration,
-    /// Clients (or events per second) at its end.
+    /// Clients, or clients or events per second, at its end.
     pub target: f64,
 }
 
-/// What client number `i` of a group listens to.
+/// Subscription of client number `i` of a group.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Subscribe {
-    /// Topics.
     pub topics: Vec<Template>,
-    /// User id.
     pub user: Option<Template>,
-    /// Client id; without one the client is named `<group>-<i>`.
+    /// Template of the client id; `None`: `<group>-<i>`.
     pub client: Option<Template>,
 }
 
-/// What a client does when its stream ends.
+/// Behaviour of a client when its stream ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reconnect {
-    /// Whom it behaves like.
     pub policy: ReconnectPolicy,
-    /// Whether it says `Last-Event-ID`.
+    /// Whether the client sends `Last-Event-ID`.
     pub last_event_id: bool,
-    /// Added to every wait: up to this share of it, at random; 0 to 1.
+    /// Each wait is extended at random by up to this share of it, 0 to 1.
     pub jitter: f64,
-    /// Longest wait.
+    /// Upper bound of a wait before a reconnect.
     pub max_delay: Duration,
 }
 
-/// Whom a reconnecting client behaves like.
+/// The kind of client that the reconnects imitate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReconnectPolicy {
-    /// An EventSource: obeys `retry:`, never comes back after a status other than 200.
+    /// An EventSource (HTML standard, 9.2): obeys `retry:`, gives up after a status other than 200.
     Browser,
-    /// A fetch-based client: as the libraries do, stops at a clean end.
+    /// A client on top of `fetch`: as the usual libraries, it stops at a clean end.
     Fetch,
-    /// Comes back from everything but 204.
+    /// Reconnects after everything but status 204.
     Tolerant,
-    /// Never comes back.
+    /// Stays away after its first stream.
     None,
 }
 
 /// Which decoder reads the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecoderKind {
-    /// Ours.
+    /// The decoder of this crate.
     Strict,
-    /// The crate of that name.
+    /// The crate `eventsource-stream`.
     EventsourceStream,
 }
 
 /// A source of events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PublisherSpec {
-    /// Name.
+    /// Value of the tag `publisher`.
     pub name: String,
-    /// When events are due.
     pub pace: Pace,
-    /// Publishes without an answer, beyond which one that is due is dropped and counted.
+    /// Limit of unanswered publishes: an event that is due beyond it is dropped and counted.
     pub max_in_flight: u32,
-    /// Shares of the kinds of addresses; at least one is above zero.
+    /// Weights of the kinds of addresses; at least one is above zero.
     pub mix: Mix,
-    /// Size of `data`.
     pub payload: PayloadSize,
-    /// 0 or 1.
+    /// 0, or 1 for delivery through mailboxes.
     pub qos: u8,
-    /// Whether a publish without a definite answer is sent again, with the same id. Not for a cluster that does not
-    /// know idempotency keys.
+    /// Whether a publish without a definite answer is sent again with the same id. Not for servers without idempotency
+    /// keys.
     pub retry: bool,
-    /// Nodes that events are posted to, counted from zero; all where none is named.
+    /// Indices of the nodes to publish to, from 0; empty: all.
     pub nodes: Vec<u16>,
-    /// Sent with each publish. Names and values have been checked.
+    /// HTTP headers of each publish: valid names and values.
     pub headers: Vec<(String, String)>,
 }
 
-/// When events are due.
+/// Due times of events: a rate over time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pace {
-    /// How they are spread.
     pub arrival: Arrival,
-    /// Events per second: straight lines, one after the other, beginning at `from`.
+    /// Events per second at the start.
     pub from: f64,
-    /// The lines. A constant rate is one stage with the same rate.
+    /// Linear ramps from there, in order. A constant rate is one stage with `from` as its target.
     pub stages: Vec<Stage>,
 }
 
-/// How arrivals are spread at a given rate.
+/// Distribution of arrivals at a given rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// Evenly.
+    /// At equal distances.
     Uniform,
-    /// At random, as independent sources would.
+    /// At random, as from independent sources.
     Poisson,
 }
 
-/// Weights of the kinds of addresses; they need not sum up to one.
+/// Weights of the kinds of addresses; their sum is arbitrary.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Mix {
-    /// To all.
+    /// To all clients.
     pub broadcast: f64,
-    /// To one of the topics that clients subscribed to.
+    /// To one of the topics with subscribers.
     pub topic: f64,
     /// To one of the users.
     pub user: f64,
@@ -251,112 +233,99 @@ pub struct Mix {
 /// Size of a payload in bytes, before the envelope.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum PayloadSize {
-    /// Always this.
     Fixed(u32),
-    /// Log-normal.
-    LogNormal {
-        /// Half of them are smaller.
-        median: u32,
-        /// One of a hundred is larger.
-        p99: u32,
-    },
+    LogNormal { median: u32, p99: u32 },
 }
 
 /// What must hold of the deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verify {
-    /// The guarantee.
     pub delivery: Guarantee,
-    /// Whether order is judged.
     pub order: Order,
-    /// Whether a declared gap is forgiven.
     pub gaps: Gaps,
-    /// How the end is awaited.
     pub quiesce: Quiesce,
-    /// Whether every mailbox that got something must be empty in the end.
+    /// Whether every mailbox that received an event must be empty at the end.
     pub mailboxes_empty: bool,
 }
 
-/// What is owed to a subscriber.
+/// Which events are owed to a subscriber, and which may be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guarantee {
-    /// What was published while a session was open. What is published between sessions may be missed.
+    /// Owed: events published during an open session. Events published between sessions may be missed.
     AtMostOnce,
-    /// What was published between the first confirmed subscription and the final close, across all reconnects.
-    /// Across a reconnect an event may be repeated, within a session never.
+    /// Owed: events published between the first confirmed subscription and the final close, across all reconnects.
+    /// An event may be repeated across a reconnect, never within a session.
     AtLeastOnce,
-    /// The same, and nothing is ever repeated.
+    /// As at least once, and no event is ever repeated.
     ExactlyOnce,
 }
 
-/// Which order is judged.
+/// Which order of deliveries is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// None.
+    /// Order is not checked.
     None,
-    /// Events of one publisher to one address, of which the second was sent after the first was acknowledged,
-    /// arrive in this order within a session.
+    /// Within a session, two events of one publisher to one address arrive in order if the second was sent after the
+    /// first was acknowledged.
     PerPublisherAddress,
 }
 
-/// Whether a declared gap is forgiven.
+/// Whether a gap that the server declares fails the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gaps {
-    /// An event that the server itself said to be missing is counted, and forgiven.
+    /// An event within a declared gap is counted and does not fail the run.
     Allowed,
-    /// It fails the run, under its own name.
+    /// An event within a declared gap fails the run, under a name of its own.
     Forbidden,
 }
 
-/// How the end is awaited.
+/// How the run waits for the last deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quiesce {
-    /// The run is quiet when nothing arrived anywhere for this long.
+    /// The run is quiescent when no client received anything for this long.
     pub idle: Duration,
-    /// What is not there by then is unknown, not lost.
+    /// Events that are missing after this time are unknown, not lost.
     pub timeout: Duration,
-    /// Whether fresh clients read everything again from the oldest event on.
+    /// Whether the log is read again from its oldest event, to tell lost from undelivered.
     pub audit_read: bool,
 }
 
-/// Where results go.
+/// Report files, and the address for scrapes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Output {
-    /// Directory of the run; `{name}` and `{seed}` are filled in. `None`: `runs/<name>-<time>`.
+    /// Directory of the run, with the placeholders `{name}` and `{seed}`; `None`: `runs/<name>-<time>`.
     pub dir: Option<String>,
-    /// What is written there.
     pub formats: Vec<OutputFormat>,
-    /// Where it is asked for metrics while the run goes on.
+    /// Listen address of the Prometheus endpoint during the run; `None`: no endpoint.
     pub prometheus: Option<SocketAddr>,
 }
 
-/// What a report is written as.
+/// Format of a report file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputFormat {
-    /// For people.
     Text,
-    /// For programs.
+    /// The whole report as JSON.
     Json,
-    /// For CI.
+    /// JUnit XML for CI systems.
     Junit,
-    /// One page for a browser.
+    /// One self-contained HTML page.
     Html,
-    /// For a comment on a pull request.
+    /// Markdown, for a comment on a pull request.
     Md,
     /// Tables for a spreadsheet.
     Csv,
-    /// A histogram a second, for HdrHistogram's tools.
+    /// One histogram per second, for the tools of HdrHistogram.
     Hlog,
-    /// Percentiles, as HdrHistogram prints them.
+    /// Percentiles in the print format of HdrHistogram.
     Hgrm,
 }
 
 impl OutputFormat {
-    /// All of them.
+    /// In the order of the documentation.
     pub const ALL: [Self; 8] =
         [Self::Text, Self::Json, Self::Junit, Self::Html, Self::Md, Self::Csv, Self::Hlog, Self::Hgrm];
 
-    /// Its name in scenarios and flags.
+    /// As written in scenarios and flags.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

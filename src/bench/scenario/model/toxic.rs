@@ -1,6 +1,6 @@
-//! What can be done to a link, in the words and units of toxiproxy, and what it lacks: `stall`, `cut`, `drop`,
-//! `half_open`, and a `reset_peer` that needs no traffic to fire. Pure data; what it does to bytes is in
-//! [`crate::bench::faults::proxy::toxic_stage`]. Read [`ToxicKind`] first.
+//! Toxics in the words and units of toxiproxy, plus what toxiproxy lacks: `stall`, `cut`, `drop`, `half_open`, and a
+//! `reset_peer` that fires without traffic. Pure data; [`crate::bench::faults::proxy::toxic_stage`] applies them to
+//! bytes. Read [`ToxicKind`] first.
 
 use std::fmt;
 
@@ -13,24 +13,23 @@ pub enum Direction {
     Downstream,
 }
 
-/// Which directions a toxic meets.
+/// The directions that a toxic affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
-    /// One.
     One(Direction),
     /// Both; toxiproxy has no word for it.
     Both,
 }
 
 impl Stream {
-    /// The words, as in scenarios and in the API.
+    /// Names as in scenarios and in the API.
     pub const WORDS: [(&'static str, Self); 3] = [
         ("upstream", Self::One(Direction::Upstream)),
         ("downstream", Self::One(Direction::Downstream)),
         ("both", Self::Both),
     ];
 
-    /// Whether it meets this direction.
+    /// Whether the toxic affects this direction.
     #[must_use]
     pub fn meets(self, direction: Direction) -> bool {
         match self {
@@ -58,66 +57,63 @@ impl fmt::Display for Stream {
     }
 }
 
-/// What is done to the bytes of a connection. Attributes are toxiproxy's, in its units.
+/// What a toxic does to the bytes of a connection. Attributes and units are toxiproxy's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToxicKind {
-    /// Each chunk comes so much later; the order stays.
+    /// Delays each chunk; the order stays.
     Latency {
-        /// Milliseconds.
+        /// Delay in milliseconds.
         latency: u64,
-        /// Milliseconds, more or less.
+        /// Deviation from `latency` in milliseconds.
         jitter: u64,
     },
-    /// Only so much passes in a second.
+    /// Limits the throughput.
     Bandwidth {
         /// 1,000 bytes per second; 0 lets nothing pass.
         rate: u64,
     },
-    /// The end of a stream comes so much later.
+    /// Delays the end of a stream.
     SlowClose {
-        /// Milliseconds.
+        /// Delay in milliseconds.
         delay: u64,
     },
-    /// Nothing passes, what comes is thrown away, and after a time the connection is closed; also when the toxic goes.
+    /// Discards all bytes, and closes the connection after a time, or when the toxic is removed.
     Timeout {
-        /// Milliseconds; 0: only when the toxic goes.
+        /// In milliseconds; 0: closes only when the toxic is removed.
         timeout: u64,
     },
-    /// Nothing passes, and after a time the connection is reset, whether or not anything was said on it.
+    /// Passes no byte and resets the connection after a time, with or without traffic.
     ResetPeer {
-        /// Milliseconds.
+        /// Time until the reset, in milliseconds.
         timeout: u64,
     },
-    /// Chunks are cut into smaller ones.
+    /// Cuts chunks into smaller ones.
     Slicer {
-        /// Bytes.
+        /// Mean size in bytes.
         average_size: u64,
-        /// Bytes, more or less.
+        /// Deviation from `average_size` in bytes.
         size_variation: u64,
-        /// Microseconds between two of them.
+        /// Microseconds between two slices.
         delay: u64,
     },
-    /// After so many bytes the connection is closed.
-    LimitData {
-        /// Bytes.
-        bytes: u64,
-    },
-    /// Nothing is read and nothing is written; goes on without the loss of a byte.
+    /// Closes the connection after a number of bytes.
+    LimitData { bytes: u64 },
+    /// Neither reads nor writes; continues without the loss of a byte.
     Stall,
-    /// Everything passes, and after a time the connection is closed.
+    /// Passes everything, and closes the connection after a time.
     Cut {
-        /// Milliseconds from the beginning of the connection, or of the toxic on it.
+        /// Milliseconds since the connection or the toxic began, whichever is later.
         time: u64,
     },
-    /// Everything is thrown away and nothing is closed. A connection that lost a byte or an end is reset when the toxic
-    /// goes: a stream with a hole must not go on.
+    /// Discards everything and closes nothing. A connection that lost a byte or an end is reset when the toxic is
+    /// removed: a stream with a hole must not continue.
     Drop,
-    /// The same for the connections that are there when it comes. New ones are whole.
+    /// As [`ToxicKind::Drop`], only for connections that are open when the toxic is added. New ones are unaffected.
     HalfOpen,
 }
 
 impl ToxicKind {
-    /// Every type by its name, with attributes of zero.
+    /// Every type by name, with attributes of zero.
     pub const ALL: [(&'static str, Self); 11] = [
         ("latency", Self::Latency { latency: 0, jitter: 0 }),
         ("bandwidth", Self::Bandwidth { rate: 0 }),
@@ -138,7 +134,7 @@ impl ToxicKind {
         Self::ALL.into_iter().find(|(word, _)| *word == name).map(|(_, kind)| kind)
     }
 
-    /// Its name.
+    /// As in scenarios and in the API.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -156,7 +152,7 @@ impl ToxicKind {
         }
     }
 
-    /// Its attributes by name, in the order of the documentation.
+    /// Attributes by name, in the order of the documentation.
     pub fn attributes(&mut self) -> Vec<(&'static str, &mut u64)> {
         match self {
             Self::Latency { latency, jitter } => vec![("latency", latency), ("jitter", jitter)],
@@ -172,8 +168,7 @@ impl ToxicKind {
         }
     }
 
-    /// Where it is at work when nobody says where: a toxic of toxiproxy on what the server says, a broken line in both
-    /// directions.
+    /// The default: toxics of toxiproxy affect bytes from the server, a broken line affects both directions.
     #[must_use]
     pub fn usual_stream(&self) -> Stream {
         match self {
@@ -189,16 +184,15 @@ impl ToxicKind {
     }
 }
 
-/// Something that is done to the connections of a proxy.
+/// A toxic on the connections of a proxy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Toxic {
-    /// Its name; one a proxy.
+    /// Unique within a proxy.
     pub name: String,
-    /// What it does.
     pub kind: ToxicKind,
-    /// In which direction.
+    /// Directions that the toxic affects.
     pub stream: Stream,
-    /// Share of the connections that it meets, 0 to 1. A connection is met or not for all its life.
+    /// Share of the connections that are affected, 0 to 1. Drawn once for each connection.
     pub toxicity: f64,
 }
 

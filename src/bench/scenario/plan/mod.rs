@@ -1,7 +1,8 @@
-//! Scenario → plan: who connects when with which addresses, what is published when to whom, which node breaks when.
-//! Pure and deterministic: one scenario and one seed make one plan. Read [`Plan`] first.
+//! Scenario → plan: joins, publishes and faults of a run with their times and targets. Pure and deterministic: one
+//! scenario and one seed make one plan. Read [`Plan`] first.
 
 mod budget;
+mod draw;
 mod faults;
 mod model;
 mod nemesis;
@@ -16,14 +17,12 @@ mod subscribers;
 mod tests;
 
 pub use budget::Budget;
+pub use draw::REMEMBERED_IDS;
+pub use faults::{FaultAction, FaultEdge, FaultStep, PlannedFault};
+pub use model::{GroupPlan, Plan, SlowTime};
 pub use overlaps::Overlap;
 pub use phases::{Phases, RECOVERY};
-pub use publishers::{Due, PAYLOAD_MAX_BYTES, PublisherPlan, Schedule, Targets};
+pub use publishers::{Due, PublisherPlan, Schedule, Targets};
 pub(crate) use seeds::Seeds;
 pub use sizes::Undersized;
-pub use subscribers::Identity;
-
-pub use model::{
-    FaultAction, FaultEdge, FaultStep, GroupPlan, Joins, Plan, PlannedFault, REMEMBERED_IDS, SlowTime,
-    SubscriberPlan,
-};
+pub use subscribers::{Identity, Joins, SubscriberPlan};

@@ -1,22 +1,23 @@
-//! Faults of processes that meet one node at one time: the later one finds it broken already, or healed half-way. The plan
-//! carries them out as they are written; whoever shows it says so. Read [`Plan::overlaps`] first.
+//! Process faults that affect one node at the same time: the later one finds it broken, or healed half-way. A run
+//! applies them as written; this is for warnings. Read [`Plan::overlaps`] first.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::model::{FaultAction, Plan, PlannedFault, node_name};
+use super::faults::{FaultAction, PlannedFault, node_name};
+use super::model::Plan;
 use crate::bench::ids::NodeIndex;
 
-/// Two faults of the process of one node, of which one begins before the other is over.
+/// Two faults of one node's process, the second of which begins before the first ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overlap {
-    /// The one that begins first, with its targets.
+    /// The first fault with its targets.
     pub earlier: String,
-    /// The other.
+    /// The second fault with its targets.
     pub later: String,
-    /// Nodes that both meet.
+    /// Nodes that both affect.
     pub nodes: Vec<String>,
-    /// When the later one begins.
+    /// Begin of the second fault, since the start of the run.
     pub at: Duration,
 }
 
@@ -24,8 +25,8 @@ impl fmt::Display for Overlap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "faults {} and {} overlap on {} at {:?}: what is broken already cannot be broken again, so the run may end \
-             with 123",
+            "faults {} and {} overlap on {} at {:?}: a broken node cannot be broken again, so the run may end with exit \
+             code 123",
             self.earlier,
             self.later,
             self.nodes.join(" "),
@@ -35,18 +36,18 @@ impl fmt::Display for Overlap {
 }
 
 impl Plan {
-    /// All pairs of faults that would break or mend one process at one time. One that begins in the moment in which the
-    /// other is healed is among them: nobody knows which of the two comes first.
+    /// All pairs of faults that would break or heal one process at the same time. A fault that begins at the very time
+    /// of the other's heal counts too: their order is undefined.
     #[must_use]
     pub fn overlaps(&self) -> Vec<Overlap> {
         let mut overlaps = Vec::new();
         for (index, later) in self.faults.iter().enumerate() {
             for earlier in &self.faults[..index] {
-                // In order of time.
+                // `faults` is in order of time.
                 if earlier.heals_at.is_some_and(|healed| healed < later.at) {
                     continue;
                 }
-                let nodes = shared(met(earlier), met(later));
+                let nodes = shared(affected(earlier), affected(later));
                 if !nodes.is_empty() {
                     let (earlier, later, at) = (earlier.title(), later.title(), later.at);
                     overlaps.push(Overlap { earlier, later, nodes, at });
@@ -58,14 +59,14 @@ impl Plan {
 }
 
 /// Nodes whose processes a fault starts, stops or ends.
-fn met(fault: &PlannedFault) -> &[NodeIndex] {
+fn affected(fault: &PlannedFault) -> &[NodeIndex] {
     match &fault.action {
         FaultAction::Process { nodes, .. }
         | FaultAction::RollingRestart { nodes, .. }
         | FaultAction::Scale { nodes, .. } => nodes,
         FaultAction::Redis { .. }
         | FaultAction::Link { .. }
-        | FaultAction::Unplug { .. }
+        | FaultAction::Netns { .. }
         | FaultAction::ReconnectStorm { .. }
         | FaultAction::ChurnBurst { .. }
         | FaultAction::SlowDown { .. } => &[],

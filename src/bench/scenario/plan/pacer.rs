@@ -1,5 +1,5 @@
-//! When things are due: data, not loops. Never sleeps and never reads a clock, so that a late generator cannot hide its
-//! own lateness. Read [`Pacer`] first.
+//! Due times of an open-loop load, as data. Never sleeps and never reads a clock, so that a late generator cannot hide
+//! its own lateness. Read [`Pacer`] first.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::bench::scenario::{Arrival, Pace, Stage};
 
-/// Times at which events are due, since the start: an iterator that ends with the last stage.
+/// Due times of events since the start of the run; ends with the last stage.
 ///
-/// The rate is a chain of straight lines; events lie where its integral reaches the next target. Targets are one
-/// apart (`uniform`, beginning somewhere in the first interval, so that publishers of one rate do not fire together)
-/// or as far apart as independent sources would be (`poisson`).
+/// The rate is piecewise linear. An event is due when the integral of the rate reaches the next target. Targets are one
+/// apart (`uniform`, with a random start in the first interval, so that publishers of one rate do not fire together)
+/// or exponentially distributed (`poisson`).
 #[derive(Debug)]
 pub struct Pacer {
     arrival: Arrival,
@@ -25,7 +25,7 @@ pub struct Pacer {
     rng: ChaCha8Rng,
 }
 
-/// A straight line of the rate, in seconds and events per second.
+/// A linear piece of the rate, in seconds and events per second.
 #[derive(Debug, Clone, Copy)]
 struct Line {
     start: f64,
@@ -39,8 +39,8 @@ impl Line {
         (self.from + self.to) / 2.0 * self.seconds
     }
 
-    /// When, since the beginning of the line, its integral reaches `area`. The root is written so that it stays exact
-    /// for a flat line.
+    /// Seconds since the beginning of the line until its integral reaches `area`. This form of the root is exact for a
+    /// flat line.
     fn reaches(self, area: f64) -> f64 {
         let slope = (self.to - self.from) / self.seconds;
         let root = (self.from * self.from + 2.0 * slope * area).max(0.0).sqrt();
@@ -65,7 +65,7 @@ fn lines(from: f64, stages: &[Stage]) -> Vec<Line> {
 }
 
 impl Pacer {
-    /// Times of a pace, drawn from a seed.
+    /// The due times of a pace, drawn from a seed.
     #[must_use]
     pub fn new(pace: &Pace, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -99,50 +99,49 @@ impl Iterator for Pacer {
 }
 
 fn exponential(rng: &mut ChaCha8Rng) -> f64 {
-    // `random` is below one, so the logarithm is of something above zero.
+    // `random` is below one, so the logarithm's argument is above zero.
     -(1.0 - rng.random::<f64>()).ln()
 }
 
-/// Events that a pace makes on average.
+/// Mean number of events of a pace.
 #[must_use]
 pub fn expected_events(pace: &Pace) -> f64 {
     lines(pace.from, &pace.stages).into_iter().map(Line::area).sum()
 }
 
-/// From when to when each of the things exists whose number follows stages from zero on: the newest goes first.
-/// `None`: it stays.
+/// Joins and leaves of clients whose number follows stages, starting at zero. The newest client leaves first. `None`:
+/// never leaves.
 #[must_use]
-pub fn lives(stages: &[Stage]) -> Vec<(Duration, Option<Duration>)> {
-    let mut lives: Vec<(Duration, Option<Duration>)> = Vec::new();
+pub fn lifetimes(stages: &[Stage]) -> Vec<(Duration, Option<Duration>)> {
+    let mut lifetimes: Vec<(Duration, Option<Duration>)> = Vec::new();
     let mut alive: Vec<usize> = Vec::new();
     let mut start = Duration::ZERO;
     let mut level = 0.0_f64;
     for stage in stages {
-        // At which share of the stage a level is reached.
+        // The time within the stage when a level is reached.
         let reaches = |wanted: f64| {
             let share = ((wanted - level) / (stage.target - level)).clamp(0.0, 1.0);
             start + stage.duration.mul_f64(share)
         };
-        while f64_len(&alive) + 1.0 <= stage.target {
-            alive.push(lives.len());
-            lives.push((reaches(f64_len(&alive)), None));
+        while to_f64(alive.len()) + 1.0 <= stage.target {
+            alive.push(lifetimes.len());
+            lifetimes.push((reaches(to_f64(alive.len())), None));
         }
-        while f64_len(&alive) > stage.target {
-            let leaves = reaches(f64_len(&alive) - 1.0);
+        while to_f64(alive.len()) > stage.target {
+            let leaves = reaches(to_f64(alive.len()) - 1.0);
             if let Some(newest) = alive.pop() {
-                lives[newest].1 = Some(leaves);
+                lifetimes[newest].1 = Some(leaves);
             }
         }
         start += stage.duration;
         level = stage.target;
     }
-    lives
+    lifetimes
 }
 
-/// Exact: nobody plans 2⁵³ clients.
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn f64_len(list: &[usize]) -> f64 {
-    list.len() as f64
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+pub(super) fn to_f64(count: usize) -> f64 {
+    count as f64
 }
 
 #[cfg(test)]
@@ -211,9 +210,9 @@ mod tests {
     #[test]
     fn clients_come_and_the_newest_goes_first() {
         let second = Duration::from_secs;
-        let lives = lives(&[seconds(4, 4.0), seconds(4, 4.0), seconds(2, 2.0), seconds(0, 3.0)]);
+        let lifetimes = lifetimes(&[seconds(4, 4.0), seconds(4, 4.0), seconds(2, 2.0), seconds(0, 3.0)]);
         assert_eq!(
-            lives,
+            lifetimes,
             [
                 (second(1), None),
                 (second(2), None),

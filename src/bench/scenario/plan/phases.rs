@@ -1,14 +1,15 @@
-//! Parts of a run that metrics are told apart by: warm-up, steady, each fault, recovery after it, and the drain.
+//! Parts of a run, the tag `phase` of metrics: warm-up, steady, each fault, recovery after it, and the drain.
+//! Read [`Phases`] first.
 
 use std::time::Duration;
 
-use super::model::PlannedFault;
+use super::faults::PlannedFault;
 use crate::bench::ids::PhaseId;
 use crate::bench::metrics::time::RunTime;
 
-/// For how long after a fault's heal it is still `recovery`.
+/// Length of the phase `recovery` after the heal of a fault.
 pub const RECOVERY: Duration = Duration::from_secs(10);
-/// A fault that is over at once still has a phase this long.
+/// Length of the phase of a momentary fault.
 const SHORTEST_FAULT: Duration = Duration::from_secs(1);
 
 const WARMUP: PhaseId = PhaseId(0);
@@ -17,16 +18,16 @@ const RECOVERING: PhaseId = PhaseId(2);
 const DRAIN: PhaseId = PhaseId(3);
 const FIRST_FAULT: u16 = 4;
 
-/// Which phase it is when, as planned: a worker can look it up without asking anybody.
+/// Phases over time, as planned: every worker can look them up on its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Phases {
     names: Vec<String>,
-    /// From when on which phase; sorted, beginning at zero.
+    /// Begin of each phase; sorted, starting at zero.
     edges: Vec<(RunTime, PhaseId)>,
 }
 
 impl Phases {
-    /// Phases of a run: where faults overlap, the one that began last names the phase.
+    /// Where faults overlap, the one that began last names the phase.
     #[must_use]
     pub fn new(warmup: Duration, duration: Duration, faults: &[PlannedFault]) -> Self {
         let windows: Vec<(Duration, Duration)> = faults.iter().map(|fault| window(fault, duration)).collect();
@@ -62,25 +63,25 @@ impl Phases {
         &self.names
     }
 
-    /// The name of a phase.
+    /// Empty for an unknown id.
     #[must_use]
     pub fn name(&self, id: PhaseId) -> &str {
         self.names.get(usize::from(id.0)).map_or("", String::as_str)
     }
 
-    /// From when on which phase, in order, beginning at zero.
+    /// Each phase with its begin, in order, starting at zero.
     pub fn edges(&self) -> impl Iterator<Item = (&str, Duration)> {
         self.edges.iter().map(|(from, phase)| (self.name(*phase), from.since_start()))
     }
 
-    /// The phase at a time. A delivery belongs to the phase in which it was due.
+    /// The phase at a time. A delivery belongs to the phase of its due time.
     #[must_use]
     pub fn at(&self, time: RunTime) -> PhaseId {
         let behind = self.edges.partition_point(|(from, _)| *from <= time);
         self.edges[behind.saturating_sub(1)].1
     }
 
-    /// Every phase from a time on, sorted: the one at that time and all that begin later.
+    /// The phase at a time and all that begin later, sorted.
     #[must_use]
     pub fn since(&self, time: RunTime) -> Vec<PhaseId> {
         let later = self.edges.iter().filter(|(from, _)| *from > time).map(|(_, phase)| *phase);
@@ -90,13 +91,12 @@ impl Phases {
         phases
     }
 
-    /// Whether something is broken then, or was until a moment ago: a fault's phase, or the recovery from one.
+    /// Whether the phase is that of a fault, or the recovery after one.
     #[must_use]
     pub fn is_disturbed(phase: PhaseId) -> bool {
         phase == RECOVERING || phase.0 >= FIRST_FAULT
     }
 
-    /// The warm-up's.
     #[must_use]
     pub fn warmup() -> PhaseId {
         WARMUP

@@ -1,4 +1,5 @@
-//! What is published when to whom: data, drawn from the seed as it is asked for. Read [`PublisherPlan::schedule`].
+//! Events of publishers: due time, address and size, drawn lazily from the seed. Read [`PublisherPlan::schedule`]
+//! first.
 
 use std::f64::consts::TAU;
 use std::sync::Arc;
@@ -10,57 +11,50 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::pacer::Pacer;
 use super::seeds::Seeds;
 use crate::bench::ids::{AddressId, NodeIndex, PublisherId};
+use crate::bench::scenario::limits::PAYLOAD_MAX_BYTES;
 use crate::bench::scenario::{Mix, Order, Pace, PayloadSize, PublisherSpec, Scenario};
 use crate::protocol::Address;
 
-/// Largest payload that is ever drawn, in bytes.
-pub const PAYLOAD_MAX_BYTES: u32 = 1024 * 1024;
 /// How many standard deviations above the median the 99th percentile of a normal distribution lies.
 const Z99: f64 = 2.326_347_874_040_841;
 
-/// One publisher.
+/// Settings and targets of one publisher.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PublisherPlan {
-    /// Its number.
+    /// Position in [`Plan::publishers`](super::Plan::publishers).
     pub id: PublisherId,
-    /// Name.
+    /// Value of the tag `publisher`.
     pub name: String,
-    /// When events are due.
     pub pace: Pace,
-    /// Publishes without an answer, beyond which one that is due is dropped and counted.
+    /// Limit of unanswered publishes: an event that is due beyond it is dropped and counted.
     pub max_in_flight: u32,
-    /// Whether a publish waits for the answer to the one before it to the same address. So whenever order is
-    /// judged: two publishes in flight at once have no order that could be kept. Latency counts from the due time
-    /// all the same.
+    /// Whether a publish waits for the answer to the previous one to the same address. True if order is checked: two
+    /// publishes in flight at once have no defined order. Latency counts from the due time all the same.
     pub in_order: bool,
-    /// `qos` of every publish.
+    /// 0, or 1 for delivery through mailboxes.
     pub qos: u8,
-    /// Whether a publish without a definite answer is sent again.
+    /// Whether a publish without a definite answer is sent again with the same id.
     pub retry: bool,
-    /// Nodes that events are posted to; all where none is named.
+    /// Nodes to publish to; empty: all.
     pub nodes: Arc<[NodeIndex]>,
-    /// Sent with each publish.
+    /// HTTP headers of each publish.
     pub headers: Arc<[(String, String)]>,
-    /// Sizes.
     pub payload: PayloadSize,
-    /// Shares of the kinds of addresses.
+    /// Weights of the kinds of addresses.
     pub mix: Mix,
-    /// The addresses of each kind that clients listen to.
+    /// Addresses with subscribers.
     pub targets: Targets,
-    /// Draws come from here.
+    /// Seed of due times, addresses and sizes.
     pub seed: u64,
 }
 
 /// Addresses by kind.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Targets {
-    /// `all`.
+    /// The address `all`, alone.
     pub broadcast: Vec<AddressId>,
-    /// Topics.
     pub topics: Vec<AddressId>,
-    /// Users.
     pub users: Vec<AddressId>,
-    /// Clients.
     pub clients: Vec<AddressId>,
 }
 
@@ -73,7 +67,7 @@ impl Targets {
                 Address::Topic(_) => targets.topics.push(id),
                 Address::User(_) => targets.users.push(id),
                 Address::Client(_) => targets.clients.push(id),
-                // No client is addressed by a node in this version.
+                // Clients have no address by node in this version.
                 Address::Node(_) | Address::NodeClient(..) => {}
             }
         }
@@ -101,22 +95,21 @@ pub(super) fn publishers(scenario: &Scenario, addresses: &[Address], seeds: Seed
     (0..PublisherId::SENTINEL.0).zip(&scenario.publishers).map(plan).collect()
 }
 
-/// An event that is due.
+/// An event before it is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
-    /// When, since the start of the run.
+    /// Due time since the start of the run.
     pub at: Duration,
-    /// For whom.
     pub address: AddressId,
     /// Size of `data`.
     pub bytes: u32,
 }
 
-/// The events of one publisher, in order of time. The same each time it is asked for.
+/// The events of one publisher, in order of time. Every iteration yields the same events.
 #[derive(Debug)]
 pub struct Schedule {
     pacer: Pacer,
-    /// Separate from the pacer's, so that another mix leaves the times alone.
+    /// Separate from the pacer's, so that the mix does not change due times.
     rng: ChaCha8Rng,
     payload: PayloadSize,
     mix: Mix,
@@ -137,7 +130,7 @@ impl PublisherPlan {
         }
     }
 
-    /// Each kind of address with its share of all events; shares add up to one.
+    /// Addresses of each kind with the share of all events that they get; shares add up to one.
     pub(super) fn shares(&self) -> Vec<(f64, &[AddressId])> {
         let kinds = kinds(&self.mix, &self.targets);
         let sum: f64 = kinds.iter().map(|(weight, _)| weight).sum();
@@ -145,7 +138,7 @@ impl PublisherPlan {
     }
 }
 
-/// Kinds of addresses that can be drawn, with their weights.
+/// Addresses of each kind that can be drawn, with the kind's weight.
 fn kinds<'a>(mix: &Mix, targets: &'a Targets) -> Vec<(f64, &'a [AddressId])> {
     let all = [
         (mix.broadcast, targets.broadcast.as_slice()),

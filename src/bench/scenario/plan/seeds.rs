@@ -1,9 +1,9 @@
-//! One seed for everything, and yet independent draws: each part of a plan has a seed of its own, made from the
-//! scenario's and from its name. So one more publisher leaves all others as they were.
+//! Derives independent seeds from the seed of a scenario, by kind and name of each part: adding a publisher does not
+//! change the draws of the others. Read [`Seeds::of`] first.
 
 use crate::runtime::{fnv1a_seeded, splitmix64_finalize};
 
-/// Makes seeds from a seed.
+/// A seed that others are derived from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seeds(u64);
 
@@ -12,7 +12,7 @@ impl Seeds {
         Self(seed)
     }
 
-    /// The seed of a named part.
+    /// The seed of a part, by its kind and its name within the kind.
     pub(crate) fn of(self, kind: &str, name: &str) -> u64 {
         let bytes = kind.bytes().chain([0xff]).chain(name.bytes());
         // FNV-1a over the name, then the finalizer of SplitMix64: names that differ in one letter must not give

@@ -1,41 +1,39 @@
-//! `[clients.<group>]`: how many, what they listen to, what they do when a stream ends.
+//! Reads `[clients.<group>]`: number of clients over time, subscriptions, reconnects. Read [`groups`] first.
 
 use std::time::Duration;
 
-use super::cluster::Served;
+use super::cluster::NamedNodes;
 use super::section::Section;
-use super::template::Template;
+use super::source_ips;
 use super::values::{self, headers, stages};
-use super::{limits, source_ips};
+use crate::bench::scenario::limits;
 use crate::bench::scenario::plan::{Identity, pacer};
 use crate::bench::scenario::{
-    ClientGroup, DecoderKind, Executor, Reading, Reconnect, ReconnectPolicy, Session, Spread, Stage,
-    Subscribe,
+    ClientGroup, DecoderKind, Distribution, Executor, ReadLimits, Reconnect, ReconnectPolicy, Session, Stage,
+    Subscribe, Template,
 };
 use crate::protocol::name::NAME_MAX_BYTES;
 
-/// All groups that could be read.
-pub(in crate::bench::scenario) fn groups(
-    root: &Section<'_>,
-    until: Duration,
-    served: &Served,
-) -> Vec<ClientGroup> {
-    root.needs("clients");
+/// All valid groups; problems of the others go to the sink.
+pub(super) fn groups(root: &Section<'_>, until: Duration, nodes_by_name: &NamedNodes) -> Vec<ClientGroup> {
+    root.mark_required("clients");
     let sections = root.sections("clients");
     if sections.is_empty() {
-        root.refuse("clients", "a scenario needs a group of clients, as in [clients.steady]");
+        let why = "is missing or empty; a scenario needs a group of clients, as in [clients.steady]";
+        root.refuse("clients", why);
     }
-    if sections.len() > limits::ENTRIES_MAX {
-        root.refuse("clients", format!("more than {} groups", limits::ENTRIES_MAX));
-    }
-    sections.into_iter().filter_map(|(name, section)| group((root, until), name, section, served)).collect()
+    root.limit_entries("clients", sections.len());
+    sections
+        .into_iter()
+        .filter_map(|(name, section)| group((root, until), name, section, nodes_by_name))
+        .collect()
 }
 
 fn group(
     (root, until): (&Section<'_>, Duration),
     name: &str,
     section: Section<'_>,
-    served: &Served,
+    nodes_by_name: &NamedNodes,
 ) -> Option<ClientGroup> {
     let valid_name = values::identifier(name).map_err(|error| root.refuse("clients", error)).ok();
     let executor = executor(&section, until);
@@ -44,17 +42,16 @@ fn group(
     let decoders = [("strict", DecoderKind::Strict), ("eventsource-stream", DecoderKind::EventsourceStream)];
     let decoder = section.choice("decoder", &decoders).unwrap_or(DecoderKind::Strict);
     let joins = joins(&section, until, executor.as_ref());
-    let nodes = values::nodes(&section, served);
+    let nodes = values::nodes(&section, nodes_by_name);
     let idle_timeout = section.duration("idle_timeout", limits::SOME_DURATION);
     let mailbox = section.boolean("mailbox").unwrap_or(false);
     if mailbox && subscribe.user.is_none() && subscribe.client.is_none() {
-        section.refuse("mailbox", "needs a user or a client id that is named in subscribe");
+        section.refuse("mailbox", "needs subscribe.user or subscribe.client: a mailbox belongs to an id");
     }
     let session = section.section("session").and_then(|inner| session(inner, executor.as_ref()));
-    let read = section.section("read").map(reading);
-    if read.is_some() && !stays(executor.as_ref(), session) {
-        let why =
-            "is for clients that stay to the end: what one that leaves has not read yet cannot be judged";
+    let read = section.section("read").map(read_limits);
+    if read.is_some() && !all_stay(executor.as_ref(), session) {
+        let why = "is allowed for clients that stay to the end only: events that a client leaves unread cannot be judged";
         section.refuse("read", why);
     }
     let sources = section
@@ -62,13 +59,16 @@ fn group(
         .into_iter()
         .filter_map(|text| source_ips::parse(text).map_err(|error| section.refuse("source_ips", error)).ok());
     let sources: Vec<_> = sources.flatten().collect();
-    if let Some(local) = sources.iter().find(|source| served.has_namespaces && source.is_loopback()) {
-        let why = "reaches no node with cluster.network = \"namespaces\"";
-        section.refuse("source_ips", format!("{local} {why}; allowed are addresses outside of 127.0.0.0/8"));
+    if let Some(local) = sources.iter().find(|source| nodes_by_name.has_namespaces && source.is_loopback()) {
+        let why = "cannot reach nodes with cluster.network = \"namespaces\"";
+        section.refuse("source_ips", format!("{local} {why}; allowed are addresses outside 127.0.0.0/8"));
     }
     let headers = headers(&section);
-    section.forbid(&["tls"], "stands in [cluster], since all speak to the same nodes");
-    section.later(&["heartbeat"]);
+    section.forbid(
+        &["tls"],
+        "is not a key of a group; set cluster.tls, which holds for all clients and publishers",
+    );
+    section.reserve(&["heartbeat"]);
     check_number(&section, executor.as_ref(), session, until);
     let group = valid_name.zip(executor).map(|(name, executor)| ClientGroup {
         name,
@@ -92,13 +92,14 @@ fn group(
     group
 }
 
-/// When they come; those of a ramp that starts at zero have their stages for it.
+/// `joins`; only for `constant`, since stages can begin with a wait.
 fn joins(section: &Section<'_>, until: Duration, executor: Option<&Executor>) -> Duration {
     let joins = section.duration("joins", Duration::ZERO..=until).unwrap_or_default();
     if section.has("joins")
         && matches!(executor, Some(Executor::Ramping { .. } | Executor::ArrivalRate { .. }))
     {
-        section.refuse("joins", "belongs to executor = \"constant\"; a stage with target = 0 waits too");
+        section
+            .refuse("joins", "belongs to executor = \"constant\"; to wait, begin with a stage of target = 0");
     }
     joins
 }
@@ -121,16 +122,15 @@ fn executor(section: &Section<'_>, until: Duration) -> Option<Executor> {
         ("constant-arrival-rate", Kind::ArrivalRate),
         ("ramping-arrival-rate", Kind::ArrivalRate),
     ];
-    let kind =
-        if section.has("executor") { section.choice("executor", &words) } else { Some(Kind::Constant) };
-    let Some(kind) = kind else {
-        section.give_up();
+    let Some(kind) = section.or_default("executor", section.choice("executor", &words), Kind::Constant)
+    else {
+        section.skip_unknown_keys();
         return None;
     };
     match kind {
         Kind::Constant => {
             if section.has("stages") {
-                section.refuse("stages", "belongs to executor = \"ramping\"");
+                section.refuse("stages", "belongs to executor = \"ramping\" or \"arrival-rate\"");
             }
             let ramp = section.duration("ramp", limits::ANY_DURATION).unwrap_or_default();
             let clients = section.required("clients", section.integer32("clients", limits::CLIENTS));
@@ -159,29 +159,29 @@ fn executor(section: &Section<'_>, until: Duration) -> Option<Executor> {
     }
 }
 
-/// Whether all clients are there to the end once they have come.
-fn stays(executor: Option<&Executor>, session: Option<Session>) -> bool {
+/// Whether no client leaves before the end.
+fn all_stay(executor: Option<&Executor>, session: Option<Session>) -> bool {
     let falls = |stages: &[Stage]| stages.windows(2).any(|pair| pair[1].target < pair[0].target);
     let shrinks = matches!(executor, Some(Executor::Ramping { stages }) if falls(stages));
     session.is_none() && !shrinks
 }
 
-/// `session = { mean = "90s", dist = "exponential" }`.
+/// Reads `session = { mean = "90s", dist = "exponential" }`.
 fn session(section: Section<'_>, executor: Option<&Executor>) -> Option<Session> {
     let mean = section.required("mean", section.duration("mean", limits::SESSION));
-    let spreads = [("constant", Spread::Constant), ("exponential", Spread::Exponential)];
-    let spread = section.choice("dist", &spreads).unwrap_or(Spread::Exponential);
+    let distributions = [("constant", Distribution::Constant), ("exponential", Distribution::Exponential)];
+    let distribution = section.choice("dist", &distributions).unwrap_or(Distribution::Exponential);
     let arrives = matches!(executor, Some(Executor::ArrivalRate { .. }));
     if arrives && section.has("churn") {
-        section
-            .refuse("churn", "does not belong to executor = \"arrival-rate\", where new clients come anyway");
+        let why = "does not belong to executor = \"arrival-rate\", which sets the rate of new clients itself";
+        section.refuse("churn", why);
     }
     let churn = section.boolean("churn").unwrap_or(true) && !arrives;
     section.finish();
-    Some(Session { mean: mean?, spread, churn })
+    Some(Session { mean: mean?, distribution, churn })
 }
 
-/// Each client that ever comes is a task and a book.
+/// Limits the number of clients over the whole run: each one is a task and a ledger.
 fn check_number(
     section: &Section<'_>,
     executor: Option<&Executor>,
@@ -202,13 +202,14 @@ fn check_number(
     let all = first * (1.0 + lives);
     if all > f64::from(*limits::CLIENTS.end()) {
         let most = limits::CLIENTS.end();
-        section.refuse(key, format!("makes {all:.0} clients in all; allowed are {most} of a group"));
+        let why = format!("leads to {all:.0} clients over the run; allowed are up to {most} per group");
+        section.refuse(key, why);
     }
 }
 
-/// `read = { bytes_per_sec = 2048, pause = { every = "10s", for = "4s" }, rcvbuf = 4096 }`.
-fn reading(section: Section<'_>) -> Reading {
-    let reading = Reading {
+/// Reads `read = { bytes_per_sec = 2048, pause = { every = "10s", for = "4s" }, rcvbuf = 4096 }`.
+fn read_limits(section: Section<'_>) -> ReadLimits {
+    let read = ReadLimits {
         bytes_per_sec: section.integer32("bytes_per_sec", limits::READ_SPEED),
         pause: section.section("pause").and_then(|pause| {
             let every = pause.required("every", pause.duration("every", limits::SOME_DURATION));
@@ -219,7 +220,7 @@ fn reading(section: Section<'_>) -> Reading {
         receive_buffer: section.integer32("rcvbuf", limits::RECEIVE_BUFFER),
     };
     section.finish();
-    reading
+    read
 }
 
 fn subscribe(section: Section<'_>) -> Subscribe {
@@ -227,7 +228,7 @@ fn subscribe(section: Section<'_>) -> Subscribe {
         let template = Template::parse(text).map_err(|error| error.to_string());
         let checked = template.and_then(|template| match template.longest() {
             longest if longest <= NAME_MAX_BYTES => Ok(template),
-            longest => Err(format!("becomes up to {longest} bytes long; allowed are {NAME_MAX_BYTES}")),
+            longest => Err(format!("names can have up to {longest} bytes; allowed are {NAME_MAX_BYTES}")),
         });
         checked.map_err(|error| section.refuse(key, format!("{text:?}: {error}"))).ok()
     };
@@ -240,7 +241,7 @@ fn subscribe(section: Section<'_>) -> Subscribe {
     subscribe
 }
 
-/// Numbers hold nothing that a name may not hold and are no blanks, so what is a name for one client is one for all.
+/// Digits are valid in names, so names that are valid for one client are valid for all.
 fn check_names(section: &Section<'_>, group: &ClientGroup) {
     if let Err(error) = Identity::of(group, 0, 0) {
         section.refuse("subscribe", error);

@@ -1,25 +1,26 @@
-//! `[cluster]` and `[lb]`: which nodes, on which log, behind which balancer.
+//! Reads `[cluster]` and `[lb]`: nodes, their log, and the load balancer. Read [`cluster`] first.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::fault_links;
+use super::field_schema::FieldType;
 use super::raw::Value;
 use super::section::Section;
-use super::{fault_links, limits};
-use crate::bench::scenario::schema::field_schema::Form;
+use crate::bench::scenario::limits;
 use crate::bench::scenario::{
     BrokerKind, Cluster, Lb, LbKind, LbPolicy, LinkKind, OnDown, Persistence, RedisSet, RedisShape,
     SpawnCluster, Tls,
 };
 
-/// What a scenario without `[cluster]` runs on.
-pub(in crate::bench::scenario) fn one_node() -> Cluster {
+/// The cluster of a scenario without `[cluster]`.
+pub(super) fn one_node() -> Cluster {
     Cluster::Spawn(SpawnCluster::one_in_memory())
 }
 
-/// The nodes, which links pass the fault proxy, and whose certificates are accepted.
-pub(in crate::bench::scenario) fn cluster(section: Section<'_>) -> (Option<Cluster>, Vec<LinkKind>, Tls) {
-    section.later(&["cmd", "links"]);
+/// `[cluster]`: the nodes, the links that pass the fault proxy, and the accepted certificates.
+pub(super) fn cluster(section: Section<'_>) -> (Option<Cluster>, Vec<LinkKind>, Tls) {
+    section.reserve(&["cmd", "links"]);
     let cluster = if section.has("attach") { attach(&section) } else { spawn(&section) };
     let proxied = fault_links::proxied(&section, cluster.as_ref());
     let tls = section.section("tls").map(|inner| tls(&section, inner, cluster.as_ref())).unwrap_or_default();
@@ -27,20 +28,21 @@ pub(in crate::bench::scenario) fn cluster(section: Section<'_>) -> (Option<Clust
     (cluster, proxied, tls)
 }
 
-/// `cluster.tls`: nodes that the run starts speak http.
+/// `cluster.tls`; only for attached nodes, since nodes that the run starts serve plain HTTP.
 fn tls(cluster: &Section<'_>, section: Section<'_>, read: Option<&Cluster>) -> Tls {
     let is_https = |urls: &[String]| urls.iter().any(|url| url.starts_with("https://"));
     match read {
         Some(Cluster::Attach(urls)) if is_https(urls) => {}
         None => {}
         Some(Cluster::Attach(_) | Cluster::Spawn(_)) => {
-            cluster.refuse("tls", "belongs to nodes that are there already and speak https (attach)");
+            cluster.refuse("tls", "belongs to nodes with https URLs in cluster.attach");
         }
     }
     let ca = section.text("ca").map(PathBuf::from);
     let insecure = section.boolean("insecure").unwrap_or(false);
     if insecure && ca.is_some() {
-        section.refuse("ca", "is not looked at with insecure = true, which accepts any certificate");
+        let why = "has no effect with insecure = true, which accepts any certificate; remove one of the two";
+        section.refuse("ca", why);
     }
     section.finish();
     Tls { ca, insecure }
@@ -49,7 +51,7 @@ fn tls(cluster: &Section<'_>, section: Section<'_>, read: Option<&Cluster>) -> T
 fn attach(section: &Section<'_>) -> Option<Cluster> {
     for key in ["nodes", "broker", "redis", "network", "max_connections", "flags", "ready_timeout"] {
         if section.has(key) {
-            section.refuse(key, "cannot be set for nodes that are there already (attach)");
+            section.refuse(key, "cannot be set together with attach: the run does not start these nodes");
         }
     }
     let texts = section.texts("attach");
@@ -61,23 +63,24 @@ fn attach(section: &Section<'_>) -> Option<Cluster> {
     (!urls.is_empty() && urls.len() == texts.len()).then_some(Cluster::Attach(urls))
 }
 
-/// Whether a URL has a name or password before its host. Reads what is no URL as well: that must not be repeated either.
+/// Whether a URL has a user name or password before its host. Works for invalid URLs too: their text must not appear in
+/// messages either.
 #[must_use]
 pub fn has_credentials(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    // A path may have an @ in it.
+    // A path may contain an @.
     rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
 }
 
-/// What is to be done instead of a URL with a name or password.
+/// The remedy for a URL with a user name or password, for messages.
 pub const WHERE_CREDENTIALS_GO: &str =
     "set headers (Authorization) or token in [clients.G] and [publishers.P] of a scenario";
 
 fn base_url(section: &Section<'_>, text: &str) -> Option<String> {
     let uri: Option<http::Uri> = text.parse().ok();
-    // Before anything repeats the text.
+    // First, before a message contains the text.
     if has_credentials(text) {
-        let why = "has a name or password in a URL, which would end up in reports";
+        let why = "has a URL with a user name or password, which would appear in reports";
         section.refuse("attach", format!("{why}; {WHERE_CREDENTIALS_GO}"));
         return None;
     }
@@ -87,7 +90,8 @@ fn base_url(section: &Section<'_>, text: &str) -> Option<String> {
     if uri.is_some_and(|uri| is_base(&uri)) {
         return Some(text.trim_end_matches('/').to_owned());
     }
-    section.refuse("attach", format!("{text:?} is not a base URL, as in \"http://127.0.0.1:8080\""));
+    let allowed = "allowed are http:// and https:// URLs without a query, as in \"http://127.0.0.1:8080\"";
+    section.refuse("attach", format!("{text:?} is not a base URL; {allowed}"));
     None
 }
 
@@ -95,7 +99,7 @@ fn spawn(section: &Section<'_>) -> Option<Cluster> {
     let nodes = section.integer("nodes", limits::NODES).unwrap_or(1);
     let broker = broker(section);
     if nodes > 1 && matches!(broker, Some(BrokerKind::Memory | BrokerKind::File)) {
-        let why = "several nodes need a log that they share";
+        let why = "several nodes need a shared log";
         let allowed = "allowed is 1, or broker = \"redis\", \"redis-sentinel\" or \"redis-cluster\"";
         section.refuse("nodes", format!("{nodes} is not allowed: {why}; {allowed}"));
     }
@@ -118,21 +122,21 @@ fn spawn(section: &Section<'_>) -> Option<Cluster> {
     }))
 }
 
-/// Why nodes with hosts of their own would not find their log.
+/// Why nodes in network namespaces could not reach their log; `None` if they can.
 #[must_use]
 pub fn out_of_reach(broker: &BrokerKind) -> Option<&'static str> {
     match broker {
-        BrokerKind::Redis(set) if set.external.is_some() => {
-            Some("cannot reach cluster.redis.external: those hosts know nobody but each other and the run")
-        }
+        BrokerKind::Redis(set) if set.external.is_some() => Some(
+            "cannot be combined with cluster.redis.external: namespaces reach only each other and the run",
+        ),
         BrokerKind::Redis(set) if set.shape != RedisShape::Single => Some(
-            "is for broker = \"redis\", \"memory\" or \"file\": Sentinels and Redis Clusters stay on the loopback",
+            "needs broker = \"redis\", \"memory\" or \"file\": Sentinels and Redis Clusters listen on the loopback",
         ),
         BrokerKind::Redis(_) | BrokerKind::Memory | BrokerKind::File => None,
     }
 }
 
-/// Names of brokers, as the scenario has them.
+/// Brokers by their names in scenarios.
 const BROKERS: [(&str, BrokerKind); 7] = [
     ("memory", BrokerKind::Memory),
     ("memory:", BrokerKind::Memory),
@@ -143,15 +147,14 @@ const BROKERS: [(&str, BrokerKind); 7] = [
     ("redis-cluster", BrokerKind::Redis(RedisSet::new(RedisShape::Cluster))),
 ];
 
-/// The log of this name, with the usual servers where it is Redis.
+/// The broker of a name, with the default servers if it is Redis. `None`: unknown name.
 #[must_use]
 pub fn broker_named(name: &str) -> Option<BrokerKind> {
     BROKERS.into_iter().find(|(word, _)| *word == name).map(|(_, kind)| kind)
 }
 
 fn broker(section: &Section<'_>) -> Option<BrokerKind> {
-    let kind =
-        if section.has("broker") { section.choice("broker", &BROKERS) } else { Some(BrokerKind::Memory) };
+    let kind = section.or_default("broker", section.choice("broker", &BROKERS), BrokerKind::Memory);
     let Some(options) = section.section("redis") else { return kind };
     match kind {
         Some(BrokerKind::Redis(set)) => redis(section, options, &set).map(BrokerKind::Redis),
@@ -167,7 +170,7 @@ fn redis(cluster: &Section<'_>, section: Section<'_>, default: &RedisSet) -> Opt
     let persistences = [("aof", Persistence::Aof), ("rdb", Persistence::Rdb), ("none", Persistence::None)];
     let persistence = section.choice("persistence", &persistences);
     let least = match default.shape {
-        // A set with a master alone has nobody to fail over to.
+        // A master without replicas cannot fail over.
         RedisShape::Sentinel => 1,
         RedisShape::Single | RedisShape::Cluster => 0,
     };
@@ -186,17 +189,17 @@ fn redis(cluster: &Section<'_>, section: Section<'_>, default: &RedisSet) -> Opt
     };
     if set.min_replicas > set.replicas {
         let (least, there) = (set.min_replicas, set.replicas);
-        section.refuse("min_replicas", format!("{least} is more than there are replicas, {there}"));
+        section.refuse("min_replicas", format!("{least} is more than the number of replicas, {there}"));
     }
     section.finish();
     Some(set)
 }
 
-/// A Redis that is there already: its URL is what a node takes, and nothing else can be said of it.
+/// A running Redis: the run can choose its URL only.
 fn check_external(cluster: &Section<'_>, section: &Section<'_>, url: &str, shape: RedisShape) {
     for key in ["persistence", "replicas", "min_replicas"] {
         if section.has(key) {
-            section.refuse(key, "cannot be set for a Redis that is there already (external)");
+            section.refuse(key, "cannot be set together with external: the run does not start this Redis");
         }
     }
     let schemes: &[&str] = match shape {
@@ -207,31 +210,30 @@ fn check_external(cluster: &Section<'_>, section: &Section<'_>, url: &str, shape
     if !schemes.iter().any(|scheme| url.starts_with(scheme)) {
         let broker = cluster.text("broker").unwrap_or_default();
         let allowed = schemes.join(" or ");
-        section.refuse(
-            "external",
-            format!("{url:?} does not begin with {allowed}, as broker = {broker:?} asks"),
-        );
+        let why =
+            format!("{url:?} is not allowed; broker = {broker:?} needs a URL that begins with {allowed}");
+        section.refuse("external", why);
     }
 }
 
-/// Flags of the node that the run decides itself.
+/// Flags of the node that the run sets.
 const OWN_FLAGS: [&str; 4] = ["listen", "broker", "id", "max-connections"];
 
-/// Forms of a flag's value.
-const FLAG_FORMS: [Form; 3] = [Form::Text, Form::Number(f64::MIN, f64::MAX), Form::Boolean];
+/// Types of a flag's value.
+const FLAG_TYPES: [FieldType; 3] =
+    [FieldType::Text, FieldType::Number(f64::MIN, f64::MAX), FieldType::Boolean];
 
 fn node_flags(section: &Section<'_>) -> BTreeMap<String, Option<String>> {
     let mut flags = BTreeMap::new();
-    for (key, value) in section.entries(&FLAG_FORMS) {
+    for (key, value) in section.entries(&FLAG_TYPES) {
         let name = key.replace('_', "-");
         let is_flag = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !name.starts_with('-');
         if !is_flag {
-            section.refuse(
-                key,
-                "is not a flag; allowed are letters, digits and '-', without the leading dashes",
-            );
+            let why = "is not a flag; allowed are letters, digits, '-' and '_', without leading dashes";
+            section.refuse(key, why);
         } else if OWN_FLAGS.contains(&name.as_str()) {
-            section.refuse(key, "is set by the run itself (max_connections stands in [cluster])");
+            let why = "is set by the run itself; set nodes, broker and max_connections in [cluster] instead";
+            section.refuse(key, why);
         }
         match value {
             Value::Text(text) => _ = flags.insert(name, Some(text.clone())),
@@ -241,21 +243,19 @@ fn node_flags(section: &Section<'_>) -> BTreeMap<String, Option<String>> {
             Value::Bool(false) => {}
             Value::Array(_) | Value::Table(_) | Value::Datetime(_) => {
                 let shown = value.shown();
-                section.refuse(
-                    key,
-                    format!("{shown} cannot be given to a flag; allowed are texts, numbers, true and false"),
-                );
+                let why = format!("{shown} is not allowed; allowed are texts, numbers, true and false");
+                section.refuse(key, why);
             }
         }
     }
     flags
 }
 
-/// `[lb]`: who chooses a node, and how.
-pub(in crate::bench::scenario) fn lb(section: Section<'_>) -> Option<Lb> {
-    section.later(&["health"]);
+/// `[lb]`: load balancing over the nodes.
+pub(super) fn lb(section: Section<'_>) -> Option<Lb> {
+    section.reserve(&["health"]);
     let kinds = [("none", LbKind::Swarm), ("nginx", LbKind::Nginx), ("haproxy", LbKind::Haproxy)];
-    let kind = if section.has("kind") { section.choice("kind", &kinds) } else { Some(LbKind::Swarm) };
+    let kind = section.or_default("kind", section.choice("kind", &kinds), LbKind::Swarm);
     let policies = [
         ("round-robin", LbPolicy::RoundRobin),
         ("least-conn", LbPolicy::LeastConn),
@@ -264,40 +264,43 @@ pub(in crate::bench::scenario) fn lb(section: Section<'_>) -> Option<Lb> {
         ("cookie", LbPolicy::Cookie),
         ("consistent-hash", LbPolicy::ConsistentHash),
     ];
-    let policy =
-        if section.has("policy") { section.choice("policy", &policies) } else { Some(LbPolicy::RoundRobin) };
+    let policy = section.or_default("policy", section.choice("policy", &policies), LbPolicy::RoundRobin);
     let words = [("reroute", OnDown::Reroute), ("refuse", OnDown::Refuse)];
     let on_down = section.choice("on_down", &words).unwrap_or(OnDown::Reroute);
     if on_down == OnDown::Refuse && kind.is_some_and(|kind| kind != LbKind::Swarm) {
-        section.refuse("on_down", "\"refuse\" is not for a real balancer, which always finds another node");
+        let why = "\"refuse\" needs kind = \"none\": a real load balancer always chooses another node";
+        section.refuse("on_down", why);
     }
     section.finish();
     Some(Lb { kind: kind?, policy: policy?, on_down })
 }
 
-/// Which nodes clients and publishers can be sent to by name.
-pub(in crate::bench::scenario) struct Served {
+/// Nodes that `nodes` of clients and publishers can name.
+pub(super) struct NamedNodes {
     /// `None`: the cluster could not be read.
     nodes: Option<usize>,
-    /// Whether a balancer chooses, and nobody else can.
-    pub(in crate::bench::scenario) is_by_balancer: bool,
-    /// Whether nodes have hosts of their own, which no packet from the loopback reaches.
-    pub(in crate::bench::scenario) has_namespaces: bool,
+    /// Whether a load balancer chooses, so that `nodes` cannot.
+    pub(super) has_balancer: bool,
+    /// Whether nodes run in network namespaces, which packets from the loopback do not reach.
+    pub(super) has_namespaces: bool,
 }
 
-impl Served {
-    pub(in crate::bench::scenario) fn new(cluster: Option<&Cluster>, lb: Option<&Lb>) -> Self {
-        let is_by_balancer = lb.is_some_and(|lb| lb.kind != LbKind::Swarm);
+impl NamedNodes {
+    pub(super) fn new(cluster: Option<&Cluster>, lb: Option<&Lb>) -> Self {
+        let has_balancer = lb.is_some_and(|lb| lb.kind != LbKind::Swarm);
         let has_namespaces =
-            matches!(cluster, Some(Cluster::Spawn(spawn)) if spawn.has_namespaces) && !is_by_balancer;
-        Self { nodes: cluster.map(Cluster::nodes), is_by_balancer, has_namespaces }
+            matches!(cluster, Some(Cluster::Spawn(spawn)) if spawn.has_namespaces) && !has_balancer;
+        Self { nodes: cluster.map(Cluster::nodes), has_balancer, has_namespaces }
     }
 
-    /// The number of `n1` is 0.
-    pub(in crate::bench::scenario) fn number(&self, name: &str) -> Result<u16, String> {
+    /// The index of a node: 0 for `n1`.
+    pub(super) fn index(&self, name: &str) -> Result<u16, String> {
         let number = name.strip_prefix('n').and_then(|number| number.parse::<u16>().ok());
         let number = number.and_then(|number| number.checked_sub(1));
-        let is_there = |number: &u16| self.nodes.is_none_or(|nodes| usize::from(*number) < nodes);
-        number.filter(is_there).ok_or_else(|| format!("{name:?} is not a node of this cluster"))
+        let exists = |number: &u16| self.nodes.is_none_or(|nodes| usize::from(*number) < nodes);
+        number.filter(exists).ok_or_else(|| {
+            let last = self.nodes.map_or_else(|| "n64".to_owned(), |nodes| format!("n{nodes}"));
+            format!("{name:?} is not a node of this cluster; allowed are n1 to {last}")
+        })
     }
 }

@@ -1,43 +1,46 @@
-//! `[dialect]`: how servers are spoken to that are none of ours.
+//! Reads `[dialect]`: the wire format of servers other than `sse-node`. Read [`dialect`] first.
 
 use super::section::Section;
 use super::values;
 use crate::bench::scenario::dialect::{
-    BodyForm, Confirm, Dialect, Ids, InvalidTextTemplate, Names, Pointer, PublishTemplate, Resume,
-    TextTemplate, Word,
+    BodyForm, Confirm, Dialect, Ids, InvalidTextTemplate, Names, Placeholder, Pointer, PublishTemplate,
+    Resume, TextTemplate,
 };
 use crate::bench::scenario::{ClientGroup, Cluster, Lb, LbKind, Mix};
 
-/// What a publish is made of.
-const POSTED: [Word; 5] = [Word::Name, Word::NameText, Word::Payload, Word::PayloadText, Word::Id];
+/// Placeholders that the body of a publish may contain.
+const PUBLISH_PLACEHOLDERS: [Placeholder; 5] = [
+    Placeholder::Name,
+    Placeholder::NameText,
+    Placeholder::Payload,
+    Placeholder::PayloadText,
+    Placeholder::Id,
+];
 
-/// Where `[dialect]` may stand: not with nodes of ours. Without `[cluster]`, `--target` has to say where they are.
-pub(in crate::bench::scenario) fn check_place(
-    root: &Section<'_>,
-    cluster: Option<&Cluster>,
-    lb: Option<&Lb>,
-) {
+/// Refuses `[dialect]` beside nodes that the run starts. Without `[cluster]`, `--target` names the servers.
+pub(super) fn check_servers(root: &Section<'_>, cluster: Option<&Cluster>, lb: Option<&Lb>) {
     if root.has("cluster") && matches!(cluster, Some(Cluster::Spawn(_))) {
-        root.refuse(
-            "dialect",
-            "belongs to servers that are there already: cluster.attach, or no [cluster] and --target URL",
-        );
+        let why = "needs running servers: set cluster.attach, or omit [cluster] and pass --target URL";
+        root.refuse("dialect", why);
     }
     if lb.is_some_and(|lb| lb.kind != LbKind::Swarm) {
-        root.refuse(
-            "dialect",
-            "and a balancer of the run (lb.kind) exclude each other: it knows the paths of sse-node only",
-        );
+        let why =
+            "and lb.kind exclude each other: a load balancer of the run knows the paths of sse-node only";
+        root.refuse("dialect", why);
     }
 }
 
-pub(in crate::bench::scenario) fn dialect(section: Section<'_>) -> Option<Dialect> {
+pub(super) fn dialect(section: Section<'_>) -> Option<Dialect> {
     let ready = section.parsed("ready", |text| path(text).map(str::to_owned));
     let stream = section.required(
         "stream",
-        section.parsed("stream", |text| wording(path(text)?, &[Word::Addresses, Word::Client, Word::User])),
+        section.parsed("stream", |text| {
+            template(path(text)?, &[Placeholder::Addresses, Placeholder::Client, Placeholder::User])
+        }),
     );
-    let address = section.parsed("address", |text| one_of(text, &[Word::Name, Word::NameText], "an address"));
+    let address = section.parsed("address", |text| {
+        template_with(text, &[Placeholder::Name, Placeholder::NameText], "addresses")
+    });
     let separator = section.text("separator").unwrap_or(",").to_owned();
     let resume = section.parsed("resume", resume).unwrap_or(Resume::Header);
     let confirms = [("open", Confirm::Open), ("event", Confirm::Event)];
@@ -46,16 +49,16 @@ pub(in crate::bench::scenario) fn dialect(section: Section<'_>) -> Option<Dialec
     let own_events = section.texts("own_events").into_iter().map(str::to_owned).collect();
     let ids = [("all", Ids::All), ("address", Ids::Address), ("nothing", Ids::Nothing)];
     let ids = section.choice("ids", &ids).unwrap_or(Ids::All);
-    let names = section.section("names").map_or_else(|| Some(all_groups()), names);
+    let names = section.section("names").map_or_else(|| Some(broadcast_only()), names);
     let publish = section.required("publish", section.section("publish").and_then(publish));
     if let (Some(names), Some(stream), Some(publish)) = (&names, &stream, &publish) {
-        check_several(&section, names, stream, publish);
+        check_addressing(&section, names, stream, publish);
     }
     section.finish();
     Some(Dialect {
         ready,
         stream: stream?,
-        address: address.unwrap_or_else(|| place(Word::Name)),
+        address: address.unwrap_or_else(|| placeholder(Placeholder::Name)),
         separator,
         resume,
         confirm,
@@ -67,56 +70,55 @@ pub(in crate::bench::scenario) fn dialect(section: Section<'_>) -> Option<Dialec
     })
 }
 
-/// Where there is more than everybody, stream and publish must say whom they mean.
-fn check_several(section: &Section<'_>, names: &Names, stream: &TextTemplate, publish: &PublishTemplate) {
+/// With addresses other than `all`, stream and publish must name the address.
+fn check_addressing(section: &Section<'_>, names: &Names, stream: &TextTemplate, publish: &PublishTemplate) {
     if names.topic.is_none() && names.user.is_none() && names.client.is_none() {
         return;
     }
-    let who = [Word::Addresses, Word::Client, Word::User];
-    if !who.iter().any(|word| stream.has(*word)) {
-        section.refuse("stream", "needs {addresses}, {client} or {user}: dialect.names has more than all");
+    let addressing = [Placeholder::Addresses, Placeholder::Client, Placeholder::User];
+    if !addressing.iter().any(|placeholder| stream.has(*placeholder)) {
+        section
+            .refuse("stream", "needs {addresses}, {client} or {user}: dialect.names has more keys than all");
     }
-    let said = publish.headers.iter().map(|(_, value)| value).chain([&publish.path, &publish.body]);
-    if !said.into_iter().any(|wording| wording.has(Word::Name) || wording.has(Word::NameText)) {
-        section.refuse("publish", "needs {name} in path, headers or body: dialect.names has more than all");
+    let templates = publish.headers.iter().map(|(_, value)| value).chain([&publish.path, &publish.body]);
+    if !templates
+        .into_iter()
+        .any(|template| template.has(Placeholder::Name) || template.has(Placeholder::NameText))
+    {
+        let why =
+            "needs {name} or {name_text} in path, headers or body: dialect.names has more keys than all";
+        section.refuse("publish", why);
     }
 }
 
-/// What clients listen to and the server does not have.
-pub(in crate::bench::scenario) fn check_groups(
-    root: &Section<'_>,
-    dialect: &Dialect,
-    groups: &[ClientGroup],
-) {
+/// Refuses subscriptions of kinds that the servers do not have.
+pub(super) fn check_groups(root: &Section<'_>, dialect: &Dialect, groups: &[ClientGroup]) {
     for group in groups {
         let key = |rest: &str| format!("{}.{rest}", group.name);
         if group.mailbox {
             root.refuse_below(
                 "clients",
                 &key("mailbox"),
-                "is for mailboxes, which servers with a [dialect] do not have",
+                "needs mailboxes, which servers with a [dialect] do not have",
             );
         }
         if !group.subscribe.topics.is_empty() && dialect.names.topic.is_none() {
             root.refuse_below(
                 "clients",
                 &key("subscribe.topics"),
-                "asks for what dialect.names has no topic for",
+                "needs dialect.names.topic, which is missing",
             );
         }
-        let user_is_said = dialect.names.user.is_some() || dialect.stream.has(Word::User);
-        if group.subscribe.user.is_some() && !user_is_said {
-            let why = "asks for what dialect.names has no user for, and dialect.stream no {user}";
+        let has_user = dialect.names.user.is_some() || dialect.stream.has(Placeholder::User);
+        if group.subscribe.user.is_some() && !has_user {
+            let why = "needs dialect.names.user, or {user} in dialect.stream; both are missing";
             root.refuse_below("clients", &key("subscribe.user"), why);
         }
     }
 }
 
-/// Kinds of addresses that a publisher draws and the server does not have.
-pub(in crate::bench::scenario) fn missing_kinds(
-    dialect: &Dialect,
-    mix: &Mix,
-) -> Vec<(&'static str, &'static str)> {
+/// Kinds of addresses that a mix draws and the servers do not have, each with its missing key of `dialect.names`.
+pub(super) fn missing_kinds(dialect: &Dialect, mix: &Mix) -> Vec<(&'static str, &'static str)> {
     let names = &dialect.names;
     let kinds = [
         ("broadcast", mix.broadcast, &names.all, "all"),
@@ -131,23 +133,27 @@ pub(in crate::bench::scenario) fn missing_kinds(
 fn publish(section: Section<'_>) -> Option<PublishTemplate> {
     let methods = [("POST", false), ("PUT", true)];
     let is_put = section.choice("method", &methods).unwrap_or(false);
-    let path = section
-        .required("path", section.parsed("path", |text| wording(path(text)?, &[Word::Name, Word::Id])));
+    let path = section.required(
+        "path",
+        section.parsed("path", |text| template(path(text)?, &[Placeholder::Name, Placeholder::Id])),
+    );
     let body = section.parsed("body", |text| {
-        let body = wording(text, &POSTED)?;
-        let has_payload = body.has(Word::Payload) || body.has(Word::PayloadText);
+        let body = template(text, &PUBLISH_PLACEHOLDERS)?;
+        let has_payload = body.has(Placeholder::Payload) || body.has(Placeholder::PayloadText);
         if has_payload {
             Ok(body)
         } else {
-            Err("needs {payload} or {payload_text}: nothing else is judged".to_owned())
+            Err(format!(
+                "{text:?} needs {{payload}} or {{payload_text}}: events are recognised by their payload"
+            ))
         }
     });
     let error = section.parsed("error", str::parse::<Pointer>);
     let mut headers: Vec<(String, TextTemplate)> = Vec::new();
     for (name, value) in values::headers(&section) {
-        match TextTemplate::parse(&value, &[Word::Name, Word::Id]) {
+        match TextTemplate::parse(&value, &[Placeholder::Name, Placeholder::Id]) {
             Ok(value) => headers.push((name, value)),
-            Err(error) => section.refuse("headers", format!("{name} (or token): {error}")),
+            Err(error) => section.refuse("headers", format!("{name} (set by headers or token): {error}")),
         }
     }
     let content_type = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
@@ -157,7 +163,7 @@ fn publish(section: Section<'_>) -> Option<PublishTemplate> {
         is_put,
         path: path?,
         headers,
-        body: body.unwrap_or_else(|| place(Word::Payload)),
+        body: body.unwrap_or_else(|| placeholder(Placeholder::Payload)),
         form,
         error,
     })
@@ -167,14 +173,11 @@ fn publish(section: Section<'_>) -> Option<PublishTemplate> {
 const KINDS: [&str; 4] = ["all", "topic", "user", "client"];
 
 fn names(section: Section<'_>) -> Option<Names> {
-    let one = |key| section.parsed(key, |text| one_of(text, &[Word::Name], "a name"));
-    let all = section.parsed("all", |text| wording(text, &[]));
+    let one = |key| section.parsed(key, |text| template_with(text, &[Placeholder::Name], "names"));
+    let all = section.parsed("all", |text| template(text, &[]));
     let names = Names { all, topic: one("topic"), user: one("user"), client: one("client") };
     if names == Names::default() && !KINDS.iter().any(|kind| section.has(kind)) {
-        section.refuse(
-            "all",
-            "is missing, and so are topic, user and client: a server has at least one of them",
-        );
+        section.refuse("all", "is missing; allowed are all, topic, user and client, at least one of them");
         section.finish();
         return None;
     }
@@ -182,43 +185,43 @@ fn names(section: Section<'_>) -> Option<Names> {
     Some(names)
 }
 
-/// A server that knows everybody only.
-fn all_groups() -> Names {
+/// Names of a server that knows the address `all` only.
+fn broadcast_only() -> Names {
     Names { all: Some(fixed("all")), ..Names::default() }
 }
 
 fn fixed(text: &str) -> TextTemplate {
-    TextTemplate::parse(text, &[]).unwrap_or_else(|_| unreachable!("it has no places"))
+    TextTemplate::parse(text, &[]).unwrap_or_else(|_| unreachable!("it has no placeholders"))
 }
 
-fn place(word: Word) -> TextTemplate {
-    TextTemplate::parse(&format!("{{{}}}", word.name()), &[word])
+fn placeholder(placeholder: Placeholder) -> TextTemplate {
+    TextTemplate::parse(&format!("{{{}}}", placeholder.name()), &[placeholder])
         .unwrap_or_else(|_| unreachable!("it is allowed"))
 }
 
-fn wording(text: &str, allowed: &[Word]) -> Result<TextTemplate, String> {
+fn template(text: &str, allowed: &[Placeholder]) -> Result<TextTemplate, String> {
     TextTemplate::parse(text, allowed).map_err(|error: InvalidTextTemplate| error.to_string())
 }
 
-/// One that would be the same for all without a place.
-fn one_of(text: &str, needed: &[Word], what: &str) -> Result<TextTemplate, String> {
-    let read = wording(text, needed)?;
-    if needed.iter().any(|word| read.has(*word)) {
+/// A template that must contain one of `needed`: without it the result would be the same for all.
+fn template_with(text: &str, needed: &[Placeholder], what: &str) -> Result<TextTemplate, String> {
+    let read = template(text, needed)?;
+    if needed.iter().any(|placeholder| read.has(*placeholder)) {
         return Ok(read);
     }
-    Err(format!("{text:?} has no {{name}}, so that {what} would be the same for all"))
+    Err(format!("{text:?} needs {{name}}: without it all {what} would be the same"))
 }
 
 fn path(text: &str) -> Result<&str, String> {
     if !text.starts_with('/') {
-        return Err(format!("{text:?} is not a path; it begins with '/'"));
+        return Err(format!("{text:?} is not a path; a path begins with '/'"));
     }
-    // What stands behind a '#' is never sent (RFC 3986, 3.5).
+    // A fragment, the part behind '#', is never sent (RFC 3986, 3.5).
     let is_fine = |c: char| c != '#' && !c.is_control() && !c.is_whitespace();
     if text.chars().all(is_fine) {
         Ok(text)
     } else {
-        Err(format!("{text:?} holds '#', a blank or a control character"))
+        Err(format!("{text:?} is not a path; '#', blanks and control characters are not allowed"))
     }
 }
 

@@ -1,15 +1,15 @@
-//! `${NAME}` and `${NAME:-default}` in the texts of a scenario: what the environment says, put in before anything is
-//! checked. `$${` stands for `${` itself.
+//! Replaces `${NAME}` and `${NAME:-default}` in the texts of a scenario by environment variables, before checks. `$${`
+//! stands for a literal `${`. Read [`expand`] first.
 
 use std::collections::BTreeMap;
 
 use super::problem::Problem;
 use super::raw::{self, Node, Table, Value};
 
-/// Variables that are set.
+/// Environment variables by name.
 pub type Variables = BTreeMap<String, String>;
 
-/// Those of these texts that the environment sets: what a scenario follows from, besides its text.
+/// Variables in these texts that are set in the environment. Stored with a run, so that it can be planned again.
 #[must_use]
 pub fn variables<'a>(texts: impl IntoIterator<Item = &'a str>) -> Variables {
     let parts = texts.into_iter().flat_map(|text| text.split("${").skip(1));
@@ -17,8 +17,8 @@ pub fn variables<'a>(texts: impl IntoIterator<Item = &'a str>) -> Variables {
     names.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect()
 }
 
-/// Fills in all texts; what cannot be filled in is a problem.
-pub(in crate::bench::scenario) fn expand(table: &mut Table, variables: &Variables) -> Vec<Problem> {
+/// Replaces the variables in all texts. Returns a problem for each that cannot be replaced.
+pub(super) fn expand(table: &mut Table, variables: &Variables) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (key, node) in table {
         expand_node(node, key, variables, &mut problems);
@@ -62,7 +62,9 @@ fn fill(text: &str, variables: &Variables) -> Result<String, String> {
             continue;
         }
         filled.push_str(before);
-        let (inner, behind) = after[2..].split_once('}').ok_or("\"${\" has no \"}\"")?;
+        let (inner, behind) = after[2..].split_once('}').ok_or(
+            "\"${\" has no \"}\"; the forms are ${NAME} and ${NAME:-default}, and $${ for a literal ${",
+        )?;
         let (name, default) = match inner.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (inner, None),
@@ -70,16 +72,20 @@ fn fill(text: &str, variables: &Variables) -> Result<String, String> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if name.is_empty() || !name.chars().all(is_name) {
             return Err(format!(
-                "{name:?} is not the name of a variable; the forms are ${{NAME}} and ${{NAME:-default}}"
+                "{name:?} is not the name of a variable; allowed are letters, digits and '_', as in ${{NAME}} or ${{NAME:-default}}"
             ));
         }
-        // As in a shell: what is empty is as good as not there.
+        // As in a shell: an empty variable counts as unset.
         let value = variables
             .get(name)
             .filter(|value| !value.is_empty())
             .cloned()
             .or_else(|| default.map(str::to_owned));
-        let unset = || format!("{name} is not set in the environment, and ${{{name}}} has no default");
+        let unset = || {
+            format!(
+                "{name} is not set in the environment; set it, or write a default as in ${{{name}:-value}}"
+            )
+        };
         filled.push_str(&value.ok_or_else(unset)?);
         rest = behind;
     }
@@ -132,12 +138,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_filled_in_is_told_with_its_place() {
+    fn a_variable_that_cannot_be_replaced_is_reported_with_its_place() {
         let mut table = raw::read("a = 1\nb = [\"${NOT_THERE}\", \"${open\", \"${a b}\"]").unwrap();
         let problems = expand(&mut table, &set());
-        let told: Vec<(&str, Option<(usize, usize)>)> =
+        let places: Vec<(&str, Option<(usize, usize)>)> =
             problems.iter().map(|problem| (problem.key.as_str(), problem.at)).collect();
-        assert_eq!(told, [("b.0", Some((2, 6))), ("b.1", Some((2, 22))), ("b.2", Some((2, 32)))]);
+        assert_eq!(places, [("b.0", Some((2, 6))), ("b.1", Some((2, 22))), ("b.2", Some((2, 32)))]);
         assert!(problems[0].message.contains("NOT_THERE is not set"), "{problems:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! fault_target
+//! Reads `target` of a fault: the nodes that it affects. Read [`target`] first.
 
 use super::raw::Value;
 use super::section::Section;
@@ -6,21 +6,17 @@ use crate::bench::scenario::{ClientGroup, Cluster, LinkKind, Target};
 
 const TARGETS: &str = "one, minority, majority, all, random(N) and a list of nodes, as in [\"n1\"]";
 
-/// What there is to be broken.
+/// Parts of a scenario that faults refer to.
 #[derive(Clone, Copy)]
-pub(in crate::bench::scenario) struct TargetContext<'a> {
-    /// `None` when it could not be read itself.
-    pub(in crate::bench::scenario) cluster: Option<&'a Cluster>,
-    pub(in crate::bench::scenario) groups: &'a [ClientGroup],
-    /// Links that pass the fault proxy.
-    pub(in crate::bench::scenario) proxied: &'a [LinkKind],
+pub(super) struct TargetContext<'a> {
+    /// `None`: the cluster is invalid itself.
+    pub(super) cluster: Option<&'a Cluster>,
+    pub(super) groups: &'a [ClientGroup],
+    /// Kinds of links that pass the fault proxy.
+    pub(super) proxied: &'a [LinkKind],
 }
 
-pub(in crate::bench::scenario) fn target(
-    section: &Section<'_>,
-    nodes: Option<usize>,
-    default: Target,
-) -> Option<Target> {
+pub(super) fn target(section: &Section<'_>, nodes: Option<usize>, default: Target) -> Option<Target> {
     let refuse = |text: &str, why: &str| {
         section.refuse("target", format!("{text} {why}; allowed are {TARGETS}"));
         None
@@ -31,14 +27,14 @@ pub(in crate::bench::scenario) fn target(
             "one" => Some(Target::One),
             "all" => Some(Target::All),
             "minority" if nodes.is_some_and(|nodes| nodes < 3) => {
-                refuse("\"minority\"", "is nobody where there are fewer than three nodes")
+                refuse("\"minority\"", "needs at least three nodes")
             }
             "minority" => Some(Target::Minority),
             "majority" => Some(Target::Majority),
-            "primary" => refuse("\"primary\"", "is a Redis; nodes are all alike"),
+            "primary" => refuse("\"primary\"", "is a target of Redis faults"),
             other => match random_count(other) {
                 Some(count) if nodes.is_some_and(|nodes| count as usize > nodes) => {
-                    refuse(&format!("{text:?}"), "is more than there are nodes")
+                    refuse(&format!("{text:?}"), "is more than the number of nodes")
                 }
                 Some(count) => Some(Target::Random(count)),
                 None => refuse(&format!("{text:?}"), "is not a target"),
@@ -55,7 +51,7 @@ pub(in crate::bench::scenario) fn target(
                     section.refuse("target", why);
                     None
                 }
-                None if names.is_empty() => refuse("an empty list", "meets nobody"),
+                None if names.is_empty() => refuse("[]", "names no node"),
                 None => Some(Target::Named(names)),
             }
         }

@@ -1,41 +1,40 @@
-//! `[[faults]]`: what is broken when, for how long, and whom it meets.
+//! Reads `[[faults]]`: type, time, duration and target of each fault. Read [`faults`] first.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::fault_links::{self, LinkWord};
+use super::fault_links::{self, LinkFaultType};
 use super::fault_target::{TargetContext, target};
 use super::raw::Value;
 use super::section::Section;
-use super::{limits, values};
+use super::values;
+use crate::bench::scenario::limits;
 use crate::bench::scenario::{
     BrokerKind, ClientAction, ClientGroup, Cluster, FaultSpec, FaultSpecKind, ProcessAction, RedisAction,
     RedisSet, RedisShape, RedisTarget, SpawnCluster, Target, ToxicKind,
 };
 
-/// All faults that could be read.
-pub(in crate::bench::scenario) fn faults(
-    root: &Section<'_>,
-    until: Duration,
-    around: TargetContext<'_>,
-) -> Vec<FaultSpec> {
+/// How the names of faults that a nemesis draws begin.
+const NEMESIS_PREFIX: &str = "nemesis-";
+
+/// All valid faults; problems of the others go to the sink.
+pub(super) fn faults(root: &Section<'_>, until: Duration, context: TargetContext<'_>) -> Vec<FaultSpec> {
     let sections = root.list("faults");
-    if sections.len() > limits::ENTRIES_MAX {
-        root.refuse("faults", format!("more than {} faults", limits::ENTRIES_MAX));
-    }
+    root.limit_entries("faults", sections.len());
     let mut faults: Vec<FaultSpec> = Vec::new();
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for section in sections {
-        let word = section.text("type").unwrap_or_default();
-        let count = counts.entry(word).or_default();
+        let type_name = section.text("type").unwrap_or_default();
+        let count = counts.entry(type_name).or_default();
         *count += 1;
-        let default_name = format!("{word}-{count}");
-        if let Some(fault) = fault(&section, default_name, until, around) {
-            if fault.name.starts_with(super::nemesis::PREFIX) && root.has("nemesis") {
-                section.refuse("name", format!("{:?} could be the name of a drawn fault", fault.name));
+        let default_name = format!("{type_name}-{count}");
+        if let Some(fault) = fault(&section, default_name, until, context) {
+            if fault.name.starts_with(NEMESIS_PREFIX) && root.has("nemesis") {
+                section.refuse("name", format!("{:?} is reserved for faults of [nemesis]; allowed are names without \"{NEMESIS_PREFIX}\" at the start", fault.name));
             }
             if faults.iter().any(|other| other.name == fault.name) {
-                section.refuse("name", format!("{:?} is the name of another fault", fault.name));
+                let why = format!("{:?} is the name of another fault; names must be unique", fault.name);
+                section.refuse("name", why);
             }
             faults.push(fault);
         }
@@ -48,70 +47,73 @@ fn fault(
     section: &Section<'_>,
     default_name: String,
     until: Duration,
-    around: TargetContext<'_>,
+    context: TargetContext<'_>,
 ) -> Option<FaultSpec> {
-    let name =
-        if section.has("name") { section.parsed("name", values::identifier) } else { Some(default_name) };
+    let name = section.or_default("name", section.parsed("name", values::identifier), default_name);
     let at = section.required("at", section.duration("at", Duration::ZERO..=until));
     let lasts = section.duration("for", limits::SOME_DURATION);
     if let Some(end) = at.zip(lasts).map(|(at, lasts)| at + lasts).filter(|end| *end > until) {
         let (end, until) = (humantime::format_duration(end), humantime::format_duration(until));
-        section.refuse("for", format!("the fault would end at {end}, after the run, {until}"));
+        section.refuse("for", format!("the fault would end at {end}, after the run, which lasts {until}"));
     }
-    let kind = kind(section, around);
+    let kind = kind(section, context);
     check_momentary(section, kind.as_ref());
     Some(FaultSpec { name: name?, at: at?, lasts, kind: kind? })
 }
 
-/// A type's word, as far as the word alone says what it is.
+/// The type of a fault; attributes have defaults that other keys replace.
 #[derive(Clone, Copy)]
-pub(in crate::bench::scenario) enum Word {
+pub(crate) enum FaultType {
     Process(ProcessAction),
     RollingRestart,
     Redis(RedisAction),
-    Link(LinkWord),
+    Link(LinkFaultType),
     Netns,
     Scale,
     Clients(ClientAction),
 }
 
-pub(in crate::bench::scenario) const WORDS: [(&str, Word); 30] = [
-    ("kill", Word::Process(ProcessAction::Kill)),
-    ("term", Word::Process(ProcessAction::Term)),
-    ("restart", Word::Process(ProcessAction::Restart)),
-    ("pause", Word::Process(ProcessAction::Pause)),
-    ("rolling-restart", Word::RollingRestart),
-    ("redis-kill", Word::Redis(RedisAction::Kill)),
-    ("redis-restart", Word::Redis(RedisAction::Restart)),
-    ("redis-pause", Word::Redis(RedisAction::Pause)),
-    ("redis-failover", Word::Redis(RedisAction::Failover)),
-    ("redis-flush", Word::Redis(RedisAction::Flush)),
-    ("redis-trim", Word::Redis(RedisAction::Trim { keep: 0 })),
-    ("replication-cut", Word::Redis(RedisAction::ReplicationCut { unread: false })),
-    ("clock-skew", Word::Redis(RedisAction::ClockSkew { by: limits::SKEW_DEFAULT })),
-    ("latency", Word::Link(LinkWord::Toxic(ToxicKind::Latency { latency: 0, jitter: 0 }))),
-    ("bandwidth", Word::Link(LinkWord::Toxic(ToxicKind::Bandwidth { rate: 0 }))),
-    ("slow_close", Word::Link(LinkWord::Toxic(ToxicKind::SlowClose { delay: 0 }))),
-    ("timeout", Word::Link(LinkWord::Toxic(ToxicKind::Timeout { timeout: 0 }))),
-    ("reset_peer", Word::Link(LinkWord::Toxic(ToxicKind::ResetPeer { timeout: 0 }))),
+pub(crate) const TYPES: [(&str, FaultType); 30] = [
+    ("kill", FaultType::Process(ProcessAction::Kill)),
+    ("term", FaultType::Process(ProcessAction::Term)),
+    ("restart", FaultType::Process(ProcessAction::Restart)),
+    ("pause", FaultType::Process(ProcessAction::Pause)),
+    ("rolling-restart", FaultType::RollingRestart),
+    ("redis-kill", FaultType::Redis(RedisAction::Kill)),
+    ("redis-restart", FaultType::Redis(RedisAction::Restart)),
+    ("redis-pause", FaultType::Redis(RedisAction::Pause)),
+    ("redis-failover", FaultType::Redis(RedisAction::Failover)),
+    ("redis-flush", FaultType::Redis(RedisAction::Flush)),
+    ("redis-trim", FaultType::Redis(RedisAction::Trim { keep: 0 })),
+    ("replication-cut", FaultType::Redis(RedisAction::ReplicationCut { unread: false })),
+    ("clock-skew", FaultType::Redis(RedisAction::ClockSkew { by: limits::SKEW_DEFAULT })),
+    ("latency", FaultType::Link(LinkFaultType::Toxic(ToxicKind::Latency { latency: 0, jitter: 0 }))),
+    ("bandwidth", FaultType::Link(LinkFaultType::Toxic(ToxicKind::Bandwidth { rate: 0 }))),
+    ("slow_close", FaultType::Link(LinkFaultType::Toxic(ToxicKind::SlowClose { delay: 0 }))),
+    ("timeout", FaultType::Link(LinkFaultType::Toxic(ToxicKind::Timeout { timeout: 0 }))),
+    ("reset_peer", FaultType::Link(LinkFaultType::Toxic(ToxicKind::ResetPeer { timeout: 0 }))),
     (
         "slicer",
-        Word::Link(LinkWord::Toxic(ToxicKind::Slicer { average_size: 0, size_variation: 0, delay: 0 })),
+        FaultType::Link(LinkFaultType::Toxic(ToxicKind::Slicer {
+            average_size: 0,
+            size_variation: 0,
+            delay: 0,
+        })),
     ),
-    ("limit_data", Word::Link(LinkWord::Toxic(ToxicKind::LimitData { bytes: 0 }))),
-    ("stall", Word::Link(LinkWord::Toxic(ToxicKind::Stall))),
-    ("cut", Word::Link(LinkWord::Toxic(ToxicKind::Cut { time: 0 }))),
-    ("drop", Word::Link(LinkWord::Toxic(ToxicKind::Drop))),
-    ("half-open", Word::Link(LinkWord::Toxic(ToxicKind::HalfOpen))),
-    ("down", Word::Link(LinkWord::Down)),
-    ("netns", Word::Netns),
-    ("scale", Word::Scale),
-    ("reconnect-storm", Word::Clients(ClientAction::ReconnectStorm)),
-    ("churn-burst", Word::Clients(ClientAction::ChurnBurst)),
-    ("slow-down", Word::Clients(ClientAction::SlowDown { bytes_per_sec: 0 })),
+    ("limit_data", FaultType::Link(LinkFaultType::Toxic(ToxicKind::LimitData { bytes: 0 }))),
+    ("stall", FaultType::Link(LinkFaultType::Toxic(ToxicKind::Stall))),
+    ("cut", FaultType::Link(LinkFaultType::Toxic(ToxicKind::Cut { time: 0 }))),
+    ("drop", FaultType::Link(LinkFaultType::Toxic(ToxicKind::Drop))),
+    ("half-open", FaultType::Link(LinkFaultType::Toxic(ToxicKind::HalfOpen))),
+    ("down", FaultType::Link(LinkFaultType::Down)),
+    ("netns", FaultType::Netns),
+    ("scale", FaultType::Scale),
+    ("reconnect-storm", FaultType::Clients(ClientAction::ReconnectStorm)),
+    ("churn-burst", FaultType::Clients(ClientAction::ChurnBurst)),
+    ("slow-down", FaultType::Clients(ClientAction::SlowDown { bytes_per_sec: 0 })),
 ];
 
-/// Keys that only some types have, with those types.
+/// Keys of some types only, each with these types.
 const SPECIAL_KEYS: [(&str, &[&str]); 7] = [
     ("clients", &["reconnect-storm", "churn-burst", "slow-down"]),
     ("group", &["reconnect-storm", "churn-burst", "slow-down"]),
@@ -122,94 +124,78 @@ const SPECIAL_KEYS: [(&str, &[&str]); 7] = [
     ("by", &["clock-skew"]),
 ];
 
-/// What a section breaks: all keys that belong to its type.
-pub(in crate::bench::scenario) fn kind(
-    section: &Section<'_>,
-    around: TargetContext<'_>,
-) -> Option<FaultSpecKind> {
-    let cluster = around.cluster;
-    let Some(word) = section.required("type", section.text("type")) else {
-        section.give_up();
+/// Reads `type` and the keys that belong to it.
+pub(super) fn kind(section: &Section<'_>, context: TargetContext<'_>) -> Option<FaultSpecKind> {
+    let cluster = context.cluster;
+    let Some(type_name) = section.required("type", section.text("type")) else {
+        section.skip_unknown_keys();
         return None;
     };
-    if let Some(why) = fault_links::elsewhere(word) {
-        section.refuse("type", format!("{word:?} {why}"));
-        section.give_up();
+    if let Some(why) = fault_links::equivalent(type_name) {
+        section.refuse("type", format!("{type_name:?} {why}"));
+        section.skip_unknown_keys();
         return None;
     }
-    let Some(kind) = section.choice("type", &WORDS) else {
-        // Whatever was meant, a target that fits no type is wrong.
+    let Some(kind) = section.choice("type", &TYPES) else {
+        // A target that fits no type is wrong, whatever the type should have been.
         if !matches!(section.value("target"), Some(Value::Text(text)) if text == "primary" || text == "replicas")
         {
             target(section, cluster.map(Cluster::nodes), Target::One);
         }
-        section.give_up();
+        section.skip_unknown_keys();
         return None;
     };
-    refuse_special_keys(section, word);
-    if !matches!(kind, Word::Link(_)) {
-        fault_links::refuse_keys(section, word);
+    refuse_special_keys(section, type_name);
+    if !matches!(kind, FaultType::Link(_)) {
+        fault_links::refuse_keys(section, type_name);
     }
-    if matches!(kind, Word::Process(_) | Word::RollingRestart | Word::Scale)
+    if matches!(kind, FaultType::Process(_) | FaultType::RollingRestart | FaultType::Scale)
         && matches!(cluster, Some(Cluster::Attach(_)))
     {
-        let why = "meets a process, and nodes that are there already (attach) are not ours to break";
-        section.refuse("type", format!("{word:?} {why}"));
+        let why = "needs nodes that the run starts: it cannot break attached nodes";
+        section.refuse("type", format!("{type_name:?} {why}"));
     }
     match kind {
-        Word::Process(action) => {
+        FaultType::Process(action) => {
             let target = target(section, cluster.map(Cluster::nodes), Target::One);
             Some(FaultSpecKind::Process { action, target: target? })
         }
-        Word::RollingRestart => {
+        FaultType::RollingRestart => {
             let target = target(section, cluster.map(Cluster::nodes), Target::All);
             Some(FaultSpecKind::RollingRestart { target: target? })
         }
-        Word::Redis(action) => redis(section, word, action, cluster),
-        Word::Link(what) => fault_links::fault(section, word, what, around),
-        Word::Netns => netns(section, cluster),
-        Word::Scale => scale(section, cluster),
-        Word::Clients(action) => of_clients(section, word, action, around.groups),
+        FaultType::Redis(action) => redis(section, type_name, action, cluster),
+        FaultType::Link(kind) => fault_links::fault(section, type_name, kind, context),
+        FaultType::Netns => netns(section, cluster),
+        FaultType::Scale => scale(section, cluster),
+        FaultType::Clients(action) => of_clients(section, type_name, action, context.groups),
     }
 }
 
-/// What is over at once has no end.
-pub(in crate::bench::scenario) fn check_momentary(section: &Section<'_>, kind: Option<&FaultSpecKind>) {
-    let is_momentary = match kind {
-        Some(FaultSpecKind::Clients { action, .. }) => action.is_momentary(),
-        Some(FaultSpecKind::Redis { action, .. }) => action.is_momentary(),
-        Some(
-            FaultSpecKind::Process { .. }
-            | FaultSpecKind::RollingRestart { .. }
-            | FaultSpecKind::Scale { .. }
-            | FaultSpecKind::Link(_)
-            | FaultSpecKind::Netns { .. },
-        )
-        | None => false,
-    };
-    if is_momentary && section.has("for") {
-        let word = section.text("type").unwrap_or_default();
-        section.refuse("for", format!("does not belong to {word}, which is over at once"));
+/// Refuses `for` of momentary faults.
+pub(super) fn check_momentary(section: &Section<'_>, kind: Option<&FaultSpecKind>) {
+    if kind.is_some_and(FaultSpecKind::is_momentary) && section.has("for") {
+        let type_name = section.text("type").unwrap_or_default();
+        section.refuse("for", format!("does not belong to type = {type_name:?}, which has no duration"));
     }
 }
 
-/// A pulled cable.
 fn netns(section: &Section<'_>, cluster: Option<&Cluster>) -> Option<FaultSpecKind> {
     let has_cables =
         cluster.is_none_or(|cluster| matches!(cluster, Cluster::Spawn(spawn) if spawn.has_namespaces));
     if !has_cables {
-        let why =
-            "pulls the cable of a node, which needs hosts of their own: cluster.network = \"namespaces\"";
+        let why = "needs nodes in network namespaces: cluster.network = \"namespaces\"";
         section.refuse("type", format!("\"netns\" {why}"));
     }
     let target = target(section, cluster.map(Cluster::nodes), Target::One);
     Some(FaultSpecKind::Netns { target: target? })
 }
 
-/// Another number of nodes.
 fn scale(section: &Section<'_>, cluster: Option<&Cluster>) -> Option<FaultSpecKind> {
     if section.has("target") {
-        section.refuse("target", "does not belong to scale: the nodes with the highest numbers come and go");
+        let why =
+            "does not belong to type = \"scale\", which adds and removes the nodes with the highest numbers";
+        section.refuse("target", why);
     }
     let to = section.required("to", section.integer("to", limits::NODES));
     let to = u16::try_from(to?).ok()?;
@@ -219,22 +205,22 @@ fn scale(section: &Section<'_>, cluster: Option<&Cluster>) -> Option<FaultSpecKi
     );
     if has_own_log {
         let broker = "broker = \"redis\", \"redis-sentinel\" or \"redis-cluster\"";
-        section.refuse("type", format!("\"scale\" needs a log that nodes share: {broker}"));
+        section.refuse("type", format!("\"scale\" needs a shared log: {broker}"));
     } else if cluster.is_some_and(|cluster| cluster.nodes() == usize::from(to)) {
-        section.refuse("to", format!("{to} is as many as there are; allowed is another number"));
+        section
+            .refuse("to", format!("{to} is the number of nodes at the start; allowed is any other number"));
     }
     Some(FaultSpecKind::Scale { to })
 }
 
-/// What clients do.
 fn of_clients(
     section: &Section<'_>,
-    word: &str,
+    type_name: &str,
     action: ClientAction,
     groups: &[ClientGroup],
 ) -> Option<FaultSpecKind> {
     if section.has("target") {
-        section.refuse("target", format!("does not belong to {word}; clients and group say whom it meets"));
+        section.refuse("target", format!("does not belong to type = {type_name:?}; use clients and group"));
     }
     let clients = section.integer32("clients", limits::CLIENTS);
     let group = section.text("group").map(str::to_owned);
@@ -253,27 +239,27 @@ fn of_clients(
     Some(FaultSpecKind::Clients { action, clients, group })
 }
 
-fn refuse_special_keys(section: &Section<'_>, word: &str) {
+fn refuse_special_keys(section: &Section<'_>, type_name: &str) {
     for (key, of) in SPECIAL_KEYS {
-        if section.has(key) && !of.contains(&word) {
-            let of: Vec<String> = of.iter().map(|word| format!("{word:?}")).collect();
+        if section.has(key) && !of.contains(&type_name) {
+            let of: Vec<String> = of.iter().map(|name| format!("{name:?}")).collect();
             section.refuse(key, format!("belongs to type = {}", of.join(" or ")));
         }
     }
 }
 
-/// A fault of Redis, with what it needs to be possible.
+/// Reads the keys of a Redis fault, and checks that the cluster has the servers for it.
 fn redis(
     section: &Section<'_>,
-    word: &str,
+    type_name: &str,
     action: RedisAction,
     cluster: Option<&Cluster>,
 ) -> Option<FaultSpecKind> {
     if let Some(why) = cluster.and_then(|cluster| impossible(action, cluster)) {
-        section.refuse("type", format!("{word:?} {why}"));
+        section.refuse("type", format!("{type_name:?} {why}"));
     }
     if action.is_momentary() && section.has("target") {
-        section.refuse("target", format!("does not belong to {word}"));
+        section.refuse("target", format!("does not belong to type = {type_name:?}"));
     }
     let action = match action {
         RedisAction::Trim { keep } => {
@@ -300,10 +286,10 @@ fn redis(
     };
     match action {
         RedisAction::ReplicationCut { .. } if target != RedisTarget::Primary => {
-            section.refuse("target", "does not belong to replication-cut, which meets the master of the log");
+            section.refuse("target", "is not allowed for type = \"replication-cut\"; allowed is \"primary\", the master of the log");
         }
         _ if target == RedisTarget::Replicas && cluster.and_then(replicas) == Some(0) => {
-            section.refuse("target", "there are no replicas; cluster.redis.replicas sets how many");
+            section.refuse("target", "\"replicas\" needs replicas, but cluster.redis.replicas is 0");
         }
         _ => {}
     }
@@ -321,7 +307,7 @@ fn redis_of(cluster: &Cluster) -> Option<&RedisSet> {
     }
 }
 
-/// Why this cannot be done to what the cluster has.
+/// Why the cluster does not allow an action; `None` if it does.
 fn impossible(action: RedisAction, cluster: &Cluster) -> Option<&'static str> {
     let Some(set) = redis_of(cluster) else {
         return Some(
@@ -329,12 +315,12 @@ fn impossible(action: RedisAction, cluster: &Cluster) -> Option<&'static str> {
         );
     };
     if set.external.is_some() {
-        return Some("meets what the run did not start: cluster.redis.external is not ours to break");
+        return Some("needs a Redis that the run starts: it cannot break cluster.redis.external");
     }
     match action {
-        RedisAction::Failover if set.shape == RedisShape::Single => {
-            Some("needs somebody who fails over: cluster.broker = \"redis-sentinel\" or \"redis-cluster\"")
-        }
+        RedisAction::Failover if set.shape == RedisShape::Single => Some(
+            "needs cluster.broker = \"redis-sentinel\" or \"redis-cluster\": a single Redis does not fail over",
+        ),
         RedisAction::Failover if set.replicas == 0 => {
             Some("needs a replica to fail over to: cluster.redis.replicas is 0")
         }

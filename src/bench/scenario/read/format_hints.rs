@@ -1,29 +1,31 @@
-//! Words that somebody brings along who knows k6, and what stands for them here; and how a table is written. Only ever part
-//! of a message: nothing is accepted under another name.
+//! Hints in messages: the equivalent of a key of k6, and an example of each inline table. Never accepts a key under
+//! another name. Read [`of_k6`] first.
 
-/// What somebody means who writes a key of k6 in a table of this kind.
-pub(in crate::bench::scenario) fn of_k6(place: &str, key: &str) -> Option<String> {
-    let meant = match (place, key) {
+/// The equivalent of a key of k6 in a table of this kind, as the rest of a message; `None`: not a key of k6.
+pub(super) fn of_k6(place: &str, key: &str) -> Option<String> {
+    let hint = match (place, key) {
         ("clients.*", "vus" | "startVUs" | "preAllocatedVUs" | "maxVUs") => "did you mean clients?",
         ("clients.*", "startTime" | "start") => "did you mean joins?",
         ("clients.*" | "publishers.*", "startRate") => "did you mean start_rate?",
         ("publishers.*", "vus" | "preAllocatedVUs" | "maxVUs") => "did you mean max_in_flight?",
         ("clients.*" | "publishers.*", "timeUnit") => "rates are per second",
-        ("clients.*" | "publishers.*", "duration") => "that of the run is meant; stages say it of a part",
-        ("clients.*" | "publishers.*", "gracefulStop" | "gracefulRampDown") => {
-            "verify.quiesce says how the end is awaited"
+        ("clients.*" | "publishers.*", "duration") => {
+            "the duration of the run holds for all; a part of it has stages"
         }
-        ("", "scenarios") => "[clients.NAME] says who listens, [publishers.NAME] who makes what they hear",
-        ("", "options") => "what k6 has in there stands in the file itself: [thresholds], [clients.NAME]",
+        ("clients.*" | "publishers.*", "gracefulStop" | "gracefulRampDown") => {
+            "verify.quiesce sets the wait for the last deliveries"
+        }
+        ("", "scenarios") => "subscribers are groups in [clients.NAME], publishers are in [publishers.NAME]",
+        ("", "options") => "its keys are at the top of the file: [thresholds], [clients.NAME]",
         ("", "vus") => "did you mean clients, in a group as in [clients.steady]?",
         ("", "stages") => "they belong to a group of clients or to a publisher",
         _ => return None,
     };
-    Some(format!(", {meant}"))
+    Some(format!(", {hint}"))
 }
 
-/// How a table is written that is mostly written in a line.
-pub(in crate::bench::scenario) fn example(key: &str) -> String {
+/// An example of a table, as the rest of a message; empty for unusual ones.
+pub(super) fn example(key: &str) -> String {
     let example = match key {
         "session" => "{ mean = \"3s\" }",
         "reconnect" => "{ policy = \"browser\" }",
@@ -35,9 +37,9 @@ pub(in crate::bench::scenario) fn example(key: &str) -> String {
         "flags" => "{ keep-events = 50 }",
         "headers" => "{ \"x-name\" = \"value\" }",
         "steady" | "clients" | "publishers" | "thresholds" | "verify" | "cluster" => {
-            return "; it begins with a line in brackets, as in [clients.steady] or [verify]".to_owned();
+            return "; a table begins with a line in brackets, as in [clients.steady] or [verify]".to_owned();
         }
         _ => return String::new(),
     };
-    format!("; it is written as {key} = {example}")
+    format!("; allowed is a table, as in {key} = {example}")
 }

@@ -1,21 +1,21 @@
-//! Reads a scenario file: TOML into the model, all problems at once. Read [`scenario`] first.
+//! Reads a scenario file: TOML into the model, all problems at once. [`scenario`] calls the readers of all sections.
+//! Read [`scenario`] first.
 
-pub mod clients;
-pub mod cluster;
-pub mod dialect;
-pub mod expand;
-pub mod fault_links;
-pub mod fault_target;
-pub mod faults;
-pub mod format_hints;
-pub mod limits;
-pub mod nemesis;
-pub mod overrides;
-pub mod problem;
-pub mod publishers;
-pub mod raw;
-pub mod scenario;
-pub mod section;
-pub mod source_ips;
-pub mod template;
-pub mod values;
+mod clients;
+pub(super) mod cluster;
+mod dialect;
+pub(super) mod expand;
+pub(super) mod fault_links;
+mod fault_target;
+pub(super) mod faults;
+pub(super) mod field_schema;
+mod format_hints;
+mod nemesis;
+pub(super) mod overrides;
+pub(super) mod problem;
+mod publishers;
+mod raw;
+pub(super) mod scenario;
+mod section;
+mod source_ips;
+mod values;

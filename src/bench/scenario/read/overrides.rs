@@ -1,5 +1,6 @@
-//! Where a scenario came from: the text of its file, and what was changed in it. The scenario follows from that exactly,
-//! so a run that is stored can be planned again, and another process can plan the same. Read [`Origin`] first.
+//! A scenario file with its overrides (`--set`, other flags, environment variables), before it is read. It determines
+//! the scenario exactly: a stored run can be planned again, and a worker process plans the same. Read
+//! [`ScenarioSource`] first.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,44 +12,44 @@ use super::problem::Problems;
 use super::scenario::parse_with;
 use crate::bench::scenario::{Cluster, Executor, FaultSpecKind, Scenario, Stage, Tls};
 
-/// A scenario before it is read.
+/// Text and overrides of a scenario.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Origin {
-    /// Name of the file, for problems.
+pub struct ScenarioSource {
+    /// Path of the file, for problems and relative paths.
     pub file: String,
-    /// What is in it.
+    /// Content of the file.
     pub text: String,
-    /// Keys that are overridden while it is read, as `--set` takes them.
+    /// Values of `--set`, in order: `key.path=value`.
     #[serde(default)]
     pub set: Vec<String>,
-    /// Variables that stand for texts in it, as the environment had them.
+    /// Environment variables that the text refers to.
     #[serde(default)]
     pub variables: Variables,
-    /// Another seed. Not checked: a round of several adds to the one of the file.
+    /// Replaces the seed. Not checked against its range: each further round adds one to the seed of the file.
     #[serde(default)]
     pub seed: Option<u64>,
-    /// Another duration; everything in the scenario keeps its proportion to it.
+    /// Replaces the duration; all times keep their share of it.
     #[serde(default)]
     pub duration: Option<Duration>,
-    /// So many times the clients, at least one in each group.
+    /// Factor for the number of clients, at least one per group.
     #[serde(default)]
     pub clients_scale: Option<f64>,
-    /// So many times the rate of each publisher.
+    /// Factor for the rate of each publisher.
     #[serde(default)]
     pub rate_scale: Option<f64>,
-    /// Breaks nothing.
+    /// Run without faults.
     #[serde(default)]
     pub no_faults: bool,
-    /// Nodes that are there already; where there are none, the scenario says.
+    /// Base URLs of running nodes; empty: as in the scenario.
     #[serde(default)]
     pub target: Vec<String>,
-    /// Whose certificates are accepted; where nothing is said, the scenario says.
+    /// Accepted certificates; default: as in the scenario.
     #[serde(default)]
     pub tls: Tls,
 }
 
-impl Origin {
-    /// The scenario.
+impl ScenarioSource {
+    /// Reads the text and applies the overrides.
     ///
     /// # Errors
     /// All problems of text and overrides.
@@ -58,7 +59,7 @@ impl Origin {
             scenario.seed = seed;
         }
         if let Some(duration) = self.duration {
-            scenario = scenario.lasting(duration);
+            scenario = scenario.scaled_to(duration);
         }
         if let Some(factor) = self.clients_scale {
             for group in &mut scenario.clients {
@@ -67,7 +68,7 @@ impl Origin {
             let planned = scenario.faults.iter_mut().map(|fault| &mut fault.kind);
             let drawn = scenario.nemesis.iter_mut().flat_map(|nemesis| &mut nemesis.faults);
             for kind in planned.chain(drawn.map(|fault| &mut fault.kind)) {
-                // As many of ten clients as of a thousand would be another fault.
+                // A fault keeps its share of the clients.
                 if let FaultSpecKind::Clients { clients: Some(clients), .. } = kind {
                     *clients = scale_count(*clients, factor);
                 }
@@ -89,7 +90,7 @@ impl Origin {
         if self.tls != Tls::default() {
             scenario.tls = self.tls.clone();
         } else if let Some(ca) = &mut scenario.tls.ca {
-            // Beside the scenario, wherever it is run from.
+            // Relative to the scenario file, not to the working directory.
             let beside = Path::new(&self.file).parent().unwrap_or(Path::new(""));
             *ca = beside.join(&ca);
         }
@@ -116,10 +117,10 @@ fn scale_clients(executor: &Executor, factor: f64) -> Executor {
     }
 }
 
-/// At least one: the cast of a rounded value within the range of a u32 is exact.
+/// At least one. The cast is exact: the value is rounded and within the range of a u32.
 fn scale_count(count: u32, factor: f64) -> u32 {
     let scaled = (f64::from(count) * factor).round().clamp(1.0, f64::from(u32::MAX));
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped just now")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped above")]
     let count = scaled as u32;
     count
 }
@@ -139,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_scenario_follows_from_its_text_and_what_was_changed() {
-        let origin = Origin {
+        let source = ScenarioSource {
             file: "o.toml".to_owned(),
             text: TEXT.to_owned(),
             set: vec!["clients.c.clients=${COUNT}".to_owned()],
@@ -152,33 +153,37 @@ mod tests {
             target: vec!["http://a:1".to_owned()],
             tls: Tls { ca: Some("ca.pem".into()), insecure: false },
         };
-        let stored = serde_json::to_string(&origin).unwrap();
-        let read: Origin = serde_json::from_str(&stored).unwrap();
-        assert_eq!(read, origin);
+        let stored = serde_json::to_string(&source).unwrap();
+        let read: ScenarioSource = serde_json::from_str(&stored).unwrap();
+        assert_eq!(read, source);
         let scenario = read.scenario().unwrap();
         assert_eq!((scenario.seed, scenario.duration), (u64::MAX, Duration::from_secs(20)));
         assert_eq!(scenario.clients[0].executor, Executor::Constant { clients: 10, ramp: Duration::ZERO });
         assert!((scenario.publishers[0].pace.from - 0.4).abs() < 1e-12);
         assert!(scenario.faults.is_empty());
         assert_eq!(scenario.cluster, Cluster::Attach(vec!["http://a:1".to_owned()]));
-        assert_eq!(scenario.tls, origin.tls);
+        assert_eq!(scenario.tls, source.tls);
     }
 
     #[test]
     fn certificates_are_looked_for_beside_the_scenario_unless_a_flag_names_them() {
         let text = "schema = 1\nname = \"o\"\nduration = \"9s\"\n[clients.c]\nclients = 1\n\
                     [cluster]\nattach = [\"https://a:1\"]\ntls = { ca = \"ca.pem\" }\n";
-        let origin = Origin { file: "dir/o.toml".to_owned(), text: text.to_owned(), ..Origin::default() };
-        assert_eq!(origin.scenario().unwrap().tls.ca, Some("dir/ca.pem".into()));
+        let source = ScenarioSource {
+            file: "dir/o.toml".to_owned(),
+            text: text.to_owned(),
+            ..ScenarioSource::default()
+        };
+        assert_eq!(source.scenario().unwrap().tls.ca, Some("dir/ca.pem".into()));
         let tls = Tls { ca: Some("other.pem".into()), insecure: false };
-        let origin = Origin { tls: tls.clone(), ..origin };
-        assert_eq!(origin.scenario().unwrap().tls, tls);
+        let source = ScenarioSource { tls: tls.clone(), ..source };
+        assert_eq!(source.scenario().unwrap().tls, tls);
     }
 
     #[test]
     fn without_changes_it_is_what_the_file_says() {
-        let origin = Origin { text: TEXT.to_owned(), ..Origin::default() };
-        assert_eq!(origin.scenario().unwrap(), parse("", TEXT, &[]).unwrap());
+        let source = ScenarioSource { text: TEXT.to_owned(), ..ScenarioSource::default() };
+        assert_eq!(source.scenario().unwrap(), parse("", TEXT, &[]).unwrap());
     }
 
     #[track_caller]

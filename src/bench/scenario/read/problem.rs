@@ -1,24 +1,24 @@
-//! Everything that is wrong with a scenario file, at once.
+//! Problems of a scenario file, all at once. Read [`Problems`] first.
 
 use std::fmt;
 
-/// One thing that is wrong.
+/// One problem of a scenario file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Line and column in the file, from 1 on; `None` for a value that `--set` gave.
+    /// Line and column in the file, from 1; `None` for a value of `--set`.
     pub at: Option<(usize, usize)>,
-    /// Path of the key: `publishers.main.rate`; empty when it is about the file as a whole.
+    /// Path of the key, as in `publishers.main.rate`; empty for the file as a whole.
     pub key: String,
-    /// What is wrong, with the value and what is allowed.
+    /// Names the value and the allowed values.
     pub message: String,
 }
 
-/// All that is wrong.
+/// All problems of a scenario file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
-    /// Name of the file, for the message.
+    /// Path of the file, for the message.
     pub file: String,
-    /// At least one, in the order of the file.
+    /// At least one; those of `--set` first, then in the order of the file.
     pub problems: Vec<Problem>,
 }
 

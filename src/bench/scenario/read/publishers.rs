@@ -1,34 +1,33 @@
-//! `[publishers.<name>]`: when, to whom, how large.
+//! Reads `[publishers.<name>]`: rate, addresses and payloads. Read [`publishers`] first.
 
 use std::time::Duration;
 
-use super::cluster::Served;
+use super::cluster::NamedNodes;
+use super::dialect;
 use super::raw::Value;
 use super::section::Section;
 use super::values::{self, pace};
-use super::{dialect, limits};
 use crate::bench::scenario::dialect::Dialect;
+use crate::bench::scenario::limits;
 use crate::bench::scenario::{ClientGroup, Mix, PayloadSize, PublisherSpec};
 
-/// All publishers that could be read.
-pub(in crate::bench::scenario) fn publishers(
+/// All valid publishers; problems of the others go to the sink.
+pub(super) fn publishers(
     root: &Section<'_>,
     until: Duration,
     groups: &[ClientGroup],
-    around: (&Served, Option<&Dialect>),
+    context: (&NamedNodes, Option<&Dialect>),
 ) -> Vec<PublisherSpec> {
     let sections = root.sections("publishers");
-    if sections.len() > limits::ENTRIES_MAX {
-        root.refuse("publishers", format!("more than {} publishers", limits::ENTRIES_MAX));
-    }
+    root.limit_entries("publishers", sections.len());
     let read = sections
         .into_iter()
-        .filter_map(|(name, section)| publisher((root, around), name, section, until, groups));
+        .filter_map(|(name, section)| publisher((root, context), name, section, until, groups));
     read.collect()
 }
 
 fn publisher(
-    (root, (served, dialect)): (&Section<'_>, (&Served, Option<&Dialect>)),
+    (root, (nodes_by_name, dialect)): (&Section<'_>, (&NamedNodes, Option<&Dialect>)),
     name: &str,
     section: Section<'_>,
     until: Duration,
@@ -39,19 +38,19 @@ fn publisher(
     let max_in_flight = section.integer32("max_in_flight", limits::IN_FLIGHT);
     let mix = match section.section("mix") {
         None => Some(Mix { broadcast: 1.0, ..Mix::default() }),
-        // Without the groups as they were meant, nobody knows what clients listen to.
+        // Subscriptions are unknown if a group is invalid.
         Some(mix) if root.is_refused_below("clients") => Some(read_mix(mix)),
         Some(mix) => check_mix(&section, &read_mix(mix), groups),
     };
     let payload = payload(&section);
     let qos = section.integer32("qos", limits::QOS);
-    let retry = section.boolean("retry").unwrap_or(dialect.is_none_or(Dialect::knows_repetitions));
+    let retry = section.boolean("retry").unwrap_or(dialect.is_none_or(Dialect::has_idempotency_key));
     if let Some(dialect) = dialect {
         check_dialect(&section, dialect, (mix.as_ref(), qos));
     }
-    let nodes = values::nodes(&section, served);
+    let nodes = values::nodes(&section, nodes_by_name);
     let headers = values::headers(&section);
-    section.later(&["time_unit", "start", "type"]);
+    section.reserve(&["time_unit", "start", "type"]);
     section.finish();
     Some(PublisherSpec {
         name: valid_name?,
@@ -66,16 +65,18 @@ fn publisher(
     })
 }
 
-/// What a foreign server does not have cannot be asked of it.
+/// Refuses kinds of addresses and mailboxes that servers with a `[dialect]` do not have.
 fn check_dialect(section: &Section<'_>, dialect: &Dialect, (mix, qos): (Option<&Mix>, Option<u32>)) {
     for (kind, key) in mix.into_iter().flat_map(|mix| dialect::missing_kinds(dialect, mix)) {
         section.refuse(
             "mix",
-            format!("{kind} has a weight, but the server has no such thing: dialect.names.{key} is missing"),
+            format!(
+                "{kind} has a weight, but the servers have no address for it: dialect.names.{key} is missing"
+            ),
         );
     }
     if qos.is_some_and(|qos| qos > 0) {
-        section.refuse("qos", "is for mailboxes, which servers with a [dialect] do not have");
+        section.refuse("qos", "1 needs mailboxes, which servers with a [dialect] do not have; allowed is 0");
     }
 }
 
@@ -91,9 +92,13 @@ fn read_mix(section: Section<'_>) -> Mix {
     mix
 }
 
-/// What nobody listens to cannot be drawn.
+/// Refuses weights of kinds without subscribers.
 fn check_mix(section: &Section<'_>, mix: &Mix, groups: &[ClientGroup]) -> Option<Mix> {
-    let nobody = |what: &str| section.refuse("mix", format!("{what} has a weight, but no client has one"));
+    let refuse = |kind: &str| {
+        let key = if kind == "topic" { "topics" } else { kind };
+        let why = format!("{kind} has a weight, but no client has one: set subscribe.{key} in a group");
+        section.refuse("mix", why);
+    };
     let has_topics = groups.iter().any(|group| !group.subscribe.topics.is_empty());
     let has_users = groups.iter().any(|group| group.subscribe.user.is_some());
     if mix.broadcast + mix.topic + mix.user + mix.client <= 0.0 {
@@ -101,15 +106,15 @@ fn check_mix(section: &Section<'_>, mix: &Mix, groups: &[ClientGroup]) -> Option
         return None;
     }
     if mix.topic > 0.0 && !has_topics {
-        nobody("topic");
+        refuse("topic");
     }
     if mix.user > 0.0 && !has_users {
-        nobody("user");
+        refuse("user");
     }
     Some(*mix)
 }
 
-/// `payload = 256`, or `payload = { dist = "lognormal", median = 256, p99 = 8192 }`.
+/// Reads `payload = 256`, or `payload = { dist = "lognormal", median = 256, p99 = 8192 }`.
 fn payload(section: &Section<'_>) -> Option<PayloadSize> {
     match section.value("payload") {
         None => Some(PayloadSize::Fixed(limits::PAYLOAD_DEFAULT)),
@@ -123,7 +128,7 @@ fn distribution(section: Section<'_>) -> Option<PayloadSize> {
     let median = section.required("median", section.integer32("median", limits::PAYLOAD));
     let p99 = section.required("p99", section.integer32("p99", limits::PAYLOAD));
     if let Some((median, p99)) = median.zip(p99).filter(|(median, p99)| median > p99) {
-        section.refuse("p99", format!("{p99} is not allowed; it must not be below the median, {median}"));
+        section.refuse("p99", format!("{p99} is not allowed; allowed are sizes from the median, {median}"));
     }
     section.finish();
     Some(PayloadSize::LogNormal { median: median?, p99: p99? })

@@ -1,4 +1,5 @@
-//! The file as a tree that remembers where each value stood, and what `--set` puts into it. Knows no key.
+//! Parses TOML into a tree of values with their places, and applies `--set`. Knows the meaning of no key.
+//! Read [`read`] first.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,36 +10,36 @@ use toml::de::{DeArray, DeTable, DeValue};
 use super::problem::Problem;
 use crate::runtime::did_you_mean;
 
-/// Line and column, from 1 on; `None` for what `--set` put in.
-pub(in crate::bench::scenario) type At = Option<(usize, usize)>;
-/// Keys with their values.
-pub(in crate::bench::scenario) type Table = BTreeMap<String, Node>;
+/// Line and column, from 1; `None` for values of `--set`.
+pub(super) type At = Option<(usize, usize)>;
+/// Values by key.
+pub(super) type Table = BTreeMap<String, Node>;
 
-/// A value and where it stood.
+/// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::bench::scenario) struct Node {
-    pub(in crate::bench::scenario) at: At,
-    /// Where its key stood; of an element, the element.
-    pub(in crate::bench::scenario) key_at: At,
-    pub(in crate::bench::scenario) value: Value,
+pub(super) struct Node {
+    pub(super) at: At,
+    /// Place of the key; for elements of a list, of the element.
+    pub(super) key_at: At,
+    pub(super) value: Value,
 }
 
-/// A value.
+/// A value of TOML.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::bench::scenario) enum Value {
+pub(super) enum Value {
     Text(String),
     Integer(i64),
     Float(f64),
     Bool(bool),
     Array(Vec<Node>),
     Table(Table),
-    /// A date or time; no key takes one.
+    /// A date or time; no key accepts one.
     Datetime(String),
 }
 
 impl Value {
-    /// What kind of value it is.
-    pub(in crate::bench::scenario) fn kind(&self) -> &'static str {
+    /// Name of the type, with its article.
+    pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Text(_) => "a text",
             Self::Integer(_) => "an integer",
@@ -50,8 +51,8 @@ impl Value {
         }
     }
 
-    /// The value as it could have been written.
-    pub(in crate::bench::scenario) fn shown(&self) -> String {
+    /// The value in messages: as in TOML; tables and lists by type.
+    pub(super) fn shown(&self) -> String {
         match self {
             Self::Text(text) => format!("{:?}", text.chars().take(80).collect::<String>()),
             Self::Integer(number) => number.to_string(),
@@ -63,8 +64,8 @@ impl Value {
     }
 }
 
-/// Reads a file into a tree.
-pub(in crate::bench::scenario) fn read(text: &str) -> Result<Table, Vec<Problem>> {
+/// Parses a file; errors of TOML come with their places.
+pub(super) fn read(text: &str) -> Result<Table, Vec<Problem>> {
     let places = Places::new(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
@@ -73,12 +74,12 @@ pub(in crate::bench::scenario) fn read(text: &str) -> Result<Table, Vec<Problem>
     let problem = |error: &toml::de::Error| Problem {
         at: error.span().map(|span| places.of(&span)),
         key: String::new(),
-        message: format!("this is not TOML: {}", error.message()),
+        message: format!("not valid TOML: {}", error.message()),
     };
     Err(errors.iter().map(problem).collect())
 }
 
-/// Finds lines and columns.
+/// Converts byte offsets to lines and columns.
 struct Places {
     line_starts: Vec<usize>,
 }
@@ -89,7 +90,7 @@ impl Places {
         Self { line_starts: std::iter::once(0).chain(line_ends.map(|(at, _)| at + 1)).collect() }
     }
 
-    /// Columns count bytes, as editors do for what keys are made of.
+    /// Columns count bytes: the same as characters for ASCII.
     fn of(&self, span: &Range<usize>) -> (usize, usize) {
         let line = self.line_starts.partition_point(|start| *start <= span.start);
         (line, span.start - self.line_starts[line - 1] + 1)
@@ -113,7 +114,7 @@ impl Places {
     fn node(&self, value: &Spanned<DeValue<'_>>) -> Result<Node, Vec<Problem>> {
         let at = Some(self.of(&value.span()));
         let refused = |text: &str| {
-            let message = format!("the number {text} is too large");
+            let message = format!("{text} is not allowed; allowed are numbers of 64 bits");
             vec![Problem { at, key: String::new(), message }]
         };
         let value = match value.get_ref() {
@@ -138,17 +139,17 @@ impl Places {
     }
 }
 
-/// Puts a `key.path=value` into the tree. The value is TOML, or else taken as text, so that a shell needs no second
-/// pair of quotes: `duration=30s`.
-pub(in crate::bench::scenario) fn set(root: &mut Table, assignment: &str) -> Result<(), Problem> {
+/// Applies a `key.path=value`. The value is parsed as TOML, or else taken as text, so that `duration=30s` needs no
+/// quotes within a shell.
+pub(super) fn set(root: &mut Table, assignment: &str) -> Result<(), Problem> {
     let refuse = |key: &str, message: String| Problem { at: None, key: key.to_owned(), message };
     let Some((path, text)) = assignment.split_once('=') else {
-        return Err(refuse(assignment, "--set takes key.path=value".to_owned()));
+        return Err(refuse(assignment, "has no value; the form is --set key.path=value".to_owned()));
     };
     let path = path.trim();
     let keys: Vec<&str> = path.split('.').map(str::trim).collect();
     if keys.iter().any(|key| key.is_empty()) {
-        return Err(refuse(path, "--set takes key.path=value; a part of the path is empty".to_owned()));
+        return Err(refuse(path, "a part of the path is empty; the form is --set key.path=value".to_owned()));
     }
     if let Some(message) = unknown_name(root, &keys) {
         return Err(refuse(path, message));
@@ -157,7 +158,7 @@ pub(in crate::bench::scenario) fn set(root: &mut Table, assignment: &str) -> Res
     put(root, &keys, value).map_err(|message| refuse(path, message))
 }
 
-/// A group or publisher that the file does not have: most likely a typing error, and it would be added in silence.
+/// Refuses groups and publishers that the file does not have: most likely a typing error, which would add one silently.
 fn unknown_name(root: &Table, keys: &[&str]) -> Option<String> {
     let [section @ ("clients" | "publishers"), name, _, ..] = keys else { return None };
     let Value::Table(known) = &root.get(*section)?.value else { return None };
@@ -166,11 +167,11 @@ fn unknown_name(root: &Table, keys: &[&str]) -> Option<String> {
     }
     let guess = did_you_mean(name, known.keys().map(String::as_str));
     let known: Vec<&str> = known.keys().map(String::as_str).collect();
-    Some(format!("the scenario has no {name} in {section}{guess}; it has {}", known.join(", ")))
+    Some(format!("the scenario has no {name} in {section}{guess}; allowed are {}", known.join(", ")))
 }
 
-/// What a text means as TOML; itself, where it means nothing.
-pub(in crate::bench::scenario) fn value_of(text: &str) -> Value {
+/// Parses a text as TOML; a text that is not TOML stands for itself.
+pub(super) fn value_of(text: &str) -> Value {
     let parsed = read(&format!("value = {text}")).ok();
     let only = parsed.filter(|table| table.len() == 1).and_then(|mut table| table.remove("value"));
     only.map_or_else(|| Value::Text(text.to_owned()), |node| without_places(node.value))
@@ -204,7 +205,10 @@ fn put_into(node: &mut Node, key: &str, rest: &[&str], value: Value) -> Result<(
             let length = list.len();
             let index = rest.first().and_then(|index| index.parse::<usize>().ok());
             let Some(element) = index.and_then(|index| list.get_mut(index)) else {
-                return Err(format!("{key} is a list of {length}; its elements are numbered from 0"));
+                return Err(format!(
+                    "{key} is a list with {length} elements, numbered from 0; {} is not one of them",
+                    rest.first().unwrap_or(&"")
+                ));
             };
             match &rest[1..] {
                 [] => {
@@ -214,6 +218,6 @@ fn put_into(node: &mut Node, key: &str, rest: &[&str], value: Value) -> Result<(
                 deeper => put_into(element, rest[0], deeper, value),
             }
         }
-        other => Err(format!("{key} is {}, nothing can be set inside it", other.kind())),
+        other => Err(format!("{key} is {}; nothing can be set inside it", other.kind())),
     }
 }

@@ -1,43 +1,45 @@
-//! The tree becomes a [`Scenario`]: head, verification, thresholds, output. Read [`parse`] first.
+//! Reads a whole scenario: the keys of the root, `[verify]`, `[thresholds]` and `[output]`; calls the readers of the
+//! other sections. Read [`parse`] first.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::expand::{self, Variables};
+use super::field_schema::{FieldSchemas, FieldType};
 use super::problem::{Problem, Problems};
 use super::raw::{self, Table, Value};
 use super::section::{Section, Sink};
 use super::values::identifier;
-use super::{clients, cluster, dialect, fault_target, faults, limits, nemesis, publishers};
+use super::{clients, cluster, dialect, fault_target, faults, nemesis, publishers};
 use crate::bench::metrics::threshold::{Selector, Threshold};
-use crate::bench::scenario::schema::field_schema::{Form, Forms};
+use crate::bench::scenario::limits;
 use crate::bench::scenario::{
     ClientGroup, Cluster, FaultSpec, Gaps, Guarantee, Lb, Nemesis, Order, Output, OutputFormat,
     PublisherSpec, Quiesce, Scenario, Tls, Verify,
 };
 use crate::runtime::did_you_mean;
 
-/// Reads a scenario. `overrides` are `key.path=value` as given to `--set`, applied in order before anything is
-/// checked; elements of lists are numbered from 0 (`faults.0.at=5s`).
+/// Reads a scenario. `overrides` are values of `--set`, `key.path=value`, applied in order before all checks; elements
+/// of lists are numbered from 0 (`faults.0.at=5s`).
 ///
 /// # Errors
-/// [`Problems`]: all of them, with line and column, key, value and what is allowed.
+/// [`Problems`]: all of them, each with line, column, key, value and the allowed values.
 pub fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Scenario, Problems> {
     parse_with(file, text, overrides, &Variables::new())
 }
 
-/// The same with variables that stand for texts in it.
+/// As [`parse`], with environment variables.
 ///
 /// # Errors
 /// As [`parse`].
-pub(in crate::bench::scenario) fn parse_with(
+pub(super) fn parse_with(
     file: &str,
     text: &str,
     overrides: &[String],
     variables: &Variables,
 ) -> Result<Scenario, Problems> {
     let invalid = |mut problems: Vec<Problem>| {
-        // What `--set` gave has no place and comes first.
+        // Problems of `--set` have no place and come first.
         problems.sort_by_key(|problem| problem.at);
         Problems { file: file.to_owned(), problems }
     };
@@ -53,10 +55,10 @@ pub(in crate::bench::scenario) fn parse_with(
     }
 }
 
-/// What the parser asks for while it reads these texts.
-pub(in crate::bench::scenario) fn forms_of(texts: &[&str]) -> Forms {
-    texts.iter().fold(Forms::default(), |forms, text| {
-        let sink = Sink::with_forms(forms);
+/// All keys that the reader asks for while it reads these texts.
+pub(crate) fn schemas_of(texts: &[&str]) -> FieldSchemas {
+    texts.iter().fold(FieldSchemas::default(), |schemas, text| {
+        let sink = Sink::recording(schemas);
         if let Ok(table) = raw::read(text) {
             let _scenario = scenario(&table, &sink);
         }
@@ -64,7 +66,7 @@ pub(in crate::bench::scenario) fn forms_of(texts: &[&str]) -> Forms {
     })
 }
 
-/// Every section is read whatever is wrong with the others; `None` only together with a problem.
+/// Reads every section, even if others are invalid. `None` implies at least one problem in the sink.
 fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
     let root = Section::root(table, sink);
     root.required("schema", root.integer("schema", 1..=1));
@@ -72,7 +74,7 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
     let description = root.text("description").unwrap_or_default().trim().to_owned();
     let seed = root.integer("seed", limits::SEED).unwrap_or(limits::SEED_DEFAULT);
     let duration = root.required("duration", root.duration("duration", limits::DURATION));
-    // What follows is checked against a duration, even where the file has none that is valid.
+    // Later checks need a duration, even if the given one is invalid.
     let until = duration.unwrap_or(limits::LONGEST);
     let warmup = root.duration("warmup", Duration::ZERO..=until).unwrap_or_default();
     let one_node = || (Some(cluster::one_node()), Vec::new(), Tls::default());
@@ -80,31 +82,31 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
     let lb = root.section("lb").map_or(Some(Lb::default()), cluster::lb);
     let dialect = root.section("dialect");
     if dialect.is_some() {
-        dialect::check_place(&root, cluster.as_ref(), lb.as_ref());
+        dialect::check_servers(&root, cluster.as_ref(), lb.as_ref());
     }
-    let is_foreign = dialect.is_some();
+    let has_dialect = dialect.is_some();
     let dialect = dialect.and_then(dialect::dialect);
     let workers = root.section("swarm").and_then(swarm);
-    let served = cluster::Served::new(cluster.as_ref(), lb.as_ref());
-    let clients = clients::groups(&root, until, &served);
+    let nodes_by_name = cluster::NamedNodes::new(cluster.as_ref(), lb.as_ref());
+    let clients = clients::groups(&root, until, &nodes_by_name);
     if let Some(dialect) = &dialect {
         dialect::check_groups(&root, dialect, &clients);
     }
-    let publishers = publishers::publishers(&root, until, &clients, (&served, dialect.as_ref()));
-    let around =
+    let publishers = publishers::publishers(&root, until, &clients, (&nodes_by_name, dialect.as_ref()));
+    let context =
         fault_target::TargetContext { cluster: cluster.as_ref(), groups: &clients, proxied: &proxied };
-    let faults = faults::faults(&root, until, around);
-    let nemesis = root.section("nemesis").map(|section| nemesis::nemesis(section, (warmup, until), around));
+    let faults = faults::faults(&root, until, context);
+    let nemesis = root.section("nemesis").map(|section| nemesis::nemesis(section, (warmup, until), context));
     let nemesis = nemesis.flatten();
     let cluster = cluster.map(|cluster| with_spares(cluster, &faults, nemesis.as_ref()));
-    let default = verify_default(is_foreign);
+    let default = verify_default(has_dialect);
     let verify = match root.section("verify") {
-        Some(section) => verify(section, &publishers, (default, is_foreign)),
+        Some(section) => verify(section, &publishers, (default, has_dialect)),
         None => Some(default),
     };
-    let thresholds = thresholds(&root, &names(&clients, &publishers, &faults));
+    let thresholds = thresholds(&root, &tag_values(&clients, &publishers, &faults));
     let output = root.section("output").map_or_else(|| Some(Output::default()), output);
-    root.later(&["links", "agents"]);
+    root.reserve(&["links", "agents"]);
     root.finish();
     Some(Scenario {
         name: name?,
@@ -128,7 +130,7 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
     })
 }
 
-/// A cluster with as many places as its faults will ask for.
+/// The cluster with room for the nodes that its faults start.
 fn with_spares(mut cluster: Cluster, faults: &[FaultSpec], nemesis: Option<&Nemesis>) -> Cluster {
     let planned = faults.iter().map(|fault| &fault.kind);
     let drawn = nemesis.into_iter().flat_map(|nemesis| nemesis.faults.iter().map(|fault| &fault.kind));
@@ -139,15 +141,15 @@ fn with_spares(mut cluster: Cluster, faults: &[FaultSpec], nemesis: Option<&Neme
     cluster
 }
 
-/// How many processes carry the clients.
+/// `[swarm]`: the number of worker processes.
 fn swarm(section: Section<'_>) -> Option<u16> {
     let workers = section.integer("workers", limits::WORKERS).and_then(|workers| u16::try_from(workers).ok());
     section.finish();
     workers
 }
 
-/// Foreign servers have no log that could be read.
-fn verify_default(is_foreign: bool) -> Verify {
+/// Servers with a `[dialect]` have no log to read.
+fn verify_default(has_dialect: bool) -> Verify {
     Verify {
         delivery: Guarantee::AtLeastOnce,
         order: Order::PerPublisherAddress,
@@ -155,7 +157,7 @@ fn verify_default(is_foreign: bool) -> Verify {
         quiesce: Quiesce {
             idle: limits::IDLE_DEFAULT,
             timeout: limits::QUIESCE_DEFAULT,
-            audit_read: !is_foreign,
+            audit_read: !has_dialect,
         },
         mailboxes_empty: false,
     }
@@ -164,7 +166,7 @@ fn verify_default(is_foreign: bool) -> Verify {
 fn verify(
     section: Section<'_>,
     publishers: &[PublisherSpec],
-    (default, is_foreign): (Verify, bool),
+    (default, has_dialect): (Verify, bool),
 ) -> Option<Verify> {
     let deliveries = [
         ("at-most-once", Guarantee::AtMostOnce),
@@ -175,14 +177,12 @@ fn verify(
     let mailboxes = [("any", false), ("empty", true)];
     let gaps = [("allowed", Gaps::Allowed), ("forbidden", Gaps::Forbidden)];
     let gaps = section.choice("gaps", &gaps);
-    if is_foreign && gaps.is_some() {
-        section.refuse(
-            "gaps",
-            "is about GAP, which only sse-node sends; with a [dialect] what is missing is lost",
-        );
+    if has_dialect && gaps.is_some() {
+        let why = "is about GAP events, which only sse-node sends; with a [dialect] a missing event is lost";
+        section.refuse("gaps", why);
     }
     let inner = section.section("quiesce");
-    let quiesce = inner.map_or(default.quiesce, |inner| quiesce(inner, default.quiesce, is_foreign));
+    let quiesce = inner.map_or(default.quiesce, |inner| quiesce(inner, default.quiesce, has_dialect));
     let verify = Verify {
         delivery: section.choice("delivery", &deliveries).unwrap_or(default.delivery),
         order: section.choice("order", &orders).unwrap_or(default.order),
@@ -192,13 +192,14 @@ fn verify(
     };
     let fills = |publisher: &PublisherSpec| publisher.qos > 0 && publisher.mix.user > 0.0;
     if verify.mailboxes_empty && !publishers.iter().any(fills) {
-        section.refuse("mailboxes", "no publisher puts anything into one: qos = 1 and mix.user above 0 do");
+        let why = "\"empty\" needs a publisher that fills mailboxes: qos = 1 and mix.user above 0";
+        section.refuse("mailboxes", why);
     }
     section.finish();
     Some(verify)
 }
 
-fn quiesce(section: Section<'_>, default: Quiesce, is_foreign: bool) -> Quiesce {
+fn quiesce(section: Section<'_>, default: Quiesce, has_dialect: bool) -> Quiesce {
     let quiesce = Quiesce {
         idle: section.duration("idle", limits::SOME_DURATION).unwrap_or(default.idle),
         timeout: section.duration("timeout", limits::SOME_DURATION).unwrap_or(default.timeout),
@@ -207,68 +208,74 @@ fn quiesce(section: Section<'_>, default: Quiesce, is_foreign: bool) -> Quiesce 
     if quiesce.idle > quiesce.timeout {
         let (idle, timeout) = (quiesce.idle, quiesce.timeout);
         let format = humantime::format_duration;
-        section.refuse("idle", format!("{} is longer than the timeout, {}", format(idle), format(timeout)));
+        section.refuse(
+            "idle",
+            format!(
+                "{} is not allowed; allowed are durations up to the timeout, {}",
+                format(idle),
+                format(timeout)
+            ),
+        );
     }
-    if is_foreign && quiesce.audit_read {
-        section
-            .refuse("audit_read", "needs GET /api/sse/history, which servers with a [dialect] do not have");
+    if has_dialect && quiesce.audit_read {
+        let why =
+            "true needs GET /api/sse/history, which servers with a [dialect] do not have; allowed is false";
+        section.refuse("audit_read", why);
     }
-    section.later(&["heal"]);
+    section.reserve(&["heal"]);
     section.finish();
     quiesce
 }
 
-/// What the tags of a threshold may name.
-struct Names {
+/// Allowed values of the tags of a threshold.
+struct TagValues {
     groups: Vec<String>,
     publishers: Vec<String>,
     phases: Vec<String>,
 }
 
-fn names(groups: &[ClientGroup], publishers: &[PublisherSpec], faults: &[FaultSpec]) -> Names {
+fn tag_values(groups: &[ClientGroup], publishers: &[PublisherSpec], faults: &[FaultSpec]) -> TagValues {
     let fixed = ["warmup", "steady", "recovery", "drain", "fault"].map(str::to_owned);
-    Names {
+    TagValues {
         groups: groups.iter().map(|group| group.name.clone()).collect(),
         publishers: publishers.iter().map(|publisher| publisher.name.clone()).collect(),
         phases: fixed.into_iter().chain(faults.iter().map(|fault| format!("fault:{}", fault.name))).collect(),
     }
 }
 
-/// A tag that names nothing would select nothing, for ever.
-fn check_tags((root, section): (&Section<'_>, &Section<'_>), threshold: &Threshold, names: &Names) {
+/// Refuses tags with unknown values, which would never select a sample.
+fn check_tags((root, section): (&Section<'_>, &Section<'_>), threshold: &Threshold, allowed: &TagValues) {
     let Selector { phase, group, publisher, path: _ } = &threshold.selector;
     for (tag, value, known) in [
-        ("phase", phase, &names.phases),
-        ("group", group, &names.groups),
-        ("publisher", publisher, &names.publishers),
+        ("phase", phase, &allowed.phases),
+        ("group", group, &allowed.groups),
+        ("publisher", publisher, &allowed.publishers),
     ] {
         let Some(value) = value.as_ref().filter(|value| !known.contains(value)) else { continue };
-        // What could not be read has been told; that it is missing here follows from it.
-        let is_told = match tag {
+        // The group, publisher or fault may be missing here because it is invalid, which is reported already.
+        let is_reported = match tag {
             "phase" => value.starts_with("fault") && root.is_refused_below("faults"),
             "group" => root.is_refused_below("clients"),
             _ => root.is_refused_below("publishers"),
         };
-        if is_told {
+        if is_reported {
             continue;
         }
         let guess = did_you_mean(value, known.iter().map(String::as_str));
-        let allowed = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        section.refuse(
-            &threshold.key,
-            format!("{tag}:{value} is not in this scenario{guess}; allowed are {allowed}"),
-        );
+        let known_values = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let why = format!("{tag}:{value} is not in this scenario{guess}; allowed are {known_values}");
+        section.refuse(&threshold.key, why);
     }
 }
 
-fn thresholds(root: &Section<'_>, names: &Names) -> Vec<Threshold> {
+fn thresholds(root: &Section<'_>, tag_values: &TagValues) -> Vec<Threshold> {
     let Some(section) = root.section("thresholds") else { return Vec::new() };
     let mut thresholds = Vec::new();
-    for (key, value) in section.entries(&[Form::Texts]) {
+    for (key, value) in section.entries(&[FieldType::Texts]) {
         for expression in expressions(&section, key, value) {
             match Threshold::parse(key, expression) {
                 Ok(threshold) => {
-                    check_tags((root, &section), &threshold, names);
+                    check_tags((root, &section), &threshold, tag_values);
                     thresholds.push(threshold);
                 }
                 Err(error) => section.refuse(key, error),
@@ -281,11 +288,12 @@ fn thresholds(root: &Section<'_>, names: &Names) -> Vec<Threshold> {
 fn expressions<'a>(section: &Section<'_>, key: &str, value: &'a Value) -> Vec<&'a str> {
     let refuse = |value: &Value| {
         let hint = match value {
-            Value::Table(_) => "; there is no abortOnFail and no delayAbortEval, a run is judged as a whole",
+            Value::Table(_) => "; there is no abortOnFail and no delayAbortEval: a run is judged as a whole",
             _ => "",
         };
         let shown = value.shown();
-        section.refuse(key, format!("{shown} is not an expression, as in [\"p(99)<50ms\"]{hint}"));
+        let why = format!("{shown} is not allowed; allowed are expressions, as in [\"p(99)<50ms\"]{hint}");
+        section.refuse(key, why);
     };
     match value {
         Value::Text(text) => vec![text],

@@ -1,5 +1,6 @@
-//! Reads one table of the tree: each key once, with its allowed range. Problems are collected, so reading goes on
-//! after one. What was never asked for is unknown, and what is asked for is in the schema. Read [`Section`] first.
+//! Reads one table of the tree, key by key, with allowed ranges. Problems are collected, so that reading continues
+//! after one. Keys that no call asked for are unknown; keys that a call asks for are in the schema. Read [`Section`]
+//! first.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -7,80 +8,81 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::field_schema::{FieldSchemas, FieldType};
 use super::format_hints;
 use super::problem::Problem;
 use super::raw::{At, Node, Table, Value};
-use crate::bench::scenario::schema::field_schema::{Form, Forms};
+use crate::bench::scenario::limits;
 use crate::runtime::did_you_mean;
 
-/// Where all sections put what is wrong and, if somebody wants to know, what they asked for.
-pub(in crate::bench::scenario) struct Sink {
+/// Collects the problems of all sections and, for the schema, the keys that they ask for.
+pub(super) struct Sink {
     problems: RefCell<Vec<Problem>>,
-    forms: Option<RefCell<Forms>>,
+    schemas: Option<RefCell<FieldSchemas>>,
 }
 
 impl Sink {
-    /// For a reader that wants the scenario.
-    pub(in crate::bench::scenario) fn new(problems: Vec<Problem>) -> Self {
-        Self { problems: RefCell::new(problems), forms: None }
+    /// For reading a scenario.
+    pub(super) fn new(problems: Vec<Problem>) -> Self {
+        Self { problems: RefCell::new(problems), schemas: None }
     }
 
-    /// For one that wants to know what is asked for.
-    pub(in crate::bench::scenario) fn with_forms(forms: Forms) -> Self {
-        Self { problems: RefCell::default(), forms: Some(RefCell::new(forms)) }
+    /// For making the schema.
+    pub(super) fn recording(schemas: FieldSchemas) -> Self {
+        Self { problems: RefCell::default(), schemas: Some(RefCell::new(schemas)) }
     }
 
-    pub(in crate::bench::scenario) fn into_parts(self) -> (Vec<Problem>, Forms) {
-        (self.problems.into_inner(), self.forms.map(RefCell::into_inner).unwrap_or_default())
+    pub(super) fn into_parts(self) -> (Vec<Problem>, FieldSchemas) {
+        (self.problems.into_inner(), self.schemas.map(RefCell::into_inner).unwrap_or_default())
     }
 
-    fn note(&self, note: impl FnOnce(&mut Forms)) {
-        if let Some(forms) = &self.forms {
-            note(&mut forms.borrow_mut());
+    fn note(&self, note: impl FnOnce(&mut FieldSchemas)) {
+        if let Some(schemas) = &self.schemas {
+            note(&mut schemas.borrow_mut());
         }
     }
 }
 
-/// A table that is being read.
-pub(in crate::bench::scenario) struct Section<'a> {
+/// A table while it is read.
+pub(super) struct Section<'a> {
     path: String,
-    /// The same for all tables of this kind: `clients.*`, `faults.#`.
+    /// Path of the kind of table: `clients.*`, `faults.#`.
     place: String,
     at: At,
     table: &'a Table,
     asked: RefCell<Vec<&'static str>>,
-    /// Refused with a reason of their own: neither allowed nor unknown.
+    /// Keys that are refused with a reason of their own: neither allowed nor unknown.
     forbidden: RefCell<Vec<&'static str>>,
-    /// What was asked for last and is not there.
-    missing: RefCell<Option<(&'static str, Form)>>,
-    is_given_up: Cell<bool>,
+    /// The last key that was asked for and is missing.
+    missing: RefCell<Option<(&'static str, FieldType)>>,
+    skips_unknown_keys: Cell<bool>,
     sink: &'a Sink,
 }
 
 impl<'a> Section<'a> {
-    pub(in crate::bench::scenario) fn root(table: &'a Table, sink: &'a Sink) -> Self {
+    pub(super) fn root(table: &'a Table, sink: &'a Sink) -> Self {
         Self::new(String::new(), String::new(), Some((1, 1)), table, sink)
     }
 
     fn new(path: String, place: String, at: At, table: &'a Table, sink: &'a Sink) -> Self {
-        sink.note(|forms| forms.visit(&place));
+        sink.note(|schemas| schemas.visit(&place));
         let (asked, forbidden, missing) = (RefCell::default(), RefCell::default(), RefCell::default());
-        Self { path, place, at, table, asked, forbidden, missing, is_given_up: Cell::default(), sink }
+        Self { path, place, at, table, asked, forbidden, missing, skips_unknown_keys: Cell::default(), sink }
     }
 
-    /// The full path of a key.
-    pub(in crate::bench::scenario) fn path(&self, key: &str) -> String {
+    /// Path of a key from the root.
+    pub(super) fn path(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    /// Says that a key's value is wrong.
-    pub(in crate::bench::scenario) fn refuse(&self, key: &str, message: impl Display) {
+    /// Reports that a key's value is wrong.
+    pub(super) fn refuse(&self, key: &str, message: impl Display) {
         let at = self.table.get(key).map_or(self.at, |node| node.at);
         self.refuse_at(at, self.path(key), message);
     }
 
-    /// The same of something further down, of which the place is not known: the key's own is told.
-    pub(in crate::bench::scenario) fn refuse_below(&self, key: &str, rest: &str, message: impl Display) {
+    /// As [`Section::refuse`] for a value below a key. Its place is unknown here, so the key's own is reported.
+    pub(super) fn refuse_below(&self, key: &str, rest: &str, message: impl Display) {
         let at = self.table.get(key).map_or(self.at, |node| node.key_at);
         self.refuse_at(at, format!("{}.{rest}", self.path(key)), message);
     }
@@ -90,47 +92,53 @@ impl<'a> Section<'a> {
     }
 
     fn ask(&self, key: &'static str) -> Option<&'a Node> {
-        self.sink.note(|forms| _ = forms.asked(&self.place, key, self.path(key)));
+        self.sink.note(|schemas| _ = schemas.asked(&self.place, key, self.path(key)));
         self.asked.borrow_mut().push(key);
         self.table.get(key)
     }
 
-    /// Asks for a key whose value has a form.
-    fn ask_for(&self, key: &'static str, form: impl FnOnce() -> Form) -> Option<&'a Node> {
-        let form = form();
-        self.sink.note(|forms| forms.asked(&self.place, key, self.path(key)).add(form.clone()));
+    /// Asks for a key whose value has this type.
+    fn ask_for(&self, key: &'static str, field_type: impl FnOnce() -> FieldType) -> Option<&'a Node> {
+        let field_type = field_type();
+        self.sink.note(|schemas| schemas.asked(&self.place, key, self.path(key)).add(field_type.clone()));
         let node = self.ask(key);
         if node.is_none() {
-            self.missing.replace(Some((key, form)));
+            self.missing.replace(Some((key, field_type)));
         }
         node
     }
 
-    /// Whether a key is there.
-    pub(in crate::bench::scenario) fn has(&self, key: &'static str) -> bool {
+    /// Whether the table has a key.
+    pub(super) fn has(&self, key: &'static str) -> bool {
         self.ask(key).is_some()
     }
 
-    /// A key must be there; what is said where it is not is for the caller to choose.
-    pub(in crate::bench::scenario) fn needs(&self, key: &'static str) {
-        self.sink.note(|forms| forms.asked(&self.place, key, self.path(key)).required += 1);
+    /// Marks a key as required in the schema. The caller reports a missing one.
+    pub(super) fn mark_required(&self, key: &'static str) {
+        self.sink.note(|schemas| schemas.asked(&self.place, key, self.path(key)).required += 1);
     }
 
-    /// The value of a key that must be there, once it has been read: a missing one is a problem.
-    pub(in crate::bench::scenario) fn required<T>(&self, key: &'static str, value: Option<T>) -> Option<T> {
-        self.needs(key);
+    /// Passes on the value of a required key; reports a missing key.
+    pub(super) fn required<T>(&self, key: &'static str, value: Option<T>) -> Option<T> {
+        self.mark_required(key);
         if value.is_none() && !self.table.contains_key(key) {
             let wanted = self.missing.borrow();
             let wanted = wanted.as_ref().filter(|(asked, _)| *asked == key);
-            let wanted = wanted.map_or_else(String::new, |(_, form)| format!("; it is {form}"));
+            let wanted =
+                wanted.map_or_else(String::new, |(_, field_type)| format!("; allowed is {field_type}"));
             self.refuse_at(self.at, self.path(key), format!("is missing{wanted}"));
         }
         value
     }
 
-    /// Any text.
-    pub(in crate::bench::scenario) fn text(&self, key: &'static str) -> Option<&'a str> {
-        let node = self.ask_for(key, || Form::Text)?;
+    /// Replaces the value of a missing key by a default. `None` only for an invalid value.
+    pub(super) fn or_default<T>(&self, key: &'static str, value: Option<T>, default: T) -> Option<T> {
+        if self.has(key) { value } else { Some(default) }
+    }
+
+    /// A text, unchecked.
+    pub(super) fn text(&self, key: &'static str) -> Option<&'a str> {
+        let node = self.ask_for(key, || FieldType::Text)?;
         self.text_of(node, key)
     }
 
@@ -138,14 +146,18 @@ impl<'a> Section<'a> {
         match &node.value {
             Value::Text(text) => Some(text),
             other => {
-                self.refuse_at(node.at, self.path(key), format!("{} is not a text", other.shown()));
+                self.refuse_at(
+                    node.at,
+                    self.path(key),
+                    format!("{} is not allowed; allowed is a text", other.shown()),
+                );
                 None
             }
         }
     }
 
-    /// A text that something else reads.
-    pub(in crate::bench::scenario) fn parsed<T, E: Display>(
+    /// A text that `parse` reads.
+    pub(super) fn parsed<T, E: Display>(
         &self,
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, E>,
@@ -154,28 +166,20 @@ impl<'a> Section<'a> {
         parse(text).map_err(|error| self.refuse(key, error)).ok()
     }
 
-    /// One of some words.
-    pub(in crate::bench::scenario) fn choice<T: Clone>(
-        &self,
-        key: &'static str,
-        words: &[(&str, T)],
-    ) -> Option<T> {
-        let node = self.ask_for(key, || Form::Words(names(words)))?;
-        self.type_name(self.text_of(node, key)?, key, words)
+    /// One of these words, with its value.
+    pub(super) fn choice<T: Clone>(&self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
+        let node = self.ask_for(key, || FieldType::Words(names(words)))?;
+        self.lookup(self.text_of(node, key)?, key, words)
     }
 
-    /// Some of some words: a list, or one, which is a list of one.
-    pub(in crate::bench::scenario) fn choices<T: Clone>(
-        &self,
-        key: &'static str,
-        words: &[(&str, T)],
-    ) -> Vec<T> {
-        let node = self.ask_for(key, || Form::WordList(names(words)));
+    /// A list of these words, or one of them, with their values.
+    pub(super) fn choices<T: Clone>(&self, key: &'static str, words: &[(&str, T)]) -> Vec<T> {
+        let node = self.ask_for(key, || FieldType::WordList(names(words)));
         let texts = node.map(|node| self.texts_of(node, key)).unwrap_or_default();
-        texts.into_iter().filter_map(|text| self.type_name(text, key, words)).collect()
+        texts.into_iter().filter_map(|text| self.lookup(text, key, words)).collect()
     }
 
-    fn type_name<T: Clone>(&self, text: &str, key: &str, words: &[(&str, T)]) -> Option<T> {
+    fn lookup<T: Clone>(&self, text: &str, key: &str, words: &[(&str, T)]) -> Option<T> {
         let found = words.iter().find(|(word, _)| *word == text);
         if found.is_none() {
             let allowed: Vec<_> = words.iter().map(|(word, _)| *word).collect();
@@ -185,13 +189,9 @@ impl<'a> Section<'a> {
         found.map(|(_, value)| value.clone())
     }
 
-    /// A whole number.
-    pub(in crate::bench::scenario) fn integer(
-        &self,
-        key: &'static str,
-        allowed: RangeInclusive<u64>,
-    ) -> Option<u64> {
-        let node = self.ask_for(key, || Form::Integer(*allowed.start(), *allowed.end()))?;
+    /// A whole number within a range.
+    pub(super) fn integer(&self, key: &'static str, allowed: RangeInclusive<u64>) -> Option<u64> {
+        let node = self.ask_for(key, || FieldType::Integer(*allowed.start(), *allowed.end()))?;
         let number = match &node.value {
             Value::Integer(number) => u64::try_from(*number).ok(),
             _ => None,
@@ -210,41 +210,26 @@ impl<'a> Section<'a> {
         fits
     }
 
-    /// The same of something that has a unit, which a wrong value may have tried to say.
-    pub(in crate::bench::scenario) fn measure(
-        &self,
-        key: &'static str,
-        allowed: RangeInclusive<u64>,
-        unit: &str,
-    ) -> Option<u64> {
-        let form = Form::Integer(*allowed.start(), *allowed.end());
-        if let Some(Value::Text(text)) = self.ask_for(key, || form).map(|node| &node.value) {
-            self.refuse(
-                key,
-                format!("{text:?} is not a number; allowed are whole numbers of {unit}, as in 100"),
-            );
+    /// As [`Section::integer`] for a value with a unit, which messages name.
+    pub(super) fn measure(&self, key: &'static str, allowed: RangeInclusive<u64>, unit: &str) -> Option<u64> {
+        let field_type = FieldType::Integer(*allowed.start(), *allowed.end());
+        if let Some(Value::Text(text)) = self.ask_for(key, || field_type).map(|node| &node.value) {
+            let why = format!("{text:?} is not a number; allowed are whole numbers of {unit}, as in 100");
+            self.refuse(key, why);
             return None;
         }
         self.integer(key, allowed)
     }
 
-    /// A whole number of 32 bits.
-    pub(in crate::bench::scenario) fn integer32(
-        &self,
-        key: &'static str,
-        allowed: RangeInclusive<u32>,
-    ) -> Option<u32> {
+    /// A whole number of 32 bits within a range.
+    pub(super) fn integer32(&self, key: &'static str, allowed: RangeInclusive<u32>) -> Option<u32> {
         let (from, to) = allowed.into_inner();
         self.integer(key, u64::from(from)..=u64::from(to)).and_then(|number| u32::try_from(number).ok())
     }
 
-    /// A number.
-    pub(in crate::bench::scenario) fn number(
-        &self,
-        key: &'static str,
-        allowed: RangeInclusive<f64>,
-    ) -> Option<f64> {
-        let node = self.ask_for(key, || Form::Number(*allowed.start(), *allowed.end()))?;
+    /// A number within a range.
+    pub(super) fn number(&self, key: &'static str, allowed: RangeInclusive<f64>) -> Option<f64> {
+        let node = self.ask_for(key, || FieldType::Number(*allowed.start(), *allowed.end()))?;
         let number = match &node.value {
             Value::Integer(number) => i32::try_from(*number).ok().map(f64::from),
             Value::Float(number) => Some(*number),
@@ -259,13 +244,9 @@ impl<'a> Section<'a> {
         fits
     }
 
-    /// A duration as text: `1m30s`.
-    pub(in crate::bench::scenario) fn duration(
-        &self,
-        key: &'static str,
-        allowed: RangeInclusive<Duration>,
-    ) -> Option<Duration> {
-        let node = self.ask_for(key, || Form::Duration)?;
+    /// A duration within a range, as text: `1m30s`.
+    pub(super) fn duration(&self, key: &'static str, allowed: RangeInclusive<Duration>) -> Option<Duration> {
+        let node = self.ask_for(key, || FieldType::Duration)?;
         let duration = match &node.value {
             Value::Text(text) => humantime::parse_duration(text).ok(),
             _ => None,
@@ -283,9 +264,9 @@ impl<'a> Section<'a> {
         fits
     }
 
-    /// True or false.
-    pub(in crate::bench::scenario) fn boolean(&self, key: &'static str) -> Option<bool> {
-        let node = self.ask_for(key, || Form::Boolean)?;
+    /// `true` or `false`.
+    pub(super) fn boolean(&self, key: &'static str) -> Option<bool> {
+        let node = self.ask_for(key, || FieldType::Boolean)?;
         match &node.value {
             Value::Bool(is_true) => Some(*is_true),
             other => {
@@ -295,8 +276,8 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Whether something below a key was refused already, so that what follows from it need not be told too.
-    pub(in crate::bench::scenario) fn is_refused_below(&self, key: &str) -> bool {
+    /// Whether a problem at or below a key is reported, so that problems that follow from it need no report.
+    pub(super) fn is_refused_below(&self, key: &str) -> bool {
         let path = self.path(key);
         let is_below = |problem: &Problem| {
             problem.key.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -304,9 +285,9 @@ impl<'a> Section<'a> {
         self.sink.problems.borrow().iter().any(is_below)
     }
 
-    /// A list of texts, or one text, which is a list of one.
-    pub(in crate::bench::scenario) fn texts(&self, key: &'static str) -> Vec<&'a str> {
-        let node = self.ask_for(key, || Form::Texts);
+    /// A list of texts, or one text.
+    pub(super) fn texts(&self, key: &'static str) -> Vec<&'a str> {
+        let node = self.ask_for(key, || FieldType::Texts);
         node.map(|node| self.texts_of(node, key)).unwrap_or_default()
     }
 
@@ -315,45 +296,57 @@ impl<'a> Section<'a> {
             Value::Text(text) => vec![text],
             Value::Array(list) => list.iter().filter_map(|node| self.text_of(node, key)).collect(),
             other => {
-                self.refuse(key, format!("{} is not a list of texts", other.shown()));
+                let why = format!("{} is not allowed; allowed is a text or a list of texts", other.shown());
+                self.refuse(key, why);
                 Vec::new()
             }
         }
     }
 
-    /// A value that may have several forms; each is then read as what it is.
-    pub(in crate::bench::scenario) fn value(&self, key: &'static str) -> Option<&'a Value> {
+    /// A value that may have several types; the caller looks at it before it reads one of them.
+    pub(super) fn value(&self, key: &'static str) -> Option<&'a Value> {
         self.ask(key).map(|node| &node.value)
     }
 
-    /// A table.
-    pub(in crate::bench::scenario) fn section(&self, key: &'static str) -> Option<Self> {
-        let node = self.ask_for(key, || Form::Table)?;
+    /// A table, as a section of its own.
+    pub(super) fn section(&self, key: &'static str) -> Option<Self> {
+        let node = self.ask_for(key, || FieldType::Table)?;
         self.inner(node, self.path(key), self.place_of(key))
     }
 
-    /// A table whose keys the user chose, each one with a table of its own.
-    pub(in crate::bench::scenario) fn sections(&self, key: &'static str) -> BTreeMap<&'a str, Self> {
-        let Some(node) = self.ask_for(key, || Form::Named) else { return BTreeMap::new() };
+    /// A table of named tables: the user chooses the names.
+    pub(super) fn sections(&self, key: &'static str) -> BTreeMap<&'a str, Self> {
+        let Some(node) = self.ask_for(key, || FieldType::Named) else { return BTreeMap::new() };
         let (path, place) = (self.path(key), self.place_of(key) + ".*");
         let Value::Table(table) = &node.value else {
-            self.refuse_at(node.at, path, format!("{} is not a table", node.value.shown()));
+            self.refuse_at(
+                node.at,
+                path,
+                format!("{} is not a table of named tables, as in [{key}.NAME]", node.value.shown()),
+            );
             return BTreeMap::new();
         };
         let inner = |name: &str, node| self.inner(node, format!("{path}.{name}"), place.clone());
         table.iter().filter_map(|(name, node)| Some((name.as_str(), inner(name, node)?))).collect()
     }
 
-    /// A list of tables.
-    pub(in crate::bench::scenario) fn list(&self, key: &'static str) -> Vec<Self> {
-        let Some(node) = self.ask_for(key, || Form::List) else { return Vec::new() };
+    /// A list of tables, each as a section of its own.
+    pub(super) fn list(&self, key: &'static str) -> Vec<Self> {
+        let Some(node) = self.ask_for(key, || FieldType::List) else { return Vec::new() };
         let Value::Array(list) = &node.value else {
-            self.refuse(key, format!("{} is not a list of tables", node.value.shown()));
+            self.refuse(key, format!("{} is not a list of tables, as in [[{key}]]", node.value.shown()));
             return Vec::new();
         };
         let (path, place) = (self.path(key), self.place_of(key) + ".#");
         let inner = |(i, node): (usize, _)| self.inner(node, format!("{path}.{i}"), place.clone());
         (0..).zip(list).filter_map(inner).collect()
+    }
+
+    /// Refuses too many groups, publishers or faults.
+    pub(super) fn limit_entries(&self, key: &str, count: usize) {
+        if count > limits::ENTRIES_MAX {
+            self.refuse(key, format!("{count} are too many; allowed are up to {}", limits::ENTRIES_MAX));
+        }
     }
 
     fn place_of(&self, key: &str) -> String {
@@ -371,22 +364,19 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Keys that the user chose, with their values, which have one of these forms.
-    pub(in crate::bench::scenario) fn entries(
-        &self,
-        forms: &[Form],
-    ) -> impl Iterator<Item = (&'a str, &'a Value)> {
-        self.sink.note(|noted| noted.chosen(&self.place, forms));
+    /// All keys of a table whose keys the user chooses, with values of these types.
+    pub(super) fn entries(&self, types: &[FieldType]) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        self.sink.note(|schemas| schemas.user_keys(&self.place, types));
         self.table.iter().map(|(key, node)| (key.as_str(), &node.value))
     }
 
-    /// Keys of later versions: they are refused as such, not as unknown.
-    pub(in crate::bench::scenario) fn later(&self, keys: &[&'static str]) {
-        self.forbid(keys, "is not in this version");
+    /// Refuses keys that are reserved for later versions.
+    pub(super) fn reserve(&self, keys: &[&'static str]) {
+        self.forbid(keys, "is not supported in this version");
     }
 
-    /// Keys that somebody may look for here in vain: they are refused with the reason, and are no keys of the schema.
-    pub(in crate::bench::scenario) fn forbid(&self, keys: &[&'static str], why: &str) {
+    /// Refuses keys with a reason; they are not part of the schema.
+    pub(super) fn forbid(&self, keys: &[&'static str], why: &str) {
         self.forbidden.borrow_mut().extend(keys);
         for key in keys {
             if self.table.contains_key(*key) {
@@ -395,14 +385,14 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The end of a table that could not be understood: which keys it may have is not known either.
-    pub(in crate::bench::scenario) fn give_up(&self) {
-        self.is_given_up.set(true);
+    /// Skips the check for unknown keys: the allowed keys are not known for an invalid table.
+    pub(super) fn skip_unknown_keys(&self) {
+        self.skips_unknown_keys.set(true);
     }
 
-    /// The end: what was never asked for is unknown.
-    pub(in crate::bench::scenario) fn finish(self) {
-        if self.is_given_up.get() {
+    /// Reports all keys that no call asked for.
+    pub(super) fn finish(self) {
+        if self.skips_unknown_keys.get() {
             return;
         }
         let (asked, forbidden) = (self.asked.borrow(), self.forbidden.borrow());

@@ -1,21 +1,21 @@
-//! `source_ips`: the local addresses that connections start from, one by one or as ranges.
+//! Reads `source_ips`: local addresses of connections, one by one or as ranges. Read [`parse`] first.
 
 use std::net::Ipv4Addr;
 
-/// More than this nobody has on one machine by design.
-const MOST: usize = 4_096;
-const FORMS: &str = "allowed are an IPv4 address, FIRST-LAST, and ranges in its parts, as in 127.0.1-8.1";
+/// Limit of addresses per text; no machine has more by design.
+const ADDRESSES_MAX: usize = 4_096;
+const ALLOWED: &str = "allowed are an IPv4 address, FIRST-LAST, and ranges in parts, as in 127.0.1-8.1";
 
-/// Reads `127.0.0.2`, `127.0.0.2-127.0.0.9`, or `127.0.1-8.1`, which is eight addresses in as many networks.
-pub(in crate::bench::scenario) fn parse(text: &str) -> Result<Vec<Ipv4Addr>, String> {
-    let refused = || format!("{text:?} is not a list of addresses; {FORMS}");
+/// Reads `127.0.0.2`, `127.0.0.2-127.0.0.9`, or `127.0.1-8.1`, which stands for eight addresses.
+pub(super) fn parse(text: &str) -> Result<Vec<Ipv4Addr>, String> {
+    let refused = || format!("{text:?} is not a list of addresses; {ALLOWED}");
     let addresses = match text.split_once('-').map(|(first, last)| (first.parse(), last.parse())) {
         Some((Ok(first), Ok(last))) => between(first, last).ok_or_else(refused)?,
         _ => product(text).ok_or_else(refused)?,
     };
     match addresses.iter().find(|address| !address.is_loopback() && !is_local(**address)) {
-        Some(foreign) => {
-            Err(format!("{foreign} is not an address of this machine, so nothing can start from it"))
+        Some(other) => {
+            Err(format!("{other} is not an address of this machine; connections need local addresses"))
         }
         None => Ok(addresses),
     }
@@ -24,10 +24,10 @@ pub(in crate::bench::scenario) fn parse(text: &str) -> Result<Vec<Ipv4Addr>, Str
 fn between(first: Ipv4Addr, last: Ipv4Addr) -> Option<Vec<Ipv4Addr>> {
     let (first, last) = (first.to_bits(), last.to_bits());
     let count = usize::try_from(last.checked_sub(first)?).ok()?;
-    (count < MOST).then(|| (first..=last).map(Ipv4Addr::from_bits).collect())
+    (count < ADDRESSES_MAX).then(|| (first..=last).map(Ipv4Addr::from_bits).collect())
 }
 
-/// Each part a number or a range of numbers.
+/// All combinations of parts, each a number or a range of numbers.
 fn product(text: &str) -> Option<Vec<Ipv4Addr>> {
     let mut addresses = vec![0_u32];
     for part in text.split('.') {
@@ -35,14 +35,14 @@ fn product(text: &str) -> Option<Vec<Ipv4Addr>> {
         let (first, last): (u8, u8) = (first.parse().ok()?, last.parse().ok()?);
         let extend = |prefix: u32| (first..=last).map(move |byte| (prefix << 8) | u32::from(byte));
         addresses = addresses.into_iter().flat_map(extend).collect();
-        if addresses.is_empty() || addresses.len() > MOST {
+        if addresses.is_empty() || addresses.len() > ADDRESSES_MAX {
             return None;
         }
     }
     (text.split('.').count() == 4).then(|| addresses.into_iter().map(Ipv4Addr::from_bits).collect())
 }
 
-/// Whether a socket may be bound to it here.
+/// Whether a socket can be bound to the address.
 fn is_local(address: Ipv4Addr) -> bool {
     std::net::UdpSocket::bind((address, 0)).is_ok()
 }

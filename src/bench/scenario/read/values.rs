@@ -1,42 +1,46 @@
-//! values
+//! Readers of values that several sections share: headers, stages, paces, nodes and names.
 
 use std::time::Duration;
 
+use super::cluster;
+use super::field_schema::FieldType;
 use super::raw::Value;
 use super::section::Section;
-use super::{cluster, limits};
-use crate::bench::scenario::schema::field_schema::Form;
+use crate::bench::scenario::limits;
 use crate::bench::scenario::{Arrival, Pace, Stage};
 
-/// `headers = { "X-Name" = "value" }` and `token = "…"`.
-pub(in crate::bench::scenario) fn headers(section: &Section<'_>) -> Vec<(String, String)> {
+/// Headers of requests: `headers = { "X-Name" = "value" }`, and `token = "…"` for `Authorization: Bearer`.
+pub(super) fn headers(section: &Section<'_>) -> Vec<(String, String)> {
     let mut headers = Vec::new();
     if let Some(token) = section.text("token") {
-        headers.push(("key token", "authorization".to_owned(), format!("Bearer {token}")));
+        headers.push(("token", "authorization".to_owned(), format!("Bearer {token}")));
     }
     let inner = section.section("headers");
-    for (name, value) in inner.iter().flat_map(|inner| inner.entries(&[Form::Text])) {
+    for (name, value) in inner.iter().flat_map(|inner| inner.entries(&[FieldType::Text])) {
         match value {
-            Value::Text(value) => headers.push(("a header", name.to_owned(), value.clone())),
-            other => section.refuse("headers", format!("{name} = {} is not a text", other.shown())),
+            Value::Text(value) => headers.push(("headers", name.to_owned(), value.clone())),
+            other => section
+                .refuse("headers", format!("{name} = {} is not allowed; allowed is a text", other.shown())),
         }
     }
-    let is_fine = |(what, name, value): &(&str, String, String)| {
+    let is_valid = |(key, name, value): &(&str, String, String)| {
         let is_name = name.parse::<http::HeaderName>().is_ok();
-        let is_fine = is_name && value.parse::<http::HeaderValue>().is_ok();
-        if !is_fine {
-            let key = if *what == "a header" { "headers" } else { "token" };
-            let wrong =
-                if is_name { "its value holds what no header may hold" } else { "is not a header's name" };
-            section.refuse(key, format!("{name:?}: {wrong}"));
+        let is_valid = is_name && value.parse::<http::HeaderValue>().is_ok();
+        if !is_valid {
+            let why = if is_name {
+                "has an invalid value; allowed are visible ASCII characters and blanks"
+            } else {
+                "is not a header name; allowed are letters, digits and '-'"
+            };
+            section.refuse(key, format!("{name:?} {why}"));
         }
-        is_fine
+        is_valid
     };
-    headers.into_iter().filter(is_fine).map(|(_, name, value)| (name, value)).collect()
+    headers.into_iter().filter(is_valid).map(|(_, name, value)| (name, value)).collect()
 }
 
-/// `stages = [{ duration, target }, …]`, together no longer than the run: what comes after it would not happen.
-pub(in crate::bench::scenario) fn stages(
+/// Reads `stages = [{ duration, target }, …]`, in total no longer than the run.
+pub(super) fn stages(
     section: &Section<'_>,
     allowed: std::ops::RangeInclusive<f64>,
     until: Duration,
@@ -51,50 +55,51 @@ pub(in crate::bench::scenario) fn stages(
     let total: Duration = stages.iter().map(|stage| stage.duration).sum();
     if total > until {
         let (total, until) = (humantime::format_duration(total), humantime::format_duration(until));
-        section.refuse("stages", format!("last {total}, longer than the run, {until}"));
+        section.refuse("stages", format!("{total} in total is longer than the run, which lasts {until}"));
     }
     stages
 }
 
-/// `rate = 200`, or `stages` that begin at `start_rate`.
-pub(in crate::bench::scenario) fn pace(section: &Section<'_>, until: Duration) -> Option<Pace> {
+/// Reads `rate = 200`, or `stages` that begin at `start_rate`.
+pub(super) fn pace(section: &Section<'_>, until: Duration) -> Option<Pace> {
     let arrivals = [("uniform", Arrival::Uniform), ("poisson", Arrival::Poisson)];
     let arrival = section.choice("arrival", &arrivals).unwrap_or(Arrival::Uniform);
     if !section.has("stages") {
         if section.has("start_rate") {
-            section.refuse("start_rate", "belongs to stages");
+            section.refuse("start_rate", "belongs to stages; a constant rate is rate");
         }
         let rate = section.required("rate", section.number("rate", limits::RATE))?;
         return Some(Pace { arrival, from: rate, stages: vec![Stage { duration: until, target: rate }] });
     }
     if section.has("rate") {
-        section.refuse("rate", "and stages exclude each other; with stages the first rate is start_rate");
+        let why = "and stages exclude each other; with stages, start_rate is the rate at the start";
+        section.refuse("rate", why);
     }
     let from = section.number("start_rate", limits::RATE).unwrap_or(0.0);
     let stages = stages(section, limits::RATE, until);
     Some(Pace { arrival, from, stages })
 }
 
-/// `nodes = ["n1", "n2"]` of those who use some nodes only, counted from zero.
-pub(in crate::bench::scenario) fn nodes(section: &Section<'_>, served: &cluster::Served) -> Vec<u16> {
+/// Reads `nodes = ["n1", "n2"]` of clients or publishers that use some nodes only; indices from 0.
+pub(super) fn nodes(section: &Section<'_>, nodes: &cluster::NamedNodes) -> Vec<u16> {
     let texts = section.texts("nodes");
-    if !texts.is_empty() && served.is_by_balancer {
-        section.refuse("nodes", "cannot be chosen behind a balancer (lb.kind), which chooses itself");
+    if !texts.is_empty() && nodes.has_balancer {
+        section.refuse("nodes", "cannot be set with a load balancer (lb.kind), which chooses the node");
     }
-    let number = |text: &&str| match served.number(text) {
-        Ok(number) => Some(number),
+    let index = |text: &&str| match nodes.index(text) {
+        Ok(index) => Some(index),
         Err(why) => {
             section.refuse("nodes", why);
             None
         }
     };
-    texts.iter().filter_map(number).collect()
+    texts.iter().filter_map(index).collect()
 }
 
-/// Names of scenarios, groups, publishers and faults: they become tags, and parts of file names.
-pub(in crate::bench::scenario) fn identifier(text: &str) -> Result<String, String> {
-    let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if (1..=64).contains(&text.len()) && text.chars().all(is_fine) {
+/// Checks the name of a scenario, group, publisher or fault, which becomes a tag and part of a file name.
+pub(super) fn identifier(text: &str) -> Result<String, String> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if (1..=64).contains(&text.len()) && text.chars().all(is_allowed) {
         Ok(text.to_owned())
     } else {
         Err(format!("{text:?} is not a name; allowed are 1 to 64 letters, digits, '-' and '_'"))

@@ -1,7 +1,7 @@
-//! Scenarios that have every section and every form that a value may have, so that reading them asks for every key. A new
-//! section, or a key that is read only beside another one, is added here; tests say which is missing.
+//! Example scenarios with every section and every type of value, so that reading them asks for every key. Add new
+//! sections here, and keys that are read only beside another one; tests name missing keys. Read [`examples`] first.
 
-use crate::bench::scenario::read::faults::WORDS;
+use crate::bench::scenario::read::faults::TYPES;
 
 const SPAWN: &str = r#"
 schema = 1
@@ -90,18 +90,20 @@ clients = 1
 rate = 1
 "#;
 
-/// The specimens. A fault of each type is added, though not each of them could be carried out.
-pub(in crate::bench::scenario) fn specimens() -> Vec<String> {
+/// All examples, the first one with a fault of each type. Not all of these faults are possible in its cluster.
+pub(crate) fn examples() -> Vec<String> {
     let targets = ["\"all\"", "[\"n1\"]"];
-    let fault = |(word, _): &(&str, _)| {
+    let fault = |(type_name, _): &(&str, _)| {
         let of = |target| {
-            format!("[[faults]]\nat = \"1s\"\nname = \"{word}-x\"\ntype = {word:?}\ntarget = {target}\n")
+            format!(
+                "[[faults]]\nat = \"1s\"\nname = \"{type_name}-x\"\ntype = {type_name:?}\ntarget = {target}\n"
+            )
         };
         let drawn =
-            |lasts| format!("[[nemesis.faults]]\ntype = {word:?}\ntarget = [\"n1\"]\nfor = {lasts}\n");
+            |lasts| format!("[[nemesis.faults]]\ntype = {type_name:?}\ntarget = [\"n1\"]\nfor = {lasts}\n");
         targets.map(of).concat() + &["\"1s\"", "[\"1s\", \"2s\"]"].map(drawn).concat()
     };
-    let faults: String = WORDS.iter().map(fault).collect();
+    let faults: String = TYPES.iter().map(fault).collect();
     let spawn = SPAWN.replace("[nemesis]\nfaults = [{ type = \"kill\" }]", "[nemesis]");
     vec![
         format!("{spawn}{faults}"),
@@ -112,6 +114,6 @@ pub(in crate::bench::scenario) fn specimens() -> Vec<String> {
     ]
 }
 
-/// Those that are scenarios.
+/// Examples that are valid scenarios.
 #[cfg(test)]
-pub(in crate::bench::scenario) const VALID: [&str; 5] = [SPAWN, ATTACH, ARRIVING, RISING, FOREIGN];
+pub(crate) const VALID: [&str; 5] = [SPAWN, ATTACH, ARRIVING, RISING, FOREIGN];

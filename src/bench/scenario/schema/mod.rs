@@ -1,8 +1,7 @@
-//! The JSON Schema of a scenario file, made from the questions that the reader asks.
+//! The JSON Schema of a scenario file, made from the keys that the reader asks for. Read [`schema`] first.
 
-pub mod examples;
-pub mod field_schema;
+pub(super) mod examples;
 #[expect(clippy::module_inception, reason = "the schema itself, in the room of the schema")]
-pub mod schema;
+pub(super) mod schema;
 #[cfg(test)]
-pub mod tests;
+mod tests;

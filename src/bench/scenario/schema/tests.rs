@@ -6,7 +6,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use super::examples;
-use super::schema::{PAGE, Words, default, documented, forms, schema};
+use super::schema::{KeyDocs, PAGE, default, documented, schema, schemas};
 use crate::bench::scenario::parse;
 
 const COMMITTED: &str = include_str!("../../../../docs/scenario.schema.json");
@@ -46,7 +46,7 @@ fn shipped() -> Vec<PathBuf> {
 
 #[test]
 fn the_committed_schema_is_current() {
-    let hint = "write it anew: sse-bench schema > docs/scenario.schema.json";
+    let hint = "regenerate it: sse-bench schema > docs/scenario.schema.json";
     assert!(COMMITTED == schema(), "docs/scenario.schema.json is not what the parser asks for; {hint}");
 }
 
@@ -58,21 +58,21 @@ fn every_scenario_that_is_shipped_is_valid_by_the_schema() {
         assert_valid(&file.display().to_string(), &std::fs::read_to_string(&file).unwrap());
     }
     for text in examples::VALID {
-        assert_valid("a specimen", text);
+        assert_valid("an example", text);
     }
 }
 
 #[test]
-fn a_key_whose_forms_are_not_known_has_no_specimen() {
-    let forms = forms();
-    let keys = forms.places.iter().flat_map(|(place, known)| {
-        known.keys.iter().map(move |(key, asked)| (format!("{place}.{key}"), &asked.forms))
+fn every_key_has_a_type_in_an_example() {
+    let schemas = schemas();
+    let keys = schemas.tables.iter().flat_map(|(place, known)| {
+        known.keys.iter().map(move |(key, asked)| (format!("{place}.{key}"), &asked.types))
     });
-    let formless: Vec<String> = keys.filter(|(_, forms)| forms.is_empty()).map(|(key, _)| key).collect();
-    assert!(formless.is_empty(), "in no example of examples.rs, or read without a form: {formless:?}");
+    let untyped: Vec<String> = keys.filter(|(_, types)| types.is_empty()).map(|(key, _)| key).collect();
+    assert!(untyped.is_empty(), "in no example of examples.rs, or read without a field_type: {untyped:?}");
 }
 
-/// A key that the parser reads only in a form that no specimen has would be missing in the schema and unnoticed.
+/// A key that the parser reads only in a field_type that no example has would be missing in the schema and unnoticed.
 #[test]
 fn every_key_in_the_source_of_the_parser_is_in_the_schema() {
     const CALLS: [&str; 13] = [
@@ -91,8 +91,8 @@ fn every_key_in_the_source_of_the_parser_is_in_the_schema() {
         "list",
     ];
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bench/scenario/read");
-    let forms = forms();
-    let known: Vec<&str> = forms.places.values().flat_map(|place| place.keys.keys().copied()).collect();
+    let schemas = schemas();
+    let known: Vec<&str> = schemas.tables.values().flat_map(|place| place.keys.keys().copied()).collect();
     let mut seen = 0;
     for file in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
         let Ok(source) = std::fs::read_to_string(&file) else { continue };
@@ -131,7 +131,7 @@ fn what_the_parser_refuses_the_schema_refuses() {
     }
 }
 
-/// Whether a specimen has this key.
+/// Whether an example has this key.
 fn says(text: &str, path: &str) -> bool {
     let table = toml::Value::Table(toml::from_str(text).unwrap());
     let inner = |value: toml::Value, key: &str| match key.parse::<usize>() {
@@ -144,19 +144,19 @@ fn says(text: &str, path: &str) -> bool {
 /// The documentation says what the default is; saying it in the file changes nothing.
 #[test]
 fn a_documented_default_is_the_parser_s() {
-    let words = Words::of(PAGE);
+    let docs = KeyDocs::of(PAGE);
     let [spawn, attach, ..] = examples::VALID;
     let mut checked = 0;
-    for (place, known) in &forms().places {
+    for (place, known) in &schemas().tables {
         for (key, asked) in &known.keys {
-            let Some(row) = words.rows.get(&documented(&asked.path)) else { continue };
-            let Some(default) = default(&row.default, &asked.forms) else { continue };
+            let Some(row) = docs.rows.get(&documented(&asked.path)) else { continue };
+            let Some(default) = default(&row.default, &asked.types) else { continue };
             let set = [format!("{}={default}", asked.path)];
-            let specimen = [spawn, attach]
+            let example = [spawn, attach]
                 .into_iter()
                 .find(|text| !says(text, &asked.path) && parse("t.toml", text, &set).is_ok());
-            // Keys of one fault's type, or beside others, have no specimen in which they could be set.
-            let Some(text) = specimen else { continue };
+            // Keys of one fault's type, or beside others, have no example in which they could be set.
+            let Some(text) = example else { continue };
             let without = parse("t.toml", text, &[]).unwrap();
             let with = parse("t.toml", text, &set).unwrap();
             assert_eq!(with, without, "{place}.{key} = {default}");

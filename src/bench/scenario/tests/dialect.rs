@@ -1,4 +1,4 @@
-//! `[dialect]`: what is read, and what is said of every mistake.
+//! `[dialect]`: the values that are read, and the message of every problem.
 
 use super::scenario::{check, valid};
 use crate::bench::scenario::Scenario;
@@ -56,21 +56,21 @@ fn a_dialect_is_for_servers_that_are_there_already() {
 }
 
 #[test]
-fn what_cannot_be_understood_is_told() {
+fn invalid_values_are_reported() {
     let publish = "[dialect.publish]\npath = \"/publish\"\n";
     check_foreign(&format!("[dialect]\n{publish}"), (1, 2), "dialect.stream", &["missing"]);
     check_foreign("[dialect]\nstream = \"/events\"\n", (1, 2), "dialect.publish", &["missing"]);
     let with = |line: &str| format!("[dialect]\nstream = \"/e\"\n{line}\n{publish}");
     check_foreign(&with("ready = \"health\""), (3, 9), "dialect.ready", &["begins with '/'"]);
     check_foreign(&with("address = \"{topic}\""), (3, 11), "dialect.address", &["{topic}", "{name}"]);
-    check_foreign(&with("address = \"topic\""), (3, 11), "dialect.address", &["the same for all"]);
+    check_foreign(&with("address = \"topic\""), (3, 11), "dialect.address", &["would be the same"]);
     check_foreign(
         &with("names = { all = \"a-{name}\" }"),
         (3, 17),
         "dialect.names.all",
         &["allowed are none"],
     );
-    check_foreign(&with("names = { topic = \"t\" }"), (3, 19), "dialect.names.topic", &["the same for all"]);
+    check_foreign(&with("names = { topic = \"t\" }"), (3, 19), "dialect.names.topic", &["would be the same"]);
     check_foreign(&with("payload = \"pub\""), (3, 11), "dialect.payload", &["JSON pointer"]);
     check_foreign(&with("resume = \"cookie\""), (3, 10), "dialect.resume", &["header, query:NAME, no"]);
     check_foreign(&with("confirm = \"opne\""), (3, 11), "dialect.confirm", &["open, event"]);
@@ -88,7 +88,7 @@ fn what_cannot_be_understood_is_told() {
 }
 
 #[test]
-fn what_the_server_does_not_have_cannot_be_asked_of_it() {
+fn publishers_need_what_the_server_has() {
     let draws = format!("{SMALL}[publishers.p]\nrate = 1\nmix = {{ client = 1 }}\n");
     check_foreign(&draws, (7, 7), "publishers.p.mix", &["dialect.names", "client"]);
     let mailbox = format!("{SMALL}[publishers.p]\nrate = 1\nqos = 1\n");
@@ -100,7 +100,7 @@ fn what_the_server_does_not_have_cannot_be_asked_of_it() {
 }
 
 #[test]
-fn with_several_kinds_of_addresses_stream_and_publish_say_whom_they_mean() {
+fn with_several_kinds_of_addresses_stream_and_publish_name_the_address() {
     let names = "[dialect.names]\ntopic = \"t-{name}\"\n";
     let both = format!("{}{names}", SMALL.replace("/publish", "/publish/{name}"));
     check_foreign(&both, (2, 10), "dialect.stream", &["{addresses}"]);
@@ -109,16 +109,24 @@ fn with_several_kinds_of_addresses_stream_and_publish_say_whom_they_mean() {
 }
 
 #[test]
-fn clients_cannot_ask_for_what_the_server_does_not_have() {
+fn subscriptions_need_addresses_that_the_server_has() {
     let group = |subscribe: &str| format!("[clients.d]\nclients = 1\n{subscribe}\n{SMALL}");
-    let told = |subscribe: &str, key: &str, words: &[&str]| {
+    let check_subscription = |subscribe: &str, key: &str, words: &[&str]| {
         let text = format!("{}{ATTACHED}{}", super::scenario::HEAD, group(subscribe));
         let problems = super::scenario::read(&text, &[]).expect_err("it must be refused");
-        let told =
+        let problem =
             problems.iter().find(|problem| problem.key == key).unwrap_or_else(|| panic!("{problems:#?}"));
-        assert!(words.iter().all(|word| told.message.contains(word)), "{told}");
+        assert!(words.iter().all(|word| problem.message.contains(word)), "{problem}");
     };
-    told("subscribe = { topics = [\"a\"] }", "clients.d.subscribe.topics", &["no topic"]);
-    told("subscribe = { user = \"a\" }", "clients.d.subscribe.user", &["no user", "{user}"]);
-    told("subscribe = { user = \"a\" }\nmailbox = true", "clients.d.mailbox", &["mailboxes"]);
+    check_subscription(
+        "subscribe = { topics = [\"a\"] }",
+        "clients.d.subscribe.topics",
+        &["dialect.names.topic"],
+    );
+    check_subscription(
+        "subscribe = { user = \"a\" }",
+        "clients.d.subscribe.user",
+        &["dialect.names.user", "{user}"],
+    );
+    check_subscription("subscribe = { user = \"a\" }\nmailbox = true", "clients.d.mailbox", &["mailboxes"]);
 }

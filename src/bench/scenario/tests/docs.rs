@@ -9,7 +9,7 @@ use crate::bench::metrics::metric::Metric;
 use crate::bench::metrics::recorder::Recorder;
 use crate::bench::scenario::parse;
 use crate::bench::scenario::plan::Plan;
-use crate::bench::scenario::read::faults::WORDS as FAULT_WORDS;
+use crate::bench::scenario::read::faults::TYPES as FAULT_TYPES;
 use crate::bench::scenario::schema::{examples, schema};
 use crate::bench::verdict::ledger::Account;
 use crate::bench::verdict::{Verdict, VerdictInput};
@@ -41,14 +41,14 @@ fn every_key_is_in_the_documentation_and_nothing_else_is() {
     for text in examples::VALID {
         parse("docs.toml", text, &[]).unwrap();
     }
-    let forms = schema::forms();
-    let asked = forms.places.values().flat_map(|place| place.keys.values());
-    let keys: BTreeSet<String> = asked.map(|asked| schema::documented(&asked.path)).collect();
+    let schemas = schema::schemas();
+    let fields = schemas.tables.values().flat_map(|table| table.keys.values());
+    let keys: BTreeSet<String> = fields.map(|field| schema::documented(&field.path)).collect();
     assert!(keys.len() > 50 && keys.contains("publishers.P.payload.median"), "{keys:?}");
     assert_told("keys", keys.iter().map(String::as_str), |key| has_row(&format!("`{key}`")));
     let lines = REFERENCE.lines().chain(FAULTS.lines());
     let rows = lines.filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    let types: Vec<&str> = FAULT_WORDS.iter().map(|(word, _)| *word).collect();
+    let types: Vec<&str> = FAULT_TYPES.iter().map(|(word, _)| *word).collect();
     assert_told("types of faults", types.iter().copied(), |word| has_row(&format!("`{word}`")));
     let brokers = ["redis", "redis-sentinel", "redis-cluster"];
     let unknown = rows

@@ -1,4 +1,4 @@
-//! Links that pass the fault proxy, and faults of them: what is read, and what is said of every mistake.
+//! Links that pass the fault proxy, and faults of them: the values that are read, and the message of every problem.
 
 use super::scenario::{check, valid};
 use crate::bench::scenario::{FaultSpecKind, LinkEffect, LinkFault, LinkKind, Stream, Target, ToxicKind};
@@ -57,11 +57,16 @@ fn a_fault_of_a_link_that_cannot_be_is_refused_with_the_remedy() {
     let latency = "type = \"latency\"\nlink = \"node->redis\"\n";
     check(&fault(PROXIED, latency), (10, 1), "faults.0.latency", &["is missing"]);
     let rate = format!("{latency}latency = 1\nrate = 1\n");
-    check(&fault(PROXIED, &rate), (15, 8), "faults.0.rate", &["does not belong to latency", "jitter"]);
+    check(
+        &fault(PROXIED, &rate),
+        (15, 8),
+        "faults.0.rate",
+        &["does not belong to type = \"latency\"", "jitter"],
+    );
     let down = "type = \"down\"\nlink = \"node->redis\"\ntoxicity = 0.5\n";
-    check(&fault(PROXIED, down), (14, 12), "faults.0.toxicity", &["does not belong to down"]);
+    check(&fault(PROXIED, down), (14, 12), "faults.0.toxicity", &["does not belong to type = \"down\""]);
     let kill = "type = \"kill\"\nlatency = 5\n";
-    check(&fault(PROXIED, kill), (13, 11), "faults.0.latency", &["no fault of a link"]);
+    check(&fault(PROXIED, kill), (13, 11), "faults.0.latency", &["a key of link faults"]);
     let twice = format!("{stall}toxicity = 2\n");
     check(&fault(PROXIED, &twice), (14, 12), "faults.0.toxicity", &["from 0 to 1"]);
     for (word, why) in
@@ -77,7 +82,7 @@ fn a_link_that_no_proxy_can_be_put_into_is_refused() {
     let redis = "\"node->redis\"";
     check(&proxy("", redis), (7, 9), "cluster.proxy", &["needs a Redis"]);
     for (broker, why) in
-        [("redis-sentinel", "Sentinels tell nodes"), ("redis-cluster", "Redis Cluster tells")]
+        [("redis-sentinel", "Sentinels give nodes"), ("redis-cluster", "Redis Cluster gives")]
     {
         check(&proxy(&format!("broker = \"{broker}\"\n"), redis), (8, 9), "cluster.proxy", &[why]);
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::bench::exit::RunProblem;
 use crate::bench::ids::RunId;
 use crate::bench::scenario::plan::Plan;
-use crate::bench::scenario::{Origin, Problems};
+use crate::bench::scenario::{Problems, ScenarioSource};
 use crate::bench::verdict::ledger::FaultRecord;
 
 /// What is known of a run beside ledgers and measurements. A field that is added later has a default, so that older
@@ -19,7 +19,7 @@ use crate::bench::verdict::ledger::FaultRecord;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredFacts {
     /// The scenario, and what the command line changed in it.
-    pub origin: Origin,
+    pub origin: ScenarioSource,
     pub run: RunId,
     /// [`fingerprint`] of the executed plan.
     pub plan: u32,

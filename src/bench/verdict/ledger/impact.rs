@@ -103,7 +103,7 @@ pub(super) fn can_affect(
         | FaultAction::RollingRestart { nodes, .. }
         | FaultAction::Scale { nodes, .. }
         | FaultAction::Link { nodes, .. }
-        | FaultAction::Unplug { nodes } => session.node.is_none_or(|node| nodes.contains(&node)),
+        | FaultAction::Netns { nodes } => session.node.is_none_or(|node| nodes.contains(&node)),
         FaultAction::ReconnectStorm { subscribers } | FaultAction::SlowDown { subscribers, .. } => {
             subscribers.binary_search(&subscriber.id()).is_ok()
         }
@@ -130,7 +130,7 @@ pub(super) fn can_stall(fault: &FaultRecord, plan: &Plan) -> bool {
         | FaultAction::RollingRestart { .. }
         | FaultAction::Redis { .. }
         | FaultAction::Scale { .. }
-        | FaultAction::Unplug { .. }
+        | FaultAction::Netns { .. }
         | FaultAction::Link { effect: LinkEffect::Down, .. } => true,
     })
 }

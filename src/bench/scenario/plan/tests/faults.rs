@@ -1,10 +1,10 @@
-//! Faults that change who is there: other numbers of nodes, clients that come and go, and what a nemesis draws.
+//! Faults that change the number of nodes or clients, and faults that a nemesis draws.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::bench::ids::{NodeIndex, RunId};
-use crate::bench::scenario::plan::model::{FaultAction, Joins, Plan, PlannedFault, SlowTime};
+use crate::bench::scenario::plan::{FaultAction, Joins, Plan, PlannedFault, SlowTime};
 use crate::bench::scenario::{self, Scenario};
 
 const HEAD: &str = r#"
@@ -69,7 +69,7 @@ fn a_churn_burst_lets_some_go_for_good_and_as_many_new_ones_come() {
          [[faults]]\nat = \"20s\"\ntype = \"churn-burst\"\n",
     );
     let burst = |fault: usize| match &plan.faults[fault].action {
-        FaultAction::ChurnBurst { leave, come } => (leave.clone(), come.clone()),
+        FaultAction::ChurnBurst { leaving, joining } => (leaving.clone(), joining.clone()),
         other => panic!("{other:?}"),
     };
     let (first_left, first_came) = burst(0);
@@ -79,12 +79,12 @@ fn a_churn_burst_lets_some_go_for_good_and_as_many_new_ones_come() {
     assert!(first_came.iter().all(|id| client(*id).joins == Joins::At(second(15))));
     let names: Vec<&str> = first_came.iter().map(|id| client(*id).client.as_str()).collect();
     assert_eq!(names, ["a-10", "a-11", "a-12", "a-13"], "new ones, with numbers of their own");
-    // Everybody who is there goes: the six that stayed, the four that came, and the ten of the other group.
+    // All clients leave: the six that stayed, the four that joined, and the ten of the other group.
     let (second_left, second_came) = burst(1);
     assert_eq!(second_left.len(), 20);
     assert!(second_left.is_sorted() && first_left.iter().all(|id| !second_left.contains(id)));
     assert!(first_came.iter().all(|id| second_left.contains(id)));
-    // Who replaces a client that was to leave leaves when that one would have.
+    // A new client leaves when the one that it replaces would have left.
     assert_eq!(second_came.iter().filter(|id| client(**id).leaves.is_some()).count(), 10);
     let names: BTreeSet<&str> = plan.subscribers.iter().map(|client| client.client.as_str()).collect();
     assert_eq!(names.len(), plan.subscribers.len());
@@ -135,7 +135,7 @@ fn a_nemesis_draws_one_schedule_from_one_seed_and_breaks_one_thing_at_a_time() {
 fn in_a_shorter_run_everything_keeps_its_share_of_the_time() {
     let fault = "[[faults]]\nat = \"15s\"\nfor = \"45s\"\ntype = \"slow-down\"\nbytes_per_sec = 500\n\
          [publishers.p]\nrate = 10\n";
-    let scenario = scenario_of(&format!("{fault}{NEMESIS}")).lasting(second(12));
+    let scenario = scenario_of(&format!("{fault}{NEMESIS}")).scaled_to(second(12));
     let plan = Plan::new(&scenario, RunId::from_random(1));
     let slow = plan.faults.iter().find(|fault| fault.name == "slow-down-1").unwrap();
     assert_eq!((plan.duration, slow.at, slow.heals_at), (second(12), second(3), Some(second(12))));

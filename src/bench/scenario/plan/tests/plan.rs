@@ -6,8 +6,7 @@ use std::time::Duration;
 use crate::bench::ids::{NodeIndex, RunId};
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario;
-use crate::bench::scenario::plan::model::{FaultAction, FaultEdge, Joins, Plan};
-use crate::bench::scenario::plan::publishers::PublisherPlan;
+use crate::bench::scenario::plan::{FaultAction, FaultEdge, Joins, Plan, PublisherPlan};
 use crate::protocol::Address;
 
 const QUICKSTART: &str = include_str!("../../../../../scenarios/quickstart.toml");
@@ -267,7 +266,7 @@ fn a_rolling_restart_gives_each_node_its_share_of_the_time() {
     let plan = plan(SHARED);
     let FaultAction::RollingRestart { nodes, every } = &plan.faults[0].action else { panic!("it rolls") };
     assert_eq!((nodes.len(), *every), (3, second(10)));
-    let titles: Vec<String> = plan.faults.iter().map(scenario::plan::model::PlannedFault::title).collect();
+    let titles: Vec<String> = plan.faults.iter().map(scenario::plan::PlannedFault::title).collect();
     assert_eq!(
         titles,
         [
@@ -314,7 +313,7 @@ fn who_leaves_is_replaced_so_that_there_are_always_as_many() {
         assert!((380..500).contains(&plan.subscribers.len()), "{dist} {}", plan.subscribers.len());
         for tenths in 0..600 {
             let time = Duration::from_millis(tenths * 100 + 50);
-            let is_there = |client: &&scenario::plan::model::SubscriberPlan| {
+            let is_there = |client: &&scenario::plan::SubscriberPlan| {
                 at(client.joins) <= time && client.leaves.is_none_or(|leaves| leaves > time)
             };
             assert_eq!(plan.subscribers.iter().filter(is_there).count(), 40, "{dist} {time:?}");
@@ -345,9 +344,8 @@ fn clients_arrive_at_their_rate_however_many_are_there() {
     let plan = with_group(group);
     assert!((1_050..1_350).contains(&plan.subscribers.len()), "{}", plan.subscribers.len());
     assert!(plan.subscribers.is_sorted_by_key(|client| at(client.joins)));
-    let stay = |client: &scenario::plan::model::SubscriberPlan| {
-        client.leaves.map(|leaves| leaves - at(client.joins))
-    };
+    let stay =
+        |client: &scenario::plan::SubscriberPlan| client.leaves.map(|leaves| leaves - at(client.joins));
     assert!(plan.subscribers.iter().all(|client| stay(client).is_none_or(|stay| stay == second(2))));
     assert!((25..80).contains(&plan.budget().clients), "{}", plan.budget().clients);
 }

@@ -1,15 +1,16 @@
-//! Names with a number in them: `room-{i%10}` for client number `i`, `room-{zipf:50}` for one that is drawn.
+//! Name templates: `room-{i%10}` for client number `i`, `room-{zipf:50}` for a drawn number. Read [`Template`] first.
 
 use std::fmt;
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// Numbers that are drawn are below this at most: the weights of all are added up for each draw.
+/// Upper bound of N in `{random:N}` and `{zipf:N}`: each draw adds up N weights.
 const DRAWN_MAX: u32 = 100_000;
 
-/// A name with places for numbers: `{i}` the client's, `{i%N}` the rest of its division by N, `{random:N}` any below
-/// N, and `{zipf:N}` one below N of which 0 is drawn twice as often as 1, three times as often as 2, and so on.
+/// A name with placeholders: `{i}` is the client's number, `{i%N}` its remainder modulo N, `{random:N}` a uniform
+/// number below N, and `{zipf:N}` a number below N of which 0 is drawn twice as often as 1, three times as often as 2,
+/// ….
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
@@ -26,12 +27,12 @@ enum Part {
 /// Why a text is not a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTemplate {
-    /// A `{` without its `}`.
-    #[error("the '{{' at byte {0} has no '}}'")]
+    /// A `{` without a `}`; the byte where it is.
+    #[error("the '{{' at byte {0} has no '}}'; allowed are {{i}}, {{i%N}}, {{random:N}} and {{zipf:N}}")]
     Open(usize),
-    /// Something else between the braces.
+    /// The text between the braces is not a placeholder.
     #[error(
-        "{{{0}}} is not known; allowed are {{i}}, {{i%N}}, {{random:N}} and {{zipf:N}} with N from 1 (to 100000)"
+        "{{{0}}} is not a placeholder; allowed are {{i}}, {{i%N}} with N from 1, {{random:N}} and {{zipf:N}} with N from 1 to 100000"
     )]
     Unknown(String),
 }
@@ -40,7 +41,7 @@ impl Template {
     /// Reads a template.
     ///
     /// # Errors
-    /// [`InvalidTemplate`] when a brace is open, or holds something unknown.
+    /// [`InvalidTemplate`]: a brace is not closed, or encloses an unknown placeholder.
     pub fn parse(text: &str) -> Result<Self, InvalidTemplate> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -51,7 +52,7 @@ impl Template {
                 parts.push(Part::Text(before.to_owned()));
             }
             let (inner, behind) = after[1..].split_once('}').ok_or(InvalidTemplate::Open(at))?;
-            parts.push(place(inner)?);
+            parts.push(placeholder(inner)?);
             rest = behind;
         }
         if !rest.is_empty() {
@@ -60,7 +61,7 @@ impl Template {
         Ok(Self { parts })
     }
 
-    /// The name for client number `i`, with what is drawn from `seed`.
+    /// The name of client number `i`; random numbers are drawn from `seed`.
     #[must_use]
     pub fn fill(&self, i: u32, seed: u64) -> String {
         use fmt::Write as _;
@@ -85,7 +86,7 @@ impl Template {
         name
     }
 
-    /// The longest name that it can become, in bytes.
+    /// Upper bound of the length of a name, in bytes.
     #[must_use]
     pub fn longest(&self) -> usize {
         let length = |part: &Part| match part {
@@ -97,7 +98,7 @@ impl Template {
     }
 }
 
-/// By the weights 1, 1/2, 1/3, …
+/// Drawn with weights 1, 1/2, 1/3, …
 fn zipf(below: u32, rng: &mut ChaCha8Rng) -> u32 {
     let weight = |number: u32| 1.0 / (f64::from(number) + 1.0);
     let sum: f64 = (0..below).map(weight).sum();
@@ -111,7 +112,7 @@ fn zipf(below: u32, rng: &mut ChaCha8Rng) -> u32 {
     below.saturating_sub(1)
 }
 
-fn place(inner: &str) -> Result<Part, InvalidTemplate> {
+fn placeholder(inner: &str) -> Result<Part, InvalidTemplate> {
     let unknown = || InvalidTemplate::Unknown(inner.chars().take(40).collect());
     let number = |text: &str| text.trim().parse().ok().filter(|number| *number > 0).ok_or_else(unknown);
     if let Some((word, below)) = inner.split_once(':') {

@@ -1,4 +1,5 @@
-//! The same scenario in another time: what happens in it happens earlier or later in proportion.
+//! Scales a scenario to another duration (`--duration`): all times keep their share of the run.
+//! Read [`Scenario::scaled_to`] first.
 
 use std::time::Duration;
 
@@ -6,11 +7,10 @@ use super::faults::Nemesis;
 use super::scenario::{Executor, Scenario, Stage};
 
 impl Scenario {
-    /// The scenario as if it had been written for this duration: warm-up, joins, ramps, stages, and when faults begin
-    /// and end all keep their share of it. What belongs to a client or to the end of the run stays as it is: its
-    /// session, its pauses, waits of a reconnect, `quiesce`.
+    /// The scenario as if written for this duration. Warm-up, joins, ramps, stages, and begin and end of faults keep
+    /// their share of it. Times of a client (session, pauses, waits before a reconnect) and `quiesce` stay.
     #[must_use]
-    pub fn lasting(mut self, duration: Duration) -> Self {
+    pub fn scaled_to(mut self, duration: Duration) -> Self {
         let factor = duration.as_secs_f64() / self.duration.as_secs_f64();
         let scale = |time: &mut Duration| *time = time.mul_f64(factor).min(duration);
         scale(&mut self.warmup);
@@ -28,7 +28,7 @@ impl Scenario {
         for fault in &mut self.faults {
             scale(&mut fault.at);
             if let Some(lasts) = &mut fault.lasts {
-                // Rounding must not carry it beyond the end.
+                // Rounding must not move the end beyond the end of the run.
                 *lasts = lasts.mul_f64(factor).min(duration.saturating_sub(fault.at));
             }
         }

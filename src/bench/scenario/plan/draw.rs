@@ -1,0 +1,77 @@
+//! Draws the [`Plan`] of a scenario from its seed: clients, then faults, then publishers. Read [`Plan::new`] first.
+
+use std::sync::Arc;
+
+use super::model::{GroupPlan, Plan};
+use super::pacer::to_f64;
+use super::phases::Phases;
+use super::seeds::Seeds;
+use super::{faults, publishers, subscribers};
+use crate::bench::ids::{NodeIndex, RunId};
+use crate::bench::scenario::{ClientGroup, Scenario};
+use crate::protocol::NodeId;
+
+impl Plan {
+    /// Draws the plan of a scenario from its seed. `run` does not influence the draws.
+    #[must_use]
+    pub fn new(scenario: &Scenario, run: RunId) -> Self {
+        let seeds = Seeds::new(scenario.seed);
+        let mut audience = subscribers::Audience::new(&scenario.clients, scenario.duration, seeds);
+        let faults = faults::faults(scenario, &mut audience, seeds);
+        let publishers = publishers::publishers(scenario, &audience.addresses, seeds);
+        let node = |i| NodeId::parse(&faults::node_name(i)).expect("a letter and a number are a name");
+        let mut plan = Self {
+            run,
+            name: scenario.name.clone(),
+            description: scenario.description.clone(),
+            seed: scenario.seed,
+            duration: scenario.duration,
+            cluster: scenario.cluster.clone(),
+            dialect: scenario.dialect.clone().map(Arc::new),
+            nodes: (0..scenario.cluster.nodes_at_most()).map(node).collect(),
+            proxied: scenario.proxied.clone(),
+            lb: scenario.lb,
+            groups: scenario.clients.iter().map(GroupPlan::of).collect(),
+            subscribers: audience.subscribers,
+            addresses: audience.addresses,
+            publishers,
+            phases: Phases::new(scenario.warmup, scenario.duration, &faults),
+            faults,
+            verify: scenario.verify,
+            thresholds: scenario.thresholds.clone(),
+            output: scenario.output.clone(),
+            id_mask: 0,
+        };
+        plan.id_mask = id_mask(plan.estimated_deliveries());
+        plan
+    }
+}
+
+impl GroupPlan {
+    fn of(group: &ClientGroup) -> Self {
+        Self {
+            name: group.name.clone(),
+            reconnect: group.reconnect,
+            decoder: group.decoder,
+            idle_timeout: group.idle_timeout,
+            nodes: group.nodes.iter().copied().map(NodeIndex).collect(),
+            mailbox: group.mailbox,
+            read: group.read,
+            headers: group.headers.clone(),
+        }
+    }
+}
+
+/// Upper bound of the SSE ids that all subscribers together remember, at 24 bytes each.
+pub const REMEMBERED_IDS: usize = 2_000_000;
+
+/// One bit for each doubling of the deliveries beyond [`REMEMBERED_IDS`].
+fn id_mask(deliveries: f64) -> u64 {
+    let mut mask = 0;
+    let mut remembered = deliveries;
+    while remembered > to_f64(REMEMBERED_IDS) {
+        mask = mask << 1 | 1;
+        remembered /= 2.0;
+    }
+    mask
+}
