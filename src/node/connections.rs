@@ -67,7 +67,7 @@ impl Identity {
 pub(crate) struct CloseOrder {
     /// The stream ends at this time.
     pub(crate) at: Instant,
-    /// The code of the `CLOSE`.
+    /// Code of the `CLOSE` event that ends the stream.
     pub(crate) code: CloseCode,
     /// The reason in the `CLOSE`, for people.
     pub(crate) reason: Arc<str>,

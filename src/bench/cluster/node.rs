@@ -28,7 +28,7 @@ pub enum NodeCommand {
     Resume,
 }
 
-/// The result of a command.
+/// What became of a command to a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandResult {
     /// It was carried out.

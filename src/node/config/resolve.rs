@@ -19,7 +19,7 @@ pub(super) struct Sources {
     pub(super) file: Option<(PathBuf, String)>,
 }
 
-/// The source of a value.
+/// Where the value of a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ValueSource {
     /// A flag of the command line.

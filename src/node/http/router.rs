@@ -48,7 +48,7 @@ pub(crate) struct AppLimits {
 /// The node, as its handlers see it.
 #[derive(Debug)]
 pub(crate) struct AppState {
-    /// This node.
+    /// Id of this node in the cluster.
     pub(crate) node_id: NodeId,
     /// Its name for people.
     pub(crate) name: String,
@@ -56,7 +56,7 @@ pub(crate) struct AppState {
     pub(crate) url: String,
     /// Milliseconds since 1970.
     pub(crate) started_at: u64,
-    /// The log.
+    /// The log that publishes go to.
     pub(crate) broker: Broker,
     /// What the log held when it last said so.
     pub(crate) last_bounds: Mutex<Bounds>,
@@ -82,7 +82,7 @@ pub(crate) struct AppState {
     pub(crate) takeover: Takeover,
     /// How clients are refused.
     pub(crate) reject: RejectMode,
-    /// Bounds.
+    /// Limits of requests.
     pub(crate) limits: AppLimits,
     /// What streams share.
     pub(crate) context: Arc<StreamContext>,

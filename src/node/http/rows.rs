@@ -170,7 +170,7 @@ impl Selection {
         }
     }
 
-    /// Sorts the rows.
+    /// Sorts the rows by the key of the request.
     pub(crate) fn sort(&self, rows: &mut [ConnectionRow]) {
         rows.sort_by(|a, b| self.sort.compare(a, b));
     }

@@ -94,7 +94,7 @@ impl Window {
         self.read().tip
     }
 
-    /// The size of the window.
+    /// Frames and bytes that the window holds now.
     pub(crate) fn size(&self) -> WindowSize {
         let inner = self.read();
         WindowSize { frames: inner.slots.len() as u64, bytes: inner.bytes as u64 }

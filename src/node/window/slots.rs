@@ -9,7 +9,7 @@ use crate::broker::{Missing, Synced};
 use crate::protocol::{Address, Cursor, Epoch};
 use crate::runtime::mutant::{self, Mutant};
 
-/// Limits of a window.
+/// How much a window may hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WindowLimits {
     /// Most slots of the window.

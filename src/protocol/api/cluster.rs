@@ -10,7 +10,7 @@ use crate::protocol::{ClientId, ConnectionId, NodeId, UserId};
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Server {
-    /// The node.
+    /// The `--id` of the node.
     pub instance_id: NodeId,
     /// Its name for people.
     pub instance_name: String,
@@ -20,7 +20,7 @@ pub struct Server {
     /// behind it. `ready`: none of these.
     #[cfg_attr(test, schemars(extend("enum" = ["starting", "ready", "degraded", "draining"])))]
     pub state: String,
-    /// Open streams.
+    /// Number of open streams.
     pub connections: u64,
     /// For how long it has not had all of the log, milliseconds; 0 when it has.
     pub lag: u64,
@@ -60,7 +60,7 @@ pub struct Servers {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Unreachable {
-    /// The node.
+    /// The `--id` of the node.
     pub instance_id: NodeId,
     /// Where it was asked.
     pub url: String,
@@ -96,7 +96,7 @@ pub struct Presence {
 pub struct Whereabouts {
     /// The node that serves it.
     pub instance_id: NodeId,
-    /// The stream.
+    /// Id of the stream.
     pub connection_id: ConnectionId,
     /// The client as it named itself, or a ULID that the node made for it.
     pub client_id: ClientId,
@@ -129,7 +129,7 @@ pub struct DrainRequest {
 pub struct DrainStatus {
     /// Whether a drain is under way.
     pub draining: bool,
-    /// Open streams.
+    /// Streams that are still open.
     pub remaining: u64,
     /// Streams that were open when the drain began; 0 without one.
     pub total: u64,
@@ -173,7 +173,7 @@ pub struct Rebalance {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RebalanceStatus {
-    /// The node.
+    /// The `--id` of the node.
     pub instance_id: NodeId,
     /// Its open streams now.
     pub connections: u64,

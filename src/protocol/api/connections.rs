@@ -11,7 +11,7 @@ use crate::protocol::{ClientId, ConnectionId, EventId, Fields, NodeId, Topic, Us
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionRow {
-    /// This stream.
+    /// Id of this stream.
     pub connection_id: ConnectionId,
     /// The client as it named itself, or a ULID that the node made for it.
     pub client_id: ClientId,
@@ -28,9 +28,9 @@ pub struct ConnectionRow {
     pub connected_at: u64,
     /// The stream has been sent everything up to this position.
     pub last_event_id: EventId,
-    /// Events written.
+    /// Events written to the socket.
     pub sent: u64,
-    /// Bytes written.
+    /// Bytes written to the socket.
     pub bytes: u64,
     /// Events of the log after `lastEventId`: an upper bound of the events that the stream still has to get.
     pub lag: u64,

@@ -23,7 +23,7 @@ pub enum Resumed {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionEvent {
-    /// This stream.
+    /// Id of this stream.
     pub connection_id: ConnectionId,
     /// The client as it named itself, or a ULID that the node made for it.
     pub client_id: ClientId,

@@ -11,7 +11,7 @@ use crate::protocol::{Address, Envelope, EventId, MessageId, NodeId};
 pub struct LogEvent {
     /// Position in the log.
     pub id: EventId,
-    /// The receivers.
+    /// Whom the event is for.
     pub address: Address,
     /// The event as connections see it.
     pub envelope: Envelope,
@@ -40,7 +40,7 @@ pub struct History {
     pub epoch: String,
     /// Everything after this position is kept.
     pub oldest: EventId,
-    /// Newest position.
+    /// Position of the newest event of the log.
     pub newest: EventId,
     /// Present when events after the given cursor are missing; the page then starts at a later one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -61,7 +61,7 @@ pub struct EventLedger {
     pub id: EventId,
     /// The message's identity.
     pub message_id: MessageId,
-    /// The receivers.
+    /// Whom the event is for.
     pub address: Address,
     /// When the publishing node took it, RFC 3339 in UTC with milliseconds.
     #[cfg_attr(test, schemars(extend("format" = "date-time")))]
@@ -80,7 +80,7 @@ pub struct EventLedger {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct WrittenBy {
-    /// The node.
+    /// The `--id` of the node.
     pub instance_id: NodeId,
     /// Connections that it wrote the event to.
     pub connections: u64,

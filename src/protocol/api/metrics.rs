@@ -43,13 +43,13 @@ pub struct HistogramDump {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct NodeMetrics {
-    /// The node.
+    /// The `--id` of the node.
     pub instance_id: NodeId,
     /// Its name for people.
     pub instance_name: String,
     /// Seconds since start.
     pub uptime: u64,
-    /// Open streams.
+    /// Number of open streams.
     pub active_connections: u64,
     /// Events written to connections since start.
     pub total_messages_sent: u64,
@@ -102,13 +102,13 @@ pub struct LogMetrics {
     pub broker: String,
     /// The present history of the log: the first part of every event id.
     pub epoch: String,
-    /// Events kept.
+    /// Events that the log keeps.
     pub length: u64,
     /// Bytes kept, without the store's own overhead.
     pub bytes: u64,
     /// Everything after this position is kept.
     pub oldest: EventId,
-    /// Newest position.
+    /// Position of the newest event.
     pub newest: EventId,
     /// Mailboxes that hold at least one message.
     pub mailboxes: u64,
@@ -133,9 +133,9 @@ pub struct LogMetrics {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct LogServer {
-    /// Its address.
+    /// Address of the server, `host:port`.
     pub place: String,
-    /// Its version.
+    /// Version that the server reports.
     pub version: String,
     /// Seconds since its start.
     pub uptime: u64,
@@ -147,7 +147,7 @@ pub struct LogServer {
     pub clients: u64,
     /// Commands in the last second.
     pub commands_per_second: u64,
-    /// Connected replicas.
+    /// Replicas that are connected to the server.
     pub replicas: u64,
     /// False when its last write to disk failed. True also where it writes none.
     pub saves: bool,

@@ -25,7 +25,7 @@ impl Keymap {
         &self.0
     }
 
-    /// The action of this key.
+    /// What a key does; `None`: nothing.
     pub(crate) fn action(&self, key: KeyEvent) -> Option<Action> {
         if key.kind == KeyEventKind::Release {
             return None;

@@ -56,7 +56,7 @@ struct WriterState {
 /// One for each table.
 pub(super) struct Spaces {
     pub(super) meta: SingleWriterTxKeyspace,
-    /// Position → entry.
+    /// The entries, with their positions as keys.
     pub(super) log: SingleWriterTxKeyspace,
     /// Message id → position.
     pub(super) seen: SingleWriterTxKeyspace,
@@ -64,7 +64,7 @@ pub(super) struct Spaces {
     pub(super) seen_by_age: SingleWriterTxKeyspace,
     /// Owner, position → entry: messages outlive the log's trim.
     pub(super) mail: SingleWriterTxKeyspace,
-    /// Position → owner.
+    /// The owner of each mailbox message, with its position as key: the oldest first.
     pub(super) mail_by_age: SingleWriterTxKeyspace,
     /// Owner → state of the mailbox.
     pub(super) states: SingleWriterTxKeyspace,
