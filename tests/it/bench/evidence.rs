@@ -83,7 +83,7 @@ async fn a_history_in_full_gives_the_books_and_what_was_changed_in_it_is_found()
         check_evidence(&lab, &ran).await;
         let (code, text) = check(&lab.out()).await;
         assert_eq!(code, ran.code);
-        assert!(text.contains("the history gives the books"), "{text}");
+        assert!(text.contains("the history gives the same ledgers"), "{text}");
     }
     let node = SmallNode::start(Defect::None).await;
     let lab = Lab::new(&SCENARIO.replace("NODE", &node.base));

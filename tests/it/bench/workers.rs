@@ -82,7 +82,7 @@ async fn the_verdict_over_three_workers_is_that_of_one_process() {
     );
     check_evidence(&spread, &three).await;
     let (code, text) = check(&spread.out()).await;
-    assert!(code == Some(0) && text.contains("the history gives the books"), "{text}");
+    assert!(code == Some(0) && text.contains("the history gives the same ledgers"), "{text}");
     std::fs::remove_file(spread.out().join("history-worker-2.jsonl.gz")).unwrap();
     let (code, text) = check(&spread.out()).await;
     assert!(code == Some(104) && text.contains("history-worker-2.jsonl.gz"), "{text}");

@@ -60,7 +60,7 @@ impl From<io::Error> for CorruptFrame {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Frame {
     /// The type of the value, chosen by the writer.
-    pub kind: u8,
+    pub(super) kind: u8,
     body: Vec<u8>,
 }
 
