@@ -190,7 +190,7 @@ fn judge(args: &SwarmArgs, found: &AdhocResult, was_interrupted: bool) -> Exit {
     if found.connected < args.clients {
         exit = exit.max(Exit::SetupFailed);
     }
-    if found.stuck > 0 {
+    if found.not_stopped > 0 {
         exit = exit.max(Exit::Internal);
     }
     if args.expect_all {

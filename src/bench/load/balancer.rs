@@ -1,7 +1,8 @@
-//! Which node a client connects to, and where an event is published: the balancer that the swarm itself plays, or the
-//! one door of a real one.
-//! Shared by all clients; every field is an atomic, so nobody waits for anybody.
-//! A node that did not answer is passed over for a while and then tried again: nobody else need say that it is back.
+//! Which node a client connects to, and which one an event is published to: either the swarm balances by itself, or there is
+//! one endpoint, a real load balancer.
+//! Shared by all clients; every field is an atomic, so no client waits for another.
+//! A node that did not answer is passed over for a second and then tried again, so nothing has to report that it is back.
+//! Read [`Balancer::choose_for`] first.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -16,34 +17,34 @@ use crate::bench::metrics::clock::monotonic_nanos;
 use crate::bench::scenario::{Lb, LbPolicy, OnDown};
 use crate::runtime::{fnv1a, splitmix64_finalize};
 
-/// For so long a node is passed over that did not answer.
+/// Time for which a node that did not answer is passed over.
 const DOWN_FOR: Duration = Duration::from_secs(1);
 
-/// Chooses doors. Clones share the counts.
+/// Chooses endpoints. Clones share the state.
 #[derive(Debug, Clone)]
 pub struct Balancer(Arc<Shared>);
 
-/// Who connects, as far as a policy may want to know.
+/// What a policy may know of a client that connects.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientKey<'a> {
-    /// The address that it comes from, where that is its own.
+    /// The client's own source address; `None`: the system chooses one.
     pub source: Option<Ipv4Addr>,
     /// Its user, else its client id.
     pub key: &'a str,
-    /// Where it was sent the last time.
+    /// The endpoint of its last connect; `None` for the first one.
     pub sent_to: Option<Endpoint>,
 }
 
-/// Where a connection goes: a node, or the balancer in front of all of them.
+/// Where a connection goes: a node, or the load balancer in front of all nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Endpoint(u16);
 
-/// What one process tells another of a door.
+/// The state of an endpoint, sent from one process to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointState {
-    /// Whether connections may go there at all.
-    pub is_enlisted: bool,
-    /// Whether it answered when it was last asked.
+    /// Whether connections may go there: not before the node is in the cluster, nor after it has left.
+    pub is_enabled: bool,
+    /// False for a second after it did not answer.
     pub is_up: bool,
 }
 
@@ -51,8 +52,8 @@ pub struct EndpointState {
 struct Shared {
     policy: LbPolicy,
     on_down: OnDown,
-    endpoints: Box<[Endpoints]>,
-    /// Whether each door leads to a node of its own. Else the balancer behind the only one decides.
+    endpoints: Box<[EndpointEntry]>,
+    /// Whether each endpoint is a node. Otherwise the only endpoint is a load balancer, which chooses the node.
     is_direct: bool,
     /// Open connections, by node.
     open: Box<[AtomicU32]>,
@@ -60,11 +61,11 @@ struct Shared {
 }
 
 #[derive(Debug)]
-struct Endpoints {
+struct EndpointEntry {
     base: Arc<str>,
-    /// Whether connections may go there at all: not before a node is in the cluster, or after it left.
-    is_enlisted: AtomicBool,
-    /// On the machine's clock; zero when it answers.
+    /// Whether connections may go there, as in [`EndpointState::is_enabled`].
+    is_enabled: AtomicBool,
+    /// In nanoseconds since boot; zero when it answers.
     down_until: AtomicU64,
 }
 
@@ -77,32 +78,32 @@ pub struct Assignment {
 
 // All orderings are relaxed: the values steer choices and fill gauges; nothing else is ordered by them.
 impl Balancer {
-    /// Over nodes by their base URLs. At least one.
+    /// Balances over nodes, given by their base URLs. At least one.
     #[must_use]
     pub fn new(policy: LbPolicy, bases: impl IntoIterator<Item = String>) -> Self {
-        let endpoints: Box<[Endpoints]> = bases.into_iter().map(Endpoints::new).collect();
+        let endpoints: Box<[EndpointEntry]> = bases.into_iter().map(EndpointEntry::new).collect();
         let nodes = endpoints.len();
         Self::over(policy, OnDown::Reroute, endpoints, true, nodes)
     }
 
-    /// The same as a scenario has it.
+    /// As [`Self::new`], with the settings of a scenario.
     #[must_use]
     pub fn of(lb: Lb, bases: impl IntoIterator<Item = String>) -> Self {
-        let endpoints: Box<[Endpoints]> = bases.into_iter().map(Endpoints::new).collect();
+        let endpoints: Box<[EndpointEntry]> = bases.into_iter().map(EndpointEntry::new).collect();
         let nodes = endpoints.len();
         Self::over(lb.policy, lb.on_down, endpoints, true, nodes)
     }
 
-    /// Through a real balancer, which has so many nodes behind it.
+    /// Connects through a real load balancer with this number of nodes behind it.
     #[must_use]
     pub fn through(base: String, nodes: usize) -> Self {
-        Self::over(LbPolicy::RoundRobin, OnDown::Reroute, [Endpoints::new(base)].into(), false, nodes)
+        Self::over(LbPolicy::RoundRobin, OnDown::Reroute, [EndpointEntry::new(base)].into(), false, nodes)
     }
 
     fn over(
         policy: LbPolicy,
         on_down: OnDown,
-        endpoints: Box<[Endpoints]>,
+        endpoints: Box<[EndpointEntry]>,
         is_direct: bool,
         nodes: usize,
     ) -> Self {
@@ -111,39 +112,39 @@ impl Balancer {
         Self(Arc::new(Shared { policy, on_down, endpoints, is_direct, open, next: AtomicUsize::new(0) }))
     }
 
-    /// A door for the next connection or publish. Those that are down are passed over, unless all are.
+    /// The endpoint of the next publish. Endpoints that are down are passed over, unless all are down.
     pub fn choose(&self, rng: &mut impl Rng) -> Endpoint {
         self.choose_among(&[], rng)
     }
 
-    /// The same among some nodes only; among all where none is named, or where a real balancer decides.
+    /// As [`Self::choose`], among these nodes only. All nodes when `nodes` is empty or a real load balancer chooses.
     pub fn choose_among(&self, nodes: &[NodeIndex], rng: &mut impl Rng) -> Endpoint {
         self.choose_by(None, nodes, rng)
     }
 
-    /// The same for somebody whom the policy may know.
-    pub fn choose_for(&self, caller: &ClientKey<'_>, nodes: &[NodeIndex], rng: &mut impl Rng) -> Endpoint {
-        self.choose_by(Some(caller), nodes, rng)
+    /// As [`Self::choose_among`], for a client, by whose properties the policy may choose.
+    pub fn choose_for(&self, client: &ClientKey<'_>, nodes: &[NodeIndex], rng: &mut impl Rng) -> Endpoint {
+        self.choose_by(Some(client), nodes, rng)
     }
 
-    fn choose_by(&self, caller: Option<&ClientKey<'_>>, nodes: &[NodeIndex], rng: &mut impl Rng) -> Endpoint {
+    fn choose_by(&self, client: Option<&ClientKey<'_>>, nodes: &[NodeIndex], rng: &mut impl Rng) -> Endpoint {
         if self.0.endpoints.len() == 1 {
             return Endpoint(0);
         }
-        self.choose_at(monotonic_nanos(), caller, nodes, rng)
+        self.choose_at(monotonic_nanos(), client, nodes, rng)
     }
 
     fn choose_at(
         &self,
         now: u64,
-        caller: Option<&ClientKey<'_>>,
+        client: Option<&ClientKey<'_>>,
         among: &[NodeIndex],
         rng: &mut impl Rng,
     ) -> Endpoint {
         let endpoints = &self.0.endpoints;
         let is_wanted = |index: usize| {
             let is_named = among.is_empty() || among.iter().any(|node| usize::from(node.0) == index);
-            is_named && endpoints[index].is_enlisted.load(Ordering::Relaxed)
+            is_named && endpoints[index].is_enabled.load(Ordering::Relaxed)
         };
         let is_up = |index: usize| endpoints[index].down_until.load(Ordering::Relaxed) <= now;
         let count = endpoints.len();
@@ -151,9 +152,9 @@ impl Balancer {
         let all_down = refuses || !(0..count).any(|index| is_wanted(index) && is_up(index));
         let usable = |index: &usize| is_wanted(*index) && (all_down || is_up(*index));
         let in_turn = || (0..count).map(|_| self.0.next.fetch_add(1, Ordering::Relaxed) % count).find(usable);
-        // Of all that may be chosen, the one that a name weighs highest: few names move when one goes or comes.
-        let by_hash = |name: u64| (0..count).filter(usable).max_by_key(|index| mixed(name, *index));
-        let chosen = match (self.0.policy, caller) {
+        // Rendezvous hashing: few clients move when a node leaves or joins.
+        let by_hash = |key: u64| (0..count).filter(usable).max_by_key(|index| weight(key, *index));
+        let chosen = match (self.0.policy, client) {
             (LbPolicy::RoundRobin, _) => in_turn(),
             (LbPolicy::LeastConn, _) => (0..count)
                 .filter(usable)
@@ -162,96 +163,96 @@ impl Balancer {
                 let up = (0..count).filter(usable).count();
                 (0..count).filter(usable).nth(rng.random_range(0..up.max(1)))
             }
-            (LbPolicy::IpHash, Some(caller)) => {
-                by_hash(u64::from(caller.source.unwrap_or(Ipv4Addr::LOCALHOST).to_bits()))
+            (LbPolicy::IpHash, Some(client)) => {
+                by_hash(u64::from(client.source.unwrap_or(Ipv4Addr::LOCALHOST).to_bits()))
             }
-            (LbPolicy::ConsistentHash, Some(caller)) => by_hash(fnv1a(caller.key.bytes())),
-            (LbPolicy::Cookie, Some(caller)) => {
-                caller.sent_to.map(|endpoint| usize::from(endpoint.0)).filter(usable).or_else(in_turn)
+            (LbPolicy::ConsistentHash, Some(client)) => by_hash(fnv1a(client.key.bytes())),
+            (LbPolicy::Cookie, Some(client)) => {
+                client.sent_to.map(|endpoint| usize::from(endpoint.0)).filter(usable).or_else(in_turn)
             }
-            // What comes from nobody, a publish, is spread.
+            // A publish has no client, so publishes are spread.
             (LbPolicy::IpHash | LbPolicy::ConsistentHash | LbPolicy::Cookie, None) => in_turn(),
         };
-        // One may change between the look and the choice: then the first that is wanted is as good as any.
+        // An endpoint may change between check and choice: then any wanted one will do.
         let chosen = chosen.or_else(|| (0..count).find(|index| is_wanted(*index))).unwrap_or(0);
         Endpoint(u16::try_from(chosen).unwrap_or(0))
     }
 
-    /// Base URL of a door.
+    /// Base URL of an endpoint.
     #[must_use]
     pub fn base(&self, endpoint: Endpoint) -> &Arc<str> {
         &self.0.endpoints[usize::from(endpoint.0)].base
     }
 
-    /// The node behind a door, where that is certain.
+    /// The node of an endpoint; `None` when a real load balancer chooses it.
     #[must_use]
     pub fn node_behind(&self, endpoint: Endpoint) -> Option<NodeIndex> {
         self.0.is_direct.then_some(NodeIndex(endpoint.0))
     }
 
-    /// Counts a connection on its node.
+    /// Counts a connection on its node until the result is dropped. `None` for an unknown node.
     #[must_use]
-    pub fn seat(&self, node: NodeIndex) -> Option<Assignment> {
+    pub fn assign(&self, node: NodeIndex) -> Option<Assignment> {
         let index = usize::from(node.0);
         self.0.open.get(index)?.fetch_add(1, Ordering::Relaxed);
         Some(Assignment { shared: Arc::clone(&self.0), index })
     }
 
-    /// Remembers whether a door answers.
+    /// Remembers whether an endpoint answers.
     pub fn mark(&self, endpoint: Endpoint, is_up: bool) {
         let down_for = u64::try_from(DOWN_FOR.as_nanos()).unwrap_or(u64::MAX);
         let until = if is_up { 0 } else { monotonic_nanos().saturating_add(down_for) };
         self.0.endpoints[usize::from(endpoint.0)].down_until.store(until, Ordering::Relaxed);
     }
 
-    /// The same of a node. A real balancer finds out by itself.
+    /// As [`Self::mark`], for a node. Does nothing with a real load balancer, which finds out by itself.
     pub fn mark_node(&self, node: NodeIndex, is_up: bool) {
         if self.0.is_direct {
             self.mark(Endpoint(node.0), is_up);
         }
     }
 
-    /// From now on connections may go to these nodes. A real balancer finds out by itself.
+    /// From now on connections may go to these nodes. Does nothing with a real load balancer.
     pub fn enable(&self, nodes: &[NodeIndex]) {
         self.set_enabled(nodes, true);
     }
 
-    /// From now on no connection goes to these nodes.
+    /// From now on no connection goes to these nodes. Does nothing with a real load balancer.
     pub fn disable(&self, nodes: &[NodeIndex]) {
         self.set_enabled(nodes, false);
     }
 
-    fn set_enabled(&self, nodes: &[NodeIndex], is_enlisted: bool) {
+    fn set_enabled(&self, nodes: &[NodeIndex], is_enabled: bool) {
         if !self.0.is_direct {
             return;
         }
         for endpoint in nodes.iter().filter_map(|node| self.0.endpoints.get(usize::from(node.0))) {
-            endpoint.is_enlisted.store(is_enlisted, Ordering::Relaxed);
+            endpoint.is_enabled.store(is_enabled, Ordering::Relaxed);
         }
     }
 
-    /// What is known of the doors here, for another process.
+    /// The state of all endpoints, for another process.
     #[must_use]
     pub fn endpoints(&self) -> Vec<EndpointState> {
         let now = monotonic_nanos();
-        let state = |endpoint: &Endpoints| EndpointState {
-            is_enlisted: endpoint.is_enlisted.load(Ordering::Relaxed),
+        let state = |endpoint: &EndpointEntry| EndpointState {
+            is_enabled: endpoint.is_enabled.load(Ordering::Relaxed),
             is_up: endpoint.down_until.load(Ordering::Relaxed) <= now,
         };
         self.0.endpoints.iter().map(state).collect()
     }
 
-    /// Takes over what another process knows. A door that answers there need not answer here.
+    /// Takes over the state that another process knows. An endpoint that is down here stays down: it may answer there only.
     pub fn set_endpoints(&self, states: &[EndpointState]) {
-        for ((endpoint, entrance), state) in (0..).map(Endpoint).zip(&self.0.endpoints).zip(states) {
-            entrance.is_enlisted.store(state.is_enlisted, Ordering::Relaxed);
+        for ((endpoint, entry), state) in (0..).map(Endpoint).zip(&self.0.endpoints).zip(states) {
+            entry.is_enabled.store(state.is_enabled, Ordering::Relaxed);
             if !state.is_up {
                 self.mark(endpoint, false);
             }
         }
     }
 
-    /// Puts the connections of another process, by node, in the place of those that it told before.
+    /// Replaces the connections, by node, that another process reported before.
     pub fn replace_open(&self, before: &[u32], now: &[u32]) {
         let before = before.iter().copied().chain(std::iter::repeat(0));
         let now = now.iter().copied().chain(std::iter::repeat(0));
@@ -261,21 +262,21 @@ impl Balancer {
         }
     }
 
-    /// Open connections of this swarm, by node.
+    /// Open connections of the whole swarm, by node.
     #[must_use]
     pub fn open(&self) -> Vec<u32> {
         self.0.open.iter().map(|open| open.load(Ordering::Relaxed)).collect()
     }
 }
 
-/// What a name weighs at a door: the finalizer of SplitMix64 over both.
-fn mixed(name: u64, endpoint: usize) -> u64 {
-    splitmix64_finalize(name ^ (endpoint as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+/// The weight of a key at an endpoint: the finalizer of SplitMix64 over both.
+fn weight(key: u64, endpoint: usize) -> u64 {
+    splitmix64_finalize(key ^ (endpoint as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
-impl Endpoints {
+impl EndpointEntry {
     fn new(base: String) -> Self {
-        Self { base: base.into(), is_enlisted: AtomicBool::new(true), down_until: AtomicU64::new(0) }
+        Self { base: base.into(), is_enabled: AtomicBool::new(true), down_until: AtomicU64::new(0) }
     }
 }
 
@@ -323,8 +324,8 @@ mod tests {
     #[test]
     fn least_conn_fills_the_emptiest() {
         let balancer = balancer(LbPolicy::LeastConn);
-        let first = balancer.seat(NodeIndex(0));
-        let _second = balancer.seat(NodeIndex(1));
+        let first = balancer.assign(NodeIndex(0));
+        let _second = balancer.assign(NodeIndex(1));
         assert_eq!(choices(&balancer, 1), [2]);
         assert_eq!(balancer.open(), [1, 1, 0]);
         drop(first);
@@ -369,50 +370,50 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_real_balancer_nobody_knows_the_node_before_it_says_who_it_is() {
+    fn behind_a_load_balancer_the_node_is_unknown_until_it_names_itself() {
         let balancer = Balancer::through("http://lb".to_owned(), 2);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let endpoint = balancer.choose(&mut rng);
         assert_eq!((&**balancer.base(endpoint), balancer.node_behind(endpoint)), ("http://lb", None));
         balancer.mark_node(NodeIndex(0), false);
-        let seated = balancer.seat(NodeIndex(1));
+        let assignment = balancer.assign(NodeIndex(1));
         assert_eq!(balancer.open(), [0, 1]);
-        assert!(balancer.seat(NodeIndex(2)).is_none(), "a node that nobody knows is not counted");
-        drop(seated);
+        assert!(balancer.assign(NodeIndex(2)).is_none(), "an unknown node is not counted");
+        drop(assignment);
         assert_eq!(balancer.open(), [0, 0]);
     }
 
-    fn homes(balancer: &Balancer, callers: &[ClientKey<'_>]) -> Vec<u16> {
+    fn choices_of(balancer: &Balancer, clients: &[ClientKey<'_>]) -> Vec<u16> {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        callers.iter().map(|caller| balancer.choose_for(caller, &[], &mut rng).0).collect()
+        clients.iter().map(|client| balancer.choose_for(client, &[], &mut rng).0).collect()
     }
 
-    /// Who is at home where, and that only those move whose home is down.
+    /// Each client keeps its node, and only clients of a node that is down move.
     #[track_caller]
-    fn check_homes(policy: LbPolicy, callers: &[ClientKey<'_>]) {
+    fn check_stickiness(policy: LbPolicy, clients: &[ClientKey<'_>]) {
         let balancer = balancer(policy);
-        let before = homes(&balancer, callers);
-        assert_eq!(before, homes(&balancer, callers), "{policy:?}");
+        let before = choices_of(&balancer, clients);
+        assert_eq!(before, choices_of(&balancer, clients), "{policy:?}");
         assert!((0..3).all(|node| before.contains(&node)), "{policy:?} {before:?}");
         balancer.mark_node(NodeIndex(1), false);
-        let after = homes(&balancer, callers);
+        let after = choices_of(&balancer, clients);
         assert!(!after.contains(&1), "{policy:?} {after:?}");
         let stayed = before.iter().zip(&after).filter(|(before, _)| **before != 1);
         assert!(stayed.clone().all(|(before, after)| before == after), "{policy:?} {before:?} {after:?}");
         balancer.mark_node(NodeIndex(1), true);
-        assert_eq!(homes(&balancer, callers), before, "{policy:?}");
+        assert_eq!(choices_of(&balancer, clients), before, "{policy:?}");
     }
 
     #[test]
-    fn who_has_a_home_comes_back_to_it() {
+    fn sticky_policies_bring_a_client_back_to_its_node() {
         let nobody = ClientKey { source: None, key: "", sent_to: None };
         let names: Vec<String> = (0..40).map(|i| format!("u{i}")).collect();
         let by_name: Vec<_> = names.iter().map(|key| ClientKey { key, ..nobody }).collect();
-        check_homes(LbPolicy::ConsistentHash, &by_name);
+        check_stickiness(LbPolicy::ConsistentHash, &by_name);
         let from = |i| ClientKey { source: Some(Ipv4Addr::new(127, 0, 0, i)), ..nobody };
-        check_homes(LbPolicy::IpHash, &(2..40).map(from).collect::<Vec<_>>());
+        check_stickiness(LbPolicy::IpHash, &(2..40).map(from).collect::<Vec<_>>());
         let kept = |i: u16| ClientKey { sent_to: Some(Endpoint(i % 3)), ..nobody };
-        check_homes(LbPolicy::Cookie, &(0..9).map(kept).collect::<Vec<_>>());
+        check_stickiness(LbPolicy::Cookie, &(0..9).map(kept).collect::<Vec<_>>());
     }
 
     #[test]
@@ -421,23 +422,23 @@ mod tests {
             assert_eq!(choices(&balancer(policy), 4), [0, 1, 2, 0], "{policy:?}");
         }
         let new = ClientKey { source: None, key: "u", sent_to: None };
-        assert_eq!(homes(&balancer(LbPolicy::Cookie), &[new; 3]), [0, 1, 2]);
+        assert_eq!(choices_of(&balancer(LbPolicy::Cookie), &[new; 3]), [0, 1, 2]);
     }
 
     #[test]
-    fn who_is_refused_is_not_sent_elsewhere() {
+    fn a_client_of_a_refusing_node_is_not_sent_elsewhere() {
         let lb = Lb { policy: LbPolicy::ConsistentHash, on_down: OnDown::Refuse, ..Lb::default() };
         let balancer = Balancer::of(lb, (1..=3).map(|n| format!("http://n{n}")));
-        let caller = [ClientKey { source: None, key: "u7", sent_to: None }];
-        let home = homes(&balancer, &caller);
-        balancer.mark_node(NodeIndex(home[0]), false);
-        assert_eq!(homes(&balancer, &caller), home);
-        balancer.disable(&[NodeIndex(home[0])]);
-        assert_ne!(homes(&balancer, &caller), home, "it has left the cluster");
+        let client = [ClientKey { source: None, key: "u7", sent_to: None }];
+        let own = choices_of(&balancer, &client);
+        balancer.mark_node(NodeIndex(own[0]), false);
+        assert_eq!(choices_of(&balancer, &client), own);
+        balancer.disable(&[NodeIndex(own[0])]);
+        assert_ne!(choices_of(&balancer, &client), own, "it has left the cluster");
     }
 
     #[test]
-    fn another_process_passes_over_the_same_doors() {
+    fn another_process_passes_over_the_same_endpoints() {
         let (here, there) = (balancer(LbPolicy::RoundRobin), balancer(LbPolicy::RoundRobin));
         here.mark_node(NodeIndex(0), false);
         here.disable(&[NodeIndex(2)]);
@@ -452,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_are_down_one_is_tried_all_the_same() {
+    fn one_is_tried_even_when_all_are_down() {
         for policy in [LbPolicy::RoundRobin, LbPolicy::LeastConn, LbPolicy::Random] {
             let balancer = balancer(policy);
             (0..3).for_each(|index| balancer.mark_node(NodeIndex(index), false));

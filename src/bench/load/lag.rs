@@ -1,6 +1,6 @@
-//! Whether the bench keeps up with itself: a task that wants to run every 10 ms measures how late it is. When it is
-//! late, so is everything else that this process measured, and the cluster must not be blamed for it. A process that
-//! stands still misses many ticks and is late with one: each of them counts, with what it would have been late.
+//! Scheduling delay of the bench itself: a task that should run every 10 ms measures how late it is. Everything else that
+//! this process measures is as late, and must not be blamed on the cluster. A process that stands still misses many ticks
+//! and wakes once: each missed tick counts, with the delay that it would have had.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::bench::metrics::tags::{Source, Tags};
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::plan::Phases;
 
-/// The timer of the runtime counts whole milliseconds and rounds up: up to one of them is not lateness.
+/// The runtime's timer counts whole milliseconds and rounds up: a delay of up to one millisecond is not lateness.
 pub const TIMER_STEP: Duration = Duration::from_millis(1);
-/// How often it looks.
+/// Time between two ticks.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Measures from the start of the clock until `stop` is cancelled, in the process that `source` names. What the set-up
-/// made late was not measured by anybody, and quiet ticks of it would speak for a load that was none.
+/// Measures from the start of the clock until `stop` is cancelled, in the process that `source` names. Starts with the
+/// load: ticks during set-up would dilute the percentiles.
 pub async fn measure_lag(
     clock: RunClock,
     phases: Arc<Phases>,
@@ -33,7 +33,7 @@ pub async fn measure_lag(
     loop {
         let is_over = stop.run_until_cancelled(tokio::time::sleep_until(due)).await.is_none();
         let (now, at) = (clock.now(), Instant::now());
-        // Also those that were due when it was told to stop: it may have stood still until then.
+        // Also ticks that were due before the stop: the process may have stood still until then.
         while due <= at {
             let behind = at - due;
             due += TICK;
@@ -49,7 +49,7 @@ pub async fn measure_lag(
     }
 }
 
-/// When a tick was due that is looked at now, so much later; `None` before the clock was started.
+/// When a tick was due that is seen now, `behind` later; `None` if that was before the clock was started.
 fn tick_of(now: RunTime, behind: Duration) -> Option<RunTime> {
     (now != RunTime::ZERO && now.since_start() >= behind).then(|| now.minus(behind))
 }

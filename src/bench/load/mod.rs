@@ -1,4 +1,4 @@
-//! The load of a run: clients, publishers, the processes that share them, and what says whether the bench itself was the limit.
+//! The load of a run: clients, publishers and worker processes, and the checks whether the bench itself was the limit.
 
 pub mod adhoc;
 pub mod balancer;

@@ -1,4 +1,5 @@
-//! What a run has done so far, for the progress line and whoever follows a run. Counts only; nothing is judged by them.
+//! Counts of a run so far, for the progress line and for readers of `live.jsonl`. The verdict never uses them. Read
+//! [`Progress`] first.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -22,7 +23,7 @@ pub struct Progress {
     publish_dropped: AtomicU64,
     gaps: AtomicU64,
     latencies: Latencies,
-    /// Why a connect failed for the first time: of many that fail alike, one is enough.
+    /// Why the first failed connect failed: many fail alike, so one is enough.
     first_connect_error: OnceLock<String>,
 }
 
@@ -37,13 +38,13 @@ pub struct Snapshot {
     pub reconnects: u64,
     /// Connects that failed.
     pub connect_errors: u64,
-    /// Publishes acknowledged.
+    /// Publishes that were acknowledged.
     pub publish_ok: u64,
-    /// Publishes refused, or of unknown fate.
+    /// Publishes that were refused or are indeterminate.
     pub publish_bad: u64,
-    /// Publishes never sent.
+    /// Publishes that were due and never sent.
     pub publish_dropped: u64,
-    /// `GAP` events.
+    /// `GAP` events received.
     pub gaps: u64,
 }
 
@@ -63,18 +64,18 @@ impl Progress {
         self.delivered.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An event arrived that the run owed to the client, so long after it was due.
+    /// An event arrived that the run owed to the client, `latency` after it was due.
     pub fn delivered_after(&self, latency: Duration) {
         self.delivered();
         self.latencies.add(latency);
     }
 
-    /// A client was told of a gap.
+    /// A client received a `GAP` event.
     pub fn gap(&self) {
         self.gaps.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A client has another stream.
+    /// A client that had lost its stream has another one.
     pub fn reconnected(&self) {
         self.reconnects.fetch_add(1, Ordering::Relaxed);
     }
@@ -84,12 +85,12 @@ impl Progress {
         self.connect_errors.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Why a connect failed; the first one is kept.
+    /// Keeps the reason of the first failed connect. `why` is called only for that one.
     pub fn note_connect_error(&self, why: impl FnOnce() -> String) {
         let _first = self.first_connect_error.get_or_init(why);
     }
 
-    /// Why a connect of this process failed for the first time.
+    /// The reason of the first failed connect of this process.
     #[must_use]
     pub fn first_connect_error(&self) -> Option<&str> {
         self.first_connect_error.get().map(String::as_str)
@@ -109,7 +110,7 @@ impl Progress {
         self.publish_dropped.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Puts the counters of another process in the place of those that it told before. Publishes are not among them.
+    /// Replaces the counters that another process reported before. Publishes are not among them.
     pub fn replace(&self, before: &Snapshot, now: &Snapshot) {
         // The difference wraps around as the counter does, so it may also go down.
         let add = |counter: &AtomicU64, before: u64, now: u64| {
@@ -176,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_holds_trouble_only_where_there_is_some() {
+    fn the_line_names_a_problem_only_when_there_is_one() {
         let progress = Progress::default();
         progress.connected();
         progress.delivered();

@@ -1,5 +1,5 @@
-//! How hard the bench itself had to work: time on cores, time without one, and whether it had all of them. Where it had,
-//! the figures are its own and not the cluster's. Reading and judging are apart. Read [`Saturation`] first.
+//! CPU use of the bench itself: time on cores, time waiting for a core, and whether the bench had all cores. If it had, the
+//! figures measure the bench and not the cluster. Reading and judging are apart. Read [`Saturation`] first.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -9,27 +9,27 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Share of all cores from which on the bench has no room left.
-const NEARLY_ALL: f64 = 0.85;
-/// So long it may have them: a burst of connects is no limit.
-const BURST: Duration = Duration::from_secs(5);
-/// Share of the time on cores from which on the time without one is worth telling.
-const STARVED: f64 = 0.5;
-/// Percent of all cores below which it had no more to do than they can.
-const IDLE: f64 = 30.0;
+/// Time between two samples.
+const SAMPLE_EVERY: Duration = Duration::from_millis(500);
+/// Share of all cores from which the bench has no room left.
+const NEARLY_ALL_CORES: f64 = 0.85;
+/// Time for which it may use them: a burst of connects is short.
+const BURST_MAX: Duration = Duration::from_secs(5);
+/// Waiting time, as a share of the time on cores, from which other processes had the cores.
+const STARVED_SHARE: f64 = 0.5;
+/// Percent of all cores below which the bench was not busy.
+const IDLE_PERCENT: f64 = 30.0;
 
-/// How hard the processes of a bench worked together.
+/// CPU use of all processes of a bench together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Saturation {
-    /// How long they were watched.
+    /// Duration of the measurement.
     pub watched: Duration,
     /// Time on cores, of all their threads.
     pub ran: Duration,
-    /// Time in which threads could have run and had no core.
+    /// Time in which threads were ready to run and had no core.
     pub waited: Duration,
-    /// Longest time on end in which they had nearly all cores.
+    /// Longest time in a row in which they used nearly all cores.
     pub at_the_limit: Duration,
 }
 
@@ -40,50 +40,50 @@ struct Times {
     waited: Duration,
 }
 
-/// Makes a [`Saturation`] of looks.
+/// Sums samples up to a [`Saturation`].
 #[derive(Debug, Default)]
 struct CpuSampler {
     saturation: Saturation,
-    /// How long they have had nearly all cores by now.
+    /// For how long they have used nearly all cores up to now.
     at_the_limit: Duration,
 }
 
 impl CpuSampler {
-    /// What happened in the time since the look before.
+    /// Adds the time since the previous sample, and the CPU time spent in it.
     fn add(&mut self, since: Duration, spent: Times, cores: usize) {
         self.saturation.watched += since;
         self.saturation.ran += spent.ran;
         self.saturation.waited += spent.waited;
-        let is_at_the_limit = share(spent.ran, since) >= NEARLY_ALL * to_f64(cores);
+        let is_at_the_limit = share(spent.ran, since) >= NEARLY_ALL_CORES * to_f64(cores);
         self.at_the_limit = if is_at_the_limit { self.at_the_limit + since } else { Duration::ZERO };
         self.saturation.at_the_limit = self.saturation.at_the_limit.max(self.at_the_limit);
     }
 }
 
 impl Saturation {
-    /// What makes the run worth nothing, if anything does.
+    /// Why the run is invalid; `None`: the bench had cores to spare.
     #[must_use]
     pub fn problem_message(&self, cores: usize) -> Option<String> {
-        (self.at_the_limit > BURST).then(|| {
+        (self.at_the_limit > BURST_MAX).then(|| {
             format!(
-                "the bench itself used nearly all of the {cores} cores for {:.1} s on end, so the figures are its own: lower \
-                 the rate, take fewer clients, or run the cluster elsewhere (--target)",
+                "the bench itself used nearly all of the {cores} cores for {:.1} s in a row, so it measured itself and not the \
+                 cluster: lower the rate, use fewer clients, or run the cluster on other machines (--target)",
                 self.at_the_limit.as_secs_f64(),
             )
         })
     }
 
-    /// Where the bench was late: why.
+    /// Why the bench was late, if it was.
     #[must_use]
     pub fn explanation(&self, cores: usize) -> String {
         let used = 100.0 * share(self.ran, self.watched) / to_f64(cores).max(1.0);
         let waited = share(self.waited, self.ran);
-        let why = if waited >= STARVED {
+        let why = if waited >= STARVED_SHARE {
             "other processes had the cores"
-        } else if used < IDLE {
-            "it was neither busy nor short of cores, so something held it: it was stopped, swapped out, or waited for a disk"
+        } else if used < IDLE_PERCENT {
+            "it was neither busy nor short of cores, so it was stopped, swapped out, or waited for a disk"
         } else {
-            "it had cores, and more to do at a time than they can"
+            "it had more to do at a time than its cores can"
         };
         format!(
             "the bench was late: it used {used:.0} % of {cores} cores, and for each second on a core its threads waited \
@@ -92,7 +92,7 @@ impl Saturation {
     }
 }
 
-/// Watches this process and those that belong to it from the start of the clock until `stop` is cancelled.
+/// Measures this process and `children` from `started` until `stop` is cancelled.
 pub async fn watch(
     children: Vec<u32>,
     cores: usize,
@@ -101,25 +101,26 @@ pub async fn watch(
 ) -> Saturation {
     let mut pids = vec![std::process::id()];
     pids.extend(children);
-    let mut meter = CpuSampler::default();
+    let mut sampler = CpuSampler::default();
     if stop.run_until_cancelled(started.cancelled()).await.is_none() {
-        return meter.saturation;
+        return sampler.saturation;
     }
-    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    let mut ticks = tokio::time::interval(SAMPLE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut before, mut at) = (look(&pids), Instant::now());
+    let (mut before, mut at) = (sample(&pids), Instant::now());
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let (now, since) = (look(&pids), at.elapsed());
-        meter.add(since, spent(&before, &now), cores);
+        let (now, since) = (sample(&pids), at.elapsed());
+        sampler.add(since, spent(&before, &now), cores);
         (before, at) = (now, at + since);
     }
-    meter.saturation
+    sampler.saturation
 }
 
-/// What each thread has spent, by process and thread.
+/// CPU times of each thread, by process and thread.
 type Threads = HashMap<(u32, OsString), Times>;
 
-/// Between two looks, by those who are there still: one that has ended takes what it spent in its whole life with it.
+/// CPU time between two samples, of the threads in the later one. Threads that have ended are left out: /proc has their
+/// times no longer.
 fn spent(before: &Threads, now: &Threads) -> Times {
     let mut all = Times::default();
     for (thread, times) in now {
@@ -130,7 +131,7 @@ fn spent(before: &Threads, now: &Threads) -> Times {
     all
 }
 
-fn look(pids: &[u32]) -> Threads {
+fn sample(pids: &[u32]) -> Threads {
     let mut all = Threads::new();
     for pid in pids {
         let Ok(threads) = std::fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task")) else {
@@ -144,7 +145,7 @@ fn look(pids: &[u32]) -> Threads {
     all
 }
 
-/// Nanoseconds on a core, nanoseconds in a queue for one, turns.
+/// `schedstat` of Linux: nanoseconds on a core, nanoseconds waiting for one, number of time slices.
 fn parse(schedstat: &str) -> Option<Times> {
     let mut fields = schedstat.split_whitespace().map(|field| field.parse().ok().map(Duration::from_nanos));
     Some(Times { ran: fields.next()??, waited: fields.next()?? })
@@ -163,29 +164,29 @@ fn to_f64(cores: usize) -> f64 {
 mod tests {
     use super::*;
 
-    /// Half seconds, in each of which so many milliseconds were spent on cores and without one.
-    fn saturation(looks: &[(u64, u64)]) -> Saturation {
-        let mut meter = CpuSampler::default();
-        for (ran, waited) in looks {
+    /// Samples of half a second, each with milliseconds on cores and milliseconds waiting for one.
+    fn saturation(samples: &[(u64, u64)]) -> Saturation {
+        let mut sampler = CpuSampler::default();
+        for (ran, waited) in samples {
             let spent = Times { ran: Duration::from_millis(*ran), waited: Duration::from_millis(*waited) };
-            meter.add(LOOK_EVERY, spent, 2);
+            sampler.add(SAMPLE_EVERY, spent, 2);
         }
-        meter.saturation
+        sampler.saturation
     }
 
     #[test]
-    fn who_has_all_cores_for_long_measures_himself() {
+    fn a_bench_with_all_cores_for_long_makes_the_run_invalid() {
         let problem_message = saturation(&[(900, 0); 11]).problem_message(2).unwrap();
         assert!(problem_message.contains("nearly all of the 2 cores for 5.5 s"), "{problem_message}");
     }
 
     #[test]
-    fn a_burst_is_no_limit_and_neither_is_half_a_machine() {
+    fn a_burst_is_allowed_and_so_is_half_a_machine() {
         assert_eq!(saturation(&[(900, 0); 10]).problem_message(2), None);
         assert_eq!(saturation(&[(800, 0); 100]).problem_message(2), None);
-        let with_a_breath: Vec<(u64, u64)> =
+        let with_pauses: Vec<(u64, u64)> =
             (0..40).map(|n| if n % 10 == 0 { (100, 0) } else { (1_000, 0) }).collect();
-        assert_eq!(saturation(&with_a_breath).problem_message(2), None);
+        assert_eq!(saturation(&with_pauses).problem_message(2), None);
         assert_eq!(Saturation::default().problem_message(2), None);
     }
 
@@ -203,7 +204,7 @@ mod tests {
         let times = Times { ran: Duration::from_nanos(12), waited: Duration::from_nanos(7) };
         assert_eq!(parse("12 7 3\n"), Some(times));
         assert_eq!(parse(""), None);
-        let now = look(&[std::process::id()]);
+        let now = sample(&[std::process::id()]);
         assert!(spent(&Threads::new(), &now).ran > Duration::ZERO);
         assert_eq!(spent(&now, &now), Times::default());
     }

@@ -1,34 +1,33 @@
-//! Whose certificates a run accepts: read once, before anything is started. Read [`read`] first.
+//! The certificates that a run accepts, read once before anything is started. Read [`read`] first.
 
 use std::path::PathBuf;
 
 use crate::bench::scenario::Tls;
 use crate::client::Trust;
 
-/// Certificates that cannot be had.
+/// The CA file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    /// No file, or not to be read.
+    /// The file is missing or cannot be read.
     #[error("cannot read the certificates in {path:?}")]
     Read {
-        /// Which.
+        /// As the flag or scenario has it.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// Something else.
+    /// The file is not PEM, or holds no certificate.
     #[error("{path:?} holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")]
     Nothing {
-        /// Which.
+        /// As the flag or scenario has it.
         path: PathBuf,
     },
 }
 
-/// Reads what it takes.
+/// Reads the CA file, if there is one.
 ///
 /// # Errors
-/// [`TrustError`] with the file.
+/// [`TrustError`] with the path of the file.
 pub fn read(tls: &Tls) -> Result<Trust, TrustError> {
     let path = match tls {
         Tls { insecure: true, .. } => return Ok(Trust::Anybody),
@@ -49,21 +48,22 @@ mod tests {
     #[test]
     fn a_file_without_certificates_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let told = |name: &str| {
+        let error_of = |name: &str| {
             let tls = Tls { ca: Some(dir.path().join(name)), insecure: false };
             read(&tls).map(|_| ()).unwrap_err().to_string()
         };
         assert!(
-            told("not-there.pem").contains("cannot read") && told("not-there.pem").contains("not-there.pem")
+            error_of("missing.pem").contains("cannot read")
+                && error_of("missing.pem").contains("missing.pem")
         );
         for text in ["", "not a certificate", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"] {
             std::fs::write(dir.path().join("ca.pem"), text).unwrap();
-            assert!(told("ca.pem").contains("no certificate"), "{text:?}: {}", told("ca.pem"));
+            assert!(error_of("ca.pem").contains("no certificate"), "{text:?}: {}", error_of("ca.pem"));
         }
     }
 
     #[test]
-    fn what_is_asked_for_is_trusted() {
+    fn the_ca_file_or_the_system_or_everybody_is_trusted() {
         let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/cert.pem");
         let tls = Tls { ca: Some(ours.into()), insecure: false };
         assert!(matches!(read(&tls), Ok(Trust::Only(list)) if list.len() == 1));

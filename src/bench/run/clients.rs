@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::clients::{Commands, Ended, Swarm};
-use crate::bench::load::workers::coordinator::LostWorkers;
+use crate::bench::load::workers::LostWorkers;
 use crate::bench::load::workers::{WorkerPool, WorkerPoolError, WorkerSpec};
 
 /// All clients of a run.

@@ -29,8 +29,8 @@ use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::clients::{self, Commands, Transports};
 use crate::bench::load::publishers::{PublishContext, Published, Publisher};
 use crate::bench::load::tls;
+use crate::bench::load::workers::LostWorkers;
 use crate::bench::load::workers::WorkerSpec;
-use crate::bench::load::workers::coordinator::LostWorkers;
 use crate::bench::metrics::clock::RunClock;
 use crate::bench::metrics::time::RunTime;
 use crate::bench::panic;
@@ -448,10 +448,10 @@ impl RunResults {
         for missing in &self.silence.missing {
             add(Exit::Unknown, format!("the run did not become quiet: {missing}"));
         }
-        if self.ended.stuck > 0 {
+        if self.ended.not_stopped > 0 {
             add(
                 Exit::Internal,
-                format!("{} clients did not stop in time; their results are missing", self.ended.stuck),
+                format!("{} clients did not stop in time; their results are missing", self.ended.not_stopped),
             );
         }
         if let Err(reason) = &self.audit {

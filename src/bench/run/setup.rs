@@ -12,7 +12,7 @@ use super::environment::{Environment, EnvironmentSpec};
 use super::outcome::{RunError, RunOptions};
 use crate::bench::cluster::{Sign, load_balancer};
 use crate::bench::load::clients::context::SwarmContext;
-use crate::bench::load::workers::coordinator::LostWorkers;
+use crate::bench::load::workers::LostWorkers;
 use crate::bench::scenario::plan::{FaultAction, Joins, Plan};
 use crate::bench::scenario::{self, LbKind};
 

@@ -10,7 +10,7 @@ use crate::protocol::{ClientId, ConnectionId, NodeId, UserId};
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Server {
-    /// The `--id` of the node.
+    /// Value of the node's `--id` flag.
     pub instance_id: NodeId,
     /// Its name for people.
     pub instance_name: String,
@@ -60,7 +60,7 @@ pub struct Servers {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Unreachable {
-    /// The `--id` of the node.
+    /// Value of the node's `--id` flag.
     pub instance_id: NodeId,
     /// Where it was asked.
     pub url: String,
@@ -173,7 +173,7 @@ pub struct Rebalance {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RebalanceStatus {
-    /// The `--id` of the node.
+    /// Value of the node's `--id` flag.
     pub instance_id: NodeId,
     /// Its open streams now.
     pub connections: u64,

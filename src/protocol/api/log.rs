@@ -80,7 +80,7 @@ pub struct EventLedger {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct WrittenBy {
-    /// The `--id` of the node.
+    /// Value of the node's `--id` flag.
     pub instance_id: NodeId,
     /// Connections that it wrote the event to.
     pub connections: u64,

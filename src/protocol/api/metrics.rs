@@ -43,7 +43,7 @@ pub struct HistogramDump {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct NodeMetrics {
-    /// The `--id` of the node.
+    /// Value of the node's `--id` flag.
     pub instance_id: NodeId,
     /// Its name for people.
     pub instance_name: String,

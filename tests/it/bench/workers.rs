@@ -232,7 +232,7 @@ async fn a_worker_that_stands_still_for_good_is_lost_by_its_name() {
     kill_process(workers[0], Signal::STOP).unwrap();
     let ran = lab.ran(&in_time(bench.wait_with_output()).await);
     assert_eq!(ran.code, Some(122), "{}\n{}", ran.stdout, ran.stderr);
-    assert!(ran.stdout.contains("worker-") && ran.stdout.contains("it said nothing for"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("worker-") && ran.stdout.contains("no message for"), "{}", ran.stdout);
     for worker in workers {
         until_gone(worker).await;
     }
@@ -245,7 +245,7 @@ async fn workers_end_with_an_interrupt_and_with_the_death_of_their_parent() {
     kill_process(Pid::from_raw(bench.id().unwrap().try_into().unwrap()).unwrap(), Signal::INT).unwrap();
     let ran = lab.ran(&in_time(bench.wait_with_output()).await);
     assert_eq!(ran.code, Some(105), "{}\n{}", ran.stdout, ran.stderr);
-    assert_eq!(ran.report["summary"]["events_lost"], 0, "the books were handed over all the same");
+    assert_eq!(ran.report["summary"]["events_lost"], 0, "the ledgers were sent all the same");
     for worker in workers {
         until_gone(worker).await;
     }

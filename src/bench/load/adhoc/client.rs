@@ -90,11 +90,11 @@ impl Listener {
     async fn rest(&mut self, wait: Duration) -> bool {
         let until = Instant::now() + wait;
         loop {
-            let told = tokio::select! {
+            let command = tokio::select! {
                 () = tokio::time::sleep_until(until) => return true,
-                told = self.receiver.listen() => told,
+                command = self.receiver.recv() => command,
             };
-            match told {
+            match command {
                 Command::Over => return false,
                 Command::Cut | Command::Sentinels(_) => {}
             }
@@ -141,11 +141,11 @@ impl Listener {
         };
         let mut connecting = std::pin::pin!(connecting);
         loop {
-            let told = tokio::select! {
+            let command = tokio::select! {
                 opened = &mut connecting => return Some(opened),
-                told = self.receiver.listen() => told,
+                command = self.receiver.recv() => command,
             };
-            match told {
+            match command {
                 Command::Over => return None,
                 Command::Cut | Command::Sentinels(_) => {}
             }
@@ -167,7 +167,7 @@ impl Listener {
     async fn read(&mut self, stream: &mut Stream, began: Instant) -> Option<client::Ending> {
         let mut is_first = true;
         loop {
-            let told = tokio::select! {
+            let command = tokio::select! {
                 biased;
                 received = stream.next() => match received {
                     Ok(received) => {
@@ -183,9 +183,9 @@ impl Listener {
                     }
                     Err(ending) => return Some(ending),
                 },
-                told = self.receiver.listen() => told,
+                command = self.receiver.recv() => command,
             };
-            match told {
+            match command {
                 Command::Over => return None,
                 Command::Cut | Command::Sentinels(_) => {}
             }

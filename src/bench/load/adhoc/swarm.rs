@@ -63,7 +63,7 @@ pub struct AdhocResult {
     /// All measurements.
     pub recorder: Recorder,
     /// Clients that did not end in time and were not counted.
-    pub stuck: usize,
+    pub not_stopped: usize,
 }
 
 impl AdhocSwarm {
@@ -153,7 +153,7 @@ impl AdhocSwarm {
             owed.add(&own);
             connect_failure = connect_failure.or(left.never_connected);
         }
-        let stuck = self.clients.len();
+        let not_stopped = self.clients.len();
         self.clients.shutdown().await;
         let mut recorder = Recorder::default();
         for shared in &self.recorders {
@@ -172,7 +172,7 @@ impl AdhocSwarm {
             connect_errors: counted.connect_errors,
             reconnects: counted.reconnects,
             recorder,
-            stuck,
+            not_stopped,
         }
     }
 }

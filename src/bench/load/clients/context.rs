@@ -1,4 +1,4 @@
-//! context
+//! The state that all clients of a run share. Holds nothing of a single client. Read [`SwarmContext`] first.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,31 +15,26 @@ use crate::bench::metrics::clock::RunClock;
 use crate::bench::scenario::plan::Plan;
 use crate::bench::verdict::history::HistoryWriter;
 
-/// What all clients of a run share.
+/// The state that all clients of a run share.
 #[derive(Debug)]
 pub struct SwarmContext {
-    /// The plan.
     pub plan: Arc<Plan>,
-    /// For the connections.
+    /// HTTP clients, by group and source address.
     pub transports: Transports,
-    /// Chooses nodes.
     pub balancer: Balancer,
-    /// The time of the run.
+    /// Stands at zero during set-up.
     pub clock: RunClock,
     /// Cancelled when the clock starts.
     pub started: CancellationToken,
-    /// For the progress line.
     pub progress: Arc<Progress>,
-    /// How many are there and have what they need.
     pub board: Board,
-    /// Connects under way during set-up.
+    /// Limits concurrent connects during set-up.
     pub gate: Semaphore,
-    /// Where every arrival is written down, if somebody wants it.
+    /// Records every arrival in the full history; `None`: there is none.
     pub writer: Option<HistoryWriter>,
 }
 
-/// How many clients are there, and how many of them have everything. Relaxed throughout: whoever waits for a number
-/// looks again.
+/// The number of clients that have not left, and of those that have all their sentinels. Relaxed atomics: readers poll.
 #[derive(Debug, Default)]
 pub struct Board {
     alive: AtomicU32,
@@ -53,13 +48,13 @@ impl Board {
         self.alive.load(Ordering::Relaxed)
     }
 
-    /// Of those, how many have their sentinels.
+    /// Clients among [`Self::alive`] that have their sentinels.
     #[must_use]
     pub fn satisfied(&self) -> u32 {
         self.satisfied.load(Ordering::Relaxed)
     }
 
-    /// Puts the counts of another process, alive and satisfied, in the place of those that it told before.
+    /// Replaces the counts, alive and satisfied, that another process reported before.
     pub fn replace(&self, before: (u32, u32), now: (u32, u32)) {
         // The difference wraps around as the counter does, so it may also go down.
         self.alive.fetch_add(now.0.wrapping_sub(before.0), Ordering::Relaxed);
@@ -67,7 +62,7 @@ impl Board {
     }
 }
 
-/// A client's place on the [`Board`]; given up on drop.
+/// A client that is counted on the [`Board`] until this is dropped.
 #[derive(Debug)]
 pub(crate) struct ClientSlot {
     context: Arc<SwarmContext>,
@@ -98,7 +93,7 @@ impl Drop for ClientSlot {
 }
 
 impl SwarmContext {
-    /// Ground for a plan.
+    /// A context whose clock has not started.
     #[must_use]
     pub fn new(plan: Arc<Plan>, transports: Transports, balancer: Balancer, clock: RunClock) -> Self {
         let gate = Semaphore::new(CONNECTS_AT_ONCE);
@@ -107,14 +102,14 @@ impl SwarmContext {
         Self { plan, transports, balancer, clock, started, progress, board, gate, writer: None }
     }
 
-    /// The node of this name.
+    /// `None` when the plan has no node of this name.
     #[must_use]
     pub fn node_named(&self, name: &str) -> Option<NodeIndex> {
         let found = self.plan.nodes.iter().position(|node| node.as_str() == name)?;
         u16::try_from(found).ok().map(NodeIndex)
     }
 
-    /// Starts the clock, and with it the clients that join later.
+    /// Starts the clock, and with it the times at which further clients join.
     pub fn start(&self) {
         self.clock.start();
         self.started.cancel();

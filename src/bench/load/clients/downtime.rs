@@ -1,26 +1,27 @@
-//! How long a client has been without a stream that took it in: from the end of such a stream to the next one. A node that
-//! is draining, or a balancer without one, answers with a stream that says only `CLOSE`: who gets that is still away. Pure.
+//! The time that a client has no stream: from the end of a confirmed stream to the next confirmed one. A node that drains, or
+//! a load balancer without nodes, may answer with a stream that has only a `CLOSE` event; such a stream ends no downtime.
+//! Pure. Read [`Downtime`] first.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Whether a client is away, and since when.
+/// Whether a client has lost its stream, and when.
 #[derive(Debug, Default)]
 pub(super) struct Downtime {
-    /// Since when. `None` while it is there, and before it was taken in for the first time.
+    /// When the last confirmed stream ended. `None` during a confirmed stream, and before the first one.
     since: Option<Instant>,
 }
 
 impl Downtime {
-    /// A stream ended. `was_confirmed`: it had taken the client in.
+    /// To call when a stream ended. Only the end of a confirmed stream begins a downtime.
     pub(super) fn stream_ended(&mut self, at: Instant, was_confirmed: bool) {
         if was_confirmed {
             self.since = Some(at);
         }
     }
 
-    /// A stream took the client in. How long it was away; `None` for the first one.
+    /// A stream is confirmed. Returns the downtime; `None` for the first stream.
     pub(super) fn is_over(&mut self, at: Instant) -> Option<Duration> {
         self.since.take().map(|since| at.saturating_duration_since(since))
     }
@@ -31,12 +32,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_was_sent_away_is_not_back() {
+    fn an_unconfirmed_stream_ends_no_downtime() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut downtime = Downtime::default();
         downtime.stream_ended(at(1), false);
-        assert_eq!(downtime.is_over(at(2)), None, "it was never there before");
+        assert_eq!(downtime.is_over(at(2)), None, "no stream was confirmed before");
         downtime.stream_ended(at(10), true);
         downtime.stream_ended(at(12), false);
         downtime.stream_ended(at(14), false);

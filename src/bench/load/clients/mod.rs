@@ -1,10 +1,9 @@
-//! The virtual clients of a run: each a task with a book of its own, started together, told together, joined and
-//! merged at the end. Read [`Swarm`] first, then [`subscriber`].
+//! The virtual clients of a run. Each client is one task with a ledger of its own. The swarm starts the clients, sends them
+//! commands, joins them and merges their ledgers and measurements. Read [`Swarm`] first, then [`subscriber`].
 
 pub mod context;
 pub mod control;
 mod downtime;
-mod reconnect;
 mod recording_ledger;
 pub mod sample_buffer;
 pub mod share;
@@ -16,6 +15,5 @@ pub mod transport;
 pub use control::{Command, CommandReceiver, Commands, SwarmState};
 pub use sample_buffer::{SampleBuffer, SharedRecorder};
 pub use subscriber::Subscriber;
-pub use transport::Transports;
-
 pub use swarm::{Ended, Swarm};
+pub use transport::Transports;

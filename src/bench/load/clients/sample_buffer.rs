@@ -1,6 +1,6 @@
-//! Measurements of one client on their way to a recorder. Ten thousand clients cannot each own histograms (one is
-//! tens of kilobytes), and a lock for every event would be one too many: so each client writes a short tape, and hands
-//! it in when it is full.
+//! A buffer of measurements between a client and a recorder. Ten thousand clients cannot each own histograms (one has tens of
+//! kilobytes), and a lock for every event would be too slow. So each client buffers a few samples and flushes them together.
+//! Read [`SampleBuffer`] first.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,13 +11,13 @@ use crate::bench::metrics::recorder::Recorder;
 use crate::bench::metrics::tags::Tags;
 use crate::bench::metrics::time::RunTime;
 
-/// Entries on a full tape: 64 make one lock for 64 measurements, in 3 KiB a client.
-const LENGTH: usize = 64;
+/// Samples in a full buffer: one lock for 64 samples, and 3 KiB for each client.
+const CAPACITY: usize = 64;
 
-/// A recorder that some clients share.
+/// A recorder that several clients share.
 pub type SharedRecorder = Arc<Mutex<Recorder>>;
 
-/// Measurements that are not handed in yet. Handed in on drop.
+/// Measurements that are not in the recorder yet. Flushed on drop.
 #[derive(Debug)]
 pub struct SampleBuffer {
     entries: Vec<Entry>,
@@ -32,34 +32,34 @@ enum Entry {
 }
 
 impl SampleBuffer {
-    /// An empty tape.
+    /// An empty buffer.
     #[must_use]
     pub fn new(recorder: SharedRecorder, clock: RunClock) -> Self {
         Self { entries: Vec::new(), recorder, clock }
     }
 
-    /// Notes a duration.
+    /// Buffers a duration.
     pub fn record(&mut self, trend: Trend, tags: Tags, value: Duration) {
         let now = self.clock.now();
-        // A delivery belongs to the second in which it was due, as it belongs to the phase in which it was due.
+        // A delivery counts in the second in which it was due, as its phase is the one in which it was due.
         let at = if trend == Trend::DeliveryLatency { now.minus(value) } else { now };
         self.push(Entry::Trend(trend, tags, at, value));
     }
 
-    /// Notes a count.
+    /// Buffers a count.
     pub fn count(&mut self, counter: Counter, tags: Tags, by: u64) {
         self.push(Entry::Counter(counter, tags, by));
     }
 
     fn push(&mut self, entry: Entry) {
         self.entries.push(entry);
-        if self.entries.len() >= LENGTH {
-            self.hand_in();
+        if self.entries.len() >= CAPACITY {
+            self.flush();
         }
     }
 
-    fn hand_in(&mut self) {
-        // Poison means that another client panicked while it handed in; the histograms are whole all the same.
+    fn flush(&mut self) {
+        // A poisoned lock means that another client panicked while it flushed. The histograms are still intact.
         let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in self.entries.drain(..) {
             match entry {
@@ -72,6 +72,6 @@ impl SampleBuffer {
 
 impl Drop for SampleBuffer {
     fn drop(&mut self) {
-        self.hand_in();
+        self.flush();
     }
 }

@@ -1,5 +1,4 @@
-//! The virtual clients of a run: each a task with a book of its own, started together, told together, joined and
-//! merged at the end. Read [`Swarm`] first, then [`subscriber`].
+//! Starts all clients of a run, stops them, and merges their results. Judges nothing. Read [`Swarm::start`] first.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -17,9 +16,9 @@ use crate::bench::metrics::recorder::Recorder;
 use crate::bench::verdict::history::Entry;
 use crate::bench::verdict::ledger::{self, SubscriberLedger};
 
-/// Recorders that clients hand their tapes in to: enough that two rarely meet at one.
+/// Recorders that clients flush their samples into: enough that two clients rarely wait for one lock.
 const RECORDERS: usize = 8;
-/// Connects under way during set-up. A storm is for faults: the set-up must not overflow a listener's backlog.
+/// Concurrent connects during set-up, which must not overflow the backlog of a listening socket. Only faults cause storms.
 pub(super) const CONNECTS_AT_ONCE: usize = 256;
 
 /// All clients of a run.
@@ -38,7 +37,7 @@ impl Swarm {
         Self::start_share(context, commands, Share::WHOLE)
     }
 
-    /// The same for the clients of a share.
+    /// As [`Self::start`], for the clients of a share only.
     #[must_use]
     pub fn start_share(context: Arc<SwarmContext>, commands: Commands, share: Share) -> Self {
         let recorders: Vec<SharedRecorder> = (0..RECORDERS).map(|_| SharedRecorder::default()).collect();
@@ -52,50 +51,50 @@ impl Swarm {
         Self { clients, recorders, commands, context }
     }
 
-    /// What the clients share.
+    /// The state that the clients share.
     #[must_use]
     pub fn context(&self) -> &Arc<SwarmContext> {
         &self.context
     }
 
-    /// Tells all clients that it is over, and collects their books in the order of their numbers, and the
-    /// measurements. Clients that do not heed it within the grace are dropped, and counted.
+    /// Stops all clients, and collects the measurements, and the ledgers in the order of the clients' numbers. Clients that do
+    /// not stop within `grace` are aborted, and counted.
     pub async fn end(mut self, grace: Duration) -> Ended {
         self.commands.end();
-        let mut books = Vec::with_capacity(self.clients.len());
+        let mut ledgers = Vec::with_capacity(self.clients.len());
         let deadline = tokio::time::Instant::now() + grace;
         while let Ok(Some(joined)) = tokio::time::timeout_at(deadline, self.clients.join_next()).await {
             match joined {
-                Ok(book) => books.push(book),
+                Ok(ledger) => ledgers.push(ledger),
                 Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
             }
         }
-        let stuck = self.clients.len();
+        let not_stopped = self.clients.len();
         self.clients.shutdown().await;
-        books.sort_unstable_by_key(|(id, _)| *id);
-        let ledgers: Vec<_> = books.into_iter().map(|(_, ledger)| ledger).collect();
+        ledgers.sort_unstable_by_key(|(id, _)| *id);
+        let ledgers: Vec<_> = ledgers.into_iter().map(|(_, ledger)| ledger).collect();
         let mut recorder = Recorder::default();
         for shared in &self.recorders {
             recorder.merge(std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner)));
         }
         ledger::measure(&self.context.plan, &ledgers, &mut recorder);
-        Ended { ledgers, recorder, stuck, ..Ended::default() }
+        Ended { ledgers, recorder, not_stopped, ..Ended::default() }
     }
 }
 
-/// What a swarm leaves behind.
+/// The results of a swarm.
 #[derive(Debug, Default)]
 pub struct Ended {
-    /// The clients' books.
+    /// In the order of the clients' numbers.
     pub ledgers: Vec<SubscriberLedger>,
-    /// All measurements.
+    /// Measurements of all clients.
     pub recorder: Recorder,
-    /// Clients that did not end in time, and left no book.
-    pub stuck: usize,
-    /// Workers that were lost, each with its reason: their clients left no books.
+    /// Clients that did not stop in time, and have no ledger.
+    pub not_stopped: usize,
+    /// Reports of lost or late workers. The clients of a lost worker have no ledgers.
     pub lost_workers: Vec<String>,
-    /// Parts of the history that workers wrote.
+    /// Parts of the full history that workers wrote.
     pub histories: Vec<Entry>,
-    /// What went wrong while they did.
+    /// What went wrong while they wrote them.
     pub unwritten: Vec<RunProblem>,
 }

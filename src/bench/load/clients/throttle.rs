@@ -1,34 +1,34 @@
-//! How slowly a client reads. Says when it reads on; never sleeps and never reads a clock. While it does not read, its
-//! socket fills, and then the server's.
+//! How slowly a client reads. Says when it may read on; never sleeps and never reads a clock. While a client does not read,
+//! its socket buffer fills, and then the server's. Read [`Throttle::pace`] first.
 
 use std::time::Duration;
 
 use crate::bench::scenario::plan::{Plan, SlowTime, SubscriberPlan};
 
-/// What surrounds the data of an event on the wire: its id, the names of its fields, a chunk's head.
+/// Bytes of an event on the wire beside its data: id, field names, chunk header. An estimate.
 const FRAME_BYTES: usize = 64;
 
-/// The pace of one client, in the time of the run.
+/// The read speed of one client. All times are times of the run.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Throttle {
     slow_times: Vec<SlowTime>,
-    /// When what was read so far has been read, at the pace of then.
+    /// When a client of the allowed speed would have read everything up to now.
     free_at: Duration,
-    /// Reads for so long, then does not for so long; and how far it was when the run began.
+    /// Time of reading, time of pausing, and the position in this cycle when the run began.
     pauses: Option<(Duration, Duration, Duration)>,
 }
 
-/// What a client does now, and until when.
+/// Whether a client reads now, and how long that holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// It reads; not for longer than this, if that is known.
+    /// It reads, at most for this time if there is one.
     Reads(Option<Duration>),
-    /// It does not read for so long.
+    /// It does not read for this time.
     Waits(Duration),
 }
 
 impl Throttle {
-    /// `None` for a client that always reads as fast as it can.
+    /// The throttle of a client; `None` for one that always reads as fast as it can.
     pub(super) fn of(plan: &Plan, client: &SubscriberPlan) -> Option<Box<Self>> {
         let read = plan.groups[usize::from(client.group.0)].read.unwrap_or_default();
         let mut slow_times = plan.slow_downs(client.id);
@@ -43,7 +43,7 @@ impl Throttle {
         is_slow.then(|| Box::new(Self { slow_times, pauses, free_at: Duration::ZERO }))
     }
 
-    /// An event with so much data was read.
+    /// Counts an event with `bytes` of data that was read.
     pub(super) fn took(&mut self, now: Duration, bytes: usize) {
         if let Some(speed) = self.speed(now) {
             let bytes = u32::try_from(bytes + FRAME_BYTES).unwrap_or(u32::MAX);
@@ -52,9 +52,9 @@ impl Throttle {
         }
     }
 
-    /// Whether it reads now.
+    /// Whether the client reads at this time.
     pub(super) fn pace(&self, now: Duration) -> Pace {
-        // Before the start the clock stands, and so would a pause.
+        // Before the start the clock stands still, so a pause would never end.
         if now.is_zero() {
             return Pace::Reads(None);
         }
@@ -79,7 +79,7 @@ impl Throttle {
         self.slow_time(now).map(|slow| slow.bytes_per_sec)
     }
 
-    /// The slowest of those that hold.
+    /// The slowest of the slow times that include this time.
     fn slow_time(&self, now: Duration) -> Option<&SlowTime> {
         let holds = |slow: &&SlowTime| slow.from <= now && slow.until.is_none_or(|until| now < until);
         self.slow_times.iter().filter(holds).min_by_key(|slow| slow.bytes_per_sec)
@@ -105,19 +105,19 @@ mod tests {
     fn a_slow_client_reads_as_many_bytes_a_second_as_it_is_allowed() {
         let mut throttle = throttle(&[(2, Some(60), 1_000)]);
         throttle.took(SECOND, 10_000);
-        assert_eq!(throttle.pace(SECOND), Pace::Reads(None), "its time has not come");
+        assert_eq!(throttle.pace(SECOND), Pace::Reads(None), "its slow time has not begun");
         throttle.took(2 * SECOND, 1_936);
         throttle.took(2 * SECOND, 936);
         assert_eq!(throttle.pace(2 * SECOND), Pace::Waits(3 * SECOND));
         assert_eq!(throttle.pace(4 * SECOND), Pace::Waits(SECOND));
         assert_eq!(throttle.pace(5 * SECOND), Pace::Reads(None));
-        // What it did not read in the meantime is not saved up.
+        // Unused capacity is not saved up.
         throttle.took(30 * SECOND, 936);
         assert_eq!(throttle.pace(30 * SECOND), Pace::Waits(SECOND));
     }
 
     #[test]
-    fn it_reads_on_when_the_slow_time_is_over() {
+    fn it_reads_on_after_the_slow_time() {
         let mut throttle = throttle(&[(0, Some(10), 1)]);
         throttle.took(9 * SECOND, 100_000);
         assert_eq!(throttle.pace(9 * SECOND), Pace::Waits(SECOND));
@@ -137,7 +137,7 @@ mod tests {
     fn it_reads_and_pauses_in_turn() {
         let pauses = Some((10 * SECOND, 4 * SECOND, 3 * SECOND));
         let mut throttle = Throttle { pauses, ..throttle(&[(0, None, 1_000)]) };
-        assert_eq!(throttle.pace(Duration::ZERO), Pace::Reads(None), "nothing has begun");
+        assert_eq!(throttle.pace(Duration::ZERO), Pace::Reads(None), "the run has not started");
         let paces = [1, 6, 7, 9, 11].map(|at| throttle.pace(at * SECOND));
         let reads = |seconds: u32| Pace::Reads(Some(seconds * SECOND));
         let waits = |seconds: u32| Pace::Waits(seconds * SECOND);

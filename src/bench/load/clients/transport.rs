@@ -1,4 +1,5 @@
-//! How a client's connections are made: from which address, and through how small a socket. Read [`Transports::of`] first.
+//! The HTTP clients that streams are opened with: one for each source address and socket buffer size. Read
+//! [`Transports::of`] first.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,16 +10,16 @@ use crate::client::{
     self, ConnectError, HttpOptions, HttpOptionsError, Request, SmallBufferHttp, SmallBufferOptions, Stream,
 };
 
-/// One way to connect.
+/// An HTTP client.
 #[derive(Debug, Clone)]
 pub enum Transport {
-    /// As every client does.
+    /// With system sockets; TLS as in the HTTP options.
     Usual(reqwest::Client),
-    /// Through a small socket, without TLS.
+    /// With a small receive buffer, without TLS.
     Small(Box<SmallBufferHttp>),
 }
 
-/// All ways of a plan.
+/// The HTTP clients of a plan.
 #[derive(Debug)]
 pub struct Transports {
     usual: Transport,
@@ -39,7 +40,7 @@ impl Transport {
 }
 
 impl Transports {
-    /// One for each group and address that ask for something of their own.
+    /// Builds a client of its own for each group that reads slowly and each source address.
     ///
     /// # Errors
     /// [`HttpOptionsError`] when TLS cannot be set up.
@@ -65,7 +66,7 @@ impl Transports {
         Ok(Self { usual: Transport::Usual(options.build()?), others })
     }
 
-    /// The way of a client.
+    /// The HTTP client of a subscriber.
     #[must_use]
     pub fn of(&self, subscriber: &SubscriberPlan) -> &Transport {
         self.others.get(&(subscriber.group, subscriber.source)).unwrap_or(&self.usual)

@@ -1,4 +1,4 @@
-//! context
+//! What all publishers of a run share. Holds no state of a single publisher. Read [`PublishContext`] first.
 
 use std::sync::Arc;
 
@@ -14,22 +14,20 @@ use crate::protocol::Address;
 /// What all publishers of a run share.
 #[derive(Debug, Clone)]
 pub struct PublishContext {
-    /// For the requests.
     pub http: reqwest::Client,
-    /// Chooses nodes.
     pub balancer: Balancer,
     /// The time of the run.
     pub clock: RunClock,
-    /// Added to the times in payloads: zero in a run. Where another process reads them, when the clock was started,
-    /// since the machine's boot.
+    /// Added to the times in payloads. Zero in a run; for an ad hoc publisher the start of its clock since the machine's
+    /// boot, so that another process can read the times.
     pub epoch: RunTime,
-    /// The run.
+    /// Part of every stamp.
     pub run: RunId,
-    /// Every address, by number.
+    /// All addresses, indexed by [`AddressId`](crate::bench::ids::AddressId).
     pub addresses: Arc<[Address]>,
-    /// How the servers are spoken to; `None`: as `sse-node` is.
+    /// The wire format of the servers; `None`: that of `sse-node`.
     pub dialect: Option<Arc<Dialect>>,
-    /// Parts of the run.
+    /// For the tag `phase`.
     pub phases: Arc<Phases>,
     /// For the progress line.
     pub progress: Arc<Progress>,

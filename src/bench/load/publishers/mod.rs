@@ -1,5 +1,6 @@
-//! Publishers: open loops. Events are sent when they are due, whether or not earlier ones were answered; what is due
-//! while too many are unanswered is dropped and counted, never sent late in silence. Read [`Publisher`] first.
+//! Publishers are open loops: an event is sent when it is due, whether or not earlier ones were answered. An event that is
+//! due while `max_in_flight` events are unanswered is dropped and counted; it must never be sent late without a trace. Read
+//! [`Publisher`] first.
 
 pub mod context;
 mod publisher;

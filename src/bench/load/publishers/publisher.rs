@@ -1,4 +1,4 @@
-//! One publisher at work. Read [`Publisher::run`] first.
+//! One publisher: sends what its plan has due, and records the outcomes. Read [`Publisher::run`] first.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -19,34 +19,32 @@ use crate::bench::verdict::history::{HistoryWriter, Op, OpSender};
 use crate::bench::verdict::ledger::{PublishLedger, PublishOutcome};
 use crate::runtime::sleep_until_opt;
 
-/// What a publisher leaves behind.
+/// The results of a publisher.
 #[derive(Debug)]
 pub struct Published {
-    /// Its book.
     pub ledger: PublishLedger,
-    /// Its measurements.
     pub recorder: Recorder,
     /// Attempts beyond the first of an event.
     pub retries: u64,
-    /// The last reason for which a publish was not acknowledged.
+    /// Why the last publish without acknowledgement was not acknowledged.
     pub last_failure: Option<String>,
 }
 
-/// One publisher at work.
+/// A publisher of a plan.
 #[derive(Debug)]
 pub struct Publisher {
     plan: PublisherPlan,
     context: PublishContext,
     published: Published,
-    /// Where every publish is written down, if somebody wants it.
+    /// Records every publish in the full history; `None`: there is none.
     ops: Option<OpSender>,
     queues: HashMap<AddressId, AddressQueue>,
-    /// Due and not answered: on their way, or waiting in a lane.
+    /// Publishes that are due and not answered, in flight or queued.
     outstanding: u32,
-    on_their_way: JoinSet<Sent>,
+    in_flight: JoinSet<Sent>,
 }
 
-/// Publishes to one address wait for each other where order is judged.
+/// Publishes to one address wait for each other when their order is judged.
 #[derive(Debug, Default)]
 struct AddressQueue {
     is_busy: bool,
@@ -63,11 +61,11 @@ impl Publisher {
             retries: 0,
             last_failure: None,
         };
-        let (queues, on_their_way) = (HashMap::new(), JoinSet::new());
-        Self { plan, context, published, ops: None, queues, outstanding: 0, on_their_way }
+        let (queues, in_flight) = (HashMap::new(), JoinSet::new());
+        Self { plan, context, published, ops: None, queues, outstanding: 0, in_flight }
     }
 
-    /// The same, with every publish written down.
+    /// Records every publish in the full history.
     #[must_use]
     pub fn recorded_by(self, writer: Option<&HistoryWriter>) -> Self {
         Self { ops: writer.map(HistoryWriter::op_sender), ..self }
@@ -79,15 +77,15 @@ impl Publisher {
         }
     }
 
-    /// Publishes until the schedule ends or `stop` is cancelled, then waits for the answers that are outstanding,
-    /// at most until `give_up` is cancelled: what is unanswered by then is indeterminate.
+    /// Publishes until the schedule ends or `stop` is cancelled, then waits for outstanding answers until `give_up` is
+    /// cancelled. Publishes that are in flight by then are indeterminate.
     pub async fn run(mut self, stop: CancellationToken, give_up: CancellationToken) -> Published {
         let mut schedule = self.plan.schedule();
         let mut next = schedule.next();
         loop {
             if stop.is_cancelled() && next.is_some() {
-                // What was due before the end is owed a publish, however late this task is.
-                self.all_due(&mut next, &mut schedule);
+                // Everything that was due before the stop is sent, however late this task is.
+                self.send_all_due(&mut next, &mut schedule);
                 next = None;
             }
             if next.is_none() && self.outstanding == 0 {
@@ -95,7 +93,7 @@ impl Publisher {
             }
             let due_at = next.map(|due| self.context.clock.instant_of(due.at));
             let wake = tokio::select! {
-                Some(sent) = self.on_their_way.join_next() => Wake::Answered(sent),
+                Some(sent) = self.in_flight.join_next() => Wake::Answered(sent),
                 () = sleep_until_opt(due_at) => Wake::Due,
                 () = stop.cancelled(), if next.is_some() => Wake::Stopped,
                 () = give_up.cancelled() => break,
@@ -103,15 +101,15 @@ impl Publisher {
             match wake {
                 Wake::Answered(Ok(sent)) => self.answered(sent),
                 Wake::Answered(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
-                Wake::Due => self.all_due(&mut next, &mut schedule),
+                Wake::Due => self.send_all_due(&mut next, &mut schedule),
                 Wake::Stopped => {}
             }
             if let Some(ops) = &mut self.ops {
                 ops.flush_if_full().await;
             }
         }
-        self.on_their_way.shutdown().await;
-        // What still waits for its turn, because the time to wait for answers is up, was never sent.
+        self.in_flight.shutdown().await;
+        // Publishes that are still queued were never sent.
         let queues = std::mem::take(&mut self.queues);
         queues.into_values().flat_map(|queue| queue.waiting).for_each(|due| self.drop_due(due));
         if let Some(ops) = &mut self.ops {
@@ -120,20 +118,20 @@ impl Publisher {
         self.published
     }
 
-    /// All that is due by now, so that a late wake-up does not make the rest later still.
-    fn all_due(&mut self, next: &mut Option<Due>, schedule: &mut impl Iterator<Item = Due>) {
+    /// Sends everything that is due by now, so that a late wake-up delays only what was due before it.
+    fn send_all_due(&mut self, next: &mut Option<Due>, schedule: &mut impl Iterator<Item = Due>) {
         let now = self.context.clock.now().since_start();
         while let Some(due) = next.take_if(|due| due.at <= now) {
-            // How late the bench itself was; what the event has to wait for from here on is the cluster's.
+            // The delay of the bench itself. Waiting from here on is caused by the cluster.
             let late = now.saturating_sub(due.at).saturating_sub(TIMER_STEP);
             let tags = tags(&self.context, self.plan.id, due.at.into());
             self.published.recorder.record_at(Trend::GeneratorLag, tags, due.at.into(), late);
-            self.due(due);
+            self.send_or_queue(due);
             *next = schedule.next();
         }
     }
 
-    fn due(&mut self, due: Due) {
+    fn send_or_queue(&mut self, due: Due) {
         if self.outstanding >= self.plan.max_in_flight {
             self.drop_due(due);
             return;
@@ -180,7 +178,7 @@ impl Publisher {
         let request = request.through(&self.plan.nodes).with_headers(&self.plan.headers);
         let rng_seed = self.plan.seed ^ seq;
         let retry = if self.plan.retry { Retry::usual() } else { Retry::Never };
-        self.on_their_way.spawn(deliver(request, self.context.clone(), retry, rng_seed));
+        self.in_flight.spawn(deliver(request, self.context.clone(), retry, rng_seed));
     }
 
     fn answered(&mut self, sent: Sent) {

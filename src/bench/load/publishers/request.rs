@@ -1,4 +1,4 @@
-//! An event on its way: packed once, sent as often as it takes, and how that ended. Read [`deliver`] first.
+//! One publish: encoded once, sent until an answer settles it. Read [`deliver`] first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,50 +21,49 @@ use crate::protocol::{Address, MessageId};
 use crate::runtime::Backoff;
 use crate::runtime::root_cause;
 
-/// One attempt: a node that takes longer than this to answer is down for this purpose.
+/// Time limit of one attempt. A node that takes longer counts as down for this attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Waits between attempts grow from the first to the second.
+/// First and longest wait between two attempts.
 const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-/// Longest answer that is read: what answers a publish is short.
+/// Longest answer that is read.
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
-/// Longest `Retry-After` that is obeyed.
+/// Longest `Retry-After` that is obeyed; longer ones count as this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Whether a publish that got no definite answer is sent again with the same id.
+/// Whether a publish without a definite answer is sent again with the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// No: the cluster may not know idempotency keys.
+    /// One attempt: the cluster may not recognise repeated ids.
     Never,
-    /// Until so long after the first attempt.
+    /// Until this time after the first attempt.
     For(Duration),
 }
 
 impl Retry {
-    /// For longer than a node is down in any sensible scenario.
+    /// A minute: longer than a node is down in any sensible scenario.
     #[must_use]
     pub fn usual() -> Self {
         Self::For(Duration::from_secs(60))
     }
 }
 
-/// How sending an event ended.
+/// The result of [`deliver`].
 #[derive(Debug)]
 pub struct Sent {
-    /// Whom it was for.
+    /// The address that the event was for.
     pub address: AddressId,
     pub(super) seq: u64,
-    /// How it ended.
     pub outcome: PublishOutcome,
-    /// When.
+    /// Time of the last answer.
     pub ended: RunTime,
     /// From the last attempt's start to its answer.
     pub(super) took: Duration,
     pub(super) retries: u64,
-    /// Why it was not acknowledged.
+    /// Why it was not acknowledged; `None` when it was.
     pub failure: Option<String>,
 }
 
-/// An event ready to be sent, as often as it takes.
+/// An encoded publish request, ready to be sent repeatedly.
 #[derive(Debug)]
 pub struct PreparedRequest {
     address: AddressId,
@@ -72,45 +71,45 @@ pub struct PreparedRequest {
     path: String,
     body: Vec<u8>,
     is_put: bool,
-    /// Nodes that it may be posted to; all where none is named.
+    /// Nodes that it may be sent to; empty: all.
     nodes: Arc<[NodeIndex]>,
-    /// Sent with it; what is no header makes the publish fail.
+    /// Extra headers. An invalid one fails the publish.
     headers: Arc<[(String, String)]>,
 }
 
 impl PreparedRequest {
-    /// The same, for some nodes only.
+    /// Sends it to these nodes only; to all when empty.
     #[must_use]
     pub fn through(self, nodes: &Arc<[NodeIndex]>) -> Self {
         Self { nodes: Arc::clone(nodes), ..self }
     }
 
-    /// The same with more headers, which replace those of the same name.
+    /// Adds headers, which replace those of the same name.
     #[must_use]
     pub fn with_headers(self, headers: &Arc<[(String, String)]>) -> Self {
         if self.headers.is_empty() {
             return Self { headers: Arc::clone(headers), ..self };
         }
-        let is_said = |name: &str| headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
-        let others = self.headers.iter().filter(|(name, _)| !is_said(name));
+        let is_replaced = |name: &str| headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+        let others = self.headers.iter().filter(|(name, _)| !is_replaced(name));
         let headers = others.chain(headers.iter()).cloned().collect();
         Self { headers, ..self }
     }
 
-    /// Packs an event. Its id is the same whoever sends it however often, so that a repeated publish is recognised.
+    /// Encodes an event. Its id follows from the stamp, so that the cluster recognises a repeated publish.
     #[must_use]
     pub fn new(context: &PublishContext, stamp: Stamp, bytes: u32, qos: u8) -> Self {
-        Self::pack(context, stamp, stamp.encode(bytes), None, qos)
+        Self::encode(context, stamp, stamp.encode(bytes), None, qos)
     }
 
-    /// Packs an event that says something more in its metadata.
+    /// Encodes an event with metadata and an empty payload beside the stamp.
     #[must_use]
     pub fn with_metadata(context: &PublishContext, stamp: Stamp, metadata: &impl serde::Serialize) -> Self {
         let metadata = serde_json::value::to_raw_value(metadata).expect("our own metadata always make JSON");
-        Self::pack(context, stamp, stamp.encode(0), Some(metadata), 0)
+        Self::encode(context, stamp, stamp.encode(0), Some(metadata), 0)
     }
 
-    fn pack(
+    fn encode(
         context: &PublishContext,
         stamp: Stamp,
         data: Box<RawValue>,
@@ -130,7 +129,7 @@ impl PreparedRequest {
             headers: Arc::default(),
         };
         if let Some(dialect) = &context.dialect {
-            return blank.written_in(dialect, address, data.get(), &id);
+            return blank.in_dialect(dialect, address, data.get(), &id);
         }
         let request = PublishRequest {
             event_type: None,
@@ -146,37 +145,37 @@ impl PreparedRequest {
         }
     }
 
-    /// For a server that is none of ours.
-    fn written_in(self, dialect: &Dialect, address: &Address, payload: &str, id: &str) -> Self {
-        // A scenario draws no address that its servers do not have; what they cannot take, they refuse.
-        let request = dialect.publish_request(address, payload, id).unwrap_or_default();
-        let (headers, is_put) = (request.headers.into(), dialect.publish.is_put);
-        Self { path: request.path, body: request.body.into_bytes(), is_put, headers, ..self }
+    /// In the wire format of another server.
+    fn in_dialect(self, dialect: &Dialect, address: &Address, payload: &str, id: &str) -> Self {
+        // A scenario draws only addresses that its servers have. They refuse any other request.
+        let http = dialect.publish_request(address, payload, id).unwrap_or_default();
+        let (headers, is_put) = (http.headers.into(), dialect.publish.is_put);
+        Self { path: http.path, body: http.body.into_bytes(), is_put, headers, ..self }
     }
 }
 
-/// What one attempt came to.
+/// The result of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Answer {
     Acknowledged,
-    /// It is certain that the log does not have it. Worth another try where `again` says when.
+    /// The log certainly does not have the event. `again`: the wait before another attempt; `None`: there is no use in one.
     NotTaken {
         why: String,
         again: Option<Duration>,
     },
-    /// Nobody knows.
+    /// The log may or may not have the event.
     Unclear {
         why: String,
     },
 }
 
-/// Sends an event until there is an answer that settles it, or the time is up.
+/// Sends an event until an answer settles it, or `retry` allows no further attempt.
 pub async fn deliver(request: PreparedRequest, context: PublishContext, retry: Retry, rng_seed: u64) -> Sent {
     let mut rng = ChaCha8Rng::seed_from_u64(rng_seed);
     let mut backoff = Backoff::new(RETRY_WAITS.0, RETRY_WAITS.1).expect("the waits are in order");
     let began = Instant::now();
     let mut retries = 0;
-    // One unclear attempt is enough: that one may have reached the log, whatever the later ones are told.
+    // One unclear attempt is enough: it may have reached the log, whatever the later answers are.
     let mut worst = PublishOutcome::Refused;
     loop {
         let attempt_began = Instant::now();
@@ -245,7 +244,7 @@ async fn attempt(request: &PreparedRequest, context: &PublishContext, rng: &mut 
     }
 }
 
-/// The whole body, or why there is none.
+/// The whole body, or why it could not be read.
 async fn content(mut response: reqwest::Response) -> Result<String, String> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| root_cause(&error).to_string())? {
@@ -257,7 +256,7 @@ async fn content(mut response: reqwest::Response) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// An answer of 2xx whose content may say that it is an error.
+/// Judges the content of a 2xx answer, which may report an error.
 fn judge_content(dialect: &Dialect, content: Result<String, String>) -> Answer {
     match content {
         _ if dialect.publish.error.is_none() => Answer::Acknowledged,

@@ -1,18 +1,21 @@
-//! A swarm in several processes: where one process may not have enough open files, or when a run is told to. Each worker
-//! is this program again, has every so-manieth client of the plan, and knows nothing but its own; the parent has the
-//! nodes, the publishers and the faults, and judges all books as if they were one process's. A history in full has a part
-//! of each of them, beside the parent's.
+//! Clients in several processes, for scenarios that need more open files than one process may have, or on request.
+//! Each worker is this program again and runs every n-th client of the plan. The parent has the nodes, publishers and
+//! faults, and judges the ledgers of all workers together. In a full history, each worker writes a part of its own.
 //!
-//! - [`wire`]: what parent and worker say to each other, over the worker's stdin and stdout.
-//! - [`worker`]: the life of a worker.
-//! - [`pool`]: the parent's side: starts workers, relays orders, collects their books.
+//! - [`protocol`]: the messages between parent and worker, over the worker's stdin and stdout.
+//! - [`worker`]: the worker's side.
+//! - [`coordinator`]: the parent's side: starts workers, relays commands, collects ledgers.
 //!
-//! Must never pass over a worker that is gone: a run that lacks books is not a run. Read [`WorkerPool`] first.
+//! A worker that is gone must never go unnoticed: a run without its ledgers is not valid. Read [`WorkerPool`] first.
 
 pub mod coordinator;
+mod lost_workers;
 pub mod partition;
 pub mod protocol;
 pub mod worker;
+mod worker_handle;
 
-pub use coordinator::{WorkerPool, WorkerPoolError, WorkerSpec};
+pub use coordinator::WorkerPool;
+pub use lost_workers::LostWorkers;
 pub use partition::workers_for;
+pub use worker_handle::{WorkerPoolError, WorkerSpec};

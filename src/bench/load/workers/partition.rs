@@ -1,12 +1,12 @@
-//! How many workers a swarm needs, and which clients each of them has. Pure. Read [`workers_for`] first.
+//! The number of workers that a swarm needs. Pure. Read [`workers_for`] first.
 
-/// Open files of a worker besides its connections: runtime, pipes, a few polls.
+/// Open files of a worker apart from its connections: runtime, pipes, pollers.
 const FILES_BESIDES: u64 = 64;
-/// Most workers: beyond that they only wait for each other's cores.
+/// Largest number of workers: more would only compete for cores.
 pub const WORKERS_MAX: u16 = 64;
 
-/// How many workers a swarm needs, where a process may have so many open files. `asked` is what flag or scenario say.
-/// 0: none, the swarm has room in the process that publishes.
+/// Number of workers for `clients` clients, where each process may have `open_files` open files and the parent needs
+/// `beside` of them for other things. `asked` is the value of the flag or scenario. 0: the clients run in the parent.
 #[must_use]
 pub fn workers_for(clients: u64, beside: u64, open_files: u64, asked: Option<u16>) -> u16 {
     if let Some(asked) = asked {
@@ -19,7 +19,7 @@ pub fn workers_for(clients: u64, beside: u64, open_files: u64, asked: Option<u16
     u16::try_from(clients.div_ceil(room)).unwrap_or(WORKERS_MAX).clamp(2, WORKERS_MAX)
 }
 
-/// Open files of one of so many workers.
+/// Open files of each worker, when `clients` clients are spread over `workers` workers.
 #[must_use]
 pub fn open_files(clients: u64, workers: u16) -> u64 {
     clients.div_ceil(u64::from(workers.max(1))) + FILES_BESIDES
@@ -34,11 +34,11 @@ mod tests {
     #[test]
     fn a_swarm_gets_workers_where_it_has_no_room_or_where_it_is_asked_to() {
         assert_eq!(workers_for(9_000, 400, 20_000, None), 0);
-        assert_eq!(workers_for(19_700, 400, 20_000, None), 2, "room for the clients, and none for the rest");
+        assert_eq!(workers_for(19_700, 400, 20_000, None), 2, "the clients fit, the rest does not");
         assert_eq!(workers_for(25_000, 400, 20_000, None), 2);
         assert_eq!(workers_for(100_000, 400, 20_000, None), 6);
         assert_eq!(workers_for(10, 400, 20_000, Some(3)), 3);
-        assert_eq!(workers_for(25_000, 400, 20_000, Some(1)), 0, "who asks for one gets one, and its limits");
+        assert_eq!(workers_for(25_000, 400, 20_000, Some(1)), 0, "one worker means none beside the parent");
         assert_eq!(workers_for(10_000_000, 0, 64, None), WORKERS_MAX);
     }
 

@@ -1,5 +1,5 @@
-//! What parent and worker say to each other: frames over the worker's stdin and stdout, each with the version of this
-//! language, so that another program's bytes are refused instead of misread. Read [`ToWorker`] and [`ToParent`] first.
+//! Messages between parent and worker: frames over the worker's stdin and stdout. Each frame carries the version of the
+//! protocol, so that the bytes of another program are refused. Read [`ToWorker`] and [`ToParent`] first.
 
 use std::io;
 use std::path::PathBuf;
@@ -20,200 +20,206 @@ use crate::bench::metrics::latency::LatencyCounts;
 use crate::bench::scenario::ScenarioSource;
 use crate::bench::verdict::history::Entry;
 
-/// Version of this language. Raised with every change.
+/// Version of the protocol. Raised with every change.
 const VERSION: u8 = 3;
-/// Version and length.
-const HEADER: usize = 5;
-/// Longest frame. The books of a thousand clients that went through a hundred faults each stay far below.
-const LONGEST: usize = 256 * 1024 * 1024;
-/// What a reader asks the system for at once.
-const PIECE: usize = 64 * 1024;
-/// Longest wait until the other side takes a frame out of the pipe.
+/// Bytes before the body of a frame: version and length.
+const HEADER_BYTES: usize = 5;
+/// Longest body of a frame. The ledgers of a thousand clients that went through a hundred faults each are far smaller.
+const FRAME_MAX_BYTES: usize = 256 * 1024 * 1024;
+/// Buffer space for one read.
+const READ_BYTES: usize = 64 * 1024;
+/// Longest wait until the other side has read a frame from the pipe.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a worker is told.
+/// A message from the parent to a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// What to do. The first word, and said once.
+    /// The work to do. The first message, sent once.
     Init(Box<Init>),
     /// The clock starts at this moment, in nanoseconds of `CLOCK_MONOTONIC`, which all processes of a machine share.
     Start(u64),
-    /// Everything that was ordered so far.
-    Orders(SwarmState),
-    /// What is known of the doors of the balancer.
-    Doors(Vec<EndpointState>),
+    /// All commands to clients up to now.
+    Commands(SwarmState),
+    /// The state of the balancer's endpoints.
+    Endpoints(Vec<EndpointState>),
 }
 
 /// The whole work of a worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Init {
-    /// The scenario, from which the plan follows.
+    /// The scenario, from which the worker derives the plan.
     pub origin: ScenarioSource,
-    /// The run.
+    /// Part of every stamp; the worker's clients count events of other runs as foreign.
     pub run: RunId,
-    /// [`crate::bench::verdict::history::fingerprint`] of the parent's plan: who plans something else must not take part.
+    /// [`crate::bench::verdict::history::fingerprint`] of the parent's plan. A worker with another plan must not take part.
     pub plan: u32,
-    /// Which clients are its own.
+    /// Which clients are the worker's.
     pub share: Share,
     /// Base URLs of the nodes.
     pub nodes: Vec<String>,
-    /// How many nodes there are, also behind a balancer.
+    /// Number of nodes, also behind a load balancer.
     pub count: usize,
-    /// Base URL of the balancer in front of them, where there is one.
+    /// Base URL of the load balancer in front of the nodes; `None`: clients connect to the nodes.
     pub load_balancer: Option<String>,
-    /// What is known of the doors to them.
+    /// The state of the balancer's endpoints.
     pub endpoints: Vec<EndpointState>,
-    /// Where every arrival is written down, if somebody wants it: a file of the worker's own.
+    /// The worker's part of the full history; `None`: it records none.
     pub history: Option<HistoryFile>,
 }
 
-/// A part of the history in full.
+/// A part of the full history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryFile {
     /// The run's directory.
     pub dir: PathBuf,
-    /// The name of the part in it.
+    /// Name of the part in `dir`.
     pub name: String,
 }
 
-/// What a worker tells.
+/// A message from a worker to the parent.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToParent {
-    /// It has planned the same, and its clients begin to connect.
+    /// The worker has the same plan as the parent, and its clients begin to connect.
     Ready,
-    /// It knows when the clock starts, and learned it so long after that: zero if before.
+    /// The worker knows when the clock starts. How long after the start it learned this; zero if before.
     Started(Duration),
-    /// How far it is.
+    /// Counts up to now.
     Stats(Box<Stats>),
-    /// A sealed piece of evidence: books, or measurements.
+    /// A section of evidence: ledgers or measurements.
     Evidence(Vec<u8>),
-    /// That was all of it.
+    /// The last message: all evidence was sent.
     Done(WorkerSummary),
-    /// It cannot go on, and why.
+    /// The worker cannot go on, and why.
     Failed(String),
 }
 
 /// Counts of one worker at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
-    /// Counters.
+    /// Totals since the worker started.
     pub counts: Snapshot,
-    /// Latencies of what was delivered since the figures before.
+    /// Latencies of the deliveries since the last message with counts.
     pub latencies: LatencyCounts,
     /// Clients that have not left.
     pub alive: u32,
-    /// Of those, how many have their last events.
+    /// Clients among `alive` that have received their sentinels.
     pub satisfied: u32,
     /// Open connections, by node.
     pub open: Vec<u32>,
 }
 
-/// The last word of a worker.
+/// The content of a worker's last message.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkerSummary {
-    /// Clients that did not end in time, and left no book.
-    pub stuck: u32,
-    /// Its part of the history, if it wrote one and that is whole.
+    /// Clients that did not stop in time, and have no ledger.
+    pub not_stopped: u32,
+    /// The worker's part of the full history, if it was recorded and is complete.
     pub history: Option<Entry>,
-    /// What went wrong while it wrote that.
+    /// What went wrong while the history was written.
     pub unwritten: Vec<RunProblem>,
 }
 
-/// Why the other side was not understood.
+/// A message could not be sent or read.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
-    /// The pipe.
+    /// The pipe failed.
     #[error("the pipe broke")]
     Io(#[from] io::Error),
-    /// It ended in the middle of a frame.
-    #[error("the pipe ended in the middle of a frame")]
+    /// The pipe was closed in the middle of a frame.
+    #[error("the pipe was closed in the middle of a frame")]
     Cut,
-    /// Another version, or another program.
-    #[error("it speaks version {found} of the language between processes, and this is version {VERSION}")]
+    /// The other side has another version, or is another program.
+    #[error(
+        "the other side has version {found} of the worker protocol, and this program has version {VERSION}"
+    )]
     Version {
-        /// What came instead.
+        /// The first byte of the frame.
         found: u8,
     },
-    /// Longer than anything that is said.
-    #[error("it announces a frame of {0} bytes, and the longest that there is has {LONGEST}")]
+    /// The frame is longer than any message.
+    #[error("a frame has {0} bytes, and at most {FRAME_MAX_BYTES} are allowed")]
     TooLong(usize),
-    /// Not a word of this language.
-    #[error("it said something that makes no sense")]
-    Nonsense(#[from] postcard::Error),
-    /// Nobody reads.
-    #[error("it did not take what it was told for {WRITE_TIMEOUT:?}")]
-    Deaf,
+    /// The frame is not a message of this protocol.
+    #[error("it sent a malformed message")]
+    Malformed(#[from] postcard::Error),
+    /// The other side does not read.
+    #[error("it did not read from its pipe for {WRITE_TIMEOUT:?}")]
+    WriteTimeout,
 }
 
-/// Says something.
+/// Sends a message.
 ///
 /// # Errors
-/// [`WireError`].
-pub async fn say<T: Serialize>(to: &mut (impl AsyncWrite + Unpin), word: &T) -> Result<(), WireError> {
-    let bytes = frame(word)?;
-    let saying = async {
+/// [`WireError`]: the pipe failed, the message is too long, or the other side does not read.
+pub async fn send_message<T: Serialize>(
+    to: &mut (impl AsyncWrite + Unpin),
+    message: &T,
+) -> Result<(), WireError> {
+    let bytes = frame(message)?;
+    let sending = async {
         to.write_all(&bytes).await?;
         to.flush().await
     };
-    tokio::time::timeout(WRITE_TIMEOUT, saying).await.map_err(|_| WireError::Deaf)??;
+    tokio::time::timeout(WRITE_TIMEOUT, sending).await.map_err(|_| WireError::WriteTimeout)??;
     Ok(())
 }
 
-fn frame<T: Serialize>(word: &T) -> Result<Vec<u8>, WireError> {
-    let mut bytes = postcard::to_extend(word, vec![VERSION, 0, 0, 0, 0])?;
-    let length = bytes.len() - HEADER;
-    let short = u32::try_from(length).ok().filter(|_| length <= LONGEST).ok_or(WireError::TooLong(length))?;
-    bytes[1..HEADER].copy_from_slice(&short.to_le_bytes());
+fn frame<T: Serialize>(message: &T) -> Result<Vec<u8>, WireError> {
+    let mut bytes = postcard::to_extend(message, vec![VERSION, 0, 0, 0, 0])?;
+    let length = bytes.len() - HEADER_BYTES;
+    let length_u32 =
+        u32::try_from(length).ok().filter(|_| length <= FRAME_MAX_BYTES).ok_or(WireError::TooLong(length))?;
+    bytes[1..HEADER_BYTES].copy_from_slice(&length_u32.to_le_bytes());
     Ok(bytes)
 }
 
-/// Listens to the other side.
+/// Reads messages from the other side.
 #[derive(Debug)]
-pub struct Listener<R> {
+pub struct MessageReader<R> {
     from: R,
-    /// What came and was not understood yet.
+    /// Received, and not decoded yet.
     bytes: BytesMut,
 }
 
-impl<R: AsyncRead + Unpin> Listener<R> {
-    /// Nothing was heard yet.
+impl<R: AsyncRead + Unpin> MessageReader<R> {
+    /// A reader that has read nothing.
     pub fn new(from: R) -> Self {
         Self { from, bytes: BytesMut::new() }
     }
 
-    /// The next word; `None` when the other side has gone. Cancel-safe.
+    /// The next message; `None` when the other side has closed the pipe. Cancel-safe.
     ///
     /// # Errors
-    /// [`WireError`].
+    /// [`WireError`]: the pipe failed, or holds something other than messages of this version.
     pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
         loop {
-            if let Some(word) = self.word()? {
-                return Ok(Some(word));
+            if let Some(message) = self.decode()? {
+                return Ok(Some(message));
             }
-            self.bytes.reserve(PIECE);
+            self.bytes.reserve(READ_BYTES);
             if self.from.read_buf(&mut self.bytes).await? == 0 {
                 return if self.bytes.is_empty() { Ok(None) } else { Err(WireError::Cut) };
             }
         }
     }
 
-    fn word<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
+    fn decode<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
         let [found, l0, l1, l2, l3, ..] = self.bytes[..] else { return Ok(None) };
         if found != VERSION {
             return Err(WireError::Version { found });
         }
         let length = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
-        if length > LONGEST {
+        if length > FRAME_MAX_BYTES {
             return Err(WireError::TooLong(length));
         }
-        if self.bytes.len() < HEADER + length {
+        if self.bytes.len() < HEADER_BYTES + length {
             return Ok(None);
         }
-        self.bytes.advance(HEADER);
+        self.bytes.advance(HEADER_BYTES);
         let body = self.bytes.split_to(length);
         match postcard::take_from_bytes(&body)? {
-            (word, []) => Ok(Some(word)),
-            (_, _) => Err(WireError::Nonsense(postcard::Error::DeserializeBadEncoding)),
+            (message, []) => Ok(Some(message)),
+            (_, _) => Err(WireError::Malformed(postcard::Error::DeserializeBadEncoding)),
         }
     }
 }
@@ -223,41 +229,39 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn words_arrive_whole_however_they_are_cut() {
+    async fn messages_arrive_whole_however_they_are_cut() {
         let (mut one, other) = tokio::io::duplex(7);
-        let saying = async move {
-            say(&mut one, &ToParent::Ready).await.unwrap();
-            say(&mut one, &ToParent::Evidence(vec![7; 300_000])).await.unwrap();
-            say(&mut one, &ToParent::Failed("no room".to_owned())).await.unwrap();
+        let sending = async move {
+            send_message(&mut one, &ToParent::Ready).await.unwrap();
+            send_message(&mut one, &ToParent::Evidence(vec![7; 300_000])).await.unwrap();
+            send_message(&mut one, &ToParent::Failed("no room".to_owned())).await.unwrap();
         };
-        let listening = async move {
-            let mut listener = Listener::new(other);
-            assert!(matches!(listener.next().await.unwrap(), Some(ToParent::Ready)));
-            let evidence = listener.next().await.unwrap();
+        let receiving = async move {
+            let mut reader = MessageReader::new(other);
+            assert!(matches!(reader.next().await.unwrap(), Some(ToParent::Ready)));
+            let evidence = reader.next().await.unwrap();
             assert!(matches!(evidence, Some(ToParent::Evidence(bytes)) if bytes == [7; 300_000]));
-            assert!(
-                matches!(listener.next().await.unwrap(), Some(ToParent::Failed(why)) if why == "no room")
-            );
-            assert!(listener.next::<ToParent>().await.unwrap().is_none(), "the other side has gone");
+            assert!(matches!(reader.next().await.unwrap(), Some(ToParent::Failed(why)) if why == "no room"));
+            assert!(reader.next::<ToParent>().await.unwrap().is_none(), "the other side has closed the pipe");
         };
-        tokio::join!(saying, listening);
+        tokio::join!(sending, receiving);
     }
 
     #[track_caller]
     fn refused(bytes: &[u8], words: &str) {
-        let mut listener = Listener::new(bytes);
-        let heard = futures_util::FutureExt::now_or_never(listener.next::<ToParent>());
-        let error = heard.expect("bytes are there at once").unwrap_err().to_string();
+        let mut reader = MessageReader::new(bytes);
+        let received = futures_util::FutureExt::now_or_never(reader.next::<ToParent>());
+        let error = received.expect("bytes are there at once").unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     }
 
     #[test]
-    fn what_is_not_of_this_language_is_refused() {
+    fn other_bytes_are_refused() {
         let ready = frame(&ToParent::Ready).unwrap();
         refused(&ready[..ready.len() - 1], "in the middle");
-        refused(b"HTTP/1.1 200 OK", "speaks version 72");
-        refused(&[VERSION, 0xff, 0xff, 0xff, 0xff], "announces a frame");
-        refused(&[VERSION, 1, 0, 0, 0, 0x7f], "no sense");
-        refused(&[VERSION, 2, 0, 0, 0, 0, 0], "no sense");
+        refused(b"HTTP/1.1 200 OK", "has version 72");
+        refused(&[VERSION, 0xff, 0xff, 0xff, 0xff], "a frame has");
+        refused(&[VERSION, 1, 0, 0, 0, 0x7f], "malformed");
+        refused(&[VERSION, 2, 0, 0, 0, 0, 0], "malformed");
     }
 }

@@ -1,6 +1,6 @@
-//! The life of a worker: plans what it was told to, puts its share of the clients on the nodes, tells how far they are,
-//! and hands over their books. Decides nothing: orders come from the parent, and so does the end. Where the parent is gone
-//! the worker ends at once. Read [`serve`] first.
+//! A worker: derives the plan, runs its share of the clients, reports counts and sends the ledgers. It decides nothing:
+//! commands come from the parent, and so does the end. When the parent is gone, the worker ends at once. Read [`serve`]
+//! first.
 
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::{
-    HistoryFile, Init, Listener, Stats, ToParent, ToWorker, WireError, WorkerSummary, say,
+    HistoryFile, Init, MessageReader, Stats, ToParent, ToWorker, WireError, WorkerSummary, send_message,
 };
 use crate::bench::load::balancer::Balancer;
 use crate::bench::load::clients::context::SwarmContext;
@@ -31,71 +31,70 @@ use crate::bench::verdict::history::{CLIENTS_PER_SECTION, HistoryWriter, Section
 use crate::client::HttpOptions;
 use crate::runtime::error_chain;
 
-/// Longest wait for the brief.
-const BRIEF_TIMEOUT: Duration = Duration::from_secs(30);
-/// Between two figures. The parent looks for the end of the run by them.
-const FIGURES_EVERY: Duration = Duration::from_millis(25);
-/// Clients only have to drop their sockets.
-const SWARM_GRACE: Duration = Duration::from_secs(20);
+/// Longest wait for the first message.
+const INIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time between two reports of counts. The parent sees the end of the run in them.
+const STATS_EVERY: Duration = Duration::from_millis(25);
+/// Time for clients to stop: they only have to close their sockets.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Why a worker ended before its work was done.
+/// A worker ended before its work was done.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// Something else than pipes.
-    #[error("a worker is started by a run, and speaks to it over pipes")]
+    /// Stdin or stdout is not a pipe.
+    #[error("`worker` is an internal command: stdin and stdout must be pipes to the run that started it")]
     NoPipes(#[source] std::io::Error),
-    /// What came over the pipes.
-    #[error("the parent was not understood")]
+    /// A message could not be sent or read.
+    #[error("cannot communicate with the parent")]
     Wire(#[from] WireError),
-    /// The parent is gone, or went before there was anything to do.
+    /// The parent ended first.
     #[error("the parent is gone")]
     Orphaned,
-    /// No brief, or something before it.
-    #[error("the parent did not say what to do")]
+    /// No `Init` came in time, another message came first, or `Init` came twice.
+    #[error("the parent must send exactly one Init message, first and within {INIT_TIMEOUT:?}")]
     NoInit,
-    /// The scenario makes another plan here.
+    /// The scenario cannot be read, or makes another plan here.
     #[error("{0}")]
     Plan(String),
-    /// Certificates that nodes are checked with.
+    /// The CA file cannot be used.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// No HTTP client.
+    /// The HTTP client cannot be set up.
     #[error(transparent)]
     Http(#[from] crate::client::HttpOptionsError),
-    /// No file for what its clients are told.
+    /// The file of the full history cannot be created.
     #[error("cannot write {name}")]
     History {
-        /// Which.
+        /// Name of the file in the run's directory.
         name: String,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// A book that cannot be sealed.
-    #[error("a book cannot be handed over")]
+    /// A section of evidence cannot be encoded.
+    #[error("cannot encode the ledgers or measurements")]
     Seal(#[source] std::io::Error),
 }
 
 /// Asks Linux to kill this process when its parent ends, however it ends.
 ///
 /// # Errors
-/// The parent has gone already.
+/// [`WorkerError::Orphaned`]: the parent has already ended.
 pub fn die_with_parent() -> Result<(), WorkerError> {
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-        // The end of stdin says the same, only later.
-        tracing::warn!(%error, "cannot be tied to the parent");
+        // The end of stdin reports the same, only later.
+        tracing::warn!(%error, "cannot ask Linux to end this worker with its parent");
     }
-    // Init is nobody's bench: whoever it adopted is an orphan.
+    // A process whose parent is init has been adopted: its own parent has ended.
     match rustix::process::getppid() {
         Some(parent) if !parent.is_init() => Ok(()),
         Some(_) | None => Err(WorkerError::Orphaned),
     }
 }
 
-/// Stdin and stdout. Not as the runtime has them: its read of a stdin that stays open would keep the process alive.
+/// Stdin and stdout as pipes. Not tokio's own: its read of a stdin that stays open would keep the process alive.
 ///
 /// # Errors
-/// They are no pipes.
+/// [`WorkerError::NoPipes`].
 pub fn pipes() -> Result<(pipe::Receiver, pipe::Sender), WorkerError> {
     let opened = || {
         let (from, to) = (std::io::stdin(), std::io::stdout());
@@ -105,77 +104,77 @@ pub fn pipes() -> Result<(pipe::Receiver, pipe::Sender), WorkerError> {
     opened().map_err(WorkerError::NoPipes)
 }
 
-/// Works until everything is handed over. What went wrong is told to the parent, and returned.
+/// Works until all evidence is sent. An error is sent to the parent, and returned.
 ///
 /// # Errors
-/// [`WorkerError`].
+/// [`WorkerError`], each variant with its cause.
 pub async fn serve(from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> Result<(), WorkerError> {
     let done = work(from, &mut to).await;
     if let Err(error) = &done {
-        // A parent that is gone cannot be told.
-        let _unheard = say(&mut to, &ToParent::Failed(error_chain(error))).await;
+        // A parent that is gone cannot read it.
+        let _unsent = send_message(&mut to, &ToParent::Failed(error_chain(error))).await;
     }
     done
 }
 
 async fn work(from: impl AsyncRead + Unpin, to: &mut (impl AsyncWrite + Unpin)) -> Result<(), WorkerError> {
-    let mut parent = Listener::new(from);
-    let init =
-        tokio::time::timeout(BRIEF_TIMEOUT, parent.next()).await.map_err(|_| WorkerError::NoInit)??;
+    let mut parent = MessageReader::new(from);
+    let init = tokio::time::timeout(INIT_TIMEOUT, parent.next()).await.map_err(|_| WorkerError::NoInit)??;
     let Some(ToWorker::Init(init)) = init else { return Err(WorkerError::NoInit) };
-    let mut shift = WorkerRun::begin(&init)?;
-    say(to, &ToParent::Ready).await?;
-    let mut ticks = tokio::time::interval(FIGURES_EVERY);
+    let mut run = WorkerRun::new(&init)?;
+    send_message(to, &ToParent::Ready).await?;
+    let mut ticks = tokio::time::interval(STATS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            told = parent.next() => match told?.ok_or(WorkerError::Orphaned)? {
+            message = parent.next() => match message?.ok_or(WorkerError::Orphaned)? {
                 ToWorker::Init(_) => return Err(WorkerError::NoInit),
-                ToWorker::Start(origin) => say(to, &ToParent::Started(shift.start(origin))).await?,
-                ToWorker::Doors(endpoints) => shift.context.balancer.set_endpoints(&endpoints),
-                ToWorker::Orders(state) => {
+                ToWorker::Start(origin) => send_message(to, &ToParent::Started(run.start(origin))).await?,
+                ToWorker::Endpoints(endpoints) => run.context.balancer.set_endpoints(&endpoints),
+                ToWorker::Commands(state) => {
                     let is_over = state.is_over();
-                    shift.commands.take_over(state);
+                    run.commands.take_over(state);
                     if is_over {
                         break;
                     }
                 }
             },
-            _ = ticks.tick() => say(to, &ToParent::Stats(Box::new(shift.figures()))).await?,
+            _ = ticks.tick() => send_message(to, &ToParent::Stats(Box::new(run.stats()))).await?,
         }
     }
-    let left = shift.end().await;
-    hand_over(to, left).await
+    let results = run.end().await;
+    hand_over(to, results).await
 }
 
-/// Everything that is alive in a worker.
+/// The running parts of a worker.
 struct WorkerRun {
     context: Arc<SwarmContext>,
     commands: Commands,
     swarm: Swarm,
     lag: JoinSet<Recorder>,
     stop: CancellationToken,
-    /// When clients that join later may count from: the clock starts a moment after it was announced.
-    beginning: JoinSet<()>,
-    told: LatencyCounts,
-    /// Its part of the history.
-    writing: Option<WriterTask>,
+    /// Lets clients that join later start to count: the clock starts a moment after its announcement.
+    starting: JoinSet<()>,
+    /// Latencies up to the last report.
+    reported: LatencyCounts,
+    /// Writes the worker's part of the full history.
+    history: Option<WriterTask>,
 }
 
-/// What a worker leaves behind.
-struct Left {
+/// The results of a worker.
+struct Results {
     ended: Ended,
-    /// The last ones before the clients left.
-    figures: Stats,
+    /// Counts just before the clients were stopped.
+    stats: Stats,
     summary: WorkerSummary,
 }
 
 impl WorkerRun {
-    fn begin(init: &Init) -> Result<Self, WorkerError> {
+    fn new(init: &Init) -> Result<Self, WorkerError> {
         let scenario = init.origin.scenario().map_err(|error| WorkerError::Plan(error.to_string()))?;
         let plan = Arc::new(Plan::new(&scenario, init.run));
         if fingerprint(&plan) != init.plan {
-            let what = "the scenario makes another plan here than in the parent: are both the same program?";
+            let what = "the scenario makes another plan here than in the parent: check that both are the same version of sse-bench";
             return Err(WorkerError::Plan(what.to_owned()));
         }
         let balancer = match &init.load_balancer {
@@ -184,10 +183,10 @@ impl WorkerRun {
         };
         balancer.set_endpoints(&init.endpoints);
         let http = HttpOptions { trust: tls::read(&scenario.tls)?, ..HttpOptions::default() };
-        let ways = Transports::new(&plan, &http)?;
-        let writing = init.history.as_ref().map(write_down).transpose()?;
-        let mut context = SwarmContext::new(plan, ways, balancer, RunClock::default());
-        context.writer = writing.as_ref().map(WriterTask::writer).cloned();
+        let transports = Transports::new(&plan, &http)?;
+        let history = init.history.as_ref().map(start_history).transpose()?;
+        let mut context = SwarmContext::new(plan, transports, balancer, RunClock::default());
+        context.writer = history.as_ref().map(WriterTask::writer).cloned();
         let context = Arc::new(context);
         let (stop, commands) = (CancellationToken::new(), Commands::default());
         let phases = Arc::new(context.plan.phases.clone());
@@ -201,28 +200,28 @@ impl WorkerRun {
             swarm,
             lag,
             stop,
-            beginning: JoinSet::new(),
-            told: LatencyCounts::default(),
-            writing,
+            starting: JoinSet::new(),
+            reported: LatencyCounts::default(),
+            history,
         })
     }
 
-    /// Starts the clock; says how long after its start that was.
+    /// Starts the clock at `origin`, in nanoseconds since boot. Returns how late this call was.
     fn start(&mut self, origin: u64) -> Duration {
         let late = Duration::from_nanos(monotonic_nanos().saturating_sub(origin));
         self.context.clock.start_at(origin);
         let context = Arc::clone(&self.context);
-        self.beginning.spawn(async move {
+        self.starting.spawn(async move {
             tokio::time::sleep_until(context.clock.instant_of(Duration::ZERO)).await;
             context.started.cancel();
         });
         late
     }
 
-    fn figures(&mut self) -> Stats {
+    fn stats(&mut self) -> Stats {
         let latencies = self.context.progress.latencies();
-        let since = latencies.since(&self.told);
-        self.told = latencies;
+        let since = latencies.since(&self.reported);
+        self.reported = latencies;
         Stats {
             counts: self.context.progress.snapshot(),
             latencies: since,
@@ -232,40 +231,40 @@ impl WorkerRun {
         }
     }
 
-    /// Ends the clients, then what they wrote down.
-    async fn end(mut self) -> Left {
-        let figures = self.figures();
-        let mut ended = self.swarm.end(SWARM_GRACE).await;
+    /// Stops the clients, then ends the history.
+    async fn end(mut self) -> Results {
+        let stats = self.stats();
+        let mut ended = self.swarm.end(STOP_TIMEOUT).await;
         self.stop.cancel();
         while let Some(Ok(lag)) = self.lag.join_next().await {
             ended.recorder.merge(lag);
         }
-        self.beginning.shutdown().await;
-        tracing::debug!(at = %RunTime::from_nanos(self.context.clock.now().as_nanos()), "hands over");
-        let stuck = u32::try_from(ended.stuck).unwrap_or(u32::MAX);
-        let (history, unwritten) = match self.writing {
-            Some(writing) => writing.end().await,
+        self.starting.shutdown().await;
+        tracing::debug!(at = %RunTime::from_nanos(self.context.clock.now().as_nanos()), "sends ledgers and measurements");
+        let not_stopped = u32::try_from(ended.not_stopped).unwrap_or(u32::MAX);
+        let (history, unwritten) = match self.history {
+            Some(history) => history.end().await,
             None => (None, Vec::new()),
         };
-        Left { ended, figures, summary: WorkerSummary { stuck, history, unwritten } }
+        Results { ended, stats, summary: WorkerSummary { not_stopped, history, unwritten } }
     }
 }
 
-fn write_down(file: &HistoryFile) -> Result<WriterTask, WorkerError> {
+fn start_history(file: &HistoryFile) -> Result<WriterTask, WorkerError> {
     let failed = |source| WorkerError::History { name: file.name.clone(), source };
     HistoryWriter::start(&file.dir, &file.name).map_err(failed)
 }
 
-async fn hand_over(to: &mut (impl AsyncWrite + Unpin), left: Left) -> Result<(), WorkerError> {
-    let Left { ended, figures, summary } = left;
-    say(to, &ToParent::Stats(Box::new(figures))).await?;
-    for books in ended.ledgers.chunks(CLIENTS_PER_SECTION) {
+async fn hand_over(to: &mut (impl AsyncWrite + Unpin), results: Results) -> Result<(), WorkerError> {
+    let Results { ended, stats, summary } = results;
+    send_message(to, &ToParent::Stats(Box::new(stats))).await?;
+    for ledgers in ended.ledgers.chunks(CLIENTS_PER_SECTION) {
         let mut bytes = Vec::new();
-        Section::write_clients(&mut bytes, books).map_err(WorkerError::Seal)?;
-        say(to, &ToParent::Evidence(bytes)).await?;
+        Section::write_clients(&mut bytes, ledgers).map_err(WorkerError::Seal)?;
+        send_message(to, &ToParent::Evidence(bytes)).await?;
     }
     let measurements = Section::Measurements(ended.recorder).to_bytes().map_err(WorkerError::Seal)?;
-    say(to, &ToParent::Evidence(measurements)).await?;
-    say(to, &ToParent::Done(summary)).await?;
+    send_message(to, &ToParent::Evidence(measurements)).await?;
+    send_message(to, &ToParent::Done(summary)).await?;
     Ok(())
 }

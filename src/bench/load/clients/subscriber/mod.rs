@@ -1,8 +1,8 @@
-//! One virtual client: connects, reads, is cut off, comes back as its policy says, and writes down what it sees.
+//! One virtual client: connects, reads, loses its connection, reconnects as its policy says, and records what it receives.
 //! Holds no lock and owns no queue. Read [`Subscriber::run`] first, then [`reading`].
 
 mod reading;
-#[expect(clippy::module_inception, reason = "the subscriber itself, in the room of the subscriber")]
+#[expect(clippy::module_inception, reason = "the type that the module is named after")]
 mod subscriber;
 
 pub use subscriber::Subscriber;

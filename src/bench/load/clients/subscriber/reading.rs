@@ -1,4 +1,4 @@
-//! A client at its open stream: what came, and what it is told meanwhile.
+//! A client with an open stream: receives events, and commands meanwhile. Read [`Subscriber::read`] first.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use crate::protocol::Item;
 use crate::protocol::event::control;
 use crate::runtime::sleep_until_opt;
 
-/// An event as it came.
-struct Came<'a> {
+/// An event of the stream.
+struct Incoming<'a> {
     event: &'a str,
-    /// Its own.
+    /// The `id:` field of this event; `None`: it has none.
     id: Option<&'a str>,
     data: &'a str,
 }
@@ -28,27 +28,27 @@ struct Came<'a> {
 impl Subscriber {
     pub(super) async fn read(&mut self, stream: &mut Stream, session: &mut Session) -> Stopped {
         let mut receiver = self.receiver.clone();
-        let stopped = self.read_and_listen(stream, session, &mut receiver).await;
+        let stopped = self.read_until_command(stream, session, &mut receiver).await;
         self.receiver = receiver;
         stopped
     }
 
-    /// Listens with one ear across events: to begin anew to listen would cost as much as an event.
-    async fn read_and_listen(
+    /// Waits for one command across many events: a new wait for each event would cost as much as the event.
+    async fn read_until_command(
         &mut self,
         stream: &mut Stream,
         session: &mut Session,
         receiver: &mut CommandReceiver,
     ) -> Stopped {
         loop {
-            let told = {
-                let mut listening = std::pin::pin!(receiver.listen());
+            let command = {
+                let mut receiving = std::pin::pin!(receiver.recv());
                 let mut leaving = std::pin::pin!(sleep_until_opt(self.leaves()));
                 loop {
                     let (reads, until) = self.pace();
                     tokio::select! {
-                        // What came is read before orders are heard: a cut finds an empty socket, as a broken one
-                        // would.
+                        // Data before commands: at a cut, everything received has been read, as with a broken
+                        // connection.
                         biased;
                         () = sleep_until_opt(until), if until.is_some() => {}
                         ready = stream.ready(), if reads => {
@@ -57,12 +57,12 @@ impl Subscriber {
                             }
                             self.ledger.hand_in_many().await;
                         }
-                        told = &mut listening => break Some(told),
+                        command = &mut receiving => break Some(command),
                         () = &mut leaving => break None,
                     }
                 }
             };
-            match told {
+            match command {
                 Some(Command::Cut) => return Stopped::Cut,
                 Some(Command::Sentinels(addresses)) => self.expect_sentinels(addresses),
                 Some(Command::Over) => return Stopped::Over,
@@ -72,7 +72,7 @@ impl Subscriber {
         }
     }
 
-    /// Whether it reads now, and until when that holds, if it will change by itself.
+    /// Whether the client reads now, and until when; `None`: for ever.
     fn pace(&self) -> (bool, Option<Instant>) {
         let Some(throttle) = &self.throttle else { return (true, None) };
         match throttle.pace(self.context.clock.now().since_start()) {
@@ -81,35 +81,35 @@ impl Subscriber {
         }
     }
 
-    /// Everything that has come. It came at one time: what stands behind must not seem later by the work on what
-    /// stands before it.
+    /// Handles everything received so far, with one arrival time: an event must not seem later because of the work on the
+    /// events before it.
     fn take(&mut self, stream: &mut Stream, session: &mut Session) -> Result<(), Ending> {
-        let (now, heard) = (self.context.clock.now(), Instant::now());
+        let (now, received_at) = (self.context.clock.now(), Instant::now());
         stream.take(|item| {
             self.reconnect.learn_of(&item);
             match item {
                 Item::Event { event, data, last_event_id, id_in_block } => {
                     let id = id_in_block.then_some(last_event_id);
-                    self.receive_event(session, now, &Came { event, id, data });
+                    self.receive_event(session, now, &Incoming { event, id, data });
                     if let Some(throttle) = &mut self.throttle {
                         throttle.took(now.since_start(), data.len());
                     }
                 }
-                Item::Comment(_) => self.heartbeat(session, now, heard),
+                Item::Comment(_) => self.heartbeat(session, now, received_at),
                 Item::Retry(_) | Item::IdCommitted(_) => {}
             }
-            session.heard = heard;
+            session.last_data = received_at;
         })
     }
 
-    fn receive_event(&mut self, session: &mut Session, now: RunTime, came: &Came<'_>) {
+    fn receive_event(&mut self, session: &mut Session, now: RunTime, incoming: &Incoming<'_>) {
         if let Some(dialect) = &self.context.plan.dialect {
             let dialect = Arc::clone(dialect);
-            return self.receive_in(&dialect, session, now, came);
+            return self.receive_in(&dialect, session, now, incoming);
         }
-        match came.event {
+        match incoming.event {
             control::CONNECTION => {
-                self.learn_node(session, came.data);
+                self.learn_node(session, incoming.data);
                 self.confirm(session, now);
             }
             control::GAP => {
@@ -126,19 +126,25 @@ impl Subscriber {
             _ => {
                 // A server without a CONNECTION event confirms with its first event.
                 self.confirm(session, now);
-                let arrival = self.ledger.event(now, came.id, came.data);
+                let arrival = self.ledger.event(now, incoming.id, incoming.data);
                 self.note_arrival(now, arrival);
             }
         }
     }
 
-    /// The same from a server that is none of ours.
-    fn receive_in(&mut self, dialect: &Dialect, session: &mut Session, now: RunTime, came: &Came<'_>) {
+    /// Handles an event in the wire format of another server.
+    fn receive_in(
+        &mut self,
+        dialect: &Dialect,
+        session: &mut Session,
+        now: RunTime,
+        incoming: &Incoming<'_>,
+    ) {
         self.confirm(session, now);
-        let arrival = match dialect.read(came.event, came.data) {
+        let arrival = match dialect.read(incoming.event, incoming.data) {
             Message::Own => return self.heartbeat(session, now, Instant::now()),
             Message::Event(stamp) => {
-                let id = dialect.id_of(came.id, &stamp);
+                let id = dialect.id_of(incoming.id, &stamp);
                 self.ledger.arrive(now, id.as_deref(), stamp)
             }
             Message::Foreign => self.ledger.foreign(now),
@@ -146,7 +152,7 @@ impl Subscriber {
         self.note_arrival(now, arrival);
     }
 
-    /// Behind a balancer the node says itself which one it is.
+    /// Behind a load balancer, only the `CONNECTION` event names the node.
     fn learn_node(&self, session: &mut Session, data: &str) {
         #[derive(serde::Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -158,7 +164,7 @@ impl Subscriber {
         }
         let Ok(hello) = serde_json::from_str::<Hello>(data) else { return };
         session.node = self.context.node_named(&hello.instance_id);
-        session.seated = session.node.and_then(|node| self.context.balancer.seat(node));
+        session.assignment = session.node.and_then(|node| self.context.balancer.assign(node));
     }
 
     pub(super) fn confirm(&mut self, session: &mut Session, now: RunTime) {
@@ -173,23 +179,27 @@ impl Subscriber {
         let tags = self.tags(now);
         self.samples.record(Trend::FirstEventTime, tags, session.began.elapsed());
         self.context.progress.connected();
-        if let Some(away) = self.downtime.is_over(Instant::now()) {
-            self.samples.record(Trend::ReconnectTime, tags, away);
+        if let Some(downtime) = self.downtime.is_over(Instant::now()) {
+            self.samples.record(Trend::ReconnectTime, tags, downtime);
             self.samples.count(Counter::Reconnects, tags, 1);
             self.context.progress.reconnected();
         }
     }
 
-    fn heartbeat(&mut self, session: &Session, now: RunTime, heard: Instant) {
+    fn heartbeat(&mut self, session: &Session, now: RunTime, received_at: Instant) {
         let tags = self.tags(now);
         self.samples.count(Counter::Heartbeats, tags, 1);
-        self.samples.record(Trend::HeartbeatGap, tags, heard.saturating_duration_since(session.heard));
+        self.samples.record(
+            Trend::HeartbeatGap,
+            tags,
+            received_at.saturating_duration_since(session.last_data),
+        );
     }
 
     fn note_arrival(&mut self, now: RunTime, arrival: Arrival) {
         match arrival {
             Arrival::New { stamp, path, recovered_after } => {
-                // By the phase in which it was due, so that what never comes can be counted with it.
+                // With the phase in which it was due, so that a lost event can be counted there, too.
                 let tags = Tags { path: Some(path), ..self.tags(stamp.due) };
                 let latency = now.after(stamp.due);
                 self.samples.record(Trend::DeliveryLatency, tags, latency);

@@ -1,5 +1,5 @@
-//! One virtual client: connects, reads, is cut off, comes back as its policy says, and writes down what it sees.
-//! Holds no lock and owns no queue. Read [`Subscriber::run`] first, then [`reading`].
+//! The life of a virtual client: when it connects, how each connection ends, and when the next one begins. Never judges what
+//! it receives. Read [`Subscriber::run`] first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,6 @@ use crate::bench::load::balancer::{Assignment, ClientKey, Endpoint};
 use crate::bench::load::clients::context::{ClientSlot, SwarmContext};
 use crate::bench::load::clients::control::{Command, CommandReceiver};
 use crate::bench::load::clients::downtime::Downtime;
-use crate::bench::load::clients::reconnect::reconnect_of;
 use crate::bench::load::clients::recording_ledger::RecordingLedger;
 use crate::bench::load::clients::sample_buffer::SampleBuffer;
 use crate::bench::load::clients::throttle::Throttle;
@@ -25,8 +24,11 @@ use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario;
 use crate::bench::scenario::dialect::{Confirm, Dialect, Resume};
 use crate::bench::scenario::plan::{GroupPlan, Joins, SubscriberPlan};
-use crate::bench::verdict::ledger::{Ending as BookEnding, PATIENCE, SubscriberLedger};
-use crate::client::{ConnectError, Decision, DecoderKind, End, Ending, GiveUp, Reconnect, Request, Stream};
+use crate::bench::verdict::ledger::{Ending as LifeEnding, PATIENCE, SubscriberLedger};
+use crate::client::{
+    ConnectError, Decision, DecoderKind, End, Ending, GiveUp, Policy, Reconnect, ReconnectOptions, Request,
+    Stream,
+};
 use crate::protocol::UserId;
 use crate::runtime::error_chain;
 use crate::runtime::sleep_until_opt;
@@ -38,40 +40,40 @@ pub struct Subscriber {
     me: usize,
     pub(super) receiver: CommandReceiver,
     pub(super) samples: SampleBuffer,
-    place: ClientSlot,
+    slot: ClientSlot,
     pub(super) ledger: RecordingLedger,
     pub(super) reconnect: Reconnect,
-    /// Connects so far: a seed for each, and the first one is no reconnect.
+    /// Attempts to connect so far. Part of the random seed of each.
     connects: u64,
     pub(super) downtime: Downtime,
-    /// Addresses with a sentinel, once it is known.
+    /// Addresses that get a sentinel; `None` until they are announced.
     sentinels: Option<Arc<[AddressId]>>,
-    /// `None`: it reads as fast as it can.
+    /// `None`: the client reads as fast as it can.
     pub(super) throttle: Option<Box<Throttle>>,
-    /// What it was told to say again, as `name=value`.
+    /// Cookies for the next request, as `name=value`.
     cookies: Vec<String>,
-    /// Where it was sent the last time.
+    /// The endpoint of the last connect.
     sent_to: Option<Endpoint>,
 }
 
-/// What a client does after a connection, or instead of it.
+/// The next step of a client without a connection.
 enum Next {
-    /// Connect again after this.
+    /// Connect after this time.
     After(Duration),
-    /// Never again.
-    Stop(BookEnding),
+    /// Do not connect again.
+    Stop(LifeEnding),
 }
 
-/// What is known of an open stream.
+/// An open stream.
 pub(super) struct Session {
-    /// Known before the first event only where no balancer stands between.
+    /// `None` while a load balancer hides it.
     pub(super) node: Option<NodeIndex>,
-    pub(super) seated: Option<Assignment>,
+    pub(super) assignment: Option<Assignment>,
     pub(super) began: Instant,
     pub(super) sent_cursor: bool,
     pub(super) is_confirmed: bool,
-    /// When something came last.
-    pub(super) heard: Instant,
+    /// When data were received last.
+    pub(super) last_data: Instant,
 }
 
 /// Why a client stopped reading.
@@ -82,8 +84,23 @@ pub(super) enum Stopped {
     Leaves,
 }
 
+impl From<scenario::Reconnect> for Reconnect {
+    fn from(plan: scenario::Reconnect) -> Self {
+        let policy = match plan.policy {
+            scenario::ReconnectPolicy::Browser => Policy::Browser,
+            scenario::ReconnectPolicy::Fetch => Policy::Fetch,
+            scenario::ReconnectPolicy::Tolerant => Policy::Tolerant,
+            scenario::ReconnectPolicy::None => Policy::None,
+        };
+        let (max_delay, jitter, send_last_event_id) = (plan.max_delay, plan.jitter, plan.last_event_id);
+        let options =
+            ReconnectOptions { max_delay, jitter, send_last_event_id, ..ReconnectOptions::default() };
+        Self::new(policy, options)
+    }
+}
+
 impl Subscriber {
-    /// A client that has not connected.
+    /// A client that has not connected yet.
     pub(in crate::bench::load::clients) fn new(
         context: &Arc<SwarmContext>,
         plan: &SubscriberPlan,
@@ -96,12 +113,12 @@ impl Subscriber {
             me: usize::try_from(plan.id.0).unwrap_or(usize::MAX),
             receiver,
             samples,
-            place: ClientSlot::take(context),
+            slot: ClientSlot::take(context),
             ledger: RecordingLedger::new(
                 SubscriberLedger::new(&context.plan, plan.id),
                 context.writer.as_ref(),
             ),
-            reconnect: reconnect_of(group.reconnect),
+            reconnect: group.reconnect.into(),
             connects: 0,
             downtime: Downtime::default(),
             sentinels: None,
@@ -111,8 +128,8 @@ impl Subscriber {
         }
     }
 
-    /// The whole life of the client. Ends when the plan says so, when its policy gives up, or when it is told that
-    /// it is over.
+    /// The whole life of the client. Ends when the plan says so, when the reconnect policy gives up, or at
+    /// [`Command::Over`].
     pub async fn run(mut self) -> SubscriberLedger {
         let mut next = match self.plan().joins {
             Joins::BeforeStart => Next::After(Duration::ZERO),
@@ -123,7 +140,7 @@ impl Subscriber {
                 Next::After(wait) => wait,
                 Next::Stop(ending) => break ending,
             };
-            next = match self.rest(wait).await {
+            next = match self.pause(wait).await {
                 Some(ending) => Next::Stop(ending),
                 None => self.connect_and_read().await,
             };
@@ -148,61 +165,61 @@ impl Subscriber {
         self.tags(self.context.clock.now())
     }
 
-    /// The clock stands until every client that joins before the start is there.
+    /// Waits for the start, then until `time`. The clock stands still until all clients of the set-up are connected.
     async fn wait_to_join(&mut self, time: Duration) -> Next {
         let context = Arc::clone(&self.context);
         loop {
-            let told = tokio::select! {
+            let command = tokio::select! {
                 () = context.started.cancelled() => break,
-                told = self.receiver.listen() => told,
+                command = self.receiver.recv() => command,
             };
-            match told {
-                Command::Over => return Next::Stop(self.unreached()),
+            match command {
+                Command::Over => return Next::Stop(self.ending_without_stream()),
                 Command::Sentinels(addresses) => self.expect_sentinels(addresses),
                 Command::Cut => {}
             }
         }
         let wait = time.saturating_sub(self.context.clock.now().since_start());
-        match self.rest(wait).await {
+        match self.pause(wait).await {
             Some(ending) => Next::Stop(ending),
             None => Next::After(Duration::ZERO),
         }
     }
 
-    /// Waits without a connection. Says how it ends where it is told to meanwhile.
-    async fn rest(&mut self, wait: Duration) -> Option<BookEnding> {
+    /// Waits without a connection. Returns an ending when the client has to stop meanwhile.
+    async fn pause(&mut self, wait: Duration) -> Option<LifeEnding> {
         let until = Instant::now() + wait;
         let mut leaves = self.leaves().filter(|time| *time < until);
         loop {
-            let told = tokio::select! {
+            let command = tokio::select! {
                 () = tokio::time::sleep_until(until) => return None,
                 () = sleep_until_opt(leaves), if leaves.is_some() => {
                     if self.is_time_to_leave() {
-                        return Some(BookEnding::Left);
+                        return Some(LifeEnding::Left);
                     }
                     leaves = None;
                     continue;
                 }
-                told = self.receiver.listen() => told,
+                command = self.receiver.recv() => command,
             };
-            match told {
+            match command {
                 // There is no connection to cut.
                 Command::Cut => {}
                 Command::Sentinels(addresses) => self.expect_sentinels(addresses),
-                Command::Over => return Some(self.unreached()),
+                Command::Over => return Some(self.ending_without_stream()),
             }
         }
     }
 
-    /// How a client ends that has no stream when it is over.
-    fn unreached(&self) -> BookEnding {
-        // Not one that never had to connect, and not one that would be gone by now.
+    /// The ending of a client that has no stream when the run ends.
+    fn ending_without_stream(&self) -> LifeEnding {
+        // A client that never had to connect, or should have left by now, counts as left.
         let is_gone = self.connects == 0 || self.is_time_to_leave();
-        if is_gone { BookEnding::Left } else { BookEnding::Unreachable }
+        if is_gone { LifeEnding::Left } else { LifeEnding::Unreachable }
     }
 
-    /// When to look whether it is time to leave. Not before; but before the start the clock stands still, and a client
-    /// that connects then looks too early.
+    /// When to check [`Self::is_time_to_leave`]. Before the start the clock stands still, so a client that connects then
+    /// checks too early.
     pub(super) fn leaves(&self) -> Option<Instant> {
         self.plan().leaves.map(|time| self.context.clock.instant_of(time))
     }
@@ -212,7 +229,7 @@ impl Subscriber {
     }
 
     pub(super) fn expect_sentinels(&mut self, addresses: Arc<[AddressId]>) {
-        // The load is over: what is left is read as fast as it can be.
+        // The load is over: the rest is read as fast as possible.
         self.throttle = None;
         self.sentinels = Some(addresses);
         self.look_for_sentinels();
@@ -222,7 +239,7 @@ impl Subscriber {
         if let Some(addresses) = &self.sentinels
             && self.ledger.sentinels_missing(addresses) == 0
         {
-            self.place.satisfy();
+            self.slot.satisfy();
         }
     }
 
@@ -234,12 +251,12 @@ impl Subscriber {
             Ok(request) => request,
             Err(why) => {
                 tracing::warn!(client = %self.plan().client, %why, "cannot make a request");
-                return Next::Stop(BookEnding::GaveUp);
+                return Next::Stop(LifeEnding::GaveUp);
             }
         };
-        // Counted from here on: of many that choose at once, each must see the choices of the others.
+        // Counted from here on: of many clients that choose at once, each must see the choices of the others.
         let node = self.context.balancer.node_behind(endpoint);
-        let seated = node.and_then(|node| self.context.balancer.seat(node));
+        let assignment = node.and_then(|node| self.context.balancer.assign(node));
         let began = Instant::now();
         let opened = match self.open(&request).await {
             Ok(opened) => opened,
@@ -250,10 +267,11 @@ impl Subscriber {
             Err(error) => return self.not_opened(endpoint, &error, began, &mut rng),
         };
         self.note_opened(began);
-        self.keep(stream.cookies());
+        self.keep_cookies(stream.cookies());
         let sent_cursor = self.sends_cursor();
         drop(request);
-        let mut session = Session { node, seated, began, sent_cursor, is_confirmed: false, heard: began };
+        let mut session =
+            Session { node, assignment, began, sent_cursor, is_confirmed: false, last_data: began };
         if self.context.plan.dialect.as_ref().is_some_and(|dialect| dialect.confirm == Confirm::Open) {
             self.confirm(&mut session, self.context.clock.now());
         }
@@ -265,8 +283,8 @@ impl Subscriber {
     fn choose(&mut self, rng: &mut ChaCha8Rng) -> Endpoint {
         let plan = self.plan();
         let key = plan.user.as_ref().map_or(plan.client.as_str(), |user| user.as_str());
-        let caller = ClientKey { source: plan.source, key, sent_to: self.sent_to };
-        let endpoint = self.context.balancer.choose_for(&caller, &self.group().nodes, rng);
+        let client = ClientKey { source: plan.source, key, sent_to: self.sent_to };
+        let endpoint = self.context.balancer.choose_for(&client, &self.group().nodes, rng);
         self.sent_to = Some(endpoint);
         endpoint
     }
@@ -297,7 +315,7 @@ impl Subscriber {
         Ok(request)
     }
 
-    /// Whether it says what it had last.
+    /// Whether the next request carries a cursor.
     fn sends_cursor(&self) -> bool {
         let dialect = self.context.plan.dialect.as_ref();
         !self.reconnect.last_event_id().is_empty()
@@ -320,7 +338,7 @@ impl Subscriber {
         Ok(url)
     }
 
-    /// The same for a server that is none of ours.
+    /// URL of the stream of another server.
     fn url_in(&self, dialect: &Dialect, base: &str) -> Result<Url, String> {
         let plan = self.plan();
         let all = &self.context.plan.addresses;
@@ -338,7 +356,7 @@ impl Subscriber {
     }
 
     /// Keeps the newest value of each cookie.
-    fn keep(&mut self, cookies: &[String]) {
+    fn keep_cookies(&mut self, cookies: &[String]) {
         let name = |cookie: &str| cookie.split('=').next().map(str::to_owned);
         for cookie in cookies {
             self.cookies.retain(|kept| name(kept) != name(cookie));
@@ -346,26 +364,26 @@ impl Subscriber {
         }
     }
 
-    /// Connects. The outer error says how the client ends where it is told to meanwhile.
-    async fn open(&mut self, request: &Request) -> Result<Result<Stream, ConnectError>, BookEnding> {
+    /// Connects. The outer error is the ending when the client has to stop meanwhile.
+    async fn open(&mut self, request: &Request) -> Result<Result<Stream, ConnectError>, LifeEnding> {
         let context = Arc::clone(&self.context);
         let in_setup = context.clock.now() == RunTime::ZERO;
         let transport = context.transports.of(self.plan());
         let connecting = async {
-            // The gate is never closed; a permit is held while connecting in set-up, and not at all later.
+            // A permit limits connects during set-up only. The gate is never closed.
             let _permit = if in_setup { context.gate.acquire().await.ok() } else { None };
             transport.connect(request).await
         };
         let mut connecting = std::pin::pin!(connecting);
         loop {
-            let told = tokio::select! {
+            let command = tokio::select! {
                 opened = &mut connecting => return Ok(opened),
-                told = self.receiver.listen() => told,
+                command = self.receiver.recv() => command,
             };
-            match told {
+            match command {
                 Command::Cut => {}
                 Command::Sentinels(addresses) => self.expect_sentinels(addresses),
-                Command::Over => return Err(self.unreached()),
+                Command::Over => return Err(self.ending_without_stream()),
             }
         }
     }
@@ -377,7 +395,7 @@ impl Subscriber {
         began: Instant,
         rng: &mut ChaCha8Rng,
     ) -> Next {
-        self.turned_away(began);
+        self.record_failed_attempt(began);
         let tags = self.tags_now();
         self.samples.count(Counter::ConnectErrors, tags, 1);
         self.context.progress.connect_error();
@@ -388,10 +406,10 @@ impl Subscriber {
         self.decide(error, rng)
     }
 
-    /// An attempt that began then came to nothing.
-    fn turned_away(&mut self, began: Instant) {
+    /// Records an attempt that did not lead to a confirmed stream.
+    fn record_failed_attempt(&mut self, began: Instant) {
         let now = self.context.clock.now();
-        self.ledger.turned_away(now.minus(began.elapsed()), now);
+        self.ledger.failed_attempt(now.minus(began.elapsed()), now);
     }
 
     fn decide<'a>(&mut self, end: impl Into<End<'a>>, rng: &mut ChaCha8Rng) -> Next {
@@ -400,9 +418,9 @@ impl Subscriber {
             Decision::GiveUp(why) => {
                 tracing::debug!(client = %self.plan().client, %why, "gives up");
                 Next::Stop(match why {
-                    GiveUp::Once | GiveUp::Finished => BookEnding::NoReconnect,
+                    GiveUp::Once | GiveUp::Finished => LifeEnding::NoReconnect,
                     GiveUp::Status(_) | GiveUp::ContentType | GiveUp::Request | GiveUp::Decoder => {
-                        BookEnding::GaveUp
+                        LifeEnding::GaveUp
                     }
                 })
             }
@@ -422,10 +440,10 @@ impl Subscriber {
         if session.is_confirmed {
             self.context.progress.disconnected();
         } else if self.failed_to_confirm(session, stopped) {
-            self.turned_away(session.began);
+            self.record_failed_attempt(session.began);
         }
         match stopped {
-            // The end of the client itself: its book is finished instead.
+            // The client itself ends, so its ledger gets an ending instead.
             Stopped::Over | Stopped::Leaves => return,
             Stopped::Ended(
                 Ending::Malformed { .. } | Ending::DecoderPanicked { .. } | Ending::LimitExceeded(_),
@@ -445,8 +463,8 @@ impl Subscriber {
         }
     }
 
-    /// Whether a stream that was never confirmed counts as a failed attempt: the server ended it, or said nothing for long.
-    /// Servers of another make may have nothing to say.
+    /// Whether an unconfirmed stream counts as a failed attempt: the server ended it, or sent nothing for long. Other servers
+    /// than sse-node may have nothing to send.
     fn failed_to_confirm(&self, session: &Session, stopped: &Stopped) -> bool {
         self.context.plan.dialect.is_none()
             && match stopped {
@@ -463,8 +481,8 @@ impl Subscriber {
                 let ending = Ending::Aborted { reason: "cut by the bench".to_owned() };
                 self.decide(&ending, rng)
             }
-            Stopped::Over => Next::Stop(BookEnding::RunOver),
-            Stopped::Leaves => Next::Stop(BookEnding::Left),
+            Stopped::Over => Next::Stop(LifeEnding::RunOver),
+            Stopped::Leaves => Next::Stop(LifeEnding::Left),
         }
     }
 }
