@@ -1,4 +1,5 @@
-//! The pages for people: every link between them leads to a file and a heading that are there. Read [`Page`] first.
+//! The pages for people: every link between them leads to a file and a heading that are there, and every file of the code
+//! that they name is there. Read [`Page`] first.
 
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,13 @@ impl Page {
         targets.filter(|target| !target.contains("://"))
     }
 
+    /// Files and folders of the code that stand in its text as code, with a slash in the middle.
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        let code = self.text.split('`').skip(1).step_by(2);
+        code.filter(|code| !code.starts_with('/') && (code.ends_with(".rs") || code.ends_with('/')))
+            .filter(|code| code.trim_end_matches('/').contains('/') && !code.contains([' ', ':', '<', '\n']))
+    }
+
     /// Headings as a forge makes anchors of them.
     fn has_heading(&self, anchor: &str) -> bool {
         let headings = self.text.lines().filter(|line| line.starts_with('#'));
@@ -62,4 +70,32 @@ fn every_link_between_pages_leads_somewhere() {
         }
     }
     assert!(broken.is_empty(), "links that lead nowhere: {broken:#?}");
+}
+
+/// All files and folders below a directory, the latter with a slash at their end.
+fn tree(dir: &Path, found: &mut Vec<String>) {
+    for path in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            found.push(format!("{}/", path.display()));
+            tree(&path, found);
+        } else {
+            found.push(path.display().to_string());
+        }
+    }
+}
+
+#[test]
+fn every_file_of_the_code_that_a_page_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    ["src", "tests", "scenarios", "docs", "deploy"].iter().for_each(|dir| tree(&root.join(dir), &mut found));
+    // What changed may name what is no more.
+    let pages = Page::all().into_iter().filter(|page| !page.path.ends_with("CHANGELOG.md"));
+    let named: Vec<(PathBuf, String)> = pages
+        .flat_map(|page| page.paths().map(|path| (page.path.clone(), format!("/{path}"))).collect::<Vec<_>>())
+        .collect();
+    assert!(named.len() > 50, "few paths were found");
+    let missing = named.iter().filter(|(_, path)| !found.iter().any(|found| found.ends_with(path.as_str())));
+    let missing: Vec<_> = missing.collect();
+    assert!(missing.is_empty(), "named, and not there: {missing:#?}");
 }
