@@ -166,7 +166,7 @@ fn certificates_are_for_nodes_that_are_there_already_and_speak_https() {
     check(http, (8, 7), "cluster.tls", &[why]);
     let both = "[cluster]\nattach = [\"https://h:1\"]\ntls = { ca = \"c\", insecure = true }\n";
     check(both, (8, 14), "cluster.tls.ca", &["insecure"]);
-    check("tls = { ca = \"c\" }\n", (6, 7), "clients.c.tls", &["[cluster]"]);
+    check("tls = { ca = \"c\" }\n", (6, 7), "clients.c.tls", &["cluster.tls"]);
 }
 
 #[test]
