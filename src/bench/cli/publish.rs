@@ -13,7 +13,7 @@ use super::tls::Trusted;
 use super::values::{base_url, factor, no_credentials, recipient};
 use crate::bench::exit::Exit;
 use crate::bench::ids::{AddressId, PublisherId};
-use crate::bench::load::adhoc::{EndMark, end_mark};
+use crate::bench::load::adhoc::{EndMark, run_on_this_clock};
 use crate::bench::load::balancer::Balancer;
 use crate::bench::load::progress::Progress;
 use crate::bench::load::publishers::{PreparedRequest, PublishContext, Published, Publisher, Retry, deliver};
@@ -69,7 +69,7 @@ pub(super) struct PublishArgs {
     #[arg(long)]
     pub unordered: bool,
 
-    /// Do not send the end mark, which tells `swarm` that this publisher has ended.
+    /// Do not send the end mark, which reports to `swarm` that this publisher has ended.
     #[arg(long)]
     pub no_end: bool,
 
@@ -151,7 +151,7 @@ fn context(args: &PublishArgs) -> Result<PublishContext, Failure> {
         epoch: clock.start(),
         clock,
         balancer: Balancer::new(LbPolicy::RoundRobin, args.urls.iter().cloned()),
-        run: end_mark::run_on_this_clock(rand::random()),
+        run: run_on_this_clock(rand::random()),
         addresses: Arc::from([args.to.clone()]),
         dialect: None,
         phases: Arc::new(Phases::new(Duration::ZERO, args.duration, &[])),

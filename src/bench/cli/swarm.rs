@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -13,10 +13,11 @@ use super::shared::Format;
 use super::tls::Trusted;
 use super::values::{no_credentials, stream_url};
 use crate::bench::exit::Exit;
-use crate::bench::load::adhoc::{AdhocOptions, AdhocResult, AdhocSwarm, Owed};
+use crate::bench::load::adhoc::Owed;
+use crate::bench::load::adhoc_swarm::{AdhocOptions, AdhocResult, AdhocSwarm};
 use crate::bench::metrics::metric::{Counter, Trend};
 use crate::bench::run::doctor::{self, Limits, Need};
-use crate::client::Policy;
+use crate::bench::scenario::ReconnectPolicy;
 use crate::runtime::exit::Failure;
 
 /// Flags of `swarm`.
@@ -119,19 +120,18 @@ pub(super) async fn run(args: &SwarmArgs, quiet: bool, interrupt: &CancellationT
         let problem = format!("too few {}: {}", files.what, files.found);
         return Err(Failure::new(Exit::BadScenario.code(), problem).tip(fix));
     }
-    let http = args.trusted.http()?.build();
-    let http = http.map_err(|error| Failure::new(Exit::Internal.code(), error))?;
     let options = AdhocOptions {
         url: args.url.clone(),
         clients: args.clients,
         ramp: args.ramp,
         headers,
         policy: policy(args.reconnect),
-        ends: if args.expect_all { args.publishers } else { 0 },
+        publishers: if args.expect_all { args.publishers } else { 0 },
     };
-    let crowd = AdhocSwarm::start(options, http);
-    let was_interrupted = listen(&crowd, args, quiet, interrupt).await;
-    let found = crowd.end().await;
+    let swarm = AdhocSwarm::start(options, &args.trusted.http()?)
+        .map_err(|error| Failure::new(Exit::Internal.code(), error))?;
+    let was_interrupted = receive(&swarm, args, quiet, interrupt).await;
+    let found = swarm.end().await;
     let exit = judge(args, &found, was_interrupted);
     let summary = summarise(args, &found, exit);
     match args.format {
@@ -145,15 +145,15 @@ pub(super) async fn run(args: &SwarmArgs, quiet: bool, interrupt: &CancellationT
     Ok(exit.code())
 }
 
-/// Listens for the asked time. Returns whether it was interrupted.
-async fn listen(crowd: &AdhocSwarm, args: &SwarmArgs, quiet: bool, interrupt: &CancellationToken) -> bool {
+/// Receives for the time of the flags. Returns whether it was interrupted.
+async fn receive(swarm: &AdhocSwarm, args: &SwarmArgs, quiet: bool, interrupt: &CancellationToken) -> bool {
     let work = async {
         let patience = CONNECT_TIMEOUT + args.ramp + Duration::from_millis(u64::from(args.clients));
-        let connected = crowd.connected(patience).await;
+        let connected = swarm.connected(patience).await;
         tracing::info!(connected, of = args.clients, "listens");
         if connected > 0 {
             // Without --expect-all this never settles, and the time is what ends it.
-            let _time_is_up = tokio::time::timeout(args.duration, settle(crowd, args.expect_all)).await;
+            let _time_is_up = tokio::time::timeout(args.duration, settle(swarm, args.expect_all)).await;
         }
     };
     let show = async {
@@ -161,7 +161,7 @@ async fn listen(crowd: &AdhocSwarm, args: &SwarmArgs, quiet: bool, interrupt: &C
         loop {
             tokio::time::sleep(every).await;
             if !quiet {
-                let now = crowd.progress();
+                let now = swarm.progress();
                 tracing::info!(
                     connected = now.connected,
                     events = now.delivered,
@@ -177,9 +177,9 @@ async fn listen(crowd: &AdhocSwarm, args: &SwarmArgs, quiet: bool, interrupt: &C
     }
 }
 
-async fn settle(crowd: &AdhocSwarm, expects_all: bool) {
+async fn settle(swarm: &AdhocSwarm, expects_all: bool) {
     if expects_all {
-        crowd.settled().await;
+        swarm.settled().await;
     } else {
         std::future::pending::<()>().await;
     }
@@ -220,9 +220,9 @@ fn summarise(args: &SwarmArgs, found: &AdhocResult, exit: Exit) -> Summary {
         clients: args.clients,
         connected: found.connected,
         connected_at_end: found.connected_at_end,
-        connect_errors: found.connect_errors,
-        reconnects: found.reconnects,
-        events: found.events,
+        connect_errors: found.progress.connect_errors,
+        reconnects: found.progress.reconnects,
+        events: found.progress.delivered,
         bytes: total(Counter::BytesIn),
         ids: found.has_ids,
         gaps: total(Counter::Gaps),
@@ -252,7 +252,7 @@ fn render(args: &SwarmArgs, found: &AdhocResult, summary: &Summary) -> String {
     if let Some(reason) = &found.connect_failure {
         text.push_str(&format!("    not connected: {reason}\n"));
     }
-    if found.events > 0 && !found.has_ids {
+    if summary.events > 0 && !found.has_ids {
         text.push_str(
             "    the server sends no id, so clients miss every event that it sends while they are away\n",
         );
@@ -297,31 +297,28 @@ fn delivery(args: &SwarmArgs, found: &AdhocResult) -> String {
     )
 }
 
-fn policy(reconnect: ReconnectAs) -> Policy {
+fn policy(reconnect: ReconnectAs) -> ReconnectPolicy {
     match reconnect {
-        ReconnectAs::Browser => Policy::Browser,
-        ReconnectAs::Fetch => Policy::Fetch,
-        ReconnectAs::Tolerant => Policy::Tolerant,
-        ReconnectAs::None => Policy::None,
+        ReconnectAs::Browser => ReconnectPolicy::Browser,
+        ReconnectAs::Fetch => ReconnectPolicy::Fetch,
+        ReconnectAs::Tolerant => ReconnectPolicy::Tolerant,
+        ReconnectAs::None => ReconnectPolicy::None,
     }
 }
 
-fn headers(lines: &[String]) -> Result<HeaderMap, Failure> {
-    let mut headers = HeaderMap::new();
-    for line in lines {
-        let parsed = line.split_once(':').and_then(|(name, value)| {
-            let name = HeaderName::from_bytes(name.trim().as_bytes()).ok()?;
-            Some((name, HeaderValue::from_str(value.trim()).ok()?))
-        });
-        let Some((name, value)) = parsed else {
-            // The value may be a secret, so only the name is repeated.
-            let name = line.split(':').next().unwrap_or_default();
-            let problem = format!("--header {name:?}…: expected 'NAME: VALUE' without control characters");
-            return Err(Failure::new(Exit::Usage.code(), problem));
-        };
-        headers.append(name, value);
-    }
-    Ok(headers)
+fn headers(lines: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let parse = |line: &String| {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let (name, value) = (name.trim(), value.trim());
+        let is_valid = line.contains(':')
+            && HeaderName::from_bytes(name.as_bytes()).is_ok()
+            && HeaderValue::from_str(value).is_ok();
+        // The value may be a secret, so only the name is repeated.
+        let problem = || format!("--header {name:?}…: expected 'NAME: VALUE' without control characters");
+        let failure = || Failure::new(Exit::Usage.code(), problem());
+        is_valid.then(|| (name.to_owned(), value.to_owned())).ok_or_else(failure)
+    };
+    lines.iter().map(parse).collect()
 }
 
 #[cfg(test)]
@@ -331,7 +328,7 @@ mod tests {
     #[test]
     fn headers_are_checked_and_a_bad_one_does_not_show_its_value() {
         let good = headers(&["Authorization: Bearer x".to_owned(), "a:b".to_owned()]).unwrap();
-        assert_eq!(good["authorization"], "Bearer x");
+        assert_eq!(good[0], ("Authorization".to_owned(), "Bearer x".to_owned()));
         let error = headers(&["X Y: secret".to_owned()]).unwrap_err();
         assert_eq!(error.code, 2);
         assert!(!error.error.to_string().contains("secret"));

@@ -1,6 +1,7 @@
 //! The load of a run: clients, publishers and worker processes, and the checks whether the bench itself was the limit.
 
 pub mod adhoc;
+pub mod adhoc_swarm;
 pub mod balancer;
 pub mod clients;
 pub mod lag;

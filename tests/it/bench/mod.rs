@@ -2,6 +2,7 @@
 //! it must catch and call by name. Read [`harness::Lab`] first.
 
 mod addresses;
+mod adhoc;
 mod broken;
 mod command_line;
 mod evidence;
@@ -18,6 +19,5 @@ mod redis;
 mod reports;
 mod site;
 mod small_node;
-mod strangers;
 mod tls;
 mod workers;

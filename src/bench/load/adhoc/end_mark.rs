@@ -1,5 +1,5 @@
-//! How a publisher in one process tells a swarm in another what it published: an event of its own after the last one,
-//! with the count and what was not acknowledged in its metadata.
+//! The end mark of an ad hoc publisher: an extra event after its last one. Its metadata has the number of events, and which of
+//! them were not acknowledged, so that a swarm in another process knows what it is owed. Read [`EndMark`] first.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,19 +7,19 @@ use crate::bench::ids::RunId;
 use crate::bench::metrics::clock;
 use crate::bench::verdict::ledger::{PublishOutcome, Runs};
 
-/// Ranges that fit into the metadata of one event. More are told as one range of unknown fate.
+/// Ranges that fit into the metadata of one event. More ranges become one indeterminate range.
 const RANGES: usize = 500;
 
-/// What was published.
+/// The events of one publisher.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EndMark {
-    /// Events were numbered from 1 to this.
+    /// Number of the last event; the first is 1.
     pub last: u64,
-    /// Each was sent after the one before it was answered, so they have an order.
+    /// Whether each event was sent only after the answer to the one before, so that their order is defined.
     pub ordered: bool,
-    /// Numbers that must not appear, as ranges with both ends.
+    /// Ranges of events that must not arrive, with both ends included.
     pub refused: Vec<(u64, u64)>,
-    /// Numbers that may appear or not.
+    /// Ranges of events that may arrive or not, with both ends included.
     pub indeterminate: Vec<(u64, u64)>,
 }
 
@@ -55,7 +55,7 @@ impl EndMark {
         mark
     }
 
-    /// Reads it from the `data:` of an event: an envelope whose metadata is an end mark.
+    /// Decodes the `data:` of an event, an envelope with an end mark as metadata. `None` for any other event.
     #[must_use]
     pub fn from_envelope(data: &str) -> Option<Self> {
         #[derive(Deserialize)]
@@ -65,7 +65,7 @@ impl EndMark {
         serde_json::from_str::<Envelope>(data).ok().map(|envelope| envelope.metadata)
     }
 
-    /// Whether an event of this number is owed.
+    /// Whether the event with this number is owed.
     #[must_use]
     pub fn owes(&self, seq: u64) -> bool {
         (1..=self.last).contains(&seq)
@@ -73,13 +73,13 @@ impl EndMark {
             && !is_within(&self.indeterminate, seq)
     }
 
-    /// Whether an event of this number may come without being owed.
+    /// Whether the event with this number may arrive without being owed.
     #[must_use]
     pub fn allows(&self, seq: u64) -> bool {
         is_within(&self.indeterminate, seq)
     }
 
-    /// How many events are owed.
+    /// Number of owed events.
     #[must_use]
     pub fn owed(&self) -> u64 {
         let size = |ranges: &[(u64, u64)]| ranges.iter().map(|(first, last)| last - first + 1).sum::<u64>();
@@ -91,15 +91,15 @@ fn is_within(ranges: &[(u64, u64)], seq: u64) -> bool {
     ranges.iter().any(|(first, last)| (*first..=*last).contains(&seq))
 }
 
-/// A run whose payloads count from this machine's boot: the clock's identity, then random bits.
+/// A run id for payloads whose times count from this machine's boot: the clock's identity, then random bits.
 #[must_use]
 pub fn run_on_this_clock(random: u32) -> RunId {
     RunId::from_random(u64::from(clock::clock_identity()) << 32 | u64::from(random))
 }
 
-/// Whether the payloads of a run count from the same boot as this process.
+/// Whether the times in the payloads of a run count from the same boot as those of this process.
 #[must_use]
-pub fn shares_this_clock(run: RunId) -> bool {
+pub(super) fn shares_this_clock(run: RunId) -> bool {
     run.to_string().starts_with(&format!("{:08x}", clock::clock_identity()))
 }
 
@@ -109,7 +109,7 @@ mod tests {
     use PublishOutcome::{Acknowledged, Indeterminate, Refused};
 
     #[test]
-    fn what_was_refused_or_is_unknown_is_not_owed() {
+    fn refused_and_indeterminate_events_are_not_owed() {
         let mark = EndMark::new([Acknowledged, Refused, Refused, Indeterminate, Acknowledged], true);
         assert_eq!((mark.last, mark.owed()), (5, 2));
         let owed: Vec<u64> = (0..=6).filter(|seq| mark.owes(*seq)).collect();
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn more_ranges_than_an_event_can_hold_become_unknown() {
+    fn more_ranges_than_an_event_can_hold_become_indeterminate() {
         let outcomes = (0..4_000).map(|n| if n % 2 == 0 { Acknowledged } else { Refused });
         let mark = EndMark::new(outcomes, true);
         assert_eq!((mark.refused.len(), &mark.indeterminate[..]), (0, &[(2, 4_000)][..]));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_tells_its_clock() {
+    fn a_run_id_names_its_clock() {
         assert!(shares_this_clock(run_on_this_clock(7)));
         assert!(!shares_this_clock(RunId::from_random(!(u64::from(clock::clock_identity()) << 32))));
     }

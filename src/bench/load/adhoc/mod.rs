@@ -1,14 +1,12 @@
-//! A swarm for a server that nobody planned a run for, and a publisher in another process whose events the swarm
-//! recognises. What was published is told by an end mark, so that the swarm can say whether it got all of it.
-//! Read [`swarm::AdhocSwarm`] first.
+//! What the clients of an ad hoc swarm do beside those of a run: they recognise the events of `sse-bench publish`, whose runs
+//! and counts are unknown until its end mark arrives, and compare what they received with it. Read [`AdhocClient`] first.
 
 mod client;
-pub mod end_mark;
-pub mod shared;
-pub mod swarm;
-pub mod tally;
+mod end_mark;
+mod shared;
+mod tally;
 
-pub use end_mark::EndMark;
-pub use shared::AdhocOptions;
-pub use swarm::{AdhocResult, AdhocSwarm};
+pub use client::AdhocClient;
+pub use end_mark::{EndMark, run_on_this_clock};
+pub use shared::AdhocShared;
 pub use tally::Owed;

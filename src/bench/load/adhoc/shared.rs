@@ -1,74 +1,86 @@
-//! shared
+//! The state that the clients of an ad hoc swarm share. Locked only for an end mark and at the end of a client. Read
+//! [`AdhocShared`] first.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use reqwest::header::HeaderMap;
-use tokio::sync::Semaphore;
+use reqwest::Url;
 
 use super::end_mark::EndMark;
-use crate::bench::ids::RunId;
-use crate::bench::load::progress::Progress;
-use crate::bench::metrics::clock::RunClock;
-use crate::client::Policy;
+use super::tally::Tally;
+use crate::bench::ids::{RunId, SubscriberId};
 
-/// What a crowd does.
-#[derive(Debug, Clone)]
-pub struct AdhocOptions {
-    /// URL of the stream; `{i}` stands for the client's number.
-    pub url: String,
-    /// How many clients.
-    pub clients: u32,
-    /// First connects are spread over this time.
-    pub ramp: Duration,
-    /// Sent with each connect.
-    pub headers: HeaderMap,
-    /// How clients come back.
-    pub policy: Policy,
-    /// So many publishers must end until the crowd may be complete; zero: it only listens.
-    pub ends: u32,
-}
-
-/// What the clients of a crowd share.
+/// The state that the clients of an ad hoc swarm share. Relaxed atomics: readers poll.
 #[derive(Debug)]
-pub(super) struct AdhocContext {
-    pub(super) options: AdhocOptions,
-    pub(super) http: reqwest::Client,
-    /// Counts from the machine's boot, as a publisher in another process does.
-    pub(super) clock: RunClock,
-    pub(super) progress: Progress,
-    pub(super) gate: Semaphore,
+pub struct AdhocShared {
+    /// URL of the stream; `{i}` stands for the client's number.
+    url: String,
+    /// Number of publishers whose events are all owed; zero: no event is owed.
+    publishers: usize,
     /// Clients that were connected at least once.
-    pub(super) arrived: AtomicU32,
-    /// Clients that came to an end before they were told to.
-    pub(super) departed: AtomicU32,
-    /// Clients that have everything.
-    pub(super) complete: AtomicU32,
-    /// Whether any event had an id.
-    pub(super) has_ids: AtomicBool,
-    /// Events of any kind that came, but control events.
-    pub(super) events: AtomicU64,
-    /// End marks by run: written once a run, so a lock does no harm.
-    pub(super) marks: Mutex<HashMap<RunId, EndMark>>,
+    pub connected: AtomicU32,
+    /// Clients that have received every owed event of all publishers.
+    pub complete: AtomicU32,
+    /// Whether any event had an `id:`.
+    pub has_ids: AtomicBool,
+    marks: Mutex<HashMap<RunId, EndMark>>,
+    tallies: Mutex<Vec<Tally>>,
 }
 
-impl AdhocContext {
-    pub(super) fn marks(&self) -> HashMap<RunId, EndMark> {
-        self.marks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+impl AdhocShared {
+    /// For streams at a URL, where `{i}` stands for the client's number. With zero `publishers` no event is owed.
+    #[must_use]
+    pub fn new(url: String, publishers: u32) -> Self {
+        Self {
+            url,
+            publishers: usize::try_from(publishers).unwrap_or(usize::MAX),
+            connected: AtomicU32::new(0),
+            complete: AtomicU32::new(0),
+            has_ids: AtomicBool::new(false),
+            marks: Mutex::default(),
+            tallies: Mutex::default(),
+        }
     }
 
-    pub(super) fn all_departed(&self) -> bool {
-        self.departed.load(Ordering::Relaxed) >= self.options.clients
+    /// URL of a client's stream.
+    ///
+    /// # Errors
+    /// The text of the URL's error.
+    pub fn url(&self, client: SubscriberId) -> Result<Url, String> {
+        let url = self.url.replace("{i}", &client.0.to_string());
+        Url::parse(&url).map_err(|error| format!("{url}: {error}"))
     }
 
-    pub(super) fn all_complete(&self) -> bool {
-        self.options.ends > 0 && self.complete.load(Ordering::Relaxed) >= self.options.clients
+    /// Whether all publishers have ended.
+    #[must_use]
+    pub fn has_all_marks(&self) -> bool {
+        self.publishers > 0 && self.marks().len() >= self.publishers
     }
 
-    pub(super) fn has_ends(&self) -> bool {
-        let known = self.marks.lock().unwrap_or_else(PoisonError::into_inner).len();
-        self.options.ends > 0 && known >= usize::try_from(self.options.ends).unwrap_or(usize::MAX)
+    /// End marks received, by run.
+    pub fn marks(&self) -> MutexGuard<'_, HashMap<RunId, EndMark>> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the tallies of the clients that have ended.
+    #[must_use]
+    pub fn take_tallies(&self) -> Vec<Tally> {
+        std::mem::take(&mut *self.tallies.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn note_end(&self, run: RunId, mark: EndMark) {
+        self.marks().entry(run).or_insert(mark);
+    }
+
+    pub(super) fn hand_in(&self, tally: Tally) {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner).push(tally);
+    }
+
+    /// Before the end marks nothing can be complete, so the lock is taken late.
+    pub(super) fn is_complete(&self, tally: &Tally) -> bool {
+        self.publishers > 0
+            && tally.ended() >= self.publishers
+            && tally.is_complete(&self.marks(), self.publishers)
     }
 }

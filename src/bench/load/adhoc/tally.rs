@@ -1,5 +1,4 @@
-//! What one client counts of a server that nobody planned a run for: by run, the numbers that came, those that came
-//! again, and those that came too late. Pure.
+//! Per run id: events received, duplicates and reordered events of one ad hoc client. Pure. Read [`Tally::arrive`] first.
 
 use std::collections::HashMap;
 
@@ -8,13 +7,13 @@ use crate::bench::ids::{PublisherId, RunId};
 use crate::bench::stamp::Stamp;
 use crate::bench::verdict::ledger::Runs;
 
-/// Missing numbers kept as an example.
+/// Largest number of missing events that are named.
 const EXAMPLES: usize = 5;
 
 /// The counts of one client.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
-    /// One entry a run: nearly always one in all, so a list is the fastest map.
+    /// One entry for each run. There is nearly always one, so a list is the fastest map.
     runs: Vec<Seen>,
 }
 
@@ -28,12 +27,12 @@ struct Seen {
     is_ended: bool,
 }
 
-/// What an arrival was.
+/// The kind of an arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrived {
-    /// An event for the first time; its latency counts where its clock is ours.
+    /// An event for the first time. Its latency is known when the publisher has the same clock.
     New { shares_clock: bool },
-    /// An event again.
+    /// An event that has arrived before.
     Again,
     /// The end mark of a run, for the first time.
     End,
@@ -41,22 +40,22 @@ pub enum Arrived {
     EndAgain,
 }
 
-/// What was owed to one client, or to all of them.
+/// Owed and received events of one client, or sums over clients.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Owed {
     /// Events that were acknowledged to publishers whose end mark is known.
     pub expected: u64,
-    /// Of them, arrived.
+    /// Expected events that arrived.
     pub ok: u64,
-    /// Of them, missing.
+    /// Expected events that did not arrive.
     pub missing: u64,
-    /// Arrived more than once.
+    /// Arrivals of events that had arrived before.
     pub duplicated: u64,
-    /// Arrived after a later one.
+    /// Events that arrived after a later one.
     pub reordered: u64,
-    /// Arrived although their publish was refused, or beyond the last one.
+    /// Events that arrived although their publish was refused, or with a number beyond the last one.
     pub unexpected: u64,
-    /// The first missing numbers.
+    /// The first missing numbers, of one client.
     pub examples: Vec<u64>,
 }
 
@@ -73,19 +72,19 @@ impl Tally {
         self.runs[index].arrive(stamp)
     }
 
-    /// How many runs are ended.
+    /// Number of runs whose end mark has arrived.
     #[must_use]
     pub fn ended(&self) -> usize {
         self.runs.iter().filter(|seen| seen.is_ended).count()
     }
 
-    /// Whether so many runs are ended, and everything of them is here.
+    /// Whether at least `ends` runs have ended, and every event that they owe has arrived.
     #[must_use]
     pub fn is_complete(&self, marks: &HashMap<RunId, EndMark>, ends: usize) -> bool {
         self.ended() >= ends && self.owed(marks).missing == 0
     }
 
-    /// What was owed of the runs with an end mark. A run of which nothing came counts too.
+    /// Compares with the end marks. A run counts even if none of its events arrived.
     #[must_use]
     pub fn owed(&self, marks: &HashMap<RunId, EndMark>) -> Owed {
         let mut owed = Owed::default();
@@ -126,7 +125,7 @@ impl Seen {
         let expected = mark.owed();
         let is_whole =
             expected == mark.last && self.received.iter().eq((mark.last > 0).then_some((1, mark.last)));
-        // Only where something is wrong is every number looked at.
+        // The numbers are compared one by one only when something is wrong.
         let (ok, unexpected) = if is_whole { (expected, 0) } else { self.compare(mark) };
         owed.expected += expected;
         owed.ok += ok;
@@ -141,7 +140,7 @@ impl Seen {
         }
     }
 
-    /// How many of those that are owed came, and how many of those that must not.
+    /// Number of owed events that arrived, and of events that must not arrive and did.
     fn compare(&self, mark: &EndMark) -> (u64, u64) {
         let (mut ok, mut unexpected) = (0, 0);
         for seq in self.received.iter().flat_map(|(first, last)| first..=last) {
@@ -153,7 +152,7 @@ impl Seen {
 }
 
 impl Owed {
-    /// Adds what was owed to another client.
+    /// Adds the counts of another client.
     pub fn add(&mut self, other: &Self) {
         self.expected += other.expected;
         self.ok += other.ok;
@@ -166,7 +165,7 @@ impl Owed {
         }
     }
 
-    /// Whether everything came, once, in order, and nothing else.
+    /// Whether all owed events arrived once and in order, and no others.
     #[must_use]
     pub fn is_met(&self) -> bool {
         self.missing == 0 && self.duplicated == 0 && self.reordered == 0 && self.unexpected == 0
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_must_not_come_and_what_is_unknown_may() {
+    fn refused_events_must_not_arrive_and_indeterminate_ones_may() {
         let some = marks(5, &[(2, 2)], &[(4, 4)]);
         check(&[1, 3, 5], &some, [3, 0, 0, 0, 0]);
         check(&[1, 3, 4, 5], &some, [3, 0, 0, 0, 0]);
@@ -248,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_which_nothing_came_is_missing_as_a_whole() {
+    fn all_events_of_a_run_are_missing_when_none_arrived() {
         let mut marks = marks(2, &[], &[]);
         marks.insert(RunId::from_random(2), EndMark { last: 7, ordered: true, ..EndMark::default() });
         assert_eq!(counted(&[1, 2]).owed(&marks).missing, 7);

@@ -6,14 +6,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::swarm::CONNECTS_AT_ONCE;
 use super::transport::Transports;
 use crate::bench::ids::NodeIndex;
+use crate::bench::load::adhoc::AdhocShared;
 use crate::bench::load::balancer::Balancer;
 use crate::bench::load::progress::Progress;
 use crate::bench::metrics::clock::RunClock;
 use crate::bench::scenario::plan::Plan;
 use crate::bench::verdict::history::HistoryWriter;
+
+/// Concurrent connects during set-up, which must not overflow the backlog of a listening socket. Only faults cause storms.
+const CONNECTS_AT_ONCE: usize = 256;
 
 /// The state that all clients of a run share.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct SwarmContext {
     pub board: Board,
     /// Limits concurrent connects during set-up.
     pub gate: Semaphore,
+    /// The state of an ad hoc swarm; `None`: the clients of a run.
+    pub adhoc: Option<Arc<AdhocShared>>,
     /// Records every arrival in the full history; `None`: there is none.
     pub writer: Option<HistoryWriter>,
 }
@@ -99,7 +104,7 @@ impl SwarmContext {
         let gate = Semaphore::new(CONNECTS_AT_ONCE);
         let (started, board) = (CancellationToken::new(), Board::default());
         let progress = Arc::default();
-        Self { plan, transports, balancer, clock, started, progress, board, gate, writer: None }
+        Self { plan, transports, balancer, clock, started, progress, board, gate, adhoc: None, writer: None }
     }
 
     /// `None` when the plan has no node of this name.

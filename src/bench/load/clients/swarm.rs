@@ -18,8 +18,6 @@ use crate::bench::verdict::ledger::{self, SubscriberLedger};
 
 /// Recorders that clients flush their samples into: enough that two clients rarely wait for one lock.
 const RECORDERS: usize = 8;
-/// Concurrent connects during set-up, which must not overflow the backlog of a listening socket. Only faults cause storms.
-pub(super) const CONNECTS_AT_ONCE: usize = 256;
 
 /// All clients of a run.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Publishers against a small server that answers as it is told.
+//! Publishers against a small server with scripted answers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use super::request::{PreparedRequest, Retry, deliver};
 use crate::bench::ids::{AddressId, PublisherId, RunId};
 use crate::bench::load::balancer::Balancer;
 use crate::bench::load::progress::Progress;
-use crate::bench::metrics::clock::RunClock;
+use crate::bench::metrics::clock::{RunClock, monotonic_nanos};
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::plan::{Phases, PublisherPlan, Targets};
 use crate::bench::scenario::{Arrival, LbPolicy, Mix, Pace, PayloadSize, Stage};
@@ -27,14 +27,15 @@ use crate::bench::verdict::ledger::PublishOutcome;
 use crate::client::HttpOptions;
 use crate::protocol::Address;
 
-/// What the server does and saw.
+/// What the server answers, and what it has received.
 #[derive(Debug, Default)]
 struct Script {
-    /// Answers to come; 202 when there are none left. Zero: never.
+    /// Status of the next answers; 202 when none is left. Zero: no answer ever.
     answers: Mutex<VecDeque<u16>>,
     /// Message ids in the order of their arrival.
     ids: Mutex<Vec<String>>,
     busy: Mutex<Busy>,
+    /// Time until each answer.
     takes: Duration,
 }
 
@@ -81,9 +82,19 @@ async fn server(answers: &[u16], takes: Duration) -> Server {
     Server { base, script, _serving: serving }
 }
 
+impl Server {
+    /// Waits until this number of requests has arrived.
+    async fn has_received(&self, requests: usize) {
+        while self.script.ids.lock().unwrap().len() < requests {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// A context of a run that has been going on for a second: everything in [`plan`] is due at once.
 fn context(base: &str) -> PublishContext {
     let clock = RunClock::default();
-    clock.start();
+    clock.start_at(monotonic_nanos() - 1_000_000_000);
     PublishContext {
         http: HttpOptions::default().build().unwrap(),
         balancer: Balancer::new(LbPolicy::RoundRobin, [base.to_owned()]),
@@ -130,7 +141,7 @@ fn an_event_is_sent_until_an_answer_settles_it() {
 }
 
 #[test]
-fn one_unclear_attempt_leaves_the_outcome_unclear_whatever_the_last_one_was_told() {
+fn one_unclear_attempt_leaves_the_outcome_unclear_whatever_the_last_answer_is() {
     check(&[503, 413], PATIENT, PublishOutcome::Indeterminate, 2);
     check(&[429, 413], PATIENT, PublishOutcome::Refused, 2);
 }
@@ -142,7 +153,7 @@ fn without_retries_the_first_answer_counts() {
 }
 
 #[tokio::test]
-async fn what_never_left_is_refused() {
+async fn a_publish_that_was_never_sent_is_refused() {
     // Bound and not listening: nobody else can take the port, and connects are refused.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -187,12 +198,12 @@ fn outcomes(published: &Published) -> BTreeMap<AddressId, Vec<PublishOutcome>> {
 
 #[tokio::test]
 async fn publishes_to_one_address_wait_for_each_other_where_order_is_judged() {
-    let server = server(&[], Duration::from_millis(15)).await;
+    let server = server(&[], Duration::from_millis(2)).await;
     let (context, published) = publish(&server, plan(200.0, 1_000, true), &CancellationToken::new()).await;
     let outcomes = outcomes(&published);
     let sent: usize = outcomes.values().map(Vec::len).sum();
     assert!(outcomes.values().flatten().all(|outcome| *outcome == PublishOutcome::Acknowledged));
-    // Twice as many were due as two lanes can send in that time; none is dropped, and none is forgotten.
+    // All were due at once; none is dropped, and none is forgotten.
     assert_eq!(context.progress.snapshot().publish_ok, sent as u64);
     assert!((99..=101).contains(&sent), "{sent}");
     assert_eq!(server.script.busy.lock().unwrap().most, 2, "one for each address");
@@ -209,16 +220,15 @@ async fn publishes_to_one_address_wait_for_each_other_where_order_is_judged() {
 }
 
 #[tokio::test]
-async fn what_is_due_while_too_many_are_unanswered_is_dropped_and_counted() {
+async fn events_due_while_too_many_are_unanswered_are_dropped_and_counted() {
     let server = server(&[0, 0, 0], Duration::ZERO).await;
     let give_up = CancellationToken::new();
-    let stop = give_up.clone();
-    let mut giving_up = JoinSet::new();
-    giving_up.spawn(async move {
-        tokio::time::sleep(Duration::from_millis(600)).await;
-        stop.cancel();
-    });
-    let (context, published) = publish(&server, plan(200.0, 3, false), &give_up).await;
+    let publishing = publish(&server, plan(200.0, 3, false), &give_up);
+    let giving_up = async {
+        server.has_received(3).await;
+        give_up.cancel();
+    };
+    let ((context, published), ()) = tokio::join!(publishing, giving_up);
     let snapshot = context.progress.snapshot();
     assert_eq!(snapshot.publish_ok, 0);
     assert!((96..=98).contains(&snapshot.publish_dropped), "{snapshot}");
@@ -227,17 +237,16 @@ async fn what_is_due_while_too_many_are_unanswered_is_dropped_and_counted() {
 }
 
 #[tokio::test]
-async fn what_waits_for_its_turn_when_the_time_is_up_is_dropped_and_counted() {
+async fn queued_events_are_dropped_and_counted_when_the_publisher_gives_up() {
     let server = server(&[0, 0], Duration::ZERO).await;
     let give_up = CancellationToken::new();
-    let stop = give_up.clone();
-    let mut giving_up = JoinSet::new();
-    giving_up.spawn(async move {
-        tokio::time::sleep(Duration::from_millis(700)).await;
-        stop.cancel();
-    });
-    let (context, published) = publish(&server, plan(200.0, 1_000, true), &give_up).await;
-    // The first one to each of two addresses is on its way for ever, and all others stand behind it.
+    let publishing = publish(&server, plan(200.0, 1_000, true), &give_up);
+    let giving_up = async {
+        server.has_received(2).await;
+        give_up.cancel();
+    };
+    let ((context, published), ()) = tokio::join!(publishing, giving_up);
+    // The first one to each of two addresses is never answered, and all others are queued behind it.
     let unanswered: Vec<_> = outcomes(&published).into_values().flatten().collect();
     assert_eq!(unanswered, [PublishOutcome::Indeterminate; 2]);
     assert!(
@@ -248,11 +257,10 @@ async fn what_waits_for_its_turn_when_the_time_is_up_is_dropped_and_counted() {
 }
 
 #[tokio::test]
-async fn what_was_due_before_the_stop_is_published_however_late_the_publisher_is() {
+async fn events_due_before_the_stop_are_published_however_late_the_publisher_is() {
     let server = server(&[], Duration::ZERO).await;
     let context = context(&server.base);
-    // The publisher gets its turn only when its time is over.
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    // The publisher runs for the first time when its schedule is over.
     let stop = CancellationToken::new();
     stop.cancel();
     let publisher = Publisher::new(plan(100.0, 1_000, false), context.clone());
@@ -263,14 +271,15 @@ async fn what_was_due_before_the_stop_is_published_however_late_the_publisher_is
 
 #[tokio::test]
 async fn a_publisher_that_is_stopped_still_waits_for_its_answers() {
-    let server = server(&[], Duration::from_millis(200)).await;
-    let context = context(&server.base);
+    let server = server(&[], Duration::from_millis(50)).await;
+    let context = PublishContext { clock: RunClock::default(), ..context(&server.base) };
+    context.clock.start();
     let stop = CancellationToken::new();
     let publisher = Publisher::new(plan(100.0, 1_000, false), context.clone());
     let mut running = std::pin::pin!(publisher.run(stop.clone(), CancellationToken::new()));
     tokio::select! {
         _ = &mut running => panic!("it ended before it was stopped"),
-        () = tokio::time::sleep(Duration::from_millis(100)) => stop.cancel(),
+        () = server.has_received(1) => stop.cancel(),
     }
     let published = running.await;
     let all: Vec<_> = outcomes(&published).into_values().flatten().collect();

@@ -2,6 +2,7 @@
 //! Holds no lock and owns no queue. Read [`Subscriber::run`] first, then [`reading`].
 
 mod reading;
+mod request;
 #[expect(clippy::module_inception, reason = "the type that the module is named after")]
 mod subscriber;
 

@@ -126,9 +126,21 @@ impl Subscriber {
             _ => {
                 // A server without a CONNECTION event confirms with its first event.
                 self.confirm(session, now);
+                if self.adhoc.is_some() {
+                    return self.receive_adhoc(now, incoming.data);
+                }
                 let arrival = self.ledger.event(now, incoming.id, incoming.data);
                 self.note_arrival(now, arrival);
             }
+        }
+    }
+
+    /// Handles an event of an unknown publisher.
+    fn receive_adhoc(&mut self, now: RunTime, data: &str) {
+        let has_last_event_id = !self.reconnect.last_event_id().is_empty();
+        self.context.progress.delivered();
+        if let Some(latency) = self.adhoc.as_mut().and_then(|adhoc| adhoc.receive(data, has_last_event_id)) {
+            self.samples.record(Trend::DeliveryLatency, self.tags(now), latency);
         }
     }
 

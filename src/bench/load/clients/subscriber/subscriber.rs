@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
-use reqwest::Url;
-use reqwest::header::{COOKIE, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use crate::bench::ids::{AddressId, NodeIndex};
+use crate::bench::load::adhoc::AdhocClient;
 use crate::bench::load::balancer::{Assignment, ClientKey, Endpoint};
 use crate::bench::load::clients::context::{ClientSlot, SwarmContext};
 use crate::bench::load::clients::control::{Command, CommandReceiver};
@@ -22,14 +21,12 @@ use crate::bench::metrics::metric::{Counter, Trend};
 use crate::bench::metrics::tags::{Source, Tags};
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario;
-use crate::bench::scenario::dialect::{Confirm, Dialect, Resume};
+use crate::bench::scenario::dialect::Confirm;
 use crate::bench::scenario::plan::{GroupPlan, Joins, SubscriberPlan};
 use crate::bench::verdict::ledger::{Ending as LifeEnding, PATIENCE, SubscriberLedger};
 use crate::client::{
-    ConnectError, Decision, DecoderKind, End, Ending, GiveUp, Policy, Reconnect, ReconnectOptions, Request,
-    Stream,
+    ConnectError, Decision, End, Ending, GiveUp, Policy, Reconnect, ReconnectOptions, Request, Stream,
 };
-use crate::protocol::UserId;
 use crate::runtime::error_chain;
 use crate::runtime::sleep_until_opt;
 
@@ -42,6 +39,8 @@ pub struct Subscriber {
     pub(super) samples: SampleBuffer,
     slot: ClientSlot,
     pub(super) ledger: RecordingLedger,
+    /// `None`: a client of a run.
+    pub(super) adhoc: Option<AdhocClient>,
     pub(super) reconnect: Reconnect,
     /// Attempts to connect so far. Part of the random seed of each.
     connects: u64,
@@ -51,7 +50,7 @@ pub struct Subscriber {
     /// `None`: the client reads as fast as it can.
     pub(super) throttle: Option<Box<Throttle>>,
     /// Cookies for the next request, as `name=value`.
-    cookies: Vec<String>,
+    pub(super) cookies: Vec<String>,
     /// The endpoint of the last connect.
     sent_to: Option<Endpoint>,
 }
@@ -118,6 +117,7 @@ impl Subscriber {
                 SubscriberLedger::new(&context.plan, plan.id),
                 context.writer.as_ref(),
             ),
+            adhoc: context.adhoc.clone().map(AdhocClient::new),
             reconnect: group.reconnect.into(),
             connects: 0,
             downtime: Downtime::default(),
@@ -148,11 +148,11 @@ impl Subscriber {
         self.ledger.finish(self.context.clock.now(), ending).await
     }
 
-    fn plan(&self) -> &SubscriberPlan {
+    pub(super) fn plan(&self) -> &SubscriberPlan {
         &self.context.plan.subscribers[self.me]
     }
 
-    fn group(&self) -> &GroupPlan {
+    pub(super) fn group(&self) -> &GroupPlan {
         &self.context.plan.groups[usize::from(self.plan().group.0)]
     }
 
@@ -267,12 +267,16 @@ impl Subscriber {
             Err(error) => return self.not_opened(endpoint, &error, began, &mut rng),
         };
         self.note_opened(began);
-        self.keep_cookies(stream.cookies());
+        match &mut self.adhoc {
+            Some(adhoc) => adhoc.connected(),
+            None => self.keep_cookies(stream.cookies()),
+        }
         let sent_cursor = self.sends_cursor();
         drop(request);
         let mut session =
             Session { node, assignment, began, sent_cursor, is_confirmed: false, last_data: began };
-        if self.context.plan.dialect.as_ref().is_some_and(|dialect| dialect.confirm == Confirm::Open) {
+        let dialect = self.context.plan.dialect.as_ref();
+        if self.adhoc.is_some() || dialect.is_some_and(|dialect| dialect.confirm == Confirm::Open) {
             self.confirm(&mut session, self.context.clock.now());
         }
         let stopped = self.read(&mut stream, &mut session).await;
@@ -289,89 +293,17 @@ impl Subscriber {
         endpoint
     }
 
-    fn request(&self, endpoint: Endpoint) -> Result<Request, String> {
-        let base = self.context.balancer.base(endpoint);
-        let dialect = self.context.plan.dialect.as_ref();
-        let mut request = Request::new(match dialect {
-            Some(dialect) => self.url_in(dialect, base)?,
-            None => self.url(base)?,
-        });
-        self.reconnect.last_event_id().clone_into(&mut request.last_event_id);
-        request.sends_last_event_id = dialect.is_none_or(|dialect| dialect.resume == Resume::Header);
-        request.idle_timeout = Some(self.group().idle_timeout);
-        request.decoder = match self.group().decoder {
-            scenario::DecoderKind::Strict => DecoderKind::Strict,
-            scenario::DecoderKind::EventsourceStream => DecoderKind::EventsourceStream,
-        };
-        for (name, value) in &self.group().headers {
-            let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
-            request.headers.append(name, HeaderValue::try_from(value).map_err(|error| error.to_string())?);
-        }
-        if !self.cookies.is_empty() {
-            let cookies =
-                HeaderValue::try_from(self.cookies.join("; ")).map_err(|error| error.to_string())?;
-            request.headers.append(COOKIE, cookies);
-        }
-        Ok(request)
-    }
-
-    /// Whether the next request carries a cursor.
-    fn sends_cursor(&self) -> bool {
-        let dialect = self.context.plan.dialect.as_ref();
-        !self.reconnect.last_event_id().is_empty()
-            && dialect.is_none_or(|dialect| dialect.resume != Resume::No)
-    }
-
-    fn url(&self, base: &str) -> Result<Url, String> {
-        let plan = self.plan();
-        let mut url = Url::parse(&format!("{base}/api/sse/stream")).map_err(|error| error.to_string())?;
-        let mut query = url.query_pairs_mut();
-        query.append_pair("clientId", plan.client.as_str());
-        if let Some(user) = &plan.user {
-            query.append_pair("userId", user.as_str());
-        }
-        if !plan.topics.is_empty() {
-            let topics: Vec<&str> = plan.topics.iter().map(|topic| topic.as_str()).collect();
-            query.append_pair("topics", &topics.join(","));
-        }
-        drop(query);
-        Ok(url)
-    }
-
-    /// URL of the stream of another server.
-    fn url_in(&self, dialect: &Dialect, base: &str) -> Result<Url, String> {
-        let plan = self.plan();
-        let all = &self.context.plan.addresses;
-        let addresses = plan.addresses.iter().filter_map(|id| all.get(usize::try_from(id.0).ok()?));
-        let who = (plan.client.as_str(), plan.user.as_ref().map(UserId::as_str));
-        let path = dialect.stream_path(who, addresses);
-        let mut url = Url::parse(&format!("{base}{path}")).map_err(|error| error.to_string())?;
-        let cursor = self.reconnect.last_event_id();
-        if let Resume::Query(name) = &dialect.resume
-            && !cursor.is_empty()
-        {
-            url.query_pairs_mut().append_pair(name, cursor);
-        }
-        Ok(url)
-    }
-
-    /// Keeps the newest value of each cookie.
-    fn keep_cookies(&mut self, cookies: &[String]) {
-        let name = |cookie: &str| cookie.split('=').next().map(str::to_owned);
-        for cookie in cookies {
-            self.cookies.retain(|kept| name(kept) != name(cookie));
-            self.cookies.push(cookie.clone());
-        }
-    }
-
     /// Connects. The outer error is the ending when the client has to stop meanwhile.
     async fn open(&mut self, request: &Request) -> Result<Result<Stream, ConnectError>, LifeEnding> {
         let context = Arc::clone(&self.context);
-        let in_setup = context.clock.now() == RunTime::ZERO;
+        let is_limited = match &self.adhoc {
+            Some(adhoc) => !adhoc.has_connected(),
+            None => context.clock.now() == RunTime::ZERO,
+        };
         let transport = context.transports.of(self.plan());
         let connecting = async {
-            // A permit limits connects during set-up only. The gate is never closed.
-            let _permit = if in_setup { context.gate.acquire().await.ok() } else { None };
+            // Limits connects of the set-up, and first connects of an ad hoc swarm. The gate is never closed.
+            let _permit = if is_limited { context.gate.acquire().await.ok() } else { None };
             transport.connect(request).await
         };
         let mut connecting = std::pin::pin!(connecting);
