@@ -112,17 +112,17 @@ async fn carry_out(
         History::Off | History::Anomalies => None,
     };
     let writer = writing.as_ref().map(WriterTask::writer).cloned();
-    let mut scene = until(interrupt, RunState::set(planned, options, follower, writer)).await??;
-    until(interrupt, setup::clients(&scene.context, scene.environment.as_ref(), &scene.lost_workers))
+    let mut state = until(interrupt, RunState::set(planned, options, follower, writer)).await??;
+    until(interrupt, setup::clients(&state.context, state.environment.as_ref(), &state.lost_workers))
         .await??;
-    let load = scene.load(interrupt).await;
-    let silence = scene.wait_until_quiescent(&load).await;
-    let mut ended = std::mem::take(&mut scene.clients).ok_or(RunError::Interrupted)?.end(SWARM_GRACE).await;
-    let audit = scene.audit().await;
-    let mailboxes = scene.mailboxes(&load).await;
-    let watched = scene.watchers.end().await;
-    let teardown = scene.tear_down(options.keep_cluster).await;
-    let baseline = scene.baseline.take();
+    let load = state.load(interrupt).await;
+    let silence = state.wait_until_quiescent(&load).await;
+    let mut ended = std::mem::take(&mut state.clients).ok_or(RunError::Interrupted)?.end(SWARM_GRACE).await;
+    let audit = state.audit().await;
+    let mailboxes = state.mailboxes(&load).await;
+    let watched = state.watchers.end().await;
+    let teardown = state.tear_down(options.keep_cluster).await;
+    let baseline = state.baseline.take();
     let (mut history, mut unwritten) =
         (std::mem::take(&mut ended.histories), std::mem::take(&mut ended.unwritten));
     if let Some(writing) = writing {
@@ -142,7 +142,7 @@ async fn carry_out(
         history,
         unwritten,
     };
-    let plan = Arc::clone(&scene.context.plan);
+    let plan = Arc::clone(&state.context.plan);
     Ok(evidence.judge(plan, options, started_at).await)
 }
 
@@ -212,34 +212,14 @@ impl RunState {
         let numbers = plan.cluster.nodes()..members.len();
         let spares: Vec<NodeIndex> = numbers.filter_map(|i| u16::try_from(i).ok()).map(NodeIndex).collect();
         balancer.disable(&spares);
-        let clock = RunClock::default();
-        let mut context = SwarmContext::new(Arc::clone(&plan), for_streams, balancer.clone(), clock.clone());
+        let mut context =
+            SwarmContext::new(Arc::clone(&plan), for_streams, balancer.clone(), RunClock::default());
         context.writer = writer;
         let context = Arc::new(context);
-        let publishing = PublishContext {
-            http: for_publishing,
-            balancer,
-            clock,
-            epoch: RunTime::ZERO,
-            run: plan.run,
-            addresses: plan.addresses.clone().into(),
-            dialect: plan.dialect.clone(),
-            phases: Arc::new(plan.phases.clone()),
-            progress: Arc::clone(&context.progress),
-        };
+        let publishing = publish_context(for_publishing, balancer, &context);
         let commands = Commands::default();
-        let post = WorkerSpec {
-            origin: options.origin.clone(),
-            run: plan.run,
-            // As clients reach them, possibly through a proxy.
-            nodes: environment.endpoints().to_vec(),
-            count: members.len(),
-            load_balancer: environment.load_balancer().map(|load_balancer| load_balancer.base().to_owned()),
-            workers,
-            dir: options.dir.clone(),
-            has_history: options.history == History::All,
-        };
-        let clients = Clients::start(&context, &commands, &post).await?;
+        let spec = worker_spec(&environment, options, plan.run, workers);
+        let clients = Clients::start(&context, &commands, &spec).await?;
         let lost_workers = clients.lost_workers();
         let faults = Arc::clone(&follower.faults);
         let mut watchers =
@@ -364,6 +344,35 @@ impl RunState {
             teardown.unclean = environment.stop(STOP_GRACE).await;
         }
         teardown
+    }
+}
+
+fn publish_context(http: reqwest::Client, balancer: Balancer, context: &SwarmContext) -> PublishContext {
+    let plan = &context.plan;
+    PublishContext {
+        http,
+        balancer,
+        clock: context.clock.clone(),
+        epoch: RunTime::ZERO,
+        run: plan.run,
+        addresses: plan.addresses.clone().into(),
+        dialect: plan.dialect.clone(),
+        phases: Arc::new(plan.phases.clone()),
+        progress: Arc::clone(&context.progress),
+    }
+}
+
+fn worker_spec(environment: &Environment, options: &RunOptions, run: RunId, workers: u16) -> WorkerSpec {
+    WorkerSpec {
+        origin: options.origin.clone(),
+        run,
+        // As clients reach them, possibly through a proxy.
+        nodes: environment.endpoints().to_vec(),
+        count: environment.members().len(),
+        load_balancer: environment.load_balancer().map(|load_balancer| load_balancer.base().to_owned()),
+        workers,
+        dir: options.dir.clone(),
+        has_history: options.history == History::All,
     }
 }
 
