@@ -146,7 +146,11 @@ fn log_start(config: &Config, address: SocketAddr) {
     let files = rlimit::open_files();
     let sockets = config.limits.sockets(config.max_connections) as u64;
     if files < sockets + 64 {
-        tracing::warn!(files, sockets, "the limit of open files is too low for --max-connections");
+        tracing::warn!(
+            files,
+            sockets,
+            "the limit of open files is too low for --max-connections; raise it (ulimit -n, LimitNOFILE) or lower --max-connections"
+        );
     }
     tracing::info!(
         node = %config.id,
@@ -298,7 +302,9 @@ fn warn_if_peers_cannot_connect(config: &Config, url: &str) {
         tracing::warn!(url, "other nodes cannot reach this node at that address; set --advertise");
     }
     if config.cluster_secret.is_none() && !config.listen.ip().is_loopback() {
-        tracing::warn!("this node answers no nodes on other machines; set --cluster-secret");
+        tracing::warn!(
+            "without --cluster-secret this node answers only nodes on this machine; set the same --cluster-secret on all nodes"
+        );
     }
 }
 

@@ -220,7 +220,7 @@ impl Roster {
                 id = %own.instance_id,
                 url = other.server.url,
                 last_beat = ?other.age(),
-                "another node has the same --id, unless it is an earlier start of this node"
+                "the roster lists a node with the same --id; if this node was just restarted, the entry disappears by itself; if not, give each node its own --id"
             );
         }
         if let Err(error) = self.beat(own).await {
@@ -332,7 +332,7 @@ impl LogOnce {
                 Some(other) => tracing::error!(
                     id = %other.server.instance_id,
                     url = other.server.url,
-                    "another node has the same --id, so events to one of them reach both; give each node its own --id"
+                    "two nodes have the same --id, so an event to one of them reaches both; give each node its own --id"
                 ),
                 None => tracing::info!("no other node has the same --id any more"),
             }

@@ -86,7 +86,10 @@ impl Tail {
     fn publish(&self, page: &Page) {
         let marks = page.sync.clone().map(Slot::Sync).into_iter().chain(page.gap.map(Slot::Gap));
         if let Some(missing) = page.gap {
-            tracing::warn!(reason = missing.reason.as_str(), "the log lacks events after the tail's cursor");
+            tracing::warn!(
+                reason = missing.reason.as_str(),
+                "the log has lost events that this node had not read yet; clients get a GAP event"
+            );
         }
         self.metrics.tailed.fetch_add(page.entries.len() as u64, Ordering::Relaxed);
         self.window.publish(marks.chain(page.entries.iter().map(frame_slot)).collect());

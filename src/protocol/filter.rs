@@ -45,7 +45,7 @@ pub enum InvalidFilter {
     },
     /// A comparison with a word that is not a number.
     #[error(
-        "{word:?} compares with a word that is not a number; allowed are numbers, also with k, M, G or s, m, h, d behind them"
+        "{word:?} compares with a word that is not a number; allowed are numbers such as 5, 5k, 5M, 5G, and times such as 5s, 5m, 5h, 5d"
     )]
     Number { word: String },
     /// A comparison of a key that has no number.

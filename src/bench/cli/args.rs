@@ -43,12 +43,20 @@ pub(super) struct Cli {
     pub log_format: LogFormat,
 }
 
-const EXIT_CODES: &str = "Exit codes, the worst one wins in this order:
-  120 verification failed     122 invalid: the generator was the limit   99 a threshold failed
-  121 unknown, never a pass   123 a fault could not be applied or healed
-  100 set-up failed           101 teardown failed                        104 bad scenario or limits
-  105 interrupted             106 address in use
-  1 internal                  2 usage                                    0 pass";
+const EXIT_CODES: &str = "Exit codes; if several apply, the first in this list wins:
+  120  verification failed: an event was lost, duplicated, reordered or misdelivered
+  122  INVALID: the load generator was too slow to judge the servers
+   99  a threshold failed
+  121  UNKNOWN: the evidence is not enough to judge, so this is never a pass
+  123  a fault could not be applied or healed
+  100  set-up failed
+  101  teardown failed
+  104  bad scenario, or limits of this machine too low
+  105  interrupted
+  106  address in use
+    1  internal error
+    2  wrong usage
+    0  pass";
 
 /// The subcommands; the flags of each stand in a file of its own.
 #[derive(Debug, Subcommand)]

@@ -53,7 +53,7 @@ pub(super) struct PublishArgs {
     #[arg(long, default_value_t = 256)]
     pub size: u32,
 
-    /// 1: store each event in the mailbox of the user or client, too.
+    /// 1: also store each event in the mailbox of the user or client (with --to user:U or client:C). 0: only send it to open streams.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
     pub qos: u8,
 
@@ -61,7 +61,7 @@ pub(super) struct PublishArgs {
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_in_flight: u32,
 
-    /// Do not send an event again (with the same id) when the answer is not definite.
+    /// Do not send an event again, with the same id, when it is unknown whether the server accepted it (a timeout or a broken connection).
     #[arg(long)]
     pub no_retry: bool,
 

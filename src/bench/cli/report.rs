@@ -19,7 +19,7 @@ pub(super) struct ReportArgs {
     #[arg(required = true, value_name = "RUN_DIR")]
     pub runs: Vec<PathBuf>,
 
-    /// Formats of the reports. Without --out, the first one is printed to stdout.
+    /// Formats of the reports, separated by commas. Without --out, the first one is printed to stdout.
     #[arg(long, value_parser = report_formats(), value_delimiter = ',', default_value = "text", env = "SSE_BENCH_FORMAT")]
     pub format: Vec<OutputFormat>,
 

@@ -33,7 +33,7 @@ pub(super) struct RunArgs {
     #[arg(short, long, value_name = "DIR", env = "SSE_BENCH_OUT")]
     pub out: Option<PathBuf>,
 
-    /// Formats of the report files. The first one is also printed to stdout.
+    /// Formats of the report files, separated by commas. The first one is also printed to stdout.
     #[arg(long, value_parser = report_formats(), value_delimiter = ',', env = "SSE_BENCH_FORMAT")]
     pub format: Vec<OutputFormat>,
 
@@ -88,9 +88,9 @@ pub(super) struct RunArgs {
 pub(super) enum HistoryMode {
     /// Nothing is stored.
     Off,
-    /// The ledgers, the measurements and every anomaly.
+    /// The counts of each client and publisher, the histograms, and every anomaly: enough for all three commands.
     Anomalies,
-    /// All of that, and every arrival and every publish.
+    /// Also one line for each arrival and each publish, which makes large files.
     All,
 }
 

@@ -181,7 +181,7 @@ fn dir(args: &RunArgs) -> Result<PathBuf, Failure> {
     if args.repeat.is_some() || args.until_fail {
         return Err(Failure::new(
             Exit::Usage.code(),
-            "--tui follows one run, so not with --repeat, --until-fail",
+            "--tui follows one run and cannot be used with --repeat, --until-fail",
         ));
     }
     // Problems of the scenario are reported before the console takes the terminal.

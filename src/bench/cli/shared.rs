@@ -29,8 +29,7 @@ pub(super) enum Format {
 /// Flags that change a scenario after it is read.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Changes {
-    /// Override a key of the scenario, as in `-s publishers.main.rate=50`. May be repeated. The
-    /// variable takes one override a line.
+    /// Override a key of the scenario, as in `-s publishers.main.rate=50`. May be repeated. SSE_BENCH_SET may hold several, one a line.
     #[arg(short, long = "set", value_name = "KEY.PATH=VALUE", env = "SSE_BENCH_SET", value_delimiter = '\n')]
     pub set: Vec<String>,
 

@@ -51,8 +51,9 @@ pub(super) struct SwarmArgs {
     #[arg(long, value_enum, default_value = "tolerant")]
     pub reconnect: ReconnectAs,
 
-    /// Fail (exit code 120) unless every client received every event of each `sse-bench publish` once and in order. Start
-    /// the swarm before the publishers. It ends as soon as the result is known.
+    /// Judge the delivery: exit code 120 unless every client got every event of each `sse-bench publish` once
+    /// and in order, 121 if a publisher does not end. Start the swarm before the publishers. It ends as soon as
+    /// the result is known.
     #[arg(long)]
     pub expect_all: bool,
 
@@ -68,11 +69,11 @@ pub(super) struct SwarmArgs {
 /// How a client reconnects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ReconnectAs {
-    /// As EventSource in a browser.
+    /// As EventSource in a browser: a status other than 200 is final.
     Browser,
-    /// As a library on top of fetch.
+    /// As a library on top of fetch: after every failure; a stream that the server ends properly is final.
     Fetch,
-    /// After everything but a 204.
+    /// After the end of a stream, and after 5xx, 408, 425 and 429; other statuses are final.
     Tolerant,
     /// A client whose stream ends stays away.
     None,

@@ -53,7 +53,7 @@ pub(super) struct UpArgs {
     #[arg(short, long, value_name = "DIR", env = "SSE_BENCH_OUT")]
     pub out: Option<PathBuf>,
 
-    /// Links that pass the fault proxy: `client->node`, `node->redis` [default: the scenario's].
+    /// Links that pass the fault proxy, separated by commas: `client->node`, `node->redis` [default: the scenario's].
     #[arg(long, value_name = "LINK", value_delimiter = ',', value_parser = link)]
     pub proxy: Vec<LinkKind>,
 

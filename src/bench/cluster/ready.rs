@@ -74,7 +74,7 @@ pub enum NotReady {
     Late { what: String, place: String, timeout: Duration, last: String },
     /// The bench rejects its certificate, which no waiting changes.
     #[error(
-        "{what} at {place} is not who it should be: {reason}; cluster.tls.ca or --ca names whose certificates are accepted"
+        "the certificate of {what} at {place} is not accepted: {reason}; set cluster.tls.ca or --ca to the PEM file of its authority, or use --insecure"
     )]
     Stranger { what: String, place: String, reason: String },
 }

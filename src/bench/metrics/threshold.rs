@@ -88,7 +88,7 @@ pub enum InvalidThreshold {
     Several(String),
     /// A fraction that every value is below, or that no value reaches.
     #[error(
-        "{limit:?} can never (or always) be met for {metric}: rate is a fraction of all; write 1% or 0.01"
+        "{limit:?} is always or never met for {metric}: rate is a fraction between 0 and 1; write 1% or 0.01"
     )]
     Share { limit: String, metric: Metric },
     /// The aggregation does not fit the metric.

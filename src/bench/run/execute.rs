@@ -455,7 +455,7 @@ impl RunResults {
             add(Exit::Interrupted, "interrupted before the planned end".to_owned());
         }
         for missing in &self.silence.missing {
-            add(Exit::Unknown, format!("the run did not become quiet: {missing}"));
+            add(Exit::Unknown, format!("deliveries did not settle within verify.quiesce.timeout: {missing}"));
         }
         if self.ended.not_stopped > 0 {
             add(

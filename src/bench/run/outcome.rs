@@ -62,7 +62,9 @@ pub enum RunError {
     #[error(transparent)]
     Trust(#[from] TrustError),
     /// A client group with a small receive buffer (`read`) on an https server.
-    #[error("clients.{group}.read works over http only, and {base} is https")]
+    #[error(
+        "clients.{group}.read works over http only, and {base} is https; remove read from this group, or use an http:// URL"
+    )]
     SlowOverTls { group: String, base: String },
     /// A dialect without running servers.
     #[error("[dialect] needs running servers: name them with --target URL or cluster.attach")]

@@ -178,13 +178,21 @@ fn undecided(input: &VerdictInput<'_>) -> Vec<Check> {
         add("deliveries owed", "no delivery was owed, so nothing was verified".to_owned());
     }
     if account.order_unjudged > 0 && verify.order == Order::PerPublisherAddress {
-        add("order", format!("{} inversions beyond the limit were not judged", account.order_unjudged));
+        add(
+            "order",
+            format!(
+                "{} events that arrived out of order were not judged, because a client keeps only a limited number of them",
+                account.order_unjudged
+            ),
+        );
     }
     if account.without_sentinels > 0 {
         let clients = account.without_sentinels;
         add(
             "quiescence",
-            format!("{clients} clients did not receive the last event of each of their addresses"),
+            format!(
+                "{clients} clients lack the sentinel (the closing event) of at least one of their addresses, so later events may be missing"
+            ),
         );
     } else if !input.quiescent {
         let timeout = humantime::format_duration(verify.quiesce.timeout);

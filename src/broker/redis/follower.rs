@@ -227,7 +227,11 @@ impl Task {
                     self.read_up_to = position(&raw.0).unwrap_or(self.read_up_to);
                     continue;
                 }
-                tracing::warn!(id = raw.0, log = self.shared.keys.log, "skipped an entry that no node wrote");
+                tracing::warn!(
+                    id = raw.0,
+                    log = self.shared.keys.log,
+                    "skipped an entry that no node wrote; if another program writes to this stream, use another ?prefix=NAME in --broker"
+                );
                 self.read_up_to = position(&raw.0).unwrap_or(self.read_up_to);
                 continue;
             };
@@ -314,7 +318,9 @@ impl Task {
         Err(ConnError::Broken(StoreError {
             operation: "follow the log",
             place: conn.place.to_string(),
-            cause: format!("{HISTORIES} histories ended while one was being read"),
+            cause: format!(
+                "Redis was restarted or failed over {HISTORIES} times while this node read the log"
+            ),
         }))
     }
 
@@ -367,7 +373,7 @@ impl Task {
             new = %to,
             lost,
             again = self.again.len(),
-            "a history of the log has ended; it continues under another epoch"
+            "Redis was restarted or failed over; the log goes on under a new epoch, and this node appends lost events again"
         );
         self.sync = Some(match self.sync.take() {
             None => sync,

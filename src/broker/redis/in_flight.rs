@@ -62,7 +62,7 @@ impl InFlight {
             if inner.sent.remove(&oldest).is_some() {
                 tracing::warn!(
                     limit = IN_FLIGHT_MAX,
-                    "too many publishes wait to be read back; the oldest is not watched"
+                    "too many publishes wait to be read back from the log; if Redis loses the oldest one, this node does not publish it again"
                 );
             }
         }

@@ -134,7 +134,10 @@ impl Shared {
     }
 
     fn damaged(&self, conn: &Conn, operation: &'static str) -> ConnError {
-        let cause = format!("{} holds values that no node wrote", self.keys.meta);
+        let cause = format!(
+            "{} holds values that no node wrote; use another ?prefix=NAME in --broker, or remove the key",
+            self.keys.meta
+        );
         ConnError::Broken(StoreError { operation, place: conn.place.to_string(), cause })
     }
 

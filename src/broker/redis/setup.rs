@@ -76,7 +76,7 @@ impl Report {
         }
         match durability {
             Durability::Fsync if (major, minor) < WAITAOF => Some(format!(
-                "is Redis {major}.{minor}, which does not report when an append is on the disk (WAITAOF comes with 7.2); allowed for --durability are accepted and replicated"
+                "is Redis {major}.{minor}, and --durability fsync needs WAITAOF, which comes with 7.2; allowed for --durability are accepted and replicated"
             )),
             Durability::Fsync if self.setting("appendonly") == Some("no") => Some(
                 "has appendonly no, so nothing reaches its disk; --durability fsync needs appendonly yes"
@@ -90,7 +90,7 @@ impl Report {
         let mut warnings = Vec::new();
         if self.setting("appendonly") == Some("no") {
             warnings.push(
-                "appendonly is no: a restart of Redis loses all events that no node remembers".to_owned(),
+                "appendonly is no: a restart of Redis loses all events that no running node holds in memory; set appendonly yes".to_owned(),
             );
         }
         if let Some(policy) = self.setting("maxmemory-policy")
@@ -102,18 +102,19 @@ impl Report {
             ));
         }
         if self.setting("maxmemory") == Some("0") {
-            warnings.push("maxmemory is not set: the system may kill Redis when memory runs out".to_owned());
+            warnings.push("maxmemory is not set: the system may kill Redis when memory runs out; set maxmemory, and maxmemory-policy noeviction".to_owned());
         }
         let replicas = self.replicas();
         if durability == Durability::Replicated && replicas == 0 {
             warnings.push(
-                "no replica is connected: every publish will fail (--durability replicated)".to_owned(),
+                "no replica is connected, and --durability replicated needs one: every publish will fail"
+                    .to_owned(),
             );
         } else if durability == Durability::Replicated && replicas == 1 {
             warnings.push("only one replica is connected: while it is away, every publish fails".to_owned());
         } else if replicas > 1 && self.setting("min-replicas-to-write") == Some("0") {
             warnings.push(
-                "min-replicas-to-write is 0: a master that is cut off goes on acknowledging events that a failover throws away".to_owned(),
+                "min-replicas-to-write is 0: a master without its replicas acknowledges events that the next failover loses; set min-replicas-to-write 1".to_owned(),
             );
         }
         warnings

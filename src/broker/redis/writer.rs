@@ -130,7 +130,7 @@ impl Writer {
                         && !cause.cause.contains("TRYAGAIN")
                     {
                         // The server is up and refuses; its reason will last longer than a publisher waits.
-                        tracing::warn!(error = %cause, "the log refuses to be written");
+                        tracing::warn!(error = %cause, "Redis refuses appends to the log, so publishes fail");
                         batch.into_iter().for_each(|append| append.give_up(&self.shared, cause.clone()));
                         return;
                     }
@@ -254,7 +254,10 @@ impl Writer {
         if confirmed >= 1 {
             return Ok(());
         }
-        let cause = format!("{promised} did not confirm within {}", humantime::format_duration(wait));
+        let cause = format!(
+            "{promised} did not confirm the append within {}, so the event may or may not be in the log",
+            humantime::format_duration(wait)
+        );
         Err(StoreError { operation: "append", place, cause })
     }
 }
@@ -309,7 +312,10 @@ pub(super) fn append_script<'a>(
 
 fn parse_reply(shared: &Shared, conn: &Conn, epoch: Epoch, answer: &[String]) -> Result<Sent, ConnError> {
     let damaged = || {
-        let cause = format!("the script answered {answer:?}; is {} the log of this system?", shared.keys.log);
+        let cause = format!(
+            "the append script answered {answer:?}; the key {} may belong to another program: use another ?prefix=NAME in --broker",
+            shared.keys.log
+        );
         ConnError::Broken(StoreError { operation: "append", place: conn.place.to_string(), cause })
     };
     match answer.first().map(String::as_str) {

@@ -25,7 +25,7 @@ pub struct Cli {
 pub enum Command {
     /// Run a node until SIGTERM or SIGINT; the first signal drains it, a second one ends it at once
     Serve(ServeFlags),
-    /// Append one event to a log without a node, and print its id
+    /// Append one event to the log of --broker (file:DIR or a Redis URL) without a node, and print its id
     Publish(Publish),
     /// Print every setting with its value and the source of the value, or every error of the configuration
     CheckConfig(ServeFlags),

@@ -209,26 +209,29 @@ impl ConfigReader {
         if !config.listen.ip().is_loopback() && !self.read("insecure", value::switch) {
             self.refuse(
                 "listen",
-                "without --insecure only loopback addresses are allowed, because this version checks no tokens",
+                "without --insecure only loopback addresses such as 127.0.0.1:8080 are allowed: this version checks no tokens, so everyone who reaches the port can read and publish",
             );
         }
         if config.durability == Durability::Fsync && config.broker == BrokerUrl::Memory {
             self.refuse(
                 "durability",
-                "fsync is allowed only with --broker file:DIR, because memory: does not survive the process",
+                "fsync is not allowed with --broker memory:, which writes nothing to a disk; allowed are file:DIR and every Redis URL",
             );
         }
         let is_shared = matches!(config.broker, BrokerUrl::Redis(_));
         if config.durability == Durability::Replicated && !is_shared {
             self.refuse(
                 "durability",
-                "replicated is allowed only with --broker redis://…, because an embedded log has no replica",
+                "replicated needs a Redis with a replica, and memory: and file: have none; allowed are redis://…, redis+sentinel://… and redis+cluster://…",
             );
         }
         if config.max_payload > config.max_body {
             self.refuse(
                 "max-payload",
-                &format!("at most the {} bytes of max-body are allowed", config.max_body),
+                &format!(
+                    "it must not exceed max-body, which is {} bytes; lower one or raise the other",
+                    config.max_body
+                ),
             );
         }
     }

@@ -31,7 +31,7 @@ Examples:
   sse-tui                                         the node on this machine, and the nodes of its roster
   sse-tui --node http://10.0.0.1:8080             one address is enough
   sse-tui --once --format json | jq .cluster      one reading for a script
-  sse-tui --run runs/last                         a bench run, live or finished
+  sse-tui --run runs/NAME-TIME                         a bench run, live or finished
   sse-tui --record today.jsonl                    record a session; --replay today.jsonl plays it
 
 Exit codes:

@@ -184,7 +184,7 @@ impl WorkerHandle {
                 let at = self.context.clock.now();
                 let (name, clients) = (&self.name, self.clients);
                 self.lost_workers.lose(format!(
-                    "{name} was lost at {at}, and the ledgers of its {clients} clients with it: {why}"
+                    "{name} was lost at {at}: {why}; the results of its {clients} clients are lost, too"
                 ));
                 // So that the run does not wait for clients that are gone.
                 self.replace_stats(Stats::default());
@@ -266,7 +266,7 @@ impl WorkerHandle {
             ToParent::Evidence(bytes) => self.take(&bytes, results).map_err(|error| error_chain(&error))?,
             ToParent::Started(late) if late.is_zero() => {}
             ToParent::Started(late) => self.lost_workers.note(format!(
-                "{} learned of the start {late:?} after it, so it did not measure the events before",
+                "{} got the start signal {late:?} late, and did not measure the events of that time",
                 self.name
             )),
             ToParent::Done(summary) => {

@@ -77,8 +77,10 @@ fn check_addressing(section: &Section<'_>, names: &Names, stream: &TextTemplate,
     }
     let addressing = [Placeholder::Addresses, Placeholder::Client, Placeholder::User];
     if !addressing.iter().any(|placeholder| stream.has(*placeholder)) {
-        section
-            .refuse("stream", "needs {addresses}, {client} or {user}: dialect.names has more keys than all");
+        section.refuse(
+            "stream",
+            "needs {addresses}, {client} or {user}: dialect.names has other keys beside all",
+        );
     }
     let templates = publish.headers.iter().map(|(_, value)| value).chain([&publish.path, &publish.body]);
     if !templates
@@ -86,7 +88,7 @@ fn check_addressing(section: &Section<'_>, names: &Names, stream: &TextTemplate,
         .any(|template| template.has(Placeholder::Name) || template.has(Placeholder::NameText))
     {
         let why =
-            "needs {name} or {name_text} in path, headers or body: dialect.names has more keys than all";
+            "needs {name} or {name_text} in path, headers or body: dialect.names has other keys beside all";
         section.refuse("publish", why);
     }
 }

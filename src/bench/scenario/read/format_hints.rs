@@ -10,7 +10,7 @@ pub(super) fn of_k6(place: &str, key: &str) -> Option<String> {
         ("publishers.*", "vus" | "preAllocatedVUs" | "maxVUs") => "did you mean max_in_flight?",
         ("clients.*" | "publishers.*", "timeUnit") => "rates are per second",
         ("clients.*" | "publishers.*", "duration") => {
-            "the duration of the run holds for all; a part of it has stages"
+            "duration is a key of the whole run; for a shorter or changing load use stages here"
         }
         ("clients.*" | "publishers.*", "gracefulStop" | "gracefulRampDown") => {
             "verify.quiesce sets the wait for the last deliveries"

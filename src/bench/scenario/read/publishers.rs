@@ -96,7 +96,9 @@ fn read_mix(section: Section<'_>) -> Mix {
 fn check_mix(section: &Section<'_>, mix: &Mix, groups: &[ClientGroup]) -> Option<Mix> {
     let refuse = |kind: &str| {
         let key = if kind == "topic" { "topics" } else { kind };
-        let why = format!("{kind} has a weight, but no client has one: set subscribe.{key} in a group");
+        let why = format!(
+            "{kind} has a weight, but no client group subscribes to one: set subscribe.{key} in [clients.NAME], or remove the weight"
+        );
         section.refuse("mix", why);
     };
     let has_topics = groups.iter().any(|group| !group.subscribe.topics.is_empty());

@@ -65,7 +65,9 @@ pub enum PlanMismatch {
     #[error("this sse-bench cannot read its scenario: {0}")]
     Scenario(#[from] Problems),
     /// This version makes another plan from its scenario.
-    #[error("this sse-bench makes another plan from its scenario than the executed one")]
+    #[error(
+        "this version of sse-bench plans the stored scenario differently from the version that ran it; judge the run with that version"
+    )]
     Another,
 }
 
