@@ -43,7 +43,7 @@ pub enum FaultProxyError {
     Proxy(#[from] ProxyError),
     /// The base URL of the node is not of a form that a proxy can stand in front of.
     #[error("{place:?} cannot stand behind the fault proxy: allowed are {allowed}")]
-    Place { place: String, allowed: &'static str },
+    NodeUrl { place: String, allowed: &'static str },
 }
 
 impl FaultProxies {
@@ -66,7 +66,7 @@ impl FaultProxies {
     pub async fn before_node(&mut self, number: usize, base: &str) -> Result<String, FaultProxyError> {
         let host = base.strip_prefix("http://").filter(|host| !host.contains('/') && host.contains(':'));
         let allowed = "http://HOST:PORT without a path";
-        let host = host.ok_or_else(|| FaultProxyError::Place { place: base.to_owned(), allowed })?;
+        let host = host.ok_or_else(|| FaultProxyError::NodeUrl { place: base.to_owned(), allowed })?;
         let listen = self.add(LinkKind::ClientNode, format!("client->n{number}"), host).await?;
         Ok(format!("http://{listen}"))
     }
@@ -77,7 +77,7 @@ impl FaultProxies {
     /// The proxy did not start, or cannot stand in front of this URL.
     pub async fn before_redis(&mut self, number: usize, url: &str) -> Result<String, FaultProxyError> {
         let allowed = "redis://HOST:PORT";
-        let place = || FaultProxyError::Place { place: without_password(url), allowed };
+        let place = || FaultProxyError::NodeUrl { place: without_password(url), allowed };
         let parts = RedisUrl::parse(url).ok_or_else(place)?;
         let listen = self.add(LinkKind::NodeRedis, format!("n{number}->redis"), &parts.server).await?;
         Ok(format!("redis://{}{listen}{}", parts.user, parts.rest))

@@ -77,7 +77,7 @@ impl EnvironmentError {
                 Exit::AddressInUse
             }
             Self::LoadBalancer(LoadBalancerError::Node { .. })
-            | Self::FaultProxies(FaultProxyError::Place { .. })
+            | Self::FaultProxies(FaultProxyError::NodeUrl { .. })
             | Self::Netns(NetnsError::Refused(_)) => Exit::BadScenario,
             Self::Cluster(
                 ClusterError::NoBinary { .. }

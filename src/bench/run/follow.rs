@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::live::{self, Begin, Cluster, Counts, End, Line, LiveLog, LiveSampler, Place, Second};
+use super::live::{self, Begin, Cluster, Counts, End, Line, LiveLog, LiveSampler, NodeUrl, Second};
 use super::outcome::{Outcome, RunError};
 use crate::bench::cluster::Member;
 use crate::bench::faults::FaultBoard;
@@ -40,7 +40,7 @@ pub(super) struct Follower {
 impl Follower {
     /// Writes the URLs of the nodes to `live.jsonl`.
     pub(super) fn report_nodes<'a>(&self, members: impl Iterator<Item = &'a Member>) {
-        let place = |member: &Member| Place { name: member.id.clone(), url: member.base.clone() };
+        let place = |member: &Member| NodeUrl { name: member.id.clone(), url: member.base.clone() };
         self.live_log.write(&Line::Cluster(Cluster { nodes: members.map(place).collect() }));
     }
 

@@ -55,16 +55,17 @@ impl Scrape {
         faults: Arc<FaultBoard>,
         stop: CancellationToken,
     ) {
-        let app = Router::new().route("/metrics", get(metrics)).with_state(Figures { context, faults });
+        let app =
+            Router::new().route("/metrics", get(metrics)).with_state(MetricsCollector { context, faults });
         if let Some(Err(error)) = stop.run_until_cancelled(axum::serve(self.0, app).into_future()).await {
             tracing::warn!(%error, "the metrics server ended");
         }
     }
 }
 
-async fn metrics(State(figures): State<Figures>) -> Response {
+async fn metrics(State(collector): State<MetricsCollector>) -> Response {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(figures));
+    registry.register_collector(Box::new(collector));
     let mut out = String::new();
     match encode(&mut out, &registry) {
         Ok(()) => {
@@ -77,12 +78,12 @@ async fn metrics(State(figures): State<Figures>) -> Response {
 
 /// The counters at the moment of a request.
 #[derive(Debug, Clone)]
-struct Figures {
+struct MetricsCollector {
     context: Arc<SwarmContext>,
     faults: Arc<FaultBoard>,
 }
 
-impl Collector for Figures {
+impl Collector for MetricsCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let out = &mut encoder;
         self.gauges(out)?;
@@ -91,7 +92,7 @@ impl Collector for Figures {
     }
 }
 
-impl Figures {
+impl MetricsCollector {
     fn gauges(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let context = &self.context;
         let elapsed = context.clock.now().since_start();

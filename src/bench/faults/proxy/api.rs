@@ -32,7 +32,7 @@ const TOXICS_MAX: usize = 256;
 
 /// An HTTP response.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
+pub struct ApiResponse {
     /// HTTP status code.
     pub status: StatusCode,
     /// Body and its content type.
@@ -52,7 +52,7 @@ pub enum Content {
     Nothing,
 }
 
-impl Answer {
+impl ApiResponse {
     fn json(status: StatusCode, value: Value) -> Self {
         Self { status, content: Content::Json(value) }
     }
@@ -62,7 +62,7 @@ impl Answer {
     }
 }
 
-impl IntoResponse for Answer {
+impl IntoResponse for ApiResponse {
     fn into_response(self) -> Response {
         match self.content {
             Content::Json(value) => (self.status, axum::Json(value)).into_response(),
@@ -77,12 +77,12 @@ impl IntoResponse for Answer {
 
 /// An error in toxiproxy's JSON form.
 #[derive(Debug)]
-struct Refusal {
+struct ApiError {
     status: StatusCode,
     error: String,
 }
 
-impl Refusal {
+impl ApiError {
     fn new(status: StatusCode, error: impl Display) -> Self {
         Self { status, error: error.to_string() }
     }
@@ -100,7 +100,7 @@ impl Refusal {
     }
 }
 
-impl From<ProxyCollectionError> for Refusal {
+impl From<ProxyCollectionError> for ApiError {
     fn from(error: ProxyCollectionError) -> Self {
         let status = match error {
             ProxyCollectionError::Exists => StatusCode::CONFLICT,
@@ -125,26 +125,26 @@ pub struct Request {
 }
 
 /// Handles a request.
-pub async fn answer(proxies: &mut ProxyCollection, request: &Request) -> Answer {
+pub async fn answer(proxies: &mut ProxyCollection, request: &Request) -> ApiResponse {
     let decoded = request.path.split('/').filter(|part| !part.is_empty());
     let parts: Vec<_> = decoded.map(|part| percent_decode_str(part).decode_utf8_lossy()).collect();
     let parts: Vec<&str> = parts.iter().map(|part| &**part).collect();
     let body = &request.body;
     let changes = matches!(request.method, Method::POST | Method::PATCH);
     let result = match (request.method.as_str(), parts.as_slice()) {
-        ("GET", ["version"]) => Ok(Answer::json(StatusCode::OK, json!({ "version": VERSION }))),
-        ("GET", ["metrics"]) => Ok(Answer {
+        ("GET", ["version"]) => Ok(ApiResponse::json(StatusCode::OK, json!({ "version": VERSION }))),
+        ("GET", ["metrics"]) => Ok(ApiResponse {
             status: StatusCode::OK,
             content: Content::Metrics(metrics::render(proxies.proxies())),
         }),
-        ("POST", ["reset"]) => proxies.reset().await.map(|()| Answer::nothing()).map_err(Refusal::from),
+        ("POST", ["reset"]) => proxies.reset().await.map(|()| ApiResponse::nothing()).map_err(ApiError::from),
         ("POST", ["populate"]) => populate(proxies, body).await,
-        ("GET", ["proxies"]) => Ok(Answer::json(StatusCode::OK, all(proxies))),
+        ("GET", ["proxies"]) => Ok(ApiResponse::json(StatusCode::OK, all(proxies))),
         ("POST", ["proxies"]) => create(proxies, body).await,
         ("GET", ["proxies", name]) => shown(proxies, name),
         (_, ["proxies", name]) if changes => update(proxies, name, body).await,
         ("DELETE", ["proxies", name]) => {
-            proxies.remove(name).await.map(|()| Answer::nothing()).map_err(Refusal::from)
+            proxies.remove(name).await.map(|()| ApiResponse::nothing()).map_err(ApiError::from)
         }
         ("GET", ["proxies", name, "toxics"]) => toxics_shown(proxies, name),
         ("POST", ["proxies", name, "toxics"]) => add_toxic(proxies, name, body),
@@ -153,18 +153,18 @@ pub async fn answer(proxies: &mut ProxyCollection, request: &Request) -> Answer 
         ("DELETE", ["proxies", name, "toxics", toxic]) => remove_toxic(proxies, name, toxic),
         (_, ["version" | "metrics" | "reset" | "populate" | "proxies"])
         | (_, ["proxies", _] | ["proxies", _, "toxics"] | ["proxies", _, "toxics", _]) => {
-            return Answer { status: StatusCode::METHOD_NOT_ALLOWED, content: Content::Nothing };
+            return ApiResponse { status: StatusCode::METHOD_NOT_ALLOWED, content: Content::Nothing };
         }
         _ => {
             let content = Content::Text("404 page not found\n");
-            return Answer { status: StatusCode::NOT_FOUND, content };
+            return ApiResponse { status: StatusCode::NOT_FOUND, content };
         }
     };
-    result.unwrap_or_else(|refusal| Answer::json(refusal.status, refusal.value()))
+    result.unwrap_or_else(|refusal| ApiResponse::json(refusal.status, refusal.value()))
 }
 
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(Refusal::body)
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(ApiError::body)
 }
 
 /// A proxy as clients send it.
@@ -215,28 +215,28 @@ fn all(proxies: &ProxyCollection) -> Value {
     Value::Object(named.collect())
 }
 
-fn shown(proxies: &ProxyCollection, name: &str) -> Result<Answer, Refusal> {
-    Ok(Answer::json(StatusCode::OK, proxy_json(proxies.get(name)?)))
+fn shown(proxies: &ProxyCollection, name: &str) -> Result<ApiResponse, ApiError> {
+    Ok(ApiResponse::json(StatusCode::OK, proxy_json(proxies.get(name)?)))
 }
 
-async fn create(proxies: &mut ProxyCollection, body: &[u8]) -> Result<Answer, Refusal> {
+async fn create(proxies: &mut ProxyCollection, body: &[u8]) -> Result<ApiResponse, ApiError> {
     let wanted = wanted(parse(body)?, "")?;
     let proxy = proxies.add(&wanted).await?;
-    Ok(Answer::json(StatusCode::CREATED, proxy_json(&proxy)))
+    Ok(ApiResponse::json(StatusCode::CREATED, proxy_json(&proxy)))
 }
 
-fn wanted(body: ProxyBody, place: &str) -> Result<ProxyConfig, Refusal> {
+fn wanted(body: ProxyBody, place: &str) -> Result<ProxyConfig, ApiError> {
     if body.name.is_empty() {
-        return Err(Refusal::missing(format!("name{place}")));
+        return Err(ApiError::missing(format!("name{place}")));
     }
     let upstream = body.upstream.filter(|upstream| !upstream.is_empty());
-    let upstream = upstream.ok_or_else(|| Refusal::missing(format!("upstream{place}")))?;
+    let upstream = upstream.ok_or_else(|| ApiError::missing(format!("upstream{place}")))?;
     let listen = body.listen.filter(|listen| !listen.is_empty()).unwrap_or_else(|| "127.0.0.1:0".to_owned());
     Ok(ProxyConfig { name: body.name, listen, upstream, enabled: body.enabled.unwrap_or(true) })
 }
 
 /// Parses a list of proxies, as in `--config` and `/populate`.
-fn list(body: &[u8]) -> Result<Vec<ProxyConfig>, Refusal> {
+fn list(body: &[u8]) -> Result<Vec<ProxyConfig>, ApiError> {
     let bodies: Vec<ProxyBody> = parse(body)?;
     (1..).zip(bodies).map(|(number, body): (usize, _)| wanted(body, &format!(" at proxy {number}"))).collect()
 }
@@ -253,10 +253,10 @@ pub async fn configure(proxies: &mut ProxyCollection, text: &[u8]) -> Result<(),
     }
 }
 
-async fn populate(proxies: &mut ProxyCollection, body: &[u8]) -> Result<Answer, Refusal> {
+async fn populate(proxies: &mut ProxyCollection, body: &[u8]) -> Result<ApiResponse, ApiError> {
     let (proxies, error) = proxies.populate(&list(body)?).await;
     let mut value = json!({ "proxies": proxies.iter().map(proxy_json).collect::<Vec<_>>() });
-    let status = match error.map(Refusal::from) {
+    let status = match error.map(ApiError::from) {
         None => StatusCode::CREATED,
         Some(refusal) => {
             value["error"] = refusal.error.into();
@@ -264,10 +264,10 @@ async fn populate(proxies: &mut ProxyCollection, body: &[u8]) -> Result<Answer, 
             refusal.status
         }
     };
-    Ok(Answer::json(status, value))
+    Ok(ApiResponse::json(status, value))
 }
 
-async fn update(proxies: &mut ProxyCollection, name: &str, body: &[u8]) -> Result<Answer, Refusal> {
+async fn update(proxies: &mut ProxyCollection, name: &str, body: &[u8]) -> Result<ApiResponse, ApiError> {
     let now = proxies.get(name)?;
     let body: ProxyBody = parse(body)?;
     let wanted = ProxyConfig {
@@ -277,7 +277,7 @@ async fn update(proxies: &mut ProxyCollection, name: &str, body: &[u8]) -> Resul
         enabled: body.enabled.unwrap_or_else(|| now.is_enabled()),
     };
     let proxy = proxies.change(&wanted).await?;
-    Ok(Answer::json(StatusCode::OK, proxy_json(&proxy)))
+    Ok(ApiResponse::json(StatusCode::OK, proxy_json(&proxy)))
 }
 
 /// A toxic as clients send it.
@@ -293,23 +293,23 @@ struct ToxicBody {
     attributes: Map<String, Value>,
 }
 
-fn toxic_not_found() -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, "toxic not found")
+fn toxic_not_found() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "toxic not found")
 }
 
-fn find(proxy: &ProxyHandle, name: &str) -> Result<Toxic, Refusal> {
+fn find(proxy: &ProxyHandle, name: &str) -> Result<Toxic, ApiError> {
     proxy.toxics().iter().find(|toxic| toxic.name == name).cloned().ok_or_else(toxic_not_found)
 }
 
-fn toxics_shown(proxies: &ProxyCollection, name: &str) -> Result<Answer, Refusal> {
-    Ok(Answer::json(StatusCode::OK, toxics_json(proxies.get(name)?)))
+fn toxics_shown(proxies: &ProxyCollection, name: &str) -> Result<ApiResponse, ApiError> {
+    Ok(ApiResponse::json(StatusCode::OK, toxics_json(proxies.get(name)?)))
 }
 
-fn toxic_shown(proxies: &ProxyCollection, name: &str, toxic: &str) -> Result<Answer, Refusal> {
-    Ok(Answer::json(StatusCode::OK, toxic_json(&find(proxies.get(name)?, toxic)?)))
+fn toxic_shown(proxies: &ProxyCollection, name: &str, toxic: &str) -> Result<ApiResponse, ApiError> {
+    Ok(ApiResponse::json(StatusCode::OK, toxic_json(&find(proxies.get(name)?, toxic)?)))
 }
 
-fn add_toxic(proxies: &ProxyCollection, name: &str, body: &[u8]) -> Result<Answer, Refusal> {
+fn add_toxic(proxies: &ProxyCollection, name: &str, body: &[u8]) -> Result<ApiResponse, ApiError> {
     let proxy = proxies.get(name)?;
     let body: ToxicBody = parse(body)?;
     let kind = ToxicKind::named(&body.kind);
@@ -318,37 +318,37 @@ fn add_toxic(proxies: &ProxyCollection, name: &str, body: &[u8]) -> Result<Answe
         Some(word) => {
             let found = Stream::WORDS.into_iter().find(|(known, _)| known == word);
             let why = "stream was invalid, can be either upstream or downstream";
-            found.ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, why))?.1
+            found.ok_or_else(|| ApiError::new(StatusCode::BAD_REQUEST, why))?.1
         }
     };
-    let kind = kind.ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, "invalid toxic type"))?;
+    let kind = kind.ok_or_else(|| ApiError::new(StatusCode::BAD_REQUEST, "invalid toxic type"))?;
     let name = if body.name.is_empty() { format!("{}_{stream}", kind.name()) } else { body.name };
     let toxics = proxy.toxics();
     if toxics.iter().any(|toxic| toxic.name == name) {
-        return Err(Refusal::new(StatusCode::CONFLICT, "toxic already exists"));
+        return Err(ApiError::new(StatusCode::CONFLICT, "toxic already exists"));
     }
     if toxics.len() >= TOXICS_MAX {
         let why = format!("the proxy has {TOXICS_MAX} toxics already");
-        return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, why));
+        return Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, why));
     }
     let kind = with_attributes(kind, &body.attributes)?;
     let toxic = Toxic { name, kind, stream, toxicity: toxicity(body.toxicity.unwrap_or(1.0))? };
     proxy.set_toxics(|toxics| toxics.push(toxic.clone()));
-    Ok(Answer::json(StatusCode::OK, toxic_json(&toxic)))
+    Ok(ApiResponse::json(StatusCode::OK, toxic_json(&toxic)))
 }
 
-fn toxicity(value: f64) -> Result<f64, Refusal> {
+fn toxicity(value: f64) -> Result<f64, ApiError> {
     let allowed = (0.0..=1.0).contains(&value);
-    if allowed { Ok(value) } else { Err(Refusal::body(format!("toxicity {value} is not between 0 and 1"))) }
+    if allowed { Ok(value) } else { Err(ApiError::body(format!("toxicity {value} is not between 0 and 1"))) }
 }
 
 /// Reads the attributes. Attributes that the type does not have are ignored, as in toxiproxy.
-fn with_attributes(mut kind: ToxicKind, given: &Map<String, Value>) -> Result<ToxicKind, Refusal> {
+fn with_attributes(mut kind: ToxicKind, given: &Map<String, Value>) -> Result<ToxicKind, ApiError> {
     for (name, value) in kind.attributes() {
         match given.get(name) {
             None | Some(Value::Null) => {}
             Some(given) => {
-                let why = || Refusal::body(format!("{name} {given} is not a whole number of at least 0"));
+                let why = || ApiError::body(format!("{name} {given} is not a whole number of at least 0"));
                 *value = given.as_u64().ok_or_else(why)?;
             }
         }
@@ -356,7 +356,12 @@ fn with_attributes(mut kind: ToxicKind, given: &Map<String, Value>) -> Result<To
     Ok(kind)
 }
 
-fn update_toxic(proxies: &ProxyCollection, name: &str, toxic: &str, body: &[u8]) -> Result<Answer, Refusal> {
+fn update_toxic(
+    proxies: &ProxyCollection,
+    name: &str,
+    toxic: &str,
+    body: &[u8],
+) -> Result<ApiResponse, ApiError> {
     let proxy = proxies.get(name)?;
     let found = find(proxy, toxic)?;
     let body: ToxicBody = parse(body)?;
@@ -367,18 +372,18 @@ fn update_toxic(proxies: &ProxyCollection, name: &str, toxic: &str, body: &[u8])
             *place = changed.clone();
         }
     });
-    Ok(Answer::json(StatusCode::OK, toxic_json(&changed)))
+    Ok(ApiResponse::json(StatusCode::OK, toxic_json(&changed)))
 }
 
-fn remove_toxic(proxies: &ProxyCollection, name: &str, toxic: &str) -> Result<Answer, Refusal> {
+fn remove_toxic(proxies: &ProxyCollection, name: &str, toxic: &str) -> Result<ApiResponse, ApiError> {
     let proxy = proxies.get(name)?;
     find(proxy, toxic)?;
     proxy.set_toxics(|toxics| toxics.retain(|known| known.name != toxic));
-    Ok(Answer::nothing())
+    Ok(ApiResponse::nothing())
 }
 
 /// A request and where its response goes.
-type Asked = (Request, oneshot::Sender<Answer>);
+type Asked = (Request, oneshot::Sender<ApiResponse>);
 
 /// Serves requests until `stop` is cancelled. The collection ends with it.
 ///
@@ -420,15 +425,18 @@ async fn pass_on(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> Answer {
+) -> ApiResponse {
     // A web page in a browser could reach this port, and break what runs behind it.
     let agent = headers.get(USER_AGENT).map(|agent| agent.as_bytes().starts_with(b"Mozilla/"));
     if agent == Some(true) {
-        return Answer { status: StatusCode::FORBIDDEN, content: Content::Text("User agent not allowed\n") };
+        return ApiResponse {
+            status: StatusCode::FORBIDDEN,
+            content: Content::Text("User agent not allowed\n"),
+        };
     }
     let (reply, answer) = oneshot::channel();
     let request = Request { method, path: uri.path().to_owned(), body };
-    let ended = Answer { status: StatusCode::SERVICE_UNAVAILABLE, content: Content::Nothing };
+    let ended = ApiResponse { status: StatusCode::SERVICE_UNAVAILABLE, content: Content::Nothing };
     if bed.send((request, reply)).await.is_err() {
         return ended;
     }

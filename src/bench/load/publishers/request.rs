@@ -156,7 +156,7 @@ impl PreparedRequest {
 
 /// The result of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Answer {
+enum PublishResponse {
     Acknowledged,
     /// The log certainly does not have the event. `again`: the wait before another attempt; `None`: there is no use in one.
     NotTaken {
@@ -182,11 +182,13 @@ pub async fn deliver(request: PreparedRequest, context: PublishContext, retry: R
         let answer = attempt(&request, &context, &mut rng).await;
         let took = attempt_began.elapsed();
         let (failure, wait) = match answer {
-            Answer::Acknowledged => {
+            PublishResponse::Acknowledged => {
                 return sent(&request, &context, PublishOutcome::Acknowledged, (took, retries), None);
             }
-            Answer::NotTaken { why, again } => (why, again.map(|wait| wait.max(backoff.next_wait(&mut rng)))),
-            Answer::Unclear { why } => {
+            PublishResponse::NotTaken { why, again } => {
+                (why, again.map(|wait| wait.max(backoff.next_wait(&mut rng))))
+            }
+            PublishResponse::Unclear { why } => {
                 worst = PublishOutcome::Indeterminate;
                 (why, Some(backoff.next_wait(&mut rng)))
             }
@@ -214,7 +216,11 @@ fn sent(
     Sent { address: request.address, seq: request.seq, outcome, ended, took, retries, failure }
 }
 
-async fn attempt(request: &PreparedRequest, context: &PublishContext, rng: &mut ChaCha8Rng) -> Answer {
+async fn attempt(
+    request: &PreparedRequest,
+    context: &PublishContext,
+    rng: &mut ChaCha8Rng,
+) -> PublishResponse {
     let endpoint = context.balancer.choose_among(&request.nodes, rng);
     let url = format!("{}{}", context.balancer.base(endpoint), request.path);
     let post = if request.is_put { context.http.put(url) } else { context.http.post(url) };
@@ -232,15 +238,15 @@ async fn attempt(request: &PreparedRequest, context: &PublishContext, rng: &mut 
             // Read to the end, so that the connection can be used again.
             let content = content(response).await;
             match &context.dialect {
-                Some(dialect) if answer == Answer::Acknowledged => judge_content(dialect, content),
+                Some(dialect) if answer == PublishResponse::Acknowledged => judge_content(dialect, content),
                 Some(_) | None => answer,
             }
         }
         Err(error) if error.is_connect() => {
             context.balancer.mark(endpoint, false);
-            Answer::NotTaken { why: root_cause(&error).to_string(), again: Some(Duration::ZERO) }
+            PublishResponse::NotTaken { why: root_cause(&error).to_string(), again: Some(Duration::ZERO) }
         }
-        Err(error) => Answer::Unclear { why: root_cause(&error).to_string() },
+        Err(error) => PublishResponse::Unclear { why: root_cause(&error).to_string() },
     }
 }
 
@@ -257,13 +263,15 @@ async fn content(mut response: reqwest::Response) -> Result<String, String> {
 }
 
 /// Judges the content of a 2xx answer, which may report an error.
-fn judge_content(dialect: &Dialect, content: Result<String, String>) -> Answer {
+fn judge_content(dialect: &Dialect, content: Result<String, String>) -> PublishResponse {
     match content {
-        _ if dialect.publish.error.is_none() => Answer::Acknowledged,
-        Err(why) => Answer::Unclear { why },
+        _ if dialect.publish.error.is_none() => PublishResponse::Acknowledged,
+        Err(why) => PublishResponse::Unclear { why },
         Ok(content) => match dialect.error_in(&content) {
-            Some(error) => Answer::NotTaken { why: format!("the server answered {error}"), again: None },
-            None => Answer::Acknowledged,
+            Some(error) => {
+                PublishResponse::NotTaken { why: format!("the server answered {error}"), again: None }
+            }
+            None => PublishResponse::Acknowledged,
         },
     }
 }
@@ -273,16 +281,16 @@ fn retry_after(value: Option<&reqwest::header::HeaderValue>) -> Duration {
     Duration::from_secs(seconds.unwrap_or(0)).min(LONGEST_RETRY_AFTER)
 }
 
-fn judge(status: StatusCode, again: Duration) -> Answer {
+fn judge(status: StatusCode, again: Duration) -> PublishResponse {
     let why = format!("the node answered {status}");
     if status.is_success() {
-        Answer::Acknowledged
+        PublishResponse::Acknowledged
     } else if status == StatusCode::TOO_MANY_REQUESTS {
-        Answer::NotTaken { why, again: Some(again) }
+        PublishResponse::NotTaken { why, again: Some(again) }
     } else if status.is_client_error() || status.is_redirection() || status.is_informational() {
-        Answer::NotTaken { why, again: None }
+        PublishResponse::NotTaken { why, again: None }
     } else {
-        Answer::Unclear { why }
+        PublishResponse::Unclear { why }
     }
 }
 
@@ -294,9 +302,9 @@ mod tests {
     fn check_status(status: u16, expected: PublishOutcome, is_retried: bool) {
         let answer = judge(StatusCode::from_u16(status).unwrap(), Duration::ZERO);
         let (outcome, retried) = match answer {
-            Answer::Acknowledged => (PublishOutcome::Acknowledged, false),
-            Answer::NotTaken { again, .. } => (PublishOutcome::Refused, again.is_some()),
-            Answer::Unclear { .. } => (PublishOutcome::Indeterminate, true),
+            PublishResponse::Acknowledged => (PublishOutcome::Acknowledged, false),
+            PublishResponse::NotTaken { again, .. } => (PublishOutcome::Refused, again.is_some()),
+            PublishResponse::Unclear { .. } => (PublishOutcome::Indeterminate, true),
         };
         assert_eq!((outcome, retried), (expected, is_retried), "{status}");
     }

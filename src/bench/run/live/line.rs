@@ -65,12 +65,12 @@ pub struct PlannedFault {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cluster {
     /// In the order of `nodes` in `begin`.
-    pub nodes: Vec<Place>,
+    pub nodes: Vec<NodeUrl>,
 }
 
 /// A node and its URL.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Place {
+pub struct NodeUrl {
     /// Name of the node.
     pub name: String,
     /// Base URL of the node itself, not of a proxy or load balancer.

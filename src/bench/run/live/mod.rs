@@ -10,4 +10,4 @@ pub use live_log::{FILE, LiveLog};
 pub use sampler::{Counts, LiveSampler};
 pub use terminal::line;
 
-pub use line::{Begin, Cluster, End, Line, Place, PlannedFault, SCHEMA_VERSION, Second};
+pub use line::{Begin, Cluster, End, Line, NodeUrl, PlannedFault, SCHEMA_VERSION, Second};

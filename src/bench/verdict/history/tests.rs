@@ -34,7 +34,7 @@ fn plan() -> Plan {
 
 /// Something that a client is told.
 #[derive(Debug, Clone)]
-enum Told {
+enum LedgerCall {
     Confirmed(bool, Option<u16>),
     Disconnected,
     AttemptFailed(u64),
@@ -44,11 +44,11 @@ enum Told {
     Finished(Ending),
 }
 
-fn told() -> impl Strategy<Value = (u64, Told)> {
+fn ledger_call() -> impl Strategy<Value = (u64, LedgerCall)> {
     let event = (0_u16..3, 0_u32..9, 1_u64..40, 0_u64..60, 0_u64..8);
     let event = event.prop_map(|(publisher, address, seq, id, run)| {
         let publisher = if publisher == 2 { PublisherId::SENTINEL.0 } else { publisher };
-        Told::Event { publisher, address, seq, id, run: if run == 0 { 1 } else { 0x5e5e } }
+        LedgerCall::Event { publisher, address, seq, id, run: if run == 0 { 1 } else { 0x5e5e } }
     });
     let endings = prop_oneof![
         Just(Ending::RunOver),
@@ -58,30 +58,30 @@ fn told() -> impl Strategy<Value = (u64, Told)> {
         Just(Ending::Unreachable),
     ];
     let what = prop_oneof![
-        3 => (any::<bool>(), proptest::option::of(0_u16..4)).prop_map(|(resumed, node)| Told::Confirmed(resumed, node)),
-        2 => Just(Told::Disconnected),
-        2 => any::<u64>().prop_map(Told::AttemptFailed),
-        1 => Just(Told::Gap),
+        3 => (any::<bool>(), proptest::option::of(0_u16..4)).prop_map(|(resumed, node)| LedgerCall::Confirmed(resumed, node)),
+        2 => Just(LedgerCall::Disconnected),
+        2 => any::<u64>().prop_map(LedgerCall::AttemptFailed),
+        1 => Just(LedgerCall::Gap),
         20 => event,
-        1 => Just(Told::Foreign),
-        1 => endings.prop_map(Told::Finished),
+        1 => Just(LedgerCall::Foreign),
+        1 => endings.prop_map(LedgerCall::Finished),
     ];
     (any::<u64>(), what)
 }
 
-fn tell(ledger: &mut SubscriberLedger, at: u64, told: &Told) {
+fn apply(ledger: &mut SubscriberLedger, at: u64, told: &LedgerCall) {
     let at = RunTime::from_nanos(at);
     match told {
-        Told::Confirmed(resumed, node) => {
+        LedgerCall::Confirmed(resumed, node) => {
             ledger.confirmed(at, *resumed);
             if let Some(node) = node {
                 ledger.served_by(NodeIndex(*node));
             }
         }
-        Told::Disconnected => ledger.disconnected(at),
-        Told::AttemptFailed(began) => ledger.record_failed_attempt(RunTime::from_nanos(*began), at),
-        Told::Gap => ledger.gap(at),
-        Told::Event { publisher, address, seq, id, run } => {
+        LedgerCall::Disconnected => ledger.disconnected(at),
+        LedgerCall::AttemptFailed(began) => ledger.record_failed_attempt(RunTime::from_nanos(*began), at),
+        LedgerCall::Gap => ledger.gap(at),
+        LedgerCall::Event { publisher, address, seq, id, run } => {
             let stamp = Stamp {
                 run: RunId::from_random(*run),
                 publisher: PublisherId(*publisher),
@@ -92,18 +92,18 @@ fn tell(ledger: &mut SubscriberLedger, at: u64, told: &Told) {
             };
             ledger.arrive(at, Some(&format!("id-{id}")), stamp);
         }
-        Told::Foreign => {
+        LedgerCall::Foreign => {
             ledger.event(at, None, "{}");
         }
-        Told::Finished(ending) => ledger.finish(at, *ending),
+        LedgerCall::Finished(ending) => ledger.finish(at, *ending),
     }
 }
 
-fn ledgers(plan: &Plan, stories: &[Vec<(u64, Told)>]) -> Vec<SubscriberLedger> {
+fn ledgers(plan: &Plan, stories: &[Vec<(u64, LedgerCall)>]) -> Vec<SubscriberLedger> {
     let mut ledgers: Vec<_> =
         plan.subscribers.iter().map(|client| SubscriberLedger::new(plan, client.id)).collect();
     for (ledger, story) in ledgers.iter_mut().zip(stories) {
-        story.iter().for_each(|(at, told)| tell(ledger, *at, told));
+        story.iter().for_each(|(at, told)| apply(ledger, *at, told));
     }
     ledgers
 }
@@ -114,7 +114,7 @@ fn reread(plan: &Plan, block: &Section) -> Section {
 
 proptest! {
     #[test]
-    fn ledgers_of_clients_are_what_they_were(stories in proptest::collection::vec(proptest::collection::vec(told(), 0..80), 3)) {
+    fn ledgers_of_clients_are_what_they_were(stories in proptest::collection::vec(proptest::collection::vec(ledger_call(), 0..80), 3)) {
         let plan = plan();
         let ledgers = ledgers(&plan, &stories);
         let Section::Clients(read) = reread(&plan, &Section::Clients(ledgers.clone())) else { panic!("another kind") };
@@ -169,11 +169,11 @@ proptest! {
     }
 }
 
-fn some_story() -> Vec<(u64, Told)> {
-    let event = |seq| Told::Event { publisher: 0, address: 0, seq, id: seq, run: 0x5e5e };
-    let mut story = vec![(0, Told::Confirmed(false, Some(1)))];
+fn some_story() -> Vec<(u64, LedgerCall)> {
+    let event = |seq| LedgerCall::Event { publisher: 0, address: 0, seq, id: seq, run: 0x5e5e };
+    let mut story = vec![(0, LedgerCall::Confirmed(false, Some(1)))];
     story.extend((1..30).map(|seq| (seq * 1_000_000, event(seq))));
-    story.push((40_000_000, Told::Finished(Ending::RunOver)));
+    story.push((40_000_000, LedgerCall::Finished(Ending::RunOver)));
     story
 }
 
