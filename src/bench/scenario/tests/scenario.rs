@@ -456,8 +456,8 @@ fn faults_must_end_in_time_and_have_targets() {
 #[test]
 fn weights_need_subscribers() {
     let mix = |mix: &str| format!("[publishers.p]\nrate = 1\nmix = {mix}\n");
-    check(&mix("{ topic = 1 }"), (8, 7), "publishers.p.mix", &["no client has one"]);
-    check(&mix("{ user = 1 }"), (8, 7), "publishers.p.mix", &["no client has one"]);
+    check(&mix("{ topic = 1 }"), (8, 7), "publishers.p.mix", &["no client group subscribes"]);
+    check(&mix("{ user = 1 }"), (8, 7), "publishers.p.mix", &["no client group subscribes"]);
     check(&mix("{ broadcast = 0 }"), (8, 7), "publishers.p.mix", &["above zero"]);
     check(
         &mix("{ channel = 1, broadcast = 1 }"),
