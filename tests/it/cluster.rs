@@ -106,9 +106,9 @@ async fn a_node_that_is_started_again_is_one_node() {
 async fn two_nodes_with_one_id_are_told_so() {
     let cluster = Cluster::start(1, &[]).await;
     let twin = Node::start(&["--broker", &cluster.redis.url(), "--id", "n-0"]).await;
-    twin.wait_for_log("another node has the same --id").await;
+    twin.wait_for_log("the roster lists a node with the same --id").await;
     for node in [&twin, &cluster.nodes[0]] {
-        node.wait_for_log("so events to one of them reach both").await;
+        node.wait_for_log("so an event to one of them reaches both").await;
         let servers = servers(node).await;
         assert_eq!((ids(&servers), servers.duplicates.len()), (vec!["n-0", "n-0"], 1));
     }
