@@ -18,8 +18,6 @@ use crate::bench::scenario::{self, LbKind};
 
 /// Clients must connect within this, plus a millisecond for each client.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Text in the error of a server whose port is in use: another process took a port that was free a moment ago.
-pub(super) const PORT_TAKEN: &str = "Address already in use";
 /// Period of checking whether all clients are connected.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::process::Layout;
+use super::layout::Layout;
 use crate::bench::scenario::LbPolicy;
 
 pub(super) fn arguments(config: &Path) -> Vec<String> {

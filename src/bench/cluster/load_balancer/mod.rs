@@ -2,7 +2,9 @@
 //! it. Read [`process::LoadBalancer`] first, then [`nginx`] for what the configuration must have.
 
 mod haproxy;
+mod layout;
 mod nginx;
 mod process;
 
-pub use process::{LoadBalancer, LoadBalancerError, LoadBalancerSpec, open_files};
+pub use layout::open_files;
+pub use process::{LoadBalancer, LoadBalancerError, LoadBalancerSpec};

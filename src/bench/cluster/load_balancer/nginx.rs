@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::process::{Layout, open_files};
+use super::layout::{Layout, open_files};
 use crate::bench::scenario::LbPolicy;
 
 /// Features of nginx with temporary directories, by the names of their directives and of their modules.

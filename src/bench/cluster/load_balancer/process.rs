@@ -8,13 +8,14 @@ use std::time::Duration;
 use rand::rngs::ChaCha8Rng;
 use tokio::task::JoinSet;
 
+use super::layout::{FILES_BESIDES, Layout};
 use super::{haproxy, nginx};
 use crate::bench::cluster::node::{NodeCommand, NodeError, NodeHandle, NodeTask};
 use crate::bench::cluster::ports;
 use crate::bench::cluster::process::Launch;
 use crate::bench::cluster::program::{MissingProgram, Program};
 use crate::bench::cluster::ready::{Probe, Readiness, Sign};
-use crate::bench::scenario::{Lb, LbKind, LbPolicy};
+use crate::bench::scenario::{Lb, LbKind};
 use crate::runtime::rlimit;
 
 const NGINX: Program = Program { name: "nginx", package: "nginx-light" };
@@ -27,8 +28,6 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 const TRIES: usize = 3;
 /// The fewest connections that a load balancer is configured for.
 const CONNECTIONS_MIN: u64 = 1_024;
-/// Its open files besides two for each connection: one to the client, one to the node.
-const FILES_BESIDES: u64 = 256;
 
 /// Which load balancer to start.
 #[derive(Debug, Clone)]
@@ -49,20 +48,6 @@ pub struct LoadBalancer {
     base: String,
     handle: NodeHandle,
     tasks: JoinSet<()>,
-}
-
-#[cfg(test)]
-impl Layout<'static> {
-    /// Two nodes, as the configurations' tests see them.
-    pub(super) fn example(policy: LbPolicy) -> Self {
-        Self {
-            listen: ([127, 0, 0, 1], 7_000).into(),
-            nodes: &["127.0.0.1:7001", "127.0.0.1:7002"],
-            policy,
-            connections: 1_024,
-            dir: Path::new("/r"),
-        }
-    }
 }
 
 /// Why the load balancer did not start.
@@ -87,17 +72,6 @@ pub enum LoadBalancerError {
     /// It did not start.
     #[error("the load balancer could not be started")]
     Start(#[source] NodeError),
-}
-
-/// The values of a configuration.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Layout<'a> {
-    pub(super) listen: SocketAddr,
-    /// Address of each node, as `host:port`.
-    pub(super) nodes: &'a [&'a str],
-    pub(super) policy: LbPolicy,
-    pub(super) connections: u64,
-    pub(super) dir: &'a Path,
 }
 
 impl LoadBalancer {
@@ -152,12 +126,6 @@ impl LoadBalancer {
         self.tasks.shutdown().await;
         ended.map(|_| ()).map_err(|error| format!("{}: {error}", self.handle.id()))
     }
-}
-
-/// Open files of a load balancer with this many connections.
-#[must_use]
-pub fn open_files(connections: u64) -> u64 {
-    connections.saturating_mul(2).saturating_add(FILES_BESIDES)
 }
 
 /// Writes the configuration. Returns how to start the program with it.

@@ -6,8 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::command;
-use super::config::MASTER_NAME;
-use super::deployment::MASTERS;
+use super::config::{MASTER_NAME, MASTERS};
 use super::servers::{Membership, RedisUnavailable, Server, Servers, field_of};
 use crate::bench::scenario::RedisShape;
 

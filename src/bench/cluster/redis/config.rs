@@ -5,6 +5,8 @@ use std::path::Path;
 
 use crate::bench::scenario::Persistence;
 
+/// The fewest masters of a Redis Cluster that can fail over.
+pub(super) const MASTERS: usize = 3;
 /// Name of the master, as Sentinels know it.
 pub(super) const MASTER_NAME: &str = "sse";
 /// Sentinels that must agree before a failover; there are three.

@@ -10,7 +10,7 @@ use rand::rngs::ChaCha8Rng;
 use tokio::task::JoinSet;
 
 use super::bootstrap::{self, ClusterNotFormed};
-use super::config;
+use super::config::{self, MASTERS};
 use super::servers::{Server, Servers};
 use crate::bench::cluster::node::{NodeCommand, NodeError, NodeTask};
 use crate::bench::cluster::ports;
@@ -27,8 +27,6 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Number of tries with other ports, when another process took one that was free a moment ago.
 const TRIES: usize = 3;
 const SENTINELS: usize = 3;
-/// The fewest masters of a Redis Cluster that can fail over.
-pub(super) const MASTERS: usize = 3;
 
 /// The servers of a run, and the tasks that own their processes. Dropping this kills the processes.
 #[derive(Debug)]
