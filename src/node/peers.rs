@@ -1,7 +1,6 @@
 //! Sends requests to other nodes, all at once and each with a deadline. A node that does not answer is named in the
 //! result and never left out. Must know nothing of the content of requests. Read [`Peers::ask`] first.
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use super::config::Secret;
 use super::metrics::Metrics;
 use super::roster::Member;
 use crate::protocol::api::{Problem, Unreachable};
+use crate::runtime::root_cause;
 
 /// Names the incarnation of the node that asks or answers. A web page cannot send it to another origin without CORS.
 pub(crate) const PEER: HeaderName = HeaderName::from_static("x-sse-peer");
@@ -79,11 +79,7 @@ enum PeerError {
 impl From<reqwest::Error> for PeerError {
     fn from(error: reqwest::Error) -> Self {
         // The outer errors only say that a request failed; the innermost says why.
-        let mut innermost = error.source();
-        while let Some(cause) = innermost.and_then(std::error::Error::source) {
-            innermost = Some(cause);
-        }
-        Self::Http(innermost.map_or_else(|| error.to_string(), ToString::to_string))
+        Self::Http(root_cause(&error).to_string())
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::runtime::thousands;
+
 const DECIMAL: [&str; 7] = ["", "k", "M", "G", "T", "P", "E"];
 const BINARY: [&str; 7] = ["B", "K", "M", "G", "T", "P", "E"];
 
@@ -13,15 +15,7 @@ pub(crate) fn count(value: u64) -> String {
 
 /// All digits, in groups of three.
 pub(crate) fn grouped(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    thousands::grouped(value, ',')
 }
 
 /// Events per second: `0`, `0.4`, `812`, `2.41k`, `109k`.
