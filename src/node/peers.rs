@@ -225,11 +225,6 @@ fn refusal_text(status: StatusCode, body: &[u8]) -> String {
     problem.map_or_else(|| status.to_string(), |problem| format!("{} {}", status.as_u16(), problem.detail))
 }
 
-/// A name as a segment of a path, percent-encoded.
-pub(crate) fn segment(name: &str) -> String {
-    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -14,9 +14,10 @@ use super::path::Named;
 use super::rows::{ListQuery, Scope, Selection};
 use crate::node::close::CloseCode;
 use crate::node::connections::CloseOrder;
-use crate::node::peers::{PeerRequest, PeerResponses, segment};
+use crate::node::peers::{PeerRequest, PeerResponses};
 use crate::protocol::ConnectionId;
 use crate::protocol::api::{ConnectionList, ConnectionRow};
+use crate::protocol::path::segment;
 use crate::runtime::clock;
 
 /// `GET /api/sse/connections`: a page of the open streams.

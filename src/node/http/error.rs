@@ -1,8 +1,6 @@
 //! The HTTP errors of a node, as problem details (RFC 9457) with a stable `code`. No other file may choose a status
 //! for an error. Read [`ApiError`] first.
 
-use std::error::Error;
-
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -11,6 +9,7 @@ use super::body::BodyTooSlow;
 use crate::broker::publisher::InvalidEvent;
 use crate::broker::{AppendError, StoreError};
 use crate::protocol::api::Problem;
+use crate::runtime::causes;
 
 /// Why a request failed. Each kind has its status and code; the text becomes the `detail`.
 #[derive(Debug)]
@@ -162,10 +161,9 @@ impl From<JsonRejection> for ApiError {
 impl From<BytesRejection> for ApiError {
     fn from(rejection: BytesRejection) -> Self {
         let detail = rejection.body_text();
-        let mut causes = std::iter::successors(Some(&rejection as &dyn Error), |error| (*error).source());
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             Self::TooLarge(detail)
-        } else if causes.any(|cause| cause.is::<BodyTooSlow>()) {
+        } else if causes(&rejection).any(|cause| cause.is::<BodyTooSlow>()) {
             Self::TooSlow(detail)
         } else {
             Self::Invalid(detail)

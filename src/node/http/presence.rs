@@ -10,8 +10,9 @@ use super::AppState;
 use super::error::ApiError;
 use super::path::Named;
 use crate::node::connections::Connection;
-use crate::node::peers::{PeerRequest, PeerResponses, segment};
+use crate::node::peers::{PeerRequest, PeerResponses};
 use crate::protocol::api::{Presence, Whereabouts};
+use crate::protocol::path::segment;
 use crate::protocol::{ClientId, UserId};
 
 /// `GET /api/sse/users/{userId}`: the open streams of a user.

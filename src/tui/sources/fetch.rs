@@ -11,6 +11,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use crate::protocol::api::{ConnectionList, NodeMetrics, Problem, Published, Servers};
+use crate::runtime::{causes, root_cause};
 use crate::tui::config::credentials::Credentials;
 use crate::tui::state::action_request::{ActionRequest, Method};
 use crate::tui::state::connections::{ListError, ListQuery, Page};
@@ -180,18 +181,13 @@ async fn body(mut response: Response) -> Result<Vec<u8>, FetchError> {
 
 /// The error with its root cause: `connection refused` rather than `error sending request`.
 fn fetch_error(error: &reqwest::Error) -> FetchError {
-    let mut cause: &dyn Error = error;
-    loop {
-        if let Some(io) = cause.downcast_ref::<io::Error>()
-            && io.kind() == io::ErrorKind::ConnectionRefused
-        {
-            return FetchError::Refused;
-        }
-        match cause.source() {
-            Some(source) => cause = source,
-            None => return FetchError::Unreachable(SafeText::new(&cause.to_string())),
-        }
+    let is_refusal = |cause: &(dyn Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused)
+    };
+    if causes(error).any(is_refusal) {
+        return FetchError::Refused;
     }
+    FetchError::Unreachable(SafeText::new(&root_cause(error).to_string()))
 }
 
 #[cfg(test)]
