@@ -14,6 +14,7 @@ use super::node::{CommandResult, NodeCommand, NodeError, NodeHandle, NodeTask};
 use super::ports;
 use super::process::Launch;
 use super::ready::{NotReady, Probe, Readiness, Sign};
+use crate::runtime::error_chain;
 
 /// Variable that names the executable of a node.
 pub const NODE_BIN_ENV: &str = "SSE_BENCH_NODE_BIN";
@@ -145,7 +146,8 @@ impl Cluster {
         let program = node_binary()?;
         let mut last = first;
         for _ in 1..PORT_TRIES {
-            if !is_taken(&self.members[index].base) {
+            // Whoever took the port may be gone by now.
+            if !is_taken(&self.members[index].base) && !error_chain(&last).contains(ports::TAKEN) {
                 break;
             }
             let broker = &spec.brokers[index];

@@ -17,6 +17,7 @@ pub mod usage;
 pub use netns::{Namespaces, NetnsError};
 pub use node::NodeTask;
 pub use node::{CommandResult, NodeCommand, NodeError, NodeHandle};
+pub use ports::TAKEN as PORT_TAKEN;
 pub use process::Ended;
 pub use process::Launch;
 pub use ready::{NotReady, Probe, Readiness, Sign};

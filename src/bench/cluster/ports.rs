@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use rand::{Rng, RngExt as _};
 
+/// Text in the error of a server whose port is in use: another process took a port that was free a moment ago.
+pub const TAKEN: &str = "Address already in use";
 /// Where Linux says which ports it hands out.
 const RANGE_FILE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 /// The range that Linux ships, for when it cannot be read.

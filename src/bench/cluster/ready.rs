@@ -1,16 +1,17 @@
 //! Whether a server is ready: it is asked until it says so, its process ends, or the time is up. A node, and a load balancer
-//! in front of nodes, gets `GET /health/ready`; another server gets what its dialect says; a Redis gets `PING`.
+//! in front of nodes, gets `GET /health/ready`; another server gets what its dialect says; one without HTTP is asked in its own
+//! way ([`Ping`]).
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use reqwest::StatusCode;
-
-use crate::runtime::{error_chain, root_cause};
 use tokio::time::Instant;
 
 use super::process::{Launch, Process};
-use super::redis::command;
+use crate::runtime::root_cause;
 
 /// Period of asking: short, since a node is ready within tens of milliseconds.
 const POLL_EVERY: Duration = Duration::from_millis(20);
@@ -42,8 +43,17 @@ pub enum Probe {
         /// What answer counts.
         sign: Sign,
     },
-    /// `PING`, which a Redis refuses while it loads its data; with the password, if it has one.
-    Redis(SocketAddr, Option<String>),
+    /// A server that speaks something else.
+    Ping(Arc<dyn Ping>),
+}
+
+/// How a server without HTTP is asked.
+pub trait Ping: fmt::Debug + Send + Sync {
+    /// Where it is, for messages.
+    fn place(&self) -> String;
+
+    /// Asks once, within this time. The error says why it is not ready, for people.
+    fn ask(&self, limit: Duration) -> BoxFuture<'_, Result<(), String>>;
 }
 
 /// Which answer means ready.
@@ -126,10 +136,7 @@ impl Readiness {
     pub async fn ask(&self) -> Result<(), String> {
         match &self.probe {
             Probe::Http { http, base, sign } => ask_http(http, base, sign).await,
-            Probe::Redis(address, password) => {
-                let answer = command::ask(*address, password.as_deref(), &["PING"], POLL_TIMEOUT).await;
-                answer.map(|_| ()).map_err(|error| error_chain(&error))
-            }
+            Probe::Ping(server) => server.ask(POLL_TIMEOUT).await,
         }
     }
 }
@@ -138,7 +145,7 @@ impl Probe {
     fn place(&self) -> String {
         match self {
             Self::Http { base, .. } => base.clone(),
-            Self::Redis(address, _) => address.to_string(),
+            Self::Ping(server) => server.place(),
         }
     }
 }

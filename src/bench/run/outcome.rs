@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::environment::{Environment, EnvironmentError};
+use crate::bench::cluster::PORT_TAKEN;
 use crate::bench::exit::Exit;
 use crate::bench::load::tls::TrustError;
 use crate::bench::load::workers::WorkerPoolError;
@@ -12,9 +13,6 @@ use crate::bench::report::ReportFiles;
 use crate::bench::scenario::{OutputFormat, ScenarioSource};
 use crate::bench::verdict::history::History;
 use crate::runtime::error_chain;
-
-/// Text in the error of a server whose port is in use: another process took a port that was free a moment ago.
-const PORT_TAKEN: &str = "Address already in use";
 
 /// How a run is executed, apart from its scenario.
 #[derive(Debug, Clone)]

@@ -190,3 +190,14 @@ async fn a_redis_cluster_has_all_slots_and_hands_the_logs_slot_over() {
     broken.apply(RedisAction::Flush).await.unwrap();
     assert_eq!(cli(&second, &["DBSIZE"]), "0");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_needs_a_replica_takes_the_first_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = RedisSet { replicas: 1, min_replicas: 1, ..RedisSet::new(RedisShape::Single) };
+    let store = RedisDeployment::start(&set, std::net::Ipv4Addr::LOCALHOST, dir.path()).await.unwrap();
+    let primary = store.servers().primary().await.unwrap();
+    let said = cli(primary, &["XADD", LOG, "*", "number", "1"]);
+    assert!(said.contains('-') && !said.contains("NOREPLICAS"), "{said}");
+    store.stop().await.unwrap();
+}

@@ -75,7 +75,10 @@ async fn is_placed(servers: &Servers, server: &Server) -> Result<bool, RedisUnav
         Some("master") => {
             let needed = servers.set().replicas.to_string();
             let has_all = field_of(&info, "connected_slaves") == Some(needed.as_str());
-            if has_all { Ok(false) } else { Err(odd("INFO", info)) }
+            // A connected replica counts only when it has answered; until then the master refuses writes.
+            let good = field_of(&info, "min_slaves_good_slaves").and_then(|count| count.parse().ok());
+            let takes_writes = good.unwrap_or(0) >= servers.set().min_replicas;
+            if has_all && takes_writes { Ok(false) } else { Err(odd("INFO", info)) }
         }
         Some("slave") if field_of(&info, "master_link_status") == Some("up") => Ok(true),
         _ => Err(odd("INFO", info)),

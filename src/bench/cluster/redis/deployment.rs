@@ -3,20 +3,25 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use rand::RngExt as _;
 use rand::rngs::ChaCha8Rng;
 use tokio::task::JoinSet;
 
 use super::bootstrap::{self, ClusterNotFormed};
+use super::command;
 use super::config::{self, MASTERS};
 use super::servers::{Server, Servers};
 use crate::bench::cluster::node::{NodeCommand, NodeError, NodeTask};
 use crate::bench::cluster::ports;
 use crate::bench::cluster::program::{MissingProgram, Program};
-use crate::bench::cluster::ready::{Probe, Readiness};
+use crate::bench::cluster::ready::{Ping, Probe, Readiness};
 use crate::bench::scenario::{RedisSet, RedisShape};
+use crate::runtime::error_chain;
 
 /// The program of all servers, Sentinels included.
 const REDIS: Program = Program { name: "redis-server", package: "redis-server" };
@@ -195,11 +200,29 @@ impl RedisSlots<'_> {
         args.extend(flags.iter().map(|flag| (*flag).to_owned()));
         let launch = REDIS.tethered(name, args, &self.run_dir.join(name))?;
         let (what, password) = (name.to_owned(), self.password.clone());
-        let probe = Probe::Redis(address, password.clone());
+        let probe = Probe::Ping(Arc::new(RedisPing { address, password: password.clone() }));
         let readiness = Readiness { what, probe, timeout: READY_TIMEOUT };
         let (handle, task) = NodeTask::new(name, launch, readiness);
         self.tasks.spawn(task.run());
         Ok(Server { name: name.to_owned(), address, password, handle })
+    }
+}
+
+/// `PING`, which a Redis refuses while it loads its data; with the password, if it has one.
+#[derive(Debug)]
+struct RedisPing {
+    address: SocketAddr,
+    password: Option<String>,
+}
+
+impl Ping for RedisPing {
+    fn place(&self) -> String {
+        self.address.to_string()
+    }
+
+    fn ask(&self, limit: Duration) -> BoxFuture<'_, Result<(), String>> {
+        let answer = command::ask(self.address, self.password.as_deref(), &["PING"], limit);
+        answer.map(|answer| answer.map(|_| ()).map_err(|error| error_chain(&error))).boxed()
     }
 }
 
