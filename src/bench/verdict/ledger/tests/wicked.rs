@@ -398,32 +398,25 @@ fn an_event_forgotten_that_nobody_was_owed() {
 }
 
 #[test]
-fn an_event_kept_from_a_client_that_leaves_later() {
-    let mut history = history("");
-    history.deliver("all", 6_000, &[1]);
-    history.end();
-    history.clients[0].finish(at(9_000), Ending::Left);
-    history.check(&[("lost", Fail)]);
-}
-
-#[test]
-fn a_replay_kept_from_a_client_that_came_back_in_time() {
-    let mut history = history("");
-    history.reconnect(0, 6_000, 7_000, true);
-    history.deliver("all", 6_500, &[1]);
-    history.end();
-    history.clients[0].finish(at(9_000), Ending::Left);
-    history.check(&[("lost", Fail)]);
-}
-
-#[test]
-fn an_event_kept_before_a_client_was_away_and_left() {
-    let mut history = history("");
-    history.deliver("all", 6_000, &[1]);
-    history.clients[0].disconnected(at(8_000));
-    history.end();
-    history.clients[0].finish(at(9_000), Ending::Left);
-    history.check(&[("lost", Fail)]);
+fn what_was_kept_from_a_client_that_left_later_is_lost() {
+    let stories: [fn(&mut History); 3] = [
+        |history| _ = history.deliver("all", 6_000, &[1]),
+        |history| {
+            history.reconnect(0, 6_000, 7_000, true);
+            history.deliver("all", 6_500, &[1]);
+        },
+        |history| {
+            history.deliver("all", 6_000, &[1]);
+            history.clients[0].disconnected(at(8_000));
+        },
+    ];
+    for story in stories {
+        let mut history = history("");
+        story(&mut history);
+        history.end();
+        history.clients[0].finish(at(9_000), Ending::Left);
+        history.check(&[("lost", Fail)]);
+    }
 }
 
 #[test]
@@ -455,23 +448,15 @@ fn a_session_resumed_too_far_ahead() {
 }
 
 #[test]
-fn an_event_lost_after_a_resume_was_not_skipped_by_it() {
-    let mut history = history("");
-    history.reconnect(0, 5_500, 6_000, true);
-    history.deliver("all", 7_000, &[1]);
-    history.deliver("all", 8_000, &[0, 1]);
-    history.end();
-    history.check(&[("lost", Fail)]);
-}
-
-#[test]
-fn a_client_without_a_cursor_is_owed_what_it_missed_but_was_not_resumed() {
-    let mut history = history("");
-    history.reconnect(0, 5_500, 7_000, false);
-    history.deliver("all", 6_000, &[1]);
-    history.deliver("all", 8_000, &[0, 1]);
-    history.end();
-    history.check(&[("lost", Fail)]);
+fn what_was_lost_after_a_resume_or_by_a_client_without_a_cursor_was_not_skipped() {
+    for (lost, back, resumed) in [(7_000, 6_000, true), (6_000, 7_000, false)] {
+        let mut history = history("");
+        history.reconnect(0, 5_500, back, resumed);
+        history.deliver("all", lost, &[1]);
+        history.deliver("all", 8_000, &[0, 1]);
+        history.end();
+        history.check(&[("lost", Fail)]);
+    }
 }
 
 #[test]
@@ -489,25 +474,18 @@ fn a_client_that_was_sent_away_for_good() {
 
 #[test]
 fn a_client_that_never_got_back_in_is_owed_but_nothing_is_proven() {
-    let mut history = history("");
-    history.sentinels(&[1]);
-    history.clients[0].disconnected(at(5_500));
-    history.deliver("all", 6_000, &[1]);
-    history.clients[0].finish(at(60_000), Ending::Unreachable);
-    history.clients[1].finish(at(60_000), Ending::RunOver);
-    history.check(&[("never recovered", Fail), ("unseen", Unknown)]);
-}
-
-#[test]
-fn who_is_not_waited_for_after_an_interrupt_is_not_convicted_of_being_away() {
-    let mut history = history("");
-    history.sentinels(&[1]);
-    history.clients[0].disconnected(at(5_500));
-    history.deliver("all", 6_000, &[1]);
-    history.clients[0].finish(at(60_000), Ending::Unreachable);
-    history.clients[1].finish(at(60_000), Ending::RunOver);
-    history.was_interrupted = true;
-    history.check(&[("unseen", Unknown)]);
+    // Who is not waited for after an interrupt is not convicted of being away.
+    let (away, unseen) = (("never recovered", Fail), ("unseen", Unknown));
+    for (was_interrupted, expected) in [(false, vec![away, unseen]), (true, vec![unseen])] {
+        let mut history = history("");
+        history.sentinels(&[1]);
+        history.clients[0].disconnected(at(5_500));
+        history.deliver("all", 6_000, &[1]);
+        history.clients[0].finish(at(60_000), Ending::Unreachable);
+        history.clients[1].finish(at(60_000), Ending::RunOver);
+        history.was_interrupted = was_interrupted;
+        history.check(&expected);
+    }
 }
 
 #[test]
