@@ -4,6 +4,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use reqwest::header::HeaderMap;
+
 /// Options of the connections. One built client serves any number of streams, each on a connection of its own.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
@@ -23,6 +25,8 @@ pub struct HttpOptions {
     /// Whether redirects are followed, as `EventSource` does. A publisher must not: a redirected `POST` may arrive as a
     /// `GET` (RFC 9110, 15.4), which something answers with 200.
     pub follows_redirects: bool,
+    /// Sent with each request that does not set them itself.
+    pub headers: HeaderMap,
 }
 
 /// Whose certificates `https` accepts.
@@ -55,6 +59,7 @@ impl Default for HttpOptions {
             proxy_from_environment: false,
             trust: Trust::System,
             follows_redirects: true,
+            headers: HeaderMap::new(),
         }
     }
 }
@@ -87,6 +92,7 @@ impl HttpOptions {
             .connect_timeout(self.connect_timeout)
             .pool_max_idle_per_host(self.idle_connections)
             .local_address(self.local_address)
+            .default_headers(self.headers.clone())
             .user_agent(concat!("sse-lab/", env!("CARGO_PKG_VERSION")));
         let builder = if self.follows_redirects {
             builder

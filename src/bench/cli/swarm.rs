@@ -17,7 +17,7 @@ use crate::bench::load::adhoc::Owed;
 use crate::bench::load::adhoc_swarm::{AdhocOptions, AdhocResult, AdhocSwarm};
 use crate::bench::metrics::metric::{Counter, Trend};
 use crate::bench::run::doctor::{self, Limits, Need};
-use crate::bench::scenario::ReconnectPolicy;
+use crate::bench::scenario::{ReconnectPolicy, Template};
 use crate::runtime::exit::Failure;
 
 /// Flags of `swarm`.
@@ -307,17 +307,18 @@ fn policy(reconnect: ReconnectAs) -> ReconnectPolicy {
     }
 }
 
-fn headers(lines: &[String]) -> Result<Vec<(String, String)>, Failure> {
+fn headers(lines: &[String]) -> Result<Vec<(String, Template)>, Failure> {
     let parse = |line: &String| {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let (name, value) = (name.trim(), value.trim());
         let is_valid = line.contains(':')
             && HeaderName::from_bytes(name.as_bytes()).is_ok()
             && HeaderValue::from_str(value).is_ok();
+        let template = Template::parse_text(value).ok().filter(|_| is_valid);
         // The value may be a secret, so only the name is repeated.
-        let problem = || format!("--header {name:?}…: expected 'NAME: VALUE' without control characters");
-        let failure = || Failure::new(Exit::Usage.code(), problem());
-        is_valid.then(|| (name.to_owned(), value.to_owned())).ok_or_else(failure)
+        let expected = "expected 'NAME: VALUE' without control characters; placeholders are {i}, {i%N}, {random:N} and {zipf:N}";
+        let failure = || Failure::new(Exit::Usage.code(), format!("--header {name:?}…: {expected}"));
+        template.map(|template| (name.to_owned(), template)).ok_or_else(failure)
     };
     lines.iter().map(parse).collect()
 }
@@ -329,7 +330,9 @@ mod tests {
     #[test]
     fn headers_are_checked_and_a_bad_one_does_not_show_its_value() {
         let good = headers(&["Authorization: Bearer x".to_owned(), "a:b".to_owned()]).unwrap();
-        assert_eq!(good[0], ("Authorization".to_owned(), "Bearer x".to_owned()));
+        assert_eq!((good[0].0.as_str(), good[0].1.fill(0, 0)), ("Authorization", "Bearer x".to_owned()));
+        assert_eq!(headers(&["a: u{i}".to_owned()]).unwrap()[0].1.fill(7, 0), "u7");
+        assert!(headers(&["a: {j}".to_owned()]).is_err());
         let error = headers(&["X Y: secret".to_owned()]).unwrap_err();
         assert_eq!(error.code, 2);
         assert!(!error.error.to_string().contains("secret"));

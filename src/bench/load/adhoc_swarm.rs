@@ -16,7 +16,7 @@ use crate::bench::load::progress::Snapshot;
 use crate::bench::metrics::clock::RunClock;
 use crate::bench::metrics::recorder::Recorder;
 use crate::bench::scenario::plan::Plan;
-use crate::bench::scenario::{self, Executor, LbPolicy, Reconnect, ReconnectPolicy};
+use crate::bench::scenario::{self, Executor, LbPolicy, Reconnect, ReconnectPolicy, Template};
 use crate::client::{HttpOptions, HttpOptionsError, ReconnectOptions};
 
 /// The scenario whose clients are replaced by those of the options.
@@ -38,7 +38,7 @@ pub struct AdhocOptions {
     /// First connects are spread over this time.
     pub ramp: Duration,
     /// Sent with each connect. Names and values have been checked.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(String, Template)>,
     /// What clients do when a stream ends.
     pub policy: ReconnectPolicy,
     /// Number of publishers whose events are all owed; zero: no event is owed.

@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use crate::bench::metrics::format::to_f64;
+
 /// Time between two samples.
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 /// Share of all cores from which the bench has no room left.
@@ -54,7 +56,7 @@ impl CpuSampler {
         self.saturation.watched += since;
         self.saturation.ran += spent.ran;
         self.saturation.waited += spent.waited;
-        let is_at_the_limit = share(spent.ran, since) >= NEARLY_ALL_CORES * to_f64(cores);
+        let is_at_the_limit = share(spent.ran, since) >= NEARLY_ALL_CORES * to_f64(cores as u64);
         self.at_the_limit = if is_at_the_limit { self.at_the_limit + since } else { Duration::ZERO };
         self.saturation.at_the_limit = self.saturation.at_the_limit.max(self.at_the_limit);
     }
@@ -76,7 +78,7 @@ impl Saturation {
     /// Why the bench was late, if it was.
     #[must_use]
     pub fn explanation(&self, cores: usize) -> String {
-        let used = 100.0 * share(self.ran, self.watched) / to_f64(cores).max(1.0);
+        let used = 100.0 * share(self.ran, self.watched) / to_f64(cores as u64).max(1.0);
         let waited = share(self.waited, self.ran);
         let why = if waited >= STARVED_SHARE {
             "other processes had the cores"
@@ -153,11 +155,6 @@ fn parse(schedstat: &str) -> Option<Times> {
 
 fn share(part: Duration, of: Duration) -> f64 {
     if of.is_zero() { 0.0 } else { part.as_secs_f64() / of.as_secs_f64() }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a machine has fewer than 2^53 cores")]
-fn to_f64(cores: usize) -> f64 {
-    cores as f64
 }
 
 #[cfg(test)]

@@ -22,3 +22,10 @@ pub fn readable(duration: Duration) -> String {
     };
     format!("{value:.digits$}{unit}")
 }
+
+/// A count as a number that can be divided.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+pub fn to_f64(count: u64) -> f64 {
+    count as f64
+}

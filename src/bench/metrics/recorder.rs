@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer as HdrDeserializer, Serializer as _, V2Serializer};
 use serde::{Deserialize, Serialize};
 
+use super::format::to_f64;
 use super::series::{Counted, Series};
 use super::tags::Tags;
 use super::time::RunTime;
@@ -240,11 +241,6 @@ impl Samples {
     pub fn mean(&self) -> Option<Duration> {
         (self.count() > 0).then(|| Duration::from_secs_f64(self.histogram.mean() / 1e6))
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-fn to_f64(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

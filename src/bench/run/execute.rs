@@ -16,8 +16,9 @@ use super::environment::Environment;
 use super::follow::{self, Follower};
 use super::live::{self, Begin, Line, LiveLog};
 use super::outcome::{Outcome, RunError, RunOptions};
-use super::quiesce::{Quiescence, collect, quiesce};
+use super::quiesce::{Quiescence, collect, quiesce, senders};
 use super::scrape::Scrape;
+use super::unaccepted::unaccepted;
 use super::watch::{Seen, Watchers};
 use super::{audit, baseline, files, mailboxes, setup};
 use crate::bench::cluster::Member;
@@ -32,7 +33,6 @@ use crate::bench::load::tls;
 use crate::bench::load::workers::LostWorkers;
 use crate::bench::load::workers::WorkerSpec;
 use crate::bench::metrics::clock::RunClock;
-use crate::bench::metrics::time::RunTime;
 use crate::bench::panic;
 use crate::bench::scenario::plan::Plan;
 use crate::bench::scenario::{Quiesce, Scenario};
@@ -160,6 +160,8 @@ struct RunState {
     faults: Arc<FaultBoard>,
     context: Arc<SwarmContext>,
     publishing: PublishContext,
+    /// For the run's own questions: readiness, the log, mailboxes.
+    asking: reqwest::Client,
     commands: Commands,
     clients: Option<Clients>,
     lost_workers: LostWorkers,
@@ -196,12 +198,14 @@ impl RunState {
         let for_streams = Transports::new(&plan, &http).map_err(RunError::Http)?;
         let for_publishing =
             HttpOptions { idle_connections: PUBLISH_CONNECTIONS, follows_redirects: false, ..http.clone() };
+        let asking = HttpOptions { headers: setup::own_headers(&plan), ..for_publishing.clone() };
+        let asking = asking.build().map_err(RunError::Http)?;
         let for_publishing = for_publishing.build().map_err(RunError::Http)?;
         // Measured before the servers start, on an idle machine.
         let usual = http.build().map_err(RunError::Http)?;
         let baseline = baseline::measure(&usual, &for_publishing).await;
         // Boxed, because the future that starts processes is large.
-        let environment = Box::pin(setup::environment(&plan, options.dir.clone(), &for_publishing)).await?;
+        let environment = Box::pin(setup::environment(&plan, options.dir.clone(), &asking)).await?;
         let members = environment.members().to_vec();
         follower.report_nodes(members.iter().take(plan.cluster.nodes()));
         let balancer = match environment.load_balancer() {
@@ -216,7 +220,7 @@ impl RunState {
             SwarmContext::new(Arc::clone(&plan), for_streams, balancer.clone(), RunClock::default());
         context.writer = writer;
         let context = Arc::new(context);
-        let publishing = publish_context(for_publishing, balancer, &context);
+        let publishing = PublishContext::of_run(for_publishing, balancer, &context);
         let commands = Commands::default();
         let spec = worker_spec(&environment, options, plan.run, workers);
         let clients = Clients::start(&context, &commands, &spec).await?;
@@ -232,6 +236,7 @@ impl RunState {
             faults,
             context,
             publishing,
+            asking,
             commands,
             clients,
             lost_workers,
@@ -290,11 +295,9 @@ impl RunState {
     }
 
     async fn wait_until_quiescent(&self, load: &LoadResult) -> Quiescence {
-        let addresses: BTreeSet<AddressId> =
-            load.published.iter().flat_map(|published| published.ledger.addresses()).collect();
+        let senders = senders(&self.context.plan, &load.published);
         let limits = self.quiesce_limits(load.was_interrupted);
-        quiesce(&self.context, &self.publishing, &self.commands, addresses.into_iter().collect(), limits)
-            .await
+        quiesce(&self.context, &self.publishing, &self.commands, &senders, limits).await
     }
 
     /// Reads the log from the first node that answers.
@@ -304,7 +307,7 @@ impl RunState {
         }
         let mut reasons = Vec::new();
         for member in &self.members {
-            match audit::read_log(&self.publishing.http, &member.base, self.publishing.run).await {
+            match audit::read_log(&self.asking, &member.base, self.publishing.run).await {
                 Ok(ledger) => return Ok(Some(ledger)),
                 Err(error) => reasons.push(error.to_string()),
             }
@@ -329,7 +332,7 @@ impl RunState {
             Some(_) | None => None,
         });
         let bases = self.members.iter().map(|member| member.base.clone()).collect();
-        Some(mailboxes::look(&self.publishing.http, bases, users.collect()).await)
+        Some(mailboxes::look(&self.asking, bases, users.collect()).await)
     }
 
     /// Stops the servers, or hands them to the caller.
@@ -344,21 +347,6 @@ impl RunState {
             teardown.unclean = environment.stop(STOP_GRACE).await;
         }
         teardown
-    }
-}
-
-fn publish_context(http: reqwest::Client, balancer: Balancer, context: &SwarmContext) -> PublishContext {
-    let plan = &context.plan;
-    PublishContext {
-        http,
-        balancer,
-        clock: context.clock.clone(),
-        epoch: RunTime::ZERO,
-        run: plan.run,
-        addresses: plan.addresses.clone().into(),
-        dialect: plan.dialect.clone(),
-        phases: Arc::new(plan.phases.clone()),
-        progress: Arc::clone(&context.progress),
     }
 }
 
@@ -413,6 +401,7 @@ impl RunResults {
         for published in self.load.published {
             let name = plan.publishers.iter().find(|publisher| publisher.id == published.ledger.publisher());
             let name = name.map_or_else(String::new, |publisher| publisher.name.clone());
+            troubles.extend(unaccepted(&plan, &name, &published));
             publish_failures.extend(published.last_failure.map(|reason| (name, reason)));
             recorder.merge(published.recorder);
             publishes.push(published.ledger);
@@ -427,6 +416,7 @@ impl RunResults {
             origin: options.origin.clone(),
             run: plan.run,
             plan: history::fingerprint(&plan),
+            rules: history::RULES,
             started_at: Some(humantime::format_rfc3339_millis(started_at).to_string()),
             faults: self.load.faults,
             problems: troubles,

@@ -18,6 +18,7 @@ pub mod outcome;
 mod quiesce;
 mod scrape;
 mod setup;
+mod unaccepted;
 mod watch;
 
 pub use execute::run;

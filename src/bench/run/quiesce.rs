@@ -1,6 +1,7 @@
 //! The end of a run: clients reconnect, each address gets a sentinel, and then no event may arrive for a while. Returns
 //! whether that state was reached.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::bench::load::clients::Commands;
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::publishers::{PreparedRequest, PublishContext, Published, Retry, deliver};
 use crate::bench::scenario::Quiesce;
+use crate::bench::scenario::plan::{Plan, PublisherPlan};
 use crate::bench::stamp::Stamp;
 use crate::bench::verdict::ledger::{PublishLedger, PublishOutcome};
 
@@ -56,12 +58,29 @@ pub(super) async fn collect(
     }
 }
 
-/// Waits until the run is quiet. `addresses` are those that were published to, sorted.
+/// For each address that was published to, a publisher that the server accepted events from: the address's sentinel is sent
+/// with its headers and to its nodes. Where it accepted none, any publisher that tried.
+pub(super) fn senders<'a>(plan: &'a Plan, published: &[Published]) -> BTreeMap<AddressId, &'a PublisherPlan> {
+    let mut senders = BTreeMap::new();
+    for Published { ledger, .. } in published {
+        let Some(publisher) = plan.publishers.iter().find(|plan| plan.id == ledger.publisher()) else {
+            continue;
+        };
+        for address in ledger.addresses() {
+            if !senders.contains_key(&address) || is_acknowledged(ledger, address) {
+                senders.insert(address, publisher);
+            }
+        }
+    }
+    senders
+}
+
+/// Waits until the run is quiet. `senders`: as of [`senders`].
 pub(super) async fn quiesce(
     context: &Arc<SwarmContext>,
     publishing: &PublishContext,
     commands: &Commands,
-    addresses: Vec<AddressId>,
+    senders: &BTreeMap<AddressId, &PublisherPlan>,
     limits: Quiesce,
 ) -> Quiescence {
     let deadline = Instant::now() + limits.timeout;
@@ -72,29 +91,31 @@ pub(super) async fn quiesce(
         let away = u64::from(context.board.alive()).saturating_sub(context.progress.snapshot().connected);
         missing.push(format!("{away} clients are not connected"));
     }
-    let addresses: Arc<[AddressId]> = addresses.into();
-    commands.announce_sentinels(Arc::clone(&addresses));
-    let sentinels = send_sentinels(publishing, &addresses, deadline).await;
-    let unsent = addresses.iter().filter(|address| !is_acknowledged(&sentinels, **address)).count();
+    commands.announce_sentinels(senders.keys().copied().collect());
+    let (sentinels, failure) = send_sentinels(publishing, senders, deadline).await;
+    let unsent = senders.keys().filter(|address| !is_acknowledged(&sentinels, **address)).count();
     if unsent > 0 {
-        missing.push(format!("{unsent} of {} sentinels were not acknowledged", addresses.len()));
+        let why = failure.map(|failure| format!(": {failure}")).unwrap_or_default();
+        missing.push(format!("{unsent} of {} sentinels were not acknowledged{why}", senders.len()));
     }
     wait_for_sentinels(context, limits.idle, deadline).await;
     Quiescence { sentinels, missing }
 }
 
-fn is_acknowledged(sentinels: &PublishLedger, address: AddressId) -> bool {
-    sentinels.outcomes(address).any(|outcome| outcome == PublishOutcome::Acknowledged)
+fn is_acknowledged(ledger: &PublishLedger, address: AddressId) -> bool {
+    ledger.outcomes(address).any(|outcome| outcome == PublishOutcome::Acknowledged)
 }
 
-/// A publish that is unanswered at the deadline is not in the ledger.
+/// A publish that is unanswered at the deadline is not in the ledger. Also returns the last reason why one was not
+/// acknowledged.
 async fn send_sentinels(
     publishing: &PublishContext,
-    addresses: &[AddressId],
+    senders: &BTreeMap<AddressId, &PublisherPlan>,
     deadline: Instant,
-) -> PublishLedger {
+) -> (PublishLedger, Option<String>) {
     let mut ledger = PublishLedger::new(PublisherId::SENTINEL);
-    let sends = addresses.iter().map(|address| async {
+    let mut failure = None;
+    let sends = senders.iter().map(|(address, sender)| async {
         let due = publishing.clock.now();
         let stamp = Stamp {
             run: publishing.run,
@@ -105,14 +126,16 @@ async fn send_sentinels(
             sent: due,
         };
         let request = PreparedRequest::new(publishing, stamp, 0, 0);
+        let request = request.through(&sender.nodes).with_headers(&sender.headers);
         (due, deliver(request, publishing.clone(), Retry::usual(), u64::from(address.0)).await)
     });
     let mut sending = std::pin::pin!(futures_util::stream::iter(sends).buffer_unordered(SENTINELS_AT_ONCE));
     while let Ok(Some((began, sent))) = tokio::time::timeout_at(deadline, sending.next()).await {
         let seq = ledger.begin(sent.address, began);
         ledger.end(sent.address, seq, sent.ended, sent.outcome);
+        failure = sent.failure.or(failure);
     }
-    ledger
+    (ledger, failure)
 }
 
 /// Waits until all clients have their sentinels, or no event arrives for `idle`, or the time is up.

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use super::doctor::{self, Limits, Need};
 use super::environment::{Environment, EnvironmentSpec};
 use super::outcome::{RunError, RunOptions};
 use crate::bench::cluster::{Sign, load_balancer};
+use crate::bench::ids::GroupId;
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::workers::LostWorkers;
 use crate::bench::scenario::plan::{FaultAction, Joins, Plan};
@@ -85,6 +87,20 @@ fn check_dialect(plan: &Plan) -> Result<(), RunError> {
     Ok(())
 }
 
+/// Headers of what the run asks in its own name: of the first publisher that has any, else of the first group of clients.
+pub(super) fn own_headers(plan: &Plan) -> HeaderMap {
+    let of_publisher = plan.publishers.iter().map(|publisher| publisher.headers.to_vec());
+    let of_group = (0..).map(GroupId).zip(&plan.groups).filter_map(|(id, group)| {
+        let first = plan.subscribers.iter().find(|client| client.group == id)?;
+        Some(group.headers_of(first).map(|(name, value)| (name.to_owned(), value)).collect())
+    });
+    let headers = of_publisher.chain(of_group).find(|headers: &Vec<_>| !headers.is_empty());
+    let valid = |(name, value): (String, String)| {
+        Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
+    };
+    headers.into_iter().flatten().filter_map(valid).collect()
+}
+
 /// Starts the servers.
 pub(super) async fn environment(
     plan: &Plan,
@@ -129,7 +145,19 @@ pub(super) async fn clients(
                 (0, 0) => "; they got no CONNECTION event: is it a node of this system?".to_owned(),
                 (0, _) => "; the others were sent away: is --max-connections too low?".to_owned(),
                 _ => match context.progress.first_connect_error() {
-                    Some(reason) => format!("; the others could not connect: {reason}"),
+                    Some(reason) => {
+                        let sections: Vec<String> = context
+                            .plan
+                            .groups
+                            .iter()
+                            .map(|group| format!("clients.{}", group.name))
+                            .collect();
+                        let sections: Vec<&str> = sections.iter().map(String::as_str).collect();
+                        format!(
+                            "; the others could not connect: {reason}{}",
+                            context.plan.why_empty(&sections)
+                        )
+                    }
                     None => "; the others could not connect: see the nodes' logs".to_owned(),
                 },
             };

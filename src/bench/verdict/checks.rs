@@ -75,6 +75,7 @@ pub(super) fn checks(input: &VerdictInput<'_>) -> Vec<Check> {
     ];
     checks.extend(drops(input));
     checks.extend(queueing(input));
+    checks.extend(overlaps(input));
     checks.extend(payload_path(input));
     checks.extend(undecided(input));
     checks
@@ -122,12 +123,9 @@ fn drops(input: &VerdictInput<'_>) -> Option<Check> {
     (publishes.dropped > 0).then_some(check)
 }
 
-/// Publishers whose publishes waited in the bench outside fault windows: with `verify.order` the next publish to an address
+/// Publishers whose publishes waited in the bench outside fault windows: with `in_order` the next publish to an address
 /// waits for the answer to the one before, and `delivery_latency` includes that wait.
 fn queueing(input: &VerdictInput<'_>) -> Option<Check> {
-    if input.plan.verify.order == Order::None {
-        return None;
-    }
     let queue = |publisher: &PublisherPlan| {
         let is_meant =
             |tags: &Tags| tags.source == Source::Publisher(publisher.id) && !Phases::is_disturbed(tags.phase);
@@ -143,14 +141,27 @@ fn queueing(input: &VerdictInput<'_>) -> Option<Check> {
             readable(longest)
         ))
     };
-    let queues: Vec<String> = input.plan.publishers.iter().filter_map(queue).collect();
+    let waits = |publisher: &&PublisherPlan| publisher.in_order;
+    let queues: Vec<String> = input.plan.publishers.iter().filter(waits).filter_map(queue).collect();
     let detail = format!(
-        "for the acknowledgement of earlier ones to the same address (verify.order), of publisher {}; delivery_latency \
+        "for the acknowledgement of earlier ones to the same address (in_order), of publisher {}; delivery_latency \
          includes that wait, delivery_latency_sent does not; see publish_dispatch_delay",
         queues.join(", ")
     );
     let check = Check { name: "publishes waited".to_owned(), status: Status::Note, detail };
     (!queues.is_empty()).then_some(check)
+}
+
+/// Says so where most publishes overlapped with the one before to the same address, so that their order was hardly judged.
+fn overlaps(input: &VerdictInput<'_>) -> Option<Check> {
+    let (overlapping, all) = (input.account.overlapping, input.account.publishes.ok);
+    let is_judged = input.plan.verify.order == Order::PerPublisherAddress;
+    let detail = format!(
+        "{overlapping} of {all} were sent before the one ahead of them to the same address was acknowledged; the server may \
+         deliver such two in either order. With publishers.NAME.in_order = true they wait for each other"
+    );
+    let check = Check { name: "publishes overlapped".to_owned(), status: Status::Note, detail };
+    (is_judged && overlapping > all / 2).then_some(check)
 }
 
 /// Messages arrived and deliveries were owed, but no event was found: most likely `dialect.payload` is wrong.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ledger::Account;
 use super::outcome::{Status, ThresholdResult, VerdictInput};
 use crate::bench::ids::{GroupId, PhaseId};
-use crate::bench::metrics::format::readable;
+use crate::bench::metrics::format::{readable, to_f64};
 use crate::bench::metrics::metric::{Metric, Tally, Trend};
 use crate::bench::metrics::recorder::{Samples, Value};
 use crate::bench::metrics::tags::{Source, Tags};
@@ -231,9 +231,4 @@ fn tally_of(account: &Account, tally: Tally) -> (u64, u64) {
         Tally::PublishDropped => return (publishes.dropped, attempts),
     };
     (count, account.expected)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-fn to_f64(count: u64) -> f64 {
-    count as f64
 }

@@ -10,7 +10,6 @@ use super::outcome::{Check, Status, ThresholdResult, VerdictInput};
 use crate::bench::exit::{Exit, Grade, RunProblem};
 use crate::bench::metrics::metric::{Metric, Tally};
 use crate::bench::metrics::threshold::Threshold;
-use crate::bench::scenario::Order;
 use crate::bench::scenario::plan::Phases;
 
 /// Pass or fail, and the checks, thresholds and problems behind it.
@@ -125,11 +124,10 @@ fn dropped_publishes(input: &VerdictInput<'_>) -> Option<RunProblem> {
     if outside == 0 || input.plan.thresholds.iter().any(has_threshold) {
         return None;
     }
-    let hint = match input.plan.verify.order {
-        Order::PerPublisherAddress => {
-            ", or set verify.order = \"none\" so that publishes to one address do not wait for each other"
-        }
-        Order::None => "",
+    let hint = if input.plan.publishers.iter().any(|publisher| publisher.in_order) {
+        ", or set publishers.NAME.in_order = false so that publishes to one address do not wait for each other"
+    } else {
+        ""
     };
     let message = format!(
         "{outside} of {} publishes were dropped outside fault windows ({dropped} in total) because max_in_flight was \

@@ -258,3 +258,31 @@ async fn a_run_that_was_interrupted_is_compared_with_nothing_and_excuses_no_othe
     assert_eq!(code, Some(121), "no better than its parts: {text}");
     assert_eq!(check(sum.path()).await.0, Some(121));
 }
+
+/// A run of two seconds that the build of commit 92aa700 stored, with its full history.
+const EARLIER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/runs/format-4");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_an_earlier_version_is_checked_as_it_was() {
+    let (code, text) = check(Path::new(EARLIER)).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("the history gives the same ledgers"), "{text}");
+    // What it says of itself is still held against it.
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(EARLIER).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    let verdict = copy.path().join("verdict.json");
+    let written = std::fs::read_to_string(&verdict).unwrap();
+    let changed = |from: &str, to: &str| {
+        assert!(written.contains(from), "{from} is not in {written}");
+        std::fs::write(&verdict, written.replacen(from, to, 1)).unwrap();
+    };
+    changed("\"reordered\": 0", "\"reordered\": 2");
+    let (code, text) = check(copy.path()).await;
+    assert!(code == Some(1) && text.contains("account.reordered was 2 and is now 0"), "{text}");
+    changed("\"format\": 4", "\"format\": 3");
+    let (code, text) = check(copy.path()).await;
+    assert!(code == Some(104) && text.contains("its format is 3; this sse-bench reads format"), "{text}");
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::bench::ids::RunId;
 use crate::bench::load::balancer::Balancer;
+use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::progress::Progress;
 use crate::bench::metrics::clock::RunClock;
 use crate::bench::metrics::time::RunTime;
@@ -31,4 +32,23 @@ pub struct PublishContext {
     pub phases: Arc<Phases>,
     /// For the progress line.
     pub progress: Arc<Progress>,
+}
+
+impl PublishContext {
+    /// The context of the publishers of a run, on the clock of its clients.
+    #[must_use]
+    pub fn of_run(http: reqwest::Client, balancer: Balancer, context: &SwarmContext) -> Self {
+        let plan = &context.plan;
+        Self {
+            http,
+            balancer,
+            clock: context.clock.clone(),
+            epoch: RunTime::ZERO,
+            run: plan.run,
+            addresses: plan.addresses.clone().into(),
+            dialect: plan.dialect.clone(),
+            phases: Arc::new(plan.phases.clone()),
+            progress: Arc::clone(&context.progress),
+        }
+    }
 }

@@ -44,7 +44,7 @@ pub struct Publisher {
     in_flight: JoinSet<Sent>,
 }
 
-/// Publishes to one address wait for each other when their order is judged.
+/// Publishes to one address wait for each other where the plan says so.
 #[derive(Debug, Default)]
 struct AddressQueue {
     is_busy: bool,

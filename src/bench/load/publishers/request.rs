@@ -163,9 +163,10 @@ enum PublishResponse {
         why: String,
         again: Option<Duration>,
     },
-    /// The log may or may not have the event.
+    /// The log may or may not have the event. `again` as above.
     Unclear {
         why: String,
+        again: Option<Duration>,
     },
 }
 
@@ -181,18 +182,17 @@ pub async fn deliver(request: PreparedRequest, context: PublishContext, retry: R
         let attempt_began = Instant::now();
         let answer = attempt(&request, &context, &mut rng).await;
         let took = attempt_began.elapsed();
-        let (failure, wait) = match answer {
+        let (failure, again) = match answer {
             PublishResponse::Acknowledged => {
                 return sent(&request, &context, PublishOutcome::Acknowledged, (took, retries), None);
             }
-            PublishResponse::NotTaken { why, again } => {
-                (why, again.map(|wait| wait.max(backoff.next_wait(&mut rng))))
-            }
-            PublishResponse::Unclear { why } => {
+            PublishResponse::NotTaken { why, again } => (why, again),
+            PublishResponse::Unclear { why, again } => {
                 worst = PublishOutcome::Indeterminate;
-                (why, Some(backoff.next_wait(&mut rng)))
+                (why, again)
             }
         };
+        let wait = again.map(|wait| wait.max(backoff.next_wait(&mut rng)));
         let may_retry = match retry {
             Retry::Never => false,
             Retry::For(limit) => began.elapsed() < limit,
@@ -234,7 +234,7 @@ async fn attempt(
     match request.send().await {
         Ok(response) => {
             let again = retry_after(response.headers().get("retry-after"));
-            let answer = judge(response.status(), again);
+            let answer = judge(response.status(), context.dialect.as_deref(), again);
             // Read to the end, so that the connection can be used again.
             let content = content(response).await;
             match &context.dialect {
@@ -246,7 +246,9 @@ async fn attempt(
             context.balancer.mark(endpoint, false);
             PublishResponse::NotTaken { why: root_cause(&error).to_string(), again: Some(Duration::ZERO) }
         }
-        Err(error) => PublishResponse::Unclear { why: root_cause(&error).to_string() },
+        Err(error) => {
+            PublishResponse::Unclear { why: root_cause(&error).to_string(), again: Some(Duration::ZERO) }
+        }
     }
 }
 
@@ -262,11 +264,11 @@ async fn content(mut response: reqwest::Response) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Judges the content of a 2xx answer, which may report an error.
+/// Judges the content of an answer that accepts, which may report an error.
 fn judge_content(dialect: &Dialect, content: Result<String, String>) -> PublishResponse {
     match content {
         _ if dialect.publish.error.is_none() => PublishResponse::Acknowledged,
-        Err(why) => PublishResponse::Unclear { why },
+        Err(why) => PublishResponse::Unclear { why, again: Some(Duration::ZERO) },
         Ok(content) => match dialect.error_in(&content) {
             Some(error) => {
                 PublishResponse::NotTaken { why: format!("the server answered {error}"), again: None }
@@ -281,42 +283,82 @@ fn retry_after(value: Option<&reqwest::header::HeaderValue>) -> Duration {
     Duration::from_secs(seconds.unwrap_or(0)).min(LONGEST_RETRY_AFTER)
 }
 
-fn judge(status: StatusCode, again: Duration) -> PublishResponse {
-    let why = format!("the node answered {status}");
-    if status.is_success() {
-        PublishResponse::Acknowledged
-    } else if status == StatusCode::TOO_MANY_REQUESTS {
-        PublishResponse::NotTaken { why, again: Some(again) }
-    } else if status.is_client_error() || status.is_redirection() || status.is_informational() {
-        PublishResponse::NotTaken { why, again: None }
-    } else {
-        PublishResponse::Unclear { why }
+/// Judges the status of an answer. With a dialect, its statuses accept; without one, 2xx does. A 4xx refuses for sure, but
+/// for three: 408 and 425 say nothing about the event, and of another server's 429 it is not known what it counts. Of all
+/// other statuses nobody knows whether the log has the event; redirects are not followed.
+fn judge(status: StatusCode, dialect: Option<&Dialect>, again: Duration) -> PublishResponse {
+    let is_accepted = match dialect {
+        Some(dialect) => dialect.publish.accepts.contains(status.as_u16()),
+        None => status.is_success(),
+    };
+    let why = format!("the server answered {status}");
+    let hint = "; if it accepts events so, add this status to dialect.publish.accepts";
+    match status {
+        _ if is_accepted => PublishResponse::Acknowledged,
+        StatusCode::TOO_MANY_REQUESTS if dialect.is_none() => {
+            PublishResponse::NotTaken { why, again: Some(again) }
+        }
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => {
+            PublishResponse::Unclear { why, again: Some(again) }
+        }
+        _ if status.is_client_error() => PublishResponse::NotTaken { why, again: None },
+        // Another node may answer at once, whatever this one says of later.
+        _ if status.is_server_error() => PublishResponse::Unclear { why, again: Some(Duration::ZERO) },
+        _ if dialect.is_some() => PublishResponse::Unclear { why: why + hint, again: None },
+        _ => PublishResponse::Unclear { why, again: None },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::scenario;
 
+    const FOREIGN: &str = "schema = 1\nname = \"d\"\nduration = \"1s\"\n[cluster]\nattach = [\"http://a:1\"]\n[clients.c]\n\
+                           clients = 1\n[dialect]\nstream = \"/\"\n[dialect.publish]\npath = \"/\"\n";
+
+    /// The outcome of an answer without a dialect, and with one that accepts these; whether another attempt follows.
     #[track_caller]
-    fn check_status(status: u16, expected: PublishOutcome, is_retried: bool) {
-        let answer = judge(StatusCode::from_u16(status).unwrap(), Duration::ZERO);
+    fn check_status(accepts: Option<&str>, status: u16, expected: PublishOutcome, is_retried: bool) {
+        let dialect = accepts.map(|accepts| {
+            let text = format!("{FOREIGN}{accepts}");
+            scenario::parse("d.toml", &text, &[]).unwrap().dialect.unwrap()
+        });
+        let answer = judge(StatusCode::from_u16(status).unwrap(), dialect.as_ref(), Duration::ZERO);
         let (outcome, retried) = match answer {
             PublishResponse::Acknowledged => (PublishOutcome::Acknowledged, false),
             PublishResponse::NotTaken { again, .. } => (PublishOutcome::Refused, again.is_some()),
-            PublishResponse::Unclear { .. } => (PublishOutcome::Indeterminate, true),
+            PublishResponse::Unclear { again, .. } => (PublishOutcome::Indeterminate, again.is_some()),
         };
         assert_eq!((outcome, retried), (expected, is_retried), "{status}");
     }
 
     #[test]
     fn an_answer_settles_a_publish_only_where_it_can() {
-        check_status(202, PublishOutcome::Acknowledged, false);
-        check_status(200, PublishOutcome::Acknowledged, false);
-        check_status(400, PublishOutcome::Refused, false);
-        check_status(413, PublishOutcome::Refused, false);
-        check_status(429, PublishOutcome::Refused, true);
-        check_status(500, PublishOutcome::Indeterminate, true);
-        check_status(503, PublishOutcome::Indeterminate, true);
+        for accepts in [None, Some("")] {
+            check_status(accepts, 202, PublishOutcome::Acknowledged, false);
+            check_status(accepts, 200, PublishOutcome::Acknowledged, false);
+            check_status(accepts, 400, PublishOutcome::Refused, false);
+            check_status(accepts, 413, PublishOutcome::Refused, false);
+            for repeated in [408, 425, 500, 503] {
+                check_status(accepts, repeated, PublishOutcome::Indeterminate, true);
+            }
+            for elsewhere in [301, 302, 303, 307] {
+                check_status(accepts, elsewhere, PublishOutcome::Indeterminate, false);
+            }
+        }
+        check_status(None, 429, PublishOutcome::Refused, true);
+        check_status(Some(""), 429, PublishOutcome::Indeterminate, true);
+    }
+
+    #[test]
+    fn a_dialect_says_which_statuses_accept() {
+        let accepts = Some("accepts = [200, 303, \"500-502\"]\n");
+        for status in [200, 303, 502] {
+            check_status(accepts, status, PublishOutcome::Acknowledged, false);
+        }
+        check_status(accepts, 202, PublishOutcome::Indeterminate, false);
+        check_status(accepts, 503, PublishOutcome::Indeterminate, true);
+        check_status(accepts, 404, PublishOutcome::Refused, false);
     }
 }

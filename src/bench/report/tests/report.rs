@@ -357,6 +357,7 @@ fn what_an_interrupted_run_did_not_find_out_does_not_hide_that_it_was_interrupte
 #[test]
 fn a_publisher_that_waited_for_itself_is_told() {
     let mut run = Run::new(false);
+    run.plan.publishers[0].in_order = true;
     let mut sent_after = |second_of_run: u64, delay: Duration| {
         let tags = Tags {
             phase: run.plan.phases.at(second(second_of_run)),
@@ -377,7 +378,7 @@ fn a_publisher_that_waited_for_itself_is_told() {
     assert_eq!(checked(&run), Some(Status::Note));
     let text = text::render(&run.report(), text::Colour::Off);
     assert!(text.contains("of publisher main (95 % of them up to 2.50s, at most 2.50s)"), "{text}");
-    run.plan.verify.order = scenario::Order::None;
+    run.plan.publishers[0].in_order = false;
     assert_eq!(checked(&run), None, "the bench did not hold any back");
 }
 

@@ -5,6 +5,7 @@ use serde::Deserialize as _;
 use serde_json::value::RawValue;
 
 use super::pointer::Pointer;
+use super::statuses::Statuses;
 use super::template::{Placeholder, TextTemplate};
 use crate::bench::stamp::{Foreign, Stamp};
 use crate::protocol::Address;
@@ -84,7 +85,9 @@ pub struct PublishTemplate {
     pub body: TextTemplate,
     /// Escaping within the body, by its `content-type`.
     pub form: BodyForm,
-    /// Place of an error within a response of 2xx; `None`: 2xx is always success.
+    /// Statuses with which the server accepts an event.
+    pub accepts: Statuses,
+    /// Place of an error within a response that accepts; `None`: its status says all.
     pub error: Option<Pointer>,
 }
 
@@ -243,7 +246,7 @@ impl Dialect {
         }
     }
 
-    /// The error in a response of 2xx, as JSON. `null`, `false`, `0` and `""` count as no error.
+    /// The error in a response that accepts, as JSON. `null`, `false`, `0` and `""` count as no error.
     #[must_use]
     pub fn error_in(&self, response: &str) -> Option<String> {
         let found = self.publish.error.as_ref()?.find(response).ok()??;

@@ -5,11 +5,13 @@
 #[expect(clippy::module_inception, reason = "the dialect itself, in the room of the dialect")]
 mod dialect;
 mod pointer;
+mod statuses;
 mod template;
 #[cfg(test)]
 mod tests;
 
 pub use pointer::{InvalidPointer, Pointer};
+pub use statuses::Statuses;
 pub use template::{InvalidTextTemplate, Placeholder, TextTemplate};
 
 pub use dialect::{BodyForm, Confirm, Dialect, HttpRequest, Ids, Message, Names, PublishTemplate, Resume};

@@ -2,6 +2,7 @@
 
 use super::dialect::{BodyForm, Confirm, Dialect, Ids, Message, Names, PublishTemplate, Resume};
 use super::pointer::Pointer;
+use super::statuses::Statuses;
 use super::template::{Placeholder, TextTemplate};
 use crate::bench::ids::{AddressId, PublisherId, RunId};
 use crate::bench::metrics::time::RunTime;
@@ -30,6 +31,7 @@ fn plain() -> Dialect {
             headers: vec![("content-type".to_owned(), template("application/json", &[]))],
             body: template("{payload}", &[Placeholder::Payload]),
             form: BodyForm::Json,
+            accepts: Statuses::successful(),
             error: None,
         },
     }

@@ -19,8 +19,8 @@ pub use faults::{
 pub use links::{LinkEffect, LinkKind};
 
 pub use scenario::{
-    Arrival, ClientGroup, DecoderKind, Distribution, Executor, Gaps, Guarantee, Mix, Order, Output,
-    OutputFormat, Pace, PayloadSize, PublisherSpec, Quiesce, ReadLimits, Reconnect, ReconnectPolicy,
+    Arrival, ClientGroup, DecoderKind, Distribution, EmptyVariable, Executor, Gaps, Guarantee, Mix, Order,
+    Output, OutputFormat, Pace, PayloadSize, PublisherSpec, Quiesce, ReadLimits, Reconnect, ReconnectPolicy,
     Scenario, Session, Stage, Subscribe, Verify,
 };
 pub use template::{InvalidTemplate, Template};

@@ -1,6 +1,7 @@
 //! A checked scenario, ready to plan: every value is within its allowed range, every name is parsed.
 //! Read [`Scenario`] first.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -49,6 +50,22 @@ pub struct Scenario {
     pub thresholds: Vec<Threshold>,
     /// Report formats and their directory.
     pub output: Output,
+    /// Environment variables that left nothing in a text, as `${NAME:-}` does where NAME is not set.
+    pub empty_variables: Vec<EmptyVariable>,
+}
+
+/// An environment variable that was replaced by nothing. Shown as a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmptyVariable {
+    /// Key of the text: `publishers.main.token`.
+    pub key: String,
+    pub name: String,
+}
+
+impl fmt::Display for EmptyVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} has nothing in the place of the variable {}, which is not set", self.key, self.name)
+    }
 }
 
 /// Virtual clients with the same behaviour.
@@ -74,8 +91,8 @@ pub struct ClientGroup {
     pub read: Option<ReadLimits>,
     /// Local addresses of connections, in turn; empty: chosen by the system.
     pub sources: Vec<Ipv4Addr>,
-    /// HTTP headers of each connect: valid names and values.
-    pub headers: Vec<(String, String)>,
+    /// HTTP headers of each connect: valid names, and templates that make valid values.
+    pub headers: Vec<(String, Template)>,
 }
 
 /// Lengths of stay of clients.
@@ -184,6 +201,8 @@ pub struct PublisherSpec {
     pub pace: Pace,
     /// Limit of unanswered publishes: an event that is due beyond it is dropped and counted.
     pub max_in_flight: u32,
+    /// Whether a publish waits for the answer to the previous one to the same address: a closed loop.
+    pub in_order: bool,
     /// Weights of the kinds of addresses; at least one is above zero.
     pub mix: Mix,
     pub payload: PayloadSize,
@@ -194,8 +213,8 @@ pub struct PublisherSpec {
     pub retry: bool,
     /// Indices of the nodes to publish to, from 0; empty: all.
     pub nodes: Vec<u16>,
-    /// HTTP headers of each publish: valid names and values.
-    pub headers: Vec<(String, String)>,
+    /// HTTP headers of each publish: valid names, and templates that make valid values.
+    pub headers: Vec<(String, Template)>,
 }
 
 /// Due times of events: a rate over time.

@@ -1,4 +1,5 @@
-//! Name templates: `room-{i%10}` for client number `i`, `room-{zipf:50}` for a drawn number. Read [`Template`] first.
+//! Templates of names and headers: `room-{i%10}` for client number `i`, `room-{zipf:50}` for a drawn number. Read
+//! [`Template`] first.
 
 use std::fmt;
 
@@ -11,9 +12,23 @@ const DRAWN_MAX: u32 = 100_000;
 /// A name with placeholders: `{i}` is the client's number, `{i%N}` its remainder modulo N, `{random:N}` a uniform
 /// number below N, and `{zipf:N}` a number below N of which 0 is drawn twice as often as 1, three times as often as 2,
 /// ….
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
+}
+
+/// As the text that it was read from.
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Number { modulus: None } => "{i}".to_owned(),
+            Part::Number { modulus: Some(modulus) } => format!("{{i%{modulus}}}"),
+            Part::Random { below } => format!("{{random:{below}}}"),
+            Part::Zipf { below } => format!("{{zipf:{below}}}"),
+        };
+        fmt::Debug::fmt(&self.parts.iter().map(part).collect::<String>(), f)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,9 +58,24 @@ impl Template {
     /// # Errors
     /// [`InvalidTemplate`]: a brace is not closed, or encloses an unknown placeholder.
     pub fn parse(text: &str) -> Result<Self, InvalidTemplate> {
+        Self::parse_where(text, |_| true)
+    }
+
+    /// Reads a text that may hold braces of its own, as a header may: only `{` before a lower-case letter begins a placeholder.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_text(text: &str) -> Result<Self, InvalidTemplate> {
+        Self::parse_where(text, |behind| behind.starts_with(|c: char| c.is_ascii_lowercase()))
+    }
+
+    /// Reads a template in which the braces open a placeholder where `opens` says so of the text behind them.
+    fn parse_where(text: &str, opens: impl Fn(&str) -> bool) -> Result<Self, InvalidTemplate> {
         let mut parts = Vec::new();
         let mut rest = text;
-        while let Some(open) = rest.find('{') {
+        let first =
+            |rest: &str| rest.match_indices('{').find(|(at, _)| opens(&rest[at + 1..])).map(|found| found.0);
+        while let Some(open) = first(rest) {
             let at = text.len() - rest.len() + open;
             let (before, after) = rest.split_at(open);
             if !before.is_empty() {
@@ -148,6 +178,16 @@ mod tests {
         check("u{i}", 7, "u7");
         check("room-{i%10}/{ i % 3 }", 17, "room-7/2");
         check("{i}{i}", 2, "22");
+    }
+
+    #[test]
+    fn a_text_may_hold_braces_of_its_own() {
+        let fill = |text: &str| Template::parse_text(text).map(|template| template.fill(7, 1));
+        assert_eq!(fill(r#"{"user":"u{i}"} {} { i }"#).unwrap(), r#"{"user":"u7"} {} { i }"#);
+        assert_eq!(fill("Bearer t-{i%5}").unwrap(), "Bearer t-2");
+        assert!(fill("{j}").is_err() && fill("{i").is_err());
+        let read = Template::parse("a{i}b{i%3}{random:4}{zipf:5}").unwrap();
+        assert_eq!(format!("{read:?}"), r#""a{i}b{i%3}{random:4}{zipf:5}""#);
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::faults::FaultAction;
 use super::model::Plan;
-use super::pacer::{self, to_f64};
+use super::pacer;
 use super::publishers::PublisherPlan;
 use super::subscribers::Joins;
 use crate::bench::ids::AddressId;
+use crate::bench::metrics::format::to_f64;
 use crate::bench::scenario::{LbKind, LinkKind};
 use crate::protocol::Address;
 
@@ -128,10 +129,12 @@ impl Plan {
     /// Mean number of deliveries, without walking through the events.
     pub(super) fn estimated_deliveries(&self) -> f64 {
         let by_address = self.clients_by_address();
-        let size =
-            |address: &AddressId| by_address.get(address).map_or(0.0, |clients| to_f64(clients.joins.len()));
+        let size = |address: &AddressId| {
+            by_address.get(address).map_or(0.0, |clients| to_f64(clients.joins.len() as u64))
+        };
         let fan_out = |publisher: &PublisherPlan| -> f64 {
-            let mean = |targets: &[AddressId]| targets.iter().map(size).sum::<f64>() / to_f64(targets.len());
+            let mean =
+                |targets: &[AddressId]| targets.iter().map(size).sum::<f64>() / to_f64(targets.len() as u64);
             publisher.shares().iter().map(|(share, targets)| share * mean(targets)).sum()
         };
         let deliveries =

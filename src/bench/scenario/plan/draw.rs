@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::model::{GroupPlan, Plan};
-use super::pacer::to_f64;
 use super::phases::Phases;
 use super::seeds::Seeds;
 use super::{faults, publishers, subscribers};
 use crate::bench::ids::{NodeIndex, RunId};
+use crate::bench::metrics::format::to_f64;
 use crate::bench::scenario::{ClientGroup, Scenario};
 use crate::protocol::NodeId;
 
@@ -40,6 +40,7 @@ impl Plan {
             verify: scenario.verify,
             thresholds: scenario.thresholds.clone(),
             output: scenario.output.clone(),
+            empty_variables: scenario.empty_variables.clone(),
             id_mask: 0,
         };
         plan.id_mask = id_mask(plan.estimated_deliveries());
@@ -69,7 +70,7 @@ pub const REMEMBERED_IDS: usize = 2_000_000;
 fn id_mask(deliveries: f64) -> u64 {
     let mut mask = 0;
     let mut remembered = deliveries;
-    while remembered > to_f64(REMEMBERED_IDS) {
+    while remembered > to_f64(REMEMBERED_IDS as u64) {
         mask = mask << 1 | 1;
         remembered /= 2.0;
     }

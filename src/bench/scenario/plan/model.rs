@@ -8,12 +8,14 @@ use std::time::Duration;
 use super::faults::{FaultAction, FaultEdge, FaultStep, PlannedFault};
 use super::phases::Phases;
 use super::publishers::PublisherPlan;
+use super::seeds::Seeds;
 use super::subscribers::SubscriberPlan;
 use crate::bench::ids::{AddressId, NodeIndex, RunId, SubscriberId};
 use crate::bench::metrics::threshold::Threshold;
 use crate::bench::scenario::dialect::Dialect;
 use crate::bench::scenario::{
-    Cluster, DecoderKind, Lb, LbKind, LinkKind, Output, ReadLimits, Reconnect, Verify,
+    Cluster, DecoderKind, EmptyVariable, Lb, LbKind, LinkKind, Output, ReadLimits, Reconnect, Template,
+    Verify,
 };
 use crate::protocol::{Address, NodeId};
 
@@ -56,6 +58,8 @@ pub struct Plan {
     pub thresholds: Vec<Threshold>,
     /// Report formats and their directory.
     pub output: Output,
+    /// Environment variables that left nothing in a text of the scenario.
+    pub empty_variables: Vec<EmptyVariable>,
     /// Subscribers remember an SSE id, to detect one id for two events, if these bits of its hash are zero. Zero
     /// remembers every id; runs with more than [`super::REMEMBERED_IDS`] deliveries have more bits.
     pub id_mask: u64,
@@ -76,8 +80,18 @@ pub struct GroupPlan {
     pub mailbox: bool,
     /// Read limits; `None`: reads as fast as possible.
     pub read: Option<ReadLimits>,
-    /// HTTP headers of each connect.
-    pub headers: Vec<(String, String)>,
+    /// HTTP headers of each connect, before they are filled in for a client.
+    pub headers: Vec<(String, Template)>,
+}
+
+impl GroupPlan {
+    /// The headers of each connect of one client.
+    pub fn headers_of(&self, client: &SubscriberPlan) -> impl Iterator<Item = (&str, String)> {
+        let (number, seeds) = (client.number, Seeds::new(client.seed));
+        self.headers
+            .iter()
+            .map(move |(name, value)| (name.as_str(), value.fill(number, seeds.of("header", name))))
+    }
 }
 
 /// A time window in which a client reads slowly.
@@ -91,6 +105,17 @@ pub struct SlowTime {
 }
 
 impl Plan {
+    /// Why requests of a publisher or a group may lack a token or header: the variables that left nothing in a section, such as
+    /// `publishers.main`. A text that begins with `; `, or nothing.
+    #[must_use]
+    pub fn why_empty(&self, sections: &[&str]) -> String {
+        let is_within = |variable: &&EmptyVariable| {
+            let rest = sections.iter().find_map(|section| variable.key.strip_prefix(section));
+            rest.is_some_and(|rest| rest.starts_with(".token") || rest.starts_with(".headers."))
+        };
+        self.empty_variables.iter().filter(is_within).map(|variable| format!("; {variable}")).collect()
+    }
+
     /// All applies and heals, in order of time.
     #[must_use]
     pub fn timeline(&self) -> Vec<FaultStep> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use crate::bench::metrics::format::to_f64;
 use crate::bench::scenario::{Arrival, Pace, Stage};
 
 /// Due times of events since the start of the run; ends with the last stage.
@@ -123,12 +124,12 @@ pub fn lifetimes(stages: &[Stage]) -> Vec<(Duration, Option<Duration>)> {
             let share = ((wanted - level) / (stage.target - level)).clamp(0.0, 1.0);
             start + stage.duration.mul_f64(share)
         };
-        while to_f64(alive.len()) + 1.0 <= stage.target {
+        while to_f64(alive.len() as u64) + 1.0 <= stage.target {
             alive.push(lifetimes.len());
-            lifetimes.push((reaches(to_f64(alive.len())), None));
+            lifetimes.push((reaches(to_f64(alive.len() as u64)), None));
         }
-        while to_f64(alive.len()) > stage.target {
-            let leaves = reaches(to_f64(alive.len()) - 1.0);
+        while to_f64(alive.len() as u64) > stage.target {
+            let leaves = reaches(to_f64(alive.len() as u64) - 1.0);
             if let Some(newest) = alive.pop() {
                 lifetimes[newest].1 = Some(leaves);
             }
@@ -137,11 +138,6 @@ pub fn lifetimes(stages: &[Stage]) -> Vec<(Duration, Option<Duration>)> {
         level = stage.target;
     }
     lifetimes
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-pub(super) fn to_f64(count: usize) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::pacer::Pacer;
 use super::seeds::Seeds;
 use crate::bench::ids::{AddressId, NodeIndex, PublisherId};
 use crate::bench::scenario::limits::PAYLOAD_MAX_BYTES;
-use crate::bench::scenario::{Mix, Order, Pace, PayloadSize, PublisherSpec, Scenario};
+use crate::bench::scenario::{Mix, Pace, PayloadSize, PublisherSpec, Scenario, Template};
 use crate::protocol::Address;
 
 /// How many standard deviations above the median the 99th percentile of a normal distribution lies.
@@ -28,8 +28,8 @@ pub struct PublisherPlan {
     pub pace: Pace,
     /// Limit of unanswered publishes: an event that is due beyond it is dropped and counted.
     pub max_in_flight: u32,
-    /// Whether a publish waits for the answer to the previous one to the same address. True if order is checked: two
-    /// publishes in flight at once have no defined order. Latency counts from the due time all the same.
+    /// Whether a publish waits for the answer to the previous one to the same address. Latency counts from the due time all
+    /// the same.
     pub in_order: bool,
     /// 0, or 1 for delivery through mailboxes.
     pub qos: u8,
@@ -82,17 +82,26 @@ pub(super) fn publishers(scenario: &Scenario, addresses: &[Address], seeds: Seed
         name: spec.name.clone(),
         pace: spec.pace.clone(),
         max_in_flight: spec.max_in_flight,
-        in_order: scenario.verify.order == Order::PerPublisherAddress,
+        in_order: spec.in_order,
         qos: spec.qos,
         retry: spec.retry,
         nodes: spec.nodes.iter().copied().map(NodeIndex).collect(),
-        headers: spec.headers.iter().cloned().collect(),
+        headers: headers(spec, id, seeds),
         payload: spec.payload,
         mix: spec.mix,
         targets: targets.clone(),
         seed: seeds.of("publisher", &spec.name),
     };
     (0..PublisherId::SENTINEL.0).zip(&scenario.publishers).map(plan).collect()
+}
+
+/// The headers of publisher number `i` of the scenario.
+fn headers(spec: &PublisherSpec, i: u16, seeds: Seeds) -> Arc<[(String, String)]> {
+    let seeds = Seeds::new(seeds.of("publisher", &spec.name));
+    let header = |(name, value): &(String, Template)| {
+        (name.clone(), value.fill(u32::from(i), seeds.of("header", name)))
+    };
+    spec.headers.iter().map(header).collect()
 }
 
 /// An event before it is published.

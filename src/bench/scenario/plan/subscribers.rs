@@ -31,6 +31,8 @@ pub struct SubscriberPlan {
     pub seed: u64,
     /// Local address of its connections; `None`: chosen by the system.
     pub source: Option<Ipv4Addr>,
+    /// Number within its group, from 0: the `i` of templates.
+    pub number: u32,
 }
 
 /// Time of the first connect of a client.
@@ -131,6 +133,7 @@ impl Audience {
             source: usize::try_from(i)
                 .ok()
                 .and_then(|i| spec.sources.get(i.checked_rem(spec.sources.len())?).copied()),
+            number: i,
         });
         SubscriberId(id)
     }

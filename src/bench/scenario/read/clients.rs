@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::cluster::NamedNodes;
 use super::section::Section;
 use super::source_ips;
-use super::values::{self, headers, stages};
+use super::values::{self, stages};
 use crate::bench::scenario::limits;
 use crate::bench::scenario::plan::{Identity, pacer};
 use crate::bench::scenario::{
@@ -63,7 +63,7 @@ fn group(
         let why = "cannot reach nodes with cluster.network = \"namespaces\"";
         section.refuse("source_ips", format!("{local} {why}; allowed are addresses outside 127.0.0.0/8"));
     }
-    let headers = headers(&section);
+    let headers = values::header_templates(&section);
     section.forbid(
         &["tls"],
         "is not a key of a group; set cluster.tls, which holds for all clients and publishers",

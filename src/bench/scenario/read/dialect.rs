@@ -4,7 +4,7 @@ use super::section::Section;
 use super::values;
 use crate::bench::scenario::dialect::{
     BodyForm, Confirm, Dialect, Ids, InvalidTextTemplate, Names, Placeholder, Pointer, PublishTemplate,
-    Resume, TextTemplate,
+    Resume, Statuses, TextTemplate,
 };
 use crate::bench::scenario::{ClientGroup, Cluster, Lb, LbKind, Mix};
 
@@ -150,6 +150,7 @@ fn publish(section: Section<'_>) -> Option<PublishTemplate> {
             ))
         }
     });
+    let accepts = section.statuses("accepts").unwrap_or_else(Statuses::successful);
     let error = section.parsed("error", str::parse::<Pointer>);
     let mut headers: Vec<(String, TextTemplate)> = Vec::new();
     for (name, value) in values::headers(&section) {
@@ -167,6 +168,7 @@ fn publish(section: Section<'_>) -> Option<PublishTemplate> {
         headers,
         body: body.unwrap_or_else(|| placeholder(Placeholder::Payload)),
         form,
+        accepts,
         error,
     })
 }

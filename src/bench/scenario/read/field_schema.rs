@@ -14,6 +14,8 @@ pub(crate) enum FieldType {
     Words(Vec<String>),
     /// One of these words, or a list of them.
     WordList(Vec<String>),
+    /// An HTTP status, or a list of statuses, ranges and classes.
+    Statuses,
     /// A whole number between two bounds.
     Integer(u64, u64),
     /// A number between two bounds.
@@ -108,6 +110,7 @@ impl fmt::Display for FieldType {
             Self::Texts => f.write_str("a text or a list of texts"),
             Self::Words(words) => write!(f, "one of {}", words.join(", ")),
             Self::WordList(words) => write!(f, "one or a list of {}", words.join(", ")),
+            Self::Statuses => f.write_str("a status or a list of statuses, as in [202, \"3xx\"]"),
             Self::Integer(from, to) if from == to => write!(f, "{from}"),
             Self::Integer(from, to) => write!(f, "a whole number from {from} to {to}"),
             Self::Number(from, to) => write!(f, "a number from {from} to {to}"),

@@ -43,19 +43,21 @@ fn publisher(
         Some(mix) => check_mix(&section, &read_mix(mix), groups),
     };
     let payload = payload(&section);
+    let in_order = section.boolean("in_order").unwrap_or(false);
     let qos = section.integer32("qos", limits::QOS);
     let retry = section.boolean("retry").unwrap_or(dialect.is_none_or(Dialect::has_idempotency_key));
     if let Some(dialect) = dialect {
         check_dialect(&section, dialect, (mix.as_ref(), qos));
     }
     let nodes = values::nodes(&section, nodes_by_name);
-    let headers = values::headers(&section);
+    let headers = values::header_templates(&section);
     section.reserve(&["time_unit", "start", "type"]);
     section.finish();
     Some(PublisherSpec {
         name: valid_name?,
         pace: pace?,
         max_in_flight: max_in_flight.unwrap_or(limits::IN_FLIGHT_DEFAULT),
+        in_order,
         mix: mix?,
         payload: payload?,
         retry,

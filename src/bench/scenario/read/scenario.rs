@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::expand::{self, Variables};
+use super::expand::{self, Expanded, Variables};
 use super::field_schema::{FieldSchemas, FieldType};
 use super::problem::{Problem, Problems};
 use super::raw::{self, Table, Value};
@@ -45,12 +45,13 @@ pub(super) fn parse_with(
     };
     let mut table = raw::read(text).map_err(invalid)?;
     let mut refused: Vec<_> = overrides.iter().filter_map(|text| raw::set(&mut table, text).err()).collect();
-    refused.extend(expand::expand(&mut table, variables));
+    let Expanded { problems, empty } = expand::expand(&mut table, variables);
+    refused.extend(problems);
     let sink = Sink::new(refused);
     let scenario = scenario(&table, &sink);
     let (problems, _) = sink.into_parts();
     match scenario {
-        Some(scenario) if problems.is_empty() => Ok(scenario),
+        Some(scenario) if problems.is_empty() => Ok(Scenario { empty_variables: empty, ..scenario }),
         _ => Err(invalid(problems)),
     }
 }
@@ -127,6 +128,7 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
         verify: verify?,
         thresholds,
         output: output?,
+        empty_variables: Vec::new(),
     })
 }
 

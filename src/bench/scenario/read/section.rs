@@ -12,6 +12,7 @@ use super::field_schema::{FieldSchemas, FieldType};
 use super::format_hints;
 use super::problem::Problem;
 use super::raw::{At, Node, Table, Value};
+use crate::bench::scenario::dialect::Statuses;
 use crate::bench::scenario::limits;
 use crate::runtime::did_you_mean;
 
@@ -301,6 +302,26 @@ impl<'a> Section<'a> {
                 Vec::new()
             }
         }
+    }
+
+    /// HTTP statuses: one, or a list of statuses, ranges and classes. An empty list is refused.
+    pub(super) fn statuses(&self, key: &'static str) -> Option<Statuses> {
+        let node = self.ask_for(key, || FieldType::Statuses)?;
+        let nodes = match &node.value {
+            Value::Array(list) => list.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        let text = |node: &Node| match &node.value {
+            Value::Text(text) => text.clone(),
+            other => other.shown(),
+        };
+        let texts: Vec<String> = nodes.iter().map(text).collect();
+        if texts.is_empty() {
+            self.refuse(key, "is empty; allowed are statuses, as in [202, \"3xx\"]");
+            return None;
+        }
+        let statuses = Statuses::parse(texts.iter().map(String::as_str));
+        statuses.map_err(|error| self.refuse(key, error)).ok()
     }
 
     /// A value that may have several types; the caller looks at it before it reads one of them.

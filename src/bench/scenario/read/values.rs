@@ -7,7 +7,7 @@ use super::field_schema::FieldType;
 use super::raw::Value;
 use super::section::Section;
 use crate::bench::scenario::limits;
-use crate::bench::scenario::{Arrival, Pace, Stage};
+use crate::bench::scenario::{Arrival, Pace, Stage, Template};
 
 /// Headers of requests: `headers = { "X-Name" = "value" }`, and `token = "…"` for `Authorization: Bearer`.
 pub(super) fn headers(section: &Section<'_>) -> Vec<(String, String)> {
@@ -37,6 +37,18 @@ pub(super) fn headers(section: &Section<'_>) -> Vec<(String, String)> {
         is_valid
     };
     headers.into_iter().filter(is_valid).map(|(_, name, value)| (name, value)).collect()
+}
+
+/// As [`headers`], with placeholders for the number of the client or publisher.
+pub(super) fn header_templates(section: &Section<'_>) -> Vec<(String, Template)> {
+    let template = |(name, value): (String, String)| match Template::parse_text(&value) {
+        Ok(value) => Some((name, value)),
+        Err(error) => {
+            section.refuse("headers", format!("{name} (set by headers or token): {error}"));
+            None
+        }
+    };
+    headers(section).into_iter().filter_map(template).collect()
 }
 
 /// Reads `stages = [{ duration, target }, …]`, in total no longer than the run.

@@ -13,6 +13,8 @@ use crate::bench::scenario::read::scenario;
 pub(crate) const PAGE: &str = include_str!("../../../../docs/scenario-reference.md");
 /// A duration as `humantime` reads it.
 const DURATION: &str = r"^\s*(0|([0-9]+(\.[0-9]+)?\s*[A-Za-zµ]+\s*)+)$";
+/// A status, a class or a range.
+const STATUSES: &str = "^([1-5]xx|[1-5][0-9]{2}( *- *[1-5][0-9]{2})?)$";
 const NAME: &str = "^[A-Za-z0-9_-]{1,64}$";
 
 /// The schema, with a line feed at its end.
@@ -95,6 +97,7 @@ pub(crate) fn default(text: &str, types: &[FieldType]) -> Option<Value> {
         FieldType::Text
         | FieldType::Texts
         | FieldType::WordList(_)
+        | FieldType::Statuses
         | FieldType::Table
         | FieldType::Named
         | FieldType::List => None,
@@ -146,6 +149,9 @@ fn of_type(field_type: &FieldType, path: &str, schemas: &FieldSchemas, docs: &Ke
         FieldType::Texts => list_or_one(&json!({ "type": "string" })),
         FieldType::Words(words) => json!({ "enum": words }),
         FieldType::WordList(words) => list_or_one(&json!({ "enum": words })),
+        FieldType::Statuses => list_or_one(&json!({
+            "anyOf": [{ "type": "integer", "minimum": 100, "maximum": 599 }, { "type": "string", "pattern": STATUSES }],
+        })),
         FieldType::Integer(from, to) if from == to => json!({ "const": from }),
         FieldType::Integer(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
         FieldType::Number(f64::MIN, _) => json!({ "type": "number" }),

@@ -2,7 +2,7 @@
 
 use super::scenario::{check, valid};
 use crate::bench::scenario::Scenario;
-use crate::bench::scenario::dialect::{BodyForm, Confirm, Ids, Resume};
+use crate::bench::scenario::dialect::{BodyForm, Confirm, Ids, Resume, Statuses};
 
 const ATTACHED: &str = "[cluster]\nattach = [\"http://127.0.0.1:1\"]\n";
 const SMALL: &str = "[dialect]\nstream = \"/events\"\n[dialect.publish]\npath = \"/publish\"\n";
@@ -34,6 +34,22 @@ fn a_publish_that_says_which_event_it_is_is_repeated() {
     let scenario =
         foreign(&format!("{SMALL}headers = {{ idempotency-key = \"{{id}}\" }}\n[publishers.p]\nrate = 1\n"));
     assert!(scenario.publishers[0].retry);
+}
+
+#[test]
+fn the_statuses_that_accept_are_read() {
+    let accepts =
+        |value: &str| foreign(&format!("{SMALL}accepts = {value}\n")).dialect.unwrap().publish.accepts;
+    let statuses = |texts: &[&str]| Statuses::parse(texts.iter().copied()).unwrap();
+    assert_eq!(accepts("[200, 202, 303]"), statuses(&["200", "202", "303"]));
+    assert_eq!(accepts("[\"2xx\", 303, \"304-307\"]"), statuses(&["2xx", "303", "304-307"]));
+    assert_eq!(accepts("303"), statuses(&["303"]));
+    assert_eq!(foreign(SMALL).dialect.unwrap().publish.accepts, Statuses::successful());
+    for (value, words) in
+        [("[]", "is empty"), ("[99]", "\"99\" is not a status"), ("[\"ok\"]", "classes as in \"2xx\"")]
+    {
+        check_foreign(&format!("{SMALL}accepts = {value}\n"), (5, 11), "dialect.publish.accepts", &[words]);
+    }
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn every_exit_code_is_in_the_documentation_the_worst_first() {
 fn every_name_in_a_verdict_is_in_the_documentation() {
     let scenario = parse("docs.toml", examples::VALID[0], &[]).unwrap();
     let plan = Plan::new(&scenario, RunId::from_random(1));
-    let mut account = Account { order_unjudged: 1, ..Account::default() };
+    let mut account = Account { order_unjudged: 1, overlapping: 1, ..Account::default() };
     account.publishes.dropped = 1;
     account.dropped_by.insert(PhaseId(0), 1);
     let input = VerdictInput {
@@ -91,7 +91,7 @@ fn every_name_in_a_verdict_is_in_the_documentation() {
         quiescent: false,
     };
     let checks = Verdict::new(&input).checks;
-    assert_eq!(checks.len(), 19, "{checks:?}");
+    assert_eq!(checks.len(), 20, "{checks:?}");
     assert_told("names", checks.iter().map(|check| check.name.as_str()), |name| {
         has_row(&format!("`{name}`"))
     });

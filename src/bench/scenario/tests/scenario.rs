@@ -6,7 +6,7 @@ use crate::bench::scenario::{
     Arrival, BrokerKind, ClientAction, ClientGroup, Cluster, Distribution, Executor, FaultSpecKind, Gaps,
     Guarantee, Lb, LbKind, LbPolicy, OnDown, Order, PayloadSize, Persistence, Problem, ProcessAction,
     ReadLimits, ReconnectPolicy, RedisAction, RedisSet, RedisShape, RedisTarget, Scenario, Session, Target,
-    parse,
+    Template, parse,
 };
 
 /// Line numbers of the tests count from here.
@@ -395,12 +395,18 @@ fn clients_have_addresses_headers_and_tokens() {
         "clients = 5\ntoken = \"t\"\nheaders = { \"X-A\" = \"b\" }\nsource_ips = [\"127.0.0.2\", \"127.0.1-2.1\"]",
     );
     let read = read.unwrap();
-    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let pair = |name: &str, value: &str| (name.to_owned(), Template::parse(value).unwrap());
     assert_eq!(read.headers, [pair("authorization", "Bearer t"), pair("X-A", "b")]);
     let sources: Vec<String> = read.sources.iter().map(ToString::to_string).collect();
     assert_eq!(sources, ["127.0.0.2", "127.0.1.1", "127.0.2.1"]);
     check_group("clients = 5\nheaders = { \"X A\" = \"b\" }", "headers", "not a header name");
     check_group("clients = 5\nheaders = { X-A = 5 }", "headers", "allowed is a text");
+    check_group(
+        "clients = 5\nheaders = { X-A = \"{j}\" }",
+        "headers",
+        "X-A (set by headers or token): {j} is not",
+    );
+    check_group("clients = 5\ntoken = \"t{i\"", "headers", "has no '}'");
     check_group("clients = 5\ntoken = \"a\\nb\"", "token", "has an invalid value");
     check_group("clients = 5\nsource_ips = \"localhost\"", "source_ips", "127.0.1-8.1");
 }

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::facts::{PlanMismatch, StoredFacts};
 use super::files::{ArchiveError, Entry, open, write};
@@ -135,6 +136,8 @@ pub struct Archive {
     pub run: StoredRun,
     /// The result at the end of the run.
     pub decision: Decision,
+    /// The same result as the version that ran it wrote it down: without what only later versions know.
+    pub(super) as_written: Value,
 }
 
 impl Archive {
@@ -143,7 +146,7 @@ impl Archive {
     /// # Errors
     /// [`ArchiveError`], which names the file.
     pub fn open(dir: &Path) -> Result<Self, ArchiveError> {
-        let decision: Decision = read_json(&dir.join(VERDICT))?;
+        let (decision, as_written): (Decision, Value) = read_json(&dir.join(VERDICT))?;
         for entry in &decision.files {
             entry.verify(dir)?;
         }
@@ -154,37 +157,40 @@ impl Archive {
             }
         }
         let path = dir.join(CASE);
-        let file: StoredRunFile = read_json(&path)?;
+        let (file, _): (StoredRunFile, Value) = read_json(&path)?;
         let plan = file.facts.plan().map_err(|error| match error {
-            PlanMismatch::Scenario(_) | PlanMismatch::Another => {
+            PlanMismatch::Scenario(_) | PlanMismatch::Later { .. } | PlanMismatch::Another => {
                 let why = format!("{error}; sse-bench {} wrote it", file.version);
                 ArchiveError::Version { path, why }
             }
         })?;
         let (ledgers, recorder) = read_ledgers(&dir.join(LEDGERS), &plan)?;
         let added = (!file.facts.merged.is_empty()).then(|| decision.account.clone());
-        Ok(Self { run: StoredRun { plan, ledgers, recorder, facts: file.facts, added }, decision })
+        let run = StoredRun { plan, ledgers, recorder, facts: file.facts, added };
+        Ok(Self { run, decision, as_written })
     }
 }
 
-/// Reads the format first, so that a file of another version is reported and not misread.
-fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, ArchiveError> {
-    #[derive(Deserialize)]
-    struct Head {
-        format: u16,
-    }
+/// Reads the format first, so that a file of another version is reported and not misread. Also returns the file as it is.
+fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<(T, Value), ArchiveError> {
     let damaged =
         |why: serde_json::Error| ArchiveError::Damaged { path: path.to_owned(), why: why.to_string() };
     let mut text = String::new();
     open(path)?
         .read_to_string(&mut text)
         .map_err(|source| ArchiveError::Io { path: path.to_owned(), source })?;
-    let Head { format } = serde_json::from_str(&text).map_err(damaged)?;
-    if format != FORMAT {
-        let why = format!("its format is {format}; this sse-bench reads format {FORMAT}");
+    let as_written: Value = serde_json::from_str(&text).map_err(damaged)?;
+    let format = &as_written["format"];
+    if *format != FORMAT {
+        let of_version =
+            as_written["version"].as_str().map(|version| format!("; sse-bench {version} wrote it"));
+        let why = format!(
+            "its format is {format}; this sse-bench reads format {FORMAT}{}",
+            of_version.unwrap_or_default()
+        );
         return Err(ArchiveError::Version { path: path.to_owned(), why });
     }
-    serde_json::from_str(&text).map_err(damaged)
+    Ok((serde_json::from_str(&text).map_err(damaged)?, as_written))
 }
 
 fn read_ledgers(path: &Path, plan: &Plan) -> Result<(Ledgers, Recorder), ArchiveError> {

@@ -1,13 +1,13 @@
 //! What is known of a run beside ledgers and measurements: the content of `case.json`. Read [`StoredFacts`] first.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules::{self, RULES};
 use crate::bench::exit::RunProblem;
 use crate::bench::ids::RunId;
 use crate::bench::scenario::plan::Plan;
@@ -21,8 +21,11 @@ pub struct StoredFacts {
     /// The scenario, and what the command line changed in it.
     pub origin: ScenarioSource,
     pub run: RunId,
-    /// [`fingerprint`] of the executed plan.
+    /// [`fingerprint`](super::fingerprint) of the executed plan.
     pub plan: u32,
+    /// The [`RULES`](super::RULES) by which it was planned.
+    #[serde(default)]
+    pub rules: u16,
     /// When the run began, RFC 3339; `None`: not known.
     pub started_at: Option<String>,
     /// Each fault of the plan, as applied.
@@ -64,6 +67,9 @@ pub enum PlanMismatch {
     /// This version refuses its scenario.
     #[error("this sse-bench cannot read its scenario: {0}")]
     Scenario(#[from] Problems),
+    /// A later version planned it.
+    #[error("it was planned by rules {found}; this sse-bench knows those up to {RULES}")]
+    Later { found: u16 },
     /// This version makes another plan from its scenario.
     #[error(
         "this version of sse-bench plans the stored scenario differently from the version that ran it; judge the run with that version"
@@ -77,38 +83,13 @@ impl StoredFacts {
     /// # Errors
     /// [`PlanMismatch`].
     pub fn plan(&self) -> Result<Arc<Plan>, PlanMismatch> {
-        let plan = Plan::new(&self.origin.scenario()?, self.run);
-        if fingerprint(&plan) == self.plan { Ok(Arc::new(plan)) } else { Err(PlanMismatch::Another) }
-    }
-}
-
-/// A checksum of all parts of a plan that matter for the judgement.
-#[must_use]
-pub fn fingerprint(plan: &Plan) -> u32 {
-    struct Sum(crc32fast::Hasher);
-    impl fmt::Write for Sum {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.0.update(text.as_bytes());
-            Ok(())
+        if self.rules > RULES {
+            return Err(PlanMismatch::Later { found: self.rules });
         }
+        let plan = Plan::new(&rules::as_meant(self.rules, self.origin.scenario()?), self.run);
+        let is_same = rules::fingerprint_by(self.rules, &plan) == self.plan;
+        if is_same { Ok(Arc::new(plan)) } else { Err(PlanMismatch::Another) }
     }
-    let mut sum = Sum(crc32fast::Hasher::new());
-    // The debug text of each part shows all its fields.
-    let written = write!(
-        sum,
-        "{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}",
-        plan.seed,
-        plan.duration,
-        plan.groups,
-        plan.subscribers,
-        plan.addresses,
-        plan.publishers,
-        plan.faults,
-        (&plan.phases, &plan.verify, plan.id_mask),
-        plan.thresholds,
-    );
-    written.expect("a checksum accepts every text");
-    sum.0.finalize()
 }
 
 /// A run that went into a merged one.
@@ -197,5 +178,24 @@ impl ProcessReport {
     /// Whether it is a node (`n1`, `n2`, …), not the bench, Redis or a load balancer.
     pub(crate) fn is_node(&self) -> bool {
         self.id.strip_prefix('n').is_some_and(|number| number.parse::<u16>().is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EARLIER: &str = include_str!("../../../../tests/runs/format-4/case.json");
+
+    #[test]
+    fn a_run_is_planned_by_the_rules_of_its_version() {
+        let mut facts: StoredFacts = serde_json::from_str(EARLIER).unwrap();
+        assert_eq!(facts.rules, 0);
+        let plan = facts.plan().unwrap();
+        assert!(plan.publishers.iter().all(|publisher| publisher.in_order), "as it was then");
+        facts.rules = RULES;
+        assert!(matches!(facts.plan(), Err(PlanMismatch::Another)), "by other rules it is another plan");
+        facts.rules = RULES + 1;
+        assert!(matches!(facts.plan(), Err(PlanMismatch::Later { .. })));
     }
 }

@@ -63,9 +63,9 @@ pub fn merge(dirs: &[PathBuf]) -> Result<StoredRun, MergeError> {
 
 /// A run as a part of a merged one: its account instead of its ledgers.
 fn read_part(dir: &Path) -> Result<StoredRun, MergeError> {
-    let Archive { run, decision } = Archive::open(dir)?;
+    let Archive { run, decision, as_written } = Archive::open(dir)?;
     let judged = run.judge();
-    if !result_differences(&decision, &judged).is_empty() {
+    if !result_differences(&as_written, &judged).is_empty() {
         return Err(MergeError::Differs(dir.to_owned()));
     }
     let mut facts = run.facts;

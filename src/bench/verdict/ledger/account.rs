@@ -49,6 +49,9 @@ pub struct Account {
     pub reordered_by_at_most: u64,
     /// Inversions beyond the limit of what a client keeps: not judged.
     pub order_unjudged: u64,
+    /// Publishes that were sent before the one ahead of them to the same address was acknowledged: these two have no order.
+    #[serde(default)]
+    pub overlapping: u64,
     /// Deliveries that should not have arrived.
     pub unexpected: Unexpected,
     /// Events (not deliveries) that were acknowledged and are neither delivered to all clients nor in the log.
@@ -100,6 +103,7 @@ impl Account {
             reordered,
             reordered_by_at_most,
             order_unjudged,
+            overlapping,
             unexpected,
             forgotten,
             misplaced_resumes,
@@ -130,6 +134,7 @@ impl Account {
             (&mut self.duplicated_across_reconnect, duplicated_across_reconnect),
             (&mut self.reordered, reordered),
             (&mut self.order_unjudged, order_unjudged),
+            (&mut self.overlapping, overlapping),
             (&mut self.forgotten, forgotten),
             (&mut self.misplaced_resumes, misplaced_resumes),
             (&mut self.inconsistent_ids, inconsistent_ids),
@@ -224,11 +229,11 @@ impl Unexpected {
 /// How publishes ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublishCounts {
-    /// Answered with 2xx: the log has the event.
+    /// Answered with 2xx, or with what the dialect accepts: the log has the event.
     pub ok: u64,
     /// Answered with 4xx, or the connection was refused: the event must not appear.
     pub fail: u64,
-    /// Timeout, reset or 5xx: the event may appear.
+    /// Timeout, reset, 3xx, 5xx, 408 or 425: the event may appear.
     pub indeterminate: u64,
     /// Never sent: too many publishes were in flight.
     pub dropped: u64,

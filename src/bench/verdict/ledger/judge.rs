@@ -11,7 +11,7 @@ use super::owed::Owed;
 use super::publish::{PublishLedger, PublishOutcome, Sent, Series};
 use super::recovery::never_recovered;
 use super::runs::Runs;
-use super::subscriber::{IdSample, Occurrences, SeriesLedger, SubscriberLedger};
+use super::subscriber::{DeclaredGap, IdSample, Occurrences, SeriesLedger, SubscriberLedger};
 use crate::bench::ids::{AddressId, PublisherId};
 use crate::bench::metrics::time::RunTime;
 use crate::protocol::Address;
@@ -190,11 +190,13 @@ impl<'a> Judge<'a> {
     }
 
     fn classify(&self, view: &SeriesView<'_>, seq: u64, started: RunTime) -> Missing {
-        if is_declared(view.subscriber, view.ledger, seq, started) {
+        if is_declared(view.subscriber, view.ledger, (view.sent.series, seq), started) {
             return Missing::Declared;
         }
         let is_unreachable = matches!(view.subscriber.ending(), Some((_, Ending::Unreachable)));
-        let later_came = view.ledger.and_then(|ledger| ledger.seen.max()).is_some_and(|max| max > seq);
+        // Numbers follow the times of sending, so the highest one that came decides for all.
+        let last = view.ledger.and_then(|ledger| ledger.seen.max());
+        let later_came = last.is_some_and(|last| view.sent.series.is_before(seq, last));
         let in_the_log =
             || self.evidence.audit.is_some_and(|audit| audit.has(view.sent.publisher, view.address, seq));
         // The log would still replay the event to a client that never got back: that client counts as never recovered.
@@ -245,10 +247,7 @@ impl<'a> Judge<'a> {
         self.account.order_unjudged += anomalies.inversions_dropped;
         for inversion in &anomalies.inversions {
             let Some(sent) = self.sent(inversion.publisher, inversion.address) else { continue };
-            let series = sent.series;
-            let acknowledged = series.acknowledged(inversion.seq);
-            let ahead_started = series.started(inversion.ahead);
-            if acknowledged.zip(ahead_started).is_some_and(|(earlier, later)| later >= earlier) {
+            if sent.series.is_before(inversion.seq, inversion.ahead) {
                 let by = inversion.ahead - inversion.seq;
                 self.account.reordered += 1;
                 self.account.reordered_by_at_most = self.account.reordered_by_at_most.max(by);
@@ -274,9 +273,11 @@ impl<'a> Judge<'a> {
             let is_skipped = |seq: &u64| {
                 let started = series.started(*seq).unwrap_or_default();
                 started < gap.confirmed
+                    // What was in flight together with the first event of the session may stand behind it in the log.
+                    && series.is_before(*seq, gap.before)
                     && owed.includes(series, *seq)
                     && ledger.is_none_or(|ledger| !ledger.seen.contains(*seq))
-                    && !is_declared(subscriber, ledger, *seq, started)
+                    && !is_declared(subscriber, ledger, (series, *seq), started)
                     && !self.is_forgotten((gap.publisher, gap.address), series, *seq)
             };
             let Some(seq) = (gap.after + 1..gap.before).find(is_skipped) else { continue };
@@ -370,10 +371,9 @@ impl<'a> Judge<'a> {
     /// Whether an event is missing in the log, which still has one that was acknowledged before this one was sent.
     fn is_hole_in_the_log(&self, key: SeriesKey, series: &Series, seq: u64) -> bool {
         let Some(audit) = self.evidence.audit.filter(|_| !self.any_gap) else { return false };
-        let oldest = audit.oldest(key.0, key.1).and_then(|oldest| series.acknowledged(oldest));
         series.acknowledged(seq).is_some()
             && !audit.has(key.0, key.1, seq)
-            && oldest.zip(series.started(seq)).is_some_and(|(oldest, started)| started >= oldest)
+            && audit.oldest(key.0, key.1).is_some_and(|oldest| series.is_before(oldest, seq))
     }
 
     fn count_publishes(&mut self) {
@@ -384,6 +384,7 @@ impl<'a> Judge<'a> {
         }
         for sent in self.by_address.values().flatten() {
             counts.ok += sent.acknowledged_within(1, sent.series.last_seq());
+            self.account.overlapping += sent.series.overlaps();
             for seq in &sent.unacknowledged {
                 match sent.series.outcome(*seq) {
                     Some(PublishOutcome::Refused) => counts.fail += 1,
@@ -403,17 +404,22 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// Whether a `GAP` covers a missing event. A series without any arrival has no ledger and is covered from its beginning.
+/// Whether a `GAP` covers a missing event: it was sent before the `GAP` came, and nothing shows that it stood before the last
+/// event that came ahead of the `GAP`, or behind the first one after it. A series without any arrival has no ledger and is
+/// covered from its beginning.
 fn is_declared(
     subscriber: &SubscriberLedger,
     ledger: Option<&SeriesLedger>,
-    seq: u64,
+    (series, seq): (&Series, u64),
     started: RunTime,
 ) -> bool {
+    let is_within = |gap: &DeclaredGap| {
+        let stood_before = seq < gap.after && series.is_before(seq, gap.after);
+        let stood_behind = seq > gap.before && series.is_before(gap.before, seq);
+        !stood_before && !stood_behind
+    };
     match ledger {
-        Some(ledger) => {
-            ledger.gaps.iter().any(|gap| seq > gap.after && seq < gap.before && started <= gap.at)
-        }
+        Some(ledger) => ledger.gaps.iter().any(|gap| started <= gap.at && is_within(gap)),
         None => subscriber.last_gap().is_some_and(|at| started <= at),
     }
 }

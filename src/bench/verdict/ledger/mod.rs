@@ -6,7 +6,7 @@
 //!
 //! # What is owed
 //!
-//! A publish ends *acknowledged*, *refused* (must not appear) or *indeterminate* (timeout, reset, 5xx: may appear).
+//! A publish ends *acknowledged*, *refused* (must not appear) or *indeterminate* (timeout, reset, 3xx, 5xx: may appear).
 //! Only acknowledged events are owed. A *series* is what one publisher sent to one address; its events are numbered from 1
 //! in the order in which they were sent.
 //!

@@ -11,11 +11,11 @@ use crate::bench::metrics::time::RunTime;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PublishOutcome {
-    /// 2xx: the log has it.
+    /// 2xx, or what the dialect says: the log has it.
     Acknowledged,
     /// 4xx, or never sent (connection refused): it must not appear.
     Refused,
-    /// Timeout, reset, 5xx: it may appear.
+    /// Timeout, reset, 3xx, 5xx, 408, 425: it may appear.
     Indeterminate,
 }
 
@@ -141,6 +141,18 @@ impl Series {
     /// When a publish was acknowledged; `None`: it was not.
     pub(super) fn acknowledged(&self, seq: u64) -> Option<RunTime> {
         self.get(seq).map(|publish| publish.ended).filter(|ended| *ended <= LATEST)
+    }
+
+    /// Whether one publish was acknowledged before another one was sent: only then does a server have to put them in this
+    /// order. Two that were in flight together have none, and neither has one that was never acknowledged.
+    pub(super) fn is_before(&self, earlier: u64, later: u64) -> bool {
+        self.acknowledged(earlier).zip(self.started(later)).is_some_and(|(ended, started)| ended <= started)
+    }
+
+    /// How many publishes were sent before the one ahead of them was acknowledged.
+    pub(super) fn overlaps(&self) -> u64 {
+        let pairs = self.publishes.windows(2);
+        pairs.filter(|pair| pair[0].ended <= LATEST && pair[0].ended > pair[1].started).count() as u64
     }
 
     /// How a publish ended; `None`: no publish has this number.

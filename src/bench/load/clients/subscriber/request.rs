@@ -29,7 +29,7 @@ impl Subscriber {
             scenario::DecoderKind::Strict => DecoderKind::Strict,
             scenario::DecoderKind::EventsourceStream => DecoderKind::EventsourceStream,
         };
-        for (name, value) in &self.group().headers {
+        for (name, value) in self.group().headers_of(self.plan()) {
             let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
             request.headers.append(name, HeaderValue::try_from(value).map_err(|error| error.to_string())?);
         }

@@ -365,3 +365,45 @@ fn rooms_are_drawn_and_addresses_are_taken_in_turn() {
         plan.subscribers[..4].iter().map(|client| client.source.unwrap().to_string()).collect();
     assert_eq!(sources, ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.2"]);
 }
+
+#[test]
+fn headers_are_filled_in_for_each_client_and_publisher() {
+    let text = SMALL_HEADERS;
+    let plan = Plan::new(&scenario::parse("h.toml", text, &[]).unwrap(), RunId::from_random(1));
+    let of = |client: usize| -> Vec<String> {
+        let client = &plan.subscribers[client];
+        plan.groups[usize::from(client.group.0)].headers_of(client).map(|(_, value)| value).collect()
+    };
+    assert_eq!(of(0), ["Bearer t-0", "{\"u\":0}"]);
+    assert_eq!(of(2), ["Bearer t-2", "{\"u\":2}"]);
+    assert_eq!(of(3), Vec::<String>::new(), "the first of another group");
+    let of = |publisher: usize| plan.publishers[publisher].headers[0].1.clone();
+    assert_eq!((of(0), of(1)), ("Bearer p-0".to_owned(), "Bearer p-1".to_owned()));
+    let drawn = |seed: u64| {
+        let text = text.replace("{i%3}", "{random:1000}");
+        let text = text.replace("schema = 1", &format!("schema = 1\nseed = {seed}"));
+        let plan = Plan::new(&scenario::parse("h.toml", &text, &[]).unwrap(), RunId::from_random(1));
+        let client = &plan.subscribers[1];
+        plan.groups[0].headers_of(client).map(|(_, value)| value).collect::<Vec<_>>()
+    };
+    assert_eq!(drawn(2), drawn(2));
+    assert_ne!(drawn(2), drawn(3));
+}
+
+const SMALL_HEADERS: &str = r#"
+schema = 1
+name = "headers"
+duration = "9s"
+[clients.a]
+clients = 3
+token = "t-{i}"
+headers = { X-User = '{"u":{i%3}}' }
+[clients.b]
+clients = 1
+[publishers.p]
+rate = 1
+token = "p-{i}"
+[publishers.q]
+rate = 1
+token = "p-{i}"
+"#;

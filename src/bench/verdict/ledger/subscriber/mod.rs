@@ -12,5 +12,5 @@ pub(super) use anomalies::{IdSample, Occurrences};
 pub(super) use failed_attempts::{Attempt, FailedAttempts};
 pub(super) use ledger::Session;
 pub use ledger::SubscriberLedger;
-pub(super) use series::SeriesLedger;
+pub(super) use series::{DeclaredGap, SeriesLedger};
 pub use stored::{InvalidLedger, StoredClients};

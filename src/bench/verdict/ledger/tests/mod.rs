@@ -5,5 +5,6 @@ mod faults;
 mod history;
 mod honest;
 mod mutations;
+mod overlaps;
 mod size;
 mod wicked;
