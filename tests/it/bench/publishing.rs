@@ -116,9 +116,15 @@ async fn an_event_that_is_refused_after_it_was_put_into_the_log_convicts_the_ser
 async fn every_request_of_a_group_carries_its_token() {
     let desk = Desk::start(Ways { is_locked: true, ..Ways::PLAIN }).await;
     let tokens = ["clients.desk.token=c-sesame-{i}", "publishers.main.token=p-sesame-{i}"];
-    let (_, ran) = judge(&desk, &tokens).await;
+    let (lab, ran) = judge(&desk, &tokens).await;
     check(&ran, 0, &[]);
     assert!(count(&ran, "events_expected") > 200, "{}", ran.stdout);
+    // And nothing of the run says what it is.
+    for entry in std::fs::read_dir(lab.out()).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!bytes.windows(6).any(|window| window == b"sesame"), "{path:?} holds a token");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

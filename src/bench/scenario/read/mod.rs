@@ -16,6 +16,7 @@ pub(super) mod problem;
 mod publishers;
 mod raw;
 pub(super) mod scenario;
+mod secrets;
 mod section;
 mod source_ips;
 mod values;

@@ -65,11 +65,11 @@ pub fn store(
     others: Vec<Entry>,
 ) -> Result<(), ArchiveError> {
     let mut files = others;
-    let file = StoredRunFile {
-        format: FORMAT,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        facts: run.facts.clone(),
-    };
+    let facts = run.facts.without_secrets().map_err(|error| {
+        let why = format!("the scenario cannot be read without its secrets: {error}");
+        ArchiveError::Damaged { path: dir.join(CASE), why }
+    })?;
+    let file = StoredRunFile { format: FORMAT, version: env!("CARGO_PKG_VERSION").to_owned(), facts };
     files.push(write(dir, CASE, |out| write_json(out, &file))?);
     files.push(write(dir, LEDGERS, |out| write_ledgers(out, run))?);
     files.push(write(dir, ANOMALIES, |out| write_anomalies(out, &judged.anomalies))?);

@@ -78,6 +78,20 @@ pub enum PlanMismatch {
 }
 
 impl StoredFacts {
+    /// The same facts without the secrets of the scenario, as they are stored.
+    ///
+    /// # Errors
+    /// The scenario cannot be read without them: a fault of this program.
+    pub(super) fn without_secrets(&self) -> Result<Self, Problems> {
+        let origin = self.origin.without_secrets();
+        if origin == self.origin {
+            return Ok(self.clone());
+        }
+        // Headers are a part of the fingerprint.
+        let plan = Plan::new(&rules::as_meant(self.rules, origin.scenario()?), self.run);
+        Ok(Self { origin, plan: rules::fingerprint_by(self.rules, &plan), ..self.clone() })
+    }
+
     /// The executed plan, made again from the scenario.
     ///
     /// # Errors
@@ -197,5 +211,15 @@ mod tests {
         assert!(matches!(facts.plan(), Err(PlanMismatch::Another)), "by other rules it is another plan");
         facts.rules = RULES + 1;
         assert!(matches!(facts.plan(), Err(PlanMismatch::Later { .. })));
+    }
+
+    #[test]
+    fn facts_without_secrets_are_facts_of_the_same_run() {
+        let facts: StoredFacts = serde_json::from_str(EARLIER).unwrap();
+        assert!(facts.origin.text.contains("sesame"));
+        let hidden = facts.without_secrets().unwrap();
+        assert!(!format!("{hidden:?}").contains("sesame"), "{hidden:?}");
+        assert_ne!(hidden.plan, facts.plan, "headers are a part of it");
+        assert_eq!(hidden.plan().unwrap().subscribers, facts.plan().unwrap().subscribers);
     }
 }
