@@ -27,12 +27,14 @@ struct Observer {
     /// CPU time of this process at the last sample, and of the processes before it.
     cpu_now: Duration,
     cpu_before: Duration,
+    /// Resident memory and connections at the last sample up to the start of the clock.
+    connected: (u64, u32),
 }
 
 impl Observer {
     fn new(id: &str) -> Self {
         let usage = ProcessReport { id: id.to_owned(), ..ProcessReport::default() };
-        Self { usage, pid: None, cpu_now: Duration::ZERO, cpu_before: Duration::ZERO }
+        Self { usage, pid: None, cpu_now: Duration::ZERO, cpu_before: Duration::ZERO, connected: (0, 0) }
     }
 
     fn sample(&mut self, pid: u32, now: Usage, connections: u32) {
@@ -51,12 +53,18 @@ impl Observer {
         usage.connections_peak = usage.connections_peak.max(connections);
     }
 
+    /// From here on memory grows with what the server keeps of the load: its log, and what waits for slow readers.
+    fn start(&mut self, now: Usage, connections: u32) {
+        self.connected = (now.resident_bytes, connections);
+    }
+
     fn finish(mut self) -> ProcessReport {
         // Three digits are what is measured, and a shorter number reads back as the same value.
         let seconds = (self.cpu_before + self.cpu_now).as_secs_f64();
         self.usage.cpu_seconds = (seconds * 1e3).round() / 1e3;
-        let grown = self.usage.rss_peak_bytes.saturating_sub(self.usage.rss_idle_bytes);
-        self.usage.rss_per_connection_bytes = grown.checked_div(u64::from(self.usage.connections_peak));
+        let (resident, connections) = self.connected;
+        let grown = resident.saturating_sub(self.usage.rss_idle_bytes);
+        self.usage.rss_per_connection_bytes = grown.checked_div(u64::from(connections));
         self.usage
     }
 }
@@ -85,35 +93,53 @@ impl Others {
     }
 }
 
-/// Samples the nodes and this process until `stop` is cancelled.
+/// Samples the nodes and this process until `stop` is cancelled. `started`: the clock starts, and all clients of the set-up
+/// are connected.
 pub(super) async fn sample(
     members: Vec<Member>,
     others: Others,
     balancer: Balancer,
-    stop: CancellationToken,
+    (started, stop): (CancellationToken, CancellationToken),
 ) -> Vec<ProcessReport> {
     let mut meters: Vec<Observer> = members.iter().map(|member| Observer::new(&member.id)).collect();
     let mut besides = others.meters();
     let mut own = Observer::new("bench");
     let mut ticks = tokio::time::interval(SAMPLE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+    let mut is_set_up = false;
+    loop {
+        let starts = tokio::select! {
+            () = stop.cancelled() => break,
+            () = started.cancelled(), if !is_set_up => true,
+            _ = ticks.tick() => false,
+        };
+        is_set_up |= starts;
         let open = balancer.open();
         for ((member, meter), connections) in members.iter().zip(&mut meters).zip(&open) {
             if let Some(pid) = member.handle.as_ref().and_then(|handle| handle.pid())
                 && let Some(now) = usage::read(pid)
             {
                 meter.sample(pid, now, *connections);
+                if starts {
+                    meter.start(now, *connections);
+                }
             }
         }
         let all: u32 = open.iter().sum();
         for ((pid, connections), meter) in others.processes(all).zip(&mut besides) {
             if let Some((pid, now)) = pid.and_then(|pid| Some((pid, usage::read(pid)?))) {
                 meter.sample(pid, now, connections);
+                if starts {
+                    meter.start(now, connections);
+                }
             }
         }
         if let Some(now) = usage::of_this_process() {
-            own.sample(std::process::id(), now, if others.workers.is_empty() { all } else { 0 });
+            let connections = if others.workers.is_empty() { all } else { 0 };
+            own.sample(std::process::id(), now, connections);
+            if starts {
+                own.start(now, connections);
+            }
         }
     }
     let started = meters.into_iter().chain(besides).filter(|meter| meter.usage.starts > 0);
@@ -170,11 +196,16 @@ mod tests {
         let mut meter = Observer::new("n1");
         meter.sample(7, used(1_000, 1), 0);
         meter.sample(7, used(9_000, 3), 80);
+        meter.start(used(9_000, 3), 80);
         meter.sample(8, used(500, 1), 0);
-        meter.sample(8, used(800, 2), 40);
+        meter.sample(8, used(800_000, 2), 40);
         let usage = meter.finish();
-        assert_eq!((usage.starts, usage.rss_idle_bytes, usage.rss_peak_bytes), (2, 1_000, 9_000));
-        assert_eq!(usage.rss_per_connection_bytes, Some(100));
+        assert_eq!((usage.starts, usage.rss_idle_bytes, usage.rss_peak_bytes), (2, 1_000, 800_000));
+        assert_eq!(
+            usage.rss_per_connection_bytes,
+            Some(100),
+            "what came later is not the cost of connecting"
+        );
         assert!((usage.cpu_seconds - 5.0).abs() < 1e-9, "{}", usage.cpu_seconds);
     }
 

@@ -62,7 +62,8 @@ impl Watchers {
         let watched = saturation::watch(pids, cores, started, stop.clone());
         tasks.spawn(async move { Watched::Saturation(watched.await) });
         let others = observe::Others { servers: environment.others(), workers };
-        let usage = observe::sample(members.to_vec(), others, publishing.balancer.clone(), stop.clone());
+        let edges = (context.started.clone(), stop.clone());
+        let usage = observe::sample(members.to_vec(), others, publishing.balancer.clone(), edges);
         tasks.spawn(async move { Watched::Usage(usage.await) });
         if let Some(servers) = environment.servers() {
             let counting = observe::count_commands(servers.clone(), Arc::clone(context), stop.clone());

@@ -178,7 +178,8 @@ pub struct ProcessReport {
     pub rss_peak_bytes: u64,
     /// Largest number of simultaneous connections of the virtual clients.
     pub connections_peak: u32,
-    /// Growth of resident memory from idle to peak, per connection, in bytes; absent without connections.
+    /// Growth of resident memory from idle to the start of the load, when all clients of the set-up were connected, per
+    /// connection, in bytes; absent without connections at that time.
     pub rss_per_connection_bytes: Option<u64>,
     /// CPU time, set-up included.
     pub cpu_seconds: f64,
