@@ -9,6 +9,7 @@ use reqwest::header::{
 };
 use reqwest::{StatusCode, Url};
 
+use super::head::Head;
 use super::reader::DecoderKind;
 use super::stream::Stream;
 use crate::protocol::Limits;
@@ -90,6 +91,8 @@ pub enum ConnectError {
         /// The URL that answered, after redirects.
         url: Url,
         status: StatusCode,
+        /// What else its head says.
+        head: Box<Head>,
         /// The wait that the server asked for; `None` without a readable `Retry-After`.
         retry_after: Option<Duration>,
     },
@@ -98,6 +101,8 @@ pub enum ConnectError {
     ContentType {
         /// The URL that answered, after redirects.
         url: Url,
+        /// What else its head says.
+        head: Box<Head>,
         /// The `Content-Type` of the response; `None` where it has none.
         content_type: Option<String>,
     },
@@ -116,10 +121,11 @@ pub async fn connect(http: &reqwest::Client, request: &Request) -> Result<Stream
             return Err(ConnectError::Timeout { url: request.url.clone(), limit: request.connect_timeout });
         }
     };
-    check(response.url(), response.status(), response.headers())?;
+    let head = Head::of(response.version(), response.headers(), &request.url, response.url());
+    let head = check((response.url(), response.status()), response.headers(), head)?;
     let (peer, cookies) = (response.remote_addr(), cookies(response.headers()));
-    // The head is dropped: its values would pin the buffer that they were read into.
-    Ok(Stream::new(response.into(), peer, cookies, request))
+    // The values themselves are dropped: they would pin the buffer that they were read into.
+    Ok(Stream::new(response.into(), peer, (cookies, head), request))
 }
 
 /// Cookies to send back to the server, as `name=value`. Attributes are for browsers.
@@ -166,17 +172,23 @@ fn classify(request: &Request, error: reqwest::Error) -> ConnectError {
     }
 }
 
-/// Checks that the response is an event stream.
-pub(super) fn check(url: &Url, status: StatusCode, headers: &HeaderMap) -> Result<(), ConnectError> {
+/// Checks that the response is an event stream, and gives its head back.
+pub(super) fn check(
+    (url, status): (&Url, StatusCode),
+    headers: &HeaderMap,
+    head: Head,
+) -> Result<Box<Head>, ConnectError> {
+    let (url, head) = (url.clone(), Box::new(head));
     if status != StatusCode::OK {
-        return Err(ConnectError::Status { url: url.clone(), status, retry_after: retry_after(headers) });
+        return Err(ConnectError::Status { url, status, head, retry_after: retry_after(headers) });
     }
     let content_type = headers.get(CONTENT_TYPE);
     if content_type.is_some_and(is_event_stream) {
-        return Ok(());
+        return Ok(head);
     }
     Err(ConnectError::ContentType {
-        url: url.clone(),
+        url,
+        head,
         content_type: content_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
     })
 }

@@ -25,6 +25,7 @@
 //! ```
 
 mod connect;
+mod head;
 mod http;
 mod reader;
 mod reconnect;
@@ -33,6 +34,7 @@ mod source;
 mod stream;
 
 pub use connect::{Cause, ConnectError, Request, connect};
+pub use head::Head;
 pub use http::{HttpOptions, HttpOptionsError, Trust};
 pub use reader::DecoderKind;
 pub use reconnect::{Decision, End, GiveUp, Policy, Reconnect, ReconnectOptions};

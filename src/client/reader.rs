@@ -13,7 +13,7 @@ use eventsource_stream::EventStream;
 use serde::{Deserialize, Serialize};
 
 use super::stream::{Ending, Event, Received};
-use crate::protocol::{Decoder, Item, LimitExceeded, Limits};
+use crate::protocol::{Decoder, Item, LimitExceeded, Limits, Pending};
 use crate::runtime::panic_message;
 
 /// The decoder for the body of a stream.
@@ -89,6 +89,14 @@ impl Reader {
                 Ending::Clean
             }
             Self::EventsourceStream(guarded) => guarded.finish(),
+        }
+    }
+
+    /// What is unfinished. The crate does not say.
+    pub(super) fn pending(&self) -> Pending {
+        match self {
+            Self::Strict(decoder) => decoder.pending(),
+            Self::EventsourceStream(_) => Pending::Nothing,
         }
     }
 

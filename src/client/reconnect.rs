@@ -297,11 +297,11 @@ mod tests {
             "refused" => ConnectError::Refused { url, source: source() },
             "broken" => ConnectError::Broken { url, source: source() },
             "timeout" => ConnectError::Timeout { url, limit: RETRY },
-            "type" => ConnectError::ContentType { url, content_type: None },
+            "type" => ConnectError::ContentType { url, head: Box::default(), content_type: None },
             "request" => ConnectError::Request { url, why: String::new() },
             status => {
                 let status = StatusCode::from_bytes(status.as_bytes()).unwrap();
-                ConnectError::Status { url, status, retry_after: None }
+                ConnectError::Status { url, status, head: Box::default(), retry_after: None }
             }
         }
     }
@@ -440,6 +440,7 @@ mod tests {
         let refusal = |retry_after| ConnectError::Status {
             url: url.clone(),
             status: StatusCode::SERVICE_UNAVAILABLE,
+            head: Box::default(),
             retry_after: Some(Duration::from_secs(retry_after)),
         };
         let waits_for =

@@ -11,6 +11,7 @@ use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::TokioExecutor;
 
 use super::connect::{self, ConnectError, Request};
+use super::head::Head;
 use super::stream::Stream;
 
 /// Bytes read from a socket at once.
@@ -66,9 +67,10 @@ impl SmallBufferHttp {
             Err(_elapsed) => return Err(ConnectError::Timeout { url: url.clone(), limit }),
         };
         let (head, body) = response.into_parts();
-        connect::check(url, head.status, &head.headers)?;
+        let told = Head::of(head.version, &head.headers, url, url);
+        let told = connect::check((url, head.status), &head.headers, told)?;
         let peer = head.extensions.get::<HttpInfo>().map(HttpInfo::remote_addr);
-        Ok(Stream::new(reqwest::Body::wrap(body), peer, connect::cookies(&head.headers), request))
+        Ok(Stream::new(reqwest::Body::wrap(body), peer, (connect::cookies(&head.headers), told), request))
     }
 }
 

@@ -12,8 +12,9 @@ use http_body_util::BodyExt as _;
 use tokio::time::{Instant, Sleep};
 
 use super::connect::Request;
+use super::head::Head;
 use super::reader::Reader;
-use crate::protocol::{Item, LimitExceeded};
+use crate::protocol::{Item, LimitExceeded, Pending};
 use crate::runtime::error_chain;
 
 /// An item of a stream.
@@ -112,6 +113,10 @@ pub struct Stream {
     bytes_received: u64,
     peer: Option<SocketAddr>,
     cookies: Box<[String]>,
+    /// `None` once it was taken.
+    head: Option<Box<Head>>,
+    /// What was unfinished when the body ended.
+    unfinished: Pending,
     ending: Option<Ending>,
 }
 
@@ -119,12 +124,14 @@ impl Stream {
     pub(super) fn new(
         body: reqwest::Body,
         peer: Option<SocketAddr>,
-        cookies: Box<[String]>,
+        (cookies, head): (Box<[String]>, Box<Head>),
         request: &Request,
     ) -> Self {
         Self {
             body,
             cookies,
+            head: Some(head),
+            unfinished: Pending::Nothing,
             chunk: Bytes::new(),
             reader: Reader::new(request.decoder, request.limits, &request.last_event_id),
             idle_timeout: request.idle_timeout,
@@ -199,7 +206,10 @@ impl Stream {
                 Ok(chunk)
             }
             Some(Err(error)) => Err(Ending::Aborted { reason: error_chain(&error) }),
-            None => Err(self.reader.finish()),
+            None => {
+                self.unfinished = self.reader.pending();
+                Err(self.reader.finish())
+            }
         }
     }
 
@@ -256,6 +266,17 @@ impl Stream {
     #[must_use]
     pub fn cookies(&self) -> &[String] {
         &self.cookies
+    }
+
+    /// What the head of the response said; `None` once it was taken. Ten thousand streams need not keep it.
+    pub fn take_head(&mut self) -> Option<Head> {
+        self.head.take().map(|head| *head)
+    }
+
+    /// What has arrived of an event that is not complete: now, or when the body ended.
+    #[must_use]
+    pub fn pending(&self) -> Pending {
+        if self.ending.is_some() { self.unfinished } else { self.reader.pending() }
     }
 
     /// Address of the other end: of a load balancer, or of the server itself.

@@ -14,7 +14,7 @@ pub mod path;
 
 pub use address::Address;
 pub use cursor::{Cursor, Epoch, EventId, Position, Resume};
-pub use decode::{Decoder, Item, LimitExceeded, Limits};
+pub use decode::{Decoder, Item, LimitExceeded, Limits, Pending};
 pub use encode::{Frame, RetryMs};
 pub use event::{Envelope, EventType, MessageId};
 pub use filter::{Fields, Filter, InvalidFilter};

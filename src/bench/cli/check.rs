@@ -21,6 +21,10 @@ pub(super) struct CheckArgs {
     /// Format of the report.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
+
+    /// Print all metrics, counters and processes too, not only what fits on a screen.
+    #[arg(long, env = "SSE_BENCH_FULL", value_parser = clap::builder::FalseyValueParser::new())]
+    pub full: bool,
 }
 
 /// Judges one run again. The exit code is that of the run, or says why it cannot be judged.
@@ -30,8 +34,8 @@ pub(super) fn run(args: &CheckArgs) -> Result<u8, Failure> {
     match args.format {
         Format::Json => output::print(&report.to_json())?,
         Format::Text => {
-            let text = text::render(&report, output::colour());
-            output::print(&(text + &conclusion(&check)))?
+            let render = if args.full { text::render_full } else { text::render };
+            output::print(&(render(&report, output::colour()) + &conclusion(&check)))?
         }
     };
     Ok(check.exit().code())

@@ -23,6 +23,10 @@ pub(super) struct ReportArgs {
     #[arg(long, value_parser = report_formats(), value_delimiter = ',', default_value = "text", env = "SSE_BENCH_FORMAT")]
     pub format: Vec<OutputFormat>,
 
+    /// Print all metrics, counters and processes too, not only what fits on a screen.
+    #[arg(long, env = "SSE_BENCH_FULL", value_parser = clap::builder::FalseyValueParser::new())]
+    pub full: bool,
+
     /// Write files into this directory instead; several runs get a subdirectory each.
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -31,8 +35,10 @@ pub(super) struct ReportArgs {
 /// Reads the runs, and writes their reports to stdout or into a directory.
 pub(super) fn write(args: &ReportArgs) -> Result<u8, Failure> {
     let needs = if args.format.iter().copied().any(needs_series) { Needs::Series } else { Needs::Report };
-    let read =
-        |dir: &PathBuf| run::read(dir, needs).map_err(|error| Failure::new(Exit::BadScenario.code(), error));
+    let read = |dir: &PathBuf| match run::read(dir, needs) {
+        Ok(told) => Ok(ReportFiles { is_full: args.full, ..told }),
+        Err(error) => Err(Failure::new(Exit::BadScenario.code(), error)),
+    };
     let runs: Vec<ReportFiles> = args.runs.iter().map(read).collect::<Result<_, _>>()?;
     if let Some(out) = &args.out {
         for told in &runs {

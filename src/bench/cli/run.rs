@@ -37,6 +37,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_parser = report_formats(), value_delimiter = ',', env = "SSE_BENCH_FORMAT")]
     pub format: Vec<OutputFormat>,
 
+    /// Print all metrics, counters and processes too, not only what fits on a screen.
+    #[arg(long, env = "SSE_BENCH_FULL", value_parser = FalseyValueParser::new())]
+    pub full: bool,
+
     #[command(flatten)]
     pub changes: Changes,
 
@@ -197,6 +201,7 @@ impl Batch<'_> {
         let options = RunOptions {
             dir: self.dir(&scenario),
             formats: formats.clone(),
+            full: self.args.full,
             show_progress: !self.quiet,
             keep_cluster: self.args.keep_cluster,
             origin,

@@ -11,6 +11,7 @@ use crate::bench::metrics::tags::Path;
 use crate::bench::metrics::threshold::Selector;
 use crate::bench::scenario::Guarantee;
 use crate::bench::scenario::plan::{Plan, PlannedFault};
+use crate::bench::verdict::diagnosis;
 use crate::bench::verdict::history::{JudgedRun, StoredRun};
 use crate::bench::verdict::ledger::{Account, FaultImpact, FaultRecord};
 use crate::bench::verdict::thresholds;
@@ -23,6 +24,7 @@ impl Report {
         let (facts, account) = (&run.facts, &judged.account);
         let mut report =
             Self::new(&run.verdict_input(account), judged.verdict.clone(), facts.started_at.clone());
+        report.diagnosis.clone_from(&judged.diagnosis);
         report.delivery.publish_failures.clone_from(&facts.publish_failures);
         report.harness.clone_from(&facts.harness);
         report.processes.clone_from(&facts.processes);
@@ -36,7 +38,8 @@ impl Report {
         report
     }
 
-    /// The report of a run as far as it was judged: without what the processes used and how well the bench can measure.
+    /// The report of a run as far as it was judged: without its diagnosis, what the processes used, and how well the bench
+    /// can measure.
     #[must_use]
     pub fn new(input: &VerdictInput<'_>, verdict: Verdict, started_at: Option<String>) -> Self {
         let counters = Counter::ALL.iter().map(|counter| CounterReport {
@@ -47,6 +50,7 @@ impl Report {
             schema: SCHEMA_VERSION,
             summary: summary(input, &verdict),
             run: facts(input.plan, started_at),
+            diagnosis: Vec::new(),
             delivery: delivery(input.account),
             faults: faults(input),
             metrics: metrics(input),
@@ -60,6 +64,8 @@ impl Report {
 
     /// Adds problems that came up after the judgement. The verdict can only become worse.
     pub fn add_problems(&mut self, problems: impl IntoIterator<Item = RunProblem>) {
+        let problems: Vec<RunProblem> = problems.into_iter().collect();
+        self.diagnosis.extend(diagnosis::of_problems(&problems));
         self.verdict.add_problems(problems);
         self.summary.failed = self.verdict.failed().collect();
         self.summary.verdict = self.verdict.exit.word().to_owned();

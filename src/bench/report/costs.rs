@@ -1,4 +1,4 @@
-//! Resource figures as text: of each process, and of the cluster per delivery and per event. Read [`processes`] first.
+//! Resource figures as text: of each process, and of the cluster per delivery and per event. Read [`process`] first.
 
 use super::usage::ClusterReport;
 use super::wording::{grouped, plural};
@@ -10,34 +10,30 @@ const ENOUGH_CONNECTIONS: u32 = 100;
 /// Redis commands that are shown; the JSON has all.
 const COMMANDS_SHOWN: usize = 6;
 
-/// The resources of each process, a line each.
+/// The resources of a process, in a line.
 #[must_use]
-pub(super) fn processes(processes: &[ProcessReport]) -> String {
-    let mut text = String::from("\n  █ PROCESSES\n");
-    for process in processes {
-        let per_connection = per_connection(process)
-            .map(|bytes| format!(", {:.1} KiB a connection", kib(bytes)))
-            .unwrap_or_default();
-        let restarts = match process.starts {
-            0 | 1 => String::new(),
-            starts => format!(", started {starts} times"),
-        };
-        // Only nodes have connections of virtual clients.
-        let connections = match process.connections_peak {
-            0 => String::new(),
-            count => format!("{count} connections at once"),
-        };
-        text.push_str(&format!(
-            "    {:<10} {connections:>26}   RSS {:.1} MiB at most (idle {:.1}{per_connection})   \
-             CPU {:.2} s   {} open files at most{restarts}\n",
-            process.id,
-            mib(process.rss_peak_bytes),
-            mib(process.rss_idle_bytes),
-            process.cpu_seconds,
-            process.open_files_peak,
-        ));
-    }
-    text
+pub(super) fn process(process: &ProcessReport) -> String {
+    let per_connection = per_connection(process)
+        .map(|bytes| format!(", {:.1} KiB a connection", kib(bytes)))
+        .unwrap_or_default();
+    let restarts = match process.starts {
+        0 | 1 => String::new(),
+        starts => format!(", started {starts} times"),
+    };
+    // Only nodes have connections of virtual clients.
+    let connections = match process.connections_peak {
+        0 => String::new(),
+        count => format!("{count} connections at once"),
+    };
+    format!(
+        "{:<10} {connections:>26}   RSS {:.1} MiB at most (idle {:.1}{per_connection})   \
+         CPU {:.2} s   {} open files at most{restarts}",
+        process.id,
+        mib(process.rss_peak_bytes),
+        mib(process.rss_idle_bytes),
+        process.cpu_seconds,
+        process.open_files_peak,
+    )
 }
 
 /// Bytes of memory per connection; `None` with too few connections.

@@ -13,6 +13,8 @@ use crate::bench::verdict::history::{JudgedRun, StoredRun};
 pub struct ReportFiles {
     pub report: Report,
     pub time_series: TimeSeries,
+    /// Whether the text has all metrics (`--full`).
+    pub is_full: bool,
 }
 
 /// File of the counts by second.
@@ -47,7 +49,7 @@ impl ReportFiles {
     /// The report of a run that was judged, with its time series.
     #[must_use]
     pub fn of(run: &StoredRun, judged: &JudgedRun) -> Self {
-        Self { report: Report::of(run, judged), time_series: TimeSeries::of(run) }
+        Self { report: Report::of(run, judged), time_series: TimeSeries::of(run), is_full: false }
     }
 
     /// The files of a format, by name.
@@ -104,6 +106,10 @@ impl ReportFiles {
     }
 
     fn text(&self, colour: text::Colour) -> String {
-        text::render(&self.report, colour)
+        if self.is_full {
+            text::render_full(&self.report, colour)
+        } else {
+            text::render(&self.report, colour)
+        }
     }
 }

@@ -1,10 +1,10 @@
-//! Reports as JUnit XML, for CI: a suite for each scenario, a case for each check, threshold and problem of the run. An
-//! unknown result is an error, never a pass. Read [`render`] first.
+//! Reports as JUnit XML, for CI: a suite for each scenario, a case for each check, threshold, problem of the run, and finding
+//! of the diagnosis. An unknown result is an error, never a pass; a finding explains and never fails. Read [`render`] first.
 
 use std::fmt::Write as _;
 
 use super::model::Report;
-use super::wording::{self, escaped};
+use super::wording::escaped;
 use crate::bench::exit::Exit;
 use crate::bench::verdict::Status;
 
@@ -40,7 +40,7 @@ fn cases(report: &Report) -> Vec<Case> {
             .anomaly(&check.name)
             .into_iter()
             .flat_map(|anomaly| &anomaly.examples)
-            .map(wording::sentence);
+            .map(ToString::to_string);
         Case {
             class: "verification",
             name: check.name.clone(),
@@ -63,7 +63,14 @@ fn cases(report: &Report) -> Vec<Case> {
         message: problem.message.clone(),
         more: String::new(),
     });
-    checks.chain(thresholds).chain(problems).collect()
+    let diagnosis = report.diagnosis.iter().enumerate().map(|(number, finding)| Case {
+        class: "diagnosis",
+        name: format!("{} {}", finding.cause.name(), number + 1),
+        status: Status::Note,
+        message: format!("{}: {}; {}", finding.what, finding.evidence, finding.remedy),
+        more: String::new(),
+    });
+    checks.chain(thresholds).chain(problems).chain(diagnosis).collect()
 }
 
 fn counts<'a>(cases: impl Iterator<Item = &'a Case>) -> String {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::model::{FaultReport, MetricReport, Report};
-use super::wording::{grouped, plural, sentence, time};
+use super::wording::{grouped, plural, time};
 use crate::bench::exit::Grade;
 use crate::bench::metrics::format::readable;
 use crate::bench::verdict::Status;
@@ -16,6 +16,7 @@ const EXAMPLES: usize = 3;
 pub(super) fn render(report: &Report) -> String {
     let mut text = String::new();
     head(&mut text, report);
+    diagnosis(&mut text, report);
     findings(&mut text, report);
     thresholds(&mut text, report);
     faults(&mut text, &report.faults);
@@ -69,6 +70,20 @@ fn head(text: &mut String, report: &Report) {
     );
 }
 
+/// The findings in their order: cause, evidence, remedy.
+fn diagnosis(text: &mut String, report: &Report) {
+    for (index, finding) in report.diagnosis.iter().enumerate() {
+        let (what, evidence) = (plain(&finding.what), plain(&finding.evidence));
+        let _ok = writeln!(text, "{}. **{what}.** {evidence}", index + 1);
+        if !finding.remedy.is_empty() {
+            let _ok = writeln!(text, "   → {}", plain(&finding.remedy));
+        }
+    }
+    if !report.diagnosis.is_empty() {
+        text.push('\n');
+    }
+}
+
 /// Checks that did not pass, and problems of the run.
 fn findings(text: &mut String, report: &Report) {
     let checks = report.verdict.checks.iter().filter(|check| check.status != Status::Pass);
@@ -79,7 +94,7 @@ fn findings(text: &mut String, report: &Report) {
             .anomaly(&check.name)
             .into_iter()
             .flat_map(|anomaly| anomaly.examples.iter().take(EXAMPLES));
-        lines.extend(examples.map(|example| format!("  - {}", plain(&sentence(example)))));
+        lines.extend(examples.map(|example| format!("  - {}", plain(&example.to_string()))));
     }
     let problems = report.verdict.problems.iter();
     lines.extend(problems.map(|problem| format!("- {} {}", mark(Status::Fail), plain(&problem.message))));
@@ -148,6 +163,10 @@ fn metric_table(text: &mut String, metrics: &[&MetricReport]) {
         "| metric | count | p50 | p90 | p99 | p99.9 | max |\n|---|---:|---:|---:|---:|---:|---:|\n",
     );
     for metric in metrics {
+        let time = |value: Option<f64>| match value {
+            Some(number) if metric.is_of_numbers() => format!("{number:.0}"),
+            value => time(value),
+        };
         let _ok = writeln!(
             text,
             "| {} | {} | {} | {} | {} | {} | {} |",

@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::usage::{ClusterReport, CounterReport};
+use crate::bench::metrics::metric::Trend;
 use crate::bench::verdict::Verdict;
+use crate::bench::verdict::diagnosis::Finding;
 use crate::bench::verdict::history::facts::{HarnessBaseline, ProcessReport};
 use crate::bench::verdict::ledger::{Anomaly, Example, PublishCounts, Unexpected};
 
@@ -22,6 +24,10 @@ pub struct Report {
     pub run: RunFacts,
     /// Pass or fail, and why.
     pub verdict: Verdict,
+    /// Causes with their evidence and what to change, the likeliest root cause first. Empty where the run passed and
+    /// nothing stood out.
+    #[serde(default)]
+    pub diagnosis: Vec<Finding>,
     /// Deliveries and publishes, counted, with examples of what went wrong.
     pub delivery: Delivery,
     /// Each fault: as planned, as applied, and its effect.
@@ -191,6 +197,13 @@ pub struct FaultReport {
     /// The first deliveries that were lost in the fault's window.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost_examples: Vec<Example>,
+}
+
+impl MetricReport {
+    /// Whether its values are numbers of events instead of milliseconds.
+    pub(super) fn is_of_numbers(&self) -> bool {
+        self.key.starts_with(Trend::ReplaySize.name())
+    }
 }
 
 /// A metric with one set of tags. Values are milliseconds; those of `replay_size` are numbers of events.

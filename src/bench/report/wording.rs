@@ -1,10 +1,10 @@
-//! Words and figures that all formats share: names, plurals, times, escaping. Read [`sentence`] first.
+//! Words and figures that all formats share: names, plurals, times, escaping. Read [`word`] first.
 
 use std::time::Duration;
 
 use crate::bench::metrics::format::readable;
 use crate::bench::verdict::Status;
-use crate::bench::verdict::ledger::{Anomaly, Example};
+use crate::bench::verdict::ledger::Anomaly;
 use crate::runtime::thousands;
 
 /// The name of a status in reports.
@@ -37,32 +37,6 @@ pub(super) fn escaped(text: &str) -> String {
         }
     }
     out
-}
-
-/// An example as in `main → topic:room-7 #88123..88135 at steady-412 (and 40 more), in kill-1`.
-pub(super) fn sentence(example: &Example) -> String {
-    let mut text = String::new();
-    if let Some((publisher, address)) = example.publisher.as_ref().zip(example.address.as_ref()) {
-        text = format!("{publisher} → {address}");
-    }
-    if let Some(seq) = example.seq {
-        let numbers = if seq.first == seq.last {
-            seq.first.to_string()
-        } else {
-            format!("{}..{}", seq.first, seq.last)
-        };
-        text = format!("{text} #{numbers}");
-    }
-    if let Some(subscriber) = &example.subscriber {
-        text = format!("{text} at {subscriber}");
-    }
-    if !example.note.is_empty() {
-        text = format!("{text} ({})", example.note);
-    }
-    if let Some(fault) = &example.fault {
-        text = format!("{text}, in {fault}");
-    }
-    text.trim_start().to_owned()
 }
 
 pub(super) fn plural(count: u64, what: &str) -> String {

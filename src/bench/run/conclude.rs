@@ -15,7 +15,7 @@ use crate::runtime::panic_message;
 /// Judges, stores, and writes the reports. `entries` are evidence files that the run has written already.
 pub(super) async fn conclude(mut case: StoredRun, options: &RunOptions, entries: Vec<Entry>) -> ReportFiles {
     let mut judgement = case.judge();
-    let mut told = ReportFiles::of(&case, &judgement);
+    let mut told = ReportFiles { is_full: options.full, ..ReportFiles::of(&case, &judgement) };
     let unwritten = files::write(&options.dir, &told, &options.formats);
     if !unwritten.is_empty() {
         case.facts.problems.extend(unwritten.into_iter().map(of_the_bench));

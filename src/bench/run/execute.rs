@@ -395,7 +395,7 @@ impl RunResults {
     async fn judge(self, plan: Arc<Plan>, options: &RunOptions, started_at: SystemTime) -> Outcome {
         let mut troubles = self.troubles();
         troubles.extend(self.unwritten);
-        let mut recorder = self.ended.recorder;
+        let (mut recorder, observations) = (self.ended.recorder, self.ended.observations);
         recorder.merge(self.watched.recorder);
         let (mut publishes, mut publish_failures) = (Vec::new(), Vec::new());
         for published in self.load.published {
@@ -431,7 +431,7 @@ impl RunResults {
             publish_failures,
             lateness: Some(self.watched.saturation.explanation(doctor::cores())),
         };
-        let case = StoredRun { plan, ledgers, recorder, facts, added: None };
+        let case = StoredRun { plan, ledgers, recorder, observations, facts, added: None };
         let told = conclude(case, options, self.history).await;
         let exit = told.report.verdict.exit;
         Outcome { told, exit, dir: options.dir.clone(), kept: self.teardown.kept }

@@ -71,7 +71,7 @@ pub fn read(dir: &Path, needs: Needs) -> Result<ReportFiles, StoredError> {
     let report: Report = read_json(&path)?;
     check_version(path, report.schema, report::SCHEMA_VERSION)?;
     if needs == Needs::Report {
-        return Ok(ReportFiles { report, time_series: TimeSeries::default() });
+        return Ok(ReportFiles { report, time_series: TimeSeries::default(), is_full: false });
     }
     let path = dir.join(SERIES_FILE);
     let mut time_series: TimeSeries = read_json(&path)?;
@@ -79,7 +79,7 @@ pub fn read(dir: &Path, needs: Needs) -> Result<ReportFiles, StoredError> {
     let path = dir.join(LOG_FILE);
     let log = report::read_log(&read_text(&path)?, time_series.slot_seconds);
     time_series.columns = log.map_err(|source| StoredError::Log { path, source })?;
-    Ok(ReportFiles { report, time_series })
+    Ok(ReportFiles { report, time_series, is_full: false })
 }
 
 fn check_version(path: PathBuf, found: u32, known: u32) -> Result<(), StoredError> {

@@ -124,12 +124,14 @@ pub(super) fn end(result: &Result<Outcome, RunError>) -> Line {
             verdict: outcome.exit.word().to_owned(),
             exit_code: outcome.exit.code(),
             summary: Some(outcome.told.report.summary.clone()),
+            diagnosis: outcome.told.report.diagnosis.clone(),
             error: None,
         },
         Err(error) => End {
             verdict: error.exit().word().to_owned(),
             exit_code: error.exit().code(),
             summary: None,
+            diagnosis: Vec::new(),
             error: Some(error_chain(error)),
         },
     })

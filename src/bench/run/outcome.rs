@@ -21,6 +21,8 @@ pub struct RunOptions {
     pub dir: PathBuf,
     /// Formats of the report.
     pub formats: Vec<OutputFormat>,
+    /// Whether the report as text has all metrics.
+    pub full: bool,
     /// Whether progress is written to stderr.
     pub show_progress: bool,
     /// Whether the servers are handed to the caller instead of being stopped.

@@ -17,6 +17,7 @@ use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::workers::LostWorkers;
 use crate::bench::scenario::plan::{FaultAction, Joins, Plan};
 use crate::bench::scenario::{self, LbKind};
+use crate::bench::verdict::diagnosis;
 
 /// Clients must connect within this, plus a millisecond for each client.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -161,6 +162,10 @@ pub(super) async fn clients(
                     None => "; the others could not connect: see the nodes' logs".to_owned(),
                 },
             };
+            let mut findings = Vec::new();
+            context.observe(|seen| findings = diagnosis::of_setup(seen, &context.plan));
+            let told: String = findings.iter().map(|finding| format!("\n  {finding}")).collect();
+            let hint = format!("{hint}{told}");
             return Err(RunError::Clients { connected: snapshot.connected, wanted, waited: patience, hint });
         }
         tokio::time::sleep(LOOK_EVERY).await;

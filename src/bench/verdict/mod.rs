@@ -2,6 +2,7 @@
 //! socket, measures nothing. Read [`Verdict`] first.
 
 mod checks;
+pub mod diagnosis;
 pub mod history;
 pub mod ledger;
 mod outcome;

@@ -67,6 +67,17 @@ pub enum Item<'a> {
     IdCommitted(&'a str),
 }
 
+/// What has arrived of an event that is not complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pending {
+    /// The last line was whole, and no event is under way.
+    Nothing,
+    /// The last line has no end.
+    Line,
+    /// All lines are whole, and the blank line that would dispatch their data is missing.
+    Block,
+}
+
 /// Reads the body of one connection, and of the connections after it: [`Decoder::finish`] between them keeps what a
 /// reconnect needs.
 #[derive(Debug, Default)]
@@ -189,6 +200,16 @@ impl Decoder {
             reconnection_time: kept.reconnection_time,
             ..Self::default()
         };
+    }
+
+    /// What is unfinished, now that all received bytes were decoded.
+    #[must_use]
+    pub fn pending(&self) -> Pending {
+        match (self.line.is_empty(), self.block.has_data && !self.block.is_over) {
+            (false, _) => Pending::Line,
+            (true, true) => Pending::Block,
+            (true, false) => Pending::Nothing,
+        }
     }
 
     /// Value of `Last-Event-ID` for a reconnect. Empty: the header is not sent.

@@ -5,7 +5,7 @@
 mod decoder;
 mod line;
 
-pub use decoder::{Decoder, Item, LimitExceeded, Limits};
+pub use decoder::{Decoder, Item, LimitExceeded, Limits, Pending};
 
 #[cfg(test)]
 mod tests;

@@ -117,7 +117,17 @@ pub(crate) struct End {
     pub(crate) verdict: SafeText,
     pub(crate) exit_code: u8,
     pub(crate) summary: Option<Summary>,
+    pub(crate) diagnosis: Vec<Finding>,
     pub(crate) error: Option<SafeText>,
+}
+
+/// A cause that the bench found, with the figures that show it and what to change.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Finding {
+    pub(crate) what: SafeText,
+    pub(crate) evidence: SafeText,
+    pub(crate) remedy: SafeText,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

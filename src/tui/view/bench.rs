@@ -20,6 +20,8 @@ use crate::tui::view::{charts, facts};
 const FAULT_NAME: usize = 20;
 /// Rows of the smallest charts, which get the space that the figures leave.
 const CHARTS: u16 = 9;
+/// Findings of the diagnosis that are shown; the report has all.
+const FINDINGS: usize = 3;
 /// Borders, the bar and the line below it.
 const FRAME: usize = 4;
 
@@ -213,6 +215,9 @@ fn verdict(end: &End, fact: &mut impl FnMut(&'static str, String, Role)) {
     if !summary.failed.is_empty() {
         let failed: Vec<_> = summary.failed.iter().map(|name| name.as_str()).collect();
         fact("failed", failed.join(", "), Role::Bad);
+    }
+    for finding in end.diagnosis.iter().take(FINDINGS) {
+        fact("because", format!("{}: {}", finding.what.as_str(), finding.evidence.as_str()), Role::Warning);
     }
 }
 

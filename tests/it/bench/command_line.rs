@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use sse_lab::client::HttpOptions;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use super::harness::{Lab, bench, in_time, until_nobody_listens};
+use super::harness::{Lab, bench, in_time, unbroken, until_nobody_listens};
 
 const SMALL: &str = r#"
 schema = 1
@@ -33,8 +33,7 @@ generator_lag = ["p(99)<60s"]
 /// Exit code, and everything that was printed.
 async fn outcome(mut command: tokio::process::Command) -> (Option<i32>, String) {
     let output = in_time(command.output()).await;
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    (output.status.code(), text.into_owned())
+    (output.status.code(), unbroken(&[output.stdout, output.stderr].concat()))
 }
 
 async fn check(args: &[&str], code: i32, words: &[&str]) {

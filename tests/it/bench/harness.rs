@@ -79,7 +79,7 @@ impl Lab {
         let report = std::fs::read(self.out().join("report.json")).unwrap_or_default();
         Ran {
             code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stdout: unbroken(&output.stdout),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             report: serde_json::from_slice(&report).unwrap_or(Value::Null),
         }
@@ -127,7 +127,12 @@ pub(crate) async fn check_evidence(lab: &Lab, ran: &Ran) {
 pub(crate) async fn check(dir: &Path) -> (Option<i32>, String) {
     let output = in_time(bench(&["check"]).arg(dir).output()).await;
     let text = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    (output.status.code(), unbroken(&text))
+}
+
+/// A text whose sentences are not broken into lines: these go on below nine columns.
+pub(crate) fn unbroken(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).replace("\n         ", " ")
 }
 
 /// Waits until nobody listens on the address any more.

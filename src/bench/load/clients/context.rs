@@ -1,7 +1,7 @@
 //! The state that all clients of a run share. Holds nothing of a single client. Read [`SwarmContext`] first.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use crate::bench::load::balancer::Balancer;
 use crate::bench::load::progress::Progress;
 use crate::bench::metrics::clock::RunClock;
 use crate::bench::scenario::plan::Plan;
+use crate::bench::verdict::diagnosis::Observations;
 use crate::bench::verdict::history::HistoryWriter;
 
 /// Concurrent connects during set-up, which must not overflow the backlog of a listening socket. Only faults cause storms.
@@ -31,6 +32,8 @@ pub struct SwarmContext {
     pub started: CancellationToken,
     pub progress: Arc<Progress>,
     pub board: Board,
+    /// What the clients of this process see beside the events.
+    pub observations: Mutex<Observations>,
     /// Limits concurrent connects during set-up.
     pub gate: Semaphore,
     /// The state of an ad hoc swarm; `None`: the clients of a run.
@@ -103,8 +106,26 @@ impl SwarmContext {
     pub fn new(plan: Arc<Plan>, transports: Transports, balancer: Balancer, clock: RunClock) -> Self {
         let gate = Semaphore::new(CONNECTS_AT_ONCE);
         let (started, board) = (CancellationToken::new(), Board::default());
-        let progress = Arc::default();
-        Self { plan, transports, balancer, clock, started, progress, board, gate, adhoc: None, writer: None }
+        let (progress, observations) = (Arc::default(), Mutex::default());
+        Self {
+            plan,
+            transports,
+            balancer,
+            clock,
+            started,
+            progress,
+            board,
+            observations,
+            gate,
+            adhoc: None,
+            writer: None,
+        }
+    }
+
+    /// Adds to the observations. The lock is held for a moment, and only where a stream begins or ends.
+    pub fn observe(&self, note: impl FnOnce(&mut Observations)) {
+        // Every change is complete, also before a panic of another client.
+        note(&mut self.observations.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// `None` when the plan has no node of this name.

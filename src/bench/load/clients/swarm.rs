@@ -13,6 +13,7 @@ use super::subscriber::Subscriber;
 use crate::bench::exit::RunProblem;
 use crate::bench::ids::SubscriberId;
 use crate::bench::metrics::recorder::Recorder;
+use crate::bench::verdict::diagnosis::Observations;
 use crate::bench::verdict::history::Entry;
 use crate::bench::verdict::ledger::{self, SubscriberLedger};
 
@@ -76,7 +77,9 @@ impl Swarm {
             recorder.merge(std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner)));
         }
         ledger::measure(&self.context.plan, &ledgers, &mut recorder);
-        Ended { ledgers, recorder, not_stopped, ..Ended::default() }
+        let mut observations = Observations::default();
+        self.context.observe(|all| observations = std::mem::take(all));
+        Ended { ledgers, recorder, observations, not_stopped, ..Ended::default() }
     }
 }
 
@@ -87,6 +90,8 @@ pub struct Ended {
     pub ledgers: Vec<SubscriberLedger>,
     /// Measurements of all clients.
     pub recorder: Recorder,
+    /// What all clients saw beside the events.
+    pub observations: Observations,
     /// Clients that did not stop in time, and have no ledger.
     pub not_stopped: usize,
     /// Reports of lost or late workers. The clients of a lost worker have no ledgers.

@@ -108,6 +108,7 @@ impl WorkerPool {
                 Ok(Some(results)) => {
                     ended.ledgers.extend(results.ledgers);
                     ended.recorder.merge(results.recorder);
+                    ended.observations.merge(results.observations);
                     ended.not_stopped += usize::try_from(results.summary.not_stopped).unwrap_or(usize::MAX);
                     ended.histories.extend(results.summary.history);
                     ended.unwritten.extend(results.summary.unwritten);

@@ -263,6 +263,9 @@ async fn hand_over(to: &mut (impl AsyncWrite + Unpin), results: Results) -> Resu
         Section::write_clients(&mut bytes, ledgers).map_err(WorkerError::Seal)?;
         send_message(to, &ToParent::Evidence(bytes)).await?;
     }
+    let mut bytes = Vec::new();
+    Section::write_observations(&mut bytes, &ended.observations).map_err(WorkerError::Seal)?;
+    send_message(to, &ToParent::Evidence(bytes)).await?;
     let measurements = Section::Measurements(ended.recorder).to_bytes().map_err(WorkerError::Seal)?;
     send_message(to, &ToParent::Evidence(measurements)).await?;
     send_message(to, &ToParent::Done(summary)).await?;

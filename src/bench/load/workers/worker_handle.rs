@@ -22,6 +22,7 @@ use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::clients::share::Share;
 use crate::bench::metrics::recorder::Recorder;
 use crate::bench::scenario::ScenarioSource;
+use crate::bench::verdict::diagnosis::Observations;
 use crate::bench::verdict::history::{self, Section, SectionError};
 use crate::bench::verdict::ledger::SubscriberLedger;
 use crate::runtime::error_chain;
@@ -92,6 +93,7 @@ pub enum WorkerPoolError {
 pub(super) struct WorkerResults {
     pub(super) ledgers: Vec<SubscriberLedger>,
     pub(super) recorder: Recorder,
+    pub(super) observations: Observations,
     pub(super) summary: WorkerSummary,
     has_measurements: bool,
 }
@@ -286,6 +288,7 @@ impl WorkerHandle {
                 results.recorder.merge(recorder);
                 results.has_measurements = true;
             }
+            Section::Observations(observations) => results.observations.merge(*observations),
             Section::Publishes(_) | Section::Sentinels(_) | Section::Audit(_) | Section::End => {}
         }
         Ok(())

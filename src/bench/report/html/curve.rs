@@ -90,7 +90,7 @@ fn draw(
             (frame.x_end() - from).max(2.0),
             frame.y_end() - frame.top
         );
-        out.push_str(&svg::text(frame.x_end() - 4.0, frame.top + 14.0, "end", "lost", "never arrived"));
+        out.push_str(&svg::text(frame.x_end() - 4.0, frame.top - 4.0, "end", "lost", "never arrived"));
     }
     let legend: Vec<_> = curves.iter().map(|(class, name, _)| (*class, name.clone())).collect();
     out.push_str(&svg::legend(frame, &legend));

@@ -16,9 +16,13 @@ use crate::bench::report::model::Report;
 use crate::bench::report::time_series::{CountRow, TimeSeries};
 use crate::bench::report::wording::{escaped, grouped, plural};
 use crate::bench::verdict::Status;
+use crate::bench::verdict::diagnosis::Finding;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
+/// What is counted over a slot is drawn in its middle, and what holds at its end there.
+const MIDDLE: f64 = 0.5;
+const END: f64 = 1.0;
 /// Styles of the curves of nodes; with more nodes, several share a style.
 const NODE_CLASSES: [&str; 6] = ["c1", "c2", "c3", "c4", "c5", "c6"];
 /// With more nodes, one curve shows their sum.
@@ -37,6 +41,7 @@ pub(in crate::bench::report) fn render(report: &Report, series: &TimeSeries) -> 
         escaped(&title)
     );
     page.push_str(&head(report));
+    page.push_str(&diagnosis(report));
     page.push_str(&tiles(report));
     page.push_str(&over_time(report, series));
     page.push_str(&faults(report, series));
@@ -85,6 +90,23 @@ fn head(report: &Report) -> String {
     let _ok = write!(out, "<ul class=\"facts\">{}</ul>", facts.concat());
     out.push_str(&findings(report));
     out
+}
+
+/// The causes, as far as they are known; empty where nothing stood out.
+fn diagnosis(report: &Report) -> String {
+    let item = |finding: &Finding| {
+        let (what, evidence) = (escaped(&finding.what), escaped(&finding.evidence));
+        let remedy = match finding.remedy.as_str() {
+            "" => String::new(),
+            remedy => format!("<p class=\"remedy\">→ {}</p>", escaped(remedy)),
+        };
+        format!("<li><b>{what}</b><p>{evidence}</p>{remedy}</li>")
+    };
+    if report.diagnosis.is_empty() {
+        return String::new();
+    }
+    let items: String = report.diagnosis.iter().map(item).collect();
+    section("Diagnosis", "the likeliest root cause first", &format!("<ol class=\"diagnosis\">{items}</ol>"))
 }
 
 /// Why the run did not pass; empty where it did.
@@ -178,9 +200,14 @@ fn over_time(report: &Report, series: &TimeSeries) -> String {
         "from the due time of an event to its arrival, by the second in which it was due; shaded: faults",
         &latency.render(report, series),
     );
-    let rates =
-        TimeChart { id: "rates", size: (1120.0, 200.0), unit: Unit::Count, curves: rate_curves(series) };
-    out.push_str(&section("Events per second", "", &rates.render(report, series)));
+    // Each on a scale of its own: a broadcast is published once and delivered a thousand times.
+    let rate = |id, title, curves| {
+        let chart = TimeChart { id, size: (550.0, 200.0), unit: Unit::Count, curves };
+        section(title, "", &chart.render(report, series))
+    };
+    let delivered = rate("delivered", "Delivered per second", delivered_curves(series));
+    let published = rate("published", "Published per second", published_curves(series));
+    let _ok = write!(out, "<div class=\"two\">{delivered}{published}</div>");
     let skewed = series.counts.iter().filter_map(|row| skew(&row.counted.connections)).fold(0.0, f64::max);
     let sub = match series.nodes.len() {
         0 | 1 => String::new(),
@@ -221,7 +248,12 @@ fn latency_curves(series: &TimeSeries) -> Vec<Curve> {
         (0..slots(series)).map(|slot| by_slot.get(&slot).map(value)).collect()
     };
     [("max", "c4", 100.0), ("p99", "c3", 99.0), ("p95", "c2", 95.0), ("p50", "c1", 50.0)]
-        .map(|(name, class, percent)| Curve { name: name.to_owned(), class, values: values(percent) })
+        .map(|(name, class, percent)| Curve {
+            name: name.to_owned(),
+            class,
+            values: values(percent),
+            place: MIDDLE,
+        })
         .into()
 }
 
@@ -234,7 +266,7 @@ fn counted(series: &TimeSeries, name: &str, class: &'static str, of: impl Fn(&Co
         while rows.next_if(|row| row.second < second).is_some() {}
         rows.next_if(|row| row.second == second).map(|CountRow { counted, .. }| of(counted))
     };
-    Curve { name: name.to_owned(), class, values: (0..slots(series)).map(value).collect() }
+    Curve { name: name.to_owned(), class, values: (0..slots(series)).map(value).collect(), place: MIDDLE }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a slot are far below 2^53")]
@@ -242,12 +274,13 @@ fn per_second(count: u64, series: &TimeSeries) -> f64 {
     count as f64 / f64::from(series.slot_seconds.max(1))
 }
 
-fn rate_curves(series: &TimeSeries) -> Vec<Curve> {
+fn delivered_curves(series: &TimeSeries) -> Vec<Curve> {
+    vec![counted(series, "delivered", "c1", |counted| per_second(counted.delivered, series))]
+}
+
+fn published_curves(series: &TimeSeries) -> Vec<Curve> {
     let rate = |of: fn(&Counted) -> u64| move |counted: &Counted| per_second(of(counted), series);
-    let mut curves = vec![
-        counted(series, "delivered", "c1", rate(|counted| counted.delivered)),
-        counted(series, "published", "c3", rate(|counted| counted.published)),
-    ];
+    let mut curves = vec![counted(series, "published", "c3", rate(|counted| counted.published))];
     if series.counts.iter().any(|row| row.counted.dropped > 0) {
         curves.push(counted(series, "never sent", "c4", rate(|counted| counted.dropped)));
     }
@@ -257,12 +290,12 @@ fn rate_curves(series: &TimeSeries) -> Vec<Curve> {
 fn node_curves(series: &TimeSeries) -> Vec<Curve> {
     if series.nodes.len() > NODE_CURVES {
         let sum = |counted: &Counted| counted.connections.iter().map(|count| f64::from(*count)).sum();
-        return vec![counted(series, "all nodes", "c1", sum)];
+        return vec![Curve { place: END, ..counted(series, "all nodes", "c1", sum) }];
     }
     let curve = |(index, name): (usize, &String)| {
         let of =
             move |counted: &Counted| counted.connections.get(index).map_or(0.0, |count| f64::from(*count));
-        counted(series, name, NODE_CLASSES[index % NODE_CLASSES.len()], of)
+        Curve { place: END, ..counted(series, name, NODE_CLASSES[index % NODE_CLASSES.len()], of) }
     };
     series.nodes.iter().enumerate().map(curve).collect()
 }

@@ -6,7 +6,7 @@ use super::time::millis;
 use crate::bench::report::costs::{cluster, kib, mib, per_connection};
 use crate::bench::report::model::{FaultReport, MetricReport, Report};
 use crate::bench::report::usage::CounterReport;
-use crate::bench::report::wording::{escaped, grouped, sentence, windows, word};
+use crate::bench::report::wording::{escaped, grouped, windows, word};
 use crate::bench::verdict::history::facts::ProcessReport;
 use crate::bench::verdict::ledger::{Anomaly, Example};
 use crate::bench::verdict::{Check, Status};
@@ -165,13 +165,17 @@ pub(super) fn first_examples(report: &Report, name: &str) -> Vec<String> {
         .anomaly(name)
         .into_iter()
         .flat_map(|anomaly| anomaly.examples.iter().take(2))
-        .map(sentence)
+        .map(ToString::to_string)
         .collect()
 }
 
 /// Distributions of the metrics that `is_meant` selects.
 pub(super) fn metrics(report: &Report, is_meant: impl Fn(&MetricReport) -> bool) -> String {
     let row = |metric: &MetricReport| {
+        let figure = |value: Option<f64>| match value {
+            Some(number) if metric.is_of_numbers() => Cell::Figure(format!("{number:.0}")),
+            value => figure(value),
+        };
         let of_expected = match (metric.missing, metric.p99_of_expected_is_lost) {
             (0, _) => Cell::Figure(String::new()),
             (_, true) => Cell::Figure("lost".to_owned()),

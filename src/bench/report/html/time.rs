@@ -16,6 +16,8 @@ pub(super) struct Curve {
     pub(super) name: String,
     pub(super) class: &'static str,
     pub(super) values: Vec<Option<f64>>,
+    /// The place of a value within its slot: 0.5 for what is counted over the slot, 1 for what holds at its end.
+    pub(super) place: f64,
 }
 
 /// The unit of the values of a chart.
@@ -52,7 +54,9 @@ impl TimeChart<'_> {
         let lanes = place(&bands, (self.size.0 - 80.0) / seconds);
         let rows = lanes.iter().flatten().map(|lane| lane + 1).max().unwrap_or(0);
         #[expect(clippy::cast_precision_loss, reason = "three rows at most")]
-        let top = 34.0 + rows as f64 * LANE_HEIGHT;
+        let above = rows as f64 * LANE_HEIGHT;
+        // One more row for the ends of warm-up and load: within the plot, grid and curves would strike them through.
+        let top = 34.0 + above + LANE_HEIGHT;
         let frame = Frame {
             width: self.size.0,
             height: self.size.1 + top,
@@ -68,13 +72,15 @@ impl TimeChart<'_> {
             frame.width, frame.height, self.id
         );
         out.push_str(&draw_bands(frame, &x, &bands, &lanes));
-        out.push_str(&draw_load(frame, &x, report, series));
+        out.push_str(&draw_load((frame, frame.top - 6.0 - above), &x, report, series));
         out.push_str(&svg::y_axis(frame, &y.ticks(6), &y, |value| self.label(value)));
         out.push_str(&svg::x_axis(frame, &time_ticks(&x, seconds), &x, clock));
         for curve in &self.curves {
             let points: Vec<(f64, Option<f64>)> = (0..)
                 .zip(&curve.values)
-                .map(|(slot, value)| (x.at(middle(slot, series)), value.map(|value| y.at(value))))
+                .map(|(slot, value)| {
+                    (x.at(time_of(slot, curve.place, series)), value.map(|value| y.at(value)))
+                })
                 .collect();
             out.push_str(&svg::line(&points, curve.class));
         }
@@ -129,9 +135,9 @@ pub(super) fn seconds(series: &TimeSeries) -> f64 {
     (series.seconds() as f64).max(series.duration_ms as f64 / 1e3).max(1.0)
 }
 
-/// The middle of a slot, in seconds.
-fn middle(slot: u32, series: &TimeSeries) -> f64 {
-    (f64::from(slot) + 0.5) * f64::from(series.slot_seconds)
+/// A place within a slot, in seconds.
+fn time_of(slot: u32, place: f64, series: &TimeSeries) -> f64 {
+    (f64::from(slot) + place) * f64::from(series.slot_seconds)
 }
 
 pub(super) fn x_scale(frame: Frame, seconds: f64) -> Scale {
@@ -242,9 +248,10 @@ fn draw_bands(frame: Frame, x: &Scale, bands: &[Band<'_>], lanes: &[Option<usize
     out
 }
 
-/// Marks at the ends of the warm-up and of the load.
-fn draw_load(frame: Frame, x: &Scale, report: &Report, series: &TimeSeries) -> String {
+/// Marks at the ends of the warm-up and of the load, with their names in a row of their own.
+fn draw_load((frame, row): (Frame, f64), x: &Scale, report: &Report, series: &TimeSeries) -> String {
     let mut out = String::new();
+    // Not up to its name: the names of faults lie between.
     let (top, bottom) = (frame.top, frame.y_end());
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of a run")]
     let warm =
@@ -259,7 +266,7 @@ fn draw_load(frame: Frame, x: &Scale, report: &Report, series: &TimeSeries) -> S
         );
         let room = frame.x_end() - at;
         let (place, anchor) = if room < 70.0 { (at - 4.0, "end") } else { (at + 4.0, "start") };
-        out.push_str(&svg::text(place, top + 12.0, anchor, "edge", what));
+        out.push_str(&svg::text(place, row, anchor, "edge", what));
     }
     out
 }

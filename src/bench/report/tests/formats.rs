@@ -25,7 +25,8 @@ fn told() -> ReportFiles {
     report.harness = Some(HarnessBaseline { echoes: 300, p50_ms: 0.08, p99_ms: 0.18, max_ms: 0.9 });
     report.processes =
         vec![ProcessReport { id: "n1".into(), cpu_seconds: 1.25, starts: 2, ..ProcessReport::default() }];
-    ReportFiles { report, time_series: TimeSeries::new(&run.plan, run.recorder.series(), 1_767_225_600_000) }
+    let time_series = TimeSeries::new(&run.plan, run.recorder.series(), 1_767_225_600_000);
+    ReportFiles { report, time_series, is_full: false }
 }
 
 fn only(format: OutputFormat) -> String {
@@ -78,7 +79,8 @@ fn what_is_stored_tells_the_same_in_every_format() {
     let stored: std::collections::BTreeMap<_, _> = told.stored().into_iter().collect();
     let mut time_series: TimeSeries = serde_json::from_str(&stored[SERIES_FILE]).unwrap();
     time_series.columns = read_log(&stored[LOG_FILE], time_series.slot_seconds).unwrap();
-    let again = ReportFiles { report: serde_json::from_str(&stored["report.json"]).unwrap(), time_series };
+    let report = serde_json::from_str(&stored["report.json"]).unwrap();
+    let again = ReportFiles { report, time_series, is_full: false };
     for format in OutputFormat::ALL {
         assert_eq!(again.files(format), told.files(format), "{format:?}");
     }
@@ -124,8 +126,8 @@ fn no_text_of_a_run_becomes_markup() {
     told.time_series.nodes[0] = wicked.to_owned();
     let page = told.files(OutputFormat::Html).remove(0).1;
     assert!(!page.contains("<script>alert") && !page.contains("<img"), "{page}");
-    // Its own: the values of three charts and one below, and the script.
-    assert_eq!((page.matches("<script").count(), page.matches("</script>").count()), (5, 5));
+    // Its own: the values of four charts and one below, and the script.
+    assert_eq!((page.matches("<script").count(), page.matches("</script>").count()), (6, 6));
     assert!(!told.files(OutputFormat::Md)[0].1.contains("<script"));
     assert!(!told.files(OutputFormat::Junit)[0].1.contains("<script"));
 }
@@ -137,7 +139,9 @@ fn the_page_shows_every_part_of_a_run() {
         "FAIL",
         "kill-under-load",
         "Latency over time",
-        "Events per second",
+        "Delivered per second",
+        "Published per second",
+        "Diagnosis",
         "Connections by node",
         "Percentiles of latency",
         "never arrived",

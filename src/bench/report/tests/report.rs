@@ -8,13 +8,14 @@ use crate::bench::metrics::metric::{Counter, Trend};
 use crate::bench::metrics::recorder::Recorder;
 use crate::bench::metrics::tags::{Path, Source, Tags};
 use crate::bench::metrics::time::RunTime;
-use crate::bench::report::model::Report;
+use crate::bench::report::model::{FaultReport, Report};
 use crate::bench::report::text;
 use crate::bench::scenario;
 use crate::bench::scenario::plan::Plan;
 use crate::bench::stamp::Stamp;
+use crate::bench::verdict::diagnosis::{Judgement, Observations, diagnose};
 use crate::bench::verdict::ledger::{
-    Ending, Evidence, FaultRecord, PublishLedger, PublishOutcome, SubscriberLedger, judge,
+    Ending, Evidence, FaultRecord, PublishLedger, PublishOutcome, Replays, SubscriberLedger, judge,
 };
 use crate::bench::verdict::{Status, Verdict, VerdictInput};
 
@@ -115,7 +116,7 @@ impl Run {
 
     /// The same of a run that went on for another time than was planned.
     fn report_after(&self, ran: Duration) -> Report {
-        let account = judge(&Evidence {
+        let evidence = Evidence {
             plan: &self.plan,
             publishes: std::slice::from_ref(&self.publishes),
             sentinels: None,
@@ -123,7 +124,8 @@ impl Run {
             audit: None,
             faults: &self.faults,
             was_interrupted: false,
-        });
+        };
+        let account = judge(&evidence);
         let judged = VerdictInput {
             plan: &self.plan,
             account: &account,
@@ -133,13 +135,42 @@ impl Run {
             ran,
             quiescent: true,
         };
-        Report::new(&judged, Verdict::new(&judged), Some("2026-01-01T00:00:00Z".into()))
+        let verdict = Verdict::new(&judged);
+        let (replays, observations) = (Replays::of(&evidence), Observations::default());
+        let judgement =
+            Judgement { input: judged, verdict: &verdict, replays: &replays, observations: &observations };
+        let diagnosis = diagnose(&judgement);
+        let report = Report::new(&judged, verdict, Some("2026-01-01T00:00:00Z".into()));
+        Report { diagnosis, ..report }
     }
 }
 
 #[test]
 fn a_failed_run_is_told_verdict_first() {
     insta::assert_snapshot!(text::render(&Run::new(true).report(), text::Colour::Off));
+}
+
+#[test]
+fn a_report_fits_on_a_screen_whatever_happened_and_is_whole_in_full() {
+    let mut report = Run::new(true).report();
+    let fault = report.faults[0].clone();
+    report
+        .faults
+        .extend((2..40).map(|number| FaultReport { title: format!("kill-{number}"), ..fault.clone() }));
+    let lost = |worker| RunProblem {
+        exit: Exit::Invalid,
+        message: format!("worker-{worker} was lost at 12.0s: it was ended by signal 9"),
+    };
+    report.add_problems((1..30).map(lost));
+    let brief = text::render(&report, text::Colour::Off);
+    assert!(brief.lines().count() <= 30, "{brief}");
+    assert!(brief.contains("more lines on faults") && brief.contains("more with --full"), "{brief}");
+    assert!(brief.trim_end().lines().last().unwrap().starts_with("  FAIL  exit code 120: lost"), "{brief}");
+    let full = text::render_full(&report, text::Colour::Off);
+    for words in ["kill-39", "worker-29", "METRICS", "none: isolation leak", "#21..23 at steady-0, in kill-1"]
+    {
+        assert!(full.contains(words), "{words:?} is not in\n{full}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bench::report::Summary;
+use crate::bench::verdict::diagnosis::Finding;
 
 /// Version of the lines. Raised when a field changes its meaning or is removed, not when one is added.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -132,6 +133,9 @@ pub struct End {
     /// The summary block of the report; absent where there is no report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
+    /// The causes that the report names; empty where nothing stood out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnosis: Vec<Finding>,
     /// Why there is no report; absent where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -17,6 +17,7 @@ use super::stored_run::{JudgedRun, Ledgers, StoredRun};
 use crate::bench::metrics::recorder::Recorder;
 use crate::bench::scenario::plan::Plan;
 use crate::bench::verdict::Verdict;
+use crate::bench::verdict::diagnosis::Observations;
 use crate::bench::verdict::ledger::{Account, Anomaly, AnomalyKind, Example};
 
 /// The scenario and all facts but ledgers and measurements.
@@ -104,6 +105,7 @@ fn write_ledgers(out: &mut impl Write, run: &StoredRun) -> io::Result<()> {
         Section::write_audit(out, ledger)?;
     }
     Section::write_measurements(out, &run.recorder)?;
+    Section::write_observations(out, &run.observations)?;
     Section::End.write(out)
 }
 
@@ -164,9 +166,9 @@ impl Archive {
                 ArchiveError::Version { path, why }
             }
         })?;
-        let (ledgers, recorder) = read_ledgers(&dir.join(LEDGERS), &plan)?;
+        let (ledgers, recorder, observations) = read_ledgers(&dir.join(LEDGERS), &plan)?;
         let added = (!file.facts.merged.is_empty()).then(|| decision.account.clone());
-        let run = StoredRun { plan, ledgers, recorder, facts: file.facts, added };
+        let run = StoredRun { plan, ledgers, recorder, observations, facts: file.facts, added };
         Ok(Self { run, decision, as_written })
     }
 }
@@ -193,16 +195,19 @@ fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<(T, Value), Ar
     Ok((serde_json::from_str(&text).map_err(damaged)?, as_written))
 }
 
-fn read_ledgers(path: &Path, plan: &Plan) -> Result<(Ledgers, Recorder), ArchiveError> {
+fn read_ledgers(path: &Path, plan: &Plan) -> Result<(Ledgers, Recorder, Observations), ArchiveError> {
     let damaged = |why: String| ArchiveError::Damaged { path: path.to_owned(), why };
     let mut from = open(path)?;
     let mut ledgers = Ledgers::default();
     let mut recorder = Recorder::default();
+    // Runs that were stored before there were any have no such section.
+    let mut observations = Observations::default();
     loop {
         let section = Section::read(plan, &mut from).map_err(|error| match error {
-            SectionError::CorruptFrame(_) | SectionError::Ledger(_) | SectionError::Kind(_) => {
-                damaged(error.to_string())
-            }
+            SectionError::CorruptFrame(_)
+            | SectionError::Ledger(_)
+            | SectionError::Observations(_)
+            | SectionError::Kind(_) => damaged(error.to_string()),
         })?;
         match section {
             Some(Section::Clients(clients)) => ledgers.subscribers.extend(clients),
@@ -210,7 +215,8 @@ fn read_ledgers(path: &Path, plan: &Plan) -> Result<(Ledgers, Recorder), Archive
             Some(Section::Sentinels(ledger)) => ledgers.sentinels = Some(ledger),
             Some(Section::Audit(ledger)) => ledgers.audit = Some(ledger),
             Some(Section::Measurements(more)) => recorder.merge(more),
-            Some(Section::End) => return Ok((ledgers, recorder)),
+            Some(Section::Observations(more)) => observations.merge(*more),
+            Some(Section::End) => return Ok((ledgers, recorder, observations)),
             None => return Err(damaged("it ends before its last section".to_owned())),
         }
     }

@@ -10,6 +10,7 @@ use super::files::ArchiveError;
 use super::rebuild;
 use super::stored_run::{JudgedRun, StoredRun};
 use crate::bench::exit::{Exit, RunProblem};
+use crate::bench::verdict::diagnosis::of_problems;
 
 /// Differences that are reported.
 const DIFFERENCES_MAX: usize = 20;
@@ -44,12 +45,14 @@ impl Check {
         let is_full = !histories.is_empty();
         let mut differences = if is_full { rebuild::differences(&run, &histories)? } else { Vec::new() };
         differences.extend(result_differences(&as_written, &judged));
-        let problems = differences.iter().map(|difference| RunProblem {
+        let problem = |difference: &String| RunProblem {
             exit: Exit::Internal,
             message: format!(
                 "re-judging the evidence gives another result than the one stored: {difference}"
             ),
-        });
+        };
+        let problems: Vec<RunProblem> = differences.iter().map(problem).collect();
+        judged.diagnosis.extend(of_problems(&problems));
         judged.verdict.add_problems(problems);
         Ok(Self { run, judged, decision, differences, is_full })
     }

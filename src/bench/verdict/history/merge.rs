@@ -118,6 +118,7 @@ fn difference(one: &Arc<Plan>, other: &Arc<Plan>) -> Option<&'static str> {
 
 fn add(whole: &mut StoredRun, more: StoredRun) {
     whole.recorder.merge(more.recorder);
+    whole.observations.merge(more.observations);
     if let (Some(account), Some(added)) = (&mut whole.added, more.added) {
         account.merge(added);
     }

@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use super::frame::{self, CorruptFrame, Frame};
 use crate::bench::metrics::recorder::Recorder;
 use crate::bench::scenario::plan::Plan;
+use crate::bench::verdict::diagnosis::Observations;
 use crate::bench::verdict::ledger::{
     AuditLedger, InvalidLedger, PublishLedger, StoredClients, SubscriberLedger,
 };
@@ -26,6 +27,8 @@ pub enum Section {
     Audit(AuditLedger),
     /// Measurements of one process.
     Measurements(Recorder),
+    /// What the clients of one process saw beside the events.
+    Observations(Box<Observations>),
     /// The last section. Without it the evidence is incomplete.
     End,
 }
@@ -36,6 +39,7 @@ const SENTINELS: u8 = 3;
 const AUDIT: u8 = 4;
 const MEASUREMENTS: u8 = 5;
 const END: u8 = 6;
+const OBSERVATIONS: u8 = 7;
 
 /// Why a section cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +50,9 @@ pub enum SectionError {
     /// The section is intact but of another plan.
     #[error(transparent)]
     Ledger(#[from] InvalidLedger),
+    /// The section is intact but its JSON is not that of observations.
+    #[error("its observations are not valid: {0}")]
+    Observations(#[from] serde_json::Error),
     /// The section is intact but of a kind that this version does not know.
     #[error("it has a section of the unknown kind {0}")]
     Kind(u8),
@@ -92,6 +99,14 @@ impl Section {
         frame::write(out, MEASUREMENTS, recorder)
     }
 
+    /// Writes a [`Section::Observations`], as JSON: a later version may add to it.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_observations(out: &mut impl Write, observations: &Observations) -> io::Result<()> {
+        frame::write(out, OBSERVATIONS, &serde_json::to_string(observations)?)
+    }
+
     /// Writes the section as a frame.
     ///
     /// # Errors
@@ -103,6 +118,7 @@ impl Section {
             Self::Sentinels(ledger) => Self::write_sentinels(out, ledger),
             Self::Audit(ledger) => Self::write_audit(out, ledger),
             Self::Measurements(recorder) => Self::write_measurements(out, recorder),
+            Self::Observations(observations) => Self::write_observations(out, observations),
             Self::End => frame::write(out, END, &()),
         }
     }
@@ -142,6 +158,7 @@ impl Section {
             SENTINELS => Self::Sentinels(frame.decode()?),
             AUDIT => Self::Audit(frame.decode()?),
             MEASUREMENTS => Self::Measurements(frame.decode()?),
+            OBSERVATIONS => Self::Observations(serde_json::from_str(&frame.decode::<String>()?)?),
             END => {
                 frame.decode::<()>()?;
                 Self::End

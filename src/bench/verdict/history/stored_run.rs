@@ -8,8 +8,9 @@ use super::facts::{self, StoredFacts};
 use crate::bench::exit::Exit;
 use crate::bench::metrics::recorder::Recorder;
 use crate::bench::scenario::plan::Plan;
+use crate::bench::verdict::diagnosis::{Finding, Judgement, Observations, diagnose};
 use crate::bench::verdict::ledger::{
-    self, Account, Anomaly, AuditLedger, Evidence, PublishLedger, SubscriberLedger,
+    self, Account, Anomaly, AuditLedger, Evidence, PublishLedger, Replays, SubscriberLedger,
 };
 use crate::bench::verdict::{Verdict, VerdictInput};
 
@@ -19,6 +20,8 @@ pub struct StoredRun {
     pub plan: Arc<Plan>,
     pub ledgers: Ledgers,
     pub recorder: Recorder,
+    /// What clients saw beside the events.
+    pub observations: Observations,
     pub facts: StoredFacts,
     /// The sum of the accounts, where several runs were merged: there are no ledgers then. `None`: one run.
     pub added: Option<Account>,
@@ -46,6 +49,8 @@ pub struct JudgedRun {
     pub anomalies: Vec<Anomaly>,
     /// Pass or fail, and why.
     pub verdict: Verdict,
+    /// The causes, as far as the evidence shows them.
+    pub diagnosis: Vec<Finding>,
 }
 
 impl StoredRun {
@@ -61,7 +66,11 @@ impl StoredRun {
         let mut verdict =
             Verdict::new(&self.verdict_input(&account)).capped_at(of_parts.unwrap_or(Exit::Pass));
         verdict.explain_lag(self.facts.lateness.as_deref());
-        JudgedRun { account, anomalies, verdict }
+        let replays = Replays::of(&self.evidence());
+        let input = self.verdict_input(&account);
+        let observations = &self.observations;
+        let diagnosis = diagnose(&Judgement { input, verdict: &verdict, replays: &replays, observations });
+        JudgedRun { account, anomalies, verdict, diagnosis }
     }
 
     /// The run and its account, as checks, thresholds and reports read them.

@@ -361,6 +361,25 @@ pub struct Example {
     pub note: String,
 }
 
+impl fmt::Display for Example {
+    /// As in `main → topic:room-7 #88123..88135 at steady-412 (and 40 more), in kill-1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if let Some((publisher, address)) = self.publisher.as_ref().zip(self.address.as_ref()) {
+            parts.push(format!("{publisher} → {address}"));
+        }
+        if let Some(SeqRange { first, last }) = self.seq {
+            parts.push(if first == last { format!("#{first}") } else { format!("#{first}..{last}") });
+        }
+        parts.extend(self.subscriber.as_ref().map(|subscriber| format!("at {subscriber}")));
+        if !self.note.is_empty() {
+            parts.push(format!("({})", self.note));
+        }
+        let fault = self.fault.as_ref().map(|fault| format!(", in {fault}")).unwrap_or_default();
+        write!(f, "{}{fault}", parts.join(" "))
+    }
+}
+
 /// The sessions that a fault cut, and how long it took to recover.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultImpact {

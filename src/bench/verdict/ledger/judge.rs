@@ -407,7 +407,7 @@ impl<'a> Judge<'a> {
 /// Whether a `GAP` covers a missing event: it was sent before the `GAP` came, and nothing shows that it stood before the last
 /// event that came ahead of the `GAP`, or behind the first one after it. A series without any arrival has no ledger and is
 /// covered from its beginning.
-fn is_declared(
+pub(super) fn is_declared(
     subscriber: &SubscriberLedger,
     ledger: Option<&SeriesLedger>,
     (series, seq): (&Series, u64),

@@ -54,6 +54,7 @@ mod measure;
 mod owed;
 mod publish;
 mod recovery;
+mod replays;
 mod runs;
 mod subscriber;
 #[cfg(test)]
@@ -68,5 +69,6 @@ pub use judge::{judge, judge_in_full};
 pub use measure::measure;
 pub use publish::{PublishLedger, PublishOutcome};
 pub use recovery::PATIENCE;
+pub use replays::Replays;
 pub use runs::Runs;
 pub use subscriber::{InvalidLedger, StoredClients, SubscriberLedger};

@@ -1,9 +1,11 @@
 //! A client with an open stream: receives events, and commands meanwhile. Read [`Subscriber::read`] first.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::observing::{is_joined, observe_event};
 use super::subscriber::{Session, Stopped, Subscriber};
 use crate::bench::load::clients::control::{Command, CommandReceiver};
 use crate::bench::load::clients::throttle::Pace;
@@ -18,11 +20,13 @@ use crate::protocol::event::control;
 use crate::runtime::sleep_until_opt;
 
 /// An event of the stream.
-struct Incoming<'a> {
-    event: &'a str,
+pub(super) struct Incoming<'a> {
+    pub(super) event: &'a str,
     /// The `id:` field of this event; `None`: it has none.
-    id: Option<&'a str>,
-    data: &'a str,
+    pub(super) id: Option<&'a str>,
+    /// How that id follows the last one; `None`: there is none to compare.
+    pub(super) step: Option<Ordering>,
+    pub(super) data: &'a str,
 }
 
 impl Subscriber {
@@ -85,17 +89,22 @@ impl Subscriber {
     /// events before it.
     fn take(&mut self, stream: &mut Stream, session: &mut Session) -> Result<(), Ending> {
         let (now, received_at) = (self.context.clock.now(), Instant::now());
+        self.observe_bytes(session, now);
         stream.take(|item| {
+            let step = self.step_to(&item);
             self.reconnect.learn_of(&item);
             match item {
                 Item::Event { event, data, last_event_id, id_in_block } => {
                     let id = id_in_block.then_some(last_event_id);
-                    self.receive_event(session, now, &Incoming { event, id, data });
+                    self.receive_event(session, now, &Incoming { event, id, step, data });
                     if let Some(throttle) = &mut self.throttle {
                         throttle.took(now.since_start(), data.len());
                     }
                 }
-                Item::Comment(_) => self.heartbeat(session, now, received_at),
+                Item::Comment(_) => {
+                    session.notes.comments += 1;
+                    self.heartbeat(session, now, received_at);
+                }
                 Item::Retry(_) | Item::IdCommitted(_) => {}
             }
             session.last_data = received_at;
@@ -130,6 +139,7 @@ impl Subscriber {
                     return self.receive_adhoc(now, incoming.data);
                 }
                 let arrival = self.ledger.event(now, incoming.id, incoming.data);
+                observe_event(session, now, incoming, arrival);
                 self.note_arrival(now, arrival);
             }
         }
@@ -154,13 +164,20 @@ impl Subscriber {
     ) {
         self.confirm(session, now);
         let arrival = match dialect.read(incoming.event, incoming.data) {
-            Message::Own => return self.heartbeat(session, now, Instant::now()),
+            Message::Own => {
+                session.notes.joined += u64::from(is_joined(dialect, incoming));
+                return self.heartbeat(session, now, Instant::now());
+            }
             Message::Event(stamp) => {
                 let id = dialect.id_of(incoming.id, &stamp);
                 self.ledger.arrive(now, id.as_deref(), stamp)
             }
-            Message::Foreign => self.ledger.foreign(now),
+            Message::Foreign => {
+                session.notes.joined += u64::from(is_joined(dialect, incoming));
+                self.ledger.foreign(now)
+            }
         };
+        observe_event(session, now, incoming, arrival);
         self.note_arrival(now, arrival);
     }
 

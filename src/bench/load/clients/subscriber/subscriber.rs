@@ -23,6 +23,7 @@ use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario;
 use crate::bench::scenario::dialect::Confirm;
 use crate::bench::scenario::plan::{GroupPlan, Joins, SubscriberPlan};
+use crate::bench::verdict::diagnosis::StreamNotes;
 use crate::bench::verdict::ledger::{Ending as LifeEnding, PATIENCE, SubscriberLedger};
 use crate::client::{
     ConnectError, Decision, End, Ending, GiveUp, Policy, Reconnect, ReconnectOptions, Request, Stream,
@@ -43,7 +44,7 @@ pub struct Subscriber {
     pub(super) adhoc: Option<AdhocClient>,
     pub(super) reconnect: Reconnect,
     /// Attempts to connect so far. Part of the random seed of each.
-    connects: u64,
+    pub(super) connects: u64,
     pub(super) downtime: Downtime,
     /// Addresses that get a sentinel; `None` until they are announced.
     sentinels: Option<Arc<[AddressId]>>,
@@ -73,6 +74,8 @@ pub(super) struct Session {
     pub(super) is_confirmed: bool,
     /// When data were received last.
     pub(super) last_data: Instant,
+    /// What the diagnosis needs to know of it.
+    pub(super) notes: StreamNotes,
 }
 
 /// Why a client stopped reading.
@@ -267,14 +270,23 @@ impl Subscriber {
             Err(error) => return self.not_opened(endpoint, &error, began, &mut rng),
         };
         self.note_opened(began);
+        self.observe_head(&mut stream);
         match &mut self.adhoc {
             Some(adhoc) => adhoc.connected(),
             None => self.keep_cookies(stream.cookies()),
         }
         let sent_cursor = self.sends_cursor();
         drop(request);
-        let mut session =
-            Session { node, assignment, began, sent_cursor, is_confirmed: false, last_data: began };
+        let mut session = Session {
+            node,
+            assignment,
+            began,
+            sent_cursor,
+            is_confirmed: false,
+            last_data: began,
+            notes: StreamNotes::default(),
+        };
+        session.notes.last_bytes = self.context.clock.now();
         let dialect = self.context.plan.dialect.as_ref();
         if self.adhoc.is_some() || dialect.is_some_and(|dialect| dialect.confirm == Confirm::Open) {
             self.confirm(&mut session, self.context.clock.now());
@@ -335,7 +347,9 @@ impl Subscriber {
         if matches!(error, ConnectError::Refused { .. }) {
             self.context.balancer.mark(endpoint, false);
         }
-        self.decide(error, rng)
+        let next = self.decide(error, rng);
+        self.observe_refusal(error, matches!(next, Next::Stop(LifeEnding::GaveUp)));
+        next
     }
 
     /// Records an attempt that did not lead to a confirmed stream.
@@ -367,6 +381,7 @@ impl Subscriber {
     fn note_end(&mut self, stream: &Stream, session: &Session, stopped: &Stopped) {
         let now = self.context.clock.now();
         let tags = self.tags(now);
+        self.observe_end(stream, session, stopped);
         self.downtime.stream_ended(Instant::now(), session.is_confirmed);
         self.samples.count(Counter::BytesIn, tags, stream.bytes_received());
         if session.is_confirmed {

@@ -8,7 +8,7 @@ mod ledger;
 mod series;
 mod stored;
 
-pub(super) use anomalies::{IdSample, Occurrences};
+pub(super) use anomalies::{IdSample, Occurrence, Occurrences};
 pub(super) use failed_attempts::{Attempt, FailedAttempts};
 pub(super) use ledger::Session;
 pub use ledger::SubscriberLedger;
