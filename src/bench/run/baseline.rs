@@ -1,5 +1,5 @@
-//! The baseline of the measurement: an echo over loopback through the same HTTP client and the same decoder, without a node.
-//! No latency of the run can be lower than this.
+//! The baseline of the measurement: an echo over loopback through the same HTTP client and the same decoder, without a node;
+//! and through a fault proxy where the clients of the run pass one. No latency of the run can be lower than this.
 //! Read [`measure`] first.
 
 use std::convert::Infallible;
@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::bench::faults::proxy::{ProxySpec, ProxyTask};
 use crate::bench::metrics::latency::Latencies;
 use crate::bench::verdict::history::facts::HarnessBaseline;
 use crate::client::{self, Received, Request, Stream};
@@ -30,16 +31,20 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of an echo's data, about those of an event.
 const BYTES: usize = 256;
 
-/// Measures the baseline. `None` where this machine does not finish in time; the run goes on without a baseline.
+/// Measures the baseline, through a fault proxy or without one. `None` where this machine does not finish in time; the
+/// run goes on without a baseline.
 pub(super) async fn measure(
     streams: &reqwest::Client,
     publishing: &reqwest::Client,
+    through_proxy: bool,
 ) -> Option<HarnessBaseline> {
-    // Dropping it at the end ends the server.
-    let mut server = JoinSet::new();
+    // Dropping it at the end ends the server and its proxy.
+    let mut tasks = JoinSet::new();
     let measuring = async {
-        let base = serve(&mut server).await.map_err(|error| error.to_string())?;
-        echo(&base, streams, publishing).await
+        let address = serve(&mut tasks).await.map_err(|error| error.to_string())?;
+        let address = if through_proxy { proxied(&mut tasks, address).await? } else { address };
+        let measured = echo(&format!("http://{address}"), streams, publishing).await?;
+        Ok::<_, String>(HarnessBaseline { through_proxy, ..measured })
     };
     match tokio::time::timeout(TIMEOUT, measuring).await {
         Ok(Ok(baseline)) => Some(baseline),
@@ -63,7 +68,7 @@ struct Echo {
 
 async fn serve(tasks: &mut JoinSet<()>) -> std::io::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let base = format!("http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?.to_string();
     let (into, from) = mpsc::channel(1);
     let echo = std::sync::Arc::new(Echo { into, from: Mutex::new(Some(from)) });
     let app = Router::new().route("/stream", get(stream)).route("/echo", post(answer)).with_state(echo);
@@ -72,7 +77,20 @@ async fn serve(tasks: &mut JoinSet<()>) -> std::io::Result<String> {
             tracing::warn!(%error, "the echo server ended");
         }
     });
-    Ok(base)
+    Ok(address)
+}
+
+/// Puts a proxy without toxics in front of the server.
+async fn proxied(tasks: &mut JoinSet<()>, upstream: String) -> Result<String, String> {
+    let name = "baseline".to_owned();
+    let (proxy, task) = ProxyTask::new(ProxySpec { name, listen: "127.0.0.1:0".into(), upstream, seed: 0 });
+    let serving = proxy.clone();
+    tasks.spawn(async move {
+        task.run().await;
+        drop(serving);
+    });
+    proxy.enable().await.map_err(|error| error.to_string())?;
+    Ok(proxy.listen())
 }
 
 async fn stream(State(echo): State<std::sync::Arc<Echo>>) -> Response {
@@ -121,6 +139,7 @@ async fn echo(
         p50_ms: millis(50),
         p99_ms: millis(99),
         max_ms: millis(100),
+        through_proxy: false,
     })
 }
 
@@ -140,13 +159,14 @@ mod tests {
     use crate::client::HttpOptions;
 
     #[tokio::test]
-    async fn the_floor_is_measured_through_the_loopback() {
-        let http = HttpOptions { idle_connections: 4, ..HttpOptions::default() }.build().unwrap();
-        let baseline = measure(&HttpOptions::default().build().unwrap(), &http).await.unwrap();
-        assert_eq!(baseline.echoes, u64::from(ECHOES));
-        assert!(
-            0.0 < baseline.p50_ms && baseline.p50_ms <= baseline.p99_ms && baseline.p99_ms <= baseline.max_ms,
-            "{baseline:?}"
-        );
+    async fn the_floor_is_measured_through_the_loopback_and_through_a_proxy() {
+        for through_proxy in [false, true] {
+            let http = HttpOptions { idle_connections: 4, ..HttpOptions::default() }.build().unwrap();
+            let streams = HttpOptions::default().build().unwrap();
+            let baseline = measure(&streams, &http, through_proxy).await.unwrap();
+            assert_eq!((baseline.echoes, baseline.through_proxy), (u64::from(ECHOES), through_proxy));
+            let HarnessBaseline { p50_ms, p99_ms, max_ms, .. } = baseline;
+            assert!(0.0 < p50_ms && p50_ms <= p99_ms && p99_ms <= max_ms, "{baseline:?}");
+        }
     }
 }

@@ -35,7 +35,7 @@ use crate::bench::load::workers::WorkerSpec;
 use crate::bench::metrics::clock::RunClock;
 use crate::bench::panic;
 use crate::bench::scenario::plan::Plan;
-use crate::bench::scenario::{Quiesce, Scenario};
+use crate::bench::scenario::{LinkKind, Quiesce, Scenario};
 use crate::bench::verdict::history::facts::HarnessBaseline;
 use crate::bench::verdict::history::{
     self, Entry, History, HistoryWriter, Ledgers, StoredFacts, StoredRun, WriterTask,
@@ -203,7 +203,8 @@ impl RunState {
         let for_publishing = for_publishing.build().map_err(RunError::Http)?;
         // Measured before the servers start, on an idle machine.
         let usual = http.build().map_err(RunError::Http)?;
-        let baseline = baseline::measure(&usual, &for_publishing).await;
+        let baseline =
+            baseline::measure(&usual, &for_publishing, plan.proxied.contains(&LinkKind::ClientNode)).await;
         // Boxed, because the future that starts processes is large.
         let environment = Box::pin(setup::environment(&plan, options.dir.clone(), &asking)).await?;
         let members = environment.members().to_vec();
@@ -420,6 +421,7 @@ impl RunResults {
             started_at: Some(humantime::format_rfc3339_millis(started_at).to_string()),
             faults: self.load.faults,
             problems: troubles,
+            is_void: !self.teardown.broken_proxies.is_empty(),
             quiescent: self.silence.missing.is_empty(),
             processes: self.watched.usage,
             commands: self.watched.commands,

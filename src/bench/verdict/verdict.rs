@@ -15,7 +15,7 @@ use crate::bench::scenario::plan::Phases;
 /// Pass or fail, and the checks, thresholds and problems behind it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
-    /// The worst exit of all checks, thresholds and problems.
+    /// The worst exit of all checks, thresholds and problems; where the bench itself broke the run, that it is invalid.
     pub exit: Exit,
     /// Expectations of the deliveries.
     pub checks: Vec<Check>,

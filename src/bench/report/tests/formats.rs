@@ -22,7 +22,8 @@ fn told() -> ReportFiles {
         run.recorder.count_second(second(at), &Counted { reconnects, ..counted });
     }
     let mut report = run.report();
-    report.harness = Some(HarnessBaseline { echoes: 300, p50_ms: 0.08, p99_ms: 0.18, max_ms: 0.9 });
+    report.harness =
+        Some(HarnessBaseline { echoes: 300, p50_ms: 0.08, p99_ms: 0.18, max_ms: 0.9, through_proxy: false });
     report.processes =
         vec![ProcessReport { id: "n1".into(), cpu_seconds: 1.25, starts: 2, ..ProcessReport::default() }];
     let time_series = TimeSeries::new(&run.plan, run.recorder.series(), 1_767_225_600_000);

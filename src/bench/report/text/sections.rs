@@ -27,7 +27,9 @@ pub(super) fn verdict(report: &Report, colour: Colour) -> Section {
     let title = format!("{word}  {}  (exit code {})", report.summary.scenario, exit.code());
     let mut section = Section::new(colour, "VERDICT", &title);
     let baseline = report.harness.as_ref().map(|baseline| {
-        format!(" · harness floor p50 {} p99 {}", time(Some(baseline.p50_ms)), time(Some(baseline.p99_ms)))
+        let through = if baseline.through_proxy { " through the fault proxy" } else { "" };
+        let (p50, p99) = (time(Some(baseline.p50_ms)), time(Some(baseline.p99_ms)));
+        format!(" · harness floor{through} p50 {p50} p99 {p99}")
     });
     section.line(&format!(
         "    seed {} · {} · {} · {}{} · run {}",

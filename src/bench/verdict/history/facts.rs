@@ -33,6 +33,9 @@ pub struct StoredFacts {
     /// What went wrong with the run itself, rather than with the cluster.
     #[serde(rename = "troubles")]
     pub problems: Vec<RunProblem>,
+    /// Whether the bench itself broke what lay between clients and nodes, so that nothing else that was found counts.
+    #[serde(default)]
+    pub is_void: bool,
     /// Whether every client was back and every sentinel acknowledged in time.
     pub quiescent: bool,
     /// Resources used by each process; empty in merged runs.
@@ -156,6 +159,9 @@ pub struct HarnessBaseline {
     pub p99_ms: f64,
     /// Largest latency, in milliseconds.
     pub max_ms: f64,
+    /// Whether the echoes passed a fault proxy, as the clients of the run did.
+    #[serde(default)]
+    pub through_proxy: bool,
 }
 
 /// The mailboxes of users at the end of the run.

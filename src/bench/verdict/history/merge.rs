@@ -127,6 +127,7 @@ fn add(whole: &mut StoredRun, more: StoredRun) {
     facts.faults.extend(more.faults);
     facts.problems.extend(more.problems);
     facts.quiescent &= more.quiescent;
+    facts.is_void |= more.is_void;
     facts.publish_failures.extend(more.publish_failures);
     // Resources of different clusters do not add up.
     facts.processes.clear();

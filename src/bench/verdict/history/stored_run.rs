@@ -66,6 +66,9 @@ impl StoredRun {
         let mut verdict =
             Verdict::new(&self.verdict_input(&account)).capped_at(of_parts.unwrap_or(Exit::Pass));
         verdict.explain_lag(self.facts.lateness.as_deref());
+        if self.facts.is_void {
+            verdict.exit = Exit::Invalid;
+        }
         let replays = Replays::of(&self.evidence());
         let input = self.verdict_input(&account);
         let observations = &self.observations;

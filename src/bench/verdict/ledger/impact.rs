@@ -121,6 +121,8 @@ pub(super) fn can_stall(fault: &FaultRecord, plan: &Plan) -> bool {
         FaultAction::Link { effect: LinkEffect::Toxic { kind, .. }, .. } => match kind {
             ToxicKind::Latency { latency, jitter } => Duration::from_millis(latency + jitter) >= MARGIN,
             ToxicKind::SlowClose { .. } | ToxicKind::Slicer { .. } => false,
+            // It stands for a server that errs, and a server is excused nothing.
+            ToxicKind::Event(_) => false,
             _ => true,
         },
         FaultAction::ReconnectStorm { .. }
