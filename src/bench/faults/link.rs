@@ -31,13 +31,14 @@ impl Links {
         &self,
         name: &str,
         link: LinkKind,
-        effect: LinkEffect,
+        effect: &LinkEffect,
         nodes: &[NodeIndex],
     ) -> Result<(), String> {
         for proxy in self.of(link, nodes)? {
             match effect {
                 LinkEffect::Toxic { kind, stream, toxicity } => {
-                    let toxic = Toxic { name: name.to_owned(), kind, stream, toxicity };
+                    let (name, kind) = (name.to_owned(), kind.clone());
+                    let toxic = Toxic { name, kind, stream: *stream, toxicity: *toxicity };
                     proxy.set_toxics(|toxics| toxics.push(toxic));
                 }
                 LinkEffect::Down => match proxy.disable().await {
@@ -55,6 +56,17 @@ impl Links {
         Ok(())
     }
 
+    /// Why a toxic could do nothing on a link; `None`: it could. Ask before it is healed.
+    #[must_use]
+    pub fn shortcoming(&self, name: &str, link: LinkKind, nodes: &[NodeIndex]) -> Option<String> {
+        let proxies = nodes.iter().filter_map(|node| self.one(link, *node).ok());
+        let told = |proxy: &ProxyHandle| {
+            let why = proxy.findings().of(name).unreadable?;
+            Some(format!("it could do nothing on {}: {why}", proxy.name()))
+        };
+        proxies.filter_map(told).next()
+    }
+
     /// Heals a link fault, on all its links even if one fails.
     ///
     /// # Errors
@@ -63,7 +75,7 @@ impl Links {
         &self,
         name: &str,
         link: LinkKind,
-        effect: LinkEffect,
+        effect: &LinkEffect,
         nodes: &[NodeIndex],
     ) -> Result<(), String> {
         let mut failures = Vec::new();
@@ -139,13 +151,13 @@ mod tests {
     async fn a_toxic_meets_the_links_of_its_nodes_and_goes_without_the_others() {
         let (links, proxies, _tasks) = links().await;
         let (link, second) = (LinkKind::NodeRedis, [NodeIndex(1)]);
-        links.apply("a", link, STALL, &second).await.unwrap();
-        links.apply("b", link, STALL, &[NodeIndex(0), NodeIndex(1)]).await.unwrap();
+        links.apply("a", link, &STALL, &second).await.unwrap();
+        links.apply("b", link, &STALL, &[NodeIndex(0), NodeIndex(1)]).await.unwrap();
         assert_eq!(
             (names(&proxies[0]), names(&proxies[1])),
             (vec!["b".into()], vec!["a".into(), "b".into()])
         );
-        links.heal("a", link, STALL, &second).await.unwrap();
+        links.heal("a", link, &STALL, &second).await.unwrap();
         assert_eq!(names(&proxies[1]), ["b"]);
     }
 
@@ -153,22 +165,48 @@ mod tests {
     async fn a_link_that_is_down_cannot_be_taken_down_and_comes_back_once() {
         let (links, proxies, _tasks) = links().await;
         let (link, first) = (LinkKind::NodeRedis, [NodeIndex(0)]);
-        links.apply("a", link, LinkEffect::Down, &first).await.unwrap();
+        links.apply("a", link, &LinkEffect::Down, &first).await.unwrap();
         assert!(!proxies[0].is_enabled() && proxies[1].is_enabled());
-        let error = links.apply("b", link, LinkEffect::Down, &first).await.unwrap_err();
+        let error = links.apply("b", link, &LinkEffect::Down, &first).await.unwrap_err();
         assert!(error.contains("n1->redis was down already"), "{error}");
-        links.heal("a", link, LinkEffect::Down, &first).await.unwrap();
+        links.heal("a", link, &LinkEffect::Down, &first).await.unwrap();
         assert!(proxies[0].is_enabled());
     }
 
     #[tokio::test]
     async fn a_link_that_is_not_there_cannot_be_broken() {
         let (links, _proxies, mut tasks) = links().await;
-        let error = links.apply("a", LinkKind::ClientNode, STALL, &[NodeIndex(0)]).await.unwrap_err();
+        let error = links.apply("a", LinkKind::ClientNode, &STALL, &[NodeIndex(0)]).await.unwrap_err();
         assert!(error.contains("client->node does not pass a proxy"), "{error}");
-        assert!(links.apply("a", LinkKind::NodeRedis, STALL, &[NodeIndex(7)]).await.is_err());
+        assert!(links.apply("a", LinkKind::NodeRedis, &STALL, &[NodeIndex(7)]).await.is_err());
         tasks.shutdown().await;
-        let error = links.apply("a", LinkKind::NodeRedis, STALL, &[NodeIndex(0)]).await.unwrap_err();
+        let error = links.apply("a", LinkKind::NodeRedis, &STALL, &[NodeIndex(0)]).await.unwrap_err();
         assert!(error.contains("has ended"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_toxic_that_could_not_read_what_passed_says_why_until_it_is_healed() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = server.local_addr().unwrap().to_string();
+        let listen = "127.0.0.1:0".into();
+        let (proxy, task) =
+            ProxyTask::new(ProxySpec { name: "client->n1".into(), listen, upstream, seed: 1 });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(task.run());
+        proxy.enable().await.unwrap();
+        let (mut links, link, first) = (Links::default(), LinkKind::ClientNode, [NodeIndex(0)]);
+        links.add(link, proxy.clone());
+        let (kind, stream) = (ToxicKind::named("drop_event").unwrap(), Stream::Both);
+        let effect = LinkEffect::Toxic { kind, stream, toxicity: 1.0 };
+        links.apply("a", link, &effect, &first).await.unwrap();
+        assert_eq!(links.shortcoming("a", link, &first), None);
+        let mut client = tokio::net::TcpStream::connect(proxy.listen()).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut client, b"\x16\x03\x01").await.unwrap();
+        let (mut peer, _) = server.accept().await.unwrap();
+        tokio::io::AsyncReadExt::read_u8(&mut peer).await.unwrap();
+        let why = links.shortcoming("a", link, &first).unwrap();
+        assert!(why.starts_with("it could do nothing on client->n1: it is TLS"), "{why}");
+        links.heal("a", link, &effect, &first).await.unwrap();
+        assert_eq!(links.shortcoming("a", link, &first), None);
     }
 }

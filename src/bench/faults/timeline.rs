@@ -134,6 +134,8 @@ async fn live(
     if !is_over {
         until(&clock, fault.heals_at, &enough).await;
     }
+    let shortcoming = injector.shortcoming(&fault);
+    record.error = record.error.or(shortcoming);
     match in_time(injector.heal(&fault)).await {
         Ok(()) => record.healed = Some(clock.now()),
         Err(error) => {
@@ -175,7 +177,7 @@ impl Injector {
             }
             FaultAction::Scale { nodes, is_up } => in_time(self.scale(nodes, *is_up)).await,
             FaultAction::Link { link, effect, nodes } => {
-                in_time(self.links.apply(&fault.name, *link, *effect, nodes)).await
+                in_time(self.links.apply(&fault.name, *link, effect, nodes)).await
             }
             FaultAction::Netns { nodes } => in_time(self.netns_links.link_down(nodes)).await,
             FaultAction::ReconnectStorm { subscribers } => {
@@ -184,6 +186,14 @@ impl Injector {
             }
             // The clients do it by themselves when their plans say so.
             FaultAction::ChurnBurst { .. } | FaultAction::SlowDown { .. } => Ok(()),
+        }
+    }
+
+    /// Why a fault that was applied could do nothing.
+    fn shortcoming(&self, fault: &PlannedFault) -> Option<String> {
+        match &fault.action {
+            FaultAction::Link { link, nodes, .. } => self.links.shortcoming(&fault.name, *link, nodes),
+            _ => None,
         }
     }
 
@@ -197,7 +207,7 @@ impl Injector {
             FaultAction::Redis { action, .. } => self.redis.heal(fault.id, *action).await,
             FaultAction::Scale { nodes, is_up } => self.unscale(nodes, *is_up).await,
             FaultAction::Link { link, effect, nodes } => {
-                self.links.heal(&fault.name, *link, *effect, nodes).await
+                self.links.heal(&fault.name, *link, effect, nodes).await
             }
             FaultAction::Netns { nodes } => self.netns_links.link_up(nodes).await,
             // The clients reconnect by themselves: that is the storm.

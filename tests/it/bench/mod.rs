@@ -22,4 +22,5 @@ mod reports;
 mod site;
 mod small_node;
 mod tls;
+mod toxics;
 mod workers;

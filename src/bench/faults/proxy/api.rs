@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::listener::ProxyHandle;
 use super::metrics;
 use super::registry::{ProxyCollection, ProxyCollectionError, ProxyConfig};
-use crate::bench::scenario::{Direction, Stream, Toxic, ToxicKind};
+use crate::bench::scenario::{Attribute, Direction, Stream, Toxic, ToxicKind, Which};
 use crate::runtime::error_chain;
 
 /// Name and version in the answer to `/version`.
@@ -195,19 +195,39 @@ fn toxics_json(proxy: &ProxyHandle) -> Value {
         Stream::One(Direction::Downstream) => 1,
         Stream::Both => 2,
     });
-    toxics.iter().map(toxic_json).collect()
+    toxics.iter().map(|toxic| toxic_json(proxy, toxic)).collect()
 }
 
-fn toxic_json(toxic: &Toxic) -> Value {
-    let mut kind = toxic.kind;
-    let attributes = kind.attributes().into_iter().map(|(name, value)| (name.to_owned(), json!(*value)));
-    json!({
+/// A toxic. One of events also says how much it met, and why it could do nothing if so.
+fn toxic_json(proxy: &ProxyHandle, toxic: &Toxic) -> Value {
+    let mut kind = toxic.kind.clone();
+    let attributes =
+        kind.attributes().into_iter().map(|(name, value)| (name.to_owned(), attribute_json(&value)));
+    let mut value = json!({
         "name": toxic.name,
         "type": toxic.kind.name(),
         "stream": toxic.stream.to_string(),
         "toxicity": toxic.toxicity,
         "attributes": attributes.collect::<Map<_, _>>(),
-    })
+    });
+    if matches!(toxic.kind, ToxicKind::Event(_)) {
+        let finding = proxy.findings().of(&toxic.name);
+        value["met"] = finding.met.into();
+        finding.unreadable.into_iter().for_each(|why| value["error"] = why.into());
+    }
+    value
+}
+
+fn attribute_json(attribute: &Attribute<'_>) -> Value {
+    match attribute {
+        Attribute::Number(number) => json!(**number),
+        Attribute::Share(share) => json!(**share),
+        Attribute::Text(text) => json!(**text),
+        Attribute::Flag(is_set) => json!(**is_set),
+        Attribute::Which(which) => {
+            json!(Which::WORDS.iter().find(|(_, known)| *known == **which).map(|(word, _)| word))
+        }
+    }
 }
 
 fn all(proxies: &ProxyCollection) -> Value {
@@ -306,7 +326,8 @@ fn toxics_shown(proxies: &ProxyCollection, name: &str) -> Result<ApiResponse, Ap
 }
 
 fn toxic_shown(proxies: &ProxyCollection, name: &str, toxic: &str) -> Result<ApiResponse, ApiError> {
-    Ok(ApiResponse::json(StatusCode::OK, toxic_json(&find(proxies.get(name)?, toxic)?)))
+    let proxy = proxies.get(name)?;
+    Ok(ApiResponse::json(StatusCode::OK, toxic_json(proxy, &find(proxy, toxic)?)))
 }
 
 fn add_toxic(proxies: &ProxyCollection, name: &str, body: &[u8]) -> Result<ApiResponse, ApiError> {
@@ -314,7 +335,7 @@ fn add_toxic(proxies: &ProxyCollection, name: &str, body: &[u8]) -> Result<ApiRe
     let body: ToxicBody = parse(body)?;
     let kind = ToxicKind::named(&body.kind);
     let stream = match &body.stream {
-        None => kind.map_or(Stream::One(Direction::Downstream), |kind| kind.usual_stream()),
+        None => kind.as_ref().map_or(Stream::One(Direction::Downstream), ToxicKind::usual_stream),
         Some(word) => {
             let found = Stream::WORDS.into_iter().find(|(known, _)| known == word);
             let why = "stream was invalid, can be either upstream or downstream";
@@ -322,6 +343,9 @@ fn add_toxic(proxies: &ProxyCollection, name: &str, body: &[u8]) -> Result<ApiRe
         }
     };
     let kind = kind.ok_or_else(|| ApiError::new(StatusCode::BAD_REQUEST, "invalid toxic type"))?;
+    if matches!(kind, ToxicKind::Event(_)) && stream != kind.usual_stream() {
+        return Err(ApiError::body(format!("{} acts {}", kind.name(), kind.usual_stream())));
+    }
     let name = if body.name.is_empty() { format!("{}_{stream}", kind.name()) } else { body.name };
     let toxics = proxy.toxics();
     if toxics.iter().any(|toxic| toxic.name == name) {
@@ -334,7 +358,7 @@ fn add_toxic(proxies: &ProxyCollection, name: &str, body: &[u8]) -> Result<ApiRe
     let kind = with_attributes(kind, &body.attributes)?;
     let toxic = Toxic { name, kind, stream, toxicity: toxicity(body.toxicity.unwrap_or(1.0))? };
     proxy.set_toxics(|toxics| toxics.push(toxic.clone()));
-    Ok(ApiResponse::json(StatusCode::OK, toxic_json(&toxic)))
+    Ok(ApiResponse::json(StatusCode::OK, toxic_json(proxy, &toxic)))
 }
 
 fn toxicity(value: f64) -> Result<f64, ApiError> {
@@ -345,15 +369,41 @@ fn toxicity(value: f64) -> Result<f64, ApiError> {
 /// Reads the attributes. Attributes that the type does not have are ignored, as in toxiproxy.
 fn with_attributes(mut kind: ToxicKind, given: &Map<String, Value>) -> Result<ToxicKind, ApiError> {
     for (name, value) in kind.attributes() {
-        match given.get(name) {
-            None | Some(Value::Null) => {}
-            Some(given) => {
-                let why = || ApiError::body(format!("{name} {given} is not a whole number of at least 0"));
-                *value = given.as_u64().ok_or_else(why)?;
-            }
+        if let Some(given) = given.get(name).filter(|given| !given.is_null()) {
+            set(value, given)
+                .map_err(|allowed| ApiError::body(format!("{name} {given} is not {allowed}")))?;
         }
     }
-    Ok(kind)
+    match kind.problem() {
+        Some((name, why)) => Err(ApiError::body(format!("{name} {why}"))),
+        None => Ok(kind),
+    }
+}
+
+/// Sets an attribute; an error says what is allowed. `toxiproxy-cli` sends words and flags as texts.
+fn set(attribute: Attribute<'_>, given: &Value) -> Result<(), &'static str> {
+    match attribute {
+        Attribute::Number(number) => {
+            *number = given.as_u64().ok_or("a whole number of at least 0")?;
+        }
+        Attribute::Share(share) => *share = given.as_f64().ok_or("a number")?,
+        Attribute::Text(text) => {
+            *text = match given {
+                Value::String(given) => given.clone(),
+                Value::Number(given) => given.to_string(),
+                _ => return Err("a text"),
+            };
+        }
+        Attribute::Flag(is_set) => {
+            let text = given.as_str().and_then(|text| text.parse().ok());
+            *is_set = given.as_bool().or(text).ok_or("true or false")?;
+        }
+        Attribute::Which(which) => {
+            let found = Which::WORDS.iter().find(|(word, _)| Some(*word) == given.as_str());
+            *which = found.ok_or("events, first-after-reconnect, comments or all")?.1;
+        }
+    }
+    Ok(())
 }
 
 fn update_toxic(
@@ -372,7 +422,7 @@ fn update_toxic(
             *place = changed.clone();
         }
     });
-    Ok(ApiResponse::json(StatusCode::OK, toxic_json(&changed)))
+    Ok(ApiResponse::json(StatusCode::OK, toxic_json(proxy, &changed)))
 }
 
 fn remove_toxic(proxies: &ProxyCollection, name: &str, toxic: &str) -> Result<ApiResponse, ApiError> {
@@ -532,6 +582,40 @@ mod tests {
         bed.check(("DELETE", one, NONE), 404, "toxic not found").await;
         bed.check(("POST", "/reset", NONE), 204, "").await;
         bed.check(("GET", toxics, NONE), 200, "[]").await;
+    }
+
+    #[tokio::test]
+    async fn an_event_toxic_has_attributes_of_every_type_and_says_what_it_met() {
+        let mut bed = AdminTestBed::with_redis().await;
+        let toxics = "/proxies/redis/toxics";
+        let drop = json!({
+            "type": "drop_event",
+            "attributes": { "rate": 0.5, "event": "price", "nth": 3, "which": "all", "path": "/stream*" },
+        });
+        let added = bed.check(("POST", toxics, drop), 200, "").await;
+        let attributes =
+            json!({ "path": "/stream*", "rate": 0.5, "which": "all", "event": "price", "nth": 3 });
+        assert_eq!((&added["attributes"], &added["met"]), (&attributes, &json!(0)));
+        assert_eq!((&added["stream"], added.get("error")), (&json!("downstream"), None));
+        let answer = json!({ "type": "answer_publish", "attributes": { "status": 503, "deliver": "true" } });
+        let added = bed.check(("POST", toxics, answer), 200, r#""stream":"upstream""#).await;
+        assert_eq!(added["attributes"]["deliver"], true);
+        for (body, words) in [
+            (json!({ "type": "drop_event", "stream": "both", "name": "x" }), "drop_event acts downstream"),
+            (json!({ "type": "hold_back", "name": "x" }), "delay must be at least 1 ms"),
+            (
+                json!({ "type": "answer_publish", "name": "x", "attributes": { "status": 99 } }),
+                "from 200 to 599",
+            ),
+            (json!({ "type": "rewrite_last_event_id", "name": "x" }), "value or back must say"),
+            (json!({ "type": "mute", "name": "x", "attributes": { "rate": 2 } }), "rate must be between"),
+            (
+                json!({ "type": "mute", "name": "x", "attributes": { "which": "some" } }),
+                "first-after-reconnect",
+            ),
+        ] {
+            bed.check(("POST", toxics, body), 400, words).await;
+        }
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::http::{Findings, Http};
 use super::pipeline::{Pipeline, Step};
 use super::toxic_stage::{Chunk, Outcome};
 use crate::bench::scenario::{Direction, Toxic};
@@ -48,9 +49,10 @@ impl Traffic {
     }
 }
 
-/// The pipelines of both directions.
+/// The pipelines of both directions, and what stands before them.
 #[derive(Debug)]
 pub(super) struct Lanes {
+    http: Http,
     up: Pipeline,
     down: Pipeline,
     toxics: Toxics,
@@ -59,11 +61,12 @@ pub(super) struct Lanes {
 
 impl Lanes {
     /// For a connection that is accepted now. `seed` is its own.
-    pub(super) fn new(seed: u64, mut toxics: Toxics) -> Self {
+    pub(super) fn new(seed: u64, mut toxics: Toxics, findings: &Arc<Findings>) -> Self {
         let now = Arc::clone(&toxics.borrow_and_update());
+        let http = Http::new(seed, &now, findings);
         let up = Pipeline::new(Direction::Upstream, seed, &now);
         let down = Pipeline::new(Direction::Downstream, seed, &now);
-        Self { up, down, toxics, born: Instant::now() }
+        Self { http, up, down, toxics, born: Instant::now() }
     }
 
     /// Waits until the upstream may be dialled: a toxic that stops the client's bytes also stops the connect.
@@ -84,6 +87,7 @@ impl Lanes {
     fn apply(&mut self) {
         let toxics = Arc::clone(&self.toxics.borrow_and_update());
         let now = self.born.elapsed();
+        self.http.set_toxics(now, &toxics);
         self.up.set_toxics(now, &toxics);
         self.down.set_toxics(now, &toxics);
     }
@@ -92,6 +96,7 @@ impl Lanes {
 /// Two streams and the pipelines between them.
 #[derive(Debug)]
 pub(super) struct Link<S> {
+    http: Http,
     /// From the client to the upstream.
     up: Half<S>,
     /// From the upstream to the client.
@@ -106,6 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let (from_server, to_server) = tokio::io::split(server);
         let [up, down] = traffic;
         Self {
+            http: pipelines.http,
             up: Half::new(pipelines.up, from_client, to_server, up),
             down: Half::new(pipelines.down, from_server, to_client, down),
             toxics: pipelines.toxics,
@@ -117,24 +123,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// streams, the client's first, for the caller to close or reset.
     pub(super) async fn carry(mut self, stop: &CancellationToken) -> (Outcome, S, S) {
         let outcome = loop {
+            self.pump();
             if self.up.is_done && self.down.is_done {
                 break Outcome::Closed;
             }
+            let reads_up = self.up.wants_input() && self.http.wants_input(Direction::Upstream);
+            let reads_down = self.down.wants_input() && self.http.wants_input(Direction::Downstream);
+            // What a full pipeline does not take leaves when it has room.
+            let wake = self.http.wake_at().filter(|_| self.down.pipeline.wants_input());
+            let wake = wake.map(|at| self.born + at);
             let turn = tokio::select! {
                 biased;
                 () = stop.cancelled() => break Outcome::Closed,
                 Ok(()) = self.toxics.changed() => {
                     let toxics = Arc::clone(&self.toxics.borrow_and_update());
                     let now = self.born.elapsed();
+                    self.http.set_toxics(now, &toxics);
                     self.up.pipeline.set_toxics(now, &toxics);
                     self.down.pipeline.set_toxics(now, &toxics);
                     continue;
                 }
-                turn = self.up.turn(self.born) => (turn, Direction::Upstream),
-                turn = self.down.turn(self.born) => (turn, Direction::Downstream),
+                () = sleep_until_opt(wake), if wake.is_some() => continue,
+                turn = self.up.turn(self.born, reads_up) => (turn, Direction::Upstream),
+                turn = self.down.turn(self.born, reads_down) => (turn, Direction::Downstream),
             };
             match turn {
                 (Turn::Goes, _) => {}
+                (Turn::Read(chunk), direction) => self.http.take_in(direction, self.born.elapsed(), chunk),
                 (Turn::Ends(outcome), _) => break outcome,
                 // A side that no longer takes bytes is treated as one that sends none.
                 (Turn::NobodyListens, Direction::Upstream) => self.down.pipeline.push(Chunk::Broken),
@@ -147,6 +162,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 }
 
+impl<S> Link<S> {
+    /// Hands the pipelines what may leave now.
+    fn pump(&mut self) {
+        let now = self.born.elapsed();
+        self.http.wake(now);
+        for (half, direction) in
+            [(&mut self.up, Direction::Upstream), (&mut self.down, Direction::Downstream)]
+        {
+            while half.pipeline.wants_input()
+                && let Some(chunk) = self.http.next(direction, now)
+            {
+                half.pipeline.push(chunk);
+            }
+        }
+    }
+}
+
 /// One direction: a pipeline between a reader and a writer.
 #[derive(Debug)]
 struct Half<S> {
@@ -155,6 +187,8 @@ struct Half<S> {
     writer: WriteHalf<S>,
     /// The chunk that is being written.
     pending: Bytes,
+    /// Whether the reader's peer has said its last.
+    is_read: bool,
     /// Whether the end was passed on, or the writer's peer is gone.
     is_done: bool,
     traffic: Arc<Traffic>,
@@ -163,6 +197,7 @@ struct Half<S> {
 /// The result of one turn.
 enum Turn {
     Goes,
+    Read(Chunk),
     Ends(Outcome),
     /// The writer's peer is gone.
     NobodyListens,
@@ -170,11 +205,15 @@ enum Turn {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
     fn new(pipeline: Pipeline, reader: ReadHalf<S>, writer: WriteHalf<S>, traffic: Arc<Traffic>) -> Self {
-        Self { pipeline, reader, writer, pending: Bytes::new(), is_done: false, traffic }
+        Self { pipeline, reader, writer, pending: Bytes::new(), is_read: false, is_done: false, traffic }
+    }
+
+    fn wants_input(&self) -> bool {
+        !self.is_read && self.pipeline.wants_input()
     }
 
     /// Reads once, writes once, or waits. Cancel-safe.
-    async fn turn(&mut self, born: Instant) -> Turn {
+    async fn turn(&mut self, born: Instant, may_read: bool) -> Turn {
         let now = born.elapsed();
         let finish_at = self.pipeline.finish_at();
         let mut until = finish_at;
@@ -193,26 +232,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
         let may_write = !self.pending.is_empty() && !self.pipeline.is_stalled();
         let wake = until.map(|time| born + time);
         tokio::select! {
-            read = read(&mut self.reader), if self.pipeline.wants_input() => {
-                self.take_in(read);
-                Turn::Goes
-            }
+            read = read(&mut self.reader), if may_read => Turn::Read(self.chunk_of(read)),
             written = self.writer.write(&self.pending), if may_write => self.note_written(written.ok()),
             () = sleep_until_opt(wake), if wake.is_some() => Turn::Goes,
             () = std::future::pending::<()>() => Turn::Goes,
         }
     }
 
-    fn take_in(&mut self, read: std::io::Result<Bytes>) {
+    fn chunk_of(&mut self, read: std::io::Result<Bytes>) -> Chunk {
         let chunk = match read {
             Ok(bytes) if bytes.is_empty() => Chunk::End,
             Ok(bytes) => {
                 self.traffic.note_received(bytes.len());
-                Chunk::Data(bytes)
+                return Chunk::Data(bytes);
             }
             Err(_) => Chunk::Broken,
         };
-        self.pipeline.push(chunk);
+        // The end may leave later, and is read once.
+        self.is_read = true;
+        chunk
     }
 
     fn note_written(&mut self, written: Option<usize>) -> Turn {

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Lanes, Link, Traffic};
+use super::http::Findings;
 use super::toxic_stage::Outcome;
 use crate::bench::scenario::Toxic;
 use crate::bench::scenario::plan::Seeds;
@@ -23,6 +24,9 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// Connections of one proxy at once; further ones wait in the accept queue.
 const CONNECTIONS_MAX: usize = 65_536;
+/// Connects that the kernel completes before they are accepted. Its own limit, `net.core.somaxconn`, is 4,096. With the
+/// 128 of [`TcpListener::bind`] a burst of clients has SYNs repeated a second later, and the server would get the blame.
+const BACKLOG: i32 = 4_096;
 /// Commands that wait for the one that is carried out.
 const ORDERS_WAITING: usize = 16;
 
@@ -82,6 +86,7 @@ struct Shared {
     listen: watch::Receiver<String>,
     is_enabled: watch::Receiver<bool>,
     traffic: [Arc<Traffic>; 2],
+    findings: Arc<Findings>,
     connections: Arc<AtomicU64>,
 }
 
@@ -142,11 +147,21 @@ impl ProxyHandle {
         Arc::clone(&self.shared.toxics.borrow())
     }
 
-    /// Changes its toxics. The change applies to existing connections too.
+    /// What its event toxics came to, each since it was added.
+    #[must_use]
+    pub fn findings(&self) -> &Findings {
+        &self.shared.findings
+    }
+
+    /// Changes its toxics. The change applies to existing connections too. What a removed toxic came to is forgotten.
     pub fn set_toxics(&self, change: impl FnOnce(&mut Vec<Toxic>)) {
         self.shared.toxics.send_modify(|toxics| {
             let mut changed = toxics.to_vec();
             change(&mut changed);
+            let is_in = |name: &str, all: &[Toxic]| all.iter().any(|toxic| toxic.name == name);
+            let names = toxics.iter().chain(&changed).map(|toxic| &toxic.name);
+            let moved = names.filter(|name| is_in(name, toxics) != is_in(name, &changed));
+            moved.for_each(|name| self.shared.findings.forget(name));
             *toxics = changed.into();
         });
     }
@@ -185,6 +200,7 @@ pub struct ProxyTask {
     listen: watch::Sender<String>,
     is_enabled: watch::Sender<bool>,
     traffic: [Arc<Traffic>; 2],
+    findings: Arc<Findings>,
     orders: mpsc::Receiver<(ProxyCommand, oneshot::Sender<Result<Changed, ProxyError>>)>,
     listener: Option<TcpListener>,
     links: JoinSet<()>,
@@ -203,6 +219,7 @@ impl ProxyTask {
         let (listen, seen_listen) = watch::channel(spec.listen);
         let (is_enabled, seen_enabled) = watch::channel(false);
         let traffic: [Arc<Traffic>; 2] = Default::default();
+        let findings: Arc<Findings> = Arc::default();
         let connections = Arc::new(AtomicU64::new(0));
         let shared = Shared {
             name: spec.name.clone(),
@@ -211,6 +228,7 @@ impl ProxyTask {
             listen: seen_listen,
             is_enabled: seen_enabled,
             traffic: traffic.clone(),
+            findings: Arc::clone(&findings),
             connections: Arc::clone(&connections),
         };
         let task = Self {
@@ -221,6 +239,7 @@ impl ProxyTask {
             listen,
             is_enabled,
             traffic,
+            findings,
             orders: received,
             listener: None,
             links: JoinSet::new(),
@@ -268,7 +287,7 @@ impl ProxyTask {
     async fn enable(&mut self) -> Result<(), ProxyError> {
         let listen = self.listen.borrow().clone();
         let failed = |source| ProxyError::Listen { name: self.name.clone(), listen: listen.clone(), source };
-        let listener = TcpListener::bind(&listen).await.map_err(failed)?;
+        let listener = bound(&listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         self.listener = Some(listener);
         self.listen.send_replace(address.to_string());
@@ -300,13 +319,20 @@ impl ProxyTask {
         let link = Connection {
             proxy: self.name.clone(),
             upstream: self.upstream.clone(),
-            pipelines: Lanes::new(seed, self.toxics.clone()),
+            pipelines: Lanes::new(seed, self.toxics.clone(), &self.findings),
             traffic: self.traffic.clone(),
             stop: self.stop.clone(),
         };
         self.links.spawn(link.run(client));
         self.connections.store(self.links.len() as u64, Ordering::Relaxed);
     }
+}
+
+async fn bound(address: &str) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await?;
+    // A second `listen` changes the length of the queue and nothing else.
+    SockRef::from(&listener).listen(BACKLOG)?;
+    Ok(listener)
 }
 
 async fn accept(listener: Option<&TcpListener>) -> std::io::Result<TcpStream> {
@@ -477,6 +503,16 @@ mod tests {
         let mut client = TcpStream::connect(stand.proxy.listen()).await.unwrap();
         let error = end_of(&mut client).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+
+    /// Where a connect has no place in the queue its SYN is dropped, and the connect fails at the end of its time.
+    #[tokio::test]
+    async fn a_burst_of_connects_waits_for_nobody_to_accept() {
+        let listener = bound("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connects: Vec<std::net::TcpStream> =
+            (0..256).map(|_| std::net::TcpStream::connect_timeout(&address, PATIENCE).unwrap()).collect();
+        assert_eq!(connects.len(), 256);
     }
 
     #[tokio::test]

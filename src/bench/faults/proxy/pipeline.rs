@@ -62,7 +62,7 @@ impl Pipeline {
             has_ended: false,
             outcome: None,
         };
-        for toxic in toxics.iter().filter(|toxic| toxic.stream.meets(direction)) {
+        for toxic in toxics.iter().filter(|toxic| is_of_bytes(toxic, direction)) {
             pipeline.add(Duration::ZERO, toxic, true);
         }
         pipeline
@@ -71,7 +71,7 @@ impl Pipeline {
     fn add(&mut self, now: Duration, toxic: &Toxic, is_new: bool) {
         let seed = self.seeds.of(&self.direction.to_string(), &toxic.name);
         let is_hit = self.is_hit(toxic) && !(is_new && toxic.kind == ToxicKind::HalfOpen);
-        self.stages.push((toxic.name.clone(), ToxicStage::new(toxic.kind, is_hit, now, seed)));
+        self.stages.push((toxic.name.clone(), ToxicStage::new(toxic.kind.clone(), is_hit, now, seed)));
     }
 
     /// One draw for each toxic and connection, the same in both directions: a spared connection stays spared.
@@ -82,7 +82,7 @@ impl Pipeline {
 
     /// Replaces the toxics.
     pub fn set_toxics(&mut self, now: Duration, toxics: &[Toxic]) {
-        let mine: Vec<&Toxic> = toxics.iter().filter(|toxic| toxic.stream.meets(self.direction)).collect();
+        let mine: Vec<&Toxic> = toxics.iter().filter(|toxic| is_of_bytes(toxic, self.direction)).collect();
         let mut index = 0;
         while index < self.stages.len() {
             if mine.iter().any(|toxic| toxic.name == self.stages[index].0) {
@@ -96,7 +96,7 @@ impl Pipeline {
             match self.stages.iter_mut().find(|(name, _)| *name == toxic.name) {
                 // A connection that was spared by a removed toxic stays spared.
                 Some(_) if toxic.kind == ToxicKind::HalfOpen => {}
-                Some((_, stage)) => stage.change(toxic.kind, is_hit),
+                Some((_, stage)) => stage.change(toxic.kind.clone(), is_hit),
                 None => self.add(now, toxic, false),
             }
         }
@@ -215,6 +215,11 @@ impl Pipeline {
             taken @ Taken::Chunk(_) => taken,
         }
     }
+}
+
+/// Event toxics have met the connection before its pipelines.
+fn is_of_bytes(toxic: &Toxic, direction: Direction) -> bool {
+    toxic.stream.meets(direction) && !matches!(toxic.kind, ToxicKind::Event(_))
 }
 
 fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{Lanes, Link};
 use super::pipeline::{BYTES_MAX, CHUNKS_MAX, Pipeline, Step};
 use super::toxic_stage::{Chunk, Outcome};
-use crate::bench::scenario::{Direction, Stream, Toxic, ToxicKind};
+use crate::bench::scenario::{Attribute, Direction, Stream, Toxic, ToxicKind};
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -30,7 +30,7 @@ fn pipeline(kinds: &[ToxicKind]) -> Pipeline {
 }
 
 fn seeded(seed: u64, kinds: &[ToxicKind]) -> Pipeline {
-    let toxics: Vec<Toxic> = kinds.iter().copied().map(toxic).collect();
+    let toxics: Vec<Toxic> = kinds.iter().cloned().map(toxic).collect();
     Pipeline::new(Direction::Downstream, seed, &toxics)
 }
 
@@ -76,8 +76,8 @@ fn written(steps: &[(Duration, Step)]) -> Vec<u8> {
 
 /// Feeds a lane at once, and checks what comes out of it when.
 #[track_caller]
-fn check(kind: ToxicKind, input: &[Chunk], expected: &[(u128, &str)]) {
-    let mut pipeline = pipeline(&[kind]);
+fn check(kind: &ToxicKind, input: &[Chunk], expected: &[(u128, &str)]) {
+    let mut pipeline = pipeline(std::slice::from_ref(kind));
     input.iter().for_each(|chunk| pipeline.push(chunk.clone()));
     let told = told(&mut pipeline, 0, 60_000);
     let told: Vec<(u128, &str)> = told.iter().map(|(at, word)| (*at, word.as_str())).collect();
@@ -88,32 +88,32 @@ fn check(kind: ToxicKind, input: &[Chunk], expected: &[(u128, &str)]) {
 fn every_toxic_does_what_its_name_says() {
     let hello = [data(b"hello"), data(b"world"), Chunk::End];
     let latency = ToxicKind::Latency { latency: 200, jitter: 0 };
-    check(latency, &hello, &[(200, "hello"), (200, "world"), (200, "END")]);
-    check(ToxicKind::Bandwidth { rate: 1 }, &hello, &[(5, "hello"), (10, "world"), (10, "END")]);
-    check(ToxicKind::Bandwidth { rate: 0 }, &hello, &[]);
-    check(ToxicKind::SlowClose { delay: 700 }, &hello, &[(0, "hello"), (0, "world"), (700, "END")]);
-    check(ToxicKind::Timeout { timeout: 300 }, &hello[..2], &[(300, "CLOSED")]);
-    check(ToxicKind::Timeout { timeout: 0 }, &hello[..2], &[]);
-    check(ToxicKind::ResetPeer { timeout: 300 }, &hello[..2], &[(300, "RESET")]);
-    check(ToxicKind::ResetPeer { timeout: 300 }, &[], &[(300, "RESET")]);
+    check(&latency, &hello, &[(200, "hello"), (200, "world"), (200, "END")]);
+    check(&ToxicKind::Bandwidth { rate: 1 }, &hello, &[(5, "hello"), (10, "world"), (10, "END")]);
+    check(&ToxicKind::Bandwidth { rate: 0 }, &hello, &[]);
+    check(&ToxicKind::SlowClose { delay: 700 }, &hello, &[(0, "hello"), (0, "world"), (700, "END")]);
+    check(&ToxicKind::Timeout { timeout: 300 }, &hello[..2], &[(300, "CLOSED")]);
+    check(&ToxicKind::Timeout { timeout: 0 }, &hello[..2], &[]);
+    check(&ToxicKind::ResetPeer { timeout: 300 }, &hello[..2], &[(300, "RESET")]);
+    check(&ToxicKind::ResetPeer { timeout: 300 }, &[], &[(300, "RESET")]);
     let slicer = ToxicKind::Slicer { average_size: 2, size_variation: 0, delay: 10_000 };
-    check(slicer, &hello[..1], &[(0, "he"), (10, "ll"), (20, "o")]);
-    check(ToxicKind::LimitData { bytes: 7 }, &hello, &[(0, "hello"), (0, "wo"), (0, "CLOSED")]);
-    check(ToxicKind::LimitData { bytes: 0 }, &[], &[]);
-    check(ToxicKind::LimitData { bytes: 0 }, &hello, &[(0, "CLOSED")]);
-    check(ToxicKind::Cut { time: 400 }, &hello[..2], &[(0, "hello"), (0, "world"), (400, "CLOSED")]);
+    check(&slicer, &hello[..1], &[(0, "he"), (10, "ll"), (20, "o")]);
+    check(&ToxicKind::LimitData { bytes: 7 }, &hello, &[(0, "hello"), (0, "wo"), (0, "CLOSED")]);
+    check(&ToxicKind::LimitData { bytes: 0 }, &[], &[]);
+    check(&ToxicKind::LimitData { bytes: 0 }, &hello, &[(0, "CLOSED")]);
+    check(&ToxicKind::Cut { time: 400 }, &hello[..2], &[(0, "hello"), (0, "world"), (400, "CLOSED")]);
     for silent in [ToxicKind::Stall, ToxicKind::Drop] {
-        check(silent, &hello, &[]);
+        check(&silent, &hello, &[]);
     }
     // It meets those that were there before it.
-    check(ToxicKind::HalfOpen, &hello, &[(0, "hello"), (0, "world"), (0, "END")]);
+    check(&ToxicKind::HalfOpen, &hello, &[(0, "hello"), (0, "world"), (0, "END")]);
 }
 
 #[test]
 fn a_broken_sender_is_handed_on_behind_what_it_said() {
     let latency = ToxicKind::Latency { latency: 50, jitter: 0 };
-    check(latency, &[data(b"last"), Chunk::Broken], &[(50, "last"), (50, "RESET")]);
-    check(ToxicKind::Drop, &[Chunk::Broken], &[]);
+    check(&latency, &[data(b"last"), Chunk::Broken], &[(50, "last"), (50, "RESET")]);
+    check(&ToxicKind::Drop, &[Chunk::Broken], &[]);
 }
 
 #[test]
@@ -144,11 +144,11 @@ fn a_stream_with_a_hole_does_not_go_on() {
         (ToxicKind::Timeout { timeout: 0 }, Outcome::Closed),
     ] {
         let mut pipeline = pipeline(&[]);
-        pipeline.set_toxics(ms(0), &[toxic(kind)]);
+        pipeline.set_toxics(ms(0), &[toxic(kind.clone())]);
         pipeline.push(data(b"gone"));
         assert_eq!(pipeline.step(ms(1)), Step::Wait(None), "{kind:?}");
         // To be spared from now on brings nothing back.
-        pipeline.set_toxics(ms(2), &[Toxic { toxicity: 0.0, ..toxic(kind) }]);
+        pipeline.set_toxics(ms(2), &[Toxic { toxicity: 0.0, ..toxic(kind.clone()) }]);
         pipeline.push(data(b"later"));
         assert_eq!(pipeline.step(ms(2)), Step::Wait(None), "{kind:?}");
         pipeline.set_toxics(ms(3), &[]);
@@ -160,7 +160,7 @@ fn a_stream_with_a_hole_does_not_go_on() {
 fn a_drop_that_met_no_byte_leaves_the_connection_whole() {
     for kind in [ToxicKind::Drop, ToxicKind::HalfOpen] {
         let mut pipeline = pipeline(&[]);
-        pipeline.set_toxics(ms(0), &[toxic(kind)]);
+        pipeline.set_toxics(ms(0), &[toxic(kind.clone())]);
         pipeline.set_toxics(ms(9), &[]);
         pipeline.push(data(b"whole"));
         assert_eq!(pipeline.step(ms(9)), Step::Write(Bytes::from_static(b"whole")), "{kind:?}");
@@ -319,7 +319,7 @@ fn outcome_of(seed: u64, deeds: &[Deed]) -> (Vec<u8>, Vec<(Duration, Step)>) {
                 // Several of one type, each with a name of its own.
                 let named = |(i, kind): (usize, &ToxicKind)| Toxic {
                     name: format!("{}-{i}", kind.name()),
-                    ..toxic(*kind)
+                    ..toxic(kind.clone())
                 };
                 pipeline.set_toxics(now, &kinds.iter().enumerate().map(named).collect::<Vec<_>>());
             }
@@ -383,7 +383,7 @@ impl Pipes {
         let token = stop.clone();
         link.spawn(async move {
             let traffic = Default::default();
-            Link::new(Lanes::new(1, seen), near, far, traffic).carry(&token).await.0
+            Link::new(Lanes::new(1, seen, &Arc::default()), near, far, traffic).carry(&token).await.0
         });
         Self { client, server, toxics, stop, link }
     }
@@ -497,4 +497,28 @@ async fn a_link_ends_when_its_proxy_does() {
     tokio::time::sleep(ms(1)).await;
     pipes.stop.cancel();
     assert_eq!(pipes.link.join_next().await.unwrap().unwrap(), Outcome::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_behind_what_is_held_back_is_read_once_and_leaves_with_it() {
+    let mut pipes = Pipes::new(1_000);
+    let mut hold = ToxicKind::named("hold_back").unwrap();
+    for (name, value) in hold.attributes() {
+        if let (Attribute::Number(delay), "delay") = (value, name) {
+            *delay = 700;
+        }
+    }
+    let stream = Stream::One(Direction::Downstream);
+    pipes.set(&[Toxic { stream, ..toxic(hold) }]);
+    tokio::time::sleep(ms(1)).await;
+    pipes.client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+    pipes.server.write_all(&[head.as_slice(), b"data: a\n\n"].concat()).await.unwrap();
+    pipes.server.shutdown().await.unwrap();
+    assert_eq!(pipes.hears(head.len()).await, head);
+    let began = Instant::now();
+    let mut rest = Vec::new();
+    pipes.client.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"data: a\n\n");
+    assert!(began.elapsed() >= ms(690), "{:?}", began.elapsed());
 }

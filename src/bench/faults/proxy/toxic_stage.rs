@@ -25,7 +25,7 @@ pub enum Chunk {
 
 impl Chunk {
     /// Number of bytes in it.
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         match self {
             Self::Data(bytes) => bytes.len(),
             Self::End | Self::Broken | Self::Close => 0,
@@ -152,12 +152,12 @@ impl ToxicStage {
         if !self.is_hit {
             return now;
         }
-        let due = match (self.kind, chunk) {
-            (ToxicKind::Latency { latency, jitter }, _) => {
+        let due = match (&self.kind, chunk) {
+            (&ToxicKind::Latency { latency, jitter }, _) => {
                 let most = latency.saturating_add(jitter);
                 now + millis(self.rng.random_range(latency.saturating_sub(jitter)..=most))
             }
-            (ToxicKind::SlowClose { delay }, Chunk::End | Chunk::Broken) => now + millis(delay),
+            (ToxicKind::SlowClose { delay }, Chunk::End | Chunk::Broken) => now + millis(*delay),
             _ => now,
         };
         // TCP keeps the order, whatever the delay of one packet was, so nothing overtakes.
@@ -194,10 +194,10 @@ impl ToxicStage {
         if !self.is_hit {
             return Some(*due);
         }
-        match (self.kind, head) {
+        match (&self.kind, head) {
             (ToxicKind::Stall | ToxicKind::ResetPeer { .. }, _)
             | (ToxicKind::Bandwidth { rate: 0 }, Chunk::Data(_)) => None,
-            (ToxicKind::Bandwidth { rate }, Chunk::Data(bytes)) => {
+            (&ToxicKind::Bandwidth { rate }, Chunk::Data(bytes)) => {
                 Some(self.free_at.max(*due) + time_of(next_chunk_len(bytes, rate), rate))
             }
             (ToxicKind::Slicer { .. }, Chunk::Data(_)) => Some(self.free_at.max(*due)),

@@ -29,7 +29,7 @@ impl fmt::Display for LinkKind {
 }
 
 /// What a fault does to a link.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum LinkEffect {
     /// A toxic on its connections; healed by removing the toxic.
     Toxic {

@@ -2,6 +2,7 @@
 //! Read [`Scenario`] first.
 
 mod cluster;
+mod event_toxic;
 mod faults;
 mod links;
 mod scenario;
@@ -12,6 +13,7 @@ mod toxic;
 pub use cluster::{
     BrokerKind, Cluster, Lb, LbKind, LbPolicy, OnDown, Persistence, RedisSet, RedisShape, SpawnCluster, Tls,
 };
+pub use event_toxic::{EventAction, EventToxic, Which};
 pub use faults::{
     ClientAction, FaultSpec, FaultSpecKind, LinkFault, Nemesis, NemesisFault, ProcessAction, RedisAction,
     RedisTarget, Target,
@@ -24,4 +26,4 @@ pub use scenario::{
     Scenario, Session, Stage, Subscribe, Verify,
 };
 pub use template::{InvalidTemplate, Template};
-pub use toxic::{Direction, Stream, Toxic, ToxicKind};
+pub use toxic::{Attribute, Direction, Stream, Toxic, ToxicKind};

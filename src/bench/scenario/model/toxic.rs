@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::event_toxic::{EventAction, EventToxic, Which};
+
 /// A direction of a connection, as toxiproxy calls them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
@@ -57,8 +59,19 @@ impl fmt::Display for Stream {
     }
 }
 
+/// A value that may be set, of one of these types.
+#[derive(Debug)]
+pub enum Attribute<'a> {
+    Number(&'a mut u64),
+    /// Between 0 and 1.
+    Share(&'a mut f64),
+    Text(&'a mut String),
+    Flag(&'a mut bool),
+    Which(&'a mut Which),
+}
+
 /// What a toxic does to the bytes of a connection. Attributes and units are toxiproxy's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ToxicKind {
     /// Delays each chunk; the order stays.
     Latency {
@@ -110,11 +123,13 @@ pub enum ToxicKind {
     Drop,
     /// As [`ToxicKind::Drop`], only for connections that are open when the toxic is added. New ones are unaffected.
     HalfOpen,
+    /// Reads events, and does something to some of them.
+    Event(EventToxic),
 }
 
 impl ToxicKind {
-    /// Every type by name, with attributes of zero.
-    pub const ALL: [(&'static str, Self); 11] = [
+    /// Every type that knows only bytes by name, with attributes of zero.
+    pub const OF_BYTES: [(&'static str, Self); 11] = [
         ("latency", Self::Latency { latency: 0, jitter: 0 }),
         ("bandwidth", Self::Bandwidth { rate: 0 }),
         ("slow_close", Self::SlowClose { delay: 0 }),
@@ -128,10 +143,12 @@ impl ToxicKind {
         ("half_open", Self::HalfOpen),
     ];
 
-    /// The type of this name.
+    /// The type of this name, with the defaults of its attributes.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(word, _)| *word == name).map(|(_, kind)| kind)
+        let of_bytes = Self::OF_BYTES.into_iter().find(|(word, _)| *word == name).map(|(_, kind)| kind);
+        let of_events = || EventAction::WORDS.into_iter().find(|(word, _)| *word == name);
+        of_bytes.or_else(|| of_events().map(|(_, action)| Self::Event(EventToxic::new(action))))
     }
 
     /// As in scenarios and in the API.
@@ -149,12 +166,13 @@ impl ToxicKind {
             Self::Cut { .. } => "cut",
             Self::Drop => "drop",
             Self::HalfOpen => "half_open",
+            Self::Event(toxic) => toxic.action.name(),
         }
     }
 
     /// Attributes by name, in the order of the documentation.
-    pub fn attributes(&mut self) -> Vec<(&'static str, &mut u64)> {
-        match self {
+    pub fn attributes(&mut self) -> Vec<(&'static str, Attribute<'_>)> {
+        let numbers = match self {
             Self::Latency { latency, jitter } => vec![("latency", latency), ("jitter", jitter)],
             Self::Bandwidth { rate } => vec![("rate", rate)],
             Self::SlowClose { delay } => vec![("delay", delay)],
@@ -165,6 +183,17 @@ impl ToxicKind {
             Self::LimitData { bytes } => vec![("bytes", bytes)],
             Self::Cut { time } => vec![("time", time)],
             Self::Stall | Self::Drop | Self::HalfOpen => Vec::new(),
+            Self::Event(toxic) => return toxic.attributes(),
+        };
+        numbers.into_iter().map(|(name, number)| (name, Attribute::Number(number))).collect()
+    }
+
+    /// An attribute with which it could not act, and why.
+    #[must_use]
+    pub fn problem(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Event(toxic) => toxic.problem(),
+            _ => None,
         }
     }
 
@@ -173,6 +202,7 @@ impl ToxicKind {
     pub fn usual_stream(&self) -> Stream {
         match self {
             Self::Stall | Self::Cut { .. } | Self::Drop | Self::HalfOpen => Stream::Both,
+            Self::Event(toxic) => Stream::One(toxic.action.direction()),
             Self::Latency { .. }
             | Self::Bandwidth { .. }
             | Self::SlowClose { .. }
@@ -202,8 +232,9 @@ mod tests {
 
     #[test]
     fn every_type_is_found_by_its_name() {
-        for (name, kind) in ToxicKind::ALL {
-            assert_eq!((kind.name(), ToxicKind::named(name)), (name, Some(kind)));
+        let names = ToxicKind::OF_BYTES.iter().map(|(name, _)| *name);
+        for name in names.chain(EventAction::WORDS.iter().map(|(name, _)| *name)) {
+            assert_eq!(ToxicKind::named(name).unwrap().name(), name);
         }
         assert_eq!(ToxicKind::named("noop"), None);
     }
@@ -212,6 +243,7 @@ mod tests {
     fn attributes_can_be_set_by_name() {
         let mut kind = ToxicKind::named("slicer").unwrap();
         for (number, (_, value)) in (1..).zip(kind.attributes()) {
+            let Attribute::Number(value) = value else { panic!("{value:?}") };
             *value = number;
         }
         assert_eq!(kind, ToxicKind::Slicer { average_size: 1, size_variation: 2, delay: 3 });

@@ -205,7 +205,7 @@ fn action(spec: &FaultSpec, scenario: &Scenario, audience: &Audience, rng: &mut 
         FaultSpecKind::Redis { action, target } => FaultAction::Redis { action: *action, target: *target },
         FaultSpecKind::Link(fault) => {
             let nodes = draw_nodes(&fault.target, nodes, rng);
-            FaultAction::Link { link: fault.link, effect: fault.effect, nodes }
+            FaultAction::Link { link: fault.link, effect: fault.effect.clone(), nodes }
         }
         FaultSpecKind::Netns { target } => FaultAction::Netns { nodes: draw_nodes(target, nodes, rng) },
         FaultSpecKind::Scale { to } => {

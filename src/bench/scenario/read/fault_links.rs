@@ -4,8 +4,8 @@ use super::fault_target;
 use super::section::Section;
 use crate::bench::scenario::limits;
 use crate::bench::scenario::{
-    BrokerKind, Cluster, FaultSpecKind, LinkEffect, LinkFault, LinkKind, RedisSet, RedisShape, SpawnCluster,
-    Stream, Target, ToxicKind,
+    Attribute, BrokerKind, Cluster, FaultSpecKind, LinkEffect, LinkFault, LinkKind, RedisSet, RedisShape,
+    SpawnCluster, Stream, Target, ToxicKind, Which,
 };
 
 /// `cluster.proxy`: the kinds of links that pass the proxy.
@@ -71,15 +71,24 @@ fn host_of(base: &str) -> Option<&str> {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum LinkFaultType {
-    Toxic(ToxicKind),
+    /// By its name as a toxic.
+    Toxic(&'static str),
     Down,
 }
 
 /// Mandatory attributes: with zero the toxic would do nothing, or stop everything by accident.
-const REQUIRED: [&str; 4] = ["latency", "rate", "average_size", "bytes"];
+const REQUIRED: [(&str, &str); 7] = [
+    ("latency", "latency"),
+    ("bandwidth", "rate"),
+    ("slicer", "average_size"),
+    ("limit_data", "bytes"),
+    ("hold_back", "delay"),
+    ("delay_event", "delay"),
+    ("answer_publish", "status"),
+];
 
 /// Keys of link faults only.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 23] = [
     "link",
     "stream",
     "toxicity",
@@ -92,6 +101,17 @@ const KEYS: [&str; 12] = [
     "size_variation",
     "bytes",
     "time",
+    "which",
+    "event",
+    "nth",
+    "path",
+    "value",
+    "back",
+    "span",
+    "close",
+    "status",
+    "body",
+    "deliver",
 ];
 
 /// Refuses keys of link faults in another fault.
@@ -123,8 +143,15 @@ pub(super) fn fault(
             }
             Some(LinkEffect::Down)
         }
-        LinkFaultType::Toxic(kind) => toxic(section, type_name, kind),
+        LinkFaultType::Toxic(name) => ToxicKind::named(name).and_then(|kind| toxic(section, type_name, kind)),
     };
+    let knows_events = matches!(&effect, Some(LinkEffect::Toxic { kind: ToxicKind::Event(_), .. }));
+    if knows_events && link == Some(LinkKind::NodeRedis) {
+        section.refuse(
+            "link",
+            format!("\"node->redis\" carries no events, so type = {type_name:?} is of \"client->node\""),
+        );
+    }
     Some(FaultSpecKind::Link(LinkFault { link: link?, effect: effect?, target: target? }))
 }
 
@@ -141,18 +168,24 @@ fn link(section: &Section<'_>, proxied: &[LinkKind]) -> Option<LinkKind> {
 }
 
 fn toxic(section: &Section<'_>, type_name: &str, mut kind: ToxicKind) -> Option<LinkEffect> {
-    let stream = section.or_default("stream", section.choice("stream", &Stream::WORDS), kind.usual_stream());
+    let usual = kind.usual_stream();
     let toxicity = section.or_default("toxicity", section.number("toxicity", limits::TOXICITY), 1.0);
     let mut is_complete = true;
-    let mut allowed = vec!["link", "stream", "toxicity"];
+    let mut allowed = vec!["link", "toxicity"];
+    // What knows events knows where they pass.
+    let stream = if matches!(kind, ToxicKind::Event(_)) {
+        Some(usual)
+    } else {
+        allowed.push("stream");
+        section.or_default("stream", section.choice("stream", &Stream::WORDS), usual)
+    };
     for (name, value) in kind.attributes() {
         allowed.push(name);
-        let given = section.measure(name, limits::ATTRIBUTE, unit(type_name, name));
-        if REQUIRED.contains(&name) {
-            section.required(name, given);
-            is_complete &= given.is_some();
+        let is_given = attribute(section, type_name, name, value);
+        if REQUIRED.contains(&(type_name, name)) {
+            section.required(name, is_given.then_some(()));
+            is_complete &= is_given;
         }
-        *value = given.unwrap_or(*value);
     }
     for key in KEYS.iter().filter(|key| !allowed.contains(*key)) {
         if section.has(key) {
@@ -160,7 +193,27 @@ fn toxic(section: &Section<'_>, type_name: &str, mut kind: ToxicKind) -> Option<
             section.refuse(key, why);
         }
     }
+    if let Some((name, why)) = kind.problem().filter(|_| is_complete) {
+        section.refuse(name, why);
+    }
     is_complete.then_some(LinkEffect::Toxic { kind, stream: stream?, toxicity: toxicity? })
+}
+
+/// Reads one attribute. Returns whether the section has it.
+fn attribute(section: &Section<'_>, type_name: &str, name: &'static str, value: Attribute<'_>) -> bool {
+    match value {
+        Attribute::Number(number) => {
+            replace(number, section.measure(name, limits::ATTRIBUTE, unit(type_name, name)))
+        }
+        Attribute::Share(share) => replace(share, section.number(name, limits::TOXICITY)),
+        Attribute::Text(text) => replace(text, section.text(name).map(str::to_owned)),
+        Attribute::Flag(is_set) => replace(is_set, section.boolean(name)),
+        Attribute::Which(which) => replace(which, section.choice(name, &Which::WORDS)),
+    }
+}
+
+fn replace<T>(place: &mut T, given: Option<T>) -> bool {
+    given.map(|given| *place = given).is_some()
 }
 
 /// Unit of an attribute of a toxic.
@@ -169,6 +222,8 @@ fn unit(type_name: &str, name: &str) -> &'static str {
         ("slicer", "delay") => "microseconds",
         (_, "rate") => "KB/s",
         (_, "average_size" | "size_variation" | "bytes") => "bytes",
+        (_, "nth" | "back" | "span") => "events",
+        (_, "status") => "an HTTP status",
         _ => "milliseconds",
     }
 }

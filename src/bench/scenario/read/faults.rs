@@ -11,7 +11,7 @@ use super::values;
 use crate::bench::scenario::limits;
 use crate::bench::scenario::{
     BrokerKind, ClientAction, ClientGroup, Cluster, FaultSpec, FaultSpecKind, ProcessAction, RedisAction,
-    RedisSet, RedisShape, RedisTarget, SpawnCluster, Target, ToxicKind,
+    RedisSet, RedisShape, RedisTarget, SpawnCluster, Target,
 };
 
 /// How the names of faults that a nemesis draws begin.
@@ -73,7 +73,7 @@ pub(crate) enum FaultType {
     Clients(ClientAction),
 }
 
-pub(crate) const TYPES: [(&str, FaultType); 30] = [
+pub(crate) const TYPES: [(&str, FaultType); 46] = [
     ("kill", FaultType::Process(ProcessAction::Kill)),
     ("term", FaultType::Process(ProcessAction::Term)),
     ("restart", FaultType::Process(ProcessAction::Restart)),
@@ -87,24 +87,33 @@ pub(crate) const TYPES: [(&str, FaultType); 30] = [
     ("redis-trim", FaultType::Redis(RedisAction::Trim { keep: 0 })),
     ("replication-cut", FaultType::Redis(RedisAction::ReplicationCut { unread: false })),
     ("clock-skew", FaultType::Redis(RedisAction::ClockSkew { by: limits::SKEW_DEFAULT })),
-    ("latency", FaultType::Link(LinkFaultType::Toxic(ToxicKind::Latency { latency: 0, jitter: 0 }))),
-    ("bandwidth", FaultType::Link(LinkFaultType::Toxic(ToxicKind::Bandwidth { rate: 0 }))),
-    ("slow_close", FaultType::Link(LinkFaultType::Toxic(ToxicKind::SlowClose { delay: 0 }))),
-    ("timeout", FaultType::Link(LinkFaultType::Toxic(ToxicKind::Timeout { timeout: 0 }))),
-    ("reset_peer", FaultType::Link(LinkFaultType::Toxic(ToxicKind::ResetPeer { timeout: 0 }))),
-    (
-        "slicer",
-        FaultType::Link(LinkFaultType::Toxic(ToxicKind::Slicer {
-            average_size: 0,
-            size_variation: 0,
-            delay: 0,
-        })),
-    ),
-    ("limit_data", FaultType::Link(LinkFaultType::Toxic(ToxicKind::LimitData { bytes: 0 }))),
-    ("stall", FaultType::Link(LinkFaultType::Toxic(ToxicKind::Stall))),
-    ("cut", FaultType::Link(LinkFaultType::Toxic(ToxicKind::Cut { time: 0 }))),
-    ("drop", FaultType::Link(LinkFaultType::Toxic(ToxicKind::Drop))),
-    ("half-open", FaultType::Link(LinkFaultType::Toxic(ToxicKind::HalfOpen))),
+    ("latency", FaultType::Link(LinkFaultType::Toxic("latency"))),
+    ("bandwidth", FaultType::Link(LinkFaultType::Toxic("bandwidth"))),
+    ("slow_close", FaultType::Link(LinkFaultType::Toxic("slow_close"))),
+    ("timeout", FaultType::Link(LinkFaultType::Toxic("timeout"))),
+    ("reset_peer", FaultType::Link(LinkFaultType::Toxic("reset_peer"))),
+    ("slicer", FaultType::Link(LinkFaultType::Toxic("slicer"))),
+    ("limit_data", FaultType::Link(LinkFaultType::Toxic("limit_data"))),
+    ("stall", FaultType::Link(LinkFaultType::Toxic("stall"))),
+    ("cut", FaultType::Link(LinkFaultType::Toxic("cut"))),
+    ("drop", FaultType::Link(LinkFaultType::Toxic("drop"))),
+    ("half-open", FaultType::Link(LinkFaultType::Toxic("half_open"))),
+    ("drop_event", FaultType::Link(LinkFaultType::Toxic("drop_event"))),
+    ("duplicate_event", FaultType::Link(LinkFaultType::Toxic("duplicate_event"))),
+    ("reorder_events", FaultType::Link(LinkFaultType::Toxic("reorder_events"))),
+    ("corrupt_payload", FaultType::Link(LinkFaultType::Toxic("corrupt_payload"))),
+    ("change_id", FaultType::Link(LinkFaultType::Toxic("change_id"))),
+    ("change_type", FaultType::Link(LinkFaultType::Toxic("change_type"))),
+    ("truncate_event", FaultType::Link(LinkFaultType::Toxic("truncate_event"))),
+    ("mute", FaultType::Link(LinkFaultType::Toxic("mute"))),
+    ("hold_back", FaultType::Link(LinkFaultType::Toxic("hold_back"))),
+    ("delay_event", FaultType::Link(LinkFaultType::Toxic("delay_event"))),
+    ("inject_gap", FaultType::Link(LinkFaultType::Toxic("inject_gap"))),
+    ("split_everywhere", FaultType::Link(LinkFaultType::Toxic("split_everywhere"))),
+    ("strip_last_event_id", FaultType::Link(LinkFaultType::Toxic("strip_last_event_id"))),
+    ("rewrite_last_event_id", FaultType::Link(LinkFaultType::Toxic("rewrite_last_event_id"))),
+    ("swallow_publish", FaultType::Link(LinkFaultType::Toxic("swallow_publish"))),
+    ("answer_publish", FaultType::Link(LinkFaultType::Toxic("answer_publish"))),
     ("down", FaultType::Link(LinkFaultType::Down)),
     ("netns", FaultType::Netns),
     ("scale", FaultType::Scale),

@@ -39,7 +39,8 @@ fn every_fault_of_a_link_is_read_with_its_attributes() {
         ("type = \"drop\"\n", ToxicKind::Drop),
         ("type = \"half-open\"\n", ToxicKind::HalfOpen),
     ] {
-        assert_eq!(effect(text), LinkEffect::Toxic { kind, stream: kind.usual_stream(), toxicity: 1.0 });
+        let stream = kind.usual_stream();
+        assert_eq!(effect(text), LinkEffect::Toxic { kind, stream, toxicity: 1.0 });
     }
 }
 
