@@ -116,8 +116,11 @@ fn server_error(seen: &Observations) -> Option<Explained> {
 /// Only for clients that say where their page is from: a page of the same origin needs no header at all.
 fn cors(seen: &Observations, plan: &Plan) -> Option<Explained> {
     let headers = plan.groups.iter().flat_map(|group| &group.headers);
-    let origin =
-        headers.clone().find(|(name, _)| name.eq_ignore_ascii_case("origin")).map(|(_, value)| value);
+    let origin = headers
+        .clone()
+        .find(|(name, _)| name.eq_ignore_ascii_case("origin"))
+        .map(|(_, value)| value.fill(0, 0));
+    let origin = origin.as_deref();
     let sends_cookies = headers.clone().any(|(name, _)| name.eq_ignore_ascii_case("cookie"));
     let why = |head: &Head| match (head.allow_origin.as_deref(), origin) {
         (None, Some(_)) => Some("there is no Access-Control-Allow-Origin".to_owned()),
