@@ -9,8 +9,10 @@ use reqwest::header::{
 };
 use reqwest::{StatusCode, Url};
 
+use super::coding::Coding;
 use super::head::Head;
 use super::reader::DecoderKind;
+use super::reconnect;
 use super::stream::Stream;
 use crate::protocol::Limits;
 
@@ -36,10 +38,13 @@ pub struct Request {
     pub limits: Limits,
     /// What reads the body.
     pub decoder: DecoderKind,
+    /// `Accept-Encoding`. Whatever is asked for, a body that comes as gzip, deflate, br or zstd is decoded.
+    pub accept_encoding: HeaderValue,
 }
 
 impl Request {
-    /// A request without a cursor: 10 s to connect, 45 s of silence (three of the usual heartbeats), strict decoder.
+    /// A request without a cursor: 10 s to connect, 45 s of silence (three of the usual heartbeats), strict decoder,
+    /// no compression: a compressor may hold back events.
     #[must_use]
     pub fn new(url: Url) -> Self {
         Self {
@@ -51,6 +56,7 @@ impl Request {
             idle_timeout: Some(Duration::from_secs(45)),
             limits: Limits::default(),
             decoder: DecoderKind::Strict,
+            accept_encoding: HeaderValue::from_static("identity"),
         }
     }
 }
@@ -106,6 +112,52 @@ pub enum ConnectError {
         /// The `Content-Type` of the response; `None` where it has none.
         content_type: Option<String>,
     },
+    /// An event stream in an encoding that is not known here.
+    #[error("the stream {url} comes as content-encoding {encoding:?}, which cannot be decoded")]
+    Coding {
+        /// The URL that answered, after redirects.
+        url: Url,
+        /// The `Content-Encoding` of the response.
+        encoding: String,
+    },
+}
+
+impl ConnectError {
+    /// Whether the server would answer the next attempt like this one, as a browser takes it: a status of its own
+    /// making, another type, or failed TLS. A server that starts or is busy (5xx, 408, 425, 429) may answer otherwise.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Request { .. } | Self::ContentType { .. } | Self::Coding { .. } => true,
+            Self::Status { status, .. } => !reconnect::is_temporary(*status),
+            Self::Refused { source, .. } => is_tls_failure(source.as_ref()),
+            Self::Broken { .. } | Self::Timeout { .. } => false,
+        }
+    }
+
+    /// Whether TLS failed: the certificate is not accepted, or the other side does not speak TLS as it should.
+    #[must_use]
+    pub fn is_tls_failure(&self) -> bool {
+        matches!(self, Self::Refused { source, .. } if is_tls_failure(source.as_ref()))
+    }
+}
+
+/// Whether an error of the HTTP client goes back to TLS.
+#[must_use]
+pub fn is_tls_failure(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if cause.is::<rustls::Error>() {
+            return true;
+        }
+        // The source of an I/O error is the source of the error that it carries, and not that error.
+        let carried = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match carried {
+            Some(carried) => Some(carried),
+            None => cause.source(),
+        };
+    }
+    false
 }
 
 /// Opens a stream: `GET` with the headers that the standard asks for. Follows redirects as the client is set up to.
@@ -122,10 +174,10 @@ pub async fn connect(http: &reqwest::Client, request: &Request) -> Result<Stream
         }
     };
     let head = Head::of(response.version(), response.headers(), &request.url, response.url());
-    let head = check((response.url(), response.status()), response.headers(), head)?;
+    let (head, coding) = check((response.url(), response.status()), response.headers(), head)?;
     let (peer, cookies) = (response.remote_addr(), cookies(response.headers()));
     // The values themselves are dropped: they would pin the buffer that they were read into.
-    Ok(Stream::new(response.into(), peer, (cookies, head), request))
+    Ok(Stream::new((response.into(), coding), peer, (cookies, head), request))
 }
 
 /// Cookies to send back to the server, as `name=value`. Attributes are for browsers.
@@ -138,8 +190,7 @@ pub(super) fn headers(request: &Request) -> Result<HeaderMap, ConnectError> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // A compressor holds back the events of a stream.
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(ACCEPT_ENCODING, request.accept_encoding.clone());
     if request.sends_last_event_id && !request.last_event_id.is_empty() {
         // Raw UTF-8, as the standard has it; the constructors from `str` would refuse it.
         let id = HeaderValue::from_bytes(request.last_event_id.as_bytes()).map_err(|_| {
@@ -172,19 +223,22 @@ fn classify(request: &Request, error: reqwest::Error) -> ConnectError {
     }
 }
 
-/// Checks that the response is an event stream, and gives its head back.
+/// Checks that the response is an event stream. Gives its head back, and its content coding.
 pub(super) fn check(
     (url, status): (&Url, StatusCode),
     headers: &HeaderMap,
     head: Head,
-) -> Result<Box<Head>, ConnectError> {
+) -> Result<(Box<Head>, Option<Coding>), ConnectError> {
     let (url, head) = (url.clone(), Box::new(head));
     if status != StatusCode::OK {
         return Err(ConnectError::Status { url, status, head, retry_after: retry_after(headers) });
     }
     let content_type = headers.get(CONTENT_TYPE);
     if content_type.is_some_and(is_event_stream) {
-        return Ok(head);
+        return match Coding::of(headers) {
+            Ok(coding) => Ok((head, coding)),
+            Err(encoding) => Err(ConnectError::Coding { url, encoding }),
+        };
     }
     Err(ConnectError::ContentType {
         url,
@@ -247,6 +301,15 @@ mod tests {
         check_retry_after("Sun, 06 Nov 1994 08:50:37 GMT", None, None);
         check_retry_after("soon", NOW, None);
         check_retry_after("-1", NOW, None);
+    }
+
+    #[test]
+    fn a_failure_of_tls_is_found_however_deep_it_stands() {
+        let tls = || rustls::Error::General("no".to_owned());
+        let wrapped = std::io::Error::other(std::io::Error::other(tls()));
+        assert!(is_tls_failure(&tls()) && is_tls_failure(&wrapped));
+        assert!(!is_tls_failure(&std::io::Error::other("no")));
+        assert!(!is_tls_failure(&std::io::Error::from(std::io::ErrorKind::ConnectionRefused)));
     }
 
     #[test]

@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+mod coding;
 mod connect;
 mod head;
 mod http;
@@ -33,10 +34,11 @@ mod small_buffer_http;
 mod source;
 mod stream;
 
-pub use connect::{Cause, ConnectError, Request, connect};
+pub use coding::{BROWSERS_ACCEPT, Coding};
+pub use connect::{Cause, ConnectError, Request, connect, is_tls_failure};
 pub use head::Head;
 pub use http::{HttpOptions, HttpOptionsError, Trust};
-pub use reader::DecoderKind;
+pub use reader::{CrateFault, DecoderKind};
 pub use reconnect::{Decision, End, GiveUp, Policy, Reconnect, ReconnectOptions};
 pub use small_buffer_http::{SmallBufferHttp, SmallBufferOptions};
 pub use source::{EventSource, Interruption, Signal};

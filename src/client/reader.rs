@@ -24,9 +24,45 @@ pub enum DecoderKind {
     #[default]
     Strict,
     /// The crate `eventsource-stream` 0.2, used as Rust programs use it, bugs included: it panics on a byte order
-    /// mark (guarded: [`Ending::DecoderPanicked`]; the panic hook still runs), falls silent on malformed UTF-8, sees
-    /// no comments, forgets the id it resumed from, loses a `retry` without data.
+    /// mark ([`Ending::DecoderPanicked`]), falls silent on malformed UTF-8, sees no comments, loses an id or a `retry`
+    /// without data. [`CrateFault`] names what it got wrong.
     EventsourceStream,
+}
+
+/// What `eventsource-stream` makes of a stream that the standard allows, and what programs that use it therefore do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CrateFault {
+    /// It panics: the stream begins with a byte order mark.
+    ByteOrderMark,
+    /// It sees nothing more: the stream is not UTF-8.
+    NotUtf8,
+    /// It sees an event only with the bytes after it: a line ends with CR alone.
+    CarriageReturn,
+    /// It forgets the last event id: one in a block without data, or one that it resumed from.
+    ForgottenId,
+    /// It takes another reconnection time than the server gave.
+    OtherRetry,
+}
+
+impl CrateFault {
+    /// What happens, as a sentence about the clients and the bytes that lead to it.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::ByteOrderMark => {
+                "crash at the first bytes: the stream begins with a byte order mark (EF BB BF), which the server can leave out"
+            }
+            Self::NotUtf8 => "see no event any more: the stream has bytes that are not UTF-8",
+            Self::CarriageReturn => {
+                "see an event only with the bytes after it: its blank line ends with CR, and LF would do"
+            }
+            Self::ForgottenId => {
+                "forget the last event id, and resume elsewhere: each event needs an id, and each id an event"
+            }
+            Self::OtherRetry => "wait another time than retry says: it needs to stand in a block with data",
+        }
+    }
 }
 
 /// One of the decoders, in the middle of a body.
@@ -100,6 +136,14 @@ impl Reader {
         }
     }
 
+    /// What `eventsource-stream` got wrong so far, in order; nothing with the strict decoder.
+    pub(super) fn crate_faults(&self) -> &[CrateFault] {
+        match self {
+            Self::Strict(_) => &[],
+            Self::EventsourceStream(guarded) => &guarded.faults,
+        }
+    }
+
     pub(super) fn last_event_id(&self) -> &str {
         match self {
             Self::Strict(decoder) => decoder.last_event_id(),
@@ -141,7 +185,23 @@ pub(super) struct Guarded {
     limits: Limits,
     /// The crate has no limits, and keeps everything behind one malformed byte.
     bytes_since_event: usize,
+    /// Bytes of a byte order mark at the start of the body; `None`: it has begun with others. The crate must not see a
+    /// mark: a panic is caught here, but the panic hook would print a backtrace for every client.
+    mark: Option<usize>,
+    /// Reads the same bytes, to know what the crate gets wrong.
+    standard: Decoder,
+    /// Events that the crate has not seen yet, and the standard has.
+    behind: i64,
+    /// The reconnection time by the standard as of the last event.
+    told_retry: Option<Duration>,
+    /// A `retry` since the last event.
+    next_retry: Option<Duration>,
+    /// The end of the last chunk, where it may be the first part of a character.
+    cut: Vec<u8>,
+    faults: Vec<CrateFault>,
 }
+
+const BYTE_ORDER_MARK: &[u8; 3] = b"\xef\xbb\xbf";
 
 /// Where the crate takes its chunks from: at most one lies there. Shared, because the crate gives no access to the
 /// stream that it was given; never contended, because both ends are one task.
@@ -188,7 +248,89 @@ impl Guarded {
         let inbox = Inbox::default();
         let mut events = EventStream::new(inbox.clone());
         events.set_last_event_id(last_event_id);
-        Self { events, inbox, held: None, reconnection_time: None, limits, bytes_since_event: 0 }
+        Self {
+            events,
+            inbox,
+            held: None,
+            reconnection_time: None,
+            limits,
+            bytes_since_event: 0,
+            mark: Some(0),
+            standard: Decoder::resume(limits, last_event_id),
+            behind: 0,
+            told_retry: None,
+            next_retry: None,
+            cut: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    fn note(&mut self, fault: CrateFault) {
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
+    }
+
+    /// The chunk behind what may be a byte order mark; `None`: more bytes decide.
+    fn behind_mark(&mut self, chunk: Bytes) -> Result<Option<Bytes>, Ending> {
+        let Some(seen) = self.mark else { return Ok(Some(chunk)) };
+        let more = BYTE_ORDER_MARK[seen..].iter().zip(&chunk).take_while(|(mark, byte)| mark == byte).count();
+        if seen + more == BYTE_ORDER_MARK.len() {
+            self.note(CrateFault::ByteOrderMark);
+            let reason = "the stream begins with a byte order mark".to_owned();
+            return Err(Ending::DecoderPanicked { reason });
+        }
+        if more == chunk.len() {
+            self.mark = Some(seen + more);
+            return Ok(None);
+        }
+        self.mark = None;
+        let whole = if seen == 0 { chunk } else { [&BYTE_ORDER_MARK[..seen], &chunk].concat().into() };
+        Ok(Some(whole))
+    }
+
+    /// Before the next bytes come, or at the end: what the crate should have seen by now, and has not.
+    fn compare(&mut self, next: &[u8]) {
+        if self.behind > 0 {
+            // The LF of a CRLF that was cut in two completes the event at once.
+            if !self.faults.contains(&CrateFault::NotUtf8) && next.first() != Some(&b'\n') {
+                self.note(CrateFault::CarriageReturn);
+            }
+            return;
+        }
+        if self.standard.last_event_id() != self.events.last_event_id() {
+            self.note(CrateFault::ForgottenId);
+        }
+        if self.told_retry != self.reconnection_time || (next.is_empty() && self.next_retry.is_some()) {
+            self.note(CrateFault::OtherRetry);
+        }
+    }
+
+    /// Reads the chunk as the standard has it.
+    fn follow(&mut self, chunk: &[u8]) {
+        let (behind, next, told) = (&mut self.behind, &mut self.next_retry, &mut self.told_retry);
+        let followed = self.standard.feed(chunk, |item| match item {
+            Item::Event { .. } => {
+                *behind += 1;
+                *told = next.take().or(*told);
+            }
+            Item::Retry(time) => *next = Some(time),
+            Item::Comment(_) | Item::IdCommitted(_) => {}
+        });
+        if let Err(limit) = followed {
+            tracing::debug!(%limit, "the crate has no limits of its own");
+        }
+        self.cut.extend_from_slice(chunk);
+        match std::str::from_utf8(&self.cut) {
+            Ok(_) => self.cut.clear(),
+            Err(error) if error.error_len().is_some() => {
+                self.note(CrateFault::NotUtf8);
+                self.cut.clear();
+            }
+            Err(error) => {
+                self.cut.drain(..error.valid_up_to());
+            }
+        }
     }
 
     fn read(&mut self, chunk: Bytes) -> Result<Option<Received>, Ending> {
@@ -197,7 +339,10 @@ impl Guarded {
             return Ok(Some(Received::Event(event)));
         }
         if !chunk.is_empty() {
+            self.compare(&chunk);
+            let Some(chunk) = self.behind_mark(chunk)? else { return Ok(None) };
             self.bytes_since_event += chunk.len();
+            self.follow(&chunk);
             self.inbox.with(|slot| slot.chunk = Some(chunk));
         }
         let before = self.events.last_event_id().to_owned();
@@ -209,6 +354,7 @@ impl Guarded {
             };
         };
         self.bytes_since_event = 0;
+        self.behind -= 1;
         let retry = event.retry;
         let event = Event {
             // The crate does not say; a changed id must have stood in the block.
@@ -228,6 +374,7 @@ impl Guarded {
     }
 
     fn finish(&mut self) -> Ending {
+        self.compare(b"");
         self.inbox.with(|slot| slot.is_over = true);
         match self.poll() {
             // Whole events were taken before the body was read to its end.

@@ -226,6 +226,7 @@ impl Reconnect {
             (Policy::Browser | Policy::Tolerant, End::NotOpened(ConnectError::ContentType { .. })) => {
                 Some(GiveUp::ContentType)
             }
+            (_, End::NotOpened(ConnectError::Coding { .. })) => Some(GiveUp::Decoder),
             (
                 Policy::Browser | Policy::Tolerant | Policy::Fetch,
                 End::NotOpened(
@@ -260,7 +261,8 @@ fn default_retry(policy: Policy, options: &ReconnectOptions) -> Duration {
     })
 }
 
-fn is_temporary(status: StatusCode) -> bool {
+/// Whether a status may be another one soon: the server starts, is busy, or lets nobody in for a while.
+pub(super) fn is_temporary(status: StatusCode) -> bool {
     status.is_server_error()
         || matches!(
             status,
@@ -275,7 +277,8 @@ fn retry_after(error: &ConnectError) -> Option<Duration> {
         | ConnectError::Refused { .. }
         | ConnectError::Broken { .. }
         | ConnectError::Timeout { .. }
-        | ConnectError::ContentType { .. } => None,
+        | ConnectError::ContentType { .. }
+        | ConnectError::Coding { .. } => None,
     }
 }
 

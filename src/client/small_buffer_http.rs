@@ -68,9 +68,10 @@ impl SmallBufferHttp {
         };
         let (head, body) = response.into_parts();
         let told = Head::of(head.version, &head.headers, url, url);
-        let told = connect::check((url, head.status), &head.headers, told)?;
+        let (told, coding) = connect::check((url, head.status), &head.headers, told)?;
         let peer = head.extensions.get::<HttpInfo>().map(HttpInfo::remote_addr);
-        Ok(Stream::new(reqwest::Body::wrap(body), peer, (connect::cookies(&head.headers), told), request))
+        let (body, cookies) = (reqwest::Body::wrap(body), connect::cookies(&head.headers));
+        Ok(Stream::new((body, coding), peer, (cookies, told), request))
     }
 }
 

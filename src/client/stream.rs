@@ -11,9 +11,10 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, Sleep};
 
+use super::coding::{Coding, Unpacker};
 use super::connect::Request;
 use super::head::Head;
-use super::reader::Reader;
+use super::reader::{CrateFault, Reader};
 use crate::protocol::{Item, LimitExceeded, Pending};
 use crate::runtime::error_chain;
 
@@ -103,6 +104,8 @@ pub struct Stream {
     /// What arrived last, as far as it was not handed out.
     chunk: Bytes,
     reader: Reader,
+    /// `None`: the body is not encoded.
+    unpacker: Option<Box<Unpacker>>,
     idle_timeout: Option<Duration>,
     /// Since when the caller has waited without a byte. Only time spent waiting counts: a slow caller must not take its
     /// own pauses for silence of the server.
@@ -122,7 +125,7 @@ pub struct Stream {
 
 impl Stream {
     pub(super) fn new(
-        body: reqwest::Body,
+        (body, coding): (reqwest::Body, Option<Coding>),
         peer: Option<SocketAddr>,
         (cookies, head): (Box<[String]>, Box<Head>),
         request: &Request,
@@ -133,6 +136,7 @@ impl Stream {
             head: Some(head),
             unfinished: Pending::Nothing,
             chunk: Bytes::new(),
+            unpacker: coding.map(|coding| Box::new(Unpacker::new(coding))),
             reader: Reader::new(request.decoder, request.limits, &request.last_event_id),
             idle_timeout: request.idle_timeout,
             waiting_since: None,
@@ -193,10 +197,28 @@ impl Stream {
         self.reader.read_all(chunk, sink).inspect_err(|ending| self.end(ending.clone()))
     }
 
-    /// The next bytes of the body.
+    /// The next decoded bytes of the body.
     async fn wait(&mut self) -> Result<Bytes, Ending> {
         // An empty chunk may still hold on to the buffer it was cut from.
         self.chunk = Bytes::new();
+        loop {
+            if let Some(unpacker) = &mut self.unpacker {
+                // As a browser takes it: the connection is broken.
+                let unpacked = unpacker.next().map_err(|reason| Ending::Aborted { reason })?;
+                if let Some(chunk) = unpacked {
+                    return Ok(chunk);
+                }
+            }
+            let chunk = self.receive().await?;
+            match &mut self.unpacker {
+                Some(unpacker) => unpacker.feed(chunk),
+                None => return Ok(chunk),
+            }
+        }
+    }
+
+    /// The next bytes of the body as they come over the wire.
+    async fn receive(&mut self) -> Result<Bytes, Ending> {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let data = poll_fn(|context| self.poll_data(since, context)).await?;
         self.waiting_since = None;
@@ -244,6 +266,12 @@ impl Stream {
         self.alarm = None;
     }
 
+    /// What the decoder [`super::DecoderKind::EventsourceStream`] got wrong so far.
+    #[must_use]
+    pub fn crate_faults(&self) -> &[CrateFault] {
+        self.reader.crate_faults()
+    }
+
     /// Value of `Last-Event-ID` for a reconnect. Empty: do not send the header.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
@@ -256,7 +284,13 @@ impl Stream {
         self.reader.reconnection_time()
     }
 
-    /// Bytes of the body so far.
+    /// The content coding of the body; `None`: it is not encoded.
+    #[must_use]
+    pub fn coding(&self) -> Option<Coding> {
+        self.unpacker.as_ref().map(|unpacker| unpacker.coding())
+    }
+
+    /// Bytes of the body so far, as they came over the wire.
     #[must_use]
     pub fn bytes_received(&self) -> u64 {
         self.bytes_received

@@ -310,6 +310,75 @@ async fn the_other_decoder_reads_as_rust_programs_do() {
     assert_eq!((all, ending), (vec![], Ending::LimitExceeded(LimitExceeded::Event { max: 98 })));
 }
 
+/// The parts of a body, one chunk each, and what the crate gets wrong of them.
+#[track_caller]
+fn check_crate(parts: &[&[u8]], expected: &[CrateFault]) {
+    let mut reader = reader::Reader::new(DecoderKind::EventsourceStream, Limits::default(), "seed");
+    for part in parts {
+        if reader.read_all(bytes::Bytes::copy_from_slice(part), |_| {}).is_err() {
+            break;
+        }
+    }
+    reader.finish();
+    let parts: Vec<_> = parts.iter().map(|part| String::from_utf8_lossy(part)).collect();
+    assert_eq!(reader.crate_faults(), expected, "{parts:?}");
+}
+
+#[test]
+fn what_the_crate_gets_wrong_is_named_and_what_it_reads_well_is_not() {
+    let well: [&[&[u8]]; 5] = [
+        &[b": hi\n\nid: 1\nretry: 5\ndata: a\n\n", b"id: 2\ndata: b\n\n"],
+        &[b"id: 1\r\ndata: a\r", b"\n\r", b"\nid: 2\r\ndata: b\r\n\r\n"],
+        &["id: 1\ndata: größe\n\n".as_bytes()],
+        &[b"id: 1\ndata: gr\xc3", b"\xb6\xc3\x9fe\n\n"],
+        &[b"id: 1\ndata: a\n\nretry: 7\n", b"id: 2\ndata: b\n\n"],
+    ];
+    well.iter().for_each(|parts| check_crate(parts, &[]));
+    // Two of the three bytes of a mark are not UTF-8.
+    check_crate(&[b"\xef", b"\xbb", b"x\nid: 1\ndata: a\n\n"], &[CrateFault::NotUtf8]);
+    check_crate(&[b"\xef\xbb\xbfid: 1\ndata: a\n\n"], &[CrateFault::ByteOrderMark]);
+    check_crate(&[b"\xef", b"\xbb", b"\xbf"], &[CrateFault::ByteOrderMark]);
+    check_crate(&[b"id: 1\ndata: a\r\r", b"id: 2\ndata: b\n\n"], &[CrateFault::CarriageReturn]);
+    check_crate(&[b"id: 1\ndata: \xff\n\n", b"id: 2\ndata: b\n\n"], &[CrateFault::NotUtf8]);
+    check_crate(&[b"id: 1\ndata: a\n\nid: 2\n\n"], &[CrateFault::ForgottenId]);
+    check_crate(&[b"data: a\n\n"], &[CrateFault::ForgottenId]);
+    check_crate(&[b"retry: 5\n\nid: 1\ndata: a\n\n"], &[CrateFault::OtherRetry]);
+    check_crate(&[b"id: 1\nretry: +5\ndata: a\n\n"], &[CrateFault::OtherRetry]);
+}
+
+#[tokio::test]
+async fn a_compressed_stream_is_read_by_both_decoders_and_a_broken_one_is_aborted() {
+    use flate2::{Compression, write::GzEncoder};
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(b"id: 1\ndata: a\n\n").unwrap();
+    let packed = encoder.finish().unwrap();
+    let coded = |body: &[u8], coding: &str| {
+        let mut script = whole_stream(body);
+        let head = format!("200 OK\r\nContent-Encoding: {coding}\r\n");
+        let text = [b"HTTP/1.1 ".as_slice(), head.as_bytes()].concat();
+        script.bytes.splice(..b"HTTP/1.1 200 OK\r\n".len(), text);
+        script
+    };
+    let parts = [
+        (&packed[..], "gzip"),
+        (&packed[..], "x-gzip"),
+        (b"data: this is not compressed\n\n", "gzip"),
+        (b"", "lzma"),
+    ];
+    let server = Server::start(parts.map(|(body, coding)| coded(body, coding))).await;
+    for decoder in [DecoderKind::Strict, DecoderKind::EventsourceStream] {
+        let (all, ending) = read(&Request { decoder, ..server.request() }).await;
+        assert_eq!((all, ending), (vec![event("a", "1", true)], Ending::Clean), "{decoder:?}");
+    }
+    let (all, ending) = read(&server.request()).await;
+    assert!(
+        all.is_empty() && matches!(&ending, Ending::Aborted { reason } if reason.contains("gzip")),
+        "{ending:?}"
+    );
+    let error = connect(&http(), &server.request()).await.unwrap_err();
+    assert!(error.is_final() && error.to_string().contains("\"lzma\""), "{error}");
+}
+
 #[tokio::test]
 async fn beyond_a_limit_the_connection_is_closed() {
     let server = Server::start([stream(b"data: x\n\ndata: 123456789\n\n", Then::Hold)]).await;
