@@ -12,8 +12,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Event, EventSource, Policy, Reconnect, ReconnectOptions, Request, Signal};
-use crate::protocol::Filter;
+use crate::client::{
+    Ending, Event, EventSource, Interruption, Policy, Reconnect, ReconnectOptions, Request, Signal,
+};
+use crate::protocol::{Filter, Limits};
 use crate::tui::config::credentials::Credentials;
 use crate::tui::sources::clock::Clock;
 use crate::tui::sources::mask::Mask;
@@ -28,6 +30,8 @@ const BATCH_EVENTS: usize = 20;
 /// Most characters of a payload, and most lines of it, that are kept.
 const PAYLOAD_CHARS: usize = 2_000;
 const LINES: usize = 200;
+/// Longest line and event that are received: larger than any node lets a publisher send. Only the beginning is kept.
+const RECEIVED_BYTES: usize = 64 << 20;
 /// Longer payloads are not decoded; only their beginning is kept.
 const DECODED_BYTES: usize = 256 << 10;
 
@@ -120,6 +124,7 @@ impl EventReader {
             url.query_pairs_mut().append_pair("topics", &query.topics.join(","));
         }
         let mut request = Request::new(url);
+        request.limits = Limits { max_line: RECEIVED_BYTES, max_event: RECEIVED_BYTES };
         if let Some(header) = self.credentials.header_for(&query.node) {
             request.headers.insert(AUTHORIZATION, header);
         }
@@ -155,6 +160,9 @@ impl EventBatchBuilder {
                 "{because}; again in {:.1} s",
                 after.as_secs_f64()
             ))),
+            Signal::GaveUp { because: Interruption::Ended(Ending::LimitExceeded(limit)), .. } => {
+                StreamState::Over(SafeText::new(&format!("the console's own limit: {limit}")))
+            }
             Signal::GaveUp { why, because } => StreamState::Over(SafeText::new(&format!("{because}; {why}"))),
         };
         (self.stream, self.is_new) = (stream, true);
@@ -238,6 +246,9 @@ fn lines(payload: &str) -> Vec<SafeText> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::GiveUp;
+    use crate::protocol::LimitExceeded;
+    use crate::tui::sources::tests::server::Server;
 
     fn event(data: &str) -> Event {
         Event {
@@ -267,6 +278,54 @@ mod tests {
         assert_eq!(raw.lines.len(), 1);
         let long = received_event(&event(&"x".repeat(1 << 20)), clock);
         assert_eq!((long.bytes, long.payload.as_str().chars().count()), (1 << 20, PAYLOAD_CHARS + 1));
+    }
+
+    async fn first_event_of(body: String) -> ReceivedEvent {
+        let server = Server::streaming(body).await;
+        let query = EventQuery { node: server.url.clone(), topics: Vec::new(), filter: String::new() };
+        let (messages, mut received) = tokio::sync::mpsc::channel(8);
+        let reader = EventReader {
+            http: crate::client::HttpOptions::default().build().unwrap(),
+            credentials: Credentials::default(),
+            client_id: "console".to_owned(),
+            clock: Clock::start(),
+            mask: Mask::default(),
+            messages,
+        };
+        let (_keep, wanted) = watch::channel(Some(query));
+        let token = CancellationToken::new();
+        let found = async {
+            loop {
+                if let Some(Message::Streamed(batch)) = received.recv().await
+                    && let Some(event) = batch.events.into_iter().next()
+                {
+                    return event;
+                }
+            }
+        };
+        tokio::select! {
+            () = reader.follow(wanted, token) => panic!("the stream is wanted"),
+            event = found => event,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_first_event_does_not_end_the_screen() {
+        let line = |bytes: usize| format!("data: {}\n", "x".repeat(bytes));
+        let event = first_event_of(line(1_500_000) + "\n").await;
+        assert_eq!((event.bytes, event.payload.as_str().chars().count()), (1_500_000, PAYLOAD_CHARS + 1));
+        let event = first_event_of(line(65_000).repeat(80) + "\n").await;
+        assert_eq!(event.bytes, 80 * 65_001 - 1);
+    }
+
+    #[test]
+    fn a_limit_of_the_console_is_told_as_its_own() {
+        let mut builder = EventBatchBuilder::new("", Mask::default());
+        let limit = LimitExceeded::Line { max: RECEIVED_BYTES };
+        let because = Interruption::Ended(Ending::LimitExceeded(limit));
+        builder.take(Signal::GaveUp { why: GiveUp::Decoder, because }, Clock::start());
+        let StreamState::Over(why) = builder.stream else { panic!("{:?}", builder.stream) };
+        assert!(why.as_str().starts_with("the console's own limit: a line"), "{}", why.as_str());
     }
 
     #[tokio::test(start_paused = true)]

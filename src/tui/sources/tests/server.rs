@@ -78,6 +78,16 @@ impl Server {
         Self::serve(Router::new().fallback(move || async move { (status, body) }), Arc::default()).await
     }
 
+    /// A stream of these bytes, which stays open.
+    pub(crate) async fn streaming(body: String) -> Self {
+        let stream = move || {
+            let first = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(body.clone())]);
+            let body = futures_util::StreamExt::chain(first, futures_util::stream::pending());
+            async { ([("content-type", "text/event-stream")], axum::body::Body::from_stream(body)) }
+        };
+        Self::serve(Router::new().route("/api/sse/stream", get(stream)), Arc::default()).await
+    }
+
     /// Accepts, and never answers.
     pub(crate) async fn hanging() -> Self {
         Self::serve(Router::new().fallback(std::future::pending::<StatusCode>), Arc::default()).await
