@@ -1,5 +1,6 @@
 //! `swarm`: clients on one URL of any SSE server, without a scenario.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
@@ -16,8 +17,10 @@ use crate::bench::exit::Exit;
 use crate::bench::load::adhoc::Owed;
 use crate::bench::load::adhoc_swarm::{AdhocOptions, AdhocResult, AdhocSwarm};
 use crate::bench::metrics::metric::{Counter, Trend};
+use crate::bench::metrics::recorder::Recorder;
 use crate::bench::run::doctor::{self, Limits, Need};
 use crate::bench::scenario::{ReconnectPolicy, Template};
+use crate::client::{BROWSERS_ACCEPT, Coding};
 use crate::runtime::exit::Failure;
 
 /// Flags of `swarm`.
@@ -43,6 +46,15 @@ pub(super) struct SwarmArgs {
     /// Header of every connect, as in `-H 'Authorization: Bearer …'`. May be repeated.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
+
+    /// What the clients send as Accept-Encoding. Streams that come as gzip, deflate, br or zstd are decoded.
+    #[arg(long, value_name = "LIST", default_value = BROWSERS_ACCEPT, value_parser = Coding::accept)]
+    pub accept_encoding: String,
+
+    /// Longest line and most data of one event, in bytes. A longer one is a limit of the swarm, not of the server:
+    /// INVALID (122). By default 16 MiB.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1_024..))]
+    pub max_event: Option<u64>,
 
     #[command(flatten)]
     pub trusted: Trusted,
@@ -96,6 +108,8 @@ struct Summary {
     reconnects: u64,
     events: u64,
     bytes: u64,
+    /// Streams that came encoded, by the name of the encoding.
+    encodings: BTreeMap<&'static str, u64>,
     ids: bool,
     gaps: u64,
     closes: u64,
@@ -126,6 +140,8 @@ pub(super) async fn run(args: &SwarmArgs, quiet: bool, interrupt: &CancellationT
         clients: args.clients,
         ramp: args.ramp,
         headers,
+        accept_encoding: args.accept_encoding.clone(),
+        max_event: args.max_event,
         policy: policy(args.reconnect),
         publishers: if args.expect_all { args.publishers } else { 0 },
     };
@@ -202,7 +218,8 @@ fn judge(args: &SwarmArgs, found: &AdhocResult, was_interrupted: bool) -> Exit {
             exit = exit.max(Exit::VerificationFailed);
         }
     }
-    exit
+    // What the swarm could not take in proves nothing against the server.
+    if found.too_long.is_some() { Exit::Invalid } else { exit }
 }
 
 /// Without `--expect-all` no event is owed, so the result is neither a pass nor a failure.
@@ -225,6 +242,7 @@ fn summarise(args: &SwarmArgs, found: &AdhocResult, exit: Exit) -> Summary {
         reconnects: found.progress.reconnects,
         events: found.progress.delivered,
         bytes: total(Counter::BytesIn),
+        encodings: encodings(&found.recorder),
         ids: found.has_ids,
         gaps: total(Counter::Gaps),
         closes: total(Counter::Closes),
@@ -250,8 +268,18 @@ fn render(args: &SwarmArgs, found: &AdhocResult, summary: &Summary) -> String {
         summary.connected, summary.clients, summary.connected_at_end, summary.connect_errors, summary.reconnects, summary.events,
         summary.bytes, summary.gaps, summary.closes,
     ));
+    if let Some((streams, limit)) = found.too_long {
+        text.push_str(&format!(
+            "    the swarm's own limit was reached: {streams} streams had a line or an event of more than {limit} bytes; raise --max-event\n"
+        ));
+    }
     if let Some(reason) = &found.connect_failure {
         text.push_str(&format!("    not connected: {reason}\n"));
+    }
+    for (encoding, streams) in &summary.encodings {
+        text.push_str(&format!(
+            "    {streams} streams came as {encoding}: a compressor that is not flushed holds events back; --accept-encoding identity asks for none\n"
+        ));
     }
     if summary.events > 0 && !found.has_ids {
         text.push_str(
@@ -271,6 +299,12 @@ fn render(args: &SwarmArgs, found: &AdhocResult, summary: &Summary) -> String {
         show(summary.delivery_latency_max_ms),
     ));
     text
+}
+
+/// Numbers of streams by encoding, without those that were not encoded.
+fn encodings(recorder: &Recorder) -> BTreeMap<&'static str, u64> {
+    let streams = |coding: Coding| (coding.name(), recorder.total(Counter::streams_of(coding), |_| true));
+    Coding::ALL.into_iter().map(streams).filter(|(_, streams)| *streams > 0).collect()
 }
 
 fn delivery(args: &SwarmArgs, found: &AdhocResult) -> String {

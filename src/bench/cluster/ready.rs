@@ -11,14 +11,13 @@ use reqwest::StatusCode;
 use tokio::time::Instant;
 
 use super::process::{Launch, Process};
+use crate::client::is_tls_failure;
 use crate::runtime::root_cause;
 
 /// Period of asking: short, since a node is ready within tens of milliseconds.
 const POLL_EVERY: Duration = Duration::from_millis(20);
 /// Time limit of one request, since a paused node never answers.
 const POLL_TIMEOUT: Duration = Duration::from_secs(1);
-/// Start of the TLS library's message about a rejected certificate.
-const REFUSED_CERTIFICATE: &str = "invalid peer certificate";
 
 /// How to find out whether a server is ready.
 #[derive(Debug, Clone)]
@@ -82,11 +81,26 @@ pub enum NotReady {
     /// The time is up.
     #[error("{what} at {place} was not ready within {timeout:?}: {last}")]
     Late { what: String, place: String, timeout: Duration, last: String },
-    /// The bench rejects its certificate, which no waiting changes.
+    /// TLS failed, which no waiting changes: the bench rejects its certificate, or it does not speak TLS.
     #[error(
-        "the certificate of {what} at {place} is not accepted: {reason}; set cluster.tls.ca or --ca to the PEM file of its authority, or use --insecure"
+        "TLS with {what} at {place} fails: {reason}; check that it speaks https, and set cluster.tls.ca or --ca to the PEM file of its certificate's authority, or use --insecure"
     )]
-    Stranger { what: String, place: String, reason: String },
+    Tls { what: String, place: String, reason: String },
+}
+
+/// Why a server is not ready now.
+#[derive(Debug)]
+pub struct Unready {
+    /// The cause, as a text for people.
+    pub reason: String,
+    /// Whether TLS failed.
+    pub is_tls_failure: bool,
+}
+
+impl From<String> for Unready {
+    fn from(reason: String) -> Self {
+        Self { reason, is_tls_failure: false }
+    }
 }
 
 impl Readiness {
@@ -99,11 +113,11 @@ impl Readiness {
         loop {
             let last = match self.ask().await {
                 Ok(()) => return Ok(began.elapsed()),
-                Err(reason) => reason,
+                Err(last) => last,
             };
-            if last.contains(REFUSED_CERTIFICATE) {
+            if last.is_tls_failure {
                 let (what, place) = (self.what.clone(), self.probe.place());
-                return Err(NotReady::Stranger { what, place, reason: last });
+                return Err(NotReady::Tls { what, place, reason: last.reason });
             }
             if let Some((launch, process)) = &mut process
                 && let Ok(Some(status)) = process.exited()
@@ -113,7 +127,7 @@ impl Readiness {
             }
             if began.elapsed() >= self.timeout {
                 let (what, place) = (self.what.clone(), self.probe.place());
-                return Err(NotReady::Late { what, place, timeout: self.timeout, last });
+                return Err(NotReady::Late { what, place, timeout: self.timeout, last: last.reason });
             }
             tokio::time::sleep(POLL_EVERY).await;
         }
@@ -132,11 +146,11 @@ impl Readiness {
     /// Asks once.
     ///
     /// # Errors
-    /// Why it is not ready, for people.
-    pub async fn ask(&self) -> Result<(), String> {
+    /// Why it is not ready.
+    pub async fn ask(&self) -> Result<(), Unready> {
         match &self.probe {
             Probe::Http { http, base, sign } => ask_http(http, base, sign).await,
-            Probe::Ping(server) => server.ask(POLL_TIMEOUT).await,
+            Probe::Ping(server) => Ok(server.ask(POLL_TIMEOUT).await?),
         }
     }
 }
@@ -150,7 +164,7 @@ impl Probe {
     }
 }
 
-async fn ask_http(http: &reqwest::Client, base: &str, sign: &Sign) -> Result<(), String> {
+async fn ask_http(http: &reqwest::Client, base: &str, sign: &Sign) -> Result<(), Unready> {
     let path = match sign {
         Sign::Success(path) => path,
         Sign::Answer => "/",
@@ -159,8 +173,12 @@ async fn ask_http(http: &reqwest::Client, base: &str, sign: &Sign) -> Result<(),
         Ok(answer) if *sign == Sign::Answer || answer.status().is_success() => Ok(()),
         Ok(answer) if answer.status() == StatusCode::NOT_FOUND && *sign == Sign::usual() => Err(format!(
             "GET {path} answers 404 Not Found: if it is no sse-node, the scenario needs a [dialect]"
-        )),
-        Ok(answer) => Err(format!("GET {path} answers {}", answer.status())),
-        Err(error) => Err(root_cause(&error).to_string()),
+        )
+        .into()),
+        Ok(answer) => Err(format!("GET {path} answers {}", answer.status()).into()),
+        Err(error) => {
+            let is_tls_failure = is_tls_failure(&error);
+            Err(Unready { reason: root_cause(&error).to_string(), is_tls_failure })
+        }
     }
 }

@@ -16,7 +16,8 @@ use crate::bench::load::progress::Snapshot;
 use crate::bench::metrics::clock::RunClock;
 use crate::bench::metrics::recorder::Recorder;
 use crate::bench::scenario::plan::Plan;
-use crate::bench::scenario::{self, Executor, LbPolicy, Reconnect, ReconnectPolicy, Template};
+use crate::bench::scenario::{self, Executor, LbPolicy, Reading, Reconnect, ReconnectPolicy, Template};
+use crate::bench::verdict::Seen;
 use crate::client::{HttpOptions, HttpOptionsError, ReconnectOptions};
 
 /// The scenario whose clients are replaced by those of the options.
@@ -39,6 +40,10 @@ pub struct AdhocOptions {
     pub ramp: Duration,
     /// Sent with each connect. Names and values have been checked.
     pub headers: Vec<(String, Template)>,
+    /// Value of `Accept-Encoding`.
+    pub accept_encoding: String,
+    /// Longest line and most data of one event, in bytes; `None`: as for the largest payload that can be published.
+    pub max_event: Option<u64>,
     /// What clients do when a stream ends.
     pub policy: ReconnectPolicy,
     /// Number of publishers whose events are all owed; zero: no event is owed.
@@ -76,6 +81,8 @@ pub struct AdhocResult {
     pub recorder: Recorder,
     /// Clients that did not stop in time.
     pub not_stopped: usize,
+    /// Streams with a line or an event that is longer than the clients take in, and the limit in bytes; `None`: none.
+    pub too_long: Option<(u64, u64)>,
 }
 
 impl AdhocSwarm {
@@ -85,10 +92,12 @@ impl AdhocSwarm {
     /// [`HttpOptionsError`] when TLS cannot be set up.
     pub fn start(options: AdhocOptions, http: &HttpOptions) -> Result<Self, HttpOptionsError> {
         let mut scenario = scenario::parse("swarm", SCENARIO, &[]).expect("the text is a constant");
-        let AdhocOptions { url, clients, ramp, headers, policy, publishers } = options;
+        let AdhocOptions { url, clients, ramp, headers, accept_encoding, max_event, policy, publishers } =
+            options;
         for group in &mut scenario.clients {
             group.executor = Executor::Constant { clients, ramp };
             group.headers.clone_from(&headers);
+            group.reading = Reading { accept_encoding: accept_encoding.clone(), max_event };
             let max_delay = ReconnectOptions::default().max_delay;
             group.reconnect = Reconnect { policy, last_event_id: true, jitter: 0.0, max_delay };
         }
@@ -112,12 +121,14 @@ impl AdhocSwarm {
         self.swarm.context().board.alive() == 0
     }
 
-    /// Waits until every client was connected once, at most for `patience`. Returns how many were.
+    /// Waits until every client was connected once or never will be, at most for `patience`. Returns how many were.
     pub async fn connected(&self, patience: Duration) -> u32 {
         let deadline = Instant::now() + patience;
         loop {
             let connected = self.shared.connected.load(Ordering::Relaxed);
-            if connected >= self.clients || self.have_all_left() || Instant::now() >= deadline {
+            let refused = self.progress().refused(u64::from(connected), u64::from(self.clients));
+            let is_known = connected >= self.clients || refused.is_some() || self.have_all_left();
+            if is_known || Instant::now() >= deadline {
                 return connected;
             }
             tokio::time::sleep(CHECK_EVERY).await;
@@ -152,7 +163,7 @@ impl AdhocSwarm {
         }
         let connected = self.shared.connected.load(Ordering::Relaxed);
         let reason =
-            || context.progress.first_connect_error().unwrap_or("the swarm was stopped first").to_owned();
+            || context.progress.connect_failure().unwrap_or("the swarm was stopped first").to_owned();
         AdhocResult {
             connected,
             connected_at_end,
@@ -164,6 +175,10 @@ impl AdhocSwarm {
             ends: u32::try_from(marks.len()).unwrap_or(u32::MAX),
             recorder: ended.recorder,
             not_stopped: ended.not_stopped,
+            too_long: ended.sightings.iter().find_map(|sighting| match sighting.seen {
+                Seen::TooLong(limit) => Some((sighting.count, limit)),
+                Seen::Crate(_) | Seen::StampAt(_) | Seen::Greeting(_) | Seen::Unknown(_) => None,
+            }),
         }
     }
 }

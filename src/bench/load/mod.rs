@@ -7,6 +7,7 @@ pub mod clients;
 pub mod lag;
 pub mod progress;
 pub mod publishers;
+mod refusal;
 pub mod saturation;
 pub mod tls;
 pub mod workers;

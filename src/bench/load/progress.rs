@@ -22,9 +22,14 @@ pub struct Progress {
     publish_bad: AtomicU64,
     publish_dropped: AtomicU64,
     gaps: AtomicU64,
+    refused_for_good: AtomicU64,
+    gave_up: AtomicU64,
+    unreadable: AtomicU64,
     latencies: Latencies,
     /// Why the first failed connect failed: many fail alike, so one is enough.
     first_connect_error: OnceLock<String>,
+    /// As [`Self::first_connect_error`], of the connects whose answer is final.
+    first_refusal: OnceLock<String>,
 }
 
 /// The counters at one moment.
@@ -46,6 +51,32 @@ pub struct Snapshot {
     pub publish_dropped: u64,
     /// `GAP` events received.
     pub gaps: u64,
+    /// Clients whose first connect got an answer that waiting does not change.
+    pub refused_for_good: u64,
+    /// Clients that gave up without ever having a stream.
+    pub gave_up: u64,
+    /// Clients that gave up because their stream cannot be read.
+    pub unreadable: u64,
+}
+
+/// Why connects failed: the first failed one, and the first one whose answer is final. `None`: there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ConnectFailures {
+    pub first: Option<String>,
+    pub first_final: Option<String>,
+}
+
+impl Snapshot {
+    /// How many of `wanted` clients will never connect, where `connected` of them did; `None`: waiting may still help.
+    /// Nobody can connect if every client was refused for good, whatever its policy; and nothing changes any more once
+    /// all others gave up.
+    #[must_use]
+    pub fn refused(&self, connected: u64, wanted: u64) -> Option<u64> {
+        if connected == 0 && self.refused_for_good >= wanted {
+            return Some(self.refused_for_good);
+        }
+        (self.gave_up > 0 && connected + self.gave_up >= wanted).then_some(self.gave_up)
+    }
 }
 
 impl Progress {
@@ -90,10 +121,43 @@ impl Progress {
         let _first = self.first_connect_error.get_or_init(why);
     }
 
-    /// The reason of the first failed connect of this process.
+    /// The first connect of a client got an answer that waiting does not change. `why` is called only for the first.
+    pub fn refused_for_good(&self, why: impl FnOnce() -> String) {
+        self.refused_for_good.fetch_add(1, Ordering::Relaxed);
+        let _first = self.first_refusal.get_or_init(why);
+    }
+
+    /// A client gave up without ever having a stream.
+    pub fn gave_up(&self) {
+        self.gave_up.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A client gave up because its stream cannot be read.
+    pub fn unreadable(&self) {
+        self.unreadable.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Why clients could not connect: a final answer rather than a passing one; `None`: no connect failed.
     #[must_use]
-    pub fn first_connect_error(&self) -> Option<&str> {
-        self.first_connect_error.get().map(String::as_str)
+    pub fn connect_failure(&self) -> Option<&str> {
+        self.first_refusal.get().or(self.first_connect_error.get()).map(String::as_str)
+    }
+
+    /// The reasons, for another process.
+    #[must_use]
+    pub fn connect_failures(&self) -> ConnectFailures {
+        let (first, first_final) = (&self.first_connect_error, &self.first_refusal);
+        ConnectFailures { first: first.get().cloned(), first_final: first_final.get().cloned() }
+    }
+
+    /// Takes over reasons of another process, where this one has none.
+    pub fn note_failures(&self, of: &ConnectFailures) {
+        let reasons = [(&self.first_connect_error, &of.first), (&self.first_refusal, &of.first_final)];
+        for (known, reason) in reasons {
+            if let Some(reason) = reason {
+                let _first = known.get_or_init(|| reason.clone());
+            }
+        }
     }
 
     /// A publish was answered.
@@ -121,6 +185,9 @@ impl Progress {
         add(&self.reconnects, before.reconnects, now.reconnects);
         add(&self.connect_errors, before.connect_errors, now.connect_errors);
         add(&self.gaps, before.gaps, now.gaps);
+        add(&self.refused_for_good, before.refused_for_good, now.refused_for_good);
+        add(&self.gave_up, before.gave_up, now.gave_up);
+        add(&self.unreadable, before.unreadable, now.unreadable);
     }
 
     /// Adds latencies of another process.
@@ -141,6 +208,9 @@ impl Progress {
             publish_bad: read(&self.publish_bad),
             publish_dropped: read(&self.publish_dropped),
             gaps: read(&self.gaps),
+            refused_for_good: read(&self.refused_for_good),
+            gave_up: read(&self.gave_up),
+            unreadable: read(&self.unreadable),
         }
     }
 
@@ -175,6 +245,28 @@ impl fmt::Display for Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn waiting_is_in_vain_once_everybody_has_a_stream_or_gave_up() {
+        let snapshot =
+            |refused_for_good, gave_up| Snapshot { refused_for_good, gave_up, ..Snapshot::default() };
+        assert_eq!(snapshot(2, 0).refused(0, 3), None, "the third may connect");
+        assert_eq!(snapshot(3, 0).refused(0, 3), Some(3));
+        assert_eq!(snapshot(2, 0).refused(1, 3), None, "they try again, and the server has let one in");
+        assert_eq!(snapshot(2, 2).refused(1, 3), Some(2));
+        assert_eq!(snapshot(0, 3).refused(0, 3), Some(3), "final for them, though not for everybody");
+        assert_eq!(snapshot(0, 0).refused(3, 3), None);
+    }
+
+    #[test]
+    fn a_final_answer_is_named_before_a_passing_one() {
+        let (one, other) = (Progress::default(), Progress::default());
+        one.note_connect_error(|| "refused".to_owned());
+        assert_eq!(one.connect_failure(), Some("refused"));
+        one.refused_for_good(|| "401".to_owned());
+        other.note_failures(&one.connect_failures());
+        assert_eq!(other.connect_failure(), Some("401"));
+    }
 
     #[test]
     fn the_line_names_a_problem_only_when_there_is_one() {

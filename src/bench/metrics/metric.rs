@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::client::Coding;
+
 /// A metric that a threshold can refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
@@ -110,6 +112,14 @@ names!(
         DecodeErrors => "decode_errors",
         /// Bytes of response bodies of streams.
         BytesIn => "bytes_in",
+        /// Streams that came as gzip.
+        GzipStreams => "streams_gzip",
+        /// Streams that came as deflate.
+        DeflateStreams => "streams_deflate",
+        /// Streams that came as br (Brotli).
+        BrotliStreams => "streams_br",
+        /// Streams that came as zstd.
+        ZstdStreams => "streams_zstd",
         /// Publish attempts after the first one of each event.
         PublishRetries => "publish_retries",
     }
@@ -150,6 +160,19 @@ impl Trend {
     #[must_use]
     pub fn is_of_numbers(self) -> bool {
         self == Self::ReplaySize
+    }
+}
+
+impl Counter {
+    /// The count of streams with this content coding.
+    #[must_use]
+    pub fn streams_of(coding: Coding) -> Self {
+        match coding {
+            Coding::Gzip => Self::GzipStreams,
+            Coding::Deflate => Self::DeflateStreams,
+            Coding::Brotli => Self::BrotliStreams,
+            Coding::Zstd => Self::ZstdStreams,
+        }
     }
 }
 

@@ -278,6 +278,7 @@ impl RunState {
             () = time_is_up => false,
             // A run without all its workers is INVALID, so it ends at once.
             () = self.lost_workers.lost() => false,
+            () = setup::nobody_can_read(&self.context) => false,
             () = interrupt.cancelled() => true,
             () = panic::panic_on_file(panic::RUN) => false,
         };
@@ -431,6 +432,7 @@ impl RunResults {
             clock_started_unix_ms: self.load.began_unix_ms,
             ran_ms: Some(crate::runtime::clock::millis(self.load.ran)),
             publish_failures,
+            sightings: self.ended.sightings,
             lateness: Some(self.watched.saturation.explanation(doctor::cores())),
         };
         let case = StoredRun { plan, ledgers, recorder, observations, facts, added: None };

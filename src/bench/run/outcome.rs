@@ -97,6 +97,9 @@ pub enum RunError {
     /// Clients that could not connect in time.
     #[error("only {connected} of {wanted} clients were connected after {waited:?}{hint}")]
     Clients { connected: u64, wanted: u64, waited: Duration, hint: String },
+    /// Clients whose connects got answers that waiting does not change.
+    #[error("{refused} of {wanted} clients were refused for good: {reason}")]
+    Refused { refused: u64, wanted: u64, reason: String },
     /// A node that ended while clients connected.
     #[error("before all clients were connected, {crash}")]
     Crashed { crash: String },
@@ -117,7 +120,9 @@ impl RunError {
             | Self::Trust(_)
             | Self::SlowOverTls { .. } => Exit::BadScenario,
             Self::Crashed { crash } if crash.contains(PORT_TAKEN) => Exit::AddressInUse,
-            Self::Clients { .. } | Self::Crashed { .. } | Self::Crew(_) => Exit::SetupFailed,
+            Self::Clients { .. } | Self::Refused { .. } | Self::Crashed { .. } | Self::Crew(_) => {
+                Exit::SetupFailed
+            }
             Self::Environment(error) if error_chain(error).contains(PORT_TAKEN) => Exit::AddressInUse,
             Self::Environment(error) => error.exit(),
             Self::Write { .. } | Self::Http(_) => Exit::Internal,

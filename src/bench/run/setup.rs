@@ -120,7 +120,7 @@ pub(super) async fn environment(
     Ok(Environment::start(&spec, http).await?)
 }
 
-/// Waits until every client that joins before the start has a confirmed stream.
+/// Waits until every client that joins before the start has a confirmed stream, or never will have one.
 pub(super) async fn clients(
     context: &Arc<SwarmContext>,
     environment: Option<&Environment>,
@@ -136,6 +136,15 @@ pub(super) async fn clients(
         if snapshot.connected >= wanted {
             return Ok(());
         }
+        if snapshot.unreadable > 0 && snapshot.connected + snapshot.unreadable >= wanted {
+            // What they noticed decides the verdict.
+            return Ok(());
+        }
+        if let Some(refused) = snapshot.refused(snapshot.connected, wanted) {
+            let reason = context.progress.connect_failure().unwrap_or("for no known reason");
+            let reason = format!("{reason}{}{}", why_empty(context), diagnosed(context));
+            return Err(RunError::Refused { refused, wanted, reason });
+        }
         let crash =
             environment.and_then(|environment| environment.crashes().pop()).or_else(|| lost_workers.first());
         if let Some(crash) = crash {
@@ -145,29 +154,38 @@ pub(super) async fn clients(
             let hint = match (snapshot.connect_errors, snapshot.connected) {
                 (0, 0) => "; they got no CONNECTION event: is it a node of this system?".to_owned(),
                 (0, _) => "; the others were sent away: is --max-connections too low?".to_owned(),
-                _ => match context.progress.first_connect_error() {
+                _ => match context.progress.connect_failure() {
                     Some(reason) => {
-                        let sections: Vec<String> = context
-                            .plan
-                            .groups
-                            .iter()
-                            .map(|group| format!("clients.{}", group.name))
-                            .collect();
-                        let sections: Vec<&str> = sections.iter().map(String::as_str).collect();
-                        format!(
-                            "; the others could not connect: {reason}{}",
-                            context.plan.why_empty(&sections)
-                        )
+                        format!("; the others could not connect: {reason}{}", why_empty(context))
                     }
                     None => "; the others could not connect: see the nodes' logs".to_owned(),
                 },
             };
-            let mut findings = Vec::new();
-            context.observe(|seen| findings = diagnosis::of_setup(seen, &context.plan));
-            let told: String = findings.iter().map(|finding| format!("\n  {finding}")).collect();
-            let hint = format!("{hint}{told}");
+            let hint = format!("{hint}{}", diagnosed(context));
             return Err(RunError::Clients { connected: snapshot.connected, wanted, waited: patience, hint });
         }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// The empty variables of the client groups, as the end of a sentence; empty: there are none.
+fn why_empty(context: &SwarmContext) -> String {
+    let groups = context.plan.groups.iter();
+    let sections: Vec<String> = groups.map(|group| format!("clients.{}", group.name)).collect();
+    let sections: Vec<&str> = sections.iter().map(String::as_str).collect();
+    context.plan.why_empty(&sections)
+}
+
+/// What the attempts tell about the server, a line each.
+fn diagnosed(context: &SwarmContext) -> String {
+    let mut findings = Vec::new();
+    context.observe(|seen| findings = diagnosis::of_setup(seen, &context.plan));
+    findings.iter().map(|finding| format!("\n  {finding}")).collect()
+}
+
+/// Returns once all clients are gone and some of them because their streams cannot be read: a load would reach nobody.
+pub(super) async fn nobody_can_read(context: &SwarmContext) {
+    while context.board.alive() > 0 || context.progress.snapshot().unreadable == 0 {
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

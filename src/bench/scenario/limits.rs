@@ -41,6 +41,12 @@ pub(super) const READ_SPEED: RangeInclusive<u32> = 1..=1_000_000_000;
 pub(super) const TOXICITY: RangeInclusive<f64> = 0.0..=1.0;
 /// Attributes of toxics, each in its unit. The maximum is one day in microseconds.
 pub(super) const ATTRIBUTE: RangeInclusive<u64> = 0..=86_400_000_000;
+/// Bytes of an event that clients take in. Each client may hold as much.
+pub(super) const MAX_EVENT: RangeInclusive<u64> = 1_024..=1024 * 1024 * 1024;
+/// The default, whatever the plan: servers greet their clients with the state of things.
+pub(super) const MAX_EVENT_BASE: u64 = 8 * 1024 * 1024;
+/// How much longer than its payload an event may be: a server may wrap it as a JSON text in a JSON text.
+pub(super) const MAX_EVENT_PER_PAYLOAD: u64 = 8;
 /// `SO_RCVBUF` in bytes; the kernel doubles it, and has a minimum of its own.
 pub(super) const RECEIVE_BUFFER: RangeInclusive<u32> = 1_024..=16_777_216;
 /// Mean length of a session; a connect and its response alone take some milliseconds.

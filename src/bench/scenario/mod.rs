@@ -15,7 +15,7 @@ pub use model::{
     EmptyVariable, EventAction, EventToxic, Executor, FaultSpec, FaultSpecKind, Gaps, Guarantee,
     InvalidTemplate, Lb, LbKind, LbPolicy, LinkEffect, LinkFault, LinkKind, Mix, Nemesis, NemesisFault,
     OnDown, Order, Output, OutputFormat, Pace, PayloadSize, Persistence, ProcessAction, PublisherSpec,
-    Quiesce, ReadLimits, Reconnect, ReconnectPolicy, RedisAction, RedisSet, RedisShape, RedisTarget,
+    Quiesce, ReadLimits, Reading, Reconnect, ReconnectPolicy, RedisAction, RedisSet, RedisShape, RedisTarget,
     Scenario, Session, SpawnCluster, Stage, Stream, Subscribe, Target, Template, Tls, Toxic, ToxicKind,
     Verify, Which,
 };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::ledger::{Account, AnomalyKind};
 use super::outcome::{Check, Status, VerdictInput};
+use super::{compressed, findings};
 use crate::bench::ids::PhaseId;
 use crate::bench::metrics::format::readable;
 use crate::bench::metrics::metric::{Counter, Trend};
@@ -77,6 +78,8 @@ pub(super) fn checks(input: &VerdictInput<'_>) -> Vec<Check> {
     checks.extend(queueing(input));
     checks.extend(overlaps(input));
     checks.extend(payload_path(input));
+    checks.extend(compressed::check(input));
+    checks.extend(findings::checks(input));
     checks.extend(undecided(input));
     checks
 }

@@ -2,13 +2,17 @@
 //! socket, measures nothing. Read [`Verdict`] first.
 
 mod checks;
+mod compressed;
 pub mod diagnosis;
+mod findings;
 pub mod history;
 pub mod ledger;
 mod outcome;
+mod sightings;
 pub(crate) mod thresholds;
 #[expect(clippy::module_inception, reason = "the verdict itself, in the room of the verdict")]
 mod verdict;
 
 pub use outcome::{Check, Status, ThresholdResult, VerdictInput};
+pub use sightings::{Seen, Sighting, Sightings};
 pub use verdict::Verdict;

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ledger::{Account, FaultRecord};
+use super::sightings::Sightings;
 use crate::bench::exit::RunProblem;
 use crate::bench::metrics::recorder::Recorder;
 use crate::bench::scenario::plan::Plan;
@@ -58,6 +59,8 @@ pub struct VerdictInput<'a> {
     pub faults: &'a [FaultRecord],
     /// Problems of the run itself: interrupted, set-up failed, …
     pub problems: &'a [RunProblem],
+    /// What clients noticed beside events.
+    pub sightings: &'a Sightings,
     /// How long the load ran: counts per second are divided by it.
     pub ran: Duration,
     /// Whether every client was back and every sentinel was acknowledged in time. Whether the sentinels arrived stands in the

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::checks::checks;
+use super::findings;
 use super::ledger::FaultRecord;
 use super::outcome::{Check, Status, ThresholdResult, VerdictInput};
 use crate::bench::exit::{Exit, Grade, RunProblem};
@@ -35,12 +36,17 @@ impl Verdict {
         let mut problems = input.problems.to_vec();
         problems.extend(fault_problems(input));
         problems.extend(dropped_publishes(input));
+        let voids = findings::voids(input);
+        let is_void = !voids.is_empty();
+        problems.extend(voids);
         let exits = checks.iter().map(exit_of_check).chain(thresholds.iter().map(exit_of_threshold));
         let exits = exits.chain(problems.iter().map(|problem| problem.exit));
         let is_interrupted = problems.iter().any(|problem| problem.exit == Exit::Interrupted);
         // In an interrupted run, an undecided expectation says nothing.
         let worst = exits.filter(|exit| !(is_interrupted && *exit == Exit::Unknown)).max();
-        Self { exit: worst.unwrap_or(Exit::Pass), checks, thresholds, problems }
+        // What the bench could not read proves nothing against the server.
+        let exit = if is_void { Exit::Invalid } else { worst.unwrap_or(Exit::Pass) };
+        Self { exit, checks, thresholds, problems }
     }
 
     /// This verdict, capped at `exit`.

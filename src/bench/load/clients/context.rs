@@ -1,7 +1,7 @@
 //! The state that all clients of a run share. Holds nothing of a single client. Read [`SwarmContext`] first.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use crate::bench::load::balancer::Balancer;
 use crate::bench::load::progress::Progress;
 use crate::bench::metrics::clock::RunClock;
 use crate::bench::scenario::plan::Plan;
+use crate::bench::verdict::Sightings;
 use crate::bench::verdict::diagnosis::Observations;
 use crate::bench::verdict::history::HistoryWriter;
 
@@ -38,6 +39,7 @@ pub struct SwarmContext {
     pub gate: Semaphore,
     /// The state of an ad hoc swarm; `None`: the clients of a run.
     pub adhoc: Option<Arc<AdhocShared>>,
+    sightings: Mutex<Sightings>,
     /// Records every arrival in the full history; `None`: there is none.
     pub writer: Option<HistoryWriter>,
 }
@@ -118,8 +120,14 @@ impl SwarmContext {
             observations,
             gate,
             adhoc: None,
+            sightings: Mutex::default(),
             writer: None,
         }
+    }
+
+    /// What clients have noticed beside events.
+    pub fn sightings(&self) -> MutexGuard<'_, Sightings> {
+        self.sightings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds to the observations. The lock is held for a moment, and only where a stream begins or ends.

@@ -13,6 +13,7 @@ use super::subscriber::Subscriber;
 use crate::bench::exit::RunProblem;
 use crate::bench::ids::SubscriberId;
 use crate::bench::metrics::recorder::Recorder;
+use crate::bench::verdict::Sightings;
 use crate::bench::verdict::diagnosis::Observations;
 use crate::bench::verdict::history::Entry;
 use crate::bench::verdict::ledger::{self, SubscriberLedger};
@@ -79,7 +80,8 @@ impl Swarm {
         ledger::measure(&self.context.plan, &ledgers, &mut recorder);
         let mut observations = Observations::default();
         self.context.observe(|all| observations = std::mem::take(all));
-        Ended { ledgers, recorder, observations, not_stopped, ..Ended::default() }
+        let sightings = std::mem::take(&mut *self.context.sightings());
+        Ended { ledgers, recorder, observations, not_stopped, sightings, ..Ended::default() }
     }
 }
 
@@ -94,6 +96,8 @@ pub struct Ended {
     pub observations: Observations,
     /// Clients that did not stop in time, and have no ledger.
     pub not_stopped: usize,
+    /// What the clients noticed beside events.
+    pub sightings: Sightings,
     /// Reports of lost or late workers. The clients of a lost worker have no ledgers.
     pub lost_workers: Vec<String>,
     /// Parts of the full history that workers wrote.

@@ -110,6 +110,7 @@ impl WorkerPool {
                     ended.recorder.merge(results.recorder);
                     ended.observations.merge(results.observations);
                     ended.not_stopped += usize::try_from(results.summary.not_stopped).unwrap_or(usize::MAX);
+                    ended.sightings.merge(results.summary.sightings);
                     ended.histories.extend(results.summary.history);
                     ended.unwritten.extend(results.summary.unwritten);
                 }

@@ -15,9 +15,10 @@ use crate::bench::ids::RunId;
 use crate::bench::load::balancer::EndpointState;
 use crate::bench::load::clients::SwarmState;
 use crate::bench::load::clients::share::Share;
-use crate::bench::load::progress::Snapshot;
+use crate::bench::load::progress::{ConnectFailures, Snapshot};
 use crate::bench::metrics::latency::LatencyCounts;
 use crate::bench::scenario::ScenarioSource;
+use crate::bench::verdict::Sightings;
 use crate::bench::verdict::history::Entry;
 
 /// Version of the protocol. Raised with every change.
@@ -106,6 +107,8 @@ pub struct Stats {
     pub satisfied: u32,
     /// Open connections, by node.
     pub open: Vec<u32>,
+    /// Why connects failed.
+    pub failures: ConnectFailures,
 }
 
 /// The content of a worker's last message.
@@ -115,6 +118,8 @@ pub struct WorkerSummary {
     pub not_stopped: u32,
     /// The worker's part of the full history, if it was recorded and is complete.
     pub history: Option<Entry>,
+    /// What the clients noticed beside events.
+    pub sightings: Sightings,
     /// What went wrong while the history was written.
     pub unwritten: Vec<RunProblem>,
 }

@@ -228,6 +228,7 @@ impl WorkerRun {
             alive: self.context.board.alive(),
             satisfied: self.context.board.satisfied(),
             open: self.context.balancer.open(),
+            failures: self.context.progress.connect_failures(),
         }
     }
 
@@ -246,7 +247,8 @@ impl WorkerRun {
             Some(history) => history.end().await,
             None => (None, Vec::new()),
         };
-        Results { ended, stats, summary: WorkerSummary { not_stopped, history, unwritten } }
+        let sightings = std::mem::take(&mut ended.sightings);
+        Results { ended, stats, summary: WorkerSummary { not_stopped, history, sightings, unwritten } }
     }
 }
 

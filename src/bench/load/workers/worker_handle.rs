@@ -324,6 +324,7 @@ impl WorkerHandle {
         let (context, now) = (&self.context, &self.stats);
         context.progress.replace(&before.counts, &now.counts);
         context.progress.add_latencies(&now.latencies);
+        context.progress.note_failures(&now.failures);
         context.board.replace((before.alive, before.satisfied), (now.alive, now.satisfied));
         context.balancer.replace_open(&before.open, &now.open);
     }

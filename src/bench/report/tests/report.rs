@@ -17,7 +17,7 @@ use crate::bench::verdict::diagnosis::{Judgement, Observations, diagnose};
 use crate::bench::verdict::ledger::{
     Ending, Evidence, FaultRecord, PublishLedger, PublishOutcome, Replays, SubscriberLedger, judge,
 };
-use crate::bench::verdict::{Status, Verdict, VerdictInput};
+use crate::bench::verdict::{Sightings, Status, Verdict, VerdictInput};
 
 const SCENARIO: &str = r#"
 schema = 1
@@ -132,6 +132,7 @@ impl Run {
             recorder: &self.recorder,
             faults: &self.faults,
             problems: &self.problems,
+            sightings: &Sightings::default(),
             ran,
             quiescent: true,
         };

@@ -11,6 +11,9 @@ use crate::bench::stamp::{Foreign, Stamp};
 use crate::protocol::Address;
 use crate::protocol::path::segment;
 
+/// Type of a message without `event:` (HTML standard, 9.2.6).
+const UNTYPED: &str = "message";
+
 /// The wire format of a kind of server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dialect {
@@ -27,7 +30,8 @@ pub struct Dialect {
     /// Place of the payload within `data:`. A message without a value there, or that is not JSON, is the server's own.
     /// If the pointer is empty, so that the payload is all of `data:`, such a message is a foreign event instead.
     pub payload: Pointer,
-    /// Event types (`event:`) of the server's own messages.
+    /// Event types (`event:`) of the server's own messages. A message without a type is `message`, and its own only
+    /// where it has no event.
     pub own_events: Vec<String>,
     pub ids: Ids,
     pub names: Names,
@@ -221,17 +225,28 @@ impl Dialect {
         headers.chain([&publish.path, &publish.body]).any(|template| template.has(Placeholder::Id))
     }
 
+    /// Whether messages of this type are the server's own.
+    #[must_use]
+    pub fn is_own(&self, event: &str) -> bool {
+        self.own_events.iter().any(|own| own == event)
+    }
+
     /// Classifies a message by its event type and `data:`.
     #[must_use]
     pub fn read(&self, event: &str, data: &str) -> Message {
-        if self.own_events.iter().any(|own| own == event) {
+        let is_own = self.is_own(event);
+        // Events too may come without a type.
+        if is_own && event != UNTYPED {
             return Message::Own;
         }
         match self.payload.find(data) {
-            Ok(Some(payload)) => stamp_in(payload).map_or(Message::Foreign, Message::Event),
+            Ok(Some(payload)) => {
+                let other = if is_own { Message::Own } else { Message::Foreign };
+                stamp_in(payload).map_or(other, Message::Event)
+            }
             // Messages without the place of the payload are not meant to carry one.
             Ok(None) => Message::Own,
-            Err(_) if !self.payload.is_all() => Message::Own,
+            Err(_) if !self.payload.is_all() || is_own => Message::Own,
             Err(_) => Message::Foreign,
         }
     }
@@ -256,7 +271,7 @@ impl Dialect {
 }
 
 /// Reads the stamp of a payload, which servers forward as it is or as a JSON text.
-fn stamp_in(payload: &RawValue) -> Option<Stamp> {
+pub(super) fn stamp_in(payload: &RawValue) -> Option<Stamp> {
     let stamp = |json: &str| Stamp::decode_bare(json).map_err(|Foreign| ()).ok();
     if !payload.get().starts_with('"') {
         return stamp(payload.get());

@@ -4,12 +4,14 @@
 
 #[expect(clippy::module_inception, reason = "the dialect itself, in the room of the dialect")]
 mod dialect;
+mod locate;
 mod pointer;
 mod statuses;
 mod template;
 #[cfg(test)]
 mod tests;
 
+pub use locate::Locator;
 pub use pointer::{InvalidPointer, Pointer};
 pub use statuses::Statuses;
 pub use template::{InvalidTextTemplate, Placeholder, TextTemplate};

@@ -44,6 +44,10 @@ impl FromStr for Pointer {
 }
 
 impl Pointer {
+    pub(super) fn of(steps: Vec<String>) -> Self {
+        Self { steps }
+    }
+
     /// Whether it refers to the whole message.
     #[must_use]
     pub fn is_all(&self) -> bool {

@@ -79,6 +79,7 @@ pub struct ClientGroup {
     pub subscribe: Subscribe,
     pub reconnect: Reconnect,
     pub decoder: DecoderKind,
+    pub reading: Reading,
     /// A client gives up a stream without data for this long.
     pub idle_timeout: Duration,
     /// Indices of the nodes to connect to, from 0; empty: all.
@@ -93,6 +94,15 @@ pub struct ClientGroup {
     pub sources: Vec<Ipv4Addr>,
     /// HTTP headers of each connect: valid names, and templates that make valid values.
     pub headers: Vec<(String, Template)>,
+}
+
+/// What the clients of a group ask for and how much they take in. No part of what is judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// Value of `Accept-Encoding`.
+    pub accept_encoding: String,
+    /// Longest line and most data of one event, in bytes; `None`: follows from the payloads of the plan.
+    pub max_event: Option<u64>,
 }
 
 /// Lengths of stay of clients.

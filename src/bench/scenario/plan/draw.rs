@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::model::{GroupPlan, Plan};
+use super::model::{GroupPlan, Plan, ReadingPlan};
 use super::phases::Phases;
 use super::seeds::Seeds;
 use super::{faults, publishers, subscribers};
 use crate::bench::ids::{NodeIndex, RunId};
 use crate::bench::metrics::format::to_f64;
-use crate::bench::scenario::{ClientGroup, Scenario};
+use crate::bench::scenario::{ClientGroup, PayloadSize, Reading, Scenario, limits};
 use crate::protocol::NodeId;
 
 impl Plan {
@@ -32,6 +32,11 @@ impl Plan {
             proxied: scenario.proxied.clone(),
             lb: scenario.lb,
             groups: scenario.clients.iter().map(GroupPlan::of).collect(),
+            readings: scenario
+                .clients
+                .iter()
+                .map(|group| ReadingPlan::of(&group.reading, scenario))
+                .collect(),
             subscribers: audience.subscribers,
             addresses: audience.addresses,
             publishers,
@@ -60,6 +65,19 @@ impl GroupPlan {
             read: group.read,
             headers: group.headers.clone(),
         }
+    }
+}
+
+impl ReadingPlan {
+    fn of(reading: &Reading, scenario: &Scenario) -> Self {
+        let largest = scenario.publishers.iter().map(|publisher| match publisher.payload {
+            PayloadSize::Fixed(bytes) => bytes,
+            PayloadSize::LogNormal { .. } => limits::PAYLOAD_MAX_BYTES,
+        });
+        let payload = u64::from(largest.max().unwrap_or(limits::PAYLOAD_MAX_BYTES));
+        let usual = limits::MAX_EVENT_BASE + limits::MAX_EVENT_PER_PAYLOAD * payload;
+        let accept_encoding = reading.accept_encoding.clone();
+        Self { accept_encoding, max_event: reading.max_event.unwrap_or(usual) }
     }
 }
 

@@ -19,7 +19,7 @@ mod tests;
 pub use budget::Budget;
 pub use draw::REMEMBERED_IDS;
 pub use faults::{FaultAction, FaultEdge, FaultStep, PlannedFault};
-pub use model::{GroupPlan, Plan, SlowTime};
+pub use model::{GroupPlan, Plan, ReadingPlan, SlowTime};
 pub use overlaps::Overlap;
 pub use phases::{Phases, RECOVERY};
 pub use publishers::{Due, PublisherPlan, Schedule, Targets};

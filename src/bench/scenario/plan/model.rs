@@ -43,6 +43,8 @@ pub struct Plan {
     /// Load balancing over the nodes.
     pub lb: Lb,
     pub groups: Vec<GroupPlan>,
+    /// How the clients of each group read. Apart from [`Self::groups`], which the judgement rests on.
+    pub readings: Vec<ReadingPlan>,
     /// All virtual clients by id: group by group, then those that a `churn-burst` adds.
     pub subscribers: Vec<SubscriberPlan>,
     /// All addresses with subscribers, by id. Publishers draw from these.
@@ -92,6 +94,15 @@ impl GroupPlan {
             .iter()
             .map(move |(name, value)| (name.as_str(), value.fill(number, seeds.of("header", name))))
     }
+}
+
+/// What the clients of a group ask for and how much they take in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadingPlan {
+    /// Value of `Accept-Encoding`.
+    pub accept_encoding: String,
+    /// Longest line and most data of one event, in bytes.
+    pub max_event: u64,
 }
 
 /// A time window in which a client reads slowly.

@@ -9,9 +9,10 @@ use super::values::{self, stages};
 use crate::bench::scenario::limits;
 use crate::bench::scenario::plan::{Identity, pacer};
 use crate::bench::scenario::{
-    ClientGroup, DecoderKind, Distribution, Executor, ReadLimits, Reconnect, ReconnectPolicy, Session, Stage,
-    Subscribe, Template,
+    ClientGroup, DecoderKind, Distribution, Executor, ReadLimits, Reading, Reconnect, ReconnectPolicy,
+    Session, Stage, Subscribe, Template,
 };
+use crate::client::{BROWSERS_ACCEPT, Coding};
 use crate::protocol::name::NAME_MAX_BYTES;
 
 /// All valid groups; problems of the others go to the sink.
@@ -41,6 +42,11 @@ fn group(
     let reconnect = section.section("reconnect").map_or_else(reconnect_default, reconnect);
     let decoders = [("strict", DecoderKind::Strict), ("eventsource-stream", DecoderKind::EventsourceStream)];
     let decoder = section.choice("decoder", &decoders).unwrap_or(DecoderKind::Strict);
+    let accept_encoding = section.parsed("accept_encoding", Coding::accept);
+    let reading = Reading {
+        accept_encoding: accept_encoding.unwrap_or_else(|| BROWSERS_ACCEPT.to_owned()),
+        max_event: section.integer("max_event", limits::MAX_EVENT),
+    };
     let joins = joins(&section, until, executor.as_ref());
     let nodes = values::nodes(&section, nodes_by_name);
     let idle_timeout = section.duration("idle_timeout", limits::SOME_DURATION);
@@ -77,6 +83,7 @@ fn group(
         subscribe,
         reconnect,
         decoder,
+        reading,
         idle_timeout: idle_timeout.unwrap_or(limits::IDLE_TIMEOUT_DEFAULT),
         nodes,
         mailbox,

@@ -12,7 +12,7 @@ use crate::bench::scenario::plan::Plan;
 use crate::bench::scenario::read::faults::TYPES as FAULT_TYPES;
 use crate::bench::scenario::schema::{examples, schema};
 use crate::bench::verdict::ledger::Account;
-use crate::bench::verdict::{Verdict, VerdictInput};
+use crate::bench::verdict::{Sightings, Verdict, VerdictInput};
 
 const REFERENCE: &str = include_str!("../../../../docs/scenario-reference.md");
 const FAULTS: &str = include_str!("../../../../docs/faults.md");
@@ -87,6 +87,7 @@ fn every_name_in_a_verdict_is_in_the_documentation() {
         recorder: &Recorder::default(),
         faults: &[],
         problems: &[],
+        sightings: &Sightings::default(),
         ran: plan.duration,
         quiescent: false,
     };

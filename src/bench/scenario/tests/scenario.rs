@@ -119,7 +119,12 @@ delivery_latency = [\"p99<1s\"]
 
 #[test]
 fn unknown_keys_are_refused_with_a_suggestion() {
-    check("max_delya = 1\n", (6, 1), "clients.c.max_delya", &["is not a key here", "allowed are clients, "]);
+    check(
+        "max_delya = 1\n",
+        (6, 1),
+        "clients.c.max_delya",
+        &["is not a key here", "allowed are accept_encoding, "],
+    );
     check("[verfy]\n", (6, 2), "verfy", &["did you mean verify?"]);
     check("[publishers.p]\nrat = 1\nrate = 1\n", (7, 1), "publishers.p.rat", &["did you mean rate?"]);
     check(

@@ -11,7 +11,7 @@ use crate::bench::exit::Exit;
 use crate::bench::metrics::format::readable;
 use crate::bench::metrics::metric::{Counter, Metric, Tally, Trend};
 use crate::bench::metrics::threshold::{Aggregation, InvalidThreshold, Operator, Selector, Threshold};
-use crate::bench::verdict::{Status, thresholds};
+use crate::bench::verdict::{Status, compressed, thresholds};
 
 /// Version of the JSON.
 const SCHEMA_VERSION: u32 = 1;
@@ -216,7 +216,9 @@ impl Comparison {
         let base = Side { run: base.0, judged: base.1 };
         let new = Side { run: new.0, judged: new.1 };
         let sides = [("base", &base), ("new", &new)];
-        let unusable: Vec<_> = sides.into_iter().filter_map(|(word, side)| side.why_unusable(word)).collect();
+        let mut unusable: Vec<_> =
+            sides.into_iter().filter_map(|(word, side)| side.why_unusable(word)).collect();
+        unusable.extend(other_codings(&base, &new));
         let mut results: Vec<_> = limits.iter().map(|limit| result(limit, &base, &new)).collect();
         if !unusable.is_empty() {
             // Such a run is neither better nor worse than another.
@@ -285,6 +287,23 @@ impl Comparison {
 /// Whether a run with this exit did not measure what it planned.
 fn is_unusable(exit: Exit) -> bool {
     matches!(exit, Exit::Invalid | Exit::Interrupted | Exit::FaultFailed)
+}
+
+/// Why runs are not comparable whose streams were compressed differently: compression costs time, and holds events back.
+fn other_codings(base: &Side<'_>, new: &Side<'_>) -> Option<String> {
+    let [base, new] = [base, new].map(|side| match &compressed::codings(&side.run.recorder)[..] {
+        [] => "not compressed".to_owned(),
+        codings => format!("compressed with {}", codings.join(" and ")),
+    });
+    let unknown = Exit::Unknown;
+    (base != new).then(|| {
+        format!(
+            "streams of the base run were {base}, those of the new run were {new}: not comparable, so the result is {} ({}); \
+             set accept_encoding of the clients",
+            unknown.word(),
+            unknown.code()
+        )
+    })
 }
 
 fn change_of(row: &Row) -> String {

@@ -12,6 +12,7 @@ use crate::bench::exit::RunProblem;
 use crate::bench::ids::RunId;
 use crate::bench::scenario::plan::Plan;
 use crate::bench::scenario::{Problems, ScenarioSource};
+use crate::bench::verdict::Sightings;
 use crate::bench::verdict::ledger::FaultRecord;
 
 /// What is known of a run beside ledgers and measurements. A field that is added later has a default, so that older
@@ -59,6 +60,9 @@ pub struct StoredFacts {
     /// Publishers with the last reason why one of their publishes was not acknowledged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub publish_failures: Vec<(String, String)>,
+    /// What clients noticed beside events.
+    #[serde(default, skip_serializing_if = "Sightings::is_empty")]
+    pub sightings: Sightings,
     /// Why the load generator was late; `None`: it was not, or there is no explanation.
     #[serde(default)]
     pub lateness: Option<String>,

@@ -126,6 +126,7 @@ fn add(whole: &mut StoredRun, more: StoredRun) {
     facts.merged.extend(more.merged);
     facts.faults.extend(more.faults);
     facts.problems.extend(more.problems);
+    facts.sightings.merge(more.sightings);
     facts.quiescent &= more.quiescent;
     facts.is_void |= more.is_void;
     facts.publish_failures.extend(more.publish_failures);

@@ -85,6 +85,7 @@ impl StoredRun {
             recorder: &self.recorder,
             faults: &self.facts.faults,
             problems: &self.facts.problems,
+            sightings: &self.facts.sightings,
             ran: self.ran(),
             quiescent: self.facts.quiescent,
         }

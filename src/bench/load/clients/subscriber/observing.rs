@@ -55,7 +55,7 @@ impl Subscriber {
             }
             ConnectError::Timeout { limit, .. } => (Why::Timeout(millis(*limit)), &nothing),
             ConnectError::Refused { .. } | ConnectError::Broken { .. } => (Why::NoConnection, &nothing),
-            ConnectError::Request { .. } => (Why::Request, &nothing),
+            ConnectError::Request { .. } | ConnectError::Coding { .. } => (Why::Request, &nothing),
         };
         let is_disturbed = self.is_disturbed(self.context.clock.now());
         let (server, redirected_to) = (head.server.clone(), head.redirected_to.clone());

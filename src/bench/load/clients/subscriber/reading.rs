@@ -13,6 +13,7 @@ use crate::bench::metrics::metric::{Counter, Trend};
 use crate::bench::metrics::tags::Tags;
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::dialect::{Dialect, Message};
+use crate::bench::verdict::Seen;
 use crate::bench::verdict::ledger::Arrival;
 use crate::client::{Ending, Stream};
 use crate::protocol::Item;
@@ -145,6 +146,18 @@ impl Subscriber {
         }
     }
 
+    /// Notes what of a stream could not be read, or was misread.
+    pub(super) fn note_misread(&self, stream: &Stream, stopped: &Stopped) {
+        let group = self.plan().group;
+        for fault in stream.crate_faults() {
+            self.context.sightings().note(group, Seen::Crate(*fault), "");
+        }
+        if let Stopped::Ended(Ending::LimitExceeded(limit)) = stopped {
+            let bytes = self.reading().max_event;
+            self.context.sightings().note(group, Seen::TooLong(bytes), &limit.to_string());
+        }
+    }
+
     /// Handles an event of an unknown publisher.
     fn receive_adhoc(&mut self, now: RunTime, data: &str) {
         let has_last_event_id = !self.reconnect.last_event_id().is_empty();
@@ -164,21 +177,51 @@ impl Subscriber {
     ) {
         self.confirm(session, now);
         let arrival = match dialect.read(incoming.event, incoming.data) {
-            Message::Own => {
+            Message::Own if dialect.is_own(incoming.event) => {
                 session.notes.joined += u64::from(is_joined(dialect, incoming));
                 return self.heartbeat(session, now, Instant::now());
             }
+            unread @ (Message::Own | Message::Foreign) => {
+                let joined = is_joined(dialect, incoming);
+                session.notes.joined += u64::from(joined);
+                // Several events in one are no greeting.
+                session.had_message |= joined;
+                return self.receive_unread(session, now, incoming, unread);
+            }
             Message::Event(stamp) => {
+                session.had_message = true;
                 let id = dialect.id_of(incoming.id, &stamp);
                 self.ledger.arrive(now, id.as_deref(), stamp)
-            }
-            Message::Foreign => {
-                session.notes.joined += u64::from(is_joined(dialect, incoming));
-                self.ledger.foreign(now)
             }
         };
         observe_event(session, now, incoming, arrival);
         self.note_arrival(now, arrival);
+    }
+
+    /// Handles a message without an event where the dialect looks for one.
+    fn receive_unread(
+        &mut self,
+        session: &mut Session,
+        now: RunTime,
+        incoming: &Incoming<'_>,
+        message: Message,
+    ) {
+        let is_first = !std::mem::replace(&mut session.had_message, true);
+        let kind = || incoming.event.to_owned();
+        let seen = match (self.locator.find(incoming.data), message) {
+            (Some(place), _) => Some(Seen::StampAt(place.to_string())),
+            (None, Message::Foreign) if is_first => Some(Seen::Greeting(kind())),
+            (None, Message::Foreign) => {
+                self.context.sightings().note(self.plan().group, Seen::Unknown(kind()), incoming.data);
+                let arrival = self.ledger.foreign(now);
+                return self.note_arrival(now, arrival);
+            }
+            (None, Message::Own | Message::Event(_)) => None,
+        };
+        if let Some(seen) = seen {
+            self.context.sightings().note(self.plan().group, seen, incoming.data);
+        }
+        self.heartbeat(session, now, Instant::now());
     }
 
     /// Behind a load balancer, only the `CONNECTION` event names the node.

@@ -9,7 +9,7 @@ use crate::bench::load::balancer::Endpoint;
 use crate::bench::scenario;
 use crate::bench::scenario::dialect::{Dialect, Resume};
 use crate::client::{DecoderKind, Request};
-use crate::protocol::UserId;
+use crate::protocol::{Limits, UserId};
 
 impl Subscriber {
     /// The request for the next stream. The error says which part of the scenario makes no valid request.
@@ -29,6 +29,11 @@ impl Subscriber {
             scenario::DecoderKind::Strict => DecoderKind::Strict,
             scenario::DecoderKind::EventsourceStream => DecoderKind::EventsourceStream,
         };
+        let reading = self.reading();
+        let max_event = usize::try_from(reading.max_event).unwrap_or(usize::MAX);
+        request.limits = Limits { max_line: max_event, max_event };
+        request.accept_encoding =
+            HeaderValue::try_from(&reading.accept_encoding).map_err(|error| error.to_string())?;
         for (name, value) in self.group().headers_of(self.plan()) {
             let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
             request.headers.append(name, HeaderValue::try_from(value).map_err(|error| error.to_string())?);

@@ -17,18 +17,18 @@ use crate::bench::load::clients::downtime::Downtime;
 use crate::bench::load::clients::recording_ledger::RecordingLedger;
 use crate::bench::load::clients::sample_buffer::SampleBuffer;
 use crate::bench::load::clients::throttle::Throttle;
+use crate::bench::load::refusal;
 use crate::bench::metrics::metric::{Counter, Trend};
 use crate::bench::metrics::tags::{Source, Tags};
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario;
-use crate::bench::scenario::dialect::Confirm;
-use crate::bench::scenario::plan::{GroupPlan, Joins, SubscriberPlan};
+use crate::bench::scenario::dialect::{Confirm, Locator};
+use crate::bench::scenario::plan::{GroupPlan, Joins, ReadingPlan, SubscriberPlan};
 use crate::bench::verdict::diagnosis::StreamNotes;
 use crate::bench::verdict::ledger::{Ending as LifeEnding, PATIENCE, SubscriberLedger};
 use crate::client::{
     ConnectError, Decision, End, Ending, GiveUp, Policy, Reconnect, ReconnectOptions, Request, Stream,
 };
-use crate::runtime::error_chain;
 use crate::runtime::sleep_until_opt;
 
 /// One virtual client.
@@ -45,9 +45,13 @@ pub struct Subscriber {
     pub(super) reconnect: Reconnect,
     /// Attempts to connect so far. Part of the random seed of each.
     pub(super) connects: u64,
+    /// Whether a stream was ever open.
+    was_open: bool,
     pub(super) downtime: Downtime,
     /// Addresses that get a sentinel; `None` until they are announced.
     sentinels: Option<Arc<[AddressId]>>,
+    /// Searches messages that were not understood.
+    pub(super) locator: Locator,
     /// `None`: the client reads as fast as it can.
     pub(super) throttle: Option<Box<Throttle>>,
     /// Cookies for the next request, as `name=value`.
@@ -72,6 +76,8 @@ pub(super) struct Session {
     pub(super) began: Instant,
     pub(super) sent_cursor: bool,
     pub(super) is_confirmed: bool,
+    /// Whether a message came that is not the server's own by its type.
+    pub(super) had_message: bool,
     /// When data were received last.
     pub(super) last_data: Instant,
     /// What the diagnosis needs to know of it.
@@ -123,8 +129,10 @@ impl Subscriber {
             adhoc: context.adhoc.clone().map(AdhocClient::new),
             reconnect: group.reconnect.into(),
             connects: 0,
+            was_open: false,
             downtime: Downtime::default(),
             sentinels: None,
+            locator: Locator::default(),
             throttle: Throttle::of(&context.plan, plan),
             cookies: Vec::new(),
             sent_to: None,
@@ -148,6 +156,9 @@ impl Subscriber {
                 None => self.connect_and_read().await,
             };
         };
+        if !self.was_open && matches!(ending, LifeEnding::GaveUp | LifeEnding::NoReconnect) {
+            self.context.progress.gave_up();
+        }
         self.ledger.finish(self.context.clock.now(), ending).await
     }
 
@@ -157,6 +168,10 @@ impl Subscriber {
 
     pub(super) fn group(&self) -> &GroupPlan {
         &self.context.plan.groups[usize::from(self.plan().group.0)]
+    }
+
+    pub(super) fn reading(&self) -> &ReadingPlan {
+        &self.context.plan.readings[usize::from(self.plan().group.0)]
     }
 
     pub(super) fn tags(&self, at: RunTime) -> Tags {
@@ -269,7 +284,8 @@ impl Subscriber {
             Ok(stream) => stream,
             Err(error) => return self.not_opened(endpoint, &error, began, &mut rng),
         };
-        self.note_opened(began);
+        self.was_open = true;
+        self.note_opened(&stream, began);
         self.observe_head(&mut stream);
         match &mut self.adhoc {
             Some(adhoc) => adhoc.connected(),
@@ -283,6 +299,7 @@ impl Subscriber {
             began,
             sent_cursor,
             is_confirmed: false,
+            had_message: false,
             last_data: began,
             notes: StreamNotes::default(),
         };
@@ -343,7 +360,10 @@ impl Subscriber {
         let tags = self.tags_now();
         self.samples.count(Counter::ConnectErrors, tags, 1);
         self.context.progress.connect_error();
-        self.context.progress.note_connect_error(|| error_chain(error));
+        self.context.progress.note_connect_error(|| refusal::reason(error));
+        if self.connects == 1 && error.is_final() {
+            self.context.progress.refused_for_good(|| refusal::reason(error));
+        }
         if matches!(error, ConnectError::Refused { .. }) {
             self.context.balancer.mark(endpoint, false);
         }
@@ -363,6 +383,9 @@ impl Subscriber {
             Decision::RetryIn(wait) => Next::After(wait),
             Decision::GiveUp(why) => {
                 tracing::debug!(client = %self.plan().client, %why, "gives up");
+                if why == GiveUp::Decoder {
+                    self.context.progress.unreadable();
+                }
                 Next::Stop(match why {
                     GiveUp::Once | GiveUp::Finished => LifeEnding::NoReconnect,
                     GiveUp::Status(_) | GiveUp::ContentType | GiveUp::Request | GiveUp::Decoder => {
@@ -373,12 +396,16 @@ impl Subscriber {
         }
     }
 
-    fn note_opened(&mut self, began: Instant) {
+    fn note_opened(&mut self, stream: &Stream, began: Instant) {
         let tags = self.tags_now();
+        if let Some(coding) = stream.coding() {
+            self.samples.count(Counter::streams_of(coding), tags, 1);
+        }
         self.samples.record(Trend::ConnectTime, tags, began.elapsed());
     }
 
     fn note_end(&mut self, stream: &Stream, session: &Session, stopped: &Stopped) {
+        self.note_misread(stream, stopped);
         let now = self.context.clock.now();
         let tags = self.tags(now);
         self.observe_end(stream, session, stopped);

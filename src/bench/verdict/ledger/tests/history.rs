@@ -12,7 +12,7 @@ use crate::bench::verdict::ledger::audit::AuditLedger;
 use crate::bench::verdict::ledger::evidence::{Evidence, FaultRecord};
 use crate::bench::verdict::ledger::publish::{PublishLedger, PublishOutcome};
 use crate::bench::verdict::ledger::{SubscriberLedger, judge};
-use crate::bench::verdict::{Status, Verdict, VerdictInput};
+use crate::bench::verdict::{Sightings, Status, Verdict, VerdictInput};
 use crate::protocol::Address;
 
 /// Everybody listens to `all`; `c-0` and `c-1` are users `u0` and `u1` in one room.
@@ -210,6 +210,7 @@ impl History {
             recorder: &Recorder::default(),
             faults: &self.faults,
             problems: &[],
+            sightings: &Sightings::default(),
             ran: self.plan.duration,
             quiescent: self.quiescent,
         })
