@@ -15,7 +15,7 @@ use sse_lab::bench::scenario;
 use sse_lab::bench::scenario::plan::Plan;
 use sse_lab::bench::stamp::Stamp;
 use sse_lab::bench::verdict::ledger::{
-    Ending, Evidence, PublishLedger, PublishOutcome, SubscriberLedger, judge,
+    Ending, Evidence, PublishLedger, PublishOutcome, RULES, SubscriberLedger, judge,
 };
 
 const EVENTS: u64 = 1_000;
@@ -85,7 +85,7 @@ fn delivery(c: &mut Criterion) {
             ledger,
             |ledger| {
                 for (stamp, id) in stamps.iter().zip(&ids) {
-                    black_box(ledger.arrive(at(stamp.seq), Some(id), *stamp));
+                    black_box(ledger.arrive(at(stamp.seq), Some(id.as_str()), *stamp));
                 }
             },
             BatchSize::LargeInput,
@@ -143,6 +143,8 @@ fn judging(c: &mut Criterion) {
         subscribers: &ledgers,
         audit: None,
         faults: &[],
+        probes: None,
+        rules: RULES,
         was_interrupted: false,
     };
     assert_eq!(judge(&evidence).ok, 1_000_000, "the history is honest");

@@ -17,6 +17,12 @@ impl RunId {
     pub fn from_random(bits: u64) -> Self {
         Self(bits)
     }
+
+    /// The bits that it was made from.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        self.0
+    }
 }
 
 impl fmt::Display for RunId {

@@ -28,6 +28,14 @@ impl Epoch {
     }
 }
 
+impl Epoch {
+    /// The bits that it was made from.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+}
+
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut digits = [0_u8; 13];

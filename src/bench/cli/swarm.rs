@@ -120,6 +120,7 @@ struct Summary {
     duplicated: u64,
     reordered: u64,
     unexpected: u64,
+    altered: u64,
     incomplete_clients: u32,
     connect_time_p99_ms: Option<f64>,
     delivery_latency_p50_ms: Option<f64>,
@@ -231,7 +232,7 @@ fn summarise(args: &SwarmArgs, found: &AdhocResult, exit: Exit) -> Summary {
     let total = |counter| found.recorder.total(counter, |_| true);
     let connect = found.recorder.samples(Trend::ConnectTime, |_| true);
     let latency = found.recorder.samples(Trend::DeliveryLatency, |_| true);
-    let Owed { expected, ok, missing, duplicated, reordered, unexpected, .. } = found.owed;
+    let Owed { expected, ok, missing, duplicated, reordered, unexpected, altered, .. } = found.owed;
     Summary {
         verdict: word(args, exit).to_owned(),
         exit_code: exit.code(),
@@ -253,6 +254,7 @@ fn summarise(args: &SwarmArgs, found: &AdhocResult, exit: Exit) -> Summary {
         duplicated,
         reordered,
         unexpected,
+        altered,
         incomplete_clients: found.incomplete,
         connect_time_p99_ms: output::millis(connect.of_delivered(99.0)),
         delivery_latency_p50_ms: output::millis(latency.of_delivered(50.0)),
@@ -320,7 +322,7 @@ fn delivery(args: &SwarmArgs, found: &AdhocResult) -> String {
         return "no `sse-bench publish` ended, so the number of owed events is unknown".to_owned();
     }
     format!(
-        "{} expected of {} publishers, {} ok, {} missing, {} duplicated, {} reordered, {} unexpected, {} clients lack something",
+        "{} expected of {} publishers, {} ok, {} missing, {} duplicated, {} reordered, {} unexpected, {} altered, {} clients lack something",
         owed.expected,
         found.ends,
         owed.ok,
@@ -328,6 +330,7 @@ fn delivery(args: &SwarmArgs, found: &AdhocResult) -> String {
         owed.duplicated,
         owed.reordered,
         owed.unexpected,
+        owed.altered,
         found.incomplete,
     )
 }

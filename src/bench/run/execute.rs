@@ -28,6 +28,7 @@ use crate::bench::ids::{AddressId, NodeIndex, RunId};
 use crate::bench::load::balancer::Balancer;
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::clients::{self, Commands, Transports};
+use crate::bench::load::probes::Prober;
 use crate::bench::load::publishers::{PublishContext, Published, Publisher};
 use crate::bench::load::tls;
 use crate::bench::load::workers::LostWorkers;
@@ -40,7 +41,7 @@ use crate::bench::verdict::history::facts::HarnessBaseline;
 use crate::bench::verdict::history::{
     self, Entry, History, HistoryWriter, Ledgers, StoredFacts, StoredRun, WriterTask,
 };
-use crate::bench::verdict::ledger::{AuditLedger, FaultRecord};
+use crate::bench::verdict::ledger::{AuditLedger, FaultRecord, ProbeLedger};
 use crate::client::HttpOptions;
 use crate::protocol::Address;
 
@@ -117,6 +118,10 @@ async fn carry_out(
         .await??;
     let load = state.load(interrupt).await;
     let silence = state.wait_until_quiescent(&load).await;
+    let probes = match state.prober.take() {
+        Some(prober) => prober.end(load.was_interrupted).await,
+        None => None,
+    };
     let mut ended = std::mem::take(&mut state.clients).ok_or(RunError::Interrupted)?.end(SWARM_GRACE).await;
     let audit = state.audit().await;
     let mailboxes = state.mailboxes(&load).await;
@@ -135,6 +140,7 @@ async fn carry_out(
         silence,
         ended,
         audit,
+        probes,
         mailboxes,
         watched,
         teardown,
@@ -164,6 +170,8 @@ struct RunState {
     asking: reqwest::Client,
     commands: Commands,
     clients: Option<Clients>,
+    /// Runs while the clock does.
+    prober: Option<Prober>,
     lost_workers: LostWorkers,
     watchers: Watchers,
     environment: Option<Environment>,
@@ -240,6 +248,7 @@ impl RunState {
             asking,
             commands,
             clients,
+            prober: None,
             lost_workers,
             watchers,
             environment,
@@ -255,6 +264,7 @@ impl RunState {
         if let Some(clients) = &self.clients {
             clients.start_clock(&self.context);
         }
+        self.prober = Prober::start(&self.context);
         let began_unix_ms = crate::runtime::clock::unix_ms();
         let nodes = self.members.iter().map(|member| member.handle.clone()).collect();
         let processes = Processes { nodes, grace: STOP_GRACE };
@@ -299,7 +309,8 @@ impl RunState {
     async fn wait_until_quiescent(&self, load: &LoadResult) -> Quiescence {
         let senders = senders(&self.context.plan, &load.published);
         let limits = self.quiesce_limits(load.was_interrupted);
-        quiesce(&self.context, &self.publishing, &self.commands, &senders, limits).await
+        let rechecks = !load.was_interrupted;
+        quiesce(&self.context, &self.publishing, &self.commands, &senders, limits, rechecks).await
     }
 
     /// Reads the log from the first node that answers.
@@ -384,6 +395,7 @@ struct RunResults {
     silence: Quiescence,
     ended: clients::Ended,
     audit: Result<Option<AuditLedger>, String>,
+    probes: Option<ProbeLedger>,
     mailboxes: Option<mailboxes::Emptiness>,
     watched: Seen,
     teardown: Teardown,
@@ -413,6 +425,7 @@ impl RunResults {
             sentinels: Some(self.silence.sentinels),
             subscribers: self.ended.ledgers,
             audit: self.audit.ok().flatten(),
+            probes: self.probes,
         };
         let facts = StoredFacts {
             origin: options.origin.clone(),

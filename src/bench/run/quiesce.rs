@@ -21,6 +21,8 @@ use crate::bench::verdict::ledger::{PublishLedger, PublishOutcome};
 
 /// Sentinels in flight at once.
 const SENTINELS_AT_ONCE: usize = 64;
+/// Longest wait until clients that lack something have connected again.
+const RECONNECTS_WITHIN: Duration = Duration::from_secs(5);
 /// Period of checking.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -75,13 +77,14 @@ pub(super) fn senders<'a>(plan: &'a Plan, published: &[Published]) -> BTreeMap<A
     senders
 }
 
-/// Waits until the run is quiet. `senders`: as of [`senders`].
+/// Waits until the run is quiet. `senders`: as of [`senders`]. `rechecks`: clients whose streams stay silent connect again.
 pub(super) async fn quiesce(
     context: &Arc<SwarmContext>,
     publishing: &PublishContext,
     commands: &Commands,
     senders: &BTreeMap<AddressId, &PublisherPlan>,
     limits: Quiesce,
+    rechecks: bool,
 ) -> Quiescence {
     let deadline = Instant::now() + limits.timeout;
     let mut missing = Vec::new();
@@ -92,13 +95,18 @@ pub(super) async fn quiesce(
         missing.push(format!("{away} clients are not connected"));
     }
     commands.announce_sentinels(senders.keys().copied().collect());
-    let (sentinels, failure) = send_sentinels(publishing, senders, deadline).await;
+    let mut sentinels = PublishLedger::new(PublisherId::SENTINEL);
+    let failure = send_sentinels(publishing, senders, &mut sentinels, deadline).await;
     let unsent = senders.keys().filter(|address| !is_acknowledged(&sentinels, **address)).count();
     if unsent > 0 {
         let why = failure.map(|failure| format!(": {failure}")).unwrap_or_default();
         missing.push(format!("{unsent} of {} sentinels were not acknowledged{why}", senders.len()));
     }
-    wait_for_sentinels(context, limits.idle, deadline).await;
+    let is_silent = wait_for_sentinels(context, limits.idle, deadline).await == Silence::OfClients;
+    if is_silent && unsent == 0 && rechecks {
+        let ending = Ending { context, publishing, senders, idle: limits.idle, deadline };
+        ending.recheck(commands, &mut sentinels).await;
+    }
     Quiescence { sentinels, missing }
 }
 
@@ -111,17 +119,19 @@ fn is_acknowledged(ledger: &PublishLedger, address: AddressId) -> bool {
 async fn send_sentinels(
     publishing: &PublishContext,
     senders: &BTreeMap<AddressId, &PublisherPlan>,
+    ledger: &mut PublishLedger,
     deadline: Instant,
-) -> (PublishLedger, Option<String>) {
-    let mut ledger = PublishLedger::new(PublisherId::SENTINEL);
+) -> Option<String> {
     let mut failure = None;
-    let sends = senders.iter().map(|(address, sender)| async {
+    let numbers: Vec<_> =
+        senders.iter().map(|(address, sender)| (address, sender, ledger.sent(*address) + 1)).collect();
+    let sends = numbers.into_iter().map(|(address, sender, seq)| async move {
         let due = publishing.clock.now();
         let stamp = Stamp {
             run: publishing.run,
             publisher: PublisherId::SENTINEL,
             address: *address,
-            seq: 1,
+            seq,
             due,
             sent: due,
         };
@@ -135,24 +145,69 @@ async fn send_sentinels(
         ledger.end(sent.address, seq, sent.ended, sent.outcome);
         failure = sent.failure.or(failure);
     }
-    (ledger, failure)
+    failure
+}
+
+/// Why the wait for sentinels ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Silence {
+    /// All clients have theirs.
+    Whole,
+    /// Some clients lack one, and nothing arrived for long.
+    OfClients,
+    /// The time was up.
+    TimedOut,
+}
+
+/// What the end of a run is made of.
+#[derive(Clone, Copy)]
+struct Ending<'a> {
+    context: &'a Arc<SwarmContext>,
+    publishing: &'a PublishContext,
+    senders: &'a BTreeMap<AddressId, &'a PublisherPlan>,
+    idle: Duration,
+    deadline: Instant,
+}
+
+impl Ending<'_> {
+    /// Finds out what is wrong with clients that lack a sentinel. First another one is sent: a stream that gets it is alive, and
+    /// what it lacks is lost. Clients that lack it too connect again. A client that cannot say where it was gets only
+    /// what is sent from then on, so there is a third sentinel.
+    async fn recheck(self, commands: &Commands, sentinels: &mut PublishLedger) {
+        let Self { context, publishing, senders, idle, deadline } = self;
+        send_sentinels(publishing, senders, sentinels, deadline).await;
+        if wait_for_sentinels(context, idle, deadline).await != Silence::OfClients {
+            return;
+        }
+        let silent = u64::from(context.board.alive()).saturating_sub(u64::from(context.board.satisfied()));
+        tracing::info!(silent, "clients whose streams stay silent connect again");
+        let before = context.progress.snapshot().reconnects;
+        commands.recheck();
+        let are_back = || context.progress.snapshot().reconnects >= before + silent;
+        let _all = wait_until(deadline.min(Instant::now() + RECONNECTS_WITHIN), are_back).await;
+        send_sentinels(publishing, senders, sentinels, deadline).await;
+        wait_for_sentinels(context, idle, deadline).await;
+    }
 }
 
 /// Waits until all clients have their sentinels, or no event arrives for `idle`, or the time is up.
-async fn wait_for_sentinels(context: &Arc<SwarmContext>, idle: Duration, deadline: Instant) {
+async fn wait_for_sentinels(context: &Arc<SwarmContext>, idle: Duration, deadline: Instant) -> Silence {
     let mut last = (0, 0);
     let mut last_change = Instant::now();
     loop {
         let (alive, satisfied) = (context.board.alive(), context.board.satisfied());
         if satisfied >= alive {
-            return;
+            return Silence::Whole;
         }
         let now = (context.progress.snapshot().delivered, satisfied);
         if now != last {
             (last, last_change) = (now, Instant::now());
         }
-        if last_change.elapsed() >= idle || Instant::now() >= deadline {
-            return;
+        if Instant::now() >= deadline {
+            return Silence::TimedOut;
+        }
+        if last_change.elapsed() >= idle {
+            return Silence::OfClients;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -65,7 +65,45 @@ pub(super) fn checks(input: &VerdictInput<'_>) -> Vec<Check> {
         count(AnomalyKind::NeverPublished, unexpected.never_published, fail, "that no publisher sent"),
         count(AnomalyKind::RefusedAppeared, unexpected.refused, fail, "of a publish that had been refused"),
         count(AnomalyKind::OtherRun, unexpected.other_run, fail, "of another run"),
-        count(AnomalyKind::InconsistentId, account.inconsistent_ids, fail, "used for two events"),
+    ];
+    if input.rules >= 1 {
+        checks.extend([
+            count(
+                AnomalyKind::AlteredPayload,
+                account.altered,
+                fail,
+                "with another payload than they were published with",
+            ),
+            count(
+                AnomalyKind::WrongEventType,
+                account.wrong_types,
+                fail,
+                "with another event: than they were published with",
+            ),
+            count(
+                AnomalyKind::IdGoesBack,
+                account.fallen_ids,
+                fail,
+                "events with an id that does not follow the one before it in the stream",
+            ),
+            count(
+                AnomalyKind::StalledStream,
+                account.stalled_streams,
+                fail,
+                &format!(
+                    "streams stayed open and silent; {} deliveries came only after a reconnect",
+                    account.stalled_deliveries
+                ),
+            ),
+        ]);
+    }
+    checks.extend([
+        count(
+            AnomalyKind::InconsistentId,
+            account.inconsistent_ids,
+            fail,
+            "of two events, or events with two ids",
+        ),
         count(AnomalyKind::NeverRecovered, account.never_recovered, gone, "never got a session again"),
         count(
             AnomalyKind::Unseen,
@@ -73,7 +111,7 @@ pub(super) fn checks(input: &VerdictInput<'_>) -> Vec<Check> {
             Status::Unknown,
             &format!("of {owed} owed deliveries did not arrive, but are not proven to be lost"),
         ),
-    ];
+    ]);
     checks.extend(drops(input));
     checks.extend(queueing(input));
     checks.extend(overlaps(input));

@@ -57,6 +57,8 @@ pub struct VerdictInput<'a> {
     pub recorder: &'a Recorder,
     /// Each fault of the plan, as applied.
     pub faults: &'a [FaultRecord],
+    /// The version of the rules of judging, at most [`super::ledger::RULES`].
+    pub rules: u16,
     /// Problems of the run itself: interrupted, set-up failed, …
     pub problems: &'a [RunProblem],
     /// What clients noticed beside events.

@@ -81,6 +81,16 @@ async fn an_event_delivered_twice_is_a_duplicate_in_its_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_with_another_byte_is_an_altered_payload() {
+    check_caught(&judge(Defect::AltersOne).await, "altered payload");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_comes_as_another_is_of_a_wrong_type() {
+    check_caught(&judge(Defect::RenamesOne).await, "wrong event type");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_swapped_events_are_reordered() {
     check_caught(&judge(Defect::SwapsTwo).await, "reordered");
 }

@@ -37,6 +37,10 @@ pub(crate) enum Defect {
     AcknowledgesAndForgets,
     /// A stream that comes back with a cursor goes on at the newest event, without a word.
     JumpsSilently,
+    /// One event reaches one of the streams with a byte of its payload changed.
+    AltersOne,
+    /// One event reaches one of the streams with another type.
+    RenamesOne,
     /// Streams end, and whoever comes back is refused from then on, for good.
     LocksOut,
 }
@@ -266,6 +270,8 @@ fn resume(server: &Server, index: usize, newest: usize) -> usize {
         | Defect::SwapsTwo
         | Defect::LeaksAnotherUsers
         | Defect::AcknowledgesAndForgets
+        | Defect::AltersOne
+        | Defect::RenamesOne
         | Defect::LocksOut => index,
     }
 }
@@ -311,6 +317,13 @@ impl Reader {
         if server.strikes(Defect::SwapsTwo, self.written) {
             self.held = Some(Arc::clone(entry));
             return String::new();
+        }
+        if server.strikes(Defect::AltersOne, self.written) {
+            let envelope = entry.envelope.replacen("\"pad\":\"", "\"pad\":\"!", 1);
+            return frame(&Entry { envelope, ..Entry::clone(entry) });
+        }
+        if server.strikes(Defect::RenamesOne, self.written) {
+            return frame(&Entry { event_type: "OTHER".to_owned(), ..Entry::clone(entry) });
         }
         frame(entry)
     }

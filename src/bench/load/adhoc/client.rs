@@ -10,7 +10,7 @@ use super::shared::AdhocShared;
 use super::tally::{Arrived, Tally};
 use crate::bench::metrics::clock::monotonic_nanos;
 use crate::bench::metrics::time::RunTime;
-use crate::bench::stamp::Stamp;
+use crate::bench::stamp::{Stamp, Unreadable};
 
 /// The ad hoc part of one client. Hands its tally to [`AdhocShared`] on drop.
 #[derive(Debug)]
@@ -47,7 +47,14 @@ impl AdhocClient {
             self.shared.has_ids.store(true, Ordering::Relaxed);
         }
         // Events of other publishers have no stamp, and nothing is owed of them.
-        let stamp = Stamp::decode(data).ok()?;
+        let stamp = match Stamp::decode(data) {
+            Ok(stamp) => stamp,
+            Err(Unreadable::Foreign) => return None,
+            Err(Unreadable::Altered(stamp)) => {
+                self.tally.note_altered();
+                stamp?
+            }
+        };
         let arrived = self.tally.arrive(&stamp);
         if arrived == Arrived::End
             && let Some(mark) = EndMark::from_envelope(data)

@@ -15,6 +15,7 @@ const EXAMPLES: usize = 5;
 pub struct Tally {
     /// One entry for each run. There is nearly always one, so a list is the fastest map.
     runs: Vec<Seen>,
+    altered: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -55,6 +56,8 @@ pub struct Owed {
     pub reordered: u64,
     /// Events that arrived although their publish was refused, or with a number beyond the last one.
     pub unexpected: u64,
+    /// Arrivals whose payload is not the one that was published, of any run.
+    pub altered: u64,
     /// The first missing numbers, of one client.
     pub examples: Vec<u64>,
 }
@@ -72,6 +75,11 @@ impl Tally {
         self.runs[index].arrive(stamp)
     }
 
+    /// Counts an event whose payload is not the one that was published.
+    pub fn note_altered(&mut self) {
+        self.altered += 1;
+    }
+
     /// Number of runs whose end mark has arrived.
     #[must_use]
     pub fn ended(&self) -> usize {
@@ -87,7 +95,7 @@ impl Tally {
     /// Compares with the end marks. A run counts even if none of its events arrived.
     #[must_use]
     pub fn owed(&self, marks: &HashMap<RunId, EndMark>) -> Owed {
-        let mut owed = Owed::default();
+        let mut owed = Owed { altered: self.altered, ..Owed::default() };
         for (run, mark) in marks {
             match self.runs.iter().find(|seen| seen.run == *run) {
                 Some(seen) => seen.add_to(mark, &mut owed),
@@ -160,15 +168,18 @@ impl Owed {
         self.duplicated += other.duplicated;
         self.reordered += other.reordered;
         self.unexpected += other.unexpected;
+        self.altered += other.altered;
         if self.examples.is_empty() {
             self.examples.clone_from(&other.examples);
         }
     }
 
-    /// Whether all owed events arrived once and in order, and no others.
+    /// Whether all owed events arrived once, in order and unaltered, and no others.
     #[must_use]
     pub fn is_met(&self) -> bool {
-        self.missing == 0 && self.duplicated == 0 && self.reordered == 0 && self.unexpected == 0
+        let Self { expected: _, ok: _, missing, duplicated, reordered, unexpected, altered, examples: _ } =
+            self;
+        [missing, duplicated, reordered, unexpected, altered].into_iter().all(|count| *count == 0)
     }
 }
 

@@ -23,6 +23,8 @@ pub struct SwarmState {
     targets: VecDeque<Arc<[SubscriberId]>>,
     /// Sorted addresses that get a sentinel; `None` while publishers publish.
     sentinels: Option<Arc<[AddressId]>>,
+    /// Whether clients that lack a sentinel are to connect again.
+    has_rechecks: bool,
     is_over: bool,
 }
 
@@ -37,6 +39,8 @@ pub enum Command {
     Cut,
     /// These addresses get a sentinel. Sorted.
     Sentinels(Arc<[AddressId]>),
+    /// A client that lacks a sentinel drops its stream and connects again.
+    Recheck,
     /// Drop the connection and stop.
     Over,
 }
@@ -48,6 +52,7 @@ pub struct CommandReceiver {
     state: watch::Receiver<SwarmState>,
     cuts_seen: u64,
     sentinels_seen: bool,
+    recheck_seen: bool,
 }
 
 impl SwarmState {
@@ -66,7 +71,7 @@ impl Commands {
         // Except for cuts, commands that were sent before count as new: old cuts met connections that are gone.
         state.mark_changed();
         let cuts_seen = state.borrow().cuts;
-        CommandReceiver { me, state, cuts_seen, sentinels_seen: false }
+        CommandReceiver { me, state, cuts_seen, sentinels_seen: false, recheck_seen: false }
     }
 
     /// Cuts the connections of these clients, which must be sorted.
@@ -83,6 +88,11 @@ impl Commands {
     /// Announces the last events. The addresses must be sorted.
     pub fn announce_sentinels(&self, addresses: Arc<[AddressId]>) {
         self.0.send_modify(|state| state.sentinels = Some(addresses));
+    }
+
+    /// Lets clients that lack a sentinel connect again, once.
+    pub fn recheck(&self) {
+        self.0.send_modify(|state| state.has_rechecks = true);
     }
 
     /// The commands, to relay them to another process.
@@ -130,9 +140,12 @@ impl CommandReceiver {
                 return Some(Command::Cut);
             }
         }
-        let sentinels = state.sentinels.as_ref().filter(|_| !self.sentinels_seen)?;
-        self.sentinels_seen = true;
-        Some(Command::Sentinels(Arc::clone(sentinels)))
+        if let Some(sentinels) = state.sentinels.as_ref().filter(|_| !self.sentinels_seen) {
+            self.sentinels_seen = true;
+            return Some(Command::Sentinels(Arc::clone(sentinels)));
+        }
+        let is_new = state.has_rechecks && !std::mem::replace(&mut self.recheck_seen, state.has_rechecks);
+        is_new.then_some(Command::Recheck)
     }
 }
 
@@ -188,6 +201,19 @@ mod tests {
         commands.end();
         assert!(matches!(recv(&mut receiver), Some(Command::Over)));
         assert!(matches!(recv(&mut receiver), Some(Command::Over)));
+    }
+
+    #[test]
+    fn a_recheck_comes_once_and_after_the_sentinels() {
+        let commands = Commands::default();
+        let mut receiver = commands.receiver(SubscriberId(1));
+        assert!(recv(&mut receiver).is_none());
+        commands.recheck();
+        commands.announce_sentinels([AddressId(0)].into());
+        assert!(matches!(recv(&mut receiver), Some(Command::Sentinels(_))));
+        assert!(matches!(recv(&mut receiver), Some(Command::Recheck)));
+        commands.cut(&[]);
+        assert!(recv(&mut receiver).is_none());
     }
 
     #[test]

@@ -3,9 +3,9 @@
 
 use crate::bench::ids::{AddressId, NodeIndex};
 use crate::bench::metrics::time::RunTime;
-use crate::bench::stamp::{Foreign, Stamp};
+use crate::bench::stamp::{Stamp, Unreadable};
 use crate::bench::verdict::history::{HistoryWriter, Op, OpSender};
-use crate::bench::verdict::ledger::{Arrival, Ending, SubscriberLedger};
+use crate::bench::verdict::ledger::{Arrival, Ending, Fields, SubscriberLedger};
 
 /// A [`SubscriberLedger`] that also writes each entry to the full history.
 #[derive(Debug)]
@@ -38,6 +38,21 @@ impl RecordingLedger {
         self.write(|| Op::Disconnected { client, at });
     }
 
+    /// The client drops a stream that is open and lacks what it was sent, to connect again.
+    pub(super) fn rechecks(&mut self, at: RunTime) {
+        self.ledger.rechecks(at);
+        let client = self.ledger.id();
+        self.write(|| Op::Rechecks { client, at });
+    }
+
+    /// The server answered a connect with a stream.
+    pub(super) fn opened(&mut self) {
+        if self.ledger.opened() {
+            let client = self.ledger.id();
+            self.write(|| Op::Reopened { client });
+        }
+    }
+
     pub(super) fn failed_attempt(&mut self, began: RunTime, at: RunTime) {
         self.ledger.record_failed_attempt(began, at);
         let client = self.ledger.id();
@@ -50,23 +65,25 @@ impl RecordingLedger {
         self.write(|| Op::Gap { client, at });
     }
 
-    pub(super) fn event(&mut self, at: RunTime, id: Option<&str>, data: &str) -> Arrival {
-        match Stamp::decode(data) {
-            Ok(stamp) => self.arrive(at, id, stamp),
-            Err(Foreign) => self.foreign(at),
-        }
+    pub(super) fn arrive(&mut self, at: RunTime, fields: Fields<'_>, stamp: Stamp) -> Arrival {
+        let client = self.ledger.id();
+        self.write(|| {
+            let (id, event) = owned(fields);
+            Op::Event { client, at, id, event, stamp }
+        });
+        self.ledger.arrive(at, fields, stamp)
     }
 
-    pub(super) fn arrive(&mut self, at: RunTime, id: Option<&str>, stamp: Stamp) -> Arrival {
+    pub(super) fn unreadable(&mut self, at: RunTime, fields: Fields<'_>, why: Unreadable) -> Arrival {
         let client = self.ledger.id();
-        self.write(|| Op::Event { client, at, id: id.map(str::to_owned), stamp });
-        self.ledger.arrive(at, id, stamp)
-    }
-
-    pub(super) fn foreign(&mut self, at: RunTime) -> Arrival {
-        let client = self.ledger.id();
-        self.write(|| Op::Foreign { client, at });
-        self.ledger.foreign(at)
+        self.write(|| match why {
+            Unreadable::Foreign => Op::Foreign { client, at },
+            Unreadable::Altered(stamp) => {
+                let (id, event) = owned(fields);
+                Op::Altered { client, at, id, event, stamp }
+            }
+        });
+        self.ledger.unreadable(at, fields, why)
     }
 
     pub(super) fn sentinels_missing(&self, published: &[AddressId]) -> usize {
@@ -96,4 +113,9 @@ impl RecordingLedger {
             ops.write(op());
         }
     }
+}
+
+/// `id:` and `event:`, for the history.
+fn owned(fields: Fields<'_>) -> (Option<String>, Option<String>) {
+    (fields.id.map(str::to_owned), fields.event.map(str::to_owned))
 }

@@ -116,7 +116,7 @@ impl PreparedRequest {
         metadata: Option<Box<RawValue>>,
         qos: u8,
     ) -> Self {
-        let id = format!("{}-{}-{}-{}", stamp.run, stamp.publisher.0, stamp.address.0, stamp.seq);
+        let id = stamp.message_id();
         // Publishers draw from these very addresses.
         let address = &context.addresses[usize::try_from(stamp.address.0).unwrap_or(usize::MAX)];
         let blank = Self {

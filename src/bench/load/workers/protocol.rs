@@ -22,7 +22,7 @@ use crate::bench::verdict::Sightings;
 use crate::bench::verdict::history::Entry;
 
 /// Version of the protocol. Raised with every change.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 /// Bytes before the body of a frame: version and length.
 const HEADER_BYTES: usize = 5;
 /// Longest body of a frame. The ledgers of a thousand clients that went through a hundred faults each are far smaller.

@@ -289,7 +289,11 @@ impl WorkerHandle {
                 results.has_measurements = true;
             }
             Section::Observations(observations) => results.observations.merge(*observations),
-            Section::Publishes(_) | Section::Sentinels(_) | Section::Audit(_) | Section::End => {}
+            Section::Publishes(_)
+            | Section::Sentinels(_)
+            | Section::Probes(_)
+            | Section::Audit(_)
+            | Section::End => {}
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::bench::scenario::plan::Plan;
 use crate::bench::stamp::Stamp;
 use crate::bench::verdict::diagnosis::{Judgement, Observations, diagnose};
 use crate::bench::verdict::ledger::{
-    Ending, Evidence, FaultRecord, PublishLedger, PublishOutcome, Replays, SubscriberLedger, judge,
+    Ending, Evidence, FaultRecord, PublishLedger, PublishOutcome, RULES, Replays, SubscriberLedger, judge,
 };
 use crate::bench::verdict::{Sightings, Status, Verdict, VerdictInput};
 
@@ -123,6 +123,8 @@ impl Run {
             subscribers: &self.clients,
             audit: None,
             faults: &self.faults,
+            probes: None,
+            rules: RULES,
             was_interrupted: false,
         };
         let account = judge(&evidence);
@@ -133,6 +135,7 @@ impl Run {
             faults: &self.faults,
             problems: &self.problems,
             sightings: &Sightings::default(),
+            rules: RULES,
             ran,
             quiescent: true,
         };

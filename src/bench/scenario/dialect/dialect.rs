@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::pointer::Pointer;
 use super::statuses::Statuses;
 use super::template::{Placeholder, TextTemplate};
-use crate::bench::stamp::{Foreign, Stamp};
+use crate::bench::stamp::{Stamp, Unreadable, unreadable};
 use crate::protocol::Address;
 use crate::protocol::path::segment;
 
@@ -33,7 +33,12 @@ pub struct Dialect {
     /// Event types (`event:`) of the server's own messages. A message without a type is `message`, and its own only
     /// where it has no event.
     pub own_events: Vec<String>,
+    /// Types (`event:`) that the events of publishers may come with, `message` for none. `None`: events of one address are
+    /// expected to have one type, the most frequent one.
+    pub events: Option<Vec<String>>,
     pub ids: Ids,
+    /// How the ids of one stream rise; `None`: in no order, or nobody knows.
+    pub ids_rise: Option<IdOrder>,
     pub names: Names,
     pub publish: PublishTemplate,
 }
@@ -67,6 +72,15 @@ pub enum Ids {
     Address,
     /// None: the id is only a cursor.
     Nothing,
+}
+
+/// The order of ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdOrder {
+    /// Numbers, or several numbers with one character between two: `17`, `1795303903002-3`.
+    Numbers,
+    /// Texts, compared byte by byte.
+    Texts,
 }
 
 /// Names of addresses, by kind. `None`: the server has no addresses of this kind.
@@ -124,6 +138,8 @@ pub enum Message {
     Own,
     /// An event that no run published.
     Foreign,
+    /// An event of a run, but not as it was published. `None`: nobody knows which one.
+    Altered(Option<Stamp>),
 }
 
 impl BodyForm {
@@ -240,14 +256,19 @@ impl Dialect {
             return Message::Own;
         }
         match self.payload.find(data) {
-            Ok(Some(payload)) => {
-                let other = if is_own { Message::Own } else { Message::Foreign };
-                stamp_in(payload).map_or(other, Message::Event)
-            }
+            Ok(Some(payload)) => match stamp_in(payload) {
+                Ok(stamp) => Message::Event(stamp),
+                Err(Unreadable::Altered(stamp)) => Message::Altered(stamp),
+                Err(Unreadable::Foreign) if is_own => Message::Own,
+                Err(Unreadable::Foreign) => Message::Foreign,
+            },
             // Messages without the place of the payload are not meant to carry one.
             Ok(None) => Message::Own,
-            Err(_) if !self.payload.is_all() || is_own => Message::Own,
-            Err(_) => Message::Foreign,
+            Err(_) => match unreadable(data) {
+                Unreadable::Altered(stamp) => Message::Altered(stamp),
+                Unreadable::Foreign if !self.payload.is_all() || is_own => Message::Own,
+                Unreadable::Foreign => Message::Foreign,
+            },
         }
     }
 
@@ -271,14 +292,12 @@ impl Dialect {
 }
 
 /// Reads the stamp of a payload, which servers forward as it is or as a JSON text.
-pub(super) fn stamp_in(payload: &RawValue) -> Option<Stamp> {
-    let stamp = |json: &str| Stamp::decode_bare(json).map_err(|Foreign| ()).ok();
+pub(super) fn stamp_in(payload: &RawValue) -> Result<Stamp, Unreadable> {
     if !payload.get().starts_with('"') {
-        return stamp(payload.get());
+        return Stamp::decode_bare(payload.get());
     }
-    let text =
-        std::borrow::Cow::<str>::deserialize(&mut serde_json::Deserializer::from_str(payload.get())).ok()?;
-    stamp(&text)
+    let text = std::borrow::Cow::<str>::deserialize(&mut serde_json::Deserializer::from_str(payload.get()));
+    text.map_or(Err(Unreadable::Foreign), |text| Stamp::decode_bare(&text))
 }
 
 /// The text as it is between the quotes of a JSON text.

@@ -21,8 +21,9 @@ pub struct Locator {
 impl Locator {
     /// The place of an event in a message; `None`: it has none, or too many messages had none.
     pub fn find(&mut self, data: &str) -> Option<&Pointer> {
-        let has_event =
-            |place: &Pointer| place.find(data).is_ok_and(|value| value.and_then(stamp_in).is_some());
+        let has_event = |place: &Pointer| {
+            place.find(data).is_ok_and(|value| value.is_some_and(|value| stamp_in(value).is_ok()))
+        };
         if self.found.as_ref().is_some_and(has_event) {
             return self.found.as_ref();
         }

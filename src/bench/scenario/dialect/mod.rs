@@ -16,4 +16,6 @@ pub use pointer::{InvalidPointer, Pointer};
 pub use statuses::Statuses;
 pub use template::{InvalidTextTemplate, Placeholder, TextTemplate};
 
-pub use dialect::{BodyForm, Confirm, Dialect, HttpRequest, Ids, Message, Names, PublishTemplate, Resume};
+pub use dialect::{
+    BodyForm, Confirm, Dialect, HttpRequest, IdOrder, Ids, Message, Names, PublishTemplate, Resume,
+};

@@ -23,7 +23,9 @@ fn plain() -> Dialect {
         confirm: Confirm::Open,
         payload: Pointer::default(),
         own_events: vec!["ping".to_owned()],
+        events: None,
         ids: Ids::All,
+        ids_rise: None,
         names: Names { all: Some(template("all", &[])), ..Names::default() },
         publish: PublishTemplate {
             is_put: false,
@@ -150,6 +152,33 @@ fn what_the_server_says_of_itself_is_no_event() {
     assert_eq!(centrifugo().read("message", r#"{"connect":{"client":"x"}}"#), Message::Own);
     assert_eq!(centrifugo().read("message", r#"{"pub":{"data":"hello"}}"#), Message::Foreign);
     assert_eq!(centrifugo().read("message", "hello"), Message::Own);
+}
+
+#[test]
+fn a_payload_that_was_altered_is_told_from_what_is_none() {
+    let payload = stamp().encode(200);
+    let altered = payload.get().replace("abc", "abd");
+    let known = Message::Altered(Some(stamp()));
+    let quoted = |payload: &str| serde_json::to_string(payload).unwrap();
+    let wrapped = |data: &str| format!(r#"{{"channel":"all","pub":{{"data":{data},"offset":1}}}}"#);
+    for text in [altered.clone(), quoted(&altered)] {
+        assert_eq!(plain().read("message", &text), known);
+        assert_eq!(centrifugo().read("message", &wrapped(&text)), known);
+    }
+    let unknown = Message::Altered(None);
+    let cut = &payload.get()[..payload.get().len() - 1];
+    for text in [cut.to_owned(), quoted(cut), payload.get().replace("seq", "seQ")] {
+        assert_eq!(plain().read("message", &text), unknown);
+        assert_eq!(centrifugo().read("message", &wrapped(&text)), unknown);
+    }
+    // Honest: the server wrote the JSON anew, in many lines; or the payload stands in another place.
+    let value: serde_json::Value = serde_json::from_str(payload.get()).unwrap();
+    let pretty = serde_json::to_string_pretty(&value).unwrap();
+    assert_eq!(plain().read("message", &pretty), Message::Event(stamp()));
+    assert_eq!(centrifugo().read("message", &wrapped(&pretty)), Message::Event(stamp()));
+    assert_eq!(centrifugo().read("message", &format!(r#"{{"history":[{}]}}"#, payload.get())), Message::Own);
+    let foreign = Message::Foreign;
+    assert_eq!(plain().read("message", &wrapped(payload.get())), foreign, "the path is wrong");
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub struct Scenario {
     pub nemesis: Option<Nemesis>,
     /// What must hold of the deliveries.
     pub verify: Verify,
+    /// Whether the judge resumes streams itself.
+    pub probes: bool,
     /// What must hold of the metrics.
     pub thresholds: Vec<Threshold>,
     /// Report formats and their directory.

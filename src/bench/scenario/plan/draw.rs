@@ -43,6 +43,7 @@ impl Plan {
             phases: Phases::new(scenario.warmup, scenario.duration, &faults),
             faults,
             verify: scenario.verify,
+            probes: scenario.probes,
             thresholds: scenario.thresholds.clone(),
             output: scenario.output.clone(),
             empty_variables: scenario.empty_variables.clone(),

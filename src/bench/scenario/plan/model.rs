@@ -56,6 +56,8 @@ pub struct Plan {
     pub phases: Phases,
     /// What must hold of the deliveries.
     pub verify: Verify,
+    /// Whether the judge resumes streams itself, beside the clients.
+    pub probes: bool,
     /// What must hold of the metrics.
     pub thresholds: Vec<Threshold>,
     /// Report formats and their directory.

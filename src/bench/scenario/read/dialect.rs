@@ -3,8 +3,8 @@
 use super::section::Section;
 use super::values;
 use crate::bench::scenario::dialect::{
-    BodyForm, Confirm, Dialect, Ids, InvalidTextTemplate, Names, Placeholder, Pointer, PublishTemplate,
-    Resume, Statuses, TextTemplate,
+    BodyForm, Confirm, Dialect, IdOrder, Ids, InvalidTextTemplate, Names, Placeholder, Pointer,
+    PublishTemplate, Resume, Statuses, TextTemplate,
 };
 use crate::bench::scenario::{ClientGroup, Cluster, Lb, LbKind, Mix};
 
@@ -47,8 +47,17 @@ pub(super) fn dialect(section: Section<'_>) -> Option<Dialect> {
     let confirm = section.choice("confirm", &confirms).unwrap_or(Confirm::Open);
     let payload = section.parsed("payload", str::parse).unwrap_or_default();
     let own_events = section.texts("own_events").into_iter().map(str::to_owned).collect();
+    let events: Vec<String> = section.texts("events").into_iter().map(str::to_owned).collect();
     let ids = [("all", Ids::All), ("address", Ids::Address), ("nothing", Ids::Nothing)];
     let ids = section.choice("ids", &ids).unwrap_or(Ids::All);
+    let orders = [("no", None), ("numbers", Some(IdOrder::Numbers)), ("text", Some(IdOrder::Texts))];
+    let ids_rise = section.choice("ids_rise", &orders).flatten();
+    if ids == Ids::Nothing && ids_rise.is_some() {
+        section.refuse(
+            "ids_rise",
+            "needs dialect.ids \"all\" or \"address\": with \"nothing\" no ids are compared",
+        );
+    }
     let names = section.section("names").map_or_else(|| Some(broadcast_only()), names);
     let publish = section.required("publish", section.section("publish").and_then(publish));
     if let (Some(names), Some(stream), Some(publish)) = (&names, &stream, &publish) {
@@ -64,7 +73,9 @@ pub(super) fn dialect(section: Section<'_>) -> Option<Dialect> {
         confirm,
         payload,
         own_events,
+        events: (!events.is_empty()).then_some(events),
         ids,
+        ids_rise,
         names: names?,
         publish: publish?,
     })

@@ -103,7 +103,7 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
     let default = verify_default(has_dialect);
     let verify = match root.section("verify") {
         Some(section) => verify(section, &publishers, (default, has_dialect)),
-        None => Some(default),
+        None => Some((default, true)),
     };
     let thresholds = thresholds(&root, &tag_values(&clients, &publishers, &faults));
     let output = root.section("output").map_or_else(|| Some(Output::default()), output);
@@ -125,7 +125,8 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
         publishers,
         faults,
         nemesis,
-        verify: verify?,
+        verify: verify?.0,
+        probes: verify?.1,
         thresholds,
         output: output?,
         empty_variables: Vec::new(),
@@ -169,7 +170,7 @@ fn verify(
     section: Section<'_>,
     publishers: &[PublisherSpec],
     (default, has_dialect): (Verify, bool),
-) -> Option<Verify> {
+) -> Option<(Verify, bool)> {
     let deliveries = [
         ("at-most-once", Guarantee::AtMostOnce),
         ("at-least-once", Guarantee::AtLeastOnce),
@@ -185,6 +186,7 @@ fn verify(
     }
     let inner = section.section("quiesce");
     let quiesce = inner.map_or(default.quiesce, |inner| quiesce(inner, default.quiesce, has_dialect));
+    let probes = section.boolean("probes").unwrap_or(true);
     let verify = Verify {
         delivery: section.choice("delivery", &deliveries).unwrap_or(default.delivery),
         order: section.choice("order", &orders).unwrap_or(default.order),
@@ -198,7 +200,7 @@ fn verify(
         section.refuse("mailboxes", why);
     }
     section.finish();
-    Some(verify)
+    Some((verify, probes))
 }
 
 fn quiesce(section: Section<'_>, default: Quiesce, has_dialect: bool) -> Quiesce {

@@ -11,7 +11,7 @@ use crate::bench::scenario::parse;
 use crate::bench::scenario::plan::Plan;
 use crate::bench::scenario::read::faults::TYPES as FAULT_TYPES;
 use crate::bench::scenario::schema::{examples, schema};
-use crate::bench::verdict::ledger::Account;
+use crate::bench::verdict::ledger::{Account, RULES};
 use crate::bench::verdict::{Sightings, Verdict, VerdictInput};
 
 const REFERENCE: &str = include_str!("../../../../docs/scenario-reference.md");
@@ -86,13 +86,14 @@ fn every_name_in_a_verdict_is_in_the_documentation() {
         account: &account,
         recorder: &Recorder::default(),
         faults: &[],
+        rules: RULES,
         problems: &[],
         sightings: &Sightings::default(),
         ran: plan.duration,
         quiescent: false,
     };
     let checks = Verdict::new(&input).checks;
-    assert_eq!(checks.len(), 20, "{checks:?}");
+    assert_eq!(checks.len(), 24, "{checks:?}");
     assert_told("names", checks.iter().map(|check| check.name.as_str()), |name| {
         has_row(&format!("`{name}`"))
     });

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::facts::{PlanMismatch, StoredFacts};
 use super::files::{ArchiveError, Entry, open, write};
-use super::frame::FORMAT;
+use super::frame::{FORMAT, OLDEST_FORMAT};
 use super::section::{CLIENTS_PER_SECTION, Section, SectionError};
 use super::stored_run::{JudgedRun, Ledgers, StoredRun};
 use crate::bench::metrics::recorder::Recorder;
@@ -104,6 +104,9 @@ fn write_ledgers(out: &mut impl Write, run: &StoredRun) -> io::Result<()> {
     if let Some(ledger) = &ledgers.audit {
         Section::write_audit(out, ledger)?;
     }
+    if let Some(ledger) = &ledgers.probes {
+        Section::Probes(ledger.clone()).write(out)?;
+    }
     Section::write_measurements(out, &run.recorder)?;
     Section::write_observations(out, &run.observations)?;
     Section::End.write(out)
@@ -183,11 +186,12 @@ fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<(T, Value), Ar
         .map_err(|source| ArchiveError::Io { path: path.to_owned(), source })?;
     let as_written: Value = serde_json::from_str(&text).map_err(damaged)?;
     let format = &as_written["format"];
-    if *format != FORMAT {
+    let is_known = |format: u64| (u64::from(OLDEST_FORMAT)..=u64::from(FORMAT)).contains(&format);
+    if !format.as_u64().is_some_and(is_known) {
         let of_version =
             as_written["version"].as_str().map(|version| format!("; sse-bench {version} wrote it"));
         let why = format!(
-            "its format is {format}; this sse-bench reads format {FORMAT}{}",
+            "its format is {format}; this sse-bench reads formats {OLDEST_FORMAT} to {FORMAT}{}",
             of_version.unwrap_or_default()
         );
         return Err(ArchiveError::Version { path: path.to_owned(), why });
@@ -214,6 +218,7 @@ fn read_ledgers(path: &Path, plan: &Plan) -> Result<(Ledgers, Recorder, Observat
             Some(Section::Publishes(ledger)) => ledgers.publishes.push(ledger),
             Some(Section::Sentinels(ledger)) => ledgers.sentinels = Some(ledger),
             Some(Section::Audit(ledger)) => ledgers.audit = Some(ledger),
+            Some(Section::Probes(ledger)) => ledgers.probes = Some(ledger),
             Some(Section::Measurements(more)) => recorder.merge(more),
             Some(Section::Observations(more)) => observations.merge(*more),
             Some(Section::End) => return Ok((ledgers, recorder, observations)),

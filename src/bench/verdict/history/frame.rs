@@ -11,7 +11,9 @@ use serde::de::DeserializeOwned;
 
 /// Version of the header and of all values in frames. Raised with every change, so that another version is refused and not
 /// misread.
-pub const FORMAT: u16 = 4;
+pub const FORMAT: u16 = 5;
+/// The oldest version that is still read.
+pub(super) const OLDEST_FORMAT: u16 = 4;
 /// First bytes of a frame.
 const MAGIC: [u8; 4] = *b"SSEB";
 /// Magic, format, kind, bytes of the body, checksum of kind and body.
@@ -31,7 +33,7 @@ pub enum CorruptFrame {
     #[error("not an sse-bench evidence file")]
     NotAFrame,
     /// The frame is of another version.
-    #[error("its format is {found}; this sse-bench reads format {FORMAT}")]
+    #[error("its format is {found}; this sse-bench reads formats {OLDEST_FORMAT} to {FORMAT}")]
     Format { found: u16 },
     /// The body is not the one that was written.
     #[error("its checksum is wrong")]
@@ -59,6 +61,8 @@ impl From<io::Error> for CorruptFrame {
 /// A frame that was read, its value still compressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Frame {
+    /// The version of the value.
+    pub(super) format: u16,
     /// The type of the value, chosen by the writer.
     pub(super) kind: u8,
     body: Vec<u8>,
@@ -106,7 +110,7 @@ pub(super) fn read(from: &mut impl Read) -> Result<Option<Frame>, CorruptFrame> 
         return Err(CorruptFrame::NotAFrame);
     }
     let found = u16::from_le_bytes([f0, f1]);
-    if found != FORMAT {
+    if !(OLDEST_FORMAT..=FORMAT).contains(&found) {
         return Err(CorruptFrame::Format { found });
     }
     let length = u32::from_le_bytes([l0, l1, l2, l3]);
@@ -122,7 +126,7 @@ pub(super) fn read(from: &mut impl Read) -> Result<Option<Frame>, CorruptFrame> 
     if checksum(kind, &body) != u32::from_le_bytes([c0, c1, c2, c3]) {
         return Err(CorruptFrame::Checksum);
     }
-    Ok(Some(Frame { kind, body }))
+    Ok(Some(Frame { format: found, kind, body }))
 }
 
 impl Frame {

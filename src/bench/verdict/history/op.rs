@@ -35,8 +35,26 @@ pub enum Op {
         /// The SSE `id:`; `None` where the event had none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<String>,
+        /// The SSE `event:`, `message` where the event had none; `None`: it was not recorded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        event: Option<String>,
         #[serde(flatten)]
         stamp: Stamp,
+    },
+    /// The client dropped a stream that was open and lacked what it was sent, to connect again.
+    Rechecks { client: SubscriberId, at: RunTime },
+    /// The server answered that connect with a stream.
+    Reopened { client: SubscriberId },
+    /// An event arrived whose payload is not the one that was published.
+    Altered {
+        client: SubscriberId,
+        at: RunTime,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        event: Option<String>,
+        /// `None`: it is not known which event it was.
+        stamp: Option<Stamp>,
     },
     /// An event without a stamp arrived.
     Foreign { client: SubscriberId, at: RunTime },

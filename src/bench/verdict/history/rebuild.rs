@@ -12,7 +12,7 @@ use super::op::Op;
 use super::stored_run::StoredRun;
 use crate::bench::ids::{PublisherId, SubscriberId};
 use crate::bench::scenario::plan::Plan;
-use crate::bench::verdict::ledger::{Arrival, PublishLedger, StoredClients, SubscriberLedger};
+use crate::bench::verdict::ledger::{Arrival, Fields, PublishLedger, StoredClients, SubscriberLedger};
 
 /// Differences that are reported.
 const DIFFERENCES_MAX: usize = 10;
@@ -20,6 +20,7 @@ const DIFFERENCES_MAX: usize = 10;
 /// Ledgers made from the operations of a history.
 struct RebuiltLedgers<'a> {
     plan: &'a Plan,
+    rules: u16,
     clients: BTreeMap<SubscriberId, SubscriberLedger>,
     publishes: BTreeMap<PublisherId, PublishLedger>,
 }
@@ -29,8 +30,12 @@ struct RebuiltLedgers<'a> {
 /// # Errors
 /// A file that cannot be read to its end.
 pub(super) fn differences(run: &StoredRun, files: &[PathBuf]) -> Result<Vec<String>, ArchiveError> {
-    let mut rebuilt =
-        RebuiltLedgers { plan: &run.plan, clients: BTreeMap::new(), publishes: BTreeMap::new() };
+    let mut rebuilt = RebuiltLedgers {
+        plan: &run.plan,
+        rules: run.facts.rules,
+        clients: BTreeMap::new(),
+        publishes: BTreeMap::new(),
+    };
     for path in files {
         rebuilt.read(path)?;
     }
@@ -95,9 +100,16 @@ impl RebuiltLedgers<'_> {
             Op::Disconnected { client, at } => self.client(client)?.disconnected(at),
             Op::AttemptFailed { client, began, at } => self.client(client)?.record_failed_attempt(began, at),
             Op::Gap { client, at } => self.client(client)?.gap(at),
-            Op::Event { client, at, id, stamp } => {
-                let _arrival: Arrival = self.client(client)?.arrive(at, id.as_deref(), stamp);
+            Op::Event { client, at, id, event, stamp } => {
+                let fields = Fields { id: id.as_deref(), event: event.as_deref() };
+                let _arrival: Arrival = self.client(client)?.arrive(at, fields, stamp);
             }
+            Op::Altered { client, at, id, event, stamp } => {
+                let fields = Fields { id: id.as_deref(), event: event.as_deref() };
+                let _arrival: Arrival = self.client(client)?.altered(at, fields, stamp);
+            }
+            Op::Rechecks { client, at } => self.client(client)?.rechecks(at),
+            Op::Reopened { client } => _ = self.client(client)?.opened(),
             Op::Foreign { client, at } => {
                 let _arrival: Arrival = self.client(client)?.foreign(at);
             }
@@ -121,7 +133,8 @@ impl RebuiltLedgers<'_> {
 
     fn client(&mut self, id: SubscriberId) -> Option<&mut SubscriberLedger> {
         self.plan.subscriber(id)?;
-        Some(self.clients.entry(id).or_insert_with(|| SubscriberLedger::new(self.plan, id)))
+        let (plan, rules) = (self.plan, self.rules);
+        Some(self.clients.entry(id).or_insert_with(|| SubscriberLedger::new(plan, id).by_rules(rules, plan)))
     }
 
     fn publisher(&mut self, id: PublisherId) -> &mut PublishLedger {

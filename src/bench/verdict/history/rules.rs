@@ -5,10 +5,7 @@ use std::fmt::{self, Write as _};
 
 use crate::bench::scenario::plan::Plan;
 use crate::bench::scenario::{Order, Scenario};
-
-/// Version of the rules. 0: those of every run that does not say. Raised where a plan gets a field that matters for the
-/// judgement ([`LATER`]), or where a scenario means something else.
-pub const RULES: u16 = 1;
+pub use crate::bench::verdict::ledger::RULES;
 
 /// Fields of the parts of a plan that no plan by rules 0 had. Each is the last field but for later ones.
 const LATER: [&str; 1] = ["number"];

@@ -8,7 +8,8 @@ use crate::bench::metrics::recorder::Recorder;
 use crate::bench::scenario::plan::Plan;
 use crate::bench::verdict::diagnosis::Observations;
 use crate::bench::verdict::ledger::{
-    AuditLedger, InvalidLedger, PublishLedger, StoredClients, SubscriberLedger,
+    AuditLedger, InvalidLedger, ProbeLedger, PublishLedger, StoredClients, StoredClientsBefore,
+    SubscriberLedger,
 };
 
 /// Clients in a section: enough that what they have in common is stored once.
@@ -25,6 +26,8 @@ pub enum Section {
     Sentinels(PublishLedger),
     /// The ledger of the audit read.
     Audit(AuditLedger),
+    /// What the judge found when it resumed streams itself.
+    Probes(ProbeLedger),
     /// Measurements of one process.
     Measurements(Recorder),
     /// What the clients of one process saw beside the events.
@@ -33,6 +36,8 @@ pub enum Section {
     End,
 }
 
+/// The format since which the ledgers of clients have observations.
+const OBSERVATIONS_SINCE: u16 = 5;
 const CLIENTS: u8 = 1;
 const PUBLISHES: u8 = 2;
 const SENTINELS: u8 = 3;
@@ -40,6 +45,7 @@ const AUDIT: u8 = 4;
 const MEASUREMENTS: u8 = 5;
 const END: u8 = 6;
 const OBSERVATIONS: u8 = 7;
+const PROBES: u8 = 8;
 
 /// Why a section cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +123,7 @@ impl Section {
             Self::Publishes(ledger) => Self::write_publishes(out, ledger),
             Self::Sentinels(ledger) => Self::write_sentinels(out, ledger),
             Self::Audit(ledger) => Self::write_audit(out, ledger),
+            Self::Probes(ledger) => frame::write(out, PROBES, ledger),
             Self::Measurements(recorder) => Self::write_measurements(out, recorder),
             Self::Observations(observations) => Self::write_observations(out, observations),
             Self::End => frame::write(out, END, &()),
@@ -153,10 +160,14 @@ impl Section {
 
     fn decode(plan: &Plan, frame: &Frame) -> Result<Self, SectionError> {
         Ok(match frame.kind {
+            CLIENTS if frame.format < OBSERVATIONS_SINCE => {
+                Self::Clients(StoredClients::from(frame.decode::<StoredClientsBefore>()?).ledgers(plan)?)
+            }
             CLIENTS => Self::Clients(frame.decode::<StoredClients>()?.ledgers(plan)?),
             PUBLISHES => Self::Publishes(frame.decode()?),
             SENTINELS => Self::Sentinels(frame.decode()?),
             AUDIT => Self::Audit(frame.decode()?),
+            PROBES => Self::Probes(frame.decode()?),
             MEASUREMENTS => Self::Measurements(frame.decode()?),
             OBSERVATIONS => Self::Observations(serde_json::from_str(&frame.decode::<String>()?)?),
             END => {

@@ -10,7 +10,7 @@ use crate::bench::metrics::recorder::Recorder;
 use crate::bench::scenario::plan::Plan;
 use crate::bench::verdict::diagnosis::{Finding, Judgement, Observations, diagnose};
 use crate::bench::verdict::ledger::{
-    self, Account, Anomaly, AuditLedger, Evidence, PublishLedger, Replays, SubscriberLedger,
+    self, Account, Anomaly, AuditLedger, Evidence, ProbeLedger, PublishLedger, Replays, SubscriberLedger,
 };
 use crate::bench::verdict::{Verdict, VerdictInput};
 
@@ -38,6 +38,8 @@ pub struct Ledgers {
     pub subscribers: Vec<SubscriberLedger>,
     /// `None`: the log was not read again at the end.
     pub audit: Option<AuditLedger>,
+    /// `None`: the judge resumed no streams itself.
+    pub probes: Option<ProbeLedger>,
 }
 
 /// The result of judging a run.
@@ -84,6 +86,7 @@ impl StoredRun {
             account,
             recorder: &self.recorder,
             faults: &self.facts.faults,
+            rules: self.facts.rules,
             problems: &self.facts.problems,
             sightings: &self.facts.sightings,
             ran: self.ran(),
@@ -108,7 +111,9 @@ impl StoredRun {
             sentinels: self.ledgers.sentinels.as_ref(),
             subscribers: &self.ledgers.subscribers,
             audit: self.ledgers.audit.as_ref(),
+            probes: self.ledgers.probes.as_ref(),
             faults: &self.facts.faults,
+            rules: self.facts.rules,
             was_interrupted: self.facts.problems.iter().any(|problem| problem.exit == Exit::Interrupted),
         }
     }

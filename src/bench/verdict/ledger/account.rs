@@ -58,8 +58,23 @@ pub struct Account {
     pub forgotten: u64,
     /// Sessions that were resumed with a cursor and skipped events that were owed.
     pub misplaced_resumes: u64,
-    /// SSE ids that were used for two events.
+    /// SSE ids that were used for two events, and events that had two ids.
     pub inconsistent_ids: u64,
+    /// Deliveries whose payload is not the one that was published.
+    #[serde(default)]
+    pub altered: u64,
+    /// Deliveries that came with another `event:` than they were published with.
+    #[serde(default)]
+    pub wrong_types: u64,
+    /// Events whose id does not follow the one before it in its stream.
+    #[serde(default)]
+    pub fallen_ids: u64,
+    /// Clients whose stream stayed open and silent, and that got on another one what it lacked.
+    #[serde(default)]
+    pub stalled_streams: u64,
+    /// Deliveries that arrived only then.
+    #[serde(default)]
+    pub stalled_deliveries: u64,
     /// Clients that gave up after an answer of the server, or that never got a session again.
     pub never_recovered: u64,
     /// How publishes ended.
@@ -108,6 +123,11 @@ impl Account {
             forgotten,
             misplaced_resumes,
             inconsistent_ids,
+            altered,
+            wrong_types,
+            fallen_ids,
+            stalled_streams,
+            stalled_deliveries,
             never_recovered,
             publishes,
             dropped_by,
@@ -138,6 +158,11 @@ impl Account {
             (&mut self.forgotten, forgotten),
             (&mut self.misplaced_resumes, misplaced_resumes),
             (&mut self.inconsistent_ids, inconsistent_ids),
+            (&mut self.altered, altered),
+            (&mut self.wrong_types, wrong_types),
+            (&mut self.fallen_ids, fallen_ids),
+            (&mut self.stalled_streams, stalled_streams),
+            (&mut self.stalled_deliveries, stalled_deliveries),
             (&mut self.never_recovered, never_recovered),
         ] {
             *mine += more;
@@ -281,8 +306,16 @@ pub enum AnomalyKind {
     RefusedAppeared,
     /// An event of another run arrived.
     OtherRun,
-    /// One SSE id was used for two events.
+    /// An event arrived with another payload than it was published with.
+    AlteredPayload,
+    /// An event arrived with another `event:` than it was published with.
+    WrongEventType,
+    /// One SSE id was used for two events, or one event had two ids.
     InconsistentId,
+    /// An SSE id does not follow the one before it in its stream.
+    IdGoesBack,
+    /// A stream stayed open and silent, and what it lacked came on the next one.
+    StalledStream,
     /// An owed event is missing, but not proven to be lost.
     Unseen,
     /// A client never got a session again.
@@ -305,8 +338,12 @@ impl AnomalyKind {
             Self::NeverPublished => "never published",
             Self::RefusedAppeared => "refused yet delivered",
             Self::OtherRun => "of another run",
+            Self::AlteredPayload => "altered payload",
+            Self::WrongEventType => "wrong event type",
             Self::InconsistentId => "inconsistent id",
+            Self::StalledStream => "stalled stream",
             Self::Unseen => "unseen",
+            Self::IdGoesBack => "id goes back",
             Self::NeverRecovered => "never recovered",
         }
     }

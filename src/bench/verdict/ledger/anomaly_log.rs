@@ -147,8 +147,20 @@ impl<'a> AnomalyLog<'a> {
         self.show(kind, location, fault);
     }
 
+    /// Adds `count` anomalies of which only one place is known.
+    pub(super) fn add_many(&mut self, kind: AnomalyKind, location: Location, count: u64) {
+        self.add_count(kind, None, count);
+        self.show(kind, location, None);
+    }
+
     /// Adds what a subscriber counted itself. Only the first occurrences have a time, and so a fault.
-    pub(super) fn add_occurrences(&mut self, kind: AnomalyKind, by: SubscriberId, occurrences: &Occurrences) {
+    pub(super) fn add_occurrences(
+        &mut self,
+        kind: AnomalyKind,
+        by: SubscriberId,
+        occurrences: &Occurrences,
+        note: &str,
+    ) {
         if occurrences.count == 0 {
             return;
         }
@@ -156,7 +168,8 @@ impl<'a> AnomalyLog<'a> {
         self.add_count(kind, None, without_time);
         for occurrence in &occurrences.first {
             let event = occurrence.stamp.map(|stamp| (stamp.publisher, stamp.address, stamp.seq));
-            self.add(kind, Location { subscriber: Some(by), event, at: occurrence.at, note: String::new() });
+            let note = note.to_owned();
+            self.add(kind, Location { subscriber: Some(by), event, at: occurrence.at, note });
         }
     }
 

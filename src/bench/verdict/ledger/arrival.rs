@@ -32,6 +32,23 @@ pub enum Arrival {
     OtherRun,
     /// An event without a stamp.
     Foreign,
+    /// An event whose stamp is damaged, so that nobody knows which one it was.
+    Altered,
+}
+
+/// The fields of an event beside its `data:`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fields<'a> {
+    /// `id:`; `None`: the event has none, or it is not to be compared.
+    pub id: Option<&'a str>,
+    /// `event:`, `message` where the event has none; `None`: it was not recorded.
+    pub event: Option<&'a str>,
+}
+
+impl<'a> From<Option<&'a str>> for Fields<'a> {
+    fn from(id: Option<&'a str>) -> Self {
+        Self { id, event: None }
+    }
 }
 
 /// Why a client will not connect again.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::runs::Runs;
 use crate::bench::ids::{AddressId, PublisherId, RunId};
-use crate::bench::stamp::Stamp;
+use crate::bench::stamp::{Stamp, Unreadable};
 
 /// The ledger of the audit read. The ledgers of several readers can be merged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +27,13 @@ impl AuditLedger {
 
     /// Records an event by its `data:`. Returns the address of a sentinel: that address is read to its end.
     pub fn event(&mut self, data: &str) -> Option<AddressId> {
-        let stamp = Stamp::decode(data).ok().filter(|stamp| stamp.run == self.run)?;
+        let stamp = match Stamp::decode(data) {
+            Ok(stamp) | Err(Unreadable::Altered(Some(stamp))) => stamp,
+            Err(Unreadable::Foreign | Unreadable::Altered(None)) => return None,
+        };
+        if stamp.run != self.run {
+            return None;
+        }
         self.arrive(stamp)
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::audit::AuditLedger;
+use super::probes::ProbeLedger;
 use super::publish::PublishLedger;
 use super::subscriber::SubscriberLedger;
 use crate::bench::metrics::time::RunTime;
@@ -14,6 +15,13 @@ use crate::bench::scenario::plan::{Plan, RECOVERY};
 /// An event that was acknowledged less than this before a stream ended for good (under at-most-once: before any stream
 /// ended) may have been in flight then, and is not owed.
 pub const MARGIN: Duration = Duration::from_secs(1);
+
+/// Version of the rules that runs are planned and judged by. A stored run is planned and judged again by those of its end.
+/// Raised where a plan gets a field that matters for the judgement, where a scenario means something else, or where a rule
+/// may give another result.
+///
+/// 0: those of every run that does not say. Payloads, event types and the order of ids were not checked.
+pub const RULES: u16 = 1;
 
 /// All ledgers of a run.
 #[derive(Debug, Clone, Copy)]
@@ -27,8 +35,12 @@ pub struct Evidence<'a> {
     pub subscribers: &'a [SubscriberLedger],
     /// `None`: there was no audit read.
     pub audit: Option<&'a AuditLedger>,
+    /// `None`: the judge resumed no streams itself.
+    pub probes: Option<&'a ProbeLedger>,
     /// Each fault of the plan, as applied.
     pub faults: &'a [FaultRecord],
+    /// At most [`RULES`].
+    pub rules: u16,
     /// Whether the run was interrupted: then it did not wait for clients to come back.
     pub was_interrupted: bool,
 }

@@ -6,12 +6,16 @@ use std::collections::HashMap;
 use super::account::{Account, AnomalyKind};
 use super::anomaly_log::{AnomalyLog, Location};
 use super::arrival::Ending;
+use super::event_types::ExpectedTypes;
 use super::evidence::Evidence;
+use super::inconsistent_ids::{Inconsistent, inconsistent};
 use super::owed::Owed;
+use super::probes::first_fault;
 use super::publish::{PublishLedger, PublishOutcome, Sent, Series};
 use super::recovery::never_recovered;
 use super::runs::Runs;
-use super::subscriber::{DeclaredGap, IdSample, Occurrences, SeriesLedger, SubscriberLedger};
+use super::stalled::{is_silent_again, stalled};
+use super::subscriber::{DeclaredGap, Occurrences, SeriesLedger, SubscriberLedger};
 use crate::bench::ids::{AddressId, PublisherId};
 use crate::bench::metrics::time::RunTime;
 use crate::protocol::Address;
@@ -36,6 +40,8 @@ pub fn judge_in_full(evidence: &Evidence<'_>) -> Account {
         // Second, as it needs all missing events: an event that the log forgot was not skipped.
         judge.judge_resumes(subscriber);
     }
+    judge.judge_probes();
+    judge.judge_types();
     judge.judge_ids();
     judge.judge_forgotten();
     judge.count_publishes();
@@ -124,6 +130,22 @@ impl<'a> Judge<'a> {
         self.account.gap_events += subscriber.gaps();
         self.account.gap_clients += u64::from(subscriber.gaps() > 0);
         self.judge_sentinels(subscriber);
+        self.judge_stalled(subscriber);
+    }
+
+    fn judge_stalled(&mut self, subscriber: &SubscriberLedger) {
+        let Some(recheck) = stalled(&self.evidence, subscriber) else { return };
+        self.account.stalled_streams += 1;
+        self.account.stalled_deliveries += recheck.came.count;
+        let first = recheck.came.first.iter().find_map(|occurrence| occurrence.stamp);
+        let event = first.map(|stamp| (stamp.publisher, stamp.address, stamp.seq));
+        let note = match recheck.came.count {
+            0 => "the last event came on another stream".to_owned(),
+            1 => "came on another stream".to_owned(),
+            count => format!("came on another stream, with {} more", count - 1),
+        };
+        let location = Location { subscriber: Some(subscriber.id()), event, at: recheck.at, note };
+        self.findings.add(AnomalyKind::StalledStream, location);
     }
 
     /// Counts an infinite reconnect time; a client that never had a session lost none, and has no such time.
@@ -154,15 +176,16 @@ impl<'a> Judge<'a> {
         let nothing = Runs::default();
         let seen = view.ledger.map_or(&nothing, |ledger| &ledger.seen);
         let (first, last) = view.owed.range(view.sent.series);
-        let owed = view.owed.count(view.sent);
+        let latest = seen.max();
+        let owed = view.owed.count(view.sent, latest);
         self.account.expected += owed;
         let mut missing = 0;
         for (hole_first, hole_last) in seen.holes(first, last) {
             for seq in hole_first..=hole_last {
-                if view.owed.includes(view.sent.series, seq) {
+                if view.owed.includes(view.sent.series, seq, latest) {
                     missing += 1;
                     self.judge_missing(view, seq);
-                } else if view.owed.is_offline(view.sent.series, seq) {
+                } else if view.sent.series.acknowledged(seq).is_some() {
                     self.account.missed_offline += 1;
                 }
             }
@@ -200,8 +223,10 @@ impl<'a> Judge<'a> {
         let in_the_log =
             || self.evidence.audit.is_some_and(|audit| audit.has(view.sent.publisher, view.address, seq));
         // The log would still replay the event to a client that never got back: that client counts as never recovered.
-        let proven =
-            later_came || view.subscriber.has_sentinel(view.address) || (!is_unreachable && in_the_log());
+        let proven = later_came
+            || is_silent_again(&self.evidence, view.subscriber)
+            || view.subscriber.has_sentinel(view.address)
+            || (!is_unreachable && in_the_log());
         if proven { Missing::Lost } else { Missing::Unseen }
     }
 
@@ -275,7 +300,7 @@ impl<'a> Judge<'a> {
                 started < gap.confirmed
                     // What was in flight together with the first event of the session may stand behind it in the log.
                     && series.is_before(*seq, gap.before)
-                    && owed.includes(series, *seq)
+                    && owed.includes(series, *seq, ledger.and_then(|ledger| ledger.seen.max()))
                     && ledger.is_none_or(|ledger| !ledger.seen.contains(*seq))
                     && !is_declared(subscriber, ledger, (series, *seq), started)
                     && !self.is_forgotten((gap.publisher, gap.address), series, *seq)
@@ -294,6 +319,18 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Counts resumed streams of the judge itself that got something else than they were owed.
+    fn judge_probes(&mut self) {
+        let probes = self.evidence.probes.map_or(&[][..], |probes| &probes.different);
+        for probe in probes {
+            let Some((stamp, note)) = first_fault(probe, &self.evidence, self.by_address) else { continue };
+            self.account.misplaced_resumes += 1;
+            let event = Some((stamp.publisher, stamp.address, stamp.seq));
+            let location = Location { subscriber: None, event, at: probe.began, note };
+            self.findings.add(AnomalyKind::MisplacedResume, location);
+        }
+    }
+
     fn count_occurrences(&mut self, subscriber: &'a SubscriberLedger) {
         let anomalies = subscriber.anomalies();
         let unexpected = &mut self.account.unexpected;
@@ -303,34 +340,56 @@ impl<'a> Judge<'a> {
         unexpected.leaked += anomalies.leaked.count;
         unexpected.other_run += anomalies.other_run.count;
         unexpected.never_published += anomalies.foreign.count;
+        self.account.altered += anomalies.altered.count;
+        self.account.fallen_ids += anomalies.fallen.count;
         let mut copy = |kind, occurrences: &Occurrences| {
-            self.findings.add_occurrences(kind, subscriber.id(), occurrences);
+            self.findings.add_occurrences(kind, subscriber.id(), occurrences, "");
         };
+        copy(AnomalyKind::AlteredPayload, &anomalies.altered);
         copy(AnomalyKind::Leak, &anomalies.leaked);
         copy(AnomalyKind::OtherRun, &anomalies.other_run);
         copy(AnomalyKind::NeverPublished, &anomalies.foreign);
         copy(AnomalyKind::DuplicatedInSession, &anomalies.in_session);
         copy(AnomalyKind::DuplicatedAcrossReconnect, &anomalies.across_reconnect);
         copy(AnomalyKind::InconsistentId, &anomalies.inconsistent);
+        copy(AnomalyKind::IdGoesBack, &anomalies.fallen);
     }
 
-    /// Compares the events that one id was used for at different subscribers.
-    fn judge_ids(&mut self) {
-        let mut first: HashMap<u64, IdSample> = HashMap::new();
+    /// Counts events that came with another type than they were published with.
+    fn judge_types(&mut self) {
+        let expected = ExpectedTypes::new(&self.evidence);
         for subscriber in self.evidence.subscribers {
-            for sample in &subscriber.anomalies().id_samples {
-                let known = *first.entry(sample.id).or_insert(*sample);
-                if known == *sample {
-                    continue;
+            for wrong in expected.wrong_at(subscriber) {
+                let note = format!("as {:?} instead of {}", wrong.event, wrong.expected);
+                match wrong.seen {
+                    Some(seen) => {
+                        self.findings.add_occurrences(
+                            AnomalyKind::WrongEventType,
+                            subscriber.id(),
+                            seen,
+                            &note,
+                        );
+                    }
+                    None => {
+                        let (subscriber, at) = (Some(subscriber.id()), RunTime::ZERO);
+                        let location = Location { subscriber, event: None, at, note };
+                        self.findings.add_many(AnomalyKind::WrongEventType, location, wrong.count);
+                    }
                 }
-                self.account.inconsistent_ids += 1;
-                let event = (sample.publisher, sample.address, sample.seq);
-                let note = format!("the same id as event {} of another series or number", known.seq);
-                self.findings.add(
-                    AnomalyKind::InconsistentId,
-                    Location::of(subscriber.id(), event, RunTime::ZERO).with_note(note),
-                );
+                self.account.wrong_types += wrong.count;
             }
+        }
+    }
+
+    /// Compares the events that one id was used for at different subscribers, and the ids that one event had.
+    fn judge_ids(&mut self) {
+        for Inconsistent { subscriber, sample, note } in inconsistent(&self.evidence) {
+            self.account.inconsistent_ids += 1;
+            let event = (sample.publisher, sample.address, sample.seq);
+            self.findings.add(
+                AnomalyKind::InconsistentId,
+                Location::of(subscriber, event, RunTime::ZERO).with_note(note),
+            );
         }
     }
 

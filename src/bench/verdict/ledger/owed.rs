@@ -7,6 +7,7 @@ use super::publish::{Sent, Series};
 use super::subscriber::{Session, SubscriberLedger};
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::Guarantee;
+use crate::bench::scenario::plan::{FaultAction, Plan};
 
 /// The spans of time in which a subscriber is owed what is published.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub(super) struct Owed {
     spans: Vec<Span>,
     /// From the first confirmed subscription to the end.
     whole: Option<(RunTime, RunTime)>,
+    /// Whether an event that arrived proves that all before it were owed, too.
+    proves_earlier: bool,
 }
 
 /// Started at `from` or later, and acknowledged at `acknowledged_by` or earlier.
@@ -52,10 +55,16 @@ fn stalled_since(
     evidence.faults.iter().filter(stalls).filter_map(|fault| fault.applied).min()
 }
 
+/// Whether events may come again behind later ones: those that Redis lost, and that nodes append again.
+fn changes_order(fault: &FaultRecord, plan: &Plan) -> bool {
+    let planned = plan.faults.iter().find(|planned| planned.name == fault.name);
+    planned.is_none_or(|planned| matches!(planned.action, FaultAction::Redis { .. }))
+}
+
 impl Owed {
     pub(super) fn new(evidence: &Evidence<'_>, subscriber: &SubscriberLedger) -> Self {
         let Some(first) = subscriber.sessions().first() else {
-            return Self { spans: Vec::new(), whole: None };
+            return Self { spans: Vec::new(), whole: None, proves_earlier: false };
         };
         let (end, ending) = subscriber.ending().unwrap_or((RunTime::NEVER, Ending::RunOver));
         let whole = Some((first.confirmed, end));
@@ -78,7 +87,10 @@ impl Owed {
             }
             Guarantee::AtLeastOnce | Guarantee::ExactlyOnce => vec![span(first.confirmed, end)],
         };
-        Self { spans, whole }
+        let proves_earlier = evidence.rules >= 1
+            && evidence.plan.verify.delivery != Guarantee::AtMostOnce
+            && !evidence.faults.iter().any(|fault| changes_order(fault, evidence.plan));
+        Self { spans, whole, proves_earlier }
     }
 
     /// Events in a mailbox are owed since the beginning of the run, at least once, whatever the guarantee of the run is.
@@ -86,7 +98,7 @@ impl Owed {
         let whole = self.whole.map(|(_, end)| (RunTime::ZERO, end));
         let acknowledged_by = self.spans.last().map(|span| span.acknowledged_by);
         let spans = acknowledged_by.map(|acknowledged_by| Span { from: RunTime::ZERO, acknowledged_by });
-        Self { spans: spans.into_iter().collect(), whole }
+        Self { spans: spans.into_iter().collect(), whole, proves_earlier: false }
     }
 
     /// First and last of the numbers that may be owed; empty when the first is above the last.
@@ -96,25 +108,23 @@ impl Owed {
         })
     }
 
-    /// How many events of a series are owed.
-    pub(super) fn count(&self, sent: &Sent<'_>) -> u64 {
+    /// How many events of a series are owed. `latest`: the largest number that arrived.
+    pub(super) fn count(&self, sent: &Sent<'_>, latest: Option<u64>) -> u64 {
         let (first, last) = self.range(sent.series);
         match self.spans.as_slice() {
             [span] if span.acknowledged_by == RunTime::NEVER => sent.acknowledged_within(first, last),
-            _ => (first..=last).filter(|seq| self.includes(sent.series, *seq)).count() as u64,
+            _ => (first..=last).filter(|seq| self.includes(sent.series, *seq, latest)).count() as u64,
         }
     }
 
-    /// Whether the event with this number, which is within [`Self::range`], is owed.
-    pub(super) fn includes(&self, series: &Series, seq: u64) -> bool {
+    /// Whether the event with this number, which is within [`Self::range`], is owed. `latest`: the largest number that arrived.
+    pub(super) fn includes(&self, series: &Series, seq: u64, latest: Option<u64>) -> bool {
         let Some((started, acknowledged)) = series.started(seq).zip(series.acknowledged(seq)) else {
             return false;
         };
-        self.spans.iter().any(|span| started >= span.from && acknowledged <= span.acknowledged_by)
-    }
-
-    /// Whether it was acknowledged within the life of the subscriber and is not owed.
-    pub(super) fn is_offline(&self, series: &Series, seq: u64) -> bool {
-        series.acknowledged(seq).is_some() && !self.includes(series, seq)
+        let is_proven =
+            self.proves_earlier && latest.is_some_and(|latest| seq < latest && series.is_before(seq, latest));
+        let is_in = |span: &Span| started >= span.from && (is_proven || acknowledged <= span.acknowledged_by);
+        self.spans.iter().any(is_in)
     }
 }

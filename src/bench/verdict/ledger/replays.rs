@@ -179,7 +179,7 @@ impl Missed {
     ) {
         let (from, until) = (before.ended.minus(IN_FLIGHT).max(before.confirmed), session.confirmed);
         let numbers = series.first_started_at(from)..series.first_started_at(until.plus(SEAM));
-        for seq in numbers.filter(|seq| owed.includes(series, *seq)) {
+        for seq in numbers.filter(|seq| owed.includes(series, *seq, None)) {
             let Some(at) = series.started(seq) else { continue };
             let span = if has(seq) {
                 // What was sent before the end came with the stream before, and live events come anyway.

@@ -71,7 +71,7 @@ impl Subscriber {
             Stopped::Ended(Ending::Clean) => Some(EndedBy::Server),
             Stopped::Ended(Ending::Aborted { .. }) => Some(EndedBy::Break),
             Stopped::Ended(Ending::Idle { .. }) => Some(EndedBy::Client),
-            Stopped::Ended(_) | Stopped::Cut | Stopped::Over | Stopped::Leaves => None,
+            Stopped::Ended(_) | Stopped::Cut | Stopped::Recheck | Stopped::Over | Stopped::Leaves => None,
         };
         let end = by.map(|by| StreamEnd {
             at: millis(now.since_start()),
@@ -81,7 +81,8 @@ impl Subscriber {
         });
         let is_clean = by == Some(EndedBy::Server);
         let is_stuck =
-            matches!(stopped, Stopped::Over | Stopped::Ended(Ending::Idle { .. })) && silence >= STUCK;
+            matches!(stopped, Stopped::Recheck | Stopped::Over | Stopped::Ended(Ending::Idle { .. }))
+                && silence >= STUCK;
         let is_disturbed = self.is_disturbed(now);
         self.context.observe(|all| {
             all.stream(&session.notes);

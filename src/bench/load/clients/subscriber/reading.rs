@@ -13,8 +13,9 @@ use crate::bench::metrics::metric::{Counter, Trend};
 use crate::bench::metrics::tags::Tags;
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::dialect::{Dialect, Message};
+use crate::bench::stamp::{Stamp, Unreadable};
 use crate::bench::verdict::Seen;
-use crate::bench::verdict::ledger::Arrival;
+use crate::bench::verdict::ledger::{Arrival, Fields};
 use crate::client::{Ending, Stream};
 use crate::protocol::Item;
 use crate::protocol::event::control;
@@ -70,11 +71,19 @@ impl Subscriber {
             match command {
                 Some(Command::Cut) => return Stopped::Cut,
                 Some(Command::Sentinels(addresses)) => self.expect_sentinels(addresses),
+                Some(Command::Recheck) if self.is_stalled(session) => return Stopped::Recheck,
+                Some(Command::Recheck) => {}
                 Some(Command::Over) => return Stopped::Over,
                 None if self.is_time_to_leave() => return Stopped::Leaves,
                 None => {}
             }
         }
+    }
+
+    /// Whether this stream is open and lacks what it was sent.
+    fn is_stalled(&self, session: &Session) -> bool {
+        session.is_confirmed
+            && self.sentinels.as_ref().is_some_and(|all| self.ledger.sentinels_missing(all) > 0)
     }
 
     /// Whether the client reads now, and until when; `None`: for ever.
@@ -139,7 +148,11 @@ impl Subscriber {
                 if self.adhoc.is_some() {
                     return self.receive_adhoc(now, incoming.data);
                 }
-                let arrival = self.ledger.event(now, incoming.id, incoming.data);
+                let fields = Fields { id: incoming.id, event: Some(incoming.event) };
+                let arrival = match Stamp::decode(incoming.data) {
+                    Ok(stamp) => self.ledger.arrive(now, fields, stamp),
+                    Err(why) => self.ledger.unreadable(now, fields, why),
+                };
                 observe_event(session, now, incoming, arrival);
                 self.note_arrival(now, arrival);
             }
@@ -191,7 +204,14 @@ impl Subscriber {
             Message::Event(stamp) => {
                 session.had_message = true;
                 let id = dialect.id_of(incoming.id, &stamp);
-                self.ledger.arrive(now, id.as_deref(), stamp)
+                let fields = Fields { id: id.as_deref(), event: Some(incoming.event) };
+                self.ledger.arrive(now, fields, stamp)
+            }
+            Message::Altered(stamp) => {
+                session.had_message = true;
+                let id = stamp.and_then(|stamp| dialect.id_of(incoming.id, &stamp));
+                let fields = Fields { id: id.as_deref(), event: Some(incoming.event) };
+                self.ledger.unreadable(now, fields, Unreadable::Altered(stamp))
             }
         };
         observe_event(session, now, incoming, arrival);
@@ -213,10 +233,10 @@ impl Subscriber {
             (None, Message::Foreign) if is_first => Some(Seen::Greeting(kind())),
             (None, Message::Foreign) => {
                 self.context.sightings().note(self.plan().group, Seen::Unknown(kind()), incoming.data);
-                let arrival = self.ledger.foreign(now);
+                let arrival = self.ledger.unreadable(now, Fields::default(), Unreadable::Foreign);
                 return self.note_arrival(now, arrival);
             }
-            (None, Message::Own | Message::Event(_)) => None,
+            (None, Message::Own | Message::Event(_) | Message::Altered(_)) => None,
         };
         if let Some(seen) = seen {
             self.context.sightings().note(self.plan().group, seen, incoming.data);
@@ -282,7 +302,11 @@ impl Subscriber {
                 self.context.progress.delivered_after(latency);
             }
             Arrival::Sentinel(_) => self.look_for_sentinels(),
-            Arrival::Repeated { .. } | Arrival::Leaked | Arrival::OtherRun | Arrival::Foreign => {
+            Arrival::Repeated { .. }
+            | Arrival::Leaked
+            | Arrival::OtherRun
+            | Arrival::Foreign
+            | Arrival::Altered => {
                 self.context.progress.delivered();
             }
         }

@@ -49,7 +49,7 @@ pub struct Subscriber {
     was_open: bool,
     pub(super) downtime: Downtime,
     /// Addresses that get a sentinel; `None` until they are announced.
-    sentinels: Option<Arc<[AddressId]>>,
+    pub(super) sentinels: Option<Arc<[AddressId]>>,
     /// Searches messages that were not understood.
     pub(super) locator: Locator,
     /// `None`: the client reads as fast as it can.
@@ -88,6 +88,8 @@ pub(super) struct Session {
 pub(super) enum Stopped {
     Ended(Ending),
     Cut,
+    /// By the client itself: the stream is open and lacks what it was sent.
+    Recheck,
     Over,
     Leaves,
 }
@@ -194,7 +196,7 @@ impl Subscriber {
             match command {
                 Command::Over => return Next::Stop(self.ending_without_stream()),
                 Command::Sentinels(addresses) => self.expect_sentinels(addresses),
-                Command::Cut => {}
+                Command::Cut | Command::Recheck => {}
             }
         }
         let wait = time.saturating_sub(self.context.clock.now().since_start());
@@ -222,7 +224,7 @@ impl Subscriber {
             };
             match command {
                 // There is no connection to cut.
-                Command::Cut => {}
+                Command::Cut | Command::Recheck => {}
                 Command::Sentinels(addresses) => self.expect_sentinels(addresses),
                 Command::Over => return Some(self.ending_without_stream()),
             }
@@ -287,6 +289,7 @@ impl Subscriber {
         self.was_open = true;
         self.note_opened(&stream, began);
         self.observe_head(&mut stream);
+        self.ledger.opened();
         match &mut self.adhoc {
             Some(adhoc) => adhoc.connected(),
             None => self.keep_cookies(stream.cookies()),
@@ -342,7 +345,7 @@ impl Subscriber {
                 command = self.receiver.recv() => command,
             };
             match command {
-                Command::Cut => {}
+                Command::Cut | Command::Recheck => {}
                 Command::Sentinels(addresses) => self.expect_sentinels(addresses),
                 Command::Over => return Err(self.ending_without_stream()),
             }
@@ -431,9 +434,13 @@ impl Subscriber {
             Stopped::Ended(Ending::Clean) => self.samples.count(Counter::CleanEnds, tags, 1),
             Stopped::Ended(Ending::Aborted { .. }) => self.samples.count(Counter::BrokenEnds, tags, 1),
             Stopped::Cut => self.samples.count(Counter::Cuts, tags, 1),
+            Stopped::Recheck => {}
         }
         if session.is_confirmed {
             self.ledger.disconnected(now);
+        }
+        if matches!(stopped, Stopped::Recheck) {
+            self.ledger.rechecks(now);
         }
     }
 
@@ -444,7 +451,7 @@ impl Subscriber {
             && match stopped {
                 Stopped::Ended(_) => true,
                 Stopped::Leaves => session.began.elapsed() >= PATIENCE,
-                Stopped::Cut | Stopped::Over => false,
+                Stopped::Cut | Stopped::Recheck | Stopped::Over => false,
             }
     }
 
@@ -455,6 +462,8 @@ impl Subscriber {
                 let ending = Ending::Aborted { reason: "cut by the bench".to_owned() };
                 self.decide(&ending, rng)
             }
+            // At once, and even where its policy is not to reconnect.
+            Stopped::Recheck => Next::After(Duration::ZERO),
             Stopped::Over => Next::Stop(LifeEnding::RunOver),
             Stopped::Leaves => Next::Stop(LifeEnding::Left),
         }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+use super::event_types::EventTypes;
 use crate::bench::ids::{AddressId, PublisherId};
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::plan::REMEMBERED_IDS;
@@ -32,6 +33,10 @@ pub(crate) struct Anomalies {
     pub(crate) other_run: Occurrences,
     pub(crate) foreign: Occurrences,
     pub(crate) inconsistent: Occurrences,
+    pub(crate) altered: Occurrences,
+    pub(crate) types: EventTypes,
+    /// Events whose id does not follow the one before it in its stream.
+    pub(crate) fallen: Occurrences,
     pub(crate) inversions: Vec<Inversion>,
     pub(crate) inversions_dropped: u64,
     pub(crate) seq_gaps: Vec<SeqGap>,
@@ -71,6 +76,13 @@ pub(crate) struct IdSample {
     pub(crate) publisher: PublisherId,
     pub(crate) address: AddressId,
     pub(crate) seq: u64,
+}
+
+impl IdSample {
+    /// A hash of the event, which is the same at every client. It is stored, so it never changes.
+    pub(super) fn hash_of_event(&self) -> u64 {
+        mixed(self.seq ^ u64::from(self.address.0) << 40 ^ u64::from(self.publisher.0) << 24)
+    }
 }
 
 /// How often something occurred, and the first occurrences.
@@ -128,7 +140,10 @@ impl Anomalies {
 /// The hash of an SSE id. It is stored, so it never changes. FNV-1a alone would leave the ids of one log, which differ in
 /// their last characters only, close to each other.
 pub(super) fn hash(id: &str) -> u64 {
-    let fnv = fnv1a(id.bytes());
-    let mixed = (fnv ^ (fnv >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    mixed(fnv1a(id.bytes()))
+}
+
+fn mixed(bits: u64) -> u64 {
+    let mixed = (bits ^ (bits >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     mixed ^ (mixed >> 32)
 }

@@ -8,13 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::anomalies::{Anomalies, IdSample, Inversion, Occurrence, SeqGap, hash};
 use super::failed_attempts::FailedAttempts;
+use super::id_order::IdOrder;
+use super::recheck::Recheck;
 use super::series::SeriesLedger;
 use crate::bench::ids::{AddressId, NodeIndex, PublisherId, RunId, SubscriberId};
 use crate::bench::metrics::tags::Path;
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::plan::Plan;
-use crate::bench::stamp::{Foreign, Stamp};
-use crate::bench::verdict::ledger::arrival::{Arrival, Ending};
+use crate::bench::stamp::{Stamp, Unreadable};
+use crate::bench::verdict::ledger::arrival::{Arrival, Ending, Fields};
 
 /// The ledger of one virtual client.
 #[derive(Debug, Clone)]
@@ -29,11 +31,16 @@ pub struct SubscriberLedger {
     /// `None`: it has a session, or no attempt to get one has failed yet.
     pub(crate) failed_attempts: Option<Box<FailedAttempts>>,
     pub(super) finished: Option<(RunTime, Ending)>,
+    /// `None`: it did not have to connect again at the quiet end.
+    pub(super) recheck: Option<Box<Recheck>>,
     pub(super) last_gap: Option<RunTime>,
     pub(super) gaps: u64,
     /// An id is remembered if these bits of its hash are zero: so every client remembers the same ids.
     pub(super) id_mask: u64,
     pub(super) last_id: Option<IdSample>,
+    /// Whether an id is also remembered if these bits of the hash of its event are zero. So an event with two ids is found.
+    pub(super) remembers_events: bool,
+    pub(super) id_order: IdOrder,
     pub(super) anomalies: Anomalies,
 }
 
@@ -70,12 +77,41 @@ impl SubscriberLedger {
             sessions: Vec::new(),
             failed_attempts: None,
             finished: None,
+            recheck: None,
             last_gap: None,
             gaps: 0,
-            id_mask: plan.id_mask,
+            // Remembering ids by both hashes, each half as often, takes as much memory.
+            id_mask: if plan.id_mask == 0 { 0 } else { plan.id_mask << 1 | 1 },
+            remembers_events: true,
             last_id: None,
+            id_order: IdOrder::new(plan),
             anomalies: Anomalies::new(plan.subscribers.len()),
         }
+    }
+
+    /// This ledger as it was before ids were compared by event and in their order, for the histories of that time.
+    #[must_use]
+    pub fn by_rules(self, rules: u16, plan: &Plan) -> Self {
+        if rules >= 1 {
+            return self;
+        }
+        Self { id_mask: plan.id_mask, remembers_events: false, id_order: IdOrder::none(), ..self }
+    }
+
+    /// As it was stored before there were observations.
+    #[cfg(test)]
+    pub(in crate::bench::verdict) fn without_observations(mut self) -> Self {
+        self.recheck = None;
+        self.id_order.epochs.clear();
+        let (altered, types, fallen) = Default::default();
+        self.anomalies = Anomalies { altered, types, fallen, ..self.anomalies };
+        self
+    }
+
+    /// From now on ids may come in any order and form.
+    #[cfg(test)]
+    pub(in crate::bench::verdict::ledger) fn forget_order_of_ids(&mut self) {
+        self.id_order = IdOrder::none();
     }
 
     /// Records the begin of a session: the `CONNECTION` event arrived. `resumed`: the client had sent a cursor.
@@ -111,6 +147,18 @@ impl SubscriberLedger {
         }
     }
 
+    /// Records that the client dropped a stream that was open and lacked what it was sent.
+    pub fn rechecks(&mut self, at: RunTime) {
+        self.recheck = Some(Box::new(Recheck::new(at)));
+    }
+
+    /// Records that a connect was answered with a stream. Returns whether that matters: it is the first since
+    /// [`Self::rechecks`].
+    pub fn opened(&mut self) -> bool {
+        let recheck = self.recheck.as_mut();
+        recheck.is_some_and(|recheck| !std::mem::replace(&mut recheck.is_open, true))
+    }
+
     /// Records a failed attempt to get a session: it was refused, not answered, or its stream ended before it was confirmed. Not
     /// for connections that the bench itself cut.
     pub fn record_failed_attempt(&mut self, began: RunTime, at: RunTime) {
@@ -122,16 +170,24 @@ impl SubscriberLedger {
     pub fn gap(&mut self, at: RunTime) {
         self.last_gap = Some(at);
         self.gaps += 1;
+        self.id_order.restart();
         for series in &mut self.series {
             series.declare_gap(at);
         }
     }
 
-    /// Records an event by its `id:` and `data:`. Not for control events of the node.
-    pub fn event(&mut self, at: RunTime, id: Option<&str>, data: &str) -> Arrival {
-        match Stamp::decode(data) {
-            Ok(stamp) => self.arrive(at, id, stamp),
-            Err(Foreign) => self.foreign(at),
+    /// Records an event whose payload is not the one that was published. With a stamp, the event itself is known and has
+    /// arrived.
+    pub fn altered(&mut self, at: RunTime, fields: Fields<'_>, stamp: Option<Stamp>) -> Arrival {
+        self.anomalies.altered.add(Occurrence { at, stamp });
+        stamp.map_or(Arrival::Altered, |stamp| self.arrive(at, fields, stamp))
+    }
+
+    /// Records an event that cannot be read.
+    pub fn unreadable(&mut self, at: RunTime, fields: Fields<'_>, why: Unreadable) -> Arrival {
+        match why {
+            Unreadable::Foreign => self.foreign(at),
+            Unreadable::Altered(stamp) => self.altered(at, fields, stamp),
         }
     }
 
@@ -141,8 +197,9 @@ impl SubscriberLedger {
         Arrival::Foreign
     }
 
-    /// Records an event by its `id:` and stamp, as [`Self::event`] does.
-    pub fn arrive(&mut self, at: RunTime, id: Option<&str>, stamp: Stamp) -> Arrival {
+    /// Records an event by its stamp and the fields beside it. Not for control events of the node.
+    pub fn arrive<'a>(&mut self, at: RunTime, fields: impl Into<Fields<'a>>, stamp: Stamp) -> Arrival {
+        let Fields { id, event } = fields.into();
         let occurrence = Occurrence { at, stamp: Some(stamp) };
         if stamp.run != self.run {
             self.anomalies.other_run.add(occurrence);
@@ -153,13 +210,29 @@ impl SubscriberLedger {
             return Arrival::Leaked;
         };
         if stamp.publisher == PublisherId::SENTINEL {
-            self.sentinels[own] = true;
+            if !std::mem::replace(&mut self.sentinels[own], true)
+                && let Some(recheck) = &mut self.recheck
+            {
+                recheck.sentinels += 1;
+            }
             return Arrival::Sentinel(stamp.address);
         }
         if let Some(id) = id {
             self.sample_id(at, id, stamp);
         }
-        self.account(at, stamp)
+        let arrival = self.account(at, stamp);
+        if let Some(id) = id.filter(|_| !matches!(arrival, Arrival::Repeated { in_session: true }))
+            && !self.id_order.follows(self.sessions.len(), stamp.address, id)
+        {
+            self.anomalies.fallen.add(occurrence);
+        }
+        if let (Some(event), Arrival::New { .. }) = (event, &arrival) {
+            self.anomalies.types.add(event, occurrence, &stamp);
+        }
+        if let (Some(recheck), Arrival::New { .. }) = (&mut self.recheck, &arrival) {
+            recheck.came.add(occurrence);
+        }
+        arrival
     }
 
     fn account(&mut self, at: RunTime, stamp: Stamp) -> Arrival {
@@ -212,7 +285,8 @@ impl SubscriberLedger {
         let last = self.last_id.replace(sample);
         if last.is_some_and(|last| last.id == sample.id && last != sample) {
             self.anomalies.inconsistent.add(Occurrence { at, stamp: Some(stamp) });
-        } else if sample.id & self.id_mask == 0
+        } else if (sample.id & self.id_mask == 0
+            || self.remembers_events && sample.hash_of_event() & self.id_mask == 0)
             && self.anomalies.id_samples.len() < self.anomalies.id_samples_max
         {
             self.anomalies.id_samples.push(sample);
@@ -251,6 +325,8 @@ impl SubscriberLedger {
             + anomalies.seq_gaps.capacity() * size_of::<SeqGap>()
             + anomalies.id_samples.capacity() * size_of::<IdSample>()
             + anomalies.sampled_at.capacity() * size_of::<RunTime>()
+            + anomalies.types.heap_bytes()
+            + self.id_order.heap_bytes()
     }
 
     /// The client that owns this ledger.
@@ -289,6 +365,15 @@ impl SubscriberLedger {
 
     pub(crate) fn gaps(&self) -> u64 {
         self.gaps
+    }
+
+    /// Histories of the log that ids were of: several, where one server took the place of another.
+    pub(crate) fn epochs(&self) -> &[u64] {
+        &self.id_order.epochs
+    }
+
+    pub(crate) fn recheck(&self) -> Option<&Recheck> {
+        self.recheck.as_deref()
     }
 
     pub(crate) fn ending(&self) -> Option<(RunTime, Ending)> {

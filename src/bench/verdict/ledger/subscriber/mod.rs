@@ -3,14 +3,19 @@
 //! Read [`SubscriberLedger`] first.
 
 mod anomalies;
+mod event_types;
 mod failed_attempts;
+mod id_order;
 mod ledger;
+mod recheck;
 mod series;
 mod stored;
 
 pub(super) use anomalies::{IdSample, Occurrence, Occurrences};
+pub(super) use event_types::EventTypes;
 pub(super) use failed_attempts::{Attempt, FailedAttempts};
 pub(super) use ledger::Session;
 pub use ledger::SubscriberLedger;
+pub(super) use recheck::Recheck;
 pub(super) use series::{DeclaredGap, SeriesLedger};
-pub use stored::{InvalidLedger, StoredClients};
+pub use stored::{InvalidLedger, StoredClients, StoredClientsBefore};

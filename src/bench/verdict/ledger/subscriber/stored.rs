@@ -6,8 +6,10 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::anomalies::{Anomalies, IdSample, Inversion, Occurrences, SeqGap};
+use super::event_types::EventTypes;
 use super::failed_attempts::FailedAttempts;
 use super::ledger::{Session, SubscriberLedger};
+use super::recheck::Recheck;
 use super::series::{DeclaredGap, SeriesLedger};
 use crate::bench::ids::{AddressId, PublisherId, SubscriberId};
 use crate::bench::metrics::time::RunTime;
@@ -21,6 +23,25 @@ pub struct StoredClients {
     /// SSE ids that clients remember, each once, in the order of their first use.
     id_samples: Vec<IdSample>,
     clients: Vec<StoredClient>,
+    /// Of each client in `clients`.
+    observations: Vec<Observations>,
+}
+
+/// The ledgers as they were stored before clients observed payloads, types and stalled streams.
+#[derive(Debug, Deserialize)]
+pub struct StoredClientsBefore {
+    id_samples: Vec<IdSample>,
+    clients: Vec<StoredClient>,
+}
+
+/// What a client observed beside which event arrived when.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Observations {
+    altered: Occurrences,
+    types: EventTypes,
+    recheck: Option<Box<Recheck>>,
+    fallen: Occurrences,
+    epochs: Vec<u64>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +96,8 @@ impl StoredClients {
     pub fn of(ledgers: &[SubscriberLedger]) -> Self {
         let mut table = Table::default();
         let clients = ledgers.iter().map(|ledger| StoredClient::of(ledger, &mut table)).collect();
-        Self { id_samples: table.id_samples, clients }
+        let observations = ledgers.iter().map(Observations::of).collect();
+        Self { id_samples: table.id_samples, clients, observations }
     }
 
     /// The ledgers again.
@@ -83,8 +105,43 @@ impl StoredClients {
     /// # Errors
     /// [`InvalidLedger`]: they are of another plan.
     pub fn ledgers(self, plan: &Plan) -> Result<Vec<SubscriberLedger>, InvalidLedger> {
-        let id_samples = self.id_samples;
-        self.clients.into_iter().map(|client| client.ledger(plan, &id_samples)).collect()
+        let Self { id_samples, clients, observations } = self;
+        let observations = observations.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+        let ledger = |(client, observed): (StoredClient, Option<Observations>)| {
+            let mut ledger = client.ledger(plan, &id_samples)?;
+            observed.unwrap_or_default().add_to(&mut ledger);
+            Ok(ledger)
+        };
+        clients.into_iter().zip(observations).map(ledger).collect()
+    }
+}
+
+impl From<StoredClientsBefore> for StoredClients {
+    fn from(before: StoredClientsBefore) -> Self {
+        let StoredClientsBefore { id_samples, clients } = before;
+        Self { id_samples, clients, observations: Vec::new() }
+    }
+}
+
+impl Observations {
+    fn of(ledger: &SubscriberLedger) -> Self {
+        let anomalies = ledger.anomalies();
+        Self {
+            altered: anomalies.altered.clone(),
+            types: anomalies.types.clone(),
+            recheck: ledger.recheck.clone(),
+            fallen: anomalies.fallen.clone(),
+            epochs: ledger.epochs().to_vec(),
+        }
+    }
+
+    fn add_to(self, ledger: &mut SubscriberLedger) {
+        let Self { altered, types, recheck, fallen, epochs } = self;
+        ledger.anomalies.fallen = fallen;
+        ledger.id_order.epochs = epochs;
+        ledger.recheck = recheck;
+        ledger.anomalies.altered = altered;
+        ledger.anomalies.types = types;
     }
 }
 

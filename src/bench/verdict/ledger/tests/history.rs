@@ -11,7 +11,7 @@ use crate::bench::verdict::ledger::arrival::{Arrival, Ending};
 use crate::bench::verdict::ledger::audit::AuditLedger;
 use crate::bench::verdict::ledger::evidence::{Evidence, FaultRecord};
 use crate::bench::verdict::ledger::publish::{PublishLedger, PublishOutcome};
-use crate::bench::verdict::ledger::{SubscriberLedger, judge};
+use crate::bench::verdict::ledger::{ProbeLedger, RULES, SubscriberLedger, judge};
 use crate::bench::verdict::{Sightings, Status, Verdict, VerdictInput};
 use crate::protocol::Address;
 
@@ -45,6 +45,7 @@ pub(super) struct History {
     pub(super) clients: Vec<SubscriberLedger>,
     pub(super) audit: Option<AuditLedger>,
     pub(super) faults: Vec<FaultRecord>,
+    pub(super) probes: ProbeLedger,
     pub(super) quiescent: bool,
     pub(super) was_interrupted: bool,
     sentinels: Option<PublishLedger>,
@@ -58,6 +59,8 @@ impl History {
         let plan = Plan::new(&scenario, RunId::from_random(1));
         let mut clients: Vec<_> =
             plan.subscribers.iter().map(|client| SubscriberLedger::new(&plan, client.id)).collect();
+        // Ids are made up, as `all-7`.
+        clients.iter_mut().for_each(SubscriberLedger::forget_order_of_ids);
         clients.iter_mut().for_each(|client| client.confirmed(at(0), false));
         let publishes = PublishLedger::new(PublisherId(0));
         let audit = Some(AuditLedger::new(plan.run));
@@ -67,6 +70,7 @@ impl History {
             clients,
             audit,
             faults: Vec::new(),
+            probes: ProbeLedger::default(),
             quiescent: true,
             was_interrupted: false,
             sentinels: None,
@@ -127,7 +131,7 @@ impl History {
         ms: u64,
     ) -> Arrival {
         let stamp = Stamp { due: at(due), sent: at(due), ..self.stamp(address, seq) };
-        self.clients[client].arrive(at(ms), Some(&format!("{address}-{seq}")), stamp)
+        self.clients[client].arrive(at(ms), Some(format!("{address}-{seq}").as_str()), stamp)
     }
 
     /// The log has it.
@@ -143,6 +147,13 @@ impl History {
         for client in to {
             self.arrive(*client, address, seq, ms + 10);
         }
+        seq
+    }
+
+    /// Published and delivered to these, where there is no audit read.
+    pub(super) fn deliver_unkept(&mut self, address: &str, ms: u64, to: &[usize]) -> u64 {
+        let seq = self.publish(address, ms);
+        to.iter().for_each(|client| _ = self.arrive(*client, address, seq, ms + 10));
         seq
     }
 
@@ -199,6 +210,8 @@ impl History {
             subscribers: &self.clients,
             audit: self.audit.as_ref(),
             faults: &self.faults,
+            probes: Some(&self.probes),
+            rules: RULES,
             was_interrupted: self.was_interrupted,
         })
     }
@@ -209,6 +222,7 @@ impl History {
             account: &self.account(),
             recorder: &Recorder::default(),
             faults: &self.faults,
+            rules: RULES,
             problems: &[],
             sightings: &Sightings::default(),
             ran: self.plan.duration,

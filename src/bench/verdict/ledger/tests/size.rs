@@ -61,7 +61,7 @@ fn only_a_sample_of_the_ids_is_remembered_where_there_are_too_many() {
                 due: RunTime::ZERO,
                 sent: RunTime::ZERO,
             };
-            ledger.arrive(at(seq), Some(&format!("k3f9qa-1795303903002-{seq}")), stamp);
+            ledger.arrive(at(seq), Some(format!("k3f9qa-1795303903002-{seq}").as_str()), stamp);
         }
         ledger.anomalies().id_samples.len()
     };

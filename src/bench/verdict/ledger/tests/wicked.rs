@@ -45,6 +45,7 @@ fn mail_that_did_not_wait_is_lost() {
     history.plan.publishers[0].qos = 1;
     history.plan.groups[0].mailbox = true;
     history.clients[0] = SubscriberLedger::new(&history.plan, history.client_id(0));
+    history.clients[0].forget_order_of_ids();
     history.deliver("user:u0", 1_000, &[]);
     history.clients[0].confirmed(at(5_000), false);
     history.end();
@@ -294,7 +295,7 @@ fn an_event_that_nobody_published() {
 #[test]
 fn an_event_that_no_bench_published() {
     let mut history = history("");
-    history.clients[0].event(at(6_000), Some("x"), r#"{"id":"x","type":"MESSAGE","data":"hello"}"#);
+    history.clients[0].foreign(at(6_000));
     history.end();
     history.check(&[("never published", Fail)]);
 }
@@ -355,6 +356,7 @@ fn one_id_twice_in_a_row_is_found_without_being_remembered() {
     let mut history = History::new("");
     history.plan.id_mask = u64::MAX;
     history.clients[0] = SubscriberLedger::new(&history.plan, history.client_id(0));
+    history.clients[0].forget_order_of_ids();
     history.clients[0].confirmed(at(0), false);
     for ms in [1_000, 2_000] {
         let seq = history.deliver("all", ms, &[1]);
@@ -373,6 +375,17 @@ fn one_id_for_two_events_of_two_clients() {
         history.arrive_with_id(client, ("all", second), 7_020, ids[1]);
     }
     [first, second].iter().for_each(|seq| history.keep("all", *seq));
+    history.end();
+    history.check(&[("inconsistent id", Fail)]);
+}
+
+#[test]
+fn one_event_with_two_ids_at_two_clients() {
+    let mut history = history("");
+    let seq = history.publish("all", 6_000);
+    history.keep("all", seq);
+    history.arrive_with_id(0, ("all", seq), 6_010, "all-6");
+    history.arrive_with_id(1, ("all", seq), 6_010, "all-7");
     history.end();
     history.check(&[("inconsistent id", Fail)]);
 }
@@ -510,6 +523,7 @@ fn a_run_that_owed_nothing_verified_nothing() {
 fn a_client_that_never_connected_is_owed_nothing() {
     let mut history = history("");
     history.clients[0] = SubscriberLedger::new(&history.plan, history.client_id(0));
+    history.clients[0].forget_order_of_ids();
     history.end();
     history.check(&[]);
 }
@@ -556,6 +570,7 @@ fn a_server_that_locks_clients_out_does_not_hide_behind_those_who_leave() {
 fn who_never_got_in_was_locked_out_too() {
     let mut history = History::new("");
     history.clients[0] = SubscriberLedger::new(&history.plan, history.client_id(0));
+    history.clients[0].forget_order_of_ids();
     history.deliver("all", 1_000, &[1]);
     (2..30).for_each(|second| {
         history.clients[0].record_failed_attempt(at(second * 1_000), at(second * 1_000 + 1));
