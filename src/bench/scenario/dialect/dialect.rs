@@ -74,7 +74,7 @@ pub enum Ids {
     Nothing,
 }
 
-/// The order of ids.
+/// How ids are compared, to say which comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdOrder {
     /// Numbers, or several numbers with one character between two: `17`, `1795303903002-3`.

@@ -35,7 +35,7 @@ enum Form {
     /// Cursors of this system.
     Cursors,
     Of(dialect::IdOrder),
-    /// Anything.
+    /// Ids in any form and order.
     Unordered,
 }
 
