@@ -56,17 +56,22 @@ async fn a_replay_that_is_off_by_one_is_found_though_no_client_comes_back() {
     let ran = early.judge_undisturbed(&["dialect.ids_rise=numbers"]).await;
     convicted(&ran, &["replayed from the wrong place"], "early");
     assert!(ran.stdout.contains("on a stream that the judge resumed after"), "{}", ran.stdout);
-    // The seam between what is replayed and what is live.
+    // The seam between what is replayed and what is live. All events are for all, so that each probe reads the last one.
+    let broadcast = ["publishers.main.mix={broadcast=1}"];
     let seam = OddServer::start(|event| match event.is_replay && event.id == event.newest {
         true => String::new(),
         false => honest(event),
     });
-    convicted(&seam.await.judge_undisturbed(&[]).await, &["replayed from the wrong place"], "seam");
+    convicted(&seam.await.judge_undisturbed(&broadcast).await, &["replayed from the wrong place"], "seam");
     let twice = OddServer::start(|event| match event.is_replay && event.id == event.newest {
         true => honest(event) + &honest(event),
         false => honest(event),
     });
-    convicted(&twice.await.judge_undisturbed(&[]).await, &["replayed from the wrong place"], "seam, twice");
+    convicted(
+        &twice.await.judge_undisturbed(&broadcast).await,
+        &["replayed from the wrong place"],
+        "seam, twice",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
