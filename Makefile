@@ -76,8 +76,8 @@ perf: build ## micro-benchmarks, 10,000 connections on one node, what the bench 
 	scripts/perf-swarm
 	scripts/perf-tui
 
-mutants: setup ## break the node on purpose, line by line, and see each convicted by a scenario
-	cargo test --locked --features mutants --test mutants -- --nocapture
+mutants: setup ## break what clients get, and lines of the node, and see each convicted by a scenario
+	cargo test --locked --test mutants -- --nocapture
 
 interop: setup ## run other people's clients against a node, also behind nginx and in Chromium
 	tests/interop/setup

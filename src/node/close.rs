@@ -9,7 +9,6 @@ use bytes::Bytes;
 use crate::protocol::api::CloseEvent;
 use crate::protocol::event::control;
 use crate::protocol::{Frame, RetryMs};
-use crate::runtime::mutant::{self, Mutant};
 
 /// Why a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,8 +125,7 @@ pub(crate) fn close_frame(code: CloseCode, reason: &str, retry: RetryMs) -> Byte
     let event =
         CloseEvent { code: code.number(), reason: reason.to_owned(), reconnect, retry_ms: retry.get() };
     let data = serde_json::to_string(&event).expect("a struct of numbers and text always becomes JSON");
-    let retry = Some(retry).filter(|_| !mutant::is_on(Mutant::CloseBare));
-    Frame { retry, id: None, event: control::CLOSE, data: &data }.encode()
+    Frame { retry: Some(retry), id: None, event: control::CLOSE, data: &data }.encode()
 }
 
 #[cfg(test)]

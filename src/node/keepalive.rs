@@ -8,7 +8,6 @@ use super::stream_context::{HeartbeatForm, StreamTiming};
 use crate::protocol::encode::HEARTBEAT;
 use crate::protocol::event::control;
 use crate::protocol::{Cursor, Frame};
-use crate::runtime::mutant::{self, Mutant};
 
 /// The times at which a stream without events gets its next heartbeat and its next `CURSOR`.
 #[derive(Debug)]
@@ -53,7 +52,6 @@ impl Keepalive {
         if now >= self.heartbeat_at {
             self.heartbeat_at = now + self.timing.heartbeat;
             match form {
-                HeartbeatForm::Comment if mutant::is_on(Mutant::HeartbeatMissing) => {}
                 HeartbeatForm::Comment => out.extend_from_slice(HEARTBEAT),
                 HeartbeatForm::Event => {
                     Frame { retry: None, id: None, event: control::HEARTBEAT, data: "{}" }

@@ -7,7 +7,6 @@ use super::connections::Identity;
 use super::stream_context::StreamContext;
 use crate::broker::{Entry, PageLimit, StoreError};
 use crate::protocol::{Address, Cursor, Epoch};
-use crate::runtime::mutant::{self, Mutant};
 
 /// The messages in a stream's mailboxes up to a position, in log order, and the number of messages that the mailboxes
 /// had to drop.
@@ -44,7 +43,7 @@ pub(crate) async fn confirm(
     up_to: Cursor,
 ) -> Result<u64, StoreError> {
     let mailbox = context.broker.mailbox(owner).await?;
-    if mutant::is_on(Mutant::MailStays) || mailbox.entries.is_empty() && mailbox.overflowed == 0 {
+    if mailbox.entries.is_empty() && mailbox.overflowed == 0 {
         // The usual case of a reconnect: one read and no write.
         return Ok(0);
     }

@@ -22,7 +22,6 @@ use crate::broker::{Entry, Missing, Page, PageLimit, Synced};
 use crate::protocol::api::{GapEvent, SyncEvent};
 use crate::protocol::event::control;
 use crate::protocol::{Address, Cursor, Frame};
-use crate::runtime::mutant::{self, Mutant};
 
 /// Mailbox messages encoded into one write.
 const BACKLOG_BATCH: usize = 64;
@@ -132,10 +131,7 @@ impl Following {
             StreamClose::Silent(code) => code,
             StreamClose::Announced(code, reason) => {
                 let retry = self.context.timing.retry.jittered(&mut rand::rng());
-                let mut frame = close_frame(code, &reason, retry);
-                if mutant::is_on(Mutant::DrainCuts) && code == CloseCode::Shutdown {
-                    frame.truncate(frame.len() / 2);
-                }
+                let frame = close_frame(code, &reason, retry);
                 if let Err(error) = writer.body(&frame).await {
                     tracing::debug!(%error, "a client disconnected before it got its CLOSE");
                 }
@@ -161,10 +157,6 @@ impl Following {
                 return StreamClose::Announced(order.code, order.reason);
             }
             let wrote = match self.feed.step() {
-                Step::Frames(mut frames) if mutant::is_on(Mutant::BatchReversed) => {
-                    frames.reverse();
-                    self.write_frames(writer, &frames).await
-                }
                 Step::Frames(frames) => self.write_frames(writer, &frames).await,
                 Step::Gap(missing) => self.write_gap(writer, missing).await,
                 Step::Sync(sync) => self.write_sync(writer, &sync).await,
@@ -226,9 +218,6 @@ impl Following {
     async fn write_backlog(&mut self, writer: &SocketWriter) -> Result<(), StreamClose> {
         let backlog = std::mem::take(&mut self.backlog);
         self.write_mail(writer, &backlog.entries).await?;
-        if mutant::is_on(Mutant::MailTwice) {
-            self.write_mail(writer, &backlog.entries).await?;
-        }
         if !backlog.then.is_empty() {
             self.write(writer, &backlog.then).await?;
         }

@@ -27,7 +27,6 @@ use super::roster::{Member, Roster};
 use crate::broker::roster::BEAT_EVERY;
 use crate::protocol::api::Unreachable;
 use crate::protocol::{ClientId, ConnectionId};
-use crate::runtime::mutant::{self, Mutant};
 
 /// The newest stream of a client, as far as the node that sends the claim knows. The JSON of `/cluster/claims`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,8 +115,7 @@ impl Takeover {
         let streams = self.shared.connections.of_client(&claim.client_id);
         let open = streams.iter().filter(|stream| !is_taken_over(stream));
         let ids = open.map(|stream| &stream.identity.id).chain([&claim.connection_id]);
-        let newest = if mutant::is_on(Mutant::TakeoverOldest) { ids.min() } else { ids.max() };
-        let newest = newest.unwrap_or(&claim.connection_id).clone();
+        let newest = ids.max().unwrap_or(&claim.connection_id).clone();
         for stream in streams.iter().filter(|stream| stream.identity.id != newest) {
             let reason = Arc::from("a newer stream of this client has taken over");
             stream.close(CloseOrder { at: Instant::now(), code: CloseCode::TakenOver, reason });

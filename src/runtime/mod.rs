@@ -7,7 +7,6 @@ pub mod clock;
 pub mod exit;
 pub mod hash;
 pub mod manual;
-pub mod mutant;
 pub mod panic;
 pub mod rlimit;
 pub mod shutdown;

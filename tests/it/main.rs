@@ -28,6 +28,8 @@ mod mailbox;
 #[cfg(test)]
 mod ops;
 #[cfg(test)]
+mod patches;
+#[cfg(test)]
 mod resume;
 #[cfg(test)]
 mod startup;

@@ -3,7 +3,6 @@
 
 use crate::broker::{Bounds, Entry, PageLimit, StoreError};
 use crate::protocol::{Address, Cursor, Epoch, MessageId, Position};
-use crate::runtime::mutant::{self, Mutant};
 
 /// The numbers about a log, kept and changed together with its tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +46,7 @@ impl Meta {
 
     /// The next position: the clock's, unless a later one was given out already.
     pub(super) fn number(&mut self, now_ms: u64) -> Position {
-        let mut position = self.fence.next().max(Position { ms: now_ms, seq: 0 });
-        if mutant::is_on(Mutant::IdsGoBack) {
-            position = Position { ms: now_ms - now_ms / 1_000 % 2 * 60_000, seq: self.length };
-        }
+        let position = self.fence.next().max(Position { ms: now_ms, seq: 0 });
         self.fence = position;
         self.newest = position;
         position

@@ -25,7 +25,6 @@ use crate::broker::{Missing, NewEvent, Origins, Page, StoreError, Synced};
 use crate::protocol::api::GapReason;
 use crate::protocol::{Cursor, Epoch, Position};
 use crate::runtime::Tasks;
-use crate::runtime::mutant::{self, Mutant};
 
 /// Follows a log in Redis. After the log was closed it waits for ever.
 pub struct Follower {
@@ -157,11 +156,7 @@ impl Task {
             return Ok(Stop::Recheck);
         }
         backoff.reset();
-        let is_tail_skipping = mutant::is_on(Mutant::TailSkips);
-        if !is_tail_skipping
-            && std::mem::take(&mut self.is_interrupted)
-            && self.send(Page::default()).await.is_err()
-        {
+        if std::mem::take(&mut self.is_interrupted) && self.send(Page::default()).await.is_err() {
             return Ok(Stop::Closed);
         }
         loop {
@@ -267,9 +262,6 @@ impl Task {
             if let Some(recent) = &mut self.recent {
                 recent.note(&mut entry, mailbox);
             }
-            if mutant::is_on(Mutant::TailSkips) && std::mem::take(&mut self.is_interrupted) {
-                continue;
-            }
             page.entries.push(entry);
         }
         if page.entries.is_empty() {
@@ -363,9 +355,7 @@ impl Task {
             let gone = recent.lose(&sync.ended);
             #[cfg(test)]
             let gone = self.shared.finder.ablation.repaired(gone);
-            if !mutant::is_on(Mutant::RollbackForgets) {
-                self.again.extend(gone);
-            }
+            self.again.extend(gone);
         }
         self.shared.in_flight.rebase(&sync.ended, meta.epoch);
         tracing::warn!(
@@ -392,9 +382,6 @@ impl Task {
         let lost = self.shared.in_flight.lost(self.at);
         #[cfg(test)]
         let lost = self.shared.finder.ablation.read_back(lost);
-        if mutant::is_on(Mutant::RollbackForgets) {
-            return;
-        }
         let known: HashSet<_> = self.again.iter().map(|(event, _)| event.message_id.clone()).collect();
         let lost: Vec<_> = lost.into_iter().filter(|(event, _)| !known.contains(&event.message_id)).collect();
         self.shared.counters.republished.fetch_add(lost.len() as u64, Ordering::Relaxed);

@@ -5,12 +5,12 @@ use std::io::Write as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::failure::{USAGE, invalid_config};
+use super::failure::invalid_config;
 use super::healthcheck::Healthcheck;
 use super::publish::Publish;
 use crate::node::config::{Loaded, ServeFlags, default_file};
 use crate::runtime::exit::Failure;
-use crate::runtime::{manual, mutant, rlimit, telemetry};
+use crate::runtime::{manual, rlimit, telemetry};
 
 /// A server for Server-Sent Events: one ordered log, many cursors.
 #[derive(Debug, Parser)]
@@ -73,7 +73,6 @@ fn serve(loaded: Loaded) -> Result<u8, Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    mutant::announce().map_err(|error| Failure::new(USAGE, error))?;
     if config.die_with_parent {
         let kill = rustix::process::Signal::KILL;
         rustix::process::set_parent_process_death_signal(Some(kill))

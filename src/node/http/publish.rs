@@ -7,18 +7,17 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 use super::AppState;
 use super::error::ApiError;
 use super::path::Named;
 use crate::broker::publisher::{new_event, published};
-use crate::broker::{Appended, Broker, NewEvent, PageLimit};
+use crate::broker::{Broker, NewEvent, PageLimit};
 use crate::node::mailbox::confirm;
 use crate::protocol::api::{AckRequest, Acked, PublishRequest, Published};
 use crate::protocol::{Address, ClientId, MessageId, NodeId, Topic, UserId};
-use crate::runtime::mutant::{self, Mutant};
 
 type Body = Result<Bytes, BytesRejection>;
 type PublishResult = Result<(StatusCode, Json<Published>), ApiError>;
@@ -39,8 +38,7 @@ pub(crate) async fn to_client(
     headers: HeaderMap,
     body: Body,
 ) -> PublishResult {
-    let address = if mutant::is_on(Mutant::DirectToAll) { Address::All } else { Address::Client(client) };
-    publish(&app, address, &headers, body).await
+    publish(&app, Address::Client(client), &headers, body).await
 }
 
 /// `POST /api/sse/users/{userId}`: publishes to a user.
@@ -146,17 +144,8 @@ async fn publish_event(
     append(&app.broker, event, app).await
 }
 
-/// By count and not at random, so that every scenario of a hundred publishes meets it.
-fn is_twentieth() -> bool {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    COUNT.fetch_add(1, Ordering::Relaxed) % 20 == 19
-}
-
 async fn append(broker: &Broker, event: NewEvent, app: &AppState) -> Result<Published, ApiError> {
     let message_id = event.message_id.clone();
-    if mutant::is_on(Mutant::AckForgets) && is_twentieth() {
-        return Ok(published(message_id, Appended { cursor: app.window.tip(), duplicate: false }));
-    }
     let appended = match tokio::time::timeout(app.limits.publish_deadline, broker.append(event)).await {
         Ok(appended) => appended?,
         Err(_) => return Err(ApiError::Unknown("the log did not answer in time".to_owned())),

@@ -27,7 +27,6 @@ use crate::protocol::api::{ConnectionEvent, GapEvent, GapReason, Resumed};
 use crate::protocol::event::control;
 use crate::protocol::{ClientId, Cursor, Frame, Resume, Topic, UserId};
 use crate::runtime::clock::unix_ms;
-use crate::runtime::mutant::{self, Mutant};
 
 /// The query of a stream request. Clients spell the cursor in three ways; a header takes precedence over all of them.
 #[derive(Debug, Default, Deserialize)]
@@ -193,11 +192,6 @@ async fn follow(
             confirm_or_repeat(&app.context, &owner, *cursor).await;
         }
     }
-    if mutant::is_on(Mutant::MailEarly) {
-        for owner in request.identity.mailboxes() {
-            confirm_or_repeat(&app.context, &owner, from).await;
-        }
-    }
     // The log delivers messages after the start; earlier ones come from the mailboxes.
     let (entries, overflowed) = unconfirmed(&app.context, &request.identity, from).await?;
     let metrics = &app.context.metrics;
@@ -275,8 +269,7 @@ async fn start(
         None => Ok(Start { feed, resumed: Resumed::Replayed, gap: None, sync }),
         Some(Missing { reason, resumed_after, missed }) => {
             let feed = feed.restart(resumed_after);
-            let gap = Some((reason, missed)).filter(|_| !mutant::is_on(Mutant::GapSilent));
-            Ok(Start { feed, resumed: Resumed::Gap, gap, sync })
+            Ok(Start { feed, resumed: Resumed::Gap, gap: Some((reason, missed)), sync })
         }
     }
 }

@@ -8,7 +8,6 @@ use super::slots::{Slot, Slots};
 use super::wake::{Wake, lock};
 use crate::broker::{Missing, Origins, Synced};
 use crate::protocol::{Address, Cursor};
-use crate::runtime::mutant::{self, Mutant};
 
 /// Histories whose end position a reader remembers. Each restart or failover of the broker ends one.
 const HISTORIES: usize = 16;
@@ -72,10 +71,6 @@ impl Reader {
     /// reader stays where it is. Only the log knows whether a cursor that is not in the window is valid.
     pub(crate) fn seek(&mut self, cursor: Cursor) -> bool {
         let ordinal = self.window.read().after(cursor);
-        let ordinal = ordinal.map(|ordinal| ordinal + u64::from(mutant::is_on(Mutant::ReplayLate)));
-        if mutant::is_on(Mutant::ReplayEarly) {
-            return self.move_to(ordinal.map(|at| at.saturating_sub(1)), Cursor::start_of(cursor.epoch));
-        }
         self.move_to(ordinal, cursor)
     }
 
@@ -102,7 +97,7 @@ impl Reader {
         let was_there = |origin: &Cursor| {
             self.had.iter().any(|had| origin.epoch == had.epoch && origin.position <= had.position)
         };
-        !mutant::is_on(Mutant::RollbackRepeats) && origins.places().iter().any(was_there)
+        origins.places().iter().any(was_there)
     }
 
     fn move_to(&mut self, ordinal: Option<u64>, cursor: Cursor) -> bool {
@@ -126,9 +121,6 @@ impl Reader {
         }
         let window = self.window.clone();
         let inner = window.read();
-        if mutant::is_on(Mutant::SlowSkips) {
-            self.ordinal = self.ordinal.max(inner.first);
-        }
         if self.ordinal < inner.first {
             self.idle = false;
             return Taken::Behind;

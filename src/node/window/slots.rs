@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::frame::WindowFrame;
 use crate::broker::{Missing, Synced};
 use crate::protocol::{Address, Cursor, Epoch};
-use crate::runtime::mutant::{self, Mutant};
 
 /// How much a window may hold.
 #[derive(Debug, Clone, Copy)]
@@ -143,13 +142,6 @@ impl Slots {
         };
         let addressed = addresses.iter().filter_map(|address| first_from(self.by_address.get(address)?));
         let to_all = self.by_address.get(&Address::All).and_then(first_from);
-        if mutant::is_on(Mutant::TopicPrefix) {
-            let begins =
-                |known: &Address| addresses.iter().any(|own| known.to_string().starts_with(&own.to_string()));
-            let alike = self.by_address.iter().filter(|(known, _)| begins(known));
-            let alike = alike.filter_map(|(_, ordinals)| first_from(ordinals));
-            return addressed.chain(to_all).chain(first_from(&self.marks)).chain(alike).min();
-        }
         addressed.chain(to_all).chain(first_from(&self.marks)).min()
     }
 

@@ -78,8 +78,7 @@ pub(super) fn window_and_feed_know_only_the_log(sources: &[Source]) -> Violation
         let (code, _) = source.without_tests();
         for name in source.names(&code) {
             let name: Vec<_> = name.iter().map(String::as_str).collect();
-            // A line that is broken on purpose can be anywhere.
-            let allowed = matches!(name[..], ["protocol" | "broker", ..] | ["runtime", "mutant", ..])
+            let allowed = matches!(name[..], ["protocol" | "broker", ..])
                 || matches!(name[..], ["node", part, ..] if PARTS.contains(&part));
             if !allowed {
                 violations.push(format!("{}: it may not know {}", source.path, name.join("::")));

@@ -1,19 +1,23 @@
-//! The scenarios against nodes with one line broken on purpose: each mutant must be convicted, under the right name, and
-//! the same scenario must pass where nothing is broken. `make mutants` prints the table; what each mutant does wrong
-//! stands in `src/runtime/mutant.rs`. Read [`TRIALS`] first.
+//! The scenarios against servers that do one thing wrong: each mutant must be convicted, under the right name, and the
+//! same scenario must pass where nothing is wrong. What can be done to the bytes is done by an event toxic in the fault
+//! proxy, the rest by patches of the node (`patched.rs`). `make mutants` prints the table. Read [`TRIALS`] first.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::{Output, Stdio};
+mod patched;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use sse_lab::runtime::mutant::{ALL, Mutant, VARIABLE};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use patched::words;
+
+/// The variable that chooses the broken line of a patched node.
+const VARIABLE: &str = "SSE_NODE_MUTANT";
 /// Longest time that one run may take on a slow machine.
 const TIMEOUT: Duration = Duration::from_secs(240);
 /// Runs at the same time: each has a bench, a few nodes, and perhaps a Redis.
@@ -28,6 +32,43 @@ struct Trial {
     convicts: &'static [(Mutant, &'static str)],
 }
 
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mutant {
+    /// An event toxic in the links of the clients, from the beginning on: the name of the mutant, and the lines of the fault.
+    Wire(&'static str, &'static str),
+    /// A patch of the node.
+    Patch(&'static str),
+}
+use Mutant::{Patch, Wire};
+
+impl Mutant {
+    fn name(self) -> &'static str {
+        match self {
+            Wire(name, _) | Patch(name) => name,
+        }
+    }
+}
+
+/// A replay lacks its first event.
+const REPLAY_LATE: Mutant = Wire("replay-late", "type = \"drop_event\"\nwhich = \"first-after-reconnect\"");
+/// A replay starts one event early.
+const REPLAY_EARLY: Mutant = Wire("replay-early", "type = \"rewrite_last_event_id\"\nback = 1");
+/// Events go out in another order.
+const BATCH_REVERSED: Mutant = Wire("batch-reversed", "type = \"reorder_events\"\nrate = 0.2");
+/// A cursor that the log has trimmed away goes on without a GAP.
+const GAP_SILENT: Mutant = Wire("gap-silent", "type = \"drop_event\"\nevent = \"GAP\"");
+/// One publish of ten is acknowledged and never appended.
+const ACK_FORGETS: Mutant = Wire("ack-forgets", "type = \"answer_publish\"\nstatus = 202\nrate = 0.1");
+/// A mailbox is delivered twice.
+const MAIL_TWICE: Mutant = Wire("mail-twice", "type = \"duplicate_event\"");
+/// A quiet stream gets no heartbeat.
+const HEARTBEAT_MISSING: Mutant = Wire("heartbeat-missing", "type = \"drop_event\"\nwhich = \"comments\"");
+/// No CLOSE says when to come back.
+const CLOSE_BARE: Mutant = Wire("close-bare", "type = \"drop_event\"\nevent = \"CLOSE\"");
+/// A drain ends a stream in the middle of its CLOSE.
+const DRAIN_CUTS: Mutant = Wire("drain-cuts", "type = \"truncate_event\"\nevent = \"CLOSE\"");
+
 /// Deliveries are judged here, not speed: two slow cores shall not decide.
 const LAX: &str = "--set=thresholds={generator_lag=[\"p(99)<2s\"]}";
 
@@ -41,10 +82,10 @@ const TRIALS: &[Trial] = &[
             LAX,
         ],
         convicts: &[
-            (Mutant::DirectToAll, "isolation leak"),
-            (Mutant::TopicPrefix, "isolation leak"),
-            (Mutant::AckForgets, "acknowledged and forgotten"),
-            (Mutant::IdsGoBack, "lost"),
+            (Patch("direct-to-all"), "isolation leak"),
+            (Patch("topic-prefix"), "isolation leak"),
+            (ACK_FORGETS, "acknowledged and forgotten"),
+            (Patch("ids-go-back"), "lost"),
         ],
     },
     Trial {
@@ -62,9 +103,9 @@ const TRIALS: &[Trial] = &[
             LAX,
         ],
         convicts: &[
-            (Mutant::ReplayLate, "lost"),
-            (Mutant::ReplayEarly, "duplicated across reconnect"),
-            (Mutant::BatchReversed, "reordered"),
+            (REPLAY_LATE, "lost"),
+            (REPLAY_EARLY, "duplicated across reconnect"),
+            (BATCH_REVERSED, "reordered"),
         ],
     },
     Trial {
@@ -76,7 +117,7 @@ const TRIALS: &[Trial] = &[
             "--set=faults.1.at=7s",
             LAX,
         ],
-        convicts: &[(Mutant::TailSkips, "lost")],
+        convicts: &[(Patch("tail-skips"), "lost")],
     },
     Trial {
         scenario: "redis-rollback",
@@ -92,8 +133,8 @@ const TRIALS: &[Trial] = &[
             LAX,
         ],
         convicts: &[
-            (Mutant::RollbackRepeats, "duplicated in session"),
-            (Mutant::RollbackForgets, "acknowledged and forgotten"),
+            (Patch("rollback-repeats"), "duplicated in session"),
+            (Patch("rollback-forgets"), "acknowledged and forgotten"),
         ],
     },
     Trial {
@@ -113,26 +154,26 @@ const TRIALS: &[Trial] = &[
             LAX,
         ],
         convicts: &[
-            (Mutant::MailTwice, "duplicated in session"),
-            (Mutant::MailEarly, "lost"),
-            (Mutant::MailStays, "240 messages wait"),
+            (MAIL_TWICE, "duplicated in session"),
+            (Patch("mail-early"), "lost"),
+            (Patch("mail-stays"), "240 messages wait"),
         ],
     },
-    Trial { scenario: "mutants/trim", args: &[], convicts: &[(Mutant::GapSilent, "lost")] },
-    Trial { scenario: "mutants/small-window", args: &[LAX], convicts: &[(Mutant::SlowSkips, "lost")] },
+    Trial { scenario: "mutants/trim", args: &[], convicts: &[(GAP_SILENT, "lost")] },
+    Trial { scenario: "mutants/small-window", args: &[LAX], convicts: &[(Patch("slow-skips"), "lost")] },
     Trial {
         scenario: "mutants/farewell",
         args: &[],
         convicts: &[
-            (Mutant::DrainCuts, "closes"),
-            (Mutant::CloseBare, "reconnect_time"),
-            (Mutant::HeartbeatMissing, "heartbeats"),
+            (DRAIN_CUTS, "closes"),
+            (CLOSE_BARE, "reconnect_time"),
+            (HEARTBEAT_MISSING, "heartbeats"),
         ],
     },
     Trial {
         scenario: "mutants/takeover",
         args: &[],
-        convicts: &[(Mutant::TakeoverOldest, "closes{group:newer}")],
+        convicts: &[(Patch("takeover-oldest"), "closes{group:newer}")],
     },
 ];
 
@@ -148,6 +189,9 @@ struct Ran {
 
 #[tokio::test]
 async fn every_mutant_is_convicted_and_the_node_itself_is_not() {
+    let began = std::time::Instant::now();
+    let node = Arc::from(build());
+    println!("the patched node took {:.1} minutes", began.elapsed().as_secs_f64() / 60.0);
     let all: Vec<(usize, Option<Mutant>)> = TRIALS
         .iter()
         .enumerate()
@@ -160,47 +204,63 @@ async fn every_mutant_is_convicted_and_the_node_itself_is_not() {
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut runs = JoinSet::new();
     for (trial, mutant) in all {
-        let permits = Arc::clone(&permits);
+        let (permits, node) = (Arc::clone(&permits), Arc::clone(&node));
         runs.spawn(async move {
             let _permit = permits.acquire().await.unwrap();
-            run(trial, mutant).await
+            run(trial, mutant, &node).await
         });
     }
     let mut ran = runs.join_all().await;
-    ran.sort_by_key(|ran| (ran.trial, ran.mutant.map(|mutant| mutant as usize)));
+    ran.sort_by_key(|ran| (ran.trial, ran.mutant.map(Mutant::name)));
     println!("{}", table(&ran));
+    println!("{:.1} minutes", began.elapsed().as_secs_f64() / 60.0);
     let wrong: Vec<String> = ran.iter().filter_map(wrong).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 #[test]
-fn every_mutant_has_a_trial() {
-    let tried: Vec<Mutant> =
-        TRIALS.iter().flat_map(|trial| trial.convicts.iter().map(|(mutant, _)| *mutant)).collect();
-    let missing: Vec<&str> =
-        ALL.iter().filter(|(mutant, ..)| !tried.contains(mutant)).map(|(_, name, _)| *name).collect();
-    assert!(missing.is_empty(), "{missing:?}");
+fn every_patch_has_a_trial_and_says_what_it_breaks() {
+    let tried: Vec<&str> = TRIALS
+        .iter()
+        .flat_map(|trial| trial.convicts.iter().filter(|(mutant, _)| matches!(mutant, Patch(_))))
+        .map(|(mutant, _)| mutant.name())
+        .collect();
+    let patches = patched::patches();
+    let names: Vec<&str> = patches.iter().map(|(name, _)| name.as_str()).collect();
+    let mut sorted = tried.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, names);
+    for (name, what) in &patches {
+        assert!(what.ends_with('.'), "{name}.patch does not say what it breaks");
+    }
 }
 
 /// `MUTANTS=replay-late,gap-silent` tries only these, with their controls.
 fn is_wanted(mutant: Option<Mutant>) -> bool {
     let Ok(wanted) = std::env::var("MUTANTS") else { return true };
-    mutant.is_none_or(|mutant| wanted.split(',').any(|name| name == name_of(mutant)))
+    mutant.is_none_or(|mutant| wanted.split(',').any(|name| name == mutant.name()))
 }
 
-fn name_of(mutant: Mutant) -> &'static str {
-    ALL.iter().find(|(known, ..)| *known == mutant).unwrap().1
-}
-
-async fn run(trial: usize, mutant: Option<Mutant>) -> Ran {
+async fn run(trial: usize, mutant: Option<Mutant>, patched: &Path) -> Ran {
     let Trial { scenario, args, .. } = &TRIALS[trial];
     let dir = tempfile::tempdir().unwrap();
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(format!("{scenario}.toml"));
+    let mut text = std::fs::read_to_string(file).unwrap();
+    if let Some(Wire(_, fault)) = mutant {
+        text += &format!("\n[[faults]]\nat = \"0s\"\nlink = \"client->node\"\n{fault}\n");
+    }
+    let file = dir.path().join("scenario.toml");
+    std::fs::write(&file, text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_sse-bench"));
     command.arg("run").arg(file).args(["--quiet", "--format=text,json", "--out"]).arg(dir.path()).args(*args);
-    command.env("SSE_BENCH_NODE_BIN", env!("CARGO_BIN_EXE_sse-node")).env_remove(VARIABLE);
-    if let Some(mutant) = mutant {
-        command.env(VARIABLE, name_of(mutant));
+    command.env_remove(VARIABLE);
+    match mutant {
+        Some(Patch(name)) => command.env("SSE_BENCH_NODE_BIN", patched).env(VARIABLE, name),
+        Some(Wire(..)) | None => command.env("SSE_BENCH_NODE_BIN", env!("CARGO_BIN_EXE_sse-node")),
+    };
+    // The honest twin of what is wrong on the wire passes the proxy too.
+    if !matches!(mutant, Some(Patch(_))) {
+        command.arg("--set=cluster.proxy=[\"client->node\"]");
     }
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output =
@@ -214,11 +274,25 @@ async fn run(trial: usize, mutant: Option<Mutant>) -> Ran {
     let failed = failed.chain(troubles.map(|trouble| &trouble["message"]));
     let failed = failed.filter_map(|name| name.as_str().map(str::to_owned)).collect();
     let verdict = report["summary"]["verdict"].as_str().unwrap_or("no report").to_owned();
-    Ran { trial, mutant, verdict, failed, text: text_of(&output) }
+    Ran { trial, mutant, verdict, failed, text: words(&output) }
 }
 
-fn text_of(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+/// Builds the patched node; its file is in the target directory of the tests.
+///
+/// # Panics
+/// It does not build.
+fn build() -> PathBuf {
+    let tree = patched::tree();
+    let debug = Path::new(env!("CARGO_BIN_EXE_sse-node")).parent().unwrap();
+    let target = debug.parent().unwrap();
+    let own = target.join("mutants");
+    let mut command = std::process::Command::new(env!("CARGO"));
+    // Dependencies are those of the tests; only what is put beside `debug` is its own.
+    command.env("CARGO_BUILD_BUILD_DIR", target).env("CARGO_TARGET_DIR", &own).current_dir(tree.path());
+    command.args(["build", "--locked", "--offline", "-q", "--bin", "sse-node"]);
+    let output = command.output().expect("cargo is there");
+    assert!(output.status.success(), "the patched node does not build: {}", words(&output));
+    own.join("debug/sse-node")
 }
 
 /// What is wrong with the judgement, if anything.
@@ -232,7 +306,7 @@ fn wrong(ran: &Ran) -> Option<String> {
             if ran.verdict == "FAIL" && ran.failed.iter().any(|name| name.starts_with(word)) {
                 return None;
             }
-            format!("with {} is not judged {word:?}", name_of(mutant))
+            format!("with {} is not judged {word:?}", mutant.name())
         }
     };
     Some(format!("{scenario} {why}: {} {:?}\n{}", ran.verdict, ran.failed, ran.text))
@@ -240,9 +314,8 @@ fn wrong(ran: &Ran) -> Option<String> {
 
 fn table(ran: &[Ran]) -> String {
     let mut cells = vec![["mutant", "scenario", "verdict", "because of"].map(str::to_owned)];
-    let names: BTreeMap<&str, &str> = ALL.iter().map(|(_, name, sentence)| (*name, *sentence)).collect();
     cells.extend(ran.iter().map(|ran| {
-        let mutant = ran.mutant.map_or("-", name_of);
+        let mutant = ran.mutant.map_or("-", Mutant::name);
         let because = if ran.failed.is_empty() { "-".to_owned() } else { ran.failed.join(", ") };
         [mutant.to_owned(), TRIALS[ran.trial].scenario.to_owned(), ran.verdict.clone(), because]
     }));
@@ -255,6 +328,9 @@ fn table(ran: &[Ran]) -> String {
         text.push_str(&format!("{mutant:<a$}  {scenario:<b$}  {verdict:<c$}  {because}\n"));
     }
     let convicted = ran.iter().filter(|ran| ran.mutant.is_some() && wrong(ran).is_none()).count();
-    text.push_str(&format!("\n{convicted} of {} mutants are convicted\n", names.len()));
+    text.push_str(&format!(
+        "\n{convicted} of {} mutants are convicted\n",
+        ran.iter().filter(|ran| ran.mutant.is_some()).count()
+    ));
     text
 }
