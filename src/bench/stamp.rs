@@ -63,8 +63,11 @@ struct Checksum(u64);
 
 impl Checksum {
     fn digits(self) -> [u8; 16] {
-        let digit = |place: usize| b"0123456789abcdef"[(self.0 >> (60 - 4 * place)) as usize & 15];
-        std::array::from_fn(digit)
+        let bytes = self.0.to_be_bytes();
+        let half = |place: usize| {
+            if place.is_multiple_of(2) { bytes[place / 2] >> 4 } else { bytes[place / 2] & 15 }
+        };
+        std::array::from_fn(|place| b"0123456789abcdef"[usize::from(half(place))])
     }
 
     /// Whether the digits agree with everything.

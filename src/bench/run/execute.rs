@@ -16,7 +16,7 @@ use super::environment::Environment;
 use super::follow::{self, Follower};
 use super::live::{self, Begin, Line, LiveLog};
 use super::outcome::{Outcome, RunError, RunOptions};
-use super::quiesce::{Quiescence, collect, quiesce, senders};
+use super::quiesce::{self, Quiescence, collect, quiesce, senders};
 use super::scrape::Scrape;
 use super::unaccepted::unaccepted;
 use super::watch::{Seen, Watchers};
@@ -36,7 +36,7 @@ use crate::bench::load::workers::WorkerSpec;
 use crate::bench::metrics::clock::RunClock;
 use crate::bench::panic;
 use crate::bench::scenario::plan::Plan;
-use crate::bench::scenario::{LinkKind, Quiesce, Scenario};
+use crate::bench::scenario::{LinkKind, Scenario};
 use crate::bench::verdict::history::facts::HarnessBaseline;
 use crate::bench::verdict::history::{
     self, Entry, History, HistoryWriter, Ledgers, StoredFacts, StoredRun, WriterTask,
@@ -49,8 +49,6 @@ use crate::protocol::Address;
 const STOP_GRACE: Duration = Duration::from_secs(30);
 /// Time limit for the clients to close their sockets.
 const SWARM_GRACE: Duration = Duration::from_secs(20);
-/// Time limit of the quiet end after ^C.
-const INTERRUPTED_TIMEOUT: Duration = Duration::from_secs(5);
 /// Idle connections that publishers keep open, by node.
 const PUBLISH_CONNECTIONS: usize = 256;
 
@@ -295,22 +293,14 @@ impl RunState {
         stop.cancel();
         let ran = clock.now().since_start().min(plan.duration);
         let faults = timeline.heal_all().await;
-        let patience = self.quiesce_limits(was_interrupted).timeout;
+        let patience = quiesce::limits(&plan, was_interrupted).timeout;
         let published = collect(publishers, patience, &give_up).await;
         LoadResult { published, faults, was_interrupted, began_unix_ms, ran }
     }
 
-    fn quiesce_limits(&self, was_interrupted: bool) -> Quiesce {
-        let limits = self.context.plan.verify.quiesce;
-        let timeout = if was_interrupted { limits.timeout.min(INTERRUPTED_TIMEOUT) } else { limits.timeout };
-        Quiesce { timeout, ..limits }
-    }
-
     async fn wait_until_quiescent(&self, load: &LoadResult) -> Quiescence {
         let senders = senders(&self.context.plan, &load.published);
-        let limits = self.quiesce_limits(load.was_interrupted);
-        let rechecks = !load.was_interrupted;
-        quiesce(&self.context, &self.publishing, &self.commands, &senders, limits, rechecks).await
+        quiesce(&self.context, &self.publishing, &self.commands, &senders, load.was_interrupted).await
     }
 
     /// Reads the log from the first node that answers.

@@ -19,6 +19,8 @@ use crate::bench::scenario::plan::{Plan, PublisherPlan};
 use crate::bench::stamp::Stamp;
 use crate::bench::verdict::ledger::{PublishLedger, PublishOutcome};
 
+/// Time limit of the quiet end after ^C.
+const INTERRUPTED_TIMEOUT: Duration = Duration::from_secs(5);
 /// Sentinels in flight at once.
 const SENTINELS_AT_ONCE: usize = 64;
 /// Longest wait until clients that lack something have connected again.
@@ -77,15 +79,23 @@ pub(super) fn senders<'a>(plan: &'a Plan, published: &[Published]) -> BTreeMap<A
     senders
 }
 
-/// Waits until the run is quiet. `senders`: as of [`senders`]. `rechecks`: clients whose streams stay silent connect again.
+/// The limits of the plan, with less patience for a run that was interrupted.
+pub(super) fn limits(plan: &Plan, was_interrupted: bool) -> Quiesce {
+    let limits = plan.verify.quiesce;
+    let timeout = if was_interrupted { limits.timeout.min(INTERRUPTED_TIMEOUT) } else { limits.timeout };
+    Quiesce { timeout, ..limits }
+}
+
+/// Waits until the run is quiet. `senders`: as of [`senders`]. Unless the run was interrupted, clients whose streams stay
+/// silent connect again.
 pub(super) async fn quiesce(
     context: &Arc<SwarmContext>,
     publishing: &PublishContext,
     commands: &Commands,
     senders: &BTreeMap<AddressId, &PublisherPlan>,
-    limits: Quiesce,
-    rechecks: bool,
+    was_interrupted: bool,
 ) -> Quiescence {
+    let limits = limits(&context.plan, was_interrupted);
     let deadline = Instant::now() + limits.timeout;
     let mut missing = Vec::new();
     // A client that is away when the sentinel is sent, and reconnects without a cursor, would never receive it.
@@ -103,7 +113,7 @@ pub(super) async fn quiesce(
         missing.push(format!("{unsent} of {} sentinels were not acknowledged{why}", senders.len()));
     }
     let is_silent = wait_for_sentinels(context, limits.idle, deadline).await == Silence::OfClients;
-    if is_silent && unsent == 0 && rechecks {
+    if is_silent && unsent == 0 && !was_interrupted {
         let ending = Ending { context, publishing, senders, idle: limits.idle, deadline };
         ending.recheck(commands, &mut sentinels).await;
     }

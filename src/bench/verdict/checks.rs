@@ -11,7 +11,7 @@ use crate::bench::metrics::format::readable;
 use crate::bench::metrics::metric::{Counter, Trend};
 use crate::bench::metrics::tags::{Source, Tags};
 use crate::bench::scenario::plan::{Phases, PublisherPlan};
-use crate::bench::scenario::{Gaps, Guarantee, Order};
+use crate::bench::scenario::{Gaps, Guarantee, Order, Verify};
 
 /// A shorter delay is small against the duration of a publish.
 const QUEUEING_MIN: Duration = Duration::from_millis(50);
@@ -19,18 +19,7 @@ const QUEUEING_MIN: Duration = Duration::from_millis(50);
 /// Every expectation of the deliveries, passed or not, in the order of reports.
 pub(super) fn checks(input: &VerdictInput<'_>) -> Vec<Check> {
     let (account, verify) = (input.account, &input.plan.verify);
-    let repeats = match verify.delivery {
-        Guarantee::ExactlyOnce => Status::Fail,
-        Guarantee::AtMostOnce | Guarantee::AtLeastOnce => Status::Note,
-    };
-    let order = match verify.order {
-        Order::PerPublisherAddress => Status::Fail,
-        Order::None => Status::Note,
-    };
-    let gone = match verify.delivery {
-        Guarantee::AtLeastOnce | Guarantee::ExactlyOnce => Status::Fail,
-        Guarantee::AtMostOnce => Status::Note,
-    };
+    let [repeats, order, gone] = strictness(verify);
     let (unexpected, owed) = (account.unexpected, account.expected);
     let fail = Status::Fail;
     let mut checks = vec![
@@ -66,37 +55,7 @@ pub(super) fn checks(input: &VerdictInput<'_>) -> Vec<Check> {
         count(AnomalyKind::RefusedAppeared, unexpected.refused, fail, "of a publish that had been refused"),
         count(AnomalyKind::OtherRun, unexpected.other_run, fail, "of another run"),
     ];
-    if input.rules >= 1 {
-        checks.extend([
-            count(
-                AnomalyKind::AlteredPayload,
-                account.altered,
-                fail,
-                "with another payload than they were published with",
-            ),
-            count(
-                AnomalyKind::WrongEventType,
-                account.wrong_types,
-                fail,
-                "with another event: than they were published with",
-            ),
-            count(
-                AnomalyKind::IdGoesBack,
-                account.fallen_ids,
-                fail,
-                "events with an id that does not follow the one before it in the stream",
-            ),
-            count(
-                AnomalyKind::StalledStream,
-                account.stalled_streams,
-                fail,
-                &format!(
-                    "streams stayed open and silent; {} deliveries came only after a reconnect",
-                    account.stalled_deliveries
-                ),
-            ),
-        ]);
-    }
+    checks.extend(forms(input));
     checks.extend([
         count(
             AnomalyKind::InconsistentId,
@@ -120,6 +79,60 @@ pub(super) fn checks(input: &VerdictInput<'_>) -> Vec<Check> {
     checks.extend(findings::checks(input));
     checks.extend(undecided(input));
     checks
+}
+
+/// What repeats after a reconnect, disorder, and clients that never came back mean under these expectations.
+fn strictness(verify: &Verify) -> [Status; 3] {
+    let repeats = match verify.delivery {
+        Guarantee::ExactlyOnce => Status::Fail,
+        Guarantee::AtMostOnce | Guarantee::AtLeastOnce => Status::Note,
+    };
+    let order = match verify.order {
+        Order::PerPublisherAddress => Status::Fail,
+        Order::None => Status::Note,
+    };
+    let gone = match verify.delivery {
+        Guarantee::AtLeastOnce | Guarantee::ExactlyOnce => Status::Fail,
+        Guarantee::AtMostOnce => Status::Note,
+    };
+    [repeats, order, gone]
+}
+
+/// What stands in an event or its stream, beside whether it arrived; nothing for a run of a build that did not judge it.
+fn forms(input: &VerdictInput<'_>) -> Vec<Check> {
+    let (account, fail) = (input.account, Status::Fail);
+    if input.rules < 1 {
+        return Vec::new();
+    }
+    vec![
+        count(
+            AnomalyKind::AlteredPayload,
+            account.altered,
+            fail,
+            "with another payload than they were published with",
+        ),
+        count(
+            AnomalyKind::WrongEventType,
+            account.wrong_types,
+            fail,
+            "with another event: than they were published with",
+        ),
+        count(
+            AnomalyKind::IdGoesBack,
+            account.fallen_ids,
+            fail,
+            "events with an id that does not follow the one before it in the stream",
+        ),
+        count(
+            AnomalyKind::StalledStream,
+            account.stalled_streams,
+            fail,
+            &format!(
+                "streams stayed open and silent; {} deliveries came only after a reconnect",
+                account.stalled_deliveries
+            ),
+        ),
+    ]
 }
 
 /// The expectation that a kind of anomaly did not occur.

@@ -100,6 +100,7 @@ pub struct Account {
 impl Account {
     /// Adds the account of another run of the same groups and phases. The pattern names every field, so that a new field
     /// cannot be forgotten.
+    #[expect(clippy::too_many_lines, reason = "two lines for each field")]
     pub fn merge(&mut self, other: Self) {
         let Self {
             expected,

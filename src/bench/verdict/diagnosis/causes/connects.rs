@@ -17,7 +17,7 @@ pub(in crate::bench::verdict::diagnosis) fn causes(seen: &Observations, plan: &P
 }
 
 /// The refusals of a kind: the first one, and all of them counted.
-fn all<'a>(seen: &'a Observations, is_meant: impl Fn(&Refusal) -> bool) -> Option<(&'a Refusal, Refused)> {
+fn all(seen: &Observations, is_meant: impl Fn(&Refusal) -> bool) -> Option<(&Refusal, Refused)> {
     let meant = || seen.refusals.iter().filter(|(refusal, _)| is_meant(refusal));
     let sum = meant().fold(Refused::default(), |sum, (_, more)| Refused {
         count: sum.count + more.count,
