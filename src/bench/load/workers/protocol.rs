@@ -231,7 +231,32 @@ impl<R: AsyncRead + Unpin> MessageReader<R> {
 
 #[cfg(test)]
 mod tests {
+    use serde_reflection::{Tracer, TracerConfig};
+
     use super::*;
+    use crate::bench::exit::Exit;
+    use crate::bench::verdict::Seen;
+    use crate::client::CrateFault;
+
+    /// The version, and the checksum of the form of its messages.
+    const FORM: (u8, u32) = (5, 0);
+
+    #[test]
+    fn messages_of_another_form_have_another_version() {
+        // A text that is also a run id, for the types that accept no other.
+        let config = TracerConfig::default().default_string_value("0123456789abcdef".to_owned());
+        let mut tracer = Tracer::new(config);
+        tracer.trace_simple_type::<ToWorker>().unwrap();
+        tracer.trace_simple_type::<ToParent>().unwrap();
+        // Enums inside of messages are traced one by one.
+        tracer.trace_simple_type::<Exit>().unwrap();
+        tracer.trace_simple_type::<Seen>().unwrap();
+        tracer.trace_simple_type::<CrateFault>().unwrap();
+        let form = tracer.registry().unwrap();
+        assert!(form.contains_key("Stats") && form.contains_key("Sighting"), "{form:#?}");
+        let form = (VERSION, crc32fast::hash(format!("{form:?}").as_bytes()));
+        assert_eq!(form, FORM, "messages have changed: raise VERSION, then write both numbers here");
+    }
 
     #[tokio::test]
     async fn messages_arrive_whole_however_they_are_cut() {
