@@ -63,7 +63,7 @@ pub enum Operator {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidThreshold {
     /// There is no metric of this name.
-    #[error("metric {name:?} is not known{}; allowed are {}", suggestion(.name), names())]
+    #[error("metric {name:?} is not known; allowed are {}{}", names(), suggestion(.name))]
     Metric { name: String },
     /// The tags are not of the form `{tag:value,…}`, or one is unknown.
     #[error(
@@ -74,7 +74,7 @@ pub enum InvalidThreshold {
     #[error("{0} has no tags; allowed is {0} without tags")]
     Untagged(&'static str),
     /// Measurements of the metric have no such tag.
-    #[error("{metric} has no tag {tag}, so it would never have a sample; allowed are {}", metric.tags().join(" and "))]
+    #[error("{metric} has no tag {tag}, so it would never have a sample; allowed are {}", metric.tags().join(", "))]
     Tag { tag: String, metric: Metric },
     /// The text is not an expression.
     #[error(
@@ -92,7 +92,7 @@ pub enum InvalidThreshold {
     )]
     Share { limit: String, metric: Metric },
     /// The aggregation does not fit the metric.
-    #[error("{aggregation:?} is not an aggregation of {metric}{}; allowed are {}", percentile_hint(.aggregation, .metric), allowed(.metric))]
+    #[error("{aggregation:?} is not an aggregation of {metric}; allowed are {}{}", allowed(.metric), percentile_hint(.aggregation, .metric))]
     Aggregation { aggregation: String, metric: Metric },
     /// The limit is not a number, or has a wrong unit.
     #[error("{limit:?} is not a limit for {metric}; allowed is {}", units(.metric))]
@@ -119,7 +119,7 @@ fn allowed(metric: &Metric) -> &'static str {
 fn percentile_hint(written: &str, metric: &Metric) -> String {
     let number = written.strip_prefix(['p', 'P']).filter(|rest| rest.parse::<f64>().is_ok());
     let number = number.filter(|_| matches!(metric, Metric::Trend(_)));
-    number.map_or_else(String::new, |number| format!(", did you mean p({number})?"))
+    number.map_or_else(String::new, |number| format!("; did you mean p({number})?"))
 }
 
 fn units(metric: &Metric) -> &'static str {
@@ -376,8 +376,8 @@ mod tests {
 
     #[test]
     fn what_would_never_have_a_sample_or_always_pass_is_refused() {
-        check_refused("reconnect_time{publisher:main}", "max<1s", "allowed are phase and group");
-        check_refused("publish_time{group:users}", "max<1s", "allowed are phase and publisher");
+        check_refused("reconnect_time{publisher:main}", "max<1s", "allowed are phase, group");
+        check_refused("publish_time{group:users}", "max<1s", "allowed are phase, publisher");
         check_refused("connect_time{path:live}", "max<1s", "connect_time has no tag path");
         check_refused("closes{publisher:main}", "count<1", "closes has no tag publisher");
         check_refused("events_lost", "rate<1", "write 1% or 0.01");

@@ -40,7 +40,7 @@ pub(super) fn escaped(text: &str) -> String {
 }
 
 pub(super) fn plural(count: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
+    format!("{} {}", grouped(count), crate::runtime::plural(count, what))
 }
 
 /// `1 204 331`

@@ -2,7 +2,7 @@
 //! payload in a message. Pure: makes paths and bodies and reads texts; sends nothing. A plan without a dialect has
 //! servers that speak as `sse-node` does. Read [`Dialect`] first.
 
-#[expect(clippy::module_inception, reason = "the dialect itself, in the room of the dialect")]
+#[expect(clippy::module_inception, reason = "the type that the module is named after")]
 mod dialect;
 mod locate;
 mod pointer;

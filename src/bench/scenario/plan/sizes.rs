@@ -25,7 +25,7 @@ impl fmt::Display for Undersized {
         let Self { publisher, configured, stamp } = self;
         write!(
             f,
-            "publisher {publisher} sends up to {stamp} bytes of data and not {configured}: each event carries its run, \
+            "publisher {publisher} sends up to {stamp} bytes of data instead of {configured}: each event carries its run, \
              publisher, address, number and due time"
         )
     }
@@ -75,7 +75,10 @@ mod tests {
             plan.undersized().iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         let [warning]: [String; 1] = warnings("50").try_into().unwrap();
-        assert!(warning.starts_with("publisher p sends up to") && warning.contains("not 50"), "{warning}");
+        assert!(
+            warning.starts_with("publisher p sends up to") && warning.contains("instead of 50"),
+            "{warning}"
+        );
         assert!(warnings("256").is_empty());
         assert_eq!(warnings("{ dist = \"lognormal\", median = 20, p99 = 400 }").len(), 1);
     }

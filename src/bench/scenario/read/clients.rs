@@ -57,7 +57,7 @@ fn group(
     let session = section.section("session").and_then(|inner| session(inner, executor.as_ref()));
     let read = section.section("read").map(read_limits);
     if read.is_some() && !all_stay(executor.as_ref(), session) {
-        let why = "is allowed for clients that stay to the end only: events that a client leaves unread cannot be judged";
+        let why = "is allowed only for clients that stay until the end, because events that a client leaves unread cannot be judged";
         section.refuse("read", why);
     }
     let sources = section
@@ -105,8 +105,10 @@ fn joins(section: &Section<'_>, until: Duration, executor: Option<&Executor>) ->
     if section.has("joins")
         && matches!(executor, Some(Executor::Ramping { .. } | Executor::ArrivalRate { .. }))
     {
-        section
-            .refuse("joins", "belongs to executor = \"constant\"; to wait, begin with a stage of target = 0");
+        section.refuse(
+            "joins",
+            "is allowed only with executor = \"constant\"; to wait, begin with a stage of target = 0",
+        );
     }
     joins
 }
@@ -137,7 +139,8 @@ fn executor(section: &Section<'_>, until: Duration) -> Option<Executor> {
     match kind {
         Kind::Constant => {
             if section.has("stages") {
-                section.refuse("stages", "belongs to executor = \"ramping\" or \"arrival-rate\"");
+                let why = "is allowed only with executor = \"ramping\" or \"arrival-rate\"; this group has executor = \"constant\"";
+                section.refuse("stages", why);
             }
             let ramp = section.duration("ramp", limits::ANY_DURATION).unwrap_or_default();
             let clients = section.required("clients", section.integer32("clients", limits::CLIENTS));
@@ -146,7 +149,9 @@ fn executor(section: &Section<'_>, until: Duration) -> Option<Executor> {
         Kind::Ramping => {
             for key in ["clients", "ramp"] {
                 if section.has(key) {
-                    section.refuse(key, "belongs to executor = \"constant\"");
+                    let why =
+                        "is allowed only with executor = \"constant\"; this group has executor = \"ramping\"";
+                    section.refuse(key, why);
                 }
             }
             let stages = stages(section, limits::CLIENTS_AT_ONCE, until);
@@ -158,7 +163,8 @@ fn executor(section: &Section<'_>, until: Duration) -> Option<Executor> {
         Kind::ArrivalRate => {
             for key in ["clients", "ramp"] {
                 if section.has(key) {
-                    section.refuse(key, "does not belong to executor = \"arrival-rate\"");
+                    let why = "is allowed only with executor = \"constant\"; this group has executor = \"arrival-rate\"";
+                    section.refuse(key, why);
                 }
             }
             values::pace(section, until).map(|pace| Executor::ArrivalRate { pace })
@@ -180,7 +186,8 @@ fn session(section: Section<'_>, executor: Option<&Executor>) -> Option<Session>
     let distribution = section.choice("dist", &distributions).unwrap_or(Distribution::Exponential);
     let arrives = matches!(executor, Some(Executor::ArrivalRate { .. }));
     if arrives && section.has("churn") {
-        let why = "does not belong to executor = \"arrival-rate\", which sets the rate of new clients itself";
+        let why =
+            "is not allowed with executor = \"arrival-rate\", which sets the rate of new clients itself";
         section.refuse("churn", why);
     }
     let churn = section.boolean("churn").unwrap_or(true) && !arrives;
@@ -235,7 +242,9 @@ fn subscribe(section: Section<'_>) -> Subscribe {
         let template = Template::parse(text).map_err(|error| error.to_string());
         let checked = template.and_then(|template| match template.longest() {
             longest if longest <= NAME_MAX_BYTES => Ok(template),
-            longest => Err(format!("names can have up to {longest} bytes; allowed are {NAME_MAX_BYTES}")),
+            longest => {
+                Err(format!("the names have up to {longest} bytes; allowed are up to {NAME_MAX_BYTES} bytes"))
+            }
         });
         checked.map_err(|error| section.refuse(key, format!("{text:?}: {error}"))).ok()
     };

@@ -35,7 +35,7 @@ fn tls(cluster: &Section<'_>, section: Section<'_>, read: Option<&Cluster>) -> T
         Some(Cluster::Attach(urls)) if is_https(urls) => {}
         None => {}
         Some(Cluster::Attach(_) | Cluster::Spawn(_)) => {
-            cluster.refuse("tls", "belongs to nodes with https URLs in cluster.attach");
+            cluster.refuse("tls", "is allowed only with https URLs in cluster.attach");
         }
     }
     let ca = section.text("ca").map(PathBuf::from);
@@ -74,7 +74,7 @@ pub fn has_credentials(url: &str) -> bool {
 
 /// The remedy for a URL with a user name or password, for messages.
 pub const WHERE_CREDENTIALS_GO: &str =
-    "set headers (Authorization) or token in [clients.G] and [publishers.P] of a scenario";
+    "in a scenario set headers (Authorization) or token in [clients.NAME] and [publishers.NAME]";
 
 fn base_url(section: &Section<'_>, text: &str) -> Option<String> {
     let uri: Option<http::Uri> = text.parse().ok();
@@ -159,7 +159,10 @@ fn broker(section: &Section<'_>) -> Option<BrokerKind> {
     match kind {
         Some(BrokerKind::Redis(set)) => redis(section, options, &set).map(BrokerKind::Redis),
         Some(kind) => {
-            section.refuse("redis", "belongs to broker = \"redis\", \"redis-sentinel\" or \"redis-cluster\"");
+            section.refuse(
+                "redis",
+                "is allowed only with broker = \"redis\", \"redis-sentinel\" or \"redis-cluster\"",
+            );
             Some(kind)
         }
         None => None,
@@ -232,7 +235,11 @@ fn node_flags(section: &Section<'_>) -> BTreeMap<String, Option<String>> {
             let why = "is not a flag; allowed are letters, digits, '-' and '_', without leading dashes";
             section.refuse(key, why);
         } else if OWN_FLAGS.contains(&name.as_str()) {
-            let why = "is set by the run itself; set nodes, broker and max_connections in [cluster] instead";
+            let why = match name.as_str() {
+                "broker" => "is set by the run; set cluster.broker instead",
+                "max-connections" => "is set by the run; set cluster.max_connections instead",
+                _ => "is set by the run and cannot be changed",
+            };
             section.refuse(key, why);
         }
         match value {
@@ -243,7 +250,7 @@ fn node_flags(section: &Section<'_>) -> BTreeMap<String, Option<String>> {
             Value::Bool(false) => {}
             Value::Array(_) | Value::Table(_) | Value::Datetime(_) => {
                 let shown = value.shown();
-                let why = format!("{shown} is not allowed; allowed are texts, numbers, true and false");
+                let why = format!("{shown} is not allowed; allowed are strings, numbers, true and false");
                 section.refuse(key, why);
             }
         }

@@ -24,8 +24,7 @@ pub(super) fn check_servers(root: &Section<'_>, cluster: Option<&Cluster>, lb: O
         root.refuse("dialect", why);
     }
     if lb.is_some_and(|lb| lb.kind != LbKind::Swarm) {
-        let why =
-            "and lb.kind exclude each other: a load balancer of the run knows the paths of sse-node only";
+        let why = "cannot be set together with lb.kind: a load balancer of the run knows only the paths of sse-node";
         root.refuse("dialect", why);
     }
 }
@@ -58,7 +57,8 @@ pub(super) fn dialect(section: Section<'_>) -> Option<Dialect> {
             "needs dialect.ids \"all\" or \"address\": with \"nothing\" no ids are compared",
         );
     }
-    let names = section.section("names").map_or_else(|| Some(broadcast_only()), names);
+    let inner = section.section("names");
+    let names = inner.map_or_else(|| Some(broadcast_only()), |inner| names(&section, inner));
     let publish = section.required("publish", section.section("publish").and_then(publish));
     if let (Some(names), Some(stream), Some(publish)) = (&names, &stream, &publish) {
         check_addressing(&section, names, stream, publish);
@@ -90,7 +90,7 @@ fn check_addressing(section: &Section<'_>, names: &Names, stream: &TextTemplate,
     if !addressing.iter().any(|placeholder| stream.has(*placeholder)) {
         section.refuse(
             "stream",
-            "needs {addresses}, {client} or {user}: dialect.names has other keys beside all",
+            "needs {addresses}, {client} or {user}: dialect.names has keys other than all, so the stream must say which events are meant",
         );
     }
     let templates = publish.headers.iter().map(|(_, value)| value).chain([&publish.path, &publish.body]);
@@ -98,8 +98,7 @@ fn check_addressing(section: &Section<'_>, names: &Names, stream: &TextTemplate,
         .into_iter()
         .any(|template| template.has(Placeholder::Name) || template.has(Placeholder::NameText))
     {
-        let why =
-            "needs {name} or {name_text} in path, headers or body: dialect.names has other keys beside all";
+        let why = "needs {name} or {name_text} in path, headers or body: dialect.names has keys other than all, so the publish must say which address is meant";
         section.refuse("publish", why);
     }
 }
@@ -187,12 +186,12 @@ fn publish(section: Section<'_>) -> Option<PublishTemplate> {
 /// Kinds of addresses.
 const KINDS: [&str; 4] = ["all", "topic", "user", "client"];
 
-fn names(section: Section<'_>) -> Option<Names> {
+fn names(dialect: &Section<'_>, section: Section<'_>) -> Option<Names> {
     let one = |key| section.parsed(key, |text| template_with(text, &[Placeholder::Name], "names"));
     let all = section.parsed("all", |text| template(text, &[]));
     let names = Names { all, topic: one("topic"), user: one("user"), client: one("client") };
     if names == Names::default() && !KINDS.iter().any(|kind| section.has(kind)) {
-        section.refuse("all", "is missing; allowed are all, topic, user and client, at least one of them");
+        dialect.refuse("names", "is empty; set at least one of all, topic, user and client");
         section.finish();
         return None;
     }

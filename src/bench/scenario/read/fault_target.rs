@@ -34,7 +34,12 @@ pub(super) fn target(section: &Section<'_>, nodes: Option<usize>, default: Targe
             "primary" => refuse("\"primary\"", "is a target of Redis faults"),
             other => match random_count(other) {
                 Some(count) if nodes.is_some_and(|nodes| count as usize > nodes) => {
-                    refuse(&format!("{text:?}"), "is more than the number of nodes")
+                    let nodes = nodes.unwrap_or_default();
+                    let why = format!(
+                        "{text:?} is not possible: the cluster has {nodes} nodes, so N may be 1 to {nodes}"
+                    );
+                    section.refuse("target", why);
+                    None
                 }
                 Some(count) => Some(Target::Random(count)),
                 None => refuse(&format!("{text:?}"), "is not a target"),

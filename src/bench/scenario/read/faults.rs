@@ -54,7 +54,7 @@ fn fault(
     let lasts = section.duration("for", limits::SOME_DURATION);
     if let Some(end) = at.zip(lasts).map(|(at, lasts)| at + lasts).filter(|end| *end > until) {
         let (end, until) = (humantime::format_duration(end), humantime::format_duration(until));
-        section.refuse("for", format!("the fault would end at {end}, after the run, which lasts {until}"));
+        section.refuse("for", format!("the fault would end at {end}, but the run ends at {until}"));
     }
     let kind = kind(section, context);
     check_momentary(section, kind.as_ref());
@@ -252,7 +252,11 @@ fn refuse_special_keys(section: &Section<'_>, type_name: &str) {
     for (key, of) in SPECIAL_KEYS {
         if section.has(key) && !of.contains(&type_name) {
             let of: Vec<String> = of.iter().map(|name| format!("{name:?}")).collect();
-            section.refuse(key, format!("belongs to type = {}", of.join(" or ")));
+            let of = of.join(" or ");
+            section.refuse(
+                key,
+                format!("is allowed only with type = {of}; this fault has type = {type_name:?}"),
+            );
         }
     }
 }

@@ -106,8 +106,8 @@ impl FieldSchema {
 impl fmt::Display for FieldType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text => f.write_str("a text"),
-            Self::Texts => f.write_str("a text or a list of texts"),
+            Self::Text => f.write_str("a string"),
+            Self::Texts => f.write_str("a string or a list of strings"),
             Self::Words(words) => write!(f, "one of {}", words.join(", ")),
             Self::WordList(words) => write!(f, "one or a list of {}", words.join(", ")),
             Self::Statuses => f.write_str("a status or a list of statuses, as in [202, \"3xx\"]"),

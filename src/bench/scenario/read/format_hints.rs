@@ -15,13 +15,15 @@ pub(super) fn of_k6(place: &str, key: &str) -> Option<String> {
         ("clients.*" | "publishers.*", "gracefulStop" | "gracefulRampDown") => {
             "verify.quiesce sets the wait for the last deliveries"
         }
-        ("", "scenarios") => "subscribers are groups in [clients.NAME], publishers are in [publishers.NAME]",
-        ("", "options") => "its keys are at the top of the file: [thresholds], [clients.NAME]",
-        ("", "vus") => "did you mean clients, in a group as in [clients.steady]?",
-        ("", "stages") => "they belong to a group of clients or to a publisher",
+        ("", "scenarios") => "groups of clients are [clients.NAME], publishers are [publishers.NAME]",
+        ("", "options") => {
+            "the options of k6 are tables at the top of this file, such as [thresholds] and [clients.NAME]"
+        }
+        ("", "vus") => "did you mean the key clients of a group, as in [clients.steady]?",
+        ("", "stages") => "stages belong to a group of clients or to a publisher, as in [clients.NAME]",
         _ => return None,
     };
-    Some(format!(", {hint}"))
+    Some(format!("; {hint}"))
 }
 
 /// An example of a table, as the rest of a message; empty for unusual ones.

@@ -11,7 +11,7 @@ use crate::bench::scenario::limits;
 use crate::bench::scenario::{FaultSpecKind, Nemesis, NemesisFault};
 
 /// Limit of faults per run: each one is a task and a phase.
-const FAULTS_MAX: f64 = 1_000.0;
+const FAULTS_MAX: u32 = 1_000;
 /// Duration of a fault without `for`.
 const LASTS_DEFAULT: Duration = Duration::from_secs(3);
 const EVERY_DEFAULT: Duration = Duration::from_secs(5);
@@ -26,16 +26,23 @@ pub(super) fn nemesis(
     let until = section.duration("until", within).unwrap_or(run);
     if from >= until {
         let format = humantime::format_duration;
-        let why = format!("{} is not allowed; allowed are times after from, {}", format(until), format(from));
+        let why = format!(
+            "{} is not allowed; allowed are times after {} (nemesis.from)",
+            format(until),
+            format(from)
+        );
         section.refuse("until", why);
     }
     let every = section.duration("every", limits::SOME_DURATION).unwrap_or(EVERY_DEFAULT);
     // Later checks need a window, even if the given one is invalid.
     let window = until.checked_sub(from).filter(|window| !window.is_zero()).unwrap_or(run);
     // The gap between two faults is at least half of `every`.
-    if window.as_secs_f64() / every.as_secs_f64() * 2.0 > FAULTS_MAX {
-        let every = humantime::format_duration(every);
-        let why = format!("{every} is too short: it could draw more than {FAULTS_MAX} faults in this window");
+    if window * 2 > every * FAULTS_MAX {
+        let least = window * 2 / FAULTS_MAX;
+        let [every, least] = [every, least].map(humantime::format_duration);
+        let why = format!(
+            "{every} is too short; allowed are durations from {least}, so that at most {FAULTS_MAX} faults are drawn"
+        );
         section.refuse("every", why);
     }
     let sections = section.list("faults");
@@ -54,7 +61,10 @@ fn fault(section: Section<'_>, window: Duration, context: TargetContext<'_>) -> 
     if let Some((_, longest)) = lasts.filter(|(_, longest)| *longest > window) {
         let format = humantime::format_duration;
         let (longest, window) = (format(longest), format(window));
-        section.refuse("for", format!("{longest} is longer than the window of the nemesis, {window}"));
+        section.refuse(
+            "for",
+            format!("{longest} is longer than the {window} from nemesis.from to nemesis.until"),
+        );
     }
     let type_name = section.text("type").unwrap_or_default().to_owned();
     let kind = faults::kind(&section, context);

@@ -132,7 +132,10 @@ fn distribution(section: Section<'_>) -> Option<PayloadSize> {
     let median = section.required("median", section.integer32("median", limits::PAYLOAD));
     let p99 = section.required("p99", section.integer32("p99", limits::PAYLOAD));
     if let Some((median, p99)) = median.zip(p99).filter(|(median, p99)| median > p99) {
-        section.refuse("p99", format!("{p99} is not allowed; allowed are sizes from the median, {median}"));
+        section.refuse(
+            "p99",
+            format!("{p99} is not allowed; allowed are sizes of at least {median} (payload.median)"),
+        );
     }
     section.finish();
     Some(PayloadSize::LogNormal { median: median?, p99: p99? })

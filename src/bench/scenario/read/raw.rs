@@ -41,7 +41,7 @@ impl Value {
     /// Name of the type, with its article.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Self::Text(_) => "a text",
+            Self::Text(_) => "a string",
             Self::Integer(_) => "an integer",
             Self::Float(_) => "a number",
             Self::Bool(_) => "a boolean",
@@ -100,7 +100,7 @@ impl Places {
         let mut nodes = Table::new();
         let mut problems = Vec::new();
         for (key, value) in table {
-            match self.node(value) {
+            match self.node(key.get_ref(), value) {
                 Ok(node) => {
                     let key_at = Some(self.of(&key.span()));
                     nodes.insert(key.get_ref().to_string(), Node { key_at, ..node });
@@ -111,11 +111,11 @@ impl Places {
         if problems.is_empty() { Ok(nodes) } else { Err(problems) }
     }
 
-    fn node(&self, value: &Spanned<DeValue<'_>>) -> Result<Node, Vec<Problem>> {
+    fn node(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<Node, Vec<Problem>> {
         let at = Some(self.of(&value.span()));
         let refused = |text: &str| {
-            let message = format!("{text} is not allowed; allowed are numbers of 64 bits");
-            vec![Problem { at, key: String::new(), message }]
+            let message = format!("{text} is too large; allowed are numbers of 64 bits");
+            vec![Problem { at, key: key.to_owned(), message }]
         };
         let value = match value.get_ref() {
             DeValue::String(text) => Value::Text(text.to_string()),
@@ -128,14 +128,14 @@ impl Places {
             }
             DeValue::Boolean(is_true) => Value::Bool(*is_true),
             DeValue::Datetime(date) => Value::Datetime(date.to_string()),
-            DeValue::Array(list) => Value::Array(self.list(list)?),
+            DeValue::Array(list) => Value::Array(self.list(key, list)?),
             DeValue::Table(table) => Value::Table(self.table(table)?),
         };
         Ok(Node { at, key_at: at, value })
     }
 
-    fn list(&self, list: &DeArray<'_>) -> Result<Vec<Node>, Vec<Problem>> {
-        list.iter().map(|value| self.node(value)).collect()
+    fn list(&self, key: &str, list: &DeArray<'_>) -> Result<Vec<Node>, Vec<Problem>> {
+        list.iter().map(|value| self.node(key, value)).collect()
     }
 }
 
@@ -167,7 +167,7 @@ fn unknown_name(root: &Table, keys: &[&str]) -> Option<String> {
     }
     let guess = did_you_mean(name, known.keys().map(String::as_str));
     let known: Vec<&str> = known.keys().map(String::as_str).collect();
-    Some(format!("the scenario has no {name} in {section}{guess}; allowed are {}", known.join(", ")))
+    Some(format!("the scenario has no {name} in {section}; allowed are {}{guess}", known.join(", ")))
 }
 
 /// Parses a text as TOML; a text that is not TOML stands for itself.

@@ -215,7 +215,7 @@ fn quiesce(section: Section<'_>, default: Quiesce, has_dialect: bool) -> Quiesce
         section.refuse(
             "idle",
             format!(
-                "{} is not allowed; allowed are durations up to the timeout, {}",
+                "{} is not allowed; allowed are durations up to {} (verify.quiesce.timeout)",
                 format(idle),
                 format(timeout)
             ),
@@ -267,7 +267,7 @@ fn check_tags((root, section): (&Section<'_>, &Section<'_>), threshold: &Thresho
         }
         let guess = did_you_mean(value, known.iter().map(String::as_str));
         let known_values = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        let why = format!("{tag}:{value} is not in this scenario{guess}; allowed are {known_values}");
+        let why = format!("{tag}:{value} is not in this scenario; allowed are {known_values}{guess}");
         section.refuse(&threshold.key, why);
     }
 }

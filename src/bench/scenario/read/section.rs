@@ -150,7 +150,7 @@ impl<'a> Section<'a> {
                 self.refuse_at(
                     node.at,
                     self.path(key),
-                    format!("{} is not allowed; allowed is a text", other.shown()),
+                    format!("{} is not allowed; allowed is a string", other.shown()),
                 );
                 None
             }
@@ -185,7 +185,7 @@ impl<'a> Section<'a> {
         if found.is_none() {
             let allowed: Vec<_> = words.iter().map(|(word, _)| *word).collect();
             let guess = did_you_mean(text, allowed.iter().copied());
-            self.refuse(key, format!("{text:?} is not known{guess}; allowed are {}", allowed.join(", ")));
+            self.refuse(key, format!("{text:?} is not known; allowed are {}{guess}", allowed.join(", ")));
         }
         found.map(|(_, value)| value.clone())
     }
@@ -297,7 +297,8 @@ impl<'a> Section<'a> {
             Value::Text(text) => vec![text],
             Value::Array(list) => list.iter().filter_map(|node| self.text_of(node, key)).collect(),
             other => {
-                let why = format!("{} is not allowed; allowed is a text or a list of texts", other.shown());
+                let why =
+                    format!("{} is not allowed; allowed is a string or a list of strings", other.shown());
                 self.refuse(key, why);
                 Vec::new()
             }
@@ -424,7 +425,7 @@ impl<'a> Section<'a> {
             let mut allowed = asked.clone();
             allowed.sort_unstable();
             allowed.dedup();
-            let message = format!("is not a key here{guess}; allowed are {}", allowed.join(", "));
+            let message = format!("is not a key here; allowed are {}{guess}", allowed.join(", "));
             self.refuse_at(node.key_at, self.path(key), message);
         }
     }

@@ -20,7 +20,7 @@ pub(super) fn headers(section: &Section<'_>) -> Vec<(String, String)> {
         match value {
             Value::Text(value) => headers.push(("headers", name.to_owned(), value.clone())),
             other => section
-                .refuse("headers", format!("{name} = {} is not allowed; allowed is a text", other.shown())),
+                .refuse("headers", format!("{name} = {} is not allowed; allowed is a string", other.shown())),
         }
     }
     let is_valid = |(key, name, value): &(&str, String, String)| {
@@ -67,7 +67,7 @@ pub(super) fn stages(
     let total: Duration = stages.iter().map(|stage| stage.duration).sum();
     if total > until {
         let (total, until) = (humantime::format_duration(total), humantime::format_duration(until));
-        section.refuse("stages", format!("{total} in total is longer than the run, which lasts {until}"));
+        section.refuse("stages", format!("the stages last {total} in total, but the run ends at {until}"));
     }
     stages
 }
@@ -78,13 +78,13 @@ pub(super) fn pace(section: &Section<'_>, until: Duration) -> Option<Pace> {
     let arrival = section.choice("arrival", &arrivals).unwrap_or(Arrival::Uniform);
     if !section.has("stages") {
         if section.has("start_rate") {
-            section.refuse("start_rate", "belongs to stages; a constant rate is rate");
+            section.refuse("start_rate", "is allowed only with stages; for a constant rate set the key rate");
         }
         let rate = section.required("rate", section.number("rate", limits::RATE))?;
         return Some(Pace { arrival, from: rate, stages: vec![Stage { duration: until, target: rate }] });
     }
     if section.has("rate") {
-        let why = "and stages exclude each other; with stages, start_rate is the rate at the start";
+        let why = "cannot be set together with stages; with stages, start_rate is the rate at the start";
         section.refuse("rate", why);
     }
     let from = section.number("start_rate", limits::RATE).unwrap_or(0.0);

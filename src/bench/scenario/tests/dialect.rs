@@ -90,7 +90,7 @@ fn invalid_values_are_reported() {
     check_foreign(&with("payload = \"pub\""), (3, 11), "dialect.payload", &["JSON pointer"]);
     check_foreign(&with("resume = \"cookie\""), (3, 10), "dialect.resume", &["header, query:NAME, no"]);
     check_foreign(&with("confirm = \"opne\""), (3, 11), "dialect.confirm", &["open, event"]);
-    check_foreign(&with("names = {}"), (3, 1), "dialect.names.all", &["at least one"]);
+    check_foreign(&with("names = {}"), (3, 9), "dialect.names", &["at least one"]);
     check_foreign(&with("stram = 1"), (3, 1), "dialect.stram", &["stream"]);
     check_foreign(&format!("{SMALL}body = \"{{client}}\"\n"), (5, 8), "dialect.publish.body", &["{payload}"]);
     check_foreign(
