@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// Too many publishes wait already; nothing was written.
-    #[error("the log is busy: {waiting} publishes wait already")]
+    #[error("the log is busy: {waiting} publishes wait already (--publish-queue)")]
     Busy {
         /// The limit that was reached.
         waiting: usize,
@@ -22,9 +22,9 @@ pub enum AppendError {
 
 /// The store behind a log failed.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{operation} failed in {place}: {cause}")]
+#[error("cannot {operation} at {place}: {cause}")]
 pub struct StoreError {
-    /// The operation that failed, as a verb: `append`, `read`.
+    /// The operation that failed, with its verb first, as it follows `cannot`: `append events`.
     pub operation: &'static str,
     /// Where: a directory or an address.
     pub place: String,

@@ -146,7 +146,7 @@ impl Publisher {
         self.tasks.token().cancel();
         let closed = self.tasks.join(CLOSE_DEADLINE).await;
         closed.map_err(|_| StoreError {
-            operation: "close",
+            operation: "close the log",
             place: self.broker.kind().to_owned(),
             cause: format!("it took longer than {}", humantime::format_duration(CLOSE_DEADLINE)),
         })

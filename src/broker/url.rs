@@ -20,12 +20,21 @@ pub enum BrokerUrl {
 
 /// Why a text is not a broker URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "broker {value:?} is not valid: {why}; allowed are memory:, file:DIR, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], redis+sentinel://HOST[:PORT],…/MASTER and redis+cluster://HOST[:PORT],…, each with rediss for TLS and ?prefix=NAME"
-)]
+#[error("broker {value:?} is not valid: {}", self.reason())]
 pub struct InvalidBrokerUrl {
     value: String,
     why: &'static str,
+}
+
+impl InvalidBrokerUrl {
+    /// The rule that the text breaks, and what is allowed, for a message that has the text already.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        format!(
+            "{}; allowed are memory:, file:DIR, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], redis+sentinel://HOST[:PORT],…/MASTER and redis+cluster://HOST[:PORT],…, each with rediss for TLS and ?prefix=NAME",
+            self.why
+        )
+    }
 }
 
 impl FromStr for BrokerUrl {
@@ -35,16 +44,16 @@ impl FromStr for BrokerUrl {
         let refuse = |why| Err(InvalidBrokerUrl { value: text.to_owned(), why });
         match text.split_once(':') {
             Some(("memory", "")) => Ok(Self::Memory),
-            Some(("memory", _)) => refuse("memory: takes nothing behind the colon"),
+            Some(("memory", _)) => refuse("nothing is allowed after memory:"),
             Some(("file", dir)) => match dir.strip_prefix("//").unwrap_or(dir) {
-                "" => refuse("file: needs a directory"),
+                "" => refuse("the directory after file: is missing"),
                 dir => Ok(Self::File(PathBuf::from(dir))),
             },
             Some((scheme, rest)) if RedisUrl::is_scheme(scheme) => match RedisUrl::parse(scheme, rest) {
                 Ok(url) => Ok(Self::Redis(url)),
                 Err(why) => Err(InvalidBrokerUrl { value: without_password(text), why }),
             },
-            _ => refuse("it names no known kind of broker"),
+            _ => refuse("its scheme is not known"),
         }
     }
 }

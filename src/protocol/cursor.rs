@@ -104,7 +104,7 @@ pub struct Cursor {
 
 /// A text that is not a cursor of this system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an event id; the form is <epoch>-<milliseconds>-<counter>, as in an `id:` line")]
+#[error("not an event id; the form is <epoch>-<ms>-<seq>, as in an `id:` line")]
 pub struct InvalidCursor;
 
 impl Cursor {

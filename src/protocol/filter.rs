@@ -34,7 +34,7 @@ pub struct Filter {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFilter {
     /// Bytes of a filter that has more than [`FILTER_MAX_BYTES`].
-    #[error("the filter has {0} bytes; allowed are {FILTER_MAX_BYTES}")]
+    #[error("the filter has {0} bytes; allowed are up to {FILTER_MAX_BYTES} bytes")]
     TooLong(usize),
     /// A pattern is not a regular expression.
     #[error("the pattern /{pattern}/ is not valid: {why}")]

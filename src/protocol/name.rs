@@ -11,9 +11,7 @@ pub const NAME_MAX_BYTES: usize = 128;
 
 /// Why a text cannot be a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{what} {value:?} is not valid: {why}; allowed are 1 to {NAME_MAX_BYTES} bytes without control characters, ',' or '/', and no blank at either end"
-)]
+#[error("{what} {value:?} is not valid: {}", self.reason())]
 pub struct InvalidName {
     /// The kind of name: `topic`, `user id`, …
     pub what: &'static str,
@@ -21,6 +19,17 @@ pub struct InvalidName {
     pub value: String,
     /// The rule that it breaks.
     pub why: &'static str,
+}
+
+impl InvalidName {
+    /// The rule that the text breaks, and what is allowed, for a message that has the text already.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        format!(
+            "{}; allowed are 1 to {NAME_MAX_BYTES} bytes without control characters, ',' or '/', and no blank at either end",
+            self.why
+        )
+    }
 }
 
 fn check(what: &'static str, text: &str) -> Result<(), InvalidName> {

@@ -115,7 +115,9 @@ impl Embedded {
         match answered.await {
             Ok(result) => result.map_err(AppendError::Store),
             // The writer answers everything that it took; it dropped this one unanswered only if it panicked.
-            Err(_) => Err(AppendError::Store(self.shared.store.error("append", &"the writer died"))),
+            Err(_) => Err(AppendError::Store(
+                self.shared.store.error("append events", &"the task that writes has failed"),
+            )),
         }
     }
 
@@ -127,7 +129,7 @@ impl Embedded {
         if !owner.has_mailbox() {
             return Ok(0);
         }
-        let closed = || self.shared.store.error("confirm", &"the log is closed");
+        let closed = || self.shared.store.error("confirm mailbox messages", &"the log is closed");
         let (answer, answered) = oneshot::channel();
         let command = Command::Confirm { owner: owner.clone(), up_to, answer };
         self.shared.commands.send(command).await.map_err(|_| closed())?;

@@ -176,7 +176,7 @@ impl<'a> Fields<'a> {
 
     fn bytes(&mut self, count: usize) -> Result<&'a [u8], InvalidRecord> {
         let (bytes, rest) =
-            self.0.split_at_checked(count).ok_or(InvalidRecord::Damaged("it ends too early"))?;
+            self.0.split_at_checked(count).ok_or(InvalidRecord::Damaged("it is too short"))?;
         self.0 = rest;
         Ok(bytes)
     }
@@ -202,7 +202,11 @@ impl<'a> Fields<'a> {
     }
 
     fn end(&self) -> Result<(), InvalidRecord> {
-        if self.0.is_empty() { Ok(()) } else { Err(InvalidRecord::Damaged("it goes on behind its end")) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(InvalidRecord::Damaged("it has more bytes than it should"))
+        }
     }
 }
 

@@ -38,7 +38,8 @@ impl Store {
                 let path = path.clone();
                 let place = path.display().to_string();
                 let opened = tokio::task::spawn_blocking(move || Disk::open(&path, durability)).await;
-                let disk = opened.map_err(|error| OpenError::Store(died("open", place, &error)))??;
+                let disk =
+                    opened.map_err(|error| OpenError::Store(died("open the database", place, &error)))??;
                 Ok(Self::File(Arc::new(disk)))
             }
             BrokerUrl::Redis(url) => Err(OpenError::Unfit {
@@ -56,7 +57,7 @@ impl Store {
     {
         match self {
             Self::Memory(memory) => question(&*memory.read().unwrap_or_else(PoisonError::into_inner)),
-            Self::File(disk) => blocking("read", disk, |disk| disk.read(question)).await?,
+            Self::File(disk) => blocking("read the log", disk, |disk| disk.read(question)).await?,
         }
     }
 
@@ -70,7 +71,7 @@ impl Store {
             }
             Self::File(disk) => {
                 let rules = rules.clone();
-                let committed = blocking("commit", disk, move |disk| {
+                let committed = blocking("write events", disk, move |disk| {
                     let mut replies = Vec::new();
                     let reserved = disk.reserve(now_ms);
                     let written = disk.write(|tables| {
@@ -94,7 +95,10 @@ impl Store {
             }
             Self::File(disk) => {
                 let rules = rules.clone();
-                blocking("sweep", disk, move |disk| disk.write(|tables| rules.sweep(tables, now_ms))).await?
+                blocking("remove expired events", disk, move |disk| {
+                    disk.write(|tables| rules.sweep(tables, now_ms))
+                })
+                .await?
             }
         }
     }
@@ -103,7 +107,7 @@ impl Store {
     pub(super) async fn sync(&self) -> Result<(), StoreError> {
         match self {
             Self::Memory(_) => Ok(()),
-            Self::File(disk) => blocking("sync", disk, Disk::sync).await?,
+            Self::File(disk) => blocking("sync the log to the disk", disk, Disk::sync).await?,
         }
     }
 
@@ -111,7 +115,7 @@ impl Store {
     pub(super) async fn close(&self) -> Result<(), StoreError> {
         match self {
             Self::Memory(_) => Ok(()),
-            Self::File(disk) => blocking("close", disk, Disk::close).await?,
+            Self::File(disk) => blocking("close the log", disk, Disk::close).await?,
         }
     }
 

@@ -81,7 +81,7 @@ impl Writer {
             }
         }
         if let Err(error) = self.store.close().await {
-            tracing::error!(%error, "the log could not be closed in order");
+            tracing::error!(%error, "the log was not closed cleanly");
         }
     }
 
@@ -106,14 +106,16 @@ impl Writer {
             match self.store.sweep(&self.rules, self.clock.now_ms()).await {
                 Ok(true) => tokio::task::yield_now().await,
                 Ok(false) => return,
-                Err(error) => return tracing::error!(%error, "the log could not be swept"),
+                Err(error) => {
+                    return tracing::error!(%error, "expired events could not be removed from the log");
+                }
             }
         }
     }
 
     async fn sync(&self) {
         if let Err(error) = self.store.sync().await {
-            tracing::error!(%error, "the log could not be put onto the disk");
+            tracing::error!(%error, "the log could not be written to the disk (fsync)");
         }
     }
 }

@@ -49,9 +49,9 @@ impl CommandConn {
         match open.map(|open| open.map(|conn| conn.clone())) {
             Ok(Ok(Some(conn))) => Ok(conn),
             Ok(_) | Err(_) => Err(StoreError {
-                operation: "connect",
+                operation: "send a command to Redis",
                 place: self.place.clone(),
-                cause: "not connected to the master".to_owned(),
+                cause: "the node is not connected to the master".to_owned(),
             }),
         }
     }

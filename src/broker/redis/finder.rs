@@ -76,7 +76,7 @@ impl Finder {
                 let mut ask = cmd("SENTINEL");
                 ask.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
                 let mut found: Vec<(Server, usize)> = Vec::new();
-                let mut last = self.error("ask the sentinels", "no sentinel knows the master");
+                let mut last = self.error("find the master", "no sentinel knows the master");
                 // All at once: one that hangs must not delay those that know.
                 let answers =
                     sentinels.iter().map(|sentinel| self.ask::<Option<(String, u16)>>(sentinel, &ask, true));
@@ -108,7 +108,8 @@ impl Finder {
     /// The owner of the log's slot in a Redis Cluster, from the first member that answers.
     async fn owner(&self, seeds: &[Server]) -> Result<Server, StoreError> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut last = self.error("find the owner of the slot", "no member of the cluster knows it");
+        let mut last =
+            self.error("find the owner of the log's slot", "no member of the cluster knows the owner");
         let mut slot = cmd("CLUSTER");
         slot.arg("KEYSLOT").arg(&self.log);
         let mut slots = cmd("CLUSTER");
@@ -197,27 +198,33 @@ impl Finder {
         let connected = tokio::time::timeout(2 * CONNECT, self.connect(server, true)).await;
         let redis = match connected {
             Ok(Ok(redis)) => redis,
-            Ok(Err(error)) => return Err(fail("connect", error.to_string())),
-            Err(_) => return Err(fail("connect", "no answer in time".to_owned())),
+            Ok(Err(error)) => return Err(fail("connect to Redis", error.to_string())),
+            Err(_) => return Err(fail("connect to Redis", "no answer in time".to_owned())),
         };
         let serial = self.opened.fetch_add(1, Ordering::Relaxed);
         let mut conn = Conn { redis, serial, term: Arc::from(""), place: Arc::clone(&place) };
         // A server that is loading its data answers ROLE, but not PING.
         let ping = cmd("PING");
-        let _pong: Value =
-            conn.ask("ping", Ask::Command(&ping), CONNECT).await.map_err(ConnError::into_store_error)?;
+        let _pong: Value = conn
+            .ask("ping Redis", Ask::Command(&ping), CONNECT)
+            .await
+            .map_err(ConnError::into_store_error)?;
         let role = cmd("ROLE");
         let role: Vec<Value> = conn
-            .ask("ask for the role", Ask::Command(&role), CONNECT)
+            .ask("ask Redis for its role", Ask::Command(&role), CONNECT)
             .await
             .map_err(ConnError::into_store_error)?;
         match role.first() {
             Some(Value::BulkString(role)) if role == b"master" => {}
-            other => return Err(fail("connect", format!("it is not a master, its role is {other:?}"))),
+            Some(Value::BulkString(role)) => {
+                let role = String::from_utf8_lossy(role);
+                return Err(fail("connect to Redis", format!("it is not a master; its role is {role}")));
+            }
+            other => return Err(fail("connect to Redis", format!("its role is not readable: {other:?}"))),
         }
         let info = cmd("INFO");
         let info: String = conn
-            .ask("ask for the term", Ask::Command(&info), CONNECT)
+            .ask("ask Redis for its state", Ask::Command(&info), CONNECT)
             .await
             .map_err(ConnError::into_store_error)?;
         let term = term(&info);

@@ -326,7 +326,7 @@ impl Task {
         all.cmd("XRANGE").arg(&keys.log).arg("-").arg("+").arg("COUNT").arg(OLDEST_COUNT);
         all.cmd("XREVRANGE").arg(&keys.log).arg(id(self.at.position)).arg("-").arg("COUNT").arg(1);
         let (fields, oldest, nearest): (Vec<Option<String>>, Vec<Raw>, Vec<Raw>) =
-            conn.ask("read the log's state", Ask::Pipeline(&all), self.shared.response).await?;
+            conn.ask("read the state of the log", Ask::Pipeline(&all), self.shared.response).await?;
         let nearest = nearest.first().and_then(|raw| position(&raw.0));
         let meta = Meta::read(&fields, &oldest);
         Ok(meta.filter(|meta| meta.term == *conn.term).map(|meta| (meta, nearest)))
@@ -417,7 +417,7 @@ impl Task {
         let mut range = redis::cmd("XREVRANGE");
         range.arg(&self.shared.keys.log).arg(id(self.at.position)).arg("-").arg("COUNT").arg(PRELOAD);
         let raw: Vec<Raw> =
-            conn.ask("load the newest entries", Ask::Command(&range), self.shared.response).await?;
+            conn.ask("read the newest entries", Ask::Command(&range), self.shared.response).await?;
         let entries: Vec<_> = raw.iter().rev().filter_map(stored).collect();
         let mut recent = RecentEntries::new(entries.first().map_or(self.at.position, |first| first.before));
         for stored in entries {

@@ -10,7 +10,7 @@ impl Redis {
     pub(in crate::broker) async fn server(&self) -> Result<LogServer, StoreError> {
         let shared = &self.shared;
         let info: String =
-            shared.commands.ask("ask for the state", Ask::Command(&redis::cmd("INFO"))).await?;
+            shared.commands.ask("ask Redis for its state", Ask::Command(&redis::cmd("INFO"))).await?;
         Ok(parsed(shared.finder.place(), &info))
     }
 }

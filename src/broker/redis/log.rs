@@ -129,7 +129,8 @@ impl Shared {
         }
         let mut script = self.scripts.cover.key(&self.keys.meta);
         script.arg(old.to_string()).arg(id(after));
-        let _covered: String = conn.ask("announce a repair", Ask::Script(&script), self.response).await?;
+        let _covered: String =
+            conn.ask("announce a repair of the log", Ask::Script(&script), self.response).await?;
         Ok(())
     }
 
@@ -227,7 +228,9 @@ impl Redis {
         match answered.await {
             Ok(result) => result,
             // The writer answers everything that it took; it dropped this one unanswered only if it panicked.
-            Err(_) => Err(AppendError::Store(self.shared.error("append", "the writer died"))),
+            Err(_) => {
+                Err(AppendError::Store(self.shared.error("append events", "the task that writes has failed")))
+            }
         }
     }
 
@@ -252,13 +255,13 @@ impl Redis {
             all.cmd("XRANGE").arg(&keys.log).arg(behind).arg("+").arg("COUNT").arg(count);
         }
         let (fields, oldest, nearest, after): (Vec<Option<String>>, Vec<Raw>, Vec<Raw>, Vec<Raw>) =
-            self.shared.commands.ask("read", Ask::Pipeline(&all)).await?;
+            self.shared.commands.ask("read the log", Ask::Pipeline(&all)).await?;
         let nearest = nearest.first().and_then(|raw| position(&raw.0));
         Ok(Meta::read(&fields, &oldest).map(|meta| ServerSnapshot { meta, nearest, after }))
     }
 
     async fn read_server(&self, at: Position, count: usize) -> Result<ServerSnapshot, StoreError> {
-        let none = || self.shared.error("read", "the log has no history yet");
+        let none = || self.shared.error("read the log", "the log has no history yet");
         self.try_read_server(at, count).await?.ok_or_else(none)
     }
 
@@ -405,7 +408,7 @@ impl Redis {
             let count = fitting(bytes, newest.len()).min(limit - newest.len());
             let mut range = redis::cmd("XREVRANGE");
             range.arg(&self.shared.keys.log).arg(&before).arg("-").arg("COUNT").arg(count);
-            let raw: Vec<Raw> = self.shared.commands.ask("read", Ask::Command(&range)).await?;
+            let raw: Vec<Raw> = self.shared.commands.ask("read the log", Ask::Command(&range)).await?;
             let Some(last) = raw.last() else { break };
             before = format!("({}", last.0);
             for stored in raw.iter().filter_map(stored) {
@@ -428,7 +431,7 @@ impl Redis {
         }
         let mut range = redis::cmd("XRANGE");
         range.arg(&self.shared.keys.log).arg(id(at.position)).arg(id(at.position));
-        let raw: Vec<Raw> = self.shared.commands.ask("read", Ask::Command(&range)).await?;
+        let raw: Vec<Raw> = self.shared.commands.ask("read the log", Ask::Command(&range)).await?;
         Ok(raw.first().and_then(stored).map(|stored| stored.entry(meta.epoch)))
     }
 

@@ -81,13 +81,13 @@ impl Redis {
             return Ok(0);
         }
         if self.shared.tasks.token().is_cancelled() {
-            return Err(self.shared.error("confirm", "the log is closed"));
+            return Err(self.shared.error("confirm mailbox messages", "the log is closed"));
         }
         let keys = &self.shared.keys;
         let [list, state] = keys.mailbox(owner);
         let mut script = self.shared.scripts.confirm.key(&keys.meta);
         script.key(&keys.boxes).key(list).key(state);
         script.arg(owner.to_string()).arg(up_to.ms).arg(up_to.seq);
-        self.shared.commands.ask("confirm", Ask::Script(&script)).await
+        self.shared.commands.ask("confirm mailbox messages", Ask::Script(&script)).await
     }
 }

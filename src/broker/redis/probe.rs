@@ -56,15 +56,19 @@ impl Probes {
         self.lock().waiting.insert(probe.name.clone(), arrive);
         let mut add = redis::cmd("XADD");
         add.arg(&shared.keys.log).arg("*").arg(FIELD).arg(&probe.name);
-        let id: String = shared.commands.ask_once("probe", Ask::Command(&add)).await?;
+        let id: String = shared.commands.ask_once("send a probe through the log", Ask::Command(&add)).await?;
         let came_back = !shared.in_flight.is_watched()
             || matches!(tokio::time::timeout(PROBE, arrived).await, Ok(Ok(())));
         let mut remove = redis::cmd("XDEL");
         remove.arg(&shared.keys.log).arg(id);
         let _removed: u64 = shared.commands.ask("remove a probe", Ask::Command(&remove)).await?;
         if !came_back {
-            let cause = format!("a probe did not come back within {}", humantime::format_duration(PROBE));
-            return Err(StoreError { operation: "probe", place: shared.finder.place(), cause });
+            let cause = format!("it did not come back within {}", humantime::format_duration(PROBE));
+            return Err(StoreError {
+                operation: "send a probe through the log",
+                place: shared.finder.place(),
+                cause,
+            });
         }
         self.lock().proven = Some(Instant::now());
         Ok(())

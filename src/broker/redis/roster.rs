@@ -18,7 +18,8 @@ impl Redis {
         let keys = &self.shared.keys;
         let mut script = self.shared.scripts.beat.key(&keys.nodes);
         script.key(&keys.records).arg(&**incarnation).arg(&**record);
-        let _now: u64 = self.shared.commands.ask("beat", Ask::Script(&script)).await?;
+        let _now: u64 =
+            self.shared.commands.ask("report that this node is alive", Ask::Script(&script)).await?;
         Ok(())
     }
 
@@ -28,7 +29,7 @@ impl Redis {
         both.atomic();
         both.cmd("ZREM").arg(&keys.nodes).arg(incarnation).ignore();
         both.cmd("HDEL").arg(&keys.records).arg(incarnation).ignore();
-        self.shared.commands.ask("leave", Ask::Pipeline(&both)).await
+        self.shared.commands.ask("leave the roster", Ask::Pipeline(&both)).await
     }
 
     pub(in crate::broker) async fn alive(&self) -> Result<Vec<Alive>, StoreError> {

@@ -25,12 +25,12 @@ struct Report {
 pub(super) async fn check(conn: &mut Conn, durability: Durability) -> Result<(), OpenError> {
     let store = |error: ConnError| OpenError::Store(error.into_store_error());
     let info: String =
-        conn.ask("ask for its state", Ask::Command(&cmd("INFO")), RESPONSE).await.map_err(store)?;
+        conn.ask("ask Redis for its state", Ask::Command(&cmd("INFO")), RESPONSE).await.map_err(store)?;
     let mut config = cmd("CONFIG");
     config.arg("GET").arg("*");
     // A hosted server may forbid CONFIG; then the settings are unknown, and there are no warnings.
     let config: HashMap<String, String> =
-        match conn.ask("ask for its settings", Ask::Command(&config), RESPONSE).await {
+        match conn.ask("ask Redis for its settings", Ask::Command(&config), RESPONSE).await {
             Ok(config) => config,
             Err(ConnError::Refused(error)) => {
                 tracing::info!(%error, "the settings of Redis cannot be read");
@@ -98,7 +98,7 @@ impl Report {
             && self.setting("maxmemory") != Some("0")
         {
             warnings.push(format!(
-                "maxmemory-policy is {policy}: Redis may throw the log away; set noeviction, so that publishes are refused instead"
+                "maxmemory-policy is {policy}: Redis may delete the log; set noeviction, so that publishes are refused instead"
             ));
         }
         if self.setting("maxmemory") == Some("0") {
@@ -111,7 +111,7 @@ impl Report {
                     .to_owned(),
             );
         } else if durability == Durability::Replicated && replicas == 1 {
-            warnings.push("only one replica is connected: while it is away, every publish fails".to_owned());
+            warnings.push("only one replica is connected. If it disconnects, every publish fails (--durability replicated)".to_owned());
         } else if replicas > 1 && self.setting("min-replicas-to-write") == Some("0") {
             warnings.push(
                 "min-replicas-to-write is 0: a master without its replicas acknowledges events that the next failover loses; set min-replicas-to-write 1".to_owned(),

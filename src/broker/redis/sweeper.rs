@@ -28,7 +28,7 @@ pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken) {
         };
         if let Err(error) = swept {
             // Readers and writers report the error louder; the next sweep continues where this one ended.
-            tracing::debug!(%error, "the log could not be swept");
+            tracing::debug!(%error, "expired events could not be removed from the log");
         }
     }
 }
@@ -38,7 +38,7 @@ async fn sweep(shared: &Shared) -> Result<(), StoreError> {
     for _ in 0..SWEEP_STEPS {
         let mut script = shared.scripts.sweep.key(&keys.log);
         script.key(&keys.meta).arg(millis(limits.max_age)).arg(limits.max_events).arg(limits.max_bytes);
-        let more: u8 = shared.commands.ask("sweep", Ask::Script(&script)).await?;
+        let more: u8 = shared.commands.ask("remove expired events", Ask::Script(&script)).await?;
         if more == 0 {
             break;
         }
@@ -46,13 +46,15 @@ async fn sweep(shared: &Shared) -> Result<(), StoreError> {
     let oldest = unix_ms().saturating_sub(millis(limits.mailbox_max_age));
     let mut range = redis::cmd("ZRANGEBYSCORE");
     range.arg(&keys.boxes).arg("-inf").arg(format!("({oldest}")).arg("LIMIT").arg(0).arg(SWEEP_BOXES);
-    let owners: Vec<String> = shared.commands.ask("look for old mail", Ask::Command(&range)).await?;
+    let owners: Vec<String> =
+        shared.commands.ask("find expired mailbox messages", Ask::Command(&range)).await?;
     for owner in owners.iter().filter_map(|owner| owner.parse::<Address>().ok()) {
         let [list, state] = keys.mailbox(&owner);
         let mut script = shared.scripts.expire.key(&keys.meta);
         script.key(&keys.boxes).key(list).key(state);
         script.arg(owner.to_string()).arg(oldest).arg(limits.mailbox_max_age.as_secs().max(1));
-        let _dropped: u64 = shared.commands.ask("drop old mail", Ask::Script(&script)).await?;
+        let _dropped: u64 =
+            shared.commands.ask("remove expired mailbox messages", Ask::Script(&script)).await?;
     }
     Ok(())
 }

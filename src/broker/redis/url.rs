@@ -76,7 +76,7 @@ impl RedisUrl {
 
     /// Parses the part of the URL behind the scheme.
     pub(in crate::broker) fn parse(scheme: &str, rest: &str) -> Result<Self, &'static str> {
-        let rest = rest.strip_prefix("//").ok_or("the scheme is followed by //")?;
+        let rest = rest.strip_prefix("//").ok_or("// is missing after the scheme")?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (userinfo, hosts) = match authority.rsplit_once('@') {
@@ -125,7 +125,7 @@ impl RedisUrl {
 fn credentials(userinfo: Option<&str>) -> Result<(Option<String>, Option<String>), &'static str> {
     let Some(userinfo) = userinfo else { return Ok((None, None)) };
     let (user, password) =
-        userinfo.split_once(':').ok_or("a password stands behind a colon: user:password@")?;
+        userinfo.split_once(':').ok_or("a password must follow a colon, as in user:password@")?;
     let given = |text: &str| -> Result<Option<String>, &'static str> {
         if text.is_empty() { Ok(None) } else { decoded(text).map(Some) }
     };
@@ -133,7 +133,9 @@ fn credentials(userinfo: Option<&str>) -> Result<(Option<String>, Option<String>
 }
 
 fn decoded(text: &str) -> Result<String, &'static str> {
-    let decoded = percent_decode_str(text).decode_utf8().map_err(|_| "it is not UTF-8")?;
+    let decoded = percent_decode_str(text)
+        .decode_utf8()
+        .map_err(|_| "the user, password or master name is not UTF-8")?;
     Ok(decoded.into_owned())
 }
 
@@ -143,10 +145,11 @@ fn servers(text: &str, default_port: u16) -> Result<Vec<Server>, &'static str> {
 
 fn server(text: &str, default_port: u16) -> Result<Server, &'static str> {
     const NO_HOST: &str = "a host is missing";
-    const NO_PORT: &str = "a port is a number from 1 to 65535";
+    const NO_PORT: &str = "the port must be a number from 1 to 65535";
     let port = |text: &str| text.parse().ok().filter(|port| *port > 0).ok_or(NO_PORT);
     let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
-        let (host, behind) = bracketed.split_once(']').ok_or("an IPv6 address stands in brackets")?;
+        let (host, behind) =
+            bracketed.split_once(']').ok_or("the bracket ] after the IPv6 address is missing")?;
         match behind.strip_prefix(':') {
             Some(text) => (host, port(text)?),
             None if behind.is_empty() => (host, default_port),
@@ -162,7 +165,11 @@ fn server(text: &str, default_port: u16) -> Result<Server, &'static str> {
 }
 
 fn database_number(text: &str) -> Result<u16, &'static str> {
-    if text.is_empty() { Ok(0) } else { text.parse().map_err(|_| "a database is a number") }
+    if text.is_empty() {
+        Ok(0)
+    } else {
+        text.parse().map_err(|_| "the database must be a number from 0 to 65535")
+    }
 }
 
 /// A prefix becomes a hash tag, `{prefix}:log`, so that all keys of a log are in one slot.
@@ -171,12 +178,12 @@ fn prefix(query: &str) -> Result<String, &'static str> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
             Some(("prefix", value)) => prefix = value,
-            _ => return Err("behind the ? only prefix=NAME is known"),
+            _ => return Err("after ? only prefix=NAME is allowed"),
         }
     }
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(allowed) {
-        return Err("a prefix is 1 to 64 letters, digits, hyphens, underscores or dots");
+        return Err("the prefix must be 1 to 64 letters, digits, hyphens, underscores or dots");
     }
     Ok(prefix.to_owned())
 }
@@ -268,6 +275,6 @@ mod tests {
         refused("redis+cluster://h/1", "only database 0");
         refused("redis+sentinel://h", "MASTER");
         refused("redis://h?db=1", "prefix=NAME");
-        refused("redis://h?prefix=a{b}", "prefix is");
+        refused("redis://h?prefix=a{b}", "the prefix must be");
     }
 }

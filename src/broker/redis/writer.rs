@@ -109,9 +109,9 @@ impl Writer {
     async fn deliver(&mut self, mut batch: Vec<QueuedAppend>, token: &CancellationToken) {
         let mut backoff = backoff();
         let mut last = StoreError {
-            operation: "append",
+            operation: "append events",
             place: self.shared.finder.place(),
-            cause: "there was no time for it".to_owned(),
+            cause: "the publish waited longer than its deadline".to_owned(),
         };
         loop {
             batch = self.drop_expired(batch, &last, token);
@@ -200,7 +200,7 @@ impl Writer {
         let events = batch.iter().map(|append| (&append.event, &nowhere, append.publish_id.as_str()));
         let script = append_script(&shared, &conn.term, epoch, events);
         let ask = Ask::Script(&script);
-        let answer: Vec<String> = match conn.ask("append", ask, shared.response).await {
+        let answer: Vec<String> = match conn.ask("append events", ask, shared.response).await {
             Ok(answer) => answer,
             Err(error) => {
                 // A server that refused has written nothing; after any other error the log may have the events.
@@ -241,7 +241,7 @@ impl Writer {
         let conn = self.conn().await.map_err(ConnError::into_store_error)?;
         let place = conn.place.to_string();
         let answer: Result<redis::Value, _> =
-            conn.ask("wait for a copy", Ask::Command(&command), patience).await;
+            conn.ask("confirm a copy of the events", Ask::Command(&command), patience).await;
         let confirmed = match answer {
             Ok(redis::Value::Int(count)) => count,
             Ok(redis::Value::Array(counts)) => match counts.first() {
@@ -258,7 +258,7 @@ impl Writer {
             "{promised} did not confirm the append within {}, so the event may or may not be in the log",
             humantime::format_duration(wait)
         );
-        Err(StoreError { operation: "append", place, cause })
+        Err(StoreError { operation: "append events", place, cause })
     }
 }
 
@@ -316,7 +316,7 @@ fn parse_reply(shared: &Shared, conn: &Conn, epoch: Epoch, answer: &[String]) ->
             "the append script answered {answer:?}; the key {} may belong to another program: use another ?prefix=NAME in --broker",
             shared.keys.log
         );
-        ConnError::Broken(StoreError { operation: "append", place: conn.place.to_string(), cause })
+        ConnError::Broken(StoreError { operation: "append events", place: conn.place.to_string(), cause })
     };
     match answer.first().map(String::as_str) {
         Some("OK") => {
@@ -349,7 +349,8 @@ pub(super) async fn append_again(
         let (batch, behind) = rest.split_at(fits.count().max(1));
         let events = batch.iter().map(|(event, origins)| (event, origins, ""));
         let script = append_script(shared, &conn.term, epoch, events);
-        let answer: Vec<String> = conn.ask("append again", Ask::Script(&script), shared.response).await?;
+        let answer: Vec<String> =
+            conn.ask("append lost events again", Ask::Script(&script), shared.response).await?;
         match parse_reply(shared, conn, epoch, &answer)? {
             Sent::Kept(_) => rest = behind,
             Sent::NewTerm | Sent::NewEpoch => return Ok(false),

@@ -81,7 +81,7 @@ impl Disk {
             .max_journaling_size(JOURNALS_MAX_BYTES)
             .worker_threads(WORKERS);
         let database = builder.open().map_err(|error| open_error(path, error))?;
-        let failed = |error| OpenError::Store(store_error(path, "open", &error));
+        let failed = |error| OpenError::Store(store_error(path, "open the database", &error));
         let commit = match durability {
             // As far as the operating system, in one write per batch.
             Durability::Accepted => PersistMode::Buffer,
@@ -120,7 +120,7 @@ impl Disk {
     /// ceiling is on the disk before any position below it is given out, so none is given out twice, even if the clock
     /// is set back.
     fn raise_fence_to_ceiling(&self) -> Result<(), StoreError> {
-        const READ: &str = "read the ceiling";
+        const READ: &str = "read the highest reserved position";
         let Some(ceiling) = self.record(&self.database.read_tx(), CEILING_KEY, READ)? else { return Ok(()) };
         let ceiling_ms = record::read_number(&ceiling).map_err(|error| self.error(READ, &error))?;
         let mut writer = self.writer();
@@ -198,7 +198,7 @@ impl Disk {
         if meta != before {
             source.insert(&self.spaces.meta, META_KEY, record::meta_record(&meta));
         }
-        source.commit().map_err(|error| self.error("commit", &error))?;
+        source.commit().map_err(|error| self.error("write events", &error))?;
         writer.hints = hints;
         writer.is_dirty |= self.commit == PersistMode::Buffer;
         Ok(changed)
@@ -208,7 +208,9 @@ impl Disk {
     pub(in crate::broker::embedded) fn sync(&self) -> Result<(), StoreError> {
         let mut writer = self.writer();
         if writer.is_dirty {
-            self.database.persist(PersistMode::SyncData).map_err(|error| self.error("sync", &error))?;
+            self.database
+                .persist(PersistMode::SyncData)
+                .map_err(|error| self.error("sync the log to the disk", &error))?;
             writer.is_dirty = false;
         }
         Ok(())
@@ -220,9 +222,9 @@ impl Disk {
     }
 
     fn view<S: Readable>(&self, source: S) -> Result<View<'_, S>, StoreError> {
-        const READ: &str = "read the numbers of the log";
+        const READ: &str = "read the counters of the log";
         let record = self.record(&source, META_KEY, READ)?;
-        let record = record.ok_or_else(|| self.error(READ, &InvalidRecord::Damaged("they are not there")))?;
+        let record = record.ok_or_else(|| self.error(READ, &InvalidRecord::Damaged("it is missing")))?;
         let meta = record::read_meta(&record).map_err(|error| self.error(READ, &error))?;
         Ok(View { disk: self, source, meta, hints: Hints::default() })
     }
@@ -265,7 +267,7 @@ fn open_error(path: &Path, error: fjall::Error) -> OpenError {
         fjall::Error::Locked => OpenError::InUse { path: path.to_owned() },
         fjall::Error::Io(cause) => OpenError::Directory { path: path.to_owned(), cause },
         // The enum is fjall's: its other errors keep their own words.
-        error => OpenError::Store(store_error(path, "open", &error)),
+        error => OpenError::Store(store_error(path, "open the database", &error)),
     }
 }
 

@@ -52,7 +52,7 @@ impl<S: Readable> View<'_, S> {
         limit: usize,
         read: impl Fn(&[u8], &[u8]) -> Result<T, InvalidRecord>,
     ) -> Result<Vec<T>, StoreError> {
-        const SCAN: &str = "read";
+        const SCAN: &str = "read records";
         let records = self.source.range(space, range).take(limit);
         let read = |record: Guard| {
             let (key, value) = record.into_inner().map_err(self.failed(SCAN))?;
@@ -129,7 +129,7 @@ impl<S: Readable> Reads for View<'_, S> {
     }
 
     fn last_before(&self, at: Position) -> Result<Option<Position>, StoreError> {
-        const READ: &str = "look for an entry";
+        const READ: &str = "find an entry";
         let last = self.source.range(&self.spaces().log, before(at)).next_back();
         let Some(key) = last.map(Guard::key).transpose().map_err(self.failed(READ))? else { return Ok(None) };
         record::read_position(&key).map(Some).map_err(self.invalid(READ))
