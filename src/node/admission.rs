@@ -27,13 +27,13 @@ pub(crate) struct AdmissionLimits {
 /// Why a stream is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AdmissionError {
-    #[error("the node has reached its limit of {0} streams")]
+    #[error("the node has reached its limit of {0} streams (--max-connections)")]
     Node(usize),
-    #[error("this user has reached the limit of {0} streams")]
+    #[error("this user has reached the limit of {0} streams (--max-connections-per-user)")]
     User(usize),
-    #[error("this address has reached the limit of {0} streams")]
+    #[error("this address has reached the limit of {0} streams (--max-connections-per-address)")]
     Address(usize),
-    #[error("more than {0} streams were opened in one second")]
+    #[error("more than {0} streams were opened in one second (--accept-rate)")]
     Rate(u32),
 }
 

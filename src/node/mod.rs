@@ -21,7 +21,7 @@ mod keepalive;
 pub mod limits;
 mod mailbox;
 mod metrics;
-#[expect(clippy::module_inception, reason = "the node itself, in the room of the node")]
+#[expect(clippy::module_inception, reason = "the type that the module is named after")]
 mod node;
 mod peers;
 mod rebalance;

@@ -96,7 +96,7 @@ pub async fn run(config: Config) -> Result<(), NodeError> {
     tokio::select! {
         left = drain.finished(config.drain_grace) => {
             if left > 0 {
-                tracing::warn!(left, "streams are still open after the drain and its grace");
+                tracing::warn!(left, "streams are still open after --drain-over and --drain-grace");
             }
         }
         signal = signals.next() => tracing::warn!("ending at once after a second signal: {signal}"),

@@ -224,7 +224,7 @@ impl Roster {
             );
         }
         if let Err(error) = self.beat(own).await {
-            tracing::warn!(%error, "cannot send a beat of this node; trying again");
+            tracing::warn!(%error, "cannot tell the other nodes that this node is alive; trying again");
         }
     }
 

@@ -338,7 +338,7 @@ impl Following {
         {
             Ok(Ok(mail)) => mail,
             Ok(Err(error)) => {
-                tracing::warn!(%error, "cannot read the mailboxes of a stream with a GAP");
+                tracing::warn!(%error, "cannot read the mailboxes of a client that gets a GAP event");
                 return Err(log_unavailable("the log cannot be read"));
             }
             Err(_) => return Err(log_unavailable(LOG_TIMEOUT)),

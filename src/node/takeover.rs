@@ -240,7 +240,7 @@ fn record_outcome(
     if let Err(unreachable) = outcome {
         if !queue.has_failed {
             let (node, reason) = (&unreachable.instance_id, &unreachable.reason);
-            tracing::warn!(%node, reason, "cannot send the claims of newer streams to a node; trying again");
+            tracing::warn!(%node, reason, "cannot tell a node which older streams it must close (--takeover newest); trying again");
         }
         queue.sends_all = true;
         queue.recent.clear();

@@ -49,7 +49,7 @@ pub enum StreamEnd {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError {
     /// The write made no progress for this long.
-    #[error("the client took no byte for {0:?}")]
+    #[error("the client took no byte for {0:?} (--write-stall)")]
     Stalled(Duration),
     /// The socket is closed.
     #[error("the connection is closed")]

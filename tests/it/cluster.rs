@@ -310,7 +310,7 @@ async fn a_node_that_slept_while_another_took_over_is_told_when_it_wakes() {
     let older = Subscriber::open(asleep, "clientId=phone").await;
     asleep.pause();
     let newer = Subscriber::open(awake, "clientId=phone").await;
-    awake.wait_for_log("cannot send the claims of newer streams to a node").await;
+    awake.wait_for_log("cannot tell a node which older streams it must close").await;
     let presence: Presence = awake.get("/api/sse/clients/phone").await.json();
     assert_eq!((presence.connections.len(), presence.unreachable.len()), (1, 1));
     asleep.resume();

@@ -25,7 +25,7 @@ pub struct Cli {
 pub enum Command {
     /// Run a node until SIGTERM or SIGINT; the first signal drains it, a second one ends it at once
     Serve(ServeFlags),
-    /// Append one event to the log of --broker (file:DIR or a Redis URL) without a node, and print its id
+    /// Append one event to the log of --broker (file:DIR or a Redis URL) without a node, and print its event id and message id as JSON
     Publish(Publish),
     /// Print every setting with its value and the source of the value, or every error of the configuration
     CheckConfig(ServeFlags),
@@ -33,9 +33,9 @@ pub enum Command {
     DefaultConfig,
     /// Check whether a node is ready: exit code 0 if it is, 1 if it is not
     Healthcheck(Healthcheck),
-    /// Print the completion script of a shell
+    /// Print a completion script for a shell
     Completions {
-        /// The shell that gets the script
+        /// Shell to print the script for
         shell: Shell,
     },
     /// Print the manual page of sse-node or of one of its commands

@@ -23,7 +23,7 @@ pub struct Healthcheck {
 /// Why a node counts as not ready.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotReady {
-    #[error("{0} is not a valid URL of a node; allowed are URLs like {url}", url = default::URL)]
+    #[error("the URL {0} is not valid; allowed are http:// URLs, like {url}", url = default::URL)]
     Url(Uri),
     #[error("cannot connect to {url}")]
     Unreachable {

@@ -1,4 +1,4 @@
-//! A publisher without a node: opens the log, appends one event and prints its id. Read [`Publish`] first.
+//! A publisher without a node: opens the log, appends one event and prints its ids. Read [`Publish`] first.
 
 use std::io::Read as _;
 
@@ -73,13 +73,13 @@ impl Publish {
         let unusable = |what: String| Failure::new(USAGE, what);
         let data = if self.data == "-" { read_stdin(config.max_payload)? } else { self.data };
         let data = if self.text { serde_json::Value::from(data).to_string() } else { data };
-        let json = |what: &str, text: String| {
-            RawValue::from_string(text).map_err(|error| {
-                let failure = Failure::new(USAGE, format!("{what} is not JSON: {error}"));
-                failure.tip("write a string with quotes, as in '\"hello\"', or use --text")
-            })
+        let json = |what: &str, text: String, tip: &str| {
+            RawValue::from_string(text)
+                .map_err(|error| Failure::new(USAGE, format!("{what} is not JSON: {error}")).tip(tip))
         };
-        let metadata = self.metadata.map(|metadata| json("--metadata", metadata)).transpose()?;
+        let tip = r#"write it as JSON, as in '{"priority": 1}'"#;
+        let metadata = self.metadata.map(|metadata| json("--metadata", metadata, tip)).transpose()?;
+        let tip = "write a string with quotes, as in '\"hello\"', or use --text";
         let address = match (self.topic, self.user, self.client) {
             (Some(topic), _, _) => Address::Topic(topic),
             (_, Some(user), _) => Address::User(user),
@@ -88,7 +88,7 @@ impl Publish {
         };
         let request = PublishRequest {
             event_type: self.event_type,
-            data: json("DATA", data)?,
+            data: json("DATA", data, tip)?,
             metadata,
             id: self.id,
             qos: Some(self.qos),

@@ -196,7 +196,9 @@ async fn a_node_that_is_not_there_is_not_ready() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("http://{}", socket.local_addr().unwrap());
-    for (url, words) in [(url.as_str(), "cannot connect to"), ("https://127.0.0.1:1", "is not a valid URL")] {
+    for (url, words) in
+        [(url.as_str(), "cannot connect to"), ("https://127.0.0.1:1", "allowed are http:// URLs")]
+    {
         let Command::Healthcheck(healthcheck) = command(&["healthcheck", url]) else {
             panic!("another command")
         };

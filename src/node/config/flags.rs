@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches, Command};
 
 use super::resolve::{ConfigProblem, InvalidConfig, Sources};
-use super::settings::{FILE, Group, PREFIX, SETTINGS, Setting};
+use super::settings::{BROKER, FILE, Group, PREFIX, SETTINGS, Setting};
 use super::typed::Loaded;
 
 /// The given flags; with `LOG_ONLY` only those of the log.
@@ -59,7 +59,7 @@ impl<const LOG_ONLY: bool> clap::Args for Flags<LOG_ONLY> {
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
             .help(format!("Read settings from this TOML file [env: {PREFIX}{}]", FILE.to_uppercase()));
-        Self::settings().fold(command.arg(file), |command, setting| command.arg(argument(setting)))
+        Self::settings().fold(command.arg(file), |command, setting| command.arg(argument(setting, LOG_ONLY)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -88,9 +88,16 @@ impl<const LOG_ONLY: bool> clap::FromArgMatches for Flags<LOG_ONLY> {
 }
 
 /// The flag of a setting. Its value stays a text, which is parsed together with those of the other sources.
-fn argument(setting: &'static Setting) -> Arg {
-    let help =
-        format!("{} [default: {}] [env: {}]", setting.help, setting.shown_default(), setting.variable());
+fn argument(setting: &'static Setting, log_only: bool) -> Arg {
+    let (help, default, variable) = (setting.help, setting.shown_default(), setting.variable());
+    let help = if log_only && setting.key == BROKER {
+        // Nothing is left of a log in memory when the command ends.
+        format!(
+            "Log to append to: file:DIR, or a Redis URL as `sse-node serve --help` shows it; memory: is not allowed here [env: {variable}]"
+        )
+    } else {
+        format!("{help} [default: {default}] [env: {variable}]")
+    };
     let argument = Arg::new(setting.key)
         .long(setting.key)
         .value_name(setting.value)

@@ -26,17 +26,18 @@ impl Secret {
     }
 
     fn from_text(text: &str) -> Result<Self, InvalidValue> {
-        let (from, to) = (BYTES.start(), BYTES.end());
-        let allowed = || {
-            let length = text.len();
-            format!(
-                "it has {length} bytes; allowed are {from} to {to} printable ASCII characters without blanks, or @FILE"
-            )
+        let refuse = |why: &str| {
+            let (from, to) = (BYTES.start(), BYTES.end());
+            format!("{why}; allowed are {from} to {to} printable ASCII characters without blanks, or @FILE")
         };
-        if !BYTES.contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(allowed());
+        if !BYTES.contains(&text.len()) {
+            return Err(refuse(&format!("it has {} bytes", text.len())));
         }
-        let mut value = HeaderValue::from_str(text).map_err(|_| allowed())?;
+        let unprintable = || refuse("it holds a blank or a character that is not printable ASCII");
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(unprintable());
+        }
+        let mut value = HeaderValue::from_str(text).map_err(|_| unprintable())?;
         value.set_sensitive(true);
         Ok(Self(value))
     }
@@ -94,6 +95,7 @@ mod tests {
             let refusal = Secret::parse(text).unwrap_err();
             assert!(refusal.contains("16 to 256") && refusal.contains("@FILE"), "{refusal}");
             assert!(text.is_empty() || !refusal.contains(text), "{refusal}");
+            assert_eq!(refusal.contains("bytes"), !(16..=256).contains(&text.len()), "{refusal}");
         }
     }
 

@@ -94,6 +94,8 @@ impl Setting {
 pub(super) const PREFIX: &str = "SSE_NODE_";
 /// The flag and, with [`PREFIX`], the variable that name the file. Not a key of the file.
 pub(super) const FILE: &str = "config";
+/// The key that says where the log is.
+pub(super) const BROKER: &str = "broker";
 
 /// The defaults, in the notation of the user.
 pub mod default {
@@ -127,7 +129,7 @@ pub mod default {
     pub const HEARTBEAT: &str = "15s";
     /// Time without events before a `CURSOR` event.
     pub const CURSOR_EVERY: &str = "30s";
-    /// Frames in the window.
+    /// Events in the window.
     pub const WINDOW_FRAMES: &str = "200000";
     /// Bytes in the window.
     pub const WINDOW_BYTES: &str = "64MiB";
@@ -205,7 +207,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     made(
         Group::Node,
         "id",
-        "NAME",
+        "ID",
         ("node-<hostname>", "backend-1"),
         "Id of this node in the cluster; every node needs its own",
     ),
@@ -226,7 +228,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     row(
         Group::Log,
-        "broker",
+        BROKER,
         "URL",
         default::BROKER,
         "Where the log is kept: memory: (lost when the process ends), file:DIR, or a Redis that several nodes share: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], redis+sentinel://HOST,HOST/MASTER, redis+cluster://HOST,HOST (rediss… for TLS; ?prefix=NAME puts NAME before every key)",
@@ -236,10 +238,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         "durability",
         "WHEN",
         default::DURABILITY,
-        "What an acknowledged publish survives: accepted (a crash of the node, with file: and Redis), replicated (a failure of the Redis master, if a replica takes over) or fsync (a power failure, with file: and Redis 7.2)",
+        "What an acknowledged publish survives. accepted: a crash of the node (file: and Redis). replicated: also a failure of the Redis master, if a replica takes over (Redis). fsync: a crash of the node and a power failure (file:, and Redis 7.2 or newer); it waits for no replica",
     ),
-    row(Group::Log, "keep-events", COUNT, default::KEEP_EVENTS, "Most events in the log"),
-    row(Group::Log, "keep-bytes", SIZE, default::KEEP_BYTES, "Most bytes in the log"),
+    row(Group::Log, "keep-events", COUNT, default::KEEP_EVENTS, "Limit of events in the log"),
+    row(Group::Log, "keep-bytes", SIZE, default::KEEP_BYTES, "Limit of bytes in the log"),
     row(Group::Log, "keep-age", DURATION, default::KEEP_AGE, "How long the log keeps an event"),
     row(
         Group::Log,
@@ -253,7 +255,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "mailbox-messages",
         COUNT,
         default::MAILBOX_MESSAGES,
-        "Most messages in the mailbox of one user or client; a full mailbox drops its oldest message, and the owner gets a GAP event",
+        "Limit of messages in the mailbox of one user or client; a full mailbox drops its oldest message, and the owner gets a GAP event",
     ),
     row(Group::Log, "mailbox-age", DURATION, default::MAILBOX_AGE, "How long a mailbox keeps a message"),
     row(Group::Streams, "retry", DURATION, default::RETRY, "How long clients wait before they reconnect"),
@@ -283,15 +285,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         "window-frames",
         COUNT,
         default::WINDOW_FRAMES,
-        "Most events that the node keeps in memory (the window, the newest part of the log)",
+        "Limit of events in the window, the newest part of the log, which the node keeps in memory",
     ),
-    row(Group::Streams, "window-bytes", SIZE, default::WINDOW_BYTES, "Most bytes in the window"),
+    row(Group::Streams, "window-bytes", SIZE, default::WINDOW_BYTES, "Limit of bytes in the window"),
     row(
         Group::Streams,
         "replay-permits",
         COUNT,
         default::REPLAY_PERMITS,
-        "Most streams that replay older events from the log at the same time; further ones wait",
+        "Limit of streams that replay older events from the log at the same time; further ones wait",
     ),
     row(
         Group::Streams,
@@ -314,27 +316,27 @@ pub(super) const SETTINGS: &[Setting] = &[
         default::WRITE_STALL,
         "How long a write may make no progress before the node closes its stream",
     ),
-    row(Group::Admission, "max-connections", COUNT, default::MAX_CONNECTIONS, "Most open streams"),
+    row(Group::Admission, "max-connections", COUNT, default::MAX_CONNECTIONS, "Limit of open streams"),
     row(
         Group::Admission,
         "max-connections-per-user",
         COUNT,
         default::NO_LIMIT,
-        "Most open streams of one user; 0 = no limit",
+        "Limit of open streams of one user; 0 = no limit",
     ),
     row(
         Group::Admission,
         "max-connections-per-address",
         COUNT,
         default::NO_LIMIT,
-        "Most open streams from one IP address; 0 = no limit",
+        "Limit of open streams from one IP address; 0 = no limit",
     ),
     row(
         Group::Admission,
         "accept-rate",
         COUNT,
         default::NO_LIMIT,
-        "Most new streams per second; 0 = no limit",
+        "Limit of new streams per second; 0 = no limit",
     ),
     row(
         Group::Admission,
@@ -349,14 +351,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         "max-payload",
         SIZE,
         default::MAX_PAYLOAD,
-        "Largest data and metadata of an event, together",
+        "Largest size of the data and metadata of an event, together",
     ),
     row(
         Group::Publishing,
         "publish-queue",
         COUNT,
         default::PUBLISH_QUEUE,
-        "Most publishes that wait for the log; further ones get 429",
+        "Limit of publishes that wait for the log; further ones get 429",
     ),
     row(
         Group::Leaving,
@@ -390,15 +392,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         Group::Cluster,
         "cluster-secret",
         SECRET,
-        ("none: answer only nodes on this machine", "a-long-text-that-nobody-guesses"),
-        "Secret with which the nodes of a cluster authenticate to each other; the same on all nodes. Every user of the machine can read a flag, so use @FILE or the variable",
+        ("none; this node then answers only nodes on this machine", "a-long-text-that-nobody-guesses"),
+        "Secret with which the nodes of a cluster authenticate to each other: 16 to 256 printable ASCII characters without blanks, the same on all nodes. Every user of the machine can read a flag, so use @FILE or the variable",
     ),
     row(
         Group::Cluster,
         "takeover",
         "WHICH",
         default::TAKEOVER,
-        "What happens to the older streams when a clientId opens another one, on any node: off (they stay open) or newest (they are closed for good); the same on all nodes",
+        "What a node does with the older streams of a client that opens a new one, on any node: off (keeps them open) or newest (closes them for good). The same on all nodes",
     ),
     row(Group::Diagnostics, "log-format", "FORM", default::LOG_FORMAT, "Format of log lines: text or json"),
     row(

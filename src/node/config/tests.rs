@@ -166,7 +166,7 @@ fn all_problems_are_told_at_once_with_place_value_and_what_is_allowed() {
         ("SSE_NODE_BROKER \"kafka://h\"", "allowed are memory:, file:DIR, redis://"),
         ("retry in node.toml \"soon\"", "with a unit"),
         ("SSE_NODE_WINDOW_BYTES \"huge\"", "64MiB"),
-        ("drain-close in node.toml \"softly\"", "abort and clean"),
+        ("drain-close in node.toml \"softly\"", "allowed are abort, clean"),
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     for (problem, (place, allowed)) in problems.iter().zip(expected) {

@@ -150,12 +150,12 @@ struct ConfigReader {
 
 impl ConfigReader {
     fn config(&mut self) -> Config {
-        let id = self.optional("id", value::parse::<NodeId>).unwrap_or_else(default_id);
+        let id = self.optional("id", value::node_id).unwrap_or_else(default_id);
         let name = self.optional("name", label).unwrap_or_else(|| id.to_string());
         let some_connections = |text: &str| value::count(text, 0..=10_000_000);
         Config {
             listen: self.read("listen", value::listen),
-            broker: self.read("broker", value::parse),
+            broker: self.read("broker", value::broker),
             durability: self.read("durability", value::choice),
             id,
             name,
@@ -215,21 +215,21 @@ impl ConfigReader {
         if config.durability == Durability::Fsync && config.broker == BrokerUrl::Memory {
             self.refuse(
                 "durability",
-                "fsync is not allowed with --broker memory:, which writes nothing to a disk; allowed are file:DIR and every Redis URL",
+                "fsync is not allowed with --broker memory:, which writes nothing to a disk; allowed for --broker are file:DIR and every Redis URL",
             );
         }
         let is_shared = matches!(config.broker, BrokerUrl::Redis(_));
         if config.durability == Durability::Replicated && !is_shared {
             self.refuse(
                 "durability",
-                "replicated needs a Redis with a replica, and memory: and file: have none; allowed are redis://…, redis+sentinel://… and redis+cluster://…",
+                "replicated needs a Redis with a replica, and memory: and file: have none; allowed for --broker are redis://…, redis+sentinel://… and redis+cluster://…",
             );
         }
         if config.max_payload > config.max_body {
             self.refuse(
                 "max-payload",
                 &format!(
-                    "it must not exceed max-body, which is {} bytes; lower one or raise the other",
+                    "it is more than --max-body ({} bytes); lower --max-payload or raise --max-body",
                     config.max_body
                 ),
             );

@@ -10,14 +10,17 @@ use http::HeaderValue;
 
 use super::secret::without_password;
 use super::settings::InvalidValue;
+use crate::broker::{BrokerUrl, InvalidBrokerUrl};
+use crate::protocol::NodeId;
 
-/// A value of a type whose `FromStr` error says what is allowed.
-pub(super) fn parse<T>(text: &str) -> Result<T, InvalidValue>
-where
-    T: FromStr,
-    T::Err: Display,
-{
-    text.parse().map_err(|error: T::Err| error.to_string())
+/// Where the log is kept.
+pub(super) fn broker(text: &str) -> Result<BrokerUrl, InvalidValue> {
+    text.parse().map_err(|error: InvalidBrokerUrl| error.reason())
+}
+
+/// The id of a node.
+pub(super) fn node_id(text: &str) -> Result<NodeId, InvalidValue> {
+    NodeId::parse(text).map_err(|error| error.reason())
 }
 
 pub(super) fn listen(text: &str) -> Result<SocketAddr, InvalidValue> {
@@ -83,7 +86,7 @@ pub(super) fn choice<T: clap::ValueEnum>(text: &str) -> Result<T, InvalidValue> 
     T::from_str(text, false).map_err(|_| {
         let words: Vec<_> = T::value_variants().iter().filter_map(T::to_possible_value).collect();
         let words: Vec<_> = words.iter().map(clap::builder::PossibleValue::get_name).collect();
-        format!("allowed are {}", words.join(" and "))
+        format!("allowed are {}", words.join(", "))
     })
 }
 

@@ -73,7 +73,7 @@ impl Snapshot {
             None,
             bounds.mailbox_messages,
         )?;
-        gauge(out, "sse_node_window_frames", "Frames in the window", None, window.frames)?;
+        gauge(out, "sse_node_window_frames", "Events in the window", None, window.frames)?;
         gauge(out, "sse_node_window_size", "Bytes in the window", Some(&Unit::Bytes), window.bytes)?;
         gauge(
             out,
@@ -106,7 +106,7 @@ impl Snapshot {
             ("sse_node_replay_pages", "Pages of the log read for replays", of(&metrics.replay_pages)),
             (
                 "sse_node_syncs",
-                "SYNC events sent: the log had lost events of the client and repaired them",
+                "SYNC events sent: the log had lost events that the client already has, and has them again",
                 of(&metrics.syncs),
             ),
             ("sse_node_mailbox_resent", "Mailbox messages sent again", of(&metrics.mailbox_resent)),
@@ -123,12 +123,12 @@ impl Snapshot {
             ),
             (
                 "sse_node_log_published_again",
-                "Acknowledged publishes of this node that the log lost before they were read, and that it published again",
+                "Acknowledged publishes that the log lost before this node read them, and that this node published again",
                 repairs.published_again,
             ),
             (
                 "sse_node_beat_errors",
-                "Beats of this node that the broker did not record",
+                "Beats of this node that the broker did not record; a beat tells the other nodes that this one is alive",
                 of(&metrics.beat_errors),
             ),
             ("sse_node_peer_errors", "Requests to other nodes that failed", of(&metrics.peer_errors)),

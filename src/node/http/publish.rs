@@ -161,7 +161,8 @@ pub(crate) fn check_payload(request: &PublishRequest, allowed: usize) -> Result<
     let size =
         request.data.get().len() + request.metadata.as_ref().map_or(0, |metadata| metadata.get().len());
     if size > allowed {
-        let detail = format!("data and metadata have {size} bytes; allowed are {allowed} bytes");
+        let detail =
+            format!("data and metadata have {size} bytes; allowed are up to {allowed} bytes (--max-payload)");
         return Err(ApiError::TooLarge(detail));
     }
     Ok(())

@@ -15,7 +15,7 @@ use crate::protocol::api::{ConnectionAt, ConnectionRow};
 const PAGE_ROWS: u64 = 100;
 /// Largest number of rows of a page.
 const PAGE_ROWS_MAX: u64 = 1_000;
-const SORT_KEYS: &str = "connectedAt, clientId, userId, instanceId, remote, sent, bytes, lag, state; with '-' in front \
+const SORT_KEYS: &str = "connectedAt, clientId, userId, instanceId, remote, sent, bytes, lag, state; '-' before a key sorts \
                          from high to low";
 
 /// The query of `/api/sse/connections`.
@@ -110,7 +110,7 @@ impl Selection {
             return refuse("page=0 is not allowed; pages are counted from 1".to_owned());
         }
         if query.page.is_some() && query.offset.is_some() {
-            return refuse("page and offset exclude each other; give only one of them".to_owned());
+            return refuse("page and offset cannot be given together; remove one of them".to_owned());
         }
         if selection.scope == Scope::Cluster && selection.depth() > CLUSTER_ROWS_MAX {
             return refuse(format!(

@@ -132,8 +132,11 @@ fn parse_request(
     topics.sort();
     topics.dedup();
     if topics.len() > app.limits.topics_per_stream {
-        let detail =
-            format!("{} topics are too many; allowed are {}", topics.len(), app.limits.topics_per_stream);
+        let detail = format!(
+            "{} topics are too many; allowed are up to {}",
+            topics.len(),
+            app.limits.topics_per_stream
+        );
         return Err(ApiError::Invalid(detail));
     }
     let heartbeat = match query.heartbeat.as_deref() {
