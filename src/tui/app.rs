@@ -80,7 +80,7 @@ enum Ended {
 async fn console(settings: Settings) -> Result<u8, Failure> {
     if !terminal::is_there() {
         return Err(Failure::new(2, "standard output is not a terminal")
-            .tip("`sse-tui --once` prints one reading to standard output"));
+            .tip("`sse-tui --once` prints the figures once"));
     }
     let fetcher =
         Fetcher::new(settings.timeout, settings.credentials()).map_err(|error| Failure::new(1, error))?;
@@ -191,8 +191,9 @@ fn recorder(settings: &Settings) -> Result<Option<Recorder<BufWriter<File>>>, Fa
     let Some(path) = &settings.record else { return Ok(None) };
     let head = Head::new(&settings.nodes, settings.interval, run_place(settings));
     let recorder = Recorder::create(path, head).map_err(|error| {
-        Failure::new(2, format!("--record {}: {error}", path.display()))
-            .tip("--record needs a file that does not exist yet")
+        let exists = error.kind() == io::ErrorKind::AlreadyExists;
+        let failure = Failure::new(2, format!("--record {}: {error}", path.display()));
+        if exists { failure.tip("--record needs a file that does not exist yet") } else { failure }
     })?;
     Ok(Some(recorder))
 }

@@ -91,7 +91,7 @@ pub(crate) static BINDINGS: [Binding; 37] = [
         chords: Cow::Borrowed(&[char('z')]),
         action: Action::Zoom,
         hint: "zoom",
-        help: "give the pane the whole screen, or back",
+        help: "show the pane on the whole screen, or as before",
         screens: &[],
     },
     Binding {
@@ -99,7 +99,7 @@ pub(crate) static BINDINGS: [Binding; 37] = [
         chords: Cow::Borrowed(&[char('t')]),
         action: Action::Topics,
         hint: "topics",
-        help: "events: choose the topics to read beside broadcasts",
+        help: "events: choose the topics to read as well as broadcasts",
         screens: &[Screen::Events],
     },
     Binding {
@@ -171,7 +171,7 @@ pub(crate) static BINDINGS: [Binding; 37] = [
         chords: Cow::Borrowed(&[code(KeyCode::Left), char('h')]),
         action: Action::Earlier,
         hint: "",
-        help: "while paused: an earlier reading",
+        help: "while paused: an earlier poll",
         screens: &[],
     },
     Binding {
@@ -179,7 +179,7 @@ pub(crate) static BINDINGS: [Binding; 37] = [
         chords: Cow::Borrowed(&[code(KeyCode::Right), char('l')]),
         action: Action::Later,
         hint: "",
-        help: "while paused: a later reading",
+        help: "while paused: a later poll",
         screens: &[],
     },
     Binding {
@@ -227,7 +227,7 @@ pub(crate) static BINDINGS: [Binding; 37] = [
         chords: Cow::Borrowed(&[char('6')]),
         action: Action::Screen(Screen::Alerts),
         hint: "",
-        help: "alerts: problems, changes, drops, slow readers",
+        help: "alerts: problems, changes, closed and refused streams, slow streams",
         screens: &[],
     },
     Binding {
@@ -235,7 +235,7 @@ pub(crate) static BINDINGS: [Binding; 37] = [
         chords: Cow::Borrowed(&[char(':')]),
         action: Action::Command,
         hint: "command",
-        help: "type a command: a screen, sort, filter, theme, node, drain, quit",
+        help: "type a command; the empty line lists them",
         screens: &[],
     },
     Binding {
@@ -291,7 +291,7 @@ pub(crate) static BINDINGS: [Binding; 37] = [
         chords: Cow::Borrowed(&[char('M')]),
         action: Action::Mouse,
         hint: "",
-        help: "give the mouse to the console, or back to the terminal",
+        help: "let the console use the mouse, or the terminal",
         screens: &[],
     },
     Binding {

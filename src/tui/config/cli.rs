@@ -28,10 +28,10 @@ const DEFAULT_INTERVAL: &str = "1s";
 
 const AFTER_HELP: &str = "\
 Examples:
-  sse-tui                                         the node on this machine, and the nodes of its roster
+  sse-tui                                         the node on this machine and its cluster
   sse-tui --node http://10.0.0.1:8080             one address is enough
-  sse-tui --once --format json | jq .cluster      one reading for a script
-  sse-tui --run runs/NAME-TIME                         a bench run, live or finished
+  sse-tui --once --format json | jq .cluster      the figures once, for a script
+  sse-tui --run runs/NAME-TIME                    a bench run, live or finished
   sse-tui --record today.jsonl                    record a session; --replay today.jsonl plays it
 
 Exit codes:
@@ -48,8 +48,8 @@ NO_COLOR or TERM=dumb selects --theme mono. A locale other than UTF-8 selects --
 #[derive(Debug, Parser)]
 #[command(name = "sse-tui", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Args {
-    /// A node to watch; repeatable. The console finds the other nodes of the cluster in its roster
-    /// [default: http://127.0.0.1:8080, none with --run].
+    /// A node to watch. May be repeated, or several separated by commas. The console finds the other nodes of the
+    /// cluster in its roster [default: http://127.0.0.1:8080, none with --run].
     #[arg(long = "node", value_name = "URL", env = "SSE_TUI_NODE", value_delimiter = ',')]
     nodes: Vec<String>,
 
@@ -65,12 +65,12 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "THEME", env = "SSE_TUI_THEME")]
     theme: Option<ThemeName>,
 
-    /// Token that the nodes get as `authorization: Bearer`, or @FILE to read it from a file. Without a token the
-    /// console is read-only.
+    /// Token that the console sends to the nodes as `authorization: Bearer`, or @FILE to read it from a file. Without a
+    /// token the console is read-only. sse-node of this version accepts every token; a proxy before it may check it.
     #[arg(long, value_name = "TOKEN", env = "SSE_TUI_TOKEN", hide_env_values = true)]
     token: Option<String>,
 
-    /// Topics to read beside broadcasts, on the screen of events; `t` changes them.
+    /// Topics to read as well as broadcasts, separated by commas. The key `t` changes them on the events screen.
     #[arg(long, value_name = "TOPICS", env = "SSE_TUI_TOPICS", value_delimiter = ',')]
     topics: Vec<String>,
 
@@ -78,7 +78,7 @@ pub struct Args {
     #[arg(long, env = "SSE_TUI_MASK", value_parser = FalseyValueParser::new())]
     mask: bool,
 
-    /// Print one reading instead of opening the console. It takes one interval, because a rate needs two polls.
+    /// Print the figures once instead of opening the console. It takes one interval, because a rate needs two polls.
     #[arg(long, env = "SSE_TUI_ONCE", value_parser = FalseyValueParser::new())]
     once: bool,
 
@@ -86,16 +86,16 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "FORMAT", env = "SSE_TUI_FORMAT", default_value = "text")]
     format: Format,
 
-    /// Follow the bench run of this directory, or open a finished one; - reads the lines of its live.jsonl from
-    /// standard input.
+    /// Follow the bench run in this directory, or show a finished one. With -, read the lines of a run's live.jsonl
+    /// from standard input. Not with --once or --replay.
     #[arg(long, value_name = "DIR", env = "SSE_TUI_RUN")]
     run: Option<String>,
 
-    /// Record every message from the cluster in this file, which must not exist yet.
+    /// Record every message from the cluster in this file, which must not exist yet. Not with --once or --replay.
     #[arg(long, value_name = "FILE", env = "SSE_TUI_RECORD")]
     record: Option<PathBuf>,
 
-    /// Play a recording; all keys work, looking back included.
+    /// Play a recording. All keys work except those that act on nodes. Not with --once, --run, --record or --mask.
     #[arg(long, value_name = "FILE", env = "SSE_TUI_REPLAY")]
     replay: Option<PathBuf>,
 
@@ -122,9 +122,9 @@ pub(crate) enum Format {
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum Action {
-    /// Print completions for a shell.
+    /// Print a completion script for a shell.
     Completions {
-        /// The shell to print completions for.
+        /// Shell to print the script for.
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
@@ -185,7 +185,7 @@ impl Args {
                 let is_once = self.once;
                 let settings = self.settings(|name| std::env::var(name).unwrap_or_default());
                 let settings = settings.map_err(|problems| {
-                    Failure::new(2, problems).tip("`sse-tui --help` shows every option with an example")
+                    Failure::new(2, problems).tip("`sse-tui --help` shows every option")
                 })?;
                 Ok(if is_once { Command::Once(settings) } else { Command::Console(settings) })
             }
@@ -209,7 +209,9 @@ impl Args {
         let both = excluded.iter().flat_map(|(flag, others)| others.iter().map(move |other| (*flag, *other)));
         both.filter(|(flag, other)| is_said(flag) && is_said(other))
             .map(|(flag, other)| {
-                format!("{other} cannot be used with {flag}; give only one of the two, as flag or variable")
+                let variable = |flag: &str| format!("SSE_TUI_{}", flag.trim_start_matches('-').to_uppercase());
+                let (one, two) = (variable(other), variable(flag));
+                format!("{other} cannot be used with {flag}; remove one of them: a flag, or its variable {one} or {two}")
             })
             .collect()
     }

@@ -122,10 +122,13 @@ impl Player {
         match player.line().map_err(&fail)? {
             Some(Line::Head(head)) if head.schema == SCHEMA => player.head = head,
             Some(Line::Head(head)) => {
-                return Err(fail(format!("it has schema {}, allowed is {SCHEMA}", head.schema)));
+                return Err(fail(format!("the recording has schema {}; allowed is {SCHEMA}", head.schema)));
             }
             Some(_) | None => {
-                return Err(fail("not a recording of sse-tui: its first line is not a head".to_owned()));
+                return Err(fail(
+                    "the file is not a recording of sse-tui: its first line does not describe a recording"
+                        .to_owned(),
+                ));
             }
         }
         Ok(player)

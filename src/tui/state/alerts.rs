@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::runtime::plural;
 use crate::tui::state::change::{Alert, Tone};
 use crate::tui::state::cluster::ClusterState;
 use crate::tui::state::node::{Health, Node};
@@ -9,7 +10,7 @@ use crate::tui::state::reading::{Reading, Serving};
 use crate::tui::text::format::{age, bytes, count, grouped, short};
 use crate::tui::text::sanitize::SafeText;
 
-/// Gaps, slow readers and refused streams stay alerts for this time.
+/// Gaps, slow streams and refused streams stay alerts for this time.
 pub(crate) const RECENT: Duration = Duration::from_secs(60);
 /// A node that lags the log by more than this, in milliseconds, is behind.
 const LAG_MS: u64 = 1_000;
@@ -71,7 +72,7 @@ fn about_cluster(cluster: &ClusterState, alerts: &mut Vec<Alert>) {
     }
     if let Some(p99) = totals.p99.filter(|p99| *p99 > P99) {
         let text = format!("p99 {} in the last minute", short(p99));
-        found.warning(text, "deliveries are late: look for slow readers, a busy CPU, a slow log");
+        found.warning(text, "deliveries are late: look for slow streams, a busy CPU, a slow log");
     }
     let servers = cluster.nodes.iter().filter_map(|node| node.figures(cluster.now, cluster.interval));
     let Some(server) = servers.filter_map(|latest| latest.reading.log.server.as_ref()).next() else { return };
@@ -82,8 +83,8 @@ fn about_cluster(cluster: &ClusterState, alerts: &mut Vec<Alert>) {
     }
     if !server.saves {
         found.warning(
-            "its last write to disk failed",
-            "a restart would lose events: look at the server's log",
+            "the last write to disk failed",
+            "a restart of the server would lose events: look at its log file",
         );
     }
 }
@@ -95,15 +96,18 @@ fn about_health(health: &Health, found: &mut Found<'_>) {
         }
         Health::Stale(silent) => found.bad(
             format!("STALE: no answer for {}", age(*silent)),
-            "it hangs or is unreachable; its figures no longer count",
+            "the node hangs or is unreachable; its figures no longer count",
         ),
         Health::Late(silent) => {
-            found.warning(format!("LATE: no answer for {}", age(*silent)), "it is busy, or begins to hang");
+            found.warning(
+                format!("LATE: no answer for {}", age(*silent)),
+                "the node is busy, or begins to hang",
+            );
         }
         Health::Answering(Serving::Degraded) => {
             found.bad(
                 "DEGRADED",
-                "its log does not answer or it lags; it refuses new streams until it recovers",
+                "the log does not answer, or the node is behind it; the node refuses new streams until this ends",
             );
         }
         Health::Answering(Serving::Draining) => found.warning("DRAINING", "its clients reconnect elsewhere"),
@@ -115,20 +119,23 @@ fn about_streams(node: &Node, now: Duration, found: &mut Found<'_>) {
     let recent = |seen: Option<(Duration, u64)>| {
         let (at, number) = seen?;
         let passed = now.saturating_sub(at);
-        (passed <= RECENT).then(|| (count(number), age(passed)))
+        (passed <= RECENT).then(|| (number, age(passed)))
     };
     if let Some((number, passed)) = recent(node.stream_problems.gaps) {
-        let advice = "events could not be replayed: keep more of the log, or find out why clients were away";
-        found.bad(format!("{number} GAP sent, {passed} ago"), advice);
+        let advice = "events could not be replayed: raise --keep-events, --keep-bytes or --keep-age";
+        found.bad(format!("{} {} sent, {passed} ago", count(number), plural(number, "GAP event")), advice);
     }
     if let Some((number, passed)) = recent(node.stream_problems.slow) {
-        let advice = "readers did not keep up and were closed; they reconnect and replay";
-        found.warning(format!("{number} slow readers closed, {passed} ago"), advice);
+        let advice = "they did not keep up; their clients reconnect and replay";
+        found.warning(
+            format!("{} {} closed, {passed} ago", count(number), plural(number, "slow stream")),
+            advice,
+        );
     }
     if let Some((number, passed)) = recent(node.stream_problems.refused) {
         found.warning(
-            format!("{number} streams refused, {passed} ago"),
-            "the node is full, or clients come too fast",
+            format!("{} {} refused, {passed} ago", count(number), plural(number, "stream")),
+            "see --max-connections and --accept-rate of the node",
         );
     }
 }
@@ -136,14 +143,14 @@ fn about_streams(node: &Node, now: Duration, found: &mut Found<'_>) {
 fn about_reading(reading: &Reading, found: &mut Found<'_>) {
     if reading.lag > LAG_MS {
         let text = format!("{} ms behind the log", grouped(reading.lag));
-        found.bad(text, "its readers get nothing new until it has caught up");
+        found.bad(text, "its streams get nothing new until it has caught up");
     }
     if reading.is_roster_stale {
-        found.warning("its roster is out of date", "it cannot read the other nodes from Redis");
+        found.warning("its roster is out of date", "the node cannot read the other nodes from Redis");
     }
     if !reading.duplicates.is_empty() {
         let ids: Vec<_> = reading.duplicates.iter().map(SafeText::as_str).collect();
-        let text = format!("several nodes are called {}", ids.join(", "));
+        let text = format!("several nodes have the id {}", ids.join(", "));
         found.bad(text, "messages to one reach the other: give each node its own --id");
     }
 }

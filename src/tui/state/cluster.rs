@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::runtime::plural;
 use crate::tui::state::change::{Alert, Change, Tone};
 use crate::tui::state::history::{History, HistoryStep};
 use crate::tui::state::message::{Effect, Polled};
@@ -106,14 +107,26 @@ impl ClusterState {
             self.note(Tone::Warning, label.clone(), "restarted".to_owned());
         }
         if update.gaps > 0 {
-            let text = format!("sent {} GAP: events could not be replayed", update.gaps);
+            let text = format!(
+                "sent {} {}: events could not be replayed",
+                update.gaps,
+                plural(update.gaps, "GAP event")
+            );
             self.note(Tone::Bad, label.clone(), text);
         }
         if update.slow > 0 {
-            self.note(Tone::Warning, label.clone(), format!("closed {} slow readers", update.slow));
+            self.note(
+                Tone::Warning,
+                label.clone(),
+                format!("closed {} {}", update.slow, plural(update.slow, "slow stream")),
+            );
         }
         if update.refused > 0 {
-            self.note(Tone::Warning, label, format!("refused {} streams", update.refused));
+            self.note(
+                Tone::Warning,
+                label,
+                format!("refused {} {}", update.refused, plural(update.refused, "stream")),
+            );
         }
     }
 

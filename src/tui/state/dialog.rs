@@ -1,13 +1,17 @@
 //! Dialogs that confirm an action. Each starts on Cancel, shows the same request as a `curl` command, and does
-//! nothing until its other button is pressed; a drain also requires the node's name. Pure. Read [`Dialog`] first.
+//! nothing until its other button is pressed; a drain also requires the node's id. Pure. Read [`Dialog`] first.
 
 use crossterm::event::{KeyCode, KeyEvent};
 
+use crate::protocol::address::InvalidAddress;
 use crate::protocol::{Address, ConnectionId, EventType};
 use crate::tui::state::action_request::ActionRequest;
 use crate::tui::state::editor::Editor;
 use crate::tui::text::sanitize::SafeText;
 use crate::tui::text::url::NodeUrl;
+
+/// The addresses of a message; all clients are reached by a broadcast.
+const ADDRESSES: &str = "client:C, user:U, topic:T, node:N, node:N/client:C";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Dialog {
@@ -55,15 +59,15 @@ pub(crate) enum Outcome {
 impl Dialog {
     pub(crate) fn broadcast(node: NodeUrl, connections: u64) -> Self {
         let fields =
-            vec![Field::new("type", "MESSAGE when empty", ""), Field::new("data", "JSON, or a text", "")];
+            vec![Field::new("type", "MESSAGE when empty", ""), Field::new("data", "JSON, or a string", "")];
         Self { kind: Kind::Broadcast { connections }, fields, focus: Focus::Cancel, node }
     }
 
     pub(crate) fn message(node: NodeUrl, to: &str) -> Self {
         let fields = vec![
-            Field::new("to", "client:C user:U topic:T node:N node:N/client:C", to),
+            Field::new("to", ADDRESSES, to),
             Field::new("type", "the receiver's default when empty", ""),
-            Field::new("data", "JSON, or a text", ""),
+            Field::new("data", "JSON, or a string", ""),
         ];
         Self { kind: Kind::Message, fields, focus: Focus::Cancel, node }
     }
@@ -72,7 +76,7 @@ impl Dialog {
         let fields = vec![
             Field::new("over", "such as 30s; the node's default when empty", "30s"),
             Field::new("reason", "sent to every client", ""),
-            Field::new("name", "type the node's name to confirm", ""),
+            Field::new("id", "type the node's id to confirm", ""),
         ];
         Self { kind: Kind::Drain { name, connections }, fields, focus: Focus::Cancel, node }
     }
@@ -166,19 +170,27 @@ impl Dialog {
         match &self.kind {
             Kind::Broadcast { .. } => self.publish(&Address::All),
             Kind::Message => {
-                let to: Address = self.text("to").parse().map_err(|error| format!("{error}"))?;
+                let to = self.text("to");
+                let to = to.parse().map_err(|error| match error {
+                    InvalidAddress::Kind(_) => format!("to {to:?} is not valid; allowed are {ADDRESSES}"),
+                    InvalidAddress::Name(_) => error.to_string(),
+                })?;
                 if to == Address::All {
-                    return Err("a message needs one receiver; use a broadcast for everybody".to_owned());
+                    return Err(format!(
+                        "to all is not allowed here: use a broadcast; allowed are {ADDRESSES}"
+                    ));
                 }
                 self.publish(&to)
             }
-            Kind::Drain { name, .. } if self.text("name") != name.as_str() => {
-                Err(format!("type the node's name, {name}"))
+            Kind::Drain { name, .. } if self.text("id") != name.as_str() => {
+                Err(format!("type the node's id, {name}"))
             }
             Kind::Drain { name, .. } => {
                 let over = self.text("over");
                 if !over.is_empty() {
-                    humantime::parse_duration(over).map_err(|error| format!("over {over:?}: {error}"))?;
+                    humantime::parse_duration(over).map_err(|error| {
+                        format!("over {over:?} is not valid: {error}; allowed are durations like 30s or 2m")
+                    })?;
                 }
                 Ok(ActionRequest::drain(self.node.clone(), name.as_str(), over, self.text("reason")))
             }
@@ -253,11 +265,11 @@ mod tests {
     }
 
     #[test]
-    fn a_drain_wants_the_name() {
-        assert_eq!(press(&mut drain(), "→⏎"), Outcome::Open, "the name is missing");
+    fn a_drain_wants_the_id() {
+        assert_eq!(press(&mut drain(), "→⏎"), Outcome::Open, "the id is missing");
         let mut dialog = drain();
         assert_eq!(press(&mut dialog, "⇥⇥⇥⇥node-2⏎→⏎"), Outcome::Open);
-        assert_eq!(dialog.request().unwrap_err(), "type the node's name, node-1");
+        assert_eq!(dialog.request().unwrap_err(), "type the node's id, node-1");
         let Outcome::Act(request) = press(&mut drain(), "⇥⇥⇥⇥node-1⏎→⏎") else {
             panic!("it does not drain")
         };
@@ -277,7 +289,7 @@ mod tests {
             (request.path.as_str(), request.body.as_deref()),
             ("/api/sse/topics/orders", Some("{\"data\":\"hello\"}"))
         );
-        for (to, why) in [("", "address"), ("all", "use a broadcast"), ("topic:", "empty")] {
+        for (to, why) in [("", "allowed are client:C"), ("all", "use a broadcast"), ("topic:", "empty")] {
             let error = Dialog::message(url(1), to).request().unwrap_err();
             assert!(error.contains(why), "{to}: {error}");
         }

@@ -18,7 +18,7 @@ fn the_worst_comes_first() {
     assert_eq!(
         texts(&mixed().live),
         [
-            "node-2 3 GAP sent, 29s ago",
+            "node-2 3 GAP events sent, 29s ago",
             "node-3 STALE: no answer for 6s",
             "node-10 DOWN: connection refused",
             "node-2 DRAINING"
@@ -50,7 +50,7 @@ fn everything_that_a_reading_tells_is_looked_at() {
     update(&mut model, Message::Tick(at(2.5)));
     let texts = texts(&model.live).join("\n");
     for part in
-        ["2 different logs", "95B of 100B", "disk failed", "4,000 ms", "out of date", "are called node-1"]
+        ["2 different logs", "95B of 100B", "disk failed", "4,000 ms", "out of date", "have the id node-1"]
     {
         assert!(texts.contains(part), "{part}\n{texts}");
     }

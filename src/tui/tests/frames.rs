@@ -83,7 +83,7 @@ fn screens() {
         ("events_open", "3jj⏎", &["Events HOLD", "14:01:30.050", "MESSAGE"]),
         ("bench_none", "4", &["No run is followed", "starts both."]),
         ("broker", "5", &["Log file", "0.41 ms", "1,000,000 kept", "2.43k/s in"]),
-        ("alerts", "6", &["Now 4", "3 GAP sent", "STALE: no answer", "DOWN: connection refused"]),
+        ("alerts", "6", &["Now 4", "3 GAP events sent", "STALE: no answer", "DOWN: connection refused"]),
         ("overview_open", "j⏎", &["›◐ node-2", "DRAINING"]),
     ] {
         let mut model = mixed();
@@ -120,7 +120,7 @@ fn dialogs() {
     for (name, typed, must) in [
         ("broadcast", "b⇥⇥⇥{\"at\":14}", &["Broadcast to 45,120 connections", "[ send ]", "-d"][..]),
         ("message", "2m", &["Message", "[ send ]", "client:u-00000", "data is empty"]),
-        ("drain", "d⇥⇥⇥⇥node", &["Drain node-1", "[ drain ]", "type the node's name, node-1"]),
+        ("drain", "d⇥⇥⇥⇥node", &["Drain node-1", "[ drain ]", "type the node's id, node-1"]),
         (
             "disconnect",
             "2x",

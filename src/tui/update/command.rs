@@ -25,10 +25,15 @@ pub(super) fn problem(kind: PromptKind, text: &str) -> Option<String> {
         }
         PromptKind::FilterEvents => Filter::parse::<ReceivedEvent>(text).err().map(|error| error.to_string()),
         PromptKind::Topics => {
-            text.split_whitespace().find_map(|topic| Topic::parse(topic).err()).map(|error| error.to_string())
+            topics(text).find_map(|topic| Topic::parse(topic).err()).map(|error| error.to_string())
         }
         PromptKind::Command => None,
     }
+}
+
+/// The topics of a line, separated by commas or blanks.
+fn topics(text: &str) -> impl Iterator<Item = &str> {
+    text.split([',', ' ']).filter(|topic| !topic.is_empty())
 }
 
 /// Applies a finished line. An invalid one stays open, and the last valid one stays in force.
@@ -48,7 +53,7 @@ pub(super) fn enter(model: &mut Model, kind: PromptKind, text: &str) -> Vec<Effe
         }
         PromptKind::Topics => {
             let (filter, topics) =
-                (model.live_events.filter.clone(), text.split_whitespace().map(str::to_owned).collect());
+                (model.live_events.filter.clone(), topics(text).map(str::to_owned).collect());
             model.live_events.restart(&filter, topics);
         }
         PromptKind::Command => return run(model, text),
@@ -118,7 +123,7 @@ fn select(model: &mut Model, name: &str) -> bool {
             true
         }
         None => {
-            flash(model, false, format!("no node is called {name:?}"));
+            flash(model, false, format!("no node has an id that begins with {name:?}"));
             false
         }
     }
@@ -155,7 +160,7 @@ mod tests {
         assert_eq!(done("node node-2").selected, Some(url(2)));
         assert_eq!(done("sort p99ms").node_order.column.header(), "p99ms");
         assert_eq!(done("filter state:slow").connections.filter, "state:slow");
-        assert_eq!(done("topics a b").live_events.topics, ["a", "b"]);
+        assert_eq!(done("topics a, b c").live_events.topics, ["a", "b", "c"]);
         assert_eq!(done("theme mono").theme, Theme::new(ThemeName::Mono, false));
         for (wrong, word) in [("fly", "no command"), ("theme pink", "colour-blind"), ("sort x", "no column")]
         {
@@ -175,6 +180,6 @@ mod tests {
         enter(&mut model, PromptKind::FilterConnections, "/(/");
         assert_eq!(model.connections.filter, "lag>5");
         assert!(problem(PromptKind::FilterEvents, "lag>5").is_some_and(|why| why.contains("size")));
-        assert!(problem(PromptKind::Topics, "a,b").is_some());
+        assert!(problem(PromptKind::Topics, "a/b").is_some());
     }
 }

@@ -69,14 +69,14 @@ fn facts_of(cluster: &ClusterState, log: &Log) -> Vec<Fact> {
     fact("events", format!("{} kept, {}", grouped(log.length), bytes(log.bytes)), Role::Text);
     let appended = cluster.totals.appended.map_or_else(|| "-".to_owned(), rate);
     let read = cluster.totals.sent.map_or_else(|| "-".to_owned(), rate);
-    fact("rate", format!("{appended}/s in, {read}/s out to readers"), Role::Text);
+    fact("rate", format!("{appended}/s in, {read}/s out to streams"), Role::Text);
     fact("newest", position(&log.newest, now), Role::Text);
     fact("oldest", position(&log.oldest, now), Role::Text);
     let epochs: Vec<_> = cluster.totals.epochs.iter().map(SafeText::as_str).collect();
     let role = if epochs.len() > 1 { Role::Bad } else { Role::Text };
     fact("epoch", if epochs.is_empty() { log.epoch.as_str().to_owned() } else { epochs.join(", ") }, role);
     let repaired =
-        format!("{} ended, {} events put back", count(log.histories_ended), count(log.appended_again));
+        format!("{} ended, {} events appended again", count(log.histories_ended), count(log.appended_again));
     fact("histories", repaired, if log.histories_ended > 0 { Role::Warning } else { Role::Text });
     let mail = format!("{} with {} messages", grouped(log.mailboxes), grouped(log.mailbox_messages));
     fact("mailboxes", mail, Role::Text);
@@ -95,8 +95,7 @@ fn server_facts(server: &BrokerServer) -> Vec<Fact> {
         format!(" of {}", bytes(server.memory_max))
     };
     let up = age(server.uptime);
-    let (saves, role) =
-        if server.saves { ("saves", Role::Text) } else { ("its last write to disk failed", Role::Bad) };
+    let (saved, role) = if server.saves { ("ok", Role::Text) } else { ("failed", Role::Bad) };
     let place = server.place.as_str();
     let place = place.split_once("://").map_or(place, |(_, place)| place);
     vec![
@@ -108,7 +107,7 @@ fn server_facts(server: &BrokerServer) -> Vec<Fact> {
             format!("{}/s from {} connections", count(server.commands_per_second), count(server.clients)),
             Role::Text,
         ),
-        fact("replicas", format!("{}, {saves}", count(server.replicas)), role),
+        fact("replicas", format!("{}; last write to disk: {saved}", count(server.replicas)), role),
     ]
 }
 

@@ -136,7 +136,7 @@ fn throughput(model: &Model) -> Chart<'_> {
             ChartLine { label: "out", series: &history.sent, role: Role::Graph, mark: '*' },
         ],
         format: format::rate,
-        empty: "a rate needs two readings",
+        empty: "a rate needs two polls",
     }
 }
 
@@ -147,7 +147,7 @@ fn appended(model: &Model) -> Chart<'_> {
         title: "Events/s into the log",
         lines: vec![ChartLine { label: "in", series, role: Role::Graph, mark: '*' }],
         format: format::rate,
-        empty: "a rate needs two readings",
+        empty: "a rate needs two polls",
     }
 }
 

@@ -45,8 +45,8 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
 
 /// Draws the list of slow readers.
 pub(super) fn draw_slow(model: &Model, area: Rect, buffer: &mut Buffer) {
-    let mut titles = titles(model, &model.slow, "Slow readers");
-    "Slow readers".clone_into(&mut titles.left);
+    let mut titles = titles(model, &model.slow, "Slow streams");
+    "Slow streams".clone_into(&mut titles.left);
     let inner = border::draw(model, Some(Pane::Slow), titles, area, buffer);
     draw_rows(model, &Shown { connections: &model.slow, first: 0, has_cursor: false }, inner, buffer);
 }
@@ -84,11 +84,11 @@ fn draw_rows(model: &Model, shown: &Shown<'_>, area: Rect, buffer: &mut Buffer) 
         .collect();
     if rows.is_empty() {
         let words = if page.matched == 0 && connections.filter.is_empty() {
-            "no connection is open"
+            "no stream is open"
         } else if page.matched == 0 && !has_cursor {
-            "no reader is behind"
+            "no stream is behind"
         } else if page.matched == 0 {
-            "no connection matches"
+            "no stream matches"
         } else {
             "these rows are being fetched"
         };

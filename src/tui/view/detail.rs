@@ -64,7 +64,7 @@ fn facts_of(node: &Node, now: Duration) -> Vec<Fact> {
     fact("lag", Role::Text, format!("{} ms behind the log", grouped(reading.lag)));
     fact("gaps", if reading.gaps.is_empty() { Role::Text } else { Role::Warning }, reasons(&reading.gaps));
     fact("closed", Role::Text, reasons(&reading.closed));
-    let window = format!("{} frames, {}", grouped(reading.window_frames), bytes(reading.window_bytes));
+    let window = format!("{} events, {}", grouped(reading.window_frames), bytes(reading.window_bytes));
     fact("window", Role::Text, window);
     let log = &reading.log;
     let kept = format!("{} events, {}", grouped(log.length), bytes(log.bytes));

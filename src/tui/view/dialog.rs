@@ -46,7 +46,7 @@ fn title(dialog: &Dialog) -> String {
 fn about(dialog: &Dialog, connections: &ConnectionTable) -> Vec<String> {
     match &dialog.kind {
         Kind::Broadcast { .. } => vec!["Every open stream of the cluster receives it.".to_owned()],
-        Kind::Message => vec!["To one client, user, topic or node.".to_owned()],
+        Kind::Message => vec!["To the clients of one address: a client, user, topic or node.".to_owned()],
         Kind::Drain { connections, .. } => vec![
             format!("{} clients are asked to reconnect, each at its own time.", grouped(*connections)),
             "New streams are refused until the drain is cancelled.".to_owned(),

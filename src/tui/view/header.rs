@@ -61,7 +61,7 @@ fn title_parts(model: &Model, shape: Shape) -> Vec<(String, Role)> {
     parts.push(match &model.access {
         Access::ReadOnly => ("  read-only".to_owned(), Role::Dim),
         Access::Unknown => ("  token not checked yet".to_owned(), Role::Dim),
-        Access::Granted => ("  may act".to_owned(), Role::Good),
+        Access::Granted => ("  actions allowed".to_owned(), Role::Good),
         Access::Refused(status) => (format!("  read-only: token refused, {status}"), Role::Warning),
     });
     if model.is_masked {
@@ -278,8 +278,10 @@ fn draw_prompt(model: &Model, prompt: &Prompt, area: Rect, buffer: &mut Buffer) 
     let (mark, hint) = match prompt.kind {
         PromptKind::FilterConnections => ("filter connections /", "text !not /regex/ state:slow lag>5"),
         PromptKind::FilterEvents => ("filter events /", "text !not /regex/ type:MESSAGE size>1k"),
-        PromptKind::Topics => ("topics: ", "separated by blanks; empty for broadcasts only"),
-        PromptKind::Command => (":", "a screen, sort, filter, theme, node, drain, quit"),
+        PromptKind::Topics => ("topics: ", "separated by commas or blanks; empty for broadcasts only"),
+        PromptKind::Command => {
+            (":", "broadcast drain filter message node quit sort theme topics, or a screen")
+        }
     };
     let room = usize::from(area.width).saturating_sub(2);
     // On a narrow screen the typed text matters more than the label.
@@ -290,7 +292,8 @@ fn draw_prompt(model: &Model, prompt: &Prompt, area: Rect, buffer: &mut Buffer) 
         None => (String::new(), Role::Dim),
     };
     let typed = cells::width(prompt.editor.text()) + 1;
-    let cells = typed.max(room / 3).min(room.saturating_sub(cells::width(mark)));
+    let free = room.saturating_sub(cells::width(mark) + cells::width(&words));
+    let cells = typed.max((room / 3).min(free)).min(room.saturating_sub(cells::width(mark)));
     let mut spans = vec![Span::raw(" "), Span::styled(mark.to_owned(), theme.style(Role::Key))];
     spans.extend(input_line::spans(&prompt.editor, cells, true, theme));
     let left = room.saturating_sub(cells::width(mark) + cells);

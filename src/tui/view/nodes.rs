@@ -57,7 +57,7 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     if rows.is_empty()
         && let Some(line) = lines.next()
     {
-        let words = " none: give --node, or follow a bench run";
+        let words = " none: give --node URL or --run DIR";
         Line::styled(words, model.theme.style(Role::Dim)).render(line, buffer);
     }
     for (row, line) in rows.iter().zip(lines) {

@@ -189,7 +189,7 @@ async fn without_a_terminal_there_is_a_tip_and_nothing_on_stdout() {
     assert_eq!(
         text(&output.stderr),
         "error: standard output is not a terminal\n  \
-         tip: `sse-tui --once` prints one reading to standard output\n"
+         tip: `sse-tui --once` prints the figures once\n"
     );
 }
 

@@ -36,7 +36,7 @@ async fn a_cluster_is_watched_searched_and_acted_upon() {
     let terminal = Terminal::open(&["--node", &url, "--interval", "300ms", "--token", "any"]).await;
     let is_whole = |screen: &str| {
         screen.contains("3 up")
-            && screen.contains("may act")
+            && screen.contains("actions allowed")
             && screen.contains("reader-2")
             && screen.contains("FOLLOW")
     };
