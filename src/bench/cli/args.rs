@@ -45,13 +45,13 @@ pub(super) struct Cli {
 
 const EXIT_CODES: &str = "Exit codes; if several apply, the first in this list wins:
   120  verification failed: an event was lost, duplicated, reordered or misdelivered
-  122  INVALID: the load generator was too slow to judge the servers
+  122  INVALID: the bench was the limit, or the load was not the planned one
    99  a threshold failed
   121  UNKNOWN: the evidence is not enough to judge, so this is never a pass
   123  a fault could not be applied or healed
   100  set-up failed
-  101  teardown failed
-  104  bad scenario, or limits of this machine too low
+  101  a server crashed, or could not be stopped
+  104  the scenario, the run directory or a flag does not fit, or a limit of this machine is too low
   105  interrupted
   106  address in use
     1  internal error

@@ -18,7 +18,7 @@ pub(super) struct CheckArgs {
     #[arg(value_name = "RUN_DIR")]
     pub dir: PathBuf,
 
-    /// Format of the report.
+    /// Format of the report; json is that of `report.json`.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 

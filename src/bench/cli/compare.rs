@@ -50,7 +50,7 @@ fn read(dir: &Path) -> Result<(StoredRun, JudgedRun), Failure> {
         None => Ok((check.run, check.judged)),
         Some(difference) => {
             let why = format!(
-                "{}: the evidence gives another result than the one stored: {difference}",
+                "{}: judging the run again gives another result than the stored one: {difference}",
                 dir.display()
             );
             Err(Failure::new(Exit::Internal.code(), why))

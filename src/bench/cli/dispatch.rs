@@ -116,7 +116,7 @@ async fn with_signals(cli: &Cli) -> Result<u8, Failure> {
         result = &mut work => return result,
         name = signals.next() => name,
     };
-    tracing::warn!(signal = first, "ending in order; a second signal stops at once");
+    tracing::warn!(signal = first, "{}; a second signal stops at once", ending(&cli.command));
     interrupt.cancel();
     tokio::select! {
         result = &mut work => result,
@@ -124,6 +124,15 @@ async fn with_signals(cli: &Cli) -> Result<u8, Failure> {
             tracing::warn!(signal = name, "stopping at once");
             Ok(Exit::Interrupted.code())
         }
+    }
+}
+
+/// What a command does after the first signal.
+fn ending(command: &Command) -> &'static str {
+    match command {
+        Command::Run(_) => "stopping: faults are healed, servers are stopped, the report is written",
+        Command::Up(_) => "stopping the servers",
+        _ => "stopping",
     }
 }
 

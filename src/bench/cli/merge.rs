@@ -24,7 +24,7 @@ pub(super) struct MergeArgs {
     #[arg(short, long, value_name = "DIR", env = "SSE_BENCH_OUT")]
     pub out: PathBuf,
 
-    /// Format of the report on stdout; the directory gets text and JSON.
+    /// Format of the report on stdout; json is that of `report.json`. The directory gets both.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }
@@ -48,7 +48,7 @@ pub(super) fn run(args: &MergeArgs) -> Result<u8, Failure> {
     })?;
     let broken = |why: String| Failure::new(Exit::Internal.code(), why);
     std::fs::create_dir_all(out)
-        .map_err(|error| broken(format!("cannot create {}: {error}", out.display())))?;
+        .map_err(|error| broken(format!("cannot create the directory {}: {error}", out.display())))?;
     run::forget(out).map_err(|(path, error)| broken(format!("cannot remove {}: {error}", path.display())))?;
     let judgement = case.judge();
     let told = ReportFiles::of(&case, &judgement);

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::output;
 use super::shared::Format;
 use super::tls::Trusted;
-use super::values::{base_url, factor, no_credentials, recipient};
+use super::values::{base_url, duration, factor, no_credentials, recipient};
 use crate::bench::exit::Exit;
 use crate::bench::ids::{AddressId, PublisherId};
 use crate::bench::load::adhoc::{EndMark, run_on_this_clock};
@@ -42,7 +42,7 @@ pub(super) struct PublishArgs {
     pub rate: f64,
 
     /// How long to publish.
-    #[arg(short = 'z', long, default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(short = 'z', long, default_value = "60s", value_parser = duration)]
     pub duration: Duration,
 
     /// Address of the events: `broadcast`, `topic:T`, `user:U` or `client:C`.
@@ -255,7 +255,7 @@ fn print(args: &PublishArgs, summary: &Summary, failure: Option<&str>) -> Result
     let show = |value: Option<f64>| value.map_or("no samples".to_owned(), |value| format!("{value:.2} ms"));
     let mut text = format!(
         "{} published to {}: {} acknowledged, {} refused, {} indeterminate, {} dropped, {} retries{}\n\
-         answer p50 {}, p99 {}, max {}; sent later than due p99 {}\n",
+         answer: p50 {}, p99 {}, max {}; delay of sending: p99 {}\n",
         summary.published,
         summary.to,
         summary.acknowledged,
@@ -263,14 +263,18 @@ fn print(args: &PublishArgs, summary: &Summary, failure: Option<&str>) -> Result
         summary.indeterminate,
         summary.dropped,
         summary.retries,
-        if summary.end_mark { "; end mark sent" } else { "; no end mark" },
+        match (summary.end_mark, args.no_end) {
+            (true, _) => "; end mark sent",
+            (false, true) => "; end mark not sent (--no-end)",
+            (false, false) => "; end mark not acknowledged",
+        },
         show(summary.publish_time_p50_ms),
         show(summary.publish_time_p99_ms),
         show(summary.publish_time_max_ms),
         show(summary.dispatch_delay_p99_ms),
     );
     if let Some(reason) = failure {
-        text.push_str(&format!("last reason for a publish that was not acknowledged: {reason}\n"));
+        text.push_str(&format!("the last publish that failed: {reason}\n"));
     }
     output::print(&text)
 }

@@ -19,7 +19,7 @@ pub(super) struct ReportArgs {
     #[arg(required = true, value_name = "RUN_DIR")]
     pub runs: Vec<PathBuf>,
 
-    /// Formats of the reports, separated by commas. Without --out, the first one is printed to stdout.
+    /// Formats of the reports, separated by commas. Without --out only the first one is used, and printed to stdout.
     #[arg(long, value_parser = report_formats(), value_delimiter = ',', default_value = "text", env = "SSE_BENCH_FORMAT")]
     pub format: Vec<OutputFormat>,
 
@@ -27,7 +27,7 @@ pub(super) struct ReportArgs {
     #[arg(long, env = "SSE_BENCH_FULL", value_parser = clap::builder::FalseyValueParser::new())]
     pub full: bool,
 
-    /// Write files into this directory instead; several runs get a subdirectory each.
+    /// Write every format as a file into this directory, and nothing to stdout. Several runs get a subdirectory each.
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
@@ -44,7 +44,7 @@ pub(super) fn write(args: &ReportArgs) -> Result<u8, Failure> {
         for told in &runs {
             let dir = if runs.len() > 1 { out.join(&told.report.run.id) } else { out.clone() };
             std::fs::create_dir_all(&dir)
-                .map_err(|error| format!("cannot make the directory {}: {error}", dir.display()))
+                .map_err(|error| format!("cannot create the directory {}: {error}", dir.display()))
                 .and_then(|()| match run::write_formats(&dir, told, &args.format) {
                     unwritten if unwritten.is_empty() => Ok(()),
                     unwritten => Err(unwritten.join("\n")),

@@ -29,11 +29,12 @@ pub(super) struct RunArgs {
     pub scenarios: Vec<PathBuf>,
 
     /// Directory for reports and node logs; several runs get a subdirectory each
-    /// [default: runs/<name>-<time>].
+    /// [default: the scenario's output.dir, else runs/<name>-<time>].
     #[arg(short, long, value_name = "DIR", env = "SSE_BENCH_OUT")]
     pub out: Option<PathBuf>,
 
-    /// Formats of the report files, separated by commas. The first one is also printed to stdout.
+    /// Formats of the report files, separated by commas. The first one is also printed to stdout
+    /// [default: the scenario's output.formats, else text,json].
     #[arg(long, value_parser = report_formats(), value_delimiter = ',', env = "SSE_BENCH_FORMAT")]
     pub format: Vec<OutputFormat>,
 
@@ -57,7 +58,7 @@ pub(super) struct RunArgs {
     #[arg(long, env = "SSE_BENCH_UNTIL_FAIL", value_parser = FalseyValueParser::new())]
     pub until_fail: bool,
 
-    /// Short form of --quiet.
+    /// Short form of --quiet, for `run` only.
     #[arg(short)]
     pub q: bool,
 
@@ -101,7 +102,7 @@ pub(super) enum HistoryMode {
 /// Flags of `validate`.
 #[derive(Debug, Args)]
 pub(super) struct ValidateArgs {
-    /// Scenario files, run one after the other.
+    /// Scenario files to check.
     #[arg(required = true, value_name = "SCENARIO.toml")]
     pub scenarios: Vec<PathBuf>,
 
@@ -116,7 +117,7 @@ pub(super) async fn run_all(
     interrupt: &CancellationToken,
 ) -> Result<u8, Failure> {
     if args.keep_cluster && args.scenarios.len() > 1 {
-        let why = "--keep-cluster works with one scenario only, and several are given";
+        let why = "--keep-cluster cannot be used with several scenarios, because it keeps the cluster of a single run";
         return Err(Failure::new(Exit::Usage.code(), why));
     }
     if args.keep_cluster && (args.repeat.is_some() || args.until_fail) {

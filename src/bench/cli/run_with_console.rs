@@ -41,7 +41,7 @@ pub(super) async fn run(args: &RunArgs, signals: &mut Signals) -> Result<u8, Fai
     }
     let dir = dir(args)?;
     let console = console()?;
-    std::fs::create_dir_all(&dir).map_err(|error| cannot("create", &dir, &error))?;
+    std::fs::create_dir_all(&dir).map_err(|error| cannot("create the directory", &dir, &error))?;
     // The console must not mistake an earlier run's live.jsonl for this run's.
     forget(&dir).map_err(|(path, error)| cannot("remove", &path, &error))?;
     let mut bench = bench(args, &dir)?;
@@ -120,7 +120,10 @@ impl Watched {
 
     fn tell_of_the_end(&self, signal: &str) {
         if self.asked == 1 {
-            tracing::warn!(signal, "the run ends in order; a second signal stops it at once");
+            tracing::warn!(
+                signal,
+                "the run stops: faults are healed, servers are stopped, the report is written; a second signal stops it at once"
+            );
         } else {
             tracing::warn!(signal, "the run stops at once");
         }
@@ -129,6 +132,8 @@ impl Watched {
 
 /// One of the two processes.
 struct Part {
+    /// The name of its program, for messages.
+    name: &'static str,
     child: Child,
     status: Option<ExitStatus>,
     /// When to kill it; `None`: never.
@@ -136,9 +141,9 @@ struct Part {
 }
 
 impl Part {
-    fn start(command: &mut Command) -> std::io::Result<Self> {
+    fn start(name: &'static str, command: &mut Command) -> std::io::Result<Self> {
         // Reached only when this process fails; otherwise both are awaited.
-        Ok(Self { child: command.kill_on_drop(true).spawn()?, status: None, deadline: None })
+        Ok(Self { name, child: command.kill_on_drop(true).spawn()?, status: None, deadline: None })
     }
 
     fn ask_to_end(&self) {
@@ -146,7 +151,7 @@ impl Part {
         if let Some(id) = id
             && let Err(error) = kill_process(id, Signal::TERM)
         {
-            tracing::warn!(%error, "cannot signal a process");
+            tracing::warn!(%error, "cannot send SIGTERM to {}", self.name);
         }
     }
 
@@ -176,12 +181,15 @@ impl Part {
 /// The directory of the run, which must be known before it starts: so one scenario, run once.
 fn dir(args: &RunArgs) -> Result<PathBuf, Failure> {
     let [scenario] = &args.scenarios[..] else {
-        return Err(Failure::new(Exit::Usage.code(), "--tui follows one scenario, and several are given"));
+        return Err(Failure::new(
+            Exit::Usage.code(),
+            "--tui cannot be used with several scenarios, because it follows one run",
+        ));
     };
     if args.repeat.is_some() || args.until_fail {
         return Err(Failure::new(
             Exit::Usage.code(),
-            "--tui follows one run and cannot be used with --repeat, --until-fail",
+            "--tui cannot be used with --repeat or --until-fail, because it follows one run",
         ));
     }
     // Problems of the scenario are reported before the console takes the terminal.
@@ -216,14 +224,14 @@ fn bench(args: &RunArgs, dir: &Path) -> Result<Part, Failure> {
     let mut command = Command::new(program);
     command.args(words).env_remove("SSE_BENCH_TUI").process_group(0);
     command.stdin(Stdio::null()).stdout(file(RESULT)?).stderr(file(LOG)?);
-    Part::start(&mut command)
+    Part::start("sse-bench", &mut command)
         .map_err(|error| Failure::new(Exit::Internal.code(), format!("cannot start the run: {error}")))
 }
 
 fn watch(console: &Path, dir: &Path) -> Result<Part, Failure> {
     let mut command = Command::new(console);
     command.arg("--run").arg(dir);
-    Part::start(&mut command).map_err(|error| cannot("start", console, &error))
+    Part::start(CONSOLE, &mut command).map_err(|error| cannot("start", console, &error))
 }
 
 fn internal(error: std::io::Error) -> Failure {

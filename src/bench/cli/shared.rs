@@ -20,9 +20,9 @@ use crate::runtime::exit::Failure;
 /// Format of a report on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// Text for people, with the verdict first.
+    /// Text for people.
     Text,
-    /// JSON for programs, as `report.json` or the command's own summary.
+    /// JSON for programs.
     Json,
 }
 
@@ -33,15 +33,15 @@ pub(super) struct Changes {
     #[arg(short, long = "set", value_name = "KEY.PATH=VALUE", env = "SSE_BENCH_SET", value_delimiter = '\n')]
     pub set: Vec<String>,
 
-    /// Override the seed. Arrivals, targets, payload sizes and jitter are drawn from it.
+    /// Override the seed, a whole number. Arrivals, targets, payload sizes and jitter are drawn from it.
     #[arg(long, env = "SSE_BENCH_SEED")]
     pub seed: Option<u64>,
 
-    /// Override the duration, as in `90s` or `1m30s`. Warm-up, joins, stages and faults scale with it.
+    /// Override the duration, 1s to 24h, as in `90s` or `1m30s`. Warm-up, joins, stages and faults scale with it.
     #[arg(short = 'z', long, value_parser = run_duration, value_name = "DURATION", env = "SSE_BENCH_DURATION")]
     pub duration: Option<Duration>,
 
-    /// Multiply the number of clients by this factor (at least one client per group).
+    /// Multiply the number of clients by this factor above 0. Each group keeps at least one client.
     #[arg(
         long,
         allow_negative_numbers = true,
@@ -51,7 +51,7 @@ pub(super) struct Changes {
     )]
     pub clients_scale: Option<f64>,
 
-    /// Multiply each publisher's rate by this factor.
+    /// Multiply each publisher's rate by this factor above 0.
     #[arg(
         long,
         allow_negative_numbers = true,
@@ -65,7 +65,7 @@ pub(super) struct Changes {
     #[arg(long, env = "SSE_BENCH_NO_FAULTS", value_parser = FalseyValueParser::new())]
     pub no_faults: bool,
 
-    /// Use running nodes at this URL instead of starting a cluster. May be repeated.
+    /// Use running nodes at this URL instead of starting a cluster. May be repeated, or several separated by commas.
     #[arg(long, value_name = "URL", env = "SSE_BENCH_TARGET", value_delimiter = ',', value_parser = no_credentials(base_url))]
     pub target: Vec<String>,
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::output;
 use super::shared::Format;
 use super::tls::Trusted;
-use super::values::{no_credentials, stream_url};
+use super::values::{duration, no_credentials, stream_url};
 use crate::bench::exit::Exit;
 use crate::bench::load::adhoc::Owed;
 use crate::bench::load::adhoc_swarm::{AdhocOptions, AdhocResult, AdhocSwarm};
@@ -36,11 +36,11 @@ pub(super) struct SwarmArgs {
     pub clients: u32,
 
     /// How long to listen after all clients have connected.
-    #[arg(short = 'z', long, default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(short = 'z', long, default_value = "60s", value_parser = duration)]
     pub duration: Duration,
 
     /// Spread the first connects over this time.
-    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0s", value_parser = duration)]
     pub ramp: Duration,
 
     /// Header of every connect, as in `-H 'Authorization: Bearer …'`. May be repeated.
@@ -63,9 +63,9 @@ pub(super) struct SwarmArgs {
     #[arg(long, value_enum, default_value = "tolerant")]
     pub reconnect: ReconnectAs,
 
-    /// Judge the delivery: exit code 120 unless every client got every event of each `sse-bench publish` once
-    /// and in order, 121 if a publisher does not end. Start the swarm before the publishers. It ends as soon as
-    /// the result is known.
+    /// Judge the delivery. The exit code is 0 if every client got every event of each `sse-bench publish` once
+    /// and in order. It is 120 if not, and 121 if a publisher does not end. Start the swarm before the publishers.
+    /// The swarm ends as soon as the result is known.
     #[arg(long)]
     pub expect_all: bool,
 
@@ -131,9 +131,9 @@ struct Summary {
 pub(super) async fn run(args: &SwarmArgs, quiet: bool, interrupt: &CancellationToken) -> Result<u8, Failure> {
     let headers = headers(&args.headers)?;
     let need = Need { clients: u64::from(args.clients), publishes: 0, nodes: 1, workers: 0, proxied: false };
-    let files = doctor::open_files(&Limits::read(), need);
+    let files = doctor::open_files(&Limits::read(), need, "fewer --clients");
     if let Some(fix) = files.fix {
-        let problem = format!("too few {}: {}", files.what, files.found);
+        let problem = format!("the limit of {} is {}", files.what, files.found);
         return Err(Failure::new(Exit::BadScenario.code(), problem).tip(fix));
     }
     let options = AdhocOptions {
@@ -290,7 +290,8 @@ fn render(args: &SwarmArgs, found: &AdhocResult, summary: &Summary) -> String {
     }
     text.push_str(&format!("  █ DELIVERY  {}\n", delivery(args, found)));
     if !found.owed.examples.is_empty() {
-        text.push_str(&format!("    missing at one client: {:?}\n", found.owed.examples));
+        let numbers: Vec<_> = found.owed.examples.iter().map(u64::to_string).collect();
+        text.push_str(&format!("    examples of missing events, of one client: {}\n", numbers.join(", ")));
     }
     let show = |value: Option<f64>| value.map_or("no samples".to_owned(), |value| format!("{value:.2} ms"));
     text.push_str(&format!(
@@ -322,7 +323,7 @@ fn delivery(args: &SwarmArgs, found: &AdhocResult) -> String {
         return "no `sse-bench publish` ended, so the number of owed events is unknown".to_owned();
     }
     format!(
-        "{} expected of {} publishers, {} ok, {} missing, {} duplicated, {} reordered, {} unexpected, {} altered, {} clients lack something",
+        "{} expected of {} publishers, {} ok, {} missing, {} duplicated, {} reordered, {} unexpected, {} altered; {} clients did not get every event once and in order",
         owed.expected,
         found.ends,
         owed.ok,
@@ -353,8 +354,8 @@ fn headers(lines: &[String]) -> Result<Vec<(String, Template)>, Failure> {
             && HeaderValue::from_str(value).is_ok();
         let template = Template::parse_text(value).ok().filter(|_| is_valid);
         // The value may be a secret, so only the name is repeated.
-        let expected = "expected 'NAME: VALUE' without control characters; placeholders are {i}, {i%N}, {random:N} and {zipf:N}";
-        let failure = || Failure::new(Exit::Usage.code(), format!("--header {name:?}…: {expected}"));
+        let expected = "the form is 'NAME: VALUE', without control characters; placeholders are {i}, {i%N}, {random:N} and {zipf:N}";
+        let failure = || Failure::new(Exit::Usage.code(), format!("--header {name:?}… is not valid; {expected}"));
         template.map(|template| (name.to_owned(), template)).ok_or_else(failure)
     };
     lines.iter().map(parse).collect()

@@ -19,7 +19,7 @@ pub(super) struct Trusted {
     #[arg(long, value_name = "FILE", env = "SSE_BENCH_CA")]
     pub ca: Option<PathBuf>,
 
-    /// Accept any certificate.
+    /// Accept any TLS certificate. The flag --insecure of sse-node means something else.
     #[arg(long, env = "SSE_BENCH_INSECURE", value_parser = FalseyValueParser::new())]
     pub insecure: bool,
 }
@@ -37,9 +37,9 @@ impl Trusted {
         match (is_flag("ca"), is_flag("insecure")) {
             (true, false) => self.insecure = false,
             (false, true) => self.ca = None,
-            (true, true) => return Err("--insecure cannot be used with --ca: give one of them"),
+            (true, true) => return Err("--insecure cannot be used with --ca; remove one of them"),
             (false, false) => {
-                return Err("SSE_BENCH_INSECURE cannot be used with SSE_BENCH_CA: set one of them");
+                return Err("SSE_BENCH_INSECURE cannot be used with SSE_BENCH_CA; unset one of them");
             }
         }
         Ok(())

@@ -57,7 +57,7 @@ pub(super) struct UpArgs {
     #[arg(long, value_name = "LINK", value_delimiter = ',', value_parser = link)]
     pub proxy: Vec<LinkKind>,
 
-    /// Address of the REST API of these fault proxies (toxiproxy's).
+    /// Address of toxiproxy's REST API, which controls the fault proxies. It is started only if a link passes a proxy.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8474")]
     pub proxy_api: String,
 
@@ -83,7 +83,10 @@ pub(super) async fn run(args: &UpArgs, interrupt: &CancellationToken) -> Result<
     // Binds before anything is started, so that an address in use is reported at once.
     let api = if spec.proxied.is_empty() { None } else { Some(proxy::listen(&args.proxy_api).await?) };
     std::fs::create_dir_all(&spec.run_dir).map_err(|error| {
-        Failure::new(Exit::Internal.code(), format!("cannot create {}: {error}", spec.run_dir.display()))
+        Failure::new(
+            Exit::Internal.code(),
+            format!("cannot create the directory {}: {error}", spec.run_dir.display()),
+        )
     })?;
     let http = HttpOptions::default().build();
     let http = http.map_err(|error| Failure::new(Exit::Internal.code(), error))?;

@@ -18,12 +18,18 @@ pub(super) fn factor(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run_duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let allowed = "allowed are durations from 1s to 24h, as in 1m30s";
+    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; {allowed}"))?;
     if (Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60)).contains(&duration) {
         Ok(duration)
     } else {
-        Err("allowed are durations from 1s to 24h".to_owned())
+        Err(allowed.to_owned())
     }
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; allowed are durations, as in 500ms, 90s or 1m30s"))
 }
 
 /// A base URL without a slash at its end, so that paths can be appended.
@@ -37,7 +43,8 @@ pub(super) fn base_url(text: &str) -> Result<String, String> {
 
 pub(super) fn stream_url(text: &str) -> Result<String, String> {
     // `{i}` is not allowed in a URL, so a number stands in for it.
-    let url = reqwest::Url::parse(&text.replace("{i}", "0")).map_err(|error| error.to_string())?;
+    let url = reqwest::Url::parse(&text.replace("{i}", "0"))
+        .map_err(|error| format!("{error}; the form is http://HOST:PORT/PATH"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("allowed are http and https".to_owned());
     }
@@ -65,7 +72,11 @@ impl TypedValueParser for NoCredentials {
         }
         let flag = arg.map(|arg| format!(" for '{arg}'")).unwrap_or_default();
         let why = format!("a URL{flag} must not hold a user name or password, because it appears in reports");
-        let text = format!("{why}; {}\n", scenario::WHERE_CREDENTIALS_GO);
+        let remedy = match command.get_name() {
+            "swarm" => "use --header 'Authorization: …'",
+            _ => scenario::WHERE_CREDENTIALS_GO,
+        };
+        let text = format!("{why}; {remedy}\n");
         Err(clap::Error::raw(ErrorKind::ValueValidation, text).with_cmd(command))
     }
 }
@@ -83,16 +94,19 @@ mod tests {
 
     #[test]
     fn a_password_in_a_url_is_refused_and_not_repeated() {
-        let parse = |url: &str| {
+        let parse_as = |name: &'static str, url: &str| {
             let command =
-                Command::new("b").arg(Arg::new("t").long("t").value_parser(no_credentials(base_url)));
-            command.try_get_matches_from(["b", "--t", url]).map(|_| ()).map_err(|error| error.to_string())
+                Command::new(name).arg(Arg::new("t").long("t").value_parser(no_credentials(base_url)));
+            command.try_get_matches_from([name, "--t", url]).map(|_| ()).map_err(|error| error.to_string())
         };
+        let parse = |url: &str| parse_as("run", url);
         for url in ["https://u:secret@h:1", "https://u:secret@h:99999", "ftp://secret@h"] {
             let said = parse(url).unwrap_err();
             assert!(said.contains("--t") && said.contains("headers (Authorization)"), "{said}");
             assert!(!said.contains("secret"), "{said}");
         }
+        let said = parse_as("swarm", "https://u:secret@h:1").unwrap_err();
+        assert!(said.contains("--header") && !said.contains("secret"), "{said}");
         assert_eq!(parse("https://h:1/@me"), Ok(()));
     }
 }

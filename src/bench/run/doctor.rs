@@ -162,7 +162,7 @@ pub struct Finding {
 #[must_use]
 pub fn assess(limits: &Limits, need: Need) -> Vec<Finding> {
     vec![
-        open_files(limits, need),
+        open_files(limits, need, OTHERWISE),
         files_of_a_node(limits, need),
         ports(limits, need),
         tw_reuse(limits),
@@ -179,7 +179,7 @@ pub fn assess(limits: &Limits, need: Need) -> Vec<Finding> {
 /// limits.
 #[must_use]
 pub fn required(limits: &Limits, need: Need, starts_nodes: bool) -> Vec<Finding> {
-    let mut findings = vec![open_files(limits, need), ports(limits, need)];
+    let mut findings = vec![open_files(limits, need, OTHERWISE), ports(limits, need)];
     if starts_nodes {
         findings.push(files_of_a_node(limits, need));
     }
@@ -187,23 +187,30 @@ pub fn required(limits: &Limits, need: Need, starts_nodes: bool) -> Vec<Finding>
     findings
 }
 
-/// Checks the open files of the process with the most connections.
+/// What a run can do instead of raising the limit of open files.
+const OTHERWISE: &str = "more processes with `sse-bench run --workers`, or fewer clients";
+
+/// Checks the open files of the process with the most connections. `otherwise`: what the command offers instead of a
+/// higher limit.
 #[must_use]
-pub fn open_files(limits: &Limits, need: Need) -> Finding {
+pub fn open_files(limits: &Limits, need: Need, otherwise: &str) -> Finding {
     let (has, needed) = (limits.open_files, need.open_files());
     let missing = has < needed;
-    let has = if has == u64::MAX { "unlimited".to_owned() } else { has.to_string() };
-    let spread = match need.workers {
-        0 => String::new(),
-        workers => format!(" by each of {workers} workers"),
+    let has = limit(has);
+    let who = match need.workers {
+        0 => "the bench".to_owned(),
+        workers => format!("each of {workers} workers"),
     };
     let fix = missing.then(|| {
         format!(
-            "ulimit -n {needed} in this shell (as root: prlimit --pid $$ --nofile={needed}), \
-             or more processes with --workers, or fewer clients with --clients-scale"
+            "ulimit -n {needed} in this shell (as root: prlimit --pid $$ --nofile={needed}), or {otherwise}"
         )
     });
-    Finding { what: "open files", found: format!("{has}, {needed} needed{spread}"), fix, is_fatal: missing }
+    Finding { what: "open files", found: format!("{has}, and {who} needs {needed}"), fix, is_fatal: missing }
+}
+
+fn limit(files: u64) -> String {
+    if files == u64::MAX { "unlimited".to_owned() } else { files.to_string() }
 }
 
 /// Nodes that the bench starts inherit its limit.
@@ -213,9 +220,10 @@ fn files_of_a_node(limits: &Limits, need: Need) -> Finding {
     let fix = missing.then(|| {
         let nodes = (need.clients + need.publishes)
             .div_ceil(limits.open_files.saturating_sub(FILES_OF_A_NODE).max(1));
-        format!("cluster.nodes = {nodes}, or as root: prlimit --pid $$ --nofile={needed}")
+        format!("cluster.nodes = {nodes} or more, or as root: prlimit --pid $$ --nofile={needed}")
     });
-    let found = format!("{needed} needed by each of {} nodes, if they run here", need.nodes);
+    let has = limit(limits.open_files);
+    let found = format!("{has}, and each of {} nodes needs {needed} if it runs here", need.nodes);
     Finding { what: "files of a node", found, fix, is_fatal: missing }
 }
 
@@ -236,8 +244,9 @@ fn ports(limits: &Limits, need: Need) -> Finding {
                 .to_owned()
         })
     };
-    let found =
-        format!("{has} ({first} to {last}), {used} sockets are there, {per_node} needed for each node");
+    let found = format!(
+        "{has} ({first} to {last}), and each node needs {per_node}; {used} sockets are in use or in TIME-WAIT"
+    );
     Finding { what: "outgoing ports", found, fix, is_fatal: missing }
 }
 
@@ -258,7 +267,7 @@ fn tw_reuse(limits: &Limits) -> Finding {
 fn governor(limits: &Limits) -> Finding {
     let is_slow = limits.governor.as_deref() == Some("powersave");
     let fix = is_slow.then(|| "cpupower frequency-set -g performance".to_owned());
-    let found = limits.governor.clone().unwrap_or_else(|| "not chosen here".to_owned());
+    let found = limits.governor.clone().unwrap_or_else(|| "no governor".to_owned());
     Finding { what: "clock of cores", found, fix, is_fatal: false }
 }
 
@@ -285,7 +294,7 @@ fn somaxconn(limits: &Limits, need: Need) -> Finding {
 
 fn enough_cores(limits: &Limits) -> Finding {
     let fix = (limits.cores < 2)
-        .then(|| "bench and node share one core: expect an INVALID verdict at high rates".to_owned());
+        .then(|| "a machine with at least 2 cores; with one core expect INVALID at high rates".to_owned());
     Finding { what: "cores", found: limits.cores.to_string(), fix, is_fatal: false }
 }
 
@@ -403,7 +412,7 @@ mod tests {
 
     #[test]
     fn the_fix_holds_the_number_that_is_needed() {
-        let finding = open_files(&Limits { open_files: 1_024, ..limits() }, NEED);
+        let finding = open_files(&Limits { open_files: 1_024, ..limits() }, NEED, OTHERWISE);
         assert!(finding.is_fatal);
         assert!(finding.fix.unwrap().contains("ulimit -n 10321"), "{}", finding.found);
     }

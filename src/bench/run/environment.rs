@@ -78,7 +78,7 @@ impl EnvironmentError {
             }
             Self::LoadBalancer(LoadBalancerError::Node { .. })
             | Self::FaultProxies(FaultProxyError::NodeUrl { .. })
-            | Self::Netns(NetnsError::Refused(_)) => Exit::BadScenario,
+            | Self::Netns(NetnsError::Refused(_) | NetnsError::Failed(_)) => Exit::BadScenario,
             Self::Cluster(
                 ClusterError::NoBinary { .. }
                 | ClusterError::BadBinary { .. }

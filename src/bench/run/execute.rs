@@ -44,6 +44,7 @@ use crate::bench::verdict::history::{
 use crate::bench::verdict::ledger::{AuditLedger, FaultRecord, ProbeLedger};
 use crate::client::HttpOptions;
 use crate::protocol::Address;
+use crate::runtime::plural;
 
 /// Time between SIGTERM and SIGKILL, in which a node drains.
 const STOP_GRACE: Duration = Duration::from_secs(30);
@@ -397,7 +398,7 @@ struct RunResults {
 
 impl RunResults {
     async fn judge(self, plan: Arc<Plan>, options: &RunOptions, started_at: SystemTime) -> Outcome {
-        let mut troubles = self.troubles();
+        let mut troubles = self.troubles(plan.verify.quiesce.timeout);
         troubles.extend(self.unwritten);
         let (mut recorder, observations) = (self.ended.recorder, self.ended.observations);
         recorder.merge(self.watched.recorder);
@@ -406,7 +407,10 @@ impl RunResults {
             let name = plan.publishers.iter().find(|publisher| publisher.id == published.ledger.publisher());
             let name = name.map_or_else(String::new, |publisher| publisher.name.clone());
             troubles.extend(unaccepted(&plan, &name, &published));
-            publish_failures.extend(published.last_failure.map(|reason| (name, reason)));
+            if let Some(reason) = published.last_failure {
+                tracing::warn!("the last publish of {name} that failed: {reason}");
+                publish_failures.push((name, reason));
+            }
             recorder.merge(published.recorder);
             publishes.push(published.ledger);
         }
@@ -445,19 +449,27 @@ impl RunResults {
     }
 
     /// Problems of the run itself, each with the exit code that it leads to.
-    fn troubles(&self) -> Vec<RunProblem> {
+    fn troubles(&self, quiesce_timeout: Duration) -> Vec<RunProblem> {
         let mut troubles = Vec::new();
         let mut add = |exit, message: String| troubles.push(RunProblem { exit, message });
         if self.load.was_interrupted {
             add(Exit::Interrupted, "interrupted before the planned end".to_owned());
         }
         for missing in &self.silence.missing {
-            add(Exit::Unknown, format!("deliveries did not settle within verify.quiesce.timeout: {missing}"));
+            let limit = humantime::format_duration(quiesce_timeout);
+            let message = format!(
+                "not all deliveries were confirmed within verify.quiesce.timeout ({limit}): {missing}"
+            );
+            add(Exit::Unknown, message);
         }
         if self.ended.not_stopped > 0 {
             add(
                 Exit::Internal,
-                format!("{} clients did not stop in time; their results are missing", self.ended.not_stopped),
+                format!(
+                    "the results of {0} {1} are missing: not stopped in time",
+                    self.ended.not_stopped,
+                    plural(self.ended.not_stopped as u64, "client")
+                ),
             );
         }
         if let Err(reason) = &self.audit {
@@ -479,11 +491,6 @@ impl RunResults {
         }
         for crash in self.teardown.crashes.iter().chain(&self.teardown.unclean) {
             add(Exit::TeardownFailed, crash.clone());
-        }
-        for published in &self.load.published {
-            if let Some(reason) = &published.last_failure {
-                tracing::warn!(reason, "some publishes were not acknowledged; the last reason follows");
-            }
         }
         troubles
     }

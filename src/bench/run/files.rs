@@ -44,14 +44,14 @@ pub enum StoredError {
         source: io::Error,
     },
     /// A file has another content.
-    #[error("{path:?} is not a file that a run writes")]
+    #[error("{path:?} does not have the content that a run writes")]
     Json {
         path: PathBuf,
         #[source]
         source: serde_json::Error,
     },
     /// The histogram log has another content.
-    #[error("{path:?} is not a file that a run writes")]
+    #[error("{path:?} does not have the content that a run writes")]
     Log {
         path: PathBuf,
         #[source]

@@ -54,7 +54,7 @@ pub struct Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The machine lacks something that the run needs.
-    #[error("this machine allows {found}: {fix}")]
+    #[error("the limit of {found}; raise it: {fix}")]
     Limits { found: String, fix: String },
     #[error(transparent)]
     Crew(#[from] WorkerPoolError),

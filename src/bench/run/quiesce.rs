@@ -18,6 +18,7 @@ use crate::bench::scenario::Quiesce;
 use crate::bench::scenario::plan::{Plan, PublisherPlan};
 use crate::bench::stamp::Stamp;
 use crate::bench::verdict::ledger::{PublishLedger, PublishOutcome};
+use crate::runtime::plural;
 
 /// Time limit of the quiet end after ^C.
 const INTERRUPTED_TIMEOUT: Duration = Duration::from_secs(5);
@@ -102,7 +103,7 @@ pub(super) async fn quiesce(
     let all_back = || context.progress.snapshot().connected >= u64::from(context.board.alive());
     if !wait_until(deadline, all_back).await {
         let away = u64::from(context.board.alive()).saturating_sub(context.progress.snapshot().connected);
-        missing.push(format!("{away} clients are not connected"));
+        missing.push(format!("not connected: {away} {}", plural(away, "client")));
     }
     commands.announce_sentinels(senders.keys().copied().collect());
     let mut sentinels = PublishLedger::new(PublisherId::SENTINEL);

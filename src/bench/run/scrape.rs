@@ -123,7 +123,7 @@ impl MetricsCollector {
         }
         let states = self.faults.look();
         let name = "sse_bench_fault_active";
-        let help = "1 while a fault is at work";
+        let help = "1 while a fault is active";
         let mut encoder = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for fault in &context.plan.faults {
             let is_active = states.active().any(|active| active == fault.name);

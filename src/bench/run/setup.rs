@@ -38,12 +38,13 @@ pub(super) fn check(
     let publishes: u64 = plan.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
     let starts_nodes = matches!(plan.cluster, scenario::Cluster::Spawn(_)) && plan.lb.kind == LbKind::Swarm;
     if let Some(finding) = doctor::required(limits, need, starts_nodes).into_iter().next() {
-        let found = format!("{} {}", finding.what, finding.found);
+        let found = format!("{} is {}", finding.what, finding.found);
         return Err(RunError::Limits { found, fix: finding.fix.unwrap_or_default() });
     }
     let through_balancer = load_balancer::open_files(budget.clients + publishes);
     if plan.lb.kind != LbKind::Swarm && through_balancer > limits.open_files {
-        let found = format!("open files {}, {through_balancer} needed by the balancer", limits.open_files);
+        let found =
+            format!("open files is {}, and the load balancer needs {through_balancer}", limits.open_files);
         let fix =
             format!("ulimit -n {through_balancer} in this shell, or fewer clients with --clients-scale");
         return Err(RunError::Limits { found, fix });
@@ -152,8 +153,8 @@ pub(super) async fn clients(
         }
         if began.elapsed() >= patience {
             let hint = match (snapshot.connect_errors, snapshot.connected) {
-                (0, 0) => "; they got no CONNECTION event: is it a node of this system?".to_owned(),
-                (0, _) => "; the others were sent away: is --max-connections too low?".to_owned(),
+                (0, 0) => "; the server sent no CONNECTION event, so it may not be an sse-node".to_owned(),
+                (0, _) => "; a node refused the others: cluster.max_connections (--max-connections of sse-node) may be too low".to_owned(),
                 _ => match context.progress.connect_failure() {
                     Some(reason) => {
                         format!("; the others could not connect: {reason}{}", why_empty(context))

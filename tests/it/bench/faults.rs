@@ -145,9 +145,13 @@ async fn a_second_interrupt_stops_at_once_and_takes_the_nodes_along() {
     kill_process(node_of(&bench), Signal::STOP).unwrap();
     signal(&bench, Signal::INT);
     let mut log = BufReader::new(bench.stderr.take().unwrap()).lines();
-    while !log.next_line().await.unwrap().expect("the first interrupt is logged").contains("ending in order")
-    {
-    }
+    while !log
+        .next_line()
+        .await
+        .unwrap()
+        .expect("the first interrupt is logged")
+        .contains("stopping: faults are healed")
+    {}
     signal(&bench, Signal::INT);
     let output = in_time(bench.wait_with_output()).await;
     assert_eq!(output.status.code(), Some(105));
