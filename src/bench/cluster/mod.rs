@@ -2,7 +2,7 @@
 //! running nodes that it can only send requests to. Children never outlive the bench: their handles kill them on drop and
 //! on a panic, and the flag `--die-with-parent` does when the bench itself is killed. Read [`cluster::Cluster`] first.
 
-#[expect(clippy::module_inception, reason = "the cluster itself, in the room of the cluster")]
+#[expect(clippy::module_inception, reason = "the type that the module is named after")]
 mod cluster;
 pub mod load_balancer;
 pub mod netns;

@@ -53,9 +53,23 @@ pub enum NetnsError {
     Missing(#[from] MissingProgram),
     /// The kernel, or the user's rights, do not allow it.
     #[error(
-        "cluster.network = \"namespaces\" needs root and a kernel with namespaces, veth and bridges: {0}"
+        "cannot create the network namespaces (cluster.network = \"namespaces\"): {0}. This needs root, and a kernel with namespaces, veth and bridges"
     )]
     Refused(String),
+    /// A command failed or hung, or all networks are in use.
+    #[error("cannot create the network namespaces (cluster.network = \"namespaces\"): {0}")]
+    Failed(String),
+}
+
+impl NetnsError {
+    /// The error of a command that failed with these words.
+    fn of(why: String) -> Self {
+        // The last one is what `ip` says of a kernel without veth or bridges.
+        let is_refused = ["not permitted", "ermission denied", "not supported", "Unknown device type"]
+            .iter()
+            .any(|words| why.contains(words));
+        if is_refused { Self::Refused(why) } else { Self::Failed(why) }
+    }
 }
 
 impl Namespaces {
@@ -134,7 +148,8 @@ impl Namespaces {
             }
             child.wait_with_output().await
         };
-        let said = |why: String| format!("the namespaces {}-n… and their bridge may stay: {why}", inner.tag);
+        let said =
+            |why: String| format!("cannot remove the namespaces {}-n… and their bridge: {why}", inner.tag);
         let output = tokio::time::timeout(TIMEOUT, closing).await;
         let output = output.map_err(|_| said(format!("ip did not end within {TIMEOUT:?}")))?;
         let output = output.map_err(|error| said(error.to_string()))?;
@@ -151,7 +166,7 @@ impl Namespaces {
     /// Why it failed, for the report.
     pub async fn link_up(&self, index: usize, is_in: bool) -> Result<(), String> {
         let state = if is_in { "up" } else { "down" };
-        self.0.run(&["link", "set", &self.0.cable(index), state]).await.map_err(|error| error.to_string())
+        ask(&self.0.ip, &["link", "set", &self.0.cable(index), state]).await.map(drop)
     }
 }
 
@@ -165,7 +180,7 @@ impl Inner {
     }
 
     async fn run(&self, args: &[&str]) -> Result<(), NetnsError> {
-        ask(&self.ip, args).await.map(drop).map_err(NetnsError::Refused)
+        ask(&self.ip, args).await.map(drop).map_err(NetnsError::of)
     }
 }
 
@@ -180,7 +195,7 @@ impl Drop for Inner {
             return;
         }
         if let Err(error) = self.drop_all() {
-            tracing::debug!(%error, tag = self.tag, "was not there, or stays");
+            tracing::debug!(%error, tag = self.tag, "the namespaces were removed already, or could not be removed");
         }
     }
 }
@@ -263,14 +278,14 @@ async fn sweep(ip: &Path, tag: &str) {
     let namespaces = namespaces.filter(|name| left(name)).map(|name| ["netns", "del", name]);
     for args in namespaces.chain(bridges.filter(|name| left(name)).map(|name| ["link", "del", name])) {
         if let Err(error) = ask(ip, &args).await {
-            tracing::warn!(%error, "what another run left behind stays");
+            tracing::warn!(%error, "cannot remove the namespaces or bridges of an earlier run");
         }
     }
 }
 
 /// A private network that is not in use here.
 async fn free_network(ip: &Path) -> Result<[u8; 3], NetnsError> {
-    let taken = ask(ip, &["-o", "-4", "addr", "show"]).await.map_err(NetnsError::Refused)?;
+    let taken = ask(ip, &["-o", "-4", "addr", "show"]).await.map_err(NetnsError::of)?;
     let candidate = |step: u32| {
         let number = std::process::id().wrapping_add(step.wrapping_mul(97)) % (64 * 256);
         let [_, _, second, third] = number.to_be_bytes();
@@ -282,7 +297,9 @@ async fn free_network(ip: &Path) -> Result<[u8; 3], NetnsError> {
     };
     let found = (0..NETWORKS).map(candidate).find(is_free);
     found.ok_or_else(|| {
-        NetnsError::Refused(format!("the first {NETWORKS} networks below 10.128.0.0/10 are taken"))
+        NetnsError::Failed(format!(
+            "no free network: {NETWORKS} /24 networks in 10.128.0.0/10 were tried, and all are in use"
+        ))
     })
 }
 

@@ -172,7 +172,7 @@ async fn ask_http(http: &reqwest::Client, base: &str, sign: &Sign) -> Result<(),
     match http.get(format!("{base}{path}")).timeout(POLL_TIMEOUT).send().await {
         Ok(answer) if *sign == Sign::Answer || answer.status().is_success() => Ok(()),
         Ok(answer) if answer.status() == StatusCode::NOT_FOUND && *sign == Sign::usual() => Err(format!(
-            "GET {path} answers 404 Not Found: if it is no sse-node, the scenario needs a [dialect]"
+            "GET {path} answers 404 Not Found; a server other than sse-node needs a [dialect] in the scenario"
         )
         .into()),
         Ok(answer) => Err(format!("GET {path} answers {}", answer.status()).into()),

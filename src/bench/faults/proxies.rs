@@ -42,7 +42,7 @@ pub enum FaultProxyError {
     #[error(transparent)]
     Proxy(#[from] ProxyError),
     /// The base URL of the node is not of a form that a proxy can stand in front of.
-    #[error("{place:?} cannot stand behind the fault proxy: allowed are {allowed}")]
+    #[error("the fault proxy cannot connect to {place:?}; allowed are {allowed}")]
     NodeUrl { place: String, allowed: &'static str },
 }
 

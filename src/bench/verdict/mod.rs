@@ -10,7 +10,7 @@ pub mod ledger;
 mod outcome;
 mod sightings;
 pub(crate) mod thresholds;
-#[expect(clippy::module_inception, reason = "the verdict itself, in the room of the verdict")]
+#[expect(clippy::module_inception, reason = "the type that the module is named after")]
 mod verdict;
 
 pub use outcome::{Check, Status, ThresholdResult, VerdictInput};

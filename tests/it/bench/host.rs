@@ -86,7 +86,7 @@ async fn a_pulled_cable_is_told_by_silence_alone_and_loses_nothing() {
         assert!(said.contains("netns-1 (netns n1)"), "{said}");
     } else {
         assert_eq!(output.status.code(), Some(104), "{said}");
-        assert!(said.contains("needs root"), "{said}");
+        assert!(said.contains("This needs root"), "{said}");
     }
     assert_eq!(made_by(process).await, Vec::<String>::new());
 }

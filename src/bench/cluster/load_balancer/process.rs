@@ -64,7 +64,7 @@ pub enum LoadBalancerError {
         source: std::io::Error,
     },
     /// The base URL of a node has a form that it cannot use.
-    #[error("{base:?} cannot stand behind a load balancer: allowed is http://HOST:PORT without a path")]
+    #[error("the load balancer cannot connect to {base:?}; allowed is http://HOST:PORT without a path")]
     Node { base: String },
     /// No free port is left.
     #[error("no free port on 127.0.0.1 for the load balancer")]

@@ -53,7 +53,8 @@ async fn is_whole(servers: &Servers) -> Result<(), String> {
     }
     let masters = if servers.set().shape == RedisShape::Cluster { MASTERS } else { 1 };
     if servers.data().len() - copies != masters {
-        return Err(format!("{copies} of {} servers are replicas", servers.data().len()));
+        let all = servers.data().len();
+        return Err(format!("{copies} of {all} servers are replicas, not {}", all - masters));
     }
     for sentinel in servers.sentinels() {
         knows_all(servers, sentinel).await?;
@@ -95,8 +96,10 @@ async fn knows_all(servers: &Servers, sentinel: &Server) -> Result<(), String> {
     let expected =
         [("flags", "master"), ("num-slaves", replicas.as_str()), ("num-other-sentinels", others.as_str())];
     for (name, wanted) in expected {
-        if field(name).is_none_or(|found| found != wanted) {
-            return Err(format!("{} has {name} = {:?}, not {wanted}", sentinel.name, field(name)));
+        match field(name) {
+            Some(found) if found == wanted => {}
+            Some(found) => return Err(format!("{}: {name} is {found}, not {wanted}", sentinel.name)),
+            None => return Err(format!("{}: {name} is missing", sentinel.name)),
         }
     }
     Ok(())
@@ -151,9 +154,12 @@ async fn all_know_all(servers: &Servers) -> Result<(), String> {
         let nodes = nodes.map_err(|error| error.to_string())?;
         let members: Vec<Membership> = nodes.lines().filter_map(Membership::parse).collect();
         let is_known = |other: &Server| members.iter().any(|member| member.address == other.address);
-        let handshakes = nodes.lines().any(|line| line.contains("handshake"));
-        if handshakes || !servers.data().iter().all(is_known) {
-            return Err(format!("{} knows {} of them", server.name, members.len()));
+        let known = servers.data().iter().filter(|other| is_known(other)).count();
+        if known < servers.data().len() {
+            return Err(format!("{} knows {known} of {} servers", server.name, servers.data().len()));
+        }
+        if nodes.lines().any(|line| line.contains("handshake")) {
+            return Err(format!("{}: a handshake is not finished", server.name));
         }
     }
     Ok(())
