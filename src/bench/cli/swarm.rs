@@ -355,7 +355,8 @@ fn headers(lines: &[String]) -> Result<Vec<(String, Template)>, Failure> {
         let template = Template::parse_text(value).ok().filter(|_| is_valid);
         // The value may be a secret, so only the name is repeated.
         let expected = "the form is 'NAME: VALUE', without control characters; placeholders are {i}, {i%N}, {random:N} and {zipf:N}";
-        let failure = || Failure::new(Exit::Usage.code(), format!("--header {name:?}… is not valid; {expected}"));
+        let failure =
+            || Failure::new(Exit::Usage.code(), format!("--header {name:?}… is not valid; {expected}"));
         template.map(|template| (name.to_owned(), template)).ok_or_else(failure)
     };
     lines.iter().map(parse).collect()

@@ -109,7 +109,7 @@ impl Links {
         match all.get(usize::from(node.0)) {
             Some(proxy) if proxy.is_alive() => Ok(proxy),
             Some(proxy) => Err(format!("the proxy {} has ended", proxy.name())),
-            None => Err(format!("there is no {link} of node number {}", node.0 + 1)),
+            None => Err(format!("node {} has no link {link}", node.0 + 1)),
         }
     }
 }

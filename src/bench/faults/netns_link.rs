@@ -19,7 +19,10 @@ impl NetnsLinks {
     /// # Errors
     /// Why it failed, for the report.
     pub async fn link_down(&self, nodes: &[NodeIndex]) -> Result<(), String> {
-        let namespaces = self.0.as_ref().ok_or("the nodes have no hosts of their own")?;
+        let namespaces = self
+            .0
+            .as_ref()
+            .ok_or("the nodes have no network namespaces; set cluster.network = \"namespaces\"")?;
         for node in nodes {
             namespaces.link_up(usize::from(node.0), false).await?;
         }

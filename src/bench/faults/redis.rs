@@ -187,7 +187,10 @@ async fn cut(server: &Server, unread: bool) -> Result<(), String> {
             return Ok(());
         }
         if Instant::now() >= deadline {
-            return Err(format!("{} still has replicas after {CHANGE_TIMEOUT:?}", server.name));
+            return Err(format!(
+                "replicas are still connected to {} {CHANGE_TIMEOUT:?} after the cut",
+                server.name
+            ));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -200,7 +203,7 @@ async fn heal_rights(server: &Server, unread: bool) -> Result<(), String> {
     loop {
         let Err(error) = set_rights(server, '+', unread).await else { return Ok(()) };
         if server.handle.pid().is_none() {
-            tracing::debug!(server = server.name, "is not there: what was taken went with it");
+            tracing::debug!(server = server.name, "the server is not running: its rights end with it");
             return Ok(());
         }
         if Instant::now() >= deadline {
@@ -238,7 +241,7 @@ async fn fail_over(servers: &Servers) -> Result<(), String> {
                 RedisShape::Sentinel => ask_sentinel(servers).await,
                 RedisShape::Cluster => ask_replica(servers, before).await,
                 RedisShape::Single => return Err(
-                    "a single Redis has no failover; it needs cluster.broker redis-sentinel or redis-cluster"
+                    "a single Redis has no failover; set cluster.broker = \"redis-sentinel\" or \"redis-cluster\""
                         .to_owned(),
                 ),
             };
@@ -254,8 +257,8 @@ async fn fail_over(servers: &Servers) -> Result<(), String> {
             return Ok(());
         }
         if Instant::now() >= deadline {
-            let why = refusal.err().unwrap_or_default();
-            return Err(format!("{} is still master after {CHANGE_TIMEOUT:?} {why}", before.name));
+            let why = refusal.err().map(|why| format!(": {why}")).unwrap_or_default();
+            return Err(format!("{} is still master after {CHANGE_TIMEOUT:?}{why}", before.name));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -164,7 +164,7 @@ async fn until(clock: &RunClock, time: Option<Duration>, enough: &CancellationTo
 async fn in_time(step: impl Future<Output = Result<(), String>>) -> Result<(), String> {
     tokio::time::timeout(STEP_TIMEOUT, step)
         .await
-        .unwrap_or_else(|_| Err(format!("it took longer than {STEP_TIMEOUT:?}")))
+        .unwrap_or_else(|_| Err(format!("the step did not end within {STEP_TIMEOUT:?}")))
 }
 
 impl Injector {

@@ -81,15 +81,15 @@ impl Saturation {
         let used = 100.0 * share(self.ran, self.watched) / to_f64(cores as u64).max(1.0);
         let waited = share(self.waited, self.ran);
         let why = if waited >= STARVED_SHARE {
-            "other processes had the cores"
+            "other processes used the cores"
         } else if used < IDLE_PERCENT {
-            "it was neither busy nor short of cores, so it was stopped, swapped out, or waited for a disk"
+            "it was neither busy nor short of cores, so it was stopped or swapped out, or it waited for a disk"
         } else {
-            "it had more to do at a time than its cores can"
+            "it had more work at a time than its cores can do"
         };
         format!(
-            "the bench was late: it used {used:.0} % of {cores} cores, and for each second on a core its threads waited \
-             {waited:.2} s for one: {why}"
+            "the bench was late. It used {used:.0} % of {cores} cores. Per second of CPU time its threads waited \
+             {waited:.2} s for a core. The reason: {why}"
         )
     }
 }
@@ -191,8 +191,8 @@ mod tests {
     fn a_bench_that_was_late_says_whether_it_had_cores() {
         let starved = saturation(&[(200, 300); 4]).explanation(2);
         assert!(starved.contains("used 20 % of 2 cores") && starved.contains("waited 1.50 s"), "{starved}");
-        assert!(starved.ends_with("other processes had the cores"), "{starved}");
-        assert!(saturation(&[(600, 60); 4]).explanation(2).contains("more to do at a time"));
+        assert!(starved.ends_with("other processes used the cores"), "{starved}");
+        assert!(saturation(&[(600, 60); 4]).explanation(2).contains("more work at a time"));
         assert!(saturation(&[(100, 10); 4]).explanation(2).contains("it was stopped"));
     }
 

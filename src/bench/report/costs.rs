@@ -14,7 +14,7 @@ const COMMANDS_SHOWN: usize = 6;
 #[must_use]
 pub(super) fn process(process: &ProcessReport) -> String {
     let per_connection = per_connection(process)
-        .map(|bytes| format!(", {:.1} KiB a connection", kib(bytes)))
+        .map(|bytes| format!(", {:.1} KiB per connection", kib(bytes)))
         .unwrap_or_default();
     let restarts = match process.starts {
         0 | 1 => String::new(),
@@ -23,7 +23,7 @@ pub(super) fn process(process: &ProcessReport) -> String {
     // Only nodes have connections of virtual clients.
     let connections = match process.connections_peak {
         0 => String::new(),
-        count => format!("{count} connections at once"),
+        count => format!("{count} connections at most"),
     };
     format!(
         "{:<10} {connections:>26}   RSS {:.1} MiB at most (idle {:.1}{per_connection})   \
@@ -47,14 +47,14 @@ pub(super) fn per_connection(process: &ProcessReport) -> Option<u64> {
 pub(super) fn cluster(cluster: &ClusterReport) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(cpu) = cluster.cpu_us_per_delivery {
-        lines.push(format!("nodes: {cpu:.1} us of CPU a delivery"));
+        lines.push(format!("nodes: {cpu:.1} us of CPU per delivery"));
     }
     if let Some(redis) = &cluster.redis {
         let per_event = redis.commands_per_event.map_or("–".to_owned(), |share| format!("{share:.2}"));
         let by_command = redis.by_command.iter().take(COMMANDS_SHOWN);
         let by_command: Vec<String> =
             by_command.map(|counter| format!("{} {}", counter.key, counter.count)).collect();
-        lines.push(format!("Redis: {per_event} commands an event ({})", by_command.join(", ")));
+        lines.push(format!("Redis: {per_event} commands per event ({})", by_command.join(", ")));
     }
     if let Some(mailboxes) = &cluster.mailboxes {
         let (read, pending) = (grouped(mailboxes.read), plural(mailboxes.pending, "message"));
@@ -90,8 +90,8 @@ mod tests {
             mailboxes: Some(MailboxReport { read: 3, pending: 1 }),
         };
         insta::assert_snapshot!(cluster(&costs).join("\n"), @r"
-        nodes: 21.2 us of CPU a delivery
-        Redis: 2.50 commands an event (xadd 5)
+        nodes: 21.2 us of CPU per delivery
+        Redis: 2.50 commands per event (xadd 5)
         mailboxes: 3 read, 1 message waits in them
         ");
     }

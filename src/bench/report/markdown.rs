@@ -124,7 +124,7 @@ fn faults(text: &mut String, faults: &[FaultReport]) {
     if faults.is_empty() {
         return;
     }
-    text.push_str("| fault | applied | healed | cut | detect | reconnect p95 | recovery p95 | lost |\n");
+    text.push_str("| fault | applied | healed | sessions cut | detected after | reconnect p95 | recovery p95 | lost |\n");
     text.push_str("|---|---:|---:|---:|---:|---:|---:|---:|\n");
     for fault in faults {
         let _ok = writeln!(

@@ -17,6 +17,7 @@ use crate::bench::load::clients::{Commands, Ended};
 use crate::bench::metrics::clock::monotonic_nanos;
 use crate::bench::verdict::history::fingerprint;
 use crate::bench::verdict::ledger::SubscriberLedger;
+use crate::runtime::plural;
 
 /// Time between the announcement of the start and the start: each worker learns of the start before it.
 const START_LEAD: Duration = Duration::from_millis(100);
@@ -121,7 +122,8 @@ impl WorkerPool {
         if !self.attending.is_empty() {
             let late = self.attending.len();
             self.lost_workers.lose(format!(
-                "{late} workers did not send their ledgers within {:?}",
+                "{late} {} did not send all ledgers within {:?}",
+                plural(late as u64, "worker"),
                 grace + HAND_OVER_TIMEOUT
             ));
         }

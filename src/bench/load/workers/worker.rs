@@ -241,7 +241,7 @@ impl WorkerRun {
             ended.recorder.merge(lag);
         }
         self.starting.shutdown().await;
-        tracing::debug!(at = %RunTime::from_nanos(self.context.clock.now().as_nanos()), "sends ledgers and measurements");
+        tracing::debug!(at = %RunTime::from_nanos(self.context.clock.now().as_nanos()), "the worker sends its ledgers and measurements");
         let not_stopped = u32::try_from(ended.not_stopped).unwrap_or(u32::MAX);
         let (history, unwritten) = match self.history {
             Some(history) => history.end().await,

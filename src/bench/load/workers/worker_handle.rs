@@ -186,7 +186,7 @@ impl WorkerHandle {
                 let at = self.context.clock.now();
                 let (name, clients) = (&self.name, self.clients);
                 self.lost_workers.lose(format!(
-                    "{name} was lost at {at}: {why}; the results of its {clients} clients are lost, too"
+                    "{name} failed at {at}: {why}. The results of its {clients} clients are missing"
                 ));
                 // So that the run does not wait for clients that are gone.
                 self.replace_stats(Stats::default());

@@ -141,29 +141,29 @@ fn tiles(report: &Report) -> String {
     let whole = report.metrics.iter().find(|metric| metric.key == "delivery_latency");
     let is_lost = whole.is_some_and(|metric| metric.p99_of_expected_is_lost);
     let of_expected =
-        if is_lost { "lost".to_owned() } else { time(summary.delivery_latency_p99_of_expected_ms) };
+        if is_lost { "infinite".to_owned() } else { time(summary.delivery_latency_p99_of_expected_ms) };
     let repeated = summary.events_duplicated;
     let tiles = [
         ("arrived", grouped(delivery.ok), share, false),
         ("lost", grouped(delivery.lost), format!("{} unseen", grouped(delivery.unseen)), delivery.lost > 0),
         (
-            "declared gaps",
+            "GAP events",
             grouped(delivery.gap_events),
             format!("cover {} deliveries", grouped(delivery.gap_declared)),
             false,
         ),
         (
-            "repeated",
+            "duplicated",
             grouped(repeated),
             format!("{} in a session", grouped(delivery.duplicated_in_session)),
             delivery.duplicated_in_session > 0,
         ),
-        ("out of order", grouped(delivery.reordered), "of one publisher and address".to_owned(), false),
+        ("reordered", grouped(delivery.reordered), "of one publisher and address".to_owned(), false),
         ("latency p50", time(summary.delivery_latency_p50_ms), "from the due time".to_owned(), false),
         (
             "latency p99",
             time(summary.delivery_latency_p99_ms),
-            format!("of what was owed: {of_expected}"),
+            format!("with missing events counted as infinite: {of_expected}"),
             is_lost,
         ),
         (
@@ -211,7 +211,7 @@ fn over_time(report: &Report, series: &TimeSeries) -> String {
     let skewed = series.counts.iter().filter_map(|row| skew(&row.counted.connections)).fold(0.0, f64::max);
     let sub = match series.nodes.len() {
         0 | 1 => String::new(),
-        _ => format!("the fullest node had up to {skewed:.2} times the mean"),
+        _ => format!("the node with the most connections had up to {skewed:.2} times the mean"),
     };
     let nodes =
         TimeChart { id: "nodes", size: (1120.0, 180.0), unit: Unit::Count, curves: node_curves(series) };

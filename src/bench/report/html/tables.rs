@@ -118,7 +118,7 @@ pub(super) fn faults(faults: &[FaultReport]) -> String {
         "detected after",
         "reconnect p95",
         "recovery p95",
-        "never back",
+        "never reconnected",
         "lost",
         "",
     ];
@@ -222,7 +222,7 @@ pub(super) fn processes(report: &Report) -> String {
     };
     let head = [
         "process",
-        "connections at once",
+        "connections at most",
         "memory at most",
         "idle",
         "by connection",

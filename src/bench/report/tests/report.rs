@@ -424,7 +424,7 @@ fn why_publishes_were_refused_and_that_a_heal_was_late_is_told() {
     let mut report = run.report();
     report.delivery.publish_failures = vec![("main".to_owned(), "404 Not Found".to_owned())];
     let text = text::render(&report, text::Colour::Off);
-    assert!(text.contains("last publish of main that was not acknowledged: 404 Not Found"), "{text}");
+    assert!(text.contains("the last publish of main that failed: 404 Not Found"), "{text}");
     assert!(text.contains("kill-1: the heal was 8.00s late\n"), "{text}");
     report.faults[0].title = "kill-1 (term n1)".to_owned();
     let text = text::render(&report, text::Colour::Off);

@@ -160,7 +160,7 @@ fn figures(report: &Report, colour: Colour) -> Section {
         grouped(publishes.dropped)
     ));
     for (publisher, reason) in &delivery.publish_failures {
-        section.line(&format!("    last publish of {publisher} that was not acknowledged: {reason}"));
+        section.line(&format!("    the last publish of {publisher} that failed: {reason}"));
     }
     section
 }
@@ -296,13 +296,13 @@ fn fault_row(fault: &FaultReport) -> [String; 10] {
 /// How many of the cut sessions the times in the table include, and why not the others.
 fn reconnect_summary(fault: &FaultReport) -> String {
     let back = fault.sessions_cut.saturating_sub(fault.not_back);
-    let mut text = format!("{} of {} came back", grouped(back), grouped(fault.sessions_cut));
+    let mut text = format!("{} of {} cut sessions were replaced", grouped(back), grouped(fault.sessions_cut));
     if fault.never_recovered > 0 {
-        text.push_str(&format!(", {} never got back", plural(fault.never_recovered, "client")));
+        text.push_str(&format!("; {} never reconnected", plural(fault.never_recovered, "client")));
     }
     let others = fault.not_back.saturating_sub(fault.never_recovered);
     if others > 0 {
-        text.push_str(&format!(", {} left or stayed away by policy", plural(others, "client")));
+        text.push_str(&format!("; {} left as planned or do not reconnect", plural(others, "client")));
     }
     text
 }

@@ -165,7 +165,7 @@ impl Archive {
         let (file, _): (StoredRunFile, Value) = read_json(&path)?;
         let plan = file.facts.plan().map_err(|error| match error {
             PlanMismatch::Scenario(_) | PlanMismatch::Later { .. } | PlanMismatch::Another => {
-                let why = format!("{error}; sse-bench {} wrote it", file.version);
+                let why = format!("sse-bench {} wrote the run. {error}", file.version);
                 ArchiveError::Version { path, why }
             }
         })?;

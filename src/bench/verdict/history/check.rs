@@ -47,9 +47,7 @@ impl Check {
         differences.extend(result_differences(&as_written, &judged));
         let problem = |difference: &String| RunProblem {
             exit: Exit::Internal,
-            message: format!(
-                "re-judging the evidence gives another result than the one stored: {difference}"
-            ),
+            message: format!("judging the run again gives another result than the stored one: {difference}"),
         };
         let problems: Vec<RunProblem> = differences.iter().map(problem).collect();
         judged.diagnosis.extend(of_problems(&problems));

@@ -72,15 +72,13 @@ pub struct StoredFacts {
 #[derive(Debug, thiserror::Error)]
 pub enum PlanMismatch {
     /// This version refuses its scenario.
-    #[error("this sse-bench cannot read its scenario: {0}")]
+    #[error("This version cannot read the scenario of the run: {0}")]
     Scenario(#[from] Problems),
     /// A later version planned it.
     #[error("it was planned by rules {found}; this sse-bench knows those up to {RULES}")]
     Later { found: u16 },
     /// This version makes another plan from its scenario.
-    #[error(
-        "this version of sse-bench plans the stored scenario differently from the version that ran it; judge the run with that version"
-    )]
+    #[error("This version plans the scenario of the run differently; judge the run with that version")]
     Another,
 }
 

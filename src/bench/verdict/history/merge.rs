@@ -20,7 +20,7 @@ pub enum MergeError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// Re-judging one of them gives another result than the one stored.
-    #[error("re-judging {0:?} gives another verdict than the one stored; see `sse-bench check`")]
+    #[error("{0:?}: judging the run again gives another result than the stored one; see `sse-bench check`")]
     Differs(PathBuf),
     /// The same run twice.
     #[error("{0:?} holds the run {1}, which another directory holds too")]
