@@ -68,24 +68,24 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The request can never be sent.
-    #[error("requesting the stream {url} is not possible: {why}")]
+    #[error("cannot request the stream {url}: {why}")]
     Request { url: Url, why: String },
     /// No connection: refused, unreachable, no such host, or TLS failed.
-    #[error("connecting to the stream {url}")]
+    #[error("cannot connect to the stream {url}")]
     Refused {
         url: Url,
         #[source]
         source: Cause,
     },
     /// The connection broke before there was a response, or redirects led nowhere.
-    #[error("waiting for the response of the stream {url}")]
+    #[error("the stream {url} sent no response")]
     Broken {
         url: Url,
         #[source]
         source: Cause,
     },
     /// No response in time.
-    #[error("connecting to the stream {url} took longer than allowed (at most {limit:?})")]
+    #[error("the stream {url} sent no response within {limit:?}")]
     Timeout {
         url: Url,
         /// Limit of the whole attempt, redirects included.

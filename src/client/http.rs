@@ -43,7 +43,7 @@ pub enum Trust {
 
 /// The HTTP client could not be built.
 #[derive(Debug, thiserror::Error)]
-#[error("building the HTTP client (local address {local_address:?})")]
+#[error("cannot create the HTTP client{}", local_address.map(|address| format!(" for the local address {address}")).unwrap_or_default())]
 pub struct HttpOptionsError {
     local_address: Option<IpAddr>,
     #[source]

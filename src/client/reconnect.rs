@@ -109,7 +109,9 @@ pub enum GiveUp {
 impl fmt::Display for GiveUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Finished => f.write_str("a clean end is final for this client"),
+            Self::Finished => {
+                f.write_str("this client does not reconnect after the server ended the stream properly")
+            }
             Self::Status(status) => write!(f, "status {status} is final for this client"),
             Self::ContentType => f.write_str("the response is not an event stream"),
             Self::Request => f.write_str("the request cannot be sent"),

@@ -44,7 +44,6 @@ use crate::bench::verdict::history::{
 use crate::bench::verdict::ledger::{AuditLedger, FaultRecord, ProbeLedger};
 use crate::client::HttpOptions;
 use crate::protocol::Address;
-use crate::runtime::plural;
 
 /// Time between SIGTERM and SIGKILL, in which a node drains.
 const STOP_GRACE: Duration = Duration::from_secs(30);
@@ -457,20 +456,11 @@ impl RunResults {
         }
         for missing in &self.silence.missing {
             let limit = humantime::format_duration(quiesce_timeout);
-            let message = format!(
-                "not all deliveries were confirmed within verify.quiesce.timeout ({limit}): {missing}"
-            );
-            add(Exit::Unknown, message);
+            let what = "not all deliveries were confirmed within verify.quiesce.timeout";
+            add(Exit::Unknown, format!("{what} ({limit}): {missing}"));
         }
-        if self.ended.not_stopped > 0 {
-            add(
-                Exit::Internal,
-                format!(
-                    "the results of {0} {1} are missing: not stopped in time",
-                    self.ended.not_stopped,
-                    plural(self.ended.not_stopped as u64, "client")
-                ),
-            );
+        if let late @ 1.. = self.ended.not_stopped {
+            add(Exit::Internal, format!("results are missing of clients that did not stop in time: {late}"));
         }
         if let Err(reason) = &self.audit {
             add(Exit::Unknown, format!("the audit read failed on every node: {reason}"));

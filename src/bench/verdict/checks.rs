@@ -12,6 +12,7 @@ use crate::bench::metrics::metric::{Counter, Trend};
 use crate::bench::metrics::tags::{Source, Tags};
 use crate::bench::scenario::plan::{Phases, PublisherPlan};
 use crate::bench::scenario::{Gaps, Guarantee, Order, Verify};
+use crate::runtime::plural;
 
 /// A shorter delay is small against the duration of a publish.
 const QUEUEING_MIN: Duration = Duration::from_millis(50);
@@ -23,47 +24,55 @@ pub(super) fn checks(input: &VerdictInput<'_>) -> Vec<Check> {
     let (unexpected, owed) = (account.unexpected, account.expected);
     let fail = Status::Fail;
     let mut checks = vec![
-        count(AnomalyKind::Leak, unexpected.leaked, fail, "of addresses that are not those of the client"),
+        count(AnomalyKind::Leak, unexpected.leaked, fail, "events came to a client without their address"),
         count(AnomalyKind::Lost, account.lost, fail, &format!("of {owed} owed deliveries never arrived")),
-        count(AnomalyKind::Forgotten, account.forgotten, fail, "acknowledged, but no longer in the log"),
+        count(
+            AnomalyKind::Forgotten,
+            account.forgotten,
+            fail,
+            "acknowledged events are no longer in the log",
+        ),
         count(
             AnomalyKind::MisplacedResume,
             account.misplaced_resumes,
             fail,
-            "resumed with a cursor and skipped owed events",
+            "replays after a reconnect skipped owed events",
         ),
         gaps(account, verify.gaps),
         count(
             AnomalyKind::DuplicatedInSession,
             account.duplicated_in_session,
             fail,
-            "repeated within a session",
+            "events were repeated within a session",
         ),
         count(
             AnomalyKind::DuplicatedAcrossReconnect,
             account.duplicated_across_reconnect,
             repeats,
-            "repeated after a reconnect",
+            "events were repeated after a reconnect",
         ),
         count(
             AnomalyKind::Reordered,
             account.reordered,
             order,
-            &format!("after a later one, by up to {}", account.reordered_by_at_most),
+            &format!("events arrived after a later one, by up to {}", account.reordered_by_at_most),
         ),
-        count(AnomalyKind::NeverPublished, unexpected.never_published, fail, "that no publisher sent"),
-        count(AnomalyKind::RefusedAppeared, unexpected.refused, fail, "of a publish that had been refused"),
-        count(AnomalyKind::OtherRun, unexpected.other_run, fail, "of another run"),
     ];
+    checks.extend(strangers(account));
     checks.extend(forms(input));
     checks.extend([
         count(
             AnomalyKind::InconsistentId,
             account.inconsistent_ids,
             fail,
-            "of two events, or events with two ids",
+            "ids are of two events, or events have two ids",
         ),
-        count(AnomalyKind::NeverRecovered, account.never_recovered, gone, "never got a session again"),
+        count(
+            AnomalyKind::NeverRecovered,
+            account.never_recovered,
+            gone,
+            "clients never got a session again",
+        ),
         count(
             AnomalyKind::Unseen,
             account.unseen,
@@ -98,6 +107,26 @@ fn strictness(verify: &Verify) -> [Status; 3] {
     [repeats, order, gone]
 }
 
+/// Events that were not published as they arrived.
+fn strangers(account: &Account) -> Vec<Check> {
+    let (unexpected, fail) = (account.unexpected, Status::Fail);
+    vec![
+        count(
+            AnomalyKind::NeverPublished,
+            unexpected.never_published,
+            fail,
+            "events arrived that no publisher sent",
+        ),
+        count(
+            AnomalyKind::RefusedAppeared,
+            unexpected.refused,
+            fail,
+            "events arrived although their publish was refused",
+        ),
+        count(AnomalyKind::OtherRun, unexpected.other_run, fail, "events of another run arrived"),
+    ]
+}
+
 /// What stands in an event or its stream, beside whether it arrived; nothing for a run of a build that did not judge it.
 fn forms(input: &VerdictInput<'_>) -> Vec<Check> {
     let (account, fail) = (input.account, Status::Fail);
@@ -109,19 +138,19 @@ fn forms(input: &VerdictInput<'_>) -> Vec<Check> {
             AnomalyKind::AlteredPayload,
             account.altered,
             fail,
-            "with another payload than they were published with",
+            "events arrived with another payload than they were published with",
         ),
         count(
             AnomalyKind::WrongEventType,
             account.wrong_types,
             fail,
-            "with another event: than they were published with",
+            "events arrived with another event: than they were published with",
         ),
         count(
             AnomalyKind::IdGoesBack,
             account.fallen_ids,
             fail,
-            "events with an id that does not follow the one before it in the stream",
+            "events have an id that does not follow the one before it in the stream",
         ),
         count(
             AnomalyKind::StalledStream,
@@ -188,19 +217,14 @@ fn queueing(input: &VerdictInput<'_>) -> Option<Check> {
         let bench = lags.of_delivered(95.0).unwrap_or_default();
         let delay = delays.of_delivered(95.0).filter(|delay| *delay >= bench + QUEUEING_MIN)?;
         let longest = delays.of_delivered(100.0)?;
-        Some(format!(
-            "{} (95 % of them up to {}, at most {})",
-            publisher.name,
-            readable(delay),
-            readable(longest)
-        ))
+        Some(format!("{}: 95 % up to {}, all up to {}", publisher.name, readable(delay), readable(longest)))
     };
     let waits = |publisher: &&PublisherPlan| publisher.in_order;
     let queues: Vec<String> = input.plan.publishers.iter().filter(waits).filter_map(queue).collect();
     let detail = format!(
-        "for the acknowledgement of earlier ones to the same address (in_order), of publisher {}; delivery_latency \
-         includes that wait, delivery_latency_sent does not; see publish_dispatch_delay",
-        queues.join(", ")
+        "each waited for the answer to the one before to the same address (in_order). {}. delivery_latency includes this \
+         wait; delivery_latency_sent does not. See publish_dispatch_delay",
+        queues.join("; ")
     );
     let check = Check { name: "publishes waited".to_owned(), status: Status::Note, detail };
     (!queues.is_empty()).then_some(check)
@@ -256,14 +280,17 @@ fn undecided(input: &VerdictInput<'_>) -> Vec<Check> {
         add(
             "quiescence",
             format!(
-                "{clients} clients lack the sentinel (the closing event) of at least one of their addresses, so later events may be missing"
+                "the sentinel (the last event to an address) did not reach {clients} {}, so later events may be missing",
+                plural(clients, "client")
             ),
         );
     } else if !input.quiescent {
         let timeout = humantime::format_duration(verify.quiesce.timeout);
         add(
             "quiescence",
-            format!("not all clients came back, or not all sentinels were acknowledged, within {timeout}"),
+            format!(
+                "not all clients came back, or not all sentinels were acknowledged, within verify.quiesce.timeout ({timeout})"
+            ),
         );
     }
     if verify.quiesce.audit_read && !account.audited {

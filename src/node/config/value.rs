@@ -18,7 +18,7 @@ pub(super) fn broker(text: &str) -> Result<BrokerUrl, InvalidValue> {
     text.parse().map_err(|error: InvalidBrokerUrl| error.reason())
 }
 
-/// The id of a node.
+/// A node id; the error leaves out the text, which the caller shows.
 pub(super) fn node_id(text: &str) -> Result<NodeId, InvalidValue> {
     NodeId::parse(text).map_err(|error| error.reason())
 }

@@ -15,8 +15,8 @@ use crate::bench::verdict::diagnosis::of_problems;
 /// Differences that are reported.
 const DIFFERENCES_MAX: usize = 20;
 
-/// Sentences for people in a verdict: another version may word them differently. Their figures stand in the account.
-const PROSE: [&str; 2] = ["detail", "message"];
+/// Sentences for people in a verdict and in examples: another version may word them differently. Their figures stand in the account.
+const PROSE: [&str; 3] = ["detail", "message", "note"];
 
 /// A stored run, judged again.
 #[derive(Debug)]

@@ -121,7 +121,7 @@ impl<'a> Judge<'a> {
         if let Some(at) = never_recovered(&self.evidence, subscriber) {
             self.account.never_recovered += 1;
             let left = matches!(subscriber.ending(), Some((_, Ending::Left)));
-            let note = if left { "it tried in vain until its plan let it leave" } else { "" };
+            let note = if left { "it could not reconnect before its planned end" } else { "" };
             let location =
                 Location { subscriber: Some(subscriber.id()), event: None, at, note: note.to_owned() };
             self.findings.add(AnomalyKind::NeverRecovered, location);
@@ -310,7 +310,10 @@ impl<'a> Judge<'a> {
                 last = Some(gap.session);
                 self.account.misplaced_resumes += 1;
             }
-            let note = format!("had up to {}, went on with {}", gap.after, gap.before);
+            let note = format!(
+                "it had events up to {}, and the stream went on with event {}",
+                gap.after, gap.before
+            );
             let event = (gap.publisher, gap.address, seq);
             self.findings.add(
                 AnomalyKind::MisplacedResume,
