@@ -47,7 +47,8 @@ async fn events_that_a_compressor_holds_back_are_told_with_their_time() {
     // Without a flush at the end the last events never come, which is a matter of its own.
     let ran = packing(20).await.lab("", "", "").run(&[]).await;
     let told = detail(&ran, "compressed").unwrap_or_else(|| panic!("{}", ran.stdout));
-    assert!(told.contains("gzip (6 streams)") && told.contains("ms (median)"), "{told}");
+    // At the quiet end, clients that lack the last event connect once more.
+    assert!(told.contains("came as gzip (") && told.contains("ms (median)"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
