@@ -24,38 +24,33 @@ pub(super) fn checks(input: &VerdictInput<'_>) -> Vec<Check> {
     let (unexpected, owed) = (account.unexpected, account.expected);
     let fail = Status::Fail;
     let mut checks = vec![
-        count(AnomalyKind::Leak, unexpected.leaked, fail, "events came to a client without their address"),
+        count(AnomalyKind::Leak, unexpected.leaked, fail, "of addresses that are not those of the client"),
         count(AnomalyKind::Lost, account.lost, fail, &format!("of {owed} owed deliveries never arrived")),
-        count(
-            AnomalyKind::Forgotten,
-            account.forgotten,
-            fail,
-            "acknowledged events are no longer in the log",
-        ),
+        count(AnomalyKind::Forgotten, account.forgotten, fail, "acknowledged, but no longer in the log"),
         count(
             AnomalyKind::MisplacedResume,
             account.misplaced_resumes,
             fail,
-            "replays after a reconnect skipped owed events",
+            "resumed with a cursor and skipped owed events",
         ),
         gaps(account, verify.gaps),
         count(
             AnomalyKind::DuplicatedInSession,
             account.duplicated_in_session,
             fail,
-            "events were repeated within a session",
+            "repeated within a session",
         ),
         count(
             AnomalyKind::DuplicatedAcrossReconnect,
             account.duplicated_across_reconnect,
             repeats,
-            "events were repeated after a reconnect",
+            "repeated after a reconnect",
         ),
         count(
             AnomalyKind::Reordered,
             account.reordered,
             order,
-            &format!("events arrived after a later one, by up to {}", account.reordered_by_at_most),
+            &format!("after a later one, by up to {}", account.reordered_by_at_most),
         ),
     ];
     checks.extend(strangers(account));
@@ -65,14 +60,9 @@ pub(super) fn checks(input: &VerdictInput<'_>) -> Vec<Check> {
             AnomalyKind::InconsistentId,
             account.inconsistent_ids,
             fail,
-            "ids are of two events, or events have two ids",
+            "of two events, or events with two ids",
         ),
-        count(
-            AnomalyKind::NeverRecovered,
-            account.never_recovered,
-            gone,
-            "clients never got a session again",
-        ),
+        count(AnomalyKind::NeverRecovered, account.never_recovered, gone, "never got a session again"),
         count(
             AnomalyKind::Unseen,
             account.unseen,
@@ -111,19 +101,9 @@ fn strictness(verify: &Verify) -> [Status; 3] {
 fn strangers(account: &Account) -> Vec<Check> {
     let (unexpected, fail) = (account.unexpected, Status::Fail);
     vec![
-        count(
-            AnomalyKind::NeverPublished,
-            unexpected.never_published,
-            fail,
-            "events arrived that no publisher sent",
-        ),
-        count(
-            AnomalyKind::RefusedAppeared,
-            unexpected.refused,
-            fail,
-            "events arrived although their publish was refused",
-        ),
-        count(AnomalyKind::OtherRun, unexpected.other_run, fail, "events of another run arrived"),
+        count(AnomalyKind::NeverPublished, unexpected.never_published, fail, "that no publisher sent"),
+        count(AnomalyKind::RefusedAppeared, unexpected.refused, fail, "of a publish that had been refused"),
+        count(AnomalyKind::OtherRun, unexpected.other_run, fail, "of another run"),
     ]
 }
 
@@ -138,19 +118,19 @@ fn forms(input: &VerdictInput<'_>) -> Vec<Check> {
             AnomalyKind::AlteredPayload,
             account.altered,
             fail,
-            "events arrived with another payload than they were published with",
+            "with another payload than they were published with",
         ),
         count(
             AnomalyKind::WrongEventType,
             account.wrong_types,
             fail,
-            "events arrived with another event: than they were published with",
+            "with another event: than they were published with",
         ),
         count(
             AnomalyKind::IdGoesBack,
             account.fallen_ids,
             fail,
-            "events have an id that does not follow the one before it in the stream",
+            "with an id that does not follow the one before it in the stream",
         ),
         count(
             AnomalyKind::StalledStream,
