@@ -183,7 +183,7 @@ async fn only_the_cluster_of_a_single_run_can_be_kept() {
     let lab = Lab::new(SMALL);
     let path = lab.scenario();
     let path = path.to_str().unwrap();
-    check(&["run", path, path, "--keep-cluster"], 2, &["--keep-cluster", "one scenario"]).await;
+    check(&["run", path, path, "--keep-cluster"], 2, &["--keep-cluster", "a single run"]).await;
     check(&["run", path, "--repeat", "2", "--keep-cluster"], 2, &["--keep-cluster", "--repeat"]).await;
 }
 
