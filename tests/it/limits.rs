@@ -122,7 +122,7 @@ async fn a_publish_that_cannot_be_an_event_says_why_and_what_can() {
     let long = "x".repeat(200);
     let cases: &[(&str, u16, &str, &[&str])] = &[
         (&big(4_000), 413, "too_large", &[]),
-        (&big(1_500), 413, "too_large", &["1502 bytes", "allowed are 1000"]),
+        (&big(1_500), 413, "too_large", &["1502 bytes", "up to 1000"]),
         ("", 400, "malformed_json", &[]),
         ("{", 400, "malformed_json", &[]),
         ("{\"data\":}", 400, "malformed_json", &["line 1 column 9"]),
@@ -215,7 +215,7 @@ async fn a_stream_request_that_can_never_succeed_is_a_status() {
         ("colour=red", vec!["unknown field `colour`", "`clientId`"]),
         ("heartbeat=never", vec!["heartbeat=\"never\"", "comment, event"]),
         ("ack=maybe", vec!["ack=\"maybe\"", "cursor, explicit, written"]),
-        (&format!("topics={}", many.join(",")), vec!["257 topics", "allowed are 256"]),
+        (&format!("topics={}", many.join(",")), vec!["257 topics", "up to 256"]),
     ] {
         let detail = node.get(&format!("/api/sse/stream?{query}")).await.problem(400, "invalid_request");
         for reason in reasons {

@@ -203,7 +203,7 @@ async fn a_worker_that_dies_makes_the_run_invalid_by_its_name() {
     kill_process(workers[0], Signal::KILL).unwrap();
     let ran = lab.ran(&in_time(bench.wait_with_output()).await);
     assert_eq!(ran.code, Some(122), "{}\n{}", ran.stdout, ran.stderr);
-    assert!(ran.stdout.contains("worker-") && ran.stdout.contains("was lost"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("worker-") && ran.stdout.contains("failed at"), "{}", ran.stdout);
     assert!(ran.stdout.contains("signal 9"), "{}", ran.stdout);
     for worker in workers {
         until_gone(worker).await;

@@ -119,7 +119,7 @@ async fn a_node_that_hangs_or_dies_is_told_with_its_reason_and_holds_nobody_up()
     terminal.press("6").await;
     terminal
         .until("an alert with advice", |screen| {
-            screen.contains("! node-3") && screen.contains("it hangs or is unreachable")
+            screen.contains("! node-3") && screen.contains("the node hangs or is unreachable")
         })
         .await;
     terminal.press("1").await;

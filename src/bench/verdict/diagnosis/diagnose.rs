@@ -33,15 +33,12 @@ pub fn diagnose(judgement: &Judgement<'_>) -> Vec<Finding> {
     found.extend(expectations::checks(judgement, &explained));
     found.extend(expectations::thresholds(judgement));
     let mut findings: Vec<Finding> = found.into_iter().map(|found| found.finding).collect();
-    let (ours, others): (Vec<Finding>, Vec<Finding>) = of_problems(&judgement.verdict.problems)
-        .into_iter()
-        .partition(|finding| finding.cause.is_of_the_run());
-    // A run that says little about the server begins with that.
+    let problems = of_problems(&judgement.verdict.problems);
+    // A run that says little about the server begins with the problems of its own.
     match judgement.verdict.exit {
-        Exit::VerificationFailed | Exit::ThresholdsFailed => findings.extend(ours),
-        _ => findings.splice(0..0, ours).for_each(drop),
+        Exit::VerificationFailed | Exit::ThresholdsFailed => findings.extend(problems),
+        _ => findings.splice(0..0, problems).for_each(drop),
     }
-    findings.extend(others);
     findings
 }
 

@@ -72,11 +72,6 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether it is a cause in the run itself, not in the server.
-    pub(super) fn is_of_the_run(self) -> bool {
-        matches!(self, Self::Bench | Self::Cluster)
-    }
-
     /// The name as it stands in `report.json`.
     #[must_use]
     pub fn name(self) -> String {
