@@ -64,9 +64,16 @@ async fn a_byte_changed_in_the_stamp_is_an_altered_payload_and_the_event_is_lost
     let alterations: [fn(&str) -> String; 3] = [with_other_number, no_name, no_json];
     for (alter, n) in alterations.into_iter().zip([400, 40, 300]) {
         let server = OddServer::start(move |event| altered_one_of(n, event, alter, in_one_line)).await;
-        // A probe, too, would miss the event.
-        let ran = server.judge(&["verify.probes=false"]).await;
-        convicted(&ran, &["lost", "altered payload"], &format!("one of {n}"));
+        let ran = server.judge(&[]).await;
+        // Where the event is the first after a reconnect, the replay lacks it.
+        let mut names = failed(&ran);
+        names.retain(|name| *name != "replayed from the wrong place");
+        assert_eq!(
+            (ran.code, names),
+            (Some(120), vec!["lost", "altered payload"]),
+            "one of {n}\n{}",
+            ran.stdout
+        );
     }
 }
 
