@@ -8,8 +8,8 @@ import { CLIENTS, Client } from './client.mjs';
 import { nginx } from './nginx.mjs';
 import { Node } from './node.mjs';
 import { page } from './page.mjs';
+import { PEERS, peer } from './peers.mjs';
 import { report } from './report.mjs';
-import { starlette } from './servers.mjs';
 import { stories } from './stories.mjs';
 import * as toxiproxy from './toxiproxy.mjs';
 
@@ -72,9 +72,19 @@ function faults(client, name) {
   return () => client({ program: join(dirname(program), 'sse-bench'), dir, installed });
 }
 
-function endpoint() {
-  const dir = join(installed, 'runs', 'sse-starlette');
-  return starlette({ program: join(dirname(program), 'sse-bench'), dir, installed });
+/** The servers of others with what is said of each. */
+async function showPeers(peers) {
+  const front = { false: 'alone', true: 'nginx' };
+  for (const name of peers) {
+    for (const proxied of [false, true]) {
+      const dir = join(installed, 'runs', 'peers', `${name.replace(/[^\w.]+/g, '-')}-${front[proxied]}`);
+      let said = '';
+      const cell = await outcome(`${name}, ${front[proxied]}`, async () => {
+        said = await peer(name, proxied, { program, dir, installed });
+      });
+      console.log(`${name.padEnd(44)}${front[proxied]}  ${cell}  ${said}`);
+    }
+  }
 }
 
 // Ends as usual, so that what was started is ended too.
@@ -117,12 +127,13 @@ const besides = Object.entries({
   "a run's histograms": read,
   'toxiproxy-node-client 4.1.0': faults(toxiproxy.inNode, 'toxiproxy-node-client'),
   'toxiproxy-python 0.1.1': faults(toxiproxy.inPython, 'toxiproxy-python'),
-  'sse-starlette 3.7.0 under the bench': endpoint,
 });
 const also = besides.filter(([name]) => words.every(word => name.includes(word)));
 for (const [name, work] of also) line(name, [await outcome(name, work)]);
+const peers = Object.keys(PEERS).filter(name => words.every(word => name.includes(word)));
+await showPeers(peers);
 
 for (const failure of failures) console.log(`\n${failure}`);
-const isNobody = chosen.length + also.length === 0;
+const isNobody = chosen.length + also.length + peers.length === 0;
 if (isNobody) console.log(`no client has ${words.join(' and ')} in its name`);
 process.exit(failures.length > 0 || isNobody ? 1 : 0);
