@@ -62,10 +62,14 @@ async function start({ command }, { program, dir, installed }) {
 async function judge(program, dir, url) {
   const sets = ['duration=8s', 'faults.0.at=4s', 'clients.everybody.clients=20', 'thresholds={}'];
   const args = ['run', '--quiet', PROFILE, '--target', url, '--out', join(dir, 'out'), ...sets.map(set => `--set=${set}`)];
-  const bench = spawn(join(dirname(program), 'sse-bench'), args, { stdio: 'ignore' });
-  await once(bench, 'exit');
-  const report = JSON.parse(await readFile(join(dir, 'out/report.json'), 'utf8'));
-  return { verdict: report.summary.verdict, causes: (report.diagnosis ?? []).map(({ name }) => name), report };
+  const bench = spawn(join(dirname(program), 'sse-bench'), args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  let errors = '';
+  bench.stderr.on('data', data => { errors += data; });
+  const [code] = await once(bench, 'close');
+  const report = await readFile(join(dir, 'out/report.json'), 'utf8').then(JSON.parse, () => null);
+  // Where no client could connect there is no report, and the error says why.
+  if (!report) return { verdict: `exit code ${code}`, causes: [errors.trim().split('\n').pop()] };
+  return { verdict: report.summary.verdict, causes: report.diagnosis.map(({ cause }) => cause) };
 }
 
 /** Judges one server; with `proxied`, through an nginx that nobody set up for streams. */
@@ -85,7 +89,7 @@ export async function peer(name, proxied, { program, dir, installed }) {
     const { verdict, causes } = await judge(program, dir, url);
     const said = [verdict, ...causes];
     const missing = (proxied ? behind : alone).filter(word => !said.includes(word));
-    assert.deepEqual(missing, [], `the report says ${said.join(', ')}, see ${dir}/out/report.txt`);
+    assert.deepEqual(missing, [], `the report says ${said.join(', ')}, see ${dir}/out`);
     return said.join(', ');
   } finally {
     for (const each of started.reverse()) await each.stop();

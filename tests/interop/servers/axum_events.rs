@@ -36,11 +36,13 @@ async fn publish(State(all): State<Sender<String>>, body: String) -> StatusCode 
 async fn main() {
     let mut args = std::env::args().skip(1);
     let port = args.next().expect("the first argument is the port");
-    let capacity = args.next().and_then(|text| text.parse().ok()).expect("the second argument is a number of events");
+    let capacity =
+        args.next().and_then(|text| text.parse().ok()).expect("the second argument is a number of events");
     let app = Router::new()
         .route("/events", get(events))
         .route("/publish", post(publish))
         .with_state(broadcast::channel(capacity).0);
-    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await.expect("the port is free");
+    let listener =
+        tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await.expect("the port is free");
     axum::serve(listener, app).await.expect("the server serves");
 }
