@@ -2,7 +2,6 @@
 //! in which order events come into its log, and whom it lets in.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +13,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use super::harness::serve;
 
 /// How long a batch waits for more events.
 const BATCH_WAITS: Duration = Duration::from_millis(100);
@@ -88,10 +89,7 @@ impl Desk {
             .route("/publish", post(publish))
             .route("/ready", get(ready))
             .with_state(Arc::clone(&shared));
-        let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let mut serving = JoinSet::new();
-        serving.spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let (base, serving) = serve(app).await;
         Self { base, shared, _serving: serving }
     }
 

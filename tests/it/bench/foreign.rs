@@ -2,7 +2,6 @@
 //! documentation, under the shipped profiles: what they keep is delivered, and what they do not is told.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, Bytes};
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::harness::{bench, in_time};
+use super::harness::{bench, in_time, serve};
 
 /// As whom the server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +54,7 @@ impl Hub {
             .route("/moved", post(|| async { axum::response::Redirect::to("/health") }))
             .route("/health", get(|| async { "{}" }))
             .with_state(Arc::new(server));
-        let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let mut serving = JoinSet::new();
-        serving.spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let (base, serving) = serve(app).await;
         Self { base, _serving: serving }
     }
 

@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use axum::Router;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
 
 /// Longest time that one command may take on a slow machine.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -25,6 +28,15 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
     /// `null` where there is no report.
     pub(crate) report: Value,
+}
+
+/// Serves an application on a free port; the URL, and the server, which ends when it is dropped.
+pub(crate) async fn serve(app: Router) -> (String, JoinSet<()>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let mut serving = JoinSet::new();
+    serving.spawn(async move { axum::serve(listener, app).await.unwrap() });
+    (base, serving)
 }
 
 /// An `sse-bench` command.

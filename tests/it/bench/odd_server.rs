@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +15,7 @@ use axum::routing::{get, post};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::harness::{Lab, Ran, check_evidence};
+use super::harness::{Lab, Ran, check_evidence, serve};
 
 /// Everybody and three rooms; all lose their connection once.
 const SCENARIO: &str = r#"
@@ -149,10 +148,7 @@ impl OddServer {
             .route("/events", get(stream))
             .route("/publish/{name}", post(publish))
             .with_state(Arc::new(server));
-        let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let mut serving = JoinSet::new();
-        serving.spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let (base, serving) = serve(app).await;
         Self { base, _serving: serving }
     }
 

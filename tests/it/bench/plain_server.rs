@@ -4,7 +4,6 @@
 
 use std::convert::Infallible;
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -19,7 +18,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::harness::Lab;
+use super::harness::{Lab, serve};
 
 /// Makes the bytes of an event from its number and its payload.
 pub(super) type Frame = fn(usize, &str) -> Vec<u8>;
@@ -73,10 +72,7 @@ impl PlainServer {
             .route("/publish", post(publish))
             .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(Arc::new(server));
-        let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let mut serving = JoinSet::new();
-        serving.spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let (base, serving) = serve(app).await;
         Self { base, _serving: serving }
     }
 
