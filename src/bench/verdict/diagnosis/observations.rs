@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bursts::BurstTotals;
-use super::stream::StreamNotes;
+use super::stream::{EventCounts, StreamNotes};
 use crate::client::Head;
 
 /// Different heads and refusals that are kept. A server has few.
@@ -32,13 +32,8 @@ pub struct Observations {
     pub cut_in_a_line: u64,
     /// Streams that ended properly, or fell silent, with an event whose blank line is missing.
     pub cut_in_a_block: u64,
-    pub comments: u64,
-    pub with_id: u64,
-    pub without_id: u64,
-    pub rising: u64,
-    pub repeated: u64,
-    pub falling: u64,
-    pub joined: u64,
+    #[serde(flatten)]
+    pub events: EventCounts,
     pub bursts: BurstTotals,
 }
 
@@ -127,13 +122,7 @@ impl Observations {
     /// Adds the notes of a stream that is over.
     pub fn stream(&mut self, notes: &StreamNotes) {
         self.streams += 1;
-        self.comments += notes.comments;
-        self.with_id += notes.with_id;
-        self.without_id += notes.without_id;
-        self.rising += notes.rising;
-        self.repeated += notes.repeated;
-        self.falling += notes.falling;
-        self.joined += notes.joined;
+        self.events.merge(notes.events);
         self.bursts.merge(&notes.bursts.totals());
     }
 
@@ -149,13 +138,7 @@ impl Observations {
             without_cursor,
             cut_in_a_line,
             cut_in_a_block,
-            comments,
-            with_id,
-            without_id,
-            rising,
-            repeated,
-            falling,
-            joined,
+            events,
             bursts,
         } = other;
         for (head, count) in heads {
@@ -174,16 +157,10 @@ impl Observations {
             (&mut self.without_cursor, without_cursor),
             (&mut self.cut_in_a_line, cut_in_a_line),
             (&mut self.cut_in_a_block, cut_in_a_block),
-            (&mut self.comments, comments),
-            (&mut self.with_id, with_id),
-            (&mut self.without_id, without_id),
-            (&mut self.rising, rising),
-            (&mut self.repeated, repeated),
-            (&mut self.falling, falling),
-            (&mut self.joined, joined),
         ] {
             *mine += more;
         }
+        self.events.merge(events);
         self.bursts.merge(&bursts);
     }
 }

@@ -81,4 +81,5 @@ pub use publish::{PublishLedger, PublishOutcome};
 pub use recovery::PATIENCE;
 pub use replays::Replays;
 pub use runs::Runs;
+pub(in crate::bench::verdict) use subscriber::compare_ids;
 pub use subscriber::{InvalidLedger, StoredClients, StoredClientsBefore, SubscriberLedger};

@@ -105,11 +105,11 @@ impl Subscriber {
 /// Notes an event by what its ledger says of it.
 pub(super) fn observe_event(session: &mut Session, now: RunTime, incoming: &Incoming<'_>, arrival: Arrival) {
     let Arrival::New { stamp, path, .. } = arrival else { return };
-    session.notes.event(incoming.id.is_some());
+    session.notes.events.event(incoming.id.is_some());
     if path == Path::Live && session.notes.is_calm {
         session.notes.bursts.arrived(now, stamp.sent);
         if let Some(step) = incoming.step {
-            session.notes.step(step);
+            session.notes.events.step(step);
         }
     }
 }

@@ -112,7 +112,7 @@ impl Subscriber {
                     }
                 }
                 Item::Comment(_) => {
-                    session.notes.comments += 1;
+                    session.notes.events.comments += 1;
                     self.heartbeat(session, now, received_at);
                 }
                 Item::Retry(_) | Item::IdCommitted(_) => {}
@@ -191,12 +191,12 @@ impl Subscriber {
         self.confirm(session, now);
         let arrival = match dialect.read(incoming.event, incoming.data) {
             Message::Own if dialect.is_own(incoming.event) => {
-                session.notes.joined += u64::from(is_joined(dialect, incoming));
+                session.notes.events.joined += u64::from(is_joined(dialect, incoming));
                 return self.heartbeat(session, now, Instant::now());
             }
             unread @ (Message::Own | Message::Foreign) => {
                 let joined = is_joined(dialect, incoming);
-                session.notes.joined += u64::from(joined);
+                session.notes.events.joined += u64::from(joined);
                 // Several events in one are no greeting.
                 session.had_message |= joined;
                 return self.receive_unread(session, now, incoming, unread);

@@ -23,7 +23,7 @@ fn no_ids(judgement: &Judgement<'_>) -> Option<Explained> {
     let (seen, plan) = (judgement.observations, judgement.input.plan);
     let resumes = plan.dialect.as_ref().is_none_or(|dialect| dialect.resume != Resume::No);
     let is_promised = plan.verify.delivery != Guarantee::AtMostOnce;
-    if seen.with_id > 0 || seen.without_id == 0 || !(resumes && is_promised) {
+    if seen.events.with_id > 0 || seen.events.without_id == 0 || !(resumes && is_promised) {
         return None;
     }
     let found = Explained::new(
@@ -31,7 +31,7 @@ fn no_ids(judgement: &Judgement<'_>) -> Option<Explained> {
         "Events have no id:, so nothing can be resumed: what happens while a client is away is gone",
         format!(
             "none of {} events had an id; {} of {} reconnects sent no Last-Event-ID",
-            seen.without_id, seen.without_cursor, seen.reconnects
+            seen.events.without_id, seen.without_cursor, seen.reconnects
         ),
         "send an id: with each event, the place of the event in a log, and replay what stands behind Last-Event-ID; or \
          promise at-most-once (verify.delivery) and let clients load their state again",
@@ -41,14 +41,17 @@ fn no_ids(judgement: &Judgement<'_>) -> Option<Explained> {
 
 fn no_cursor(judgement: &Judgement<'_>) -> Option<Explained> {
     let (seen, account) = (judgement.observations, judgement.input.account);
-    let is_silent = seen.with_id > 0 && seen.reconnects > 0 && seen.without_cursor == seen.reconnects;
+    let is_silent = seen.events.with_id > 0 && seen.reconnects > 0 && seen.without_cursor == seen.reconnects;
     if !is_silent || account.lost + account.unseen == 0 {
         return None;
     }
     let found = Explained::new(
         Cause::NoCursor,
         "Clients come back without Last-Event-ID, so the server cannot know what they have missed",
-        format!("none of {} reconnects sent one, though {} events had an id", seen.reconnects, seen.with_id),
+        format!(
+            "none of {} reconnects sent one, though {} events had an id",
+            seen.reconnects, seen.events.with_id
+        ),
         "let clients send the last id that they received, as EventSource does (reconnect.last_event_id, dialect.resume)",
     );
     Some(found.explains(&[Lost, Unseen]))
@@ -59,20 +62,23 @@ fn ids(judgement: &Judgement<'_>) -> Option<Explained> {
     if plan.dialect.as_ref().is_some_and(|dialect| dialect.ids != Ids::All) {
         return None;
     }
-    let goes_back = seen.falling > 0 && seen.rising >= RULE * seen.falling;
-    let (what, evidence) = match (seen.repeated, goes_back) {
+    let goes_back = seen.events.falling > 0 && seen.events.rising >= RULE * seen.events.falling;
+    let (what, evidence) = match (seen.events.repeated, goes_back) {
         (0, false) => return None,
-        (0, true) => ("Ids go back", format!("{} times below the one before", seen.falling)),
-        (_, false) => ("Ids repeat", format!("{} times the same as the one before", seen.repeated)),
+        (0, true) => ("Ids go back", format!("{} times below the one before", seen.events.falling)),
+        (_, false) => ("Ids repeat", format!("{} times the same as the one before", seen.events.repeated)),
         (_, true) => (
             "Ids repeat and go back",
-            format!("{} times the same as the one before, {} times below it", seen.repeated, seen.falling),
+            format!(
+                "{} times the same as the one before, {} times below it",
+                seen.events.repeated, seen.events.falling
+            ),
         ),
     };
     let found = Explained::new(
         Cause::IdsGoBack,
         format!("{what} within a stream, so a client that reconnects names the wrong place"),
-        format!("of {} events with an id, {evidence}", seen.with_id),
+        format!("of {} events with an id, {evidence}", seen.events.with_id),
         "take the id from the place in one log, not from a clock or from a counter of each process",
     );
     Some(found.explains(&[InconsistentId]))

@@ -56,7 +56,7 @@ fn silence(seen: &Observations) -> Option<Explained> {
     }
     let text = readable(Duration::from_millis(limit));
     let third = readable(Duration::from_millis(limit / 3));
-    let heartbeats = match seen.comments {
+    let heartbeats = match seen.events.comments {
         0 => "no comment was received as a heartbeat".to_owned(),
         count => format!("{count} comments were received, too few"),
     };
@@ -112,7 +112,7 @@ fn http10(seen: &Observations) -> Option<Explained> {
 }
 
 fn blank_line(seen: &Observations) -> Option<Explained> {
-    let evidence = match (seen.joined, seen.cut_in_a_block) {
+    let evidence = match (seen.events.joined, seen.cut_in_a_block) {
         (0, 0) => return None,
         (0, cut) => format!("in {cut} streams the last event was never ended, so no client can see it"),
         (joined, _) => format!("{joined} events held the data of several publishes"),

@@ -146,6 +146,15 @@ impl Form {
     }
 }
 
+/// The order of two ids of one server: of cursors of this system, or of ids that are numbers. `None`: they have none.
+#[must_use]
+pub(in crate::bench::verdict) fn compare_ids(one: &str, other: &str) -> Option<Ordering> {
+    match (one.parse::<Cursor>(), other.parse::<Cursor>()) {
+        (Ok(one), Ok(other)) => (one.epoch == other.epoch).then(|| one.position.cmp(&other.position)),
+        _ => Some(numbers(one)?.cmp(&numbers(other)?)),
+    }
+}
+
 /// Numbers with one character between two.
 fn numbers(id: &str) -> Option<[u64; NUMBERS_MAX]> {
     let mut numbers = [0; NUMBERS_MAX];

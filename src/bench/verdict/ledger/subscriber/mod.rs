@@ -14,6 +14,7 @@ mod stored;
 pub(super) use anomalies::{IdSample, Occurrence, Occurrences};
 pub(super) use event_types::EventTypes;
 pub(super) use failed_attempts::{Attempt, FailedAttempts};
+pub(in crate::bench::verdict) use id_order::compare_ids;
 pub(super) use ledger::Session;
 pub use ledger::SubscriberLedger;
 pub(super) use recheck::Recheck;
