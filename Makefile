@@ -13,6 +13,10 @@ DEMO_BIN := $(BUILT)/demo
 # The crates of the demo, which everybody downloads and builds before the first verdict.
 DEMO_CRATES := 221
 
+# Tests with real processes wait for servers and clocks most of the time: two cores need 4 minutes for them with six at
+# once, and 10 with two.
+WAITING := RUST_TEST_THREADS=$$((3 * $$(nproc)))
+
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -46,8 +50,10 @@ demo-cluster: build-demo ## three nodes behind nginx on one Redis, each killed i
 	$(DEMO_BIN)/sse-bench run scenarios/demo-cluster.toml --out $(RUNS)/demo-cluster
 	@echo; echo "The report: $(RUNS)/demo-cluster (report.txt, report.json, the logs of nodes, Redis and nginx)"
 
-test: setup ## run all tests
-	cargo test --locked
+test: setup ## run all tests but those of `make full`
+	cargo test --locked --lib
+	$(WAITING) cargo test --locked --test it
+	cargo test --locked --doc
 
 lint: ## formatting, and clippy with warnings denied
 	cargo fmt --check
@@ -87,6 +93,10 @@ interop: setup ## run other people's clients against a node, also behind nginx a
 tui: build ## watch the node on 127.0.0.1:8080
 	$(BIN)/sse-tui
 
+full: export SSE_LAB_REQUIRE_ALL := 1
+full: ci scenarios mutants interop ## all that the gate leaves out: longer tests, whole scenarios, mutants, other people's clients
+	$(WAITING) cargo test --locked --test it -- --ignored
+
 ci: export SSE_LAB_REQUIRE_ALL := 1
 ci: setup lint demo-crates test demo scenarios-short ## what the gate runs
 	$(DEMO_BIN)/sse-bench run scenarios/demo-cluster.toml scenarios/redis-failover.toml \
@@ -96,4 +106,4 @@ clean: ## remove what was built and measured
 	cargo clean
 	rm -rf $(RUNS)
 
-.PHONY: help compiler setup build demo build-demo demo-crates demo-cluster test lint house scenarios scenarios-short mutants perf interop tui ci clean
+.PHONY: help compiler setup build demo build-demo demo-crates demo-cluster test lint house scenarios scenarios-short mutants perf interop tui full ci clean
