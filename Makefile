@@ -13,9 +13,9 @@ DEMO_BIN := $(BUILT)/demo
 # The crates of the demo, which everybody downloads and builds before the first verdict.
 DEMO_CRATES := 221
 
-# Tests with real processes wait for servers and clocks most of the time: two cores need 4 minutes for them with six at
-# once, and 10 with two.
-WAITING := RUST_TEST_THREADS=$$((3 * $$(nproc)))
+# Many tests wait for servers and clocks most of the time: with six at once two cores need 4 minutes for those with real
+# processes, and 10 with two.
+TEST := RUST_TEST_THREADS=$$((3 * $$(nproc))) cargo test --locked
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,9 +51,8 @@ demo-cluster: build-demo ## three nodes behind nginx on one Redis, each killed i
 	@echo; echo "The report: $(RUNS)/demo-cluster (report.txt, report.json, the logs of nodes, Redis and nginx)"
 
 test: setup ## run all tests but those of `make full`
-	cargo test --locked --lib
-	$(WAITING) cargo test --locked --test it
-	cargo test --locked --doc
+	$(TEST) --lib --test it
+	$(TEST) --doc
 
 lint: ## formatting, and clippy with warnings denied
 	cargo fmt --check
@@ -95,7 +94,7 @@ tui: build ## watch the node on 127.0.0.1:8080
 
 full: export SSE_LAB_REQUIRE_ALL := 1
 full: ci scenarios mutants interop ## all that the gate leaves out: longer tests, whole scenarios, mutants, other people's clients
-	$(WAITING) cargo test --locked --test it -- --ignored
+	$(TEST) --test it -- --ignored
 
 ci: export SSE_LAB_REQUIRE_ALL := 1
 ci: setup lint demo-crates test demo scenarios-short ## what the gate runs

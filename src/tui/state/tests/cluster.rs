@@ -108,6 +108,7 @@ fn one_step_an_interval_and_holes_where_nobody_looked() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
     #[test]
     fn ticks_that_tremble_leave_no_holes(
         ticks in proptest::collection::vec(0.5..1.5_f64, 4..200),

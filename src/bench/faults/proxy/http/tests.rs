@@ -388,7 +388,7 @@ fn heard_of(payload: &[u8], chunks: &[usize], pieces: &[usize], toggles: &[bool]
     let mut bed = Bed::new(&[]).stream("Last-Event-ID: 1\r\n");
     let mut wire = Vec::new();
     let mut rest = payload;
-    for size in chunks.iter().cycle().take_while(|_| true) {
+    for size in chunks.iter().cycle() {
         if rest.is_empty() {
             break;
         }
@@ -484,8 +484,11 @@ fn the_vectors_of_the_standard_pass_unchanged() {
         if payload.is_empty() {
             continue;
         }
-        for pieces in [1, 7, 1_000_000] {
-            let heard = heard_of(&payload, &[13, 1, 400], &[pieces], &[true]);
+        // The few long ones (megabytes) took a minute and a half byte by byte.
+        let smallest = if payload.len() < 10_000 { [1, 7] } else { [997, 4_096] };
+        for pieces in smallest.into_iter().chain([1_000_000]) {
+            let chunks: &[usize] = if payload.len() < 10_000 { &[13, 1, 400] } else { &[1_300, 40_000] };
+            let heard = heard_of(&payload, chunks, &[pieces], &[true]);
             assert!(dechunked(&heard) == payload, "{}", vector["name"]);
         }
     }
