@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::proxy::http::Finding;
 use super::proxy::{Changed, ProxyHandle};
 use crate::bench::ids::NodeIndex;
 use crate::bench::scenario::{LinkEffect, LinkKind, Toxic};
@@ -56,15 +57,17 @@ impl Links {
         Ok(())
     }
 
-    /// Why a toxic could do nothing on a link; `None`: it could. Ask before it is healed.
+    /// What an event toxic came to on its links. Ask before it is healed.
     #[must_use]
-    pub fn shortcoming(&self, name: &str, link: LinkKind, nodes: &[NodeIndex]) -> Option<String> {
-        let proxies = nodes.iter().filter_map(|node| self.one(link, *node).ok());
-        let told = |proxy: &ProxyHandle| {
-            let why = proxy.findings().of(name).unreadable?;
-            Some(format!("it could do nothing on {}: {why}", proxy.name()))
-        };
-        proxies.filter_map(told).next()
+    pub fn finding(&self, name: &str, link: LinkKind, nodes: &[NodeIndex]) -> Finding {
+        let mut sum = Finding::default();
+        for proxy in nodes.iter().filter_map(|node| self.one(link, *node).ok()) {
+            let Finding { met, unreadable } = proxy.findings().of(name);
+            sum.met += met;
+            let told = unreadable.map(|why| format!("it could do nothing on {}: {why}", proxy.name()));
+            sum.unreadable = sum.unreadable.or(told);
+        }
+        sum
     }
 
     /// Heals a link fault, on all its links even if one fails.
@@ -199,14 +202,14 @@ mod tests {
         let (kind, stream) = (ToxicKind::named("drop_event").unwrap(), Stream::Both);
         let effect = LinkEffect::Toxic { kind, stream, toxicity: 1.0 };
         links.apply("a", link, &effect, &first).await.unwrap();
-        assert_eq!(links.shortcoming("a", link, &first), None);
+        assert_eq!(links.finding("a", link, &first), Finding::default());
         let mut client = tokio::net::TcpStream::connect(proxy.listen()).await.unwrap();
         tokio::io::AsyncWriteExt::write_all(&mut client, b"\x16\x03\x01").await.unwrap();
         let (mut peer, _) = server.accept().await.unwrap();
         tokio::io::AsyncReadExt::read_u8(&mut peer).await.unwrap();
-        let why = links.shortcoming("a", link, &first).unwrap();
+        let why = links.finding("a", link, &first).unreadable.unwrap();
         assert!(why.starts_with("it could do nothing on client->n1: it is TLS"), "{why}");
         links.heal("a", link, &effect, &first).await.unwrap();
-        assert_eq!(links.shortcoming("a", link, &first), None);
+        assert_eq!(links.finding("a", link, &first), Finding::default());
     }
 }

@@ -11,14 +11,15 @@ use super::board::FaultBoard;
 use super::link::Links;
 use super::netns_link::NetnsLinks;
 use super::process::Processes;
+use super::proxy::http::Finding;
 use super::redis::RedisFaults;
 use crate::bench::ids::NodeIndex;
 use crate::bench::load::balancer::Balancer;
 use crate::bench::load::clients::Commands;
 use crate::bench::metrics::clock::RunClock;
 use crate::bench::metrics::time::RunTime;
-use crate::bench::scenario::ProcessAction;
 use crate::bench::scenario::plan::{FaultAction, PlannedFault};
+use crate::bench::scenario::{LinkEffect, ProcessAction, ToxicKind};
 use crate::bench::verdict::ledger::FaultRecord;
 
 /// Time limit for applying or healing one fault, which may include a drain, or a node that reads its log.
@@ -134,8 +135,9 @@ async fn live(
     if !is_over {
         until(&clock, fault.heals_at, &enough).await;
     }
-    let shortcoming = injector.shortcoming(&fault);
-    record.error = record.error.or(shortcoming);
+    let finding = injector.finding(&fault);
+    let met = finding.as_ref().map(|finding| finding.met);
+    record.error = record.error.or(finding.and_then(|finding| finding.unreadable));
     match in_time(injector.heal(&fault)).await {
         Ok(()) => record.healed = Some(clock.now()),
         Err(error) => {
@@ -144,7 +146,7 @@ async fn live(
     }
     board.note(|states| states.healed_now(&fault.name));
     match &record.error {
-        None => tracing::info!(fault = %fault.name, at = %clock.now(), "fault healed"),
+        None => tracing::info!(fault = %fault.name, at = %clock.now(), met, "fault healed"),
         Some(error) => tracing::warn!(fault = %fault.name, at = %clock.now(), error, "fault failed"),
     }
     record
@@ -189,12 +191,11 @@ impl Injector {
         }
     }
 
-    /// Why a fault that was applied could do nothing.
-    fn shortcoming(&self, fault: &PlannedFault) -> Option<String> {
-        match &fault.action {
-            FaultAction::Link { link, nodes, .. } => self.links.shortcoming(&fault.name, *link, nodes),
-            _ => None,
-        }
+    /// What a fault came to, if it is an event toxic.
+    fn finding(&self, fault: &PlannedFault) -> Option<Finding> {
+        let FaultAction::Link { link, nodes, effect } = &fault.action else { return None };
+        let is_of_events = matches!(effect, LinkEffect::Toxic { kind: ToxicKind::Event(_), .. });
+        is_of_events.then(|| self.links.finding(&fault.name, *link, nodes))
     }
 
     async fn heal(&self, fault: &PlannedFault) -> Result<(), String> {
