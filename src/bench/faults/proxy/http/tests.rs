@@ -41,8 +41,12 @@ struct Bed {
 
 impl Bed {
     fn new(toxics: &[Toxic]) -> Self {
+        Self::seeded(1, toxics)
+    }
+
+    fn seeded(seed: u64, toxics: &[Toxic]) -> Self {
         let findings = Arc::default();
-        let http = Http::new(1, toxics, &findings);
+        let http = Http::new(seed, toxics, &findings);
         Self { http, findings, now: ms(0), heard: Vec::new(), asked: Vec::new(), is_closed: false }
     }
 
@@ -494,14 +498,34 @@ fn the_vectors_of_the_standard_pass_unchanged() {
     }
 }
 
+/// What a toxic makes of a hundred requests, or of a hundred events that arrive in chunks of this size; with the time.
+fn recorded(action: EventAction, seed: u64, size: usize) -> Vec<String> {
+    let mut bed = Bed::seeded(seed, &[toxic(EventToxic { rate: 0.1, ..event(action) })]);
+    if action.is_of_requests() {
+        let method = if action.is_of_publishes() { "POST" } else { "GET" };
+        let request = |n| format!("{method} /{n} HTTP/1.1\r\nLast-Event-ID: 4\r\nContent-Length: 0\r\n\r\n");
+        let requests: String = (0..100).map(request).collect();
+        requests.as_bytes().chunks(size).for_each(|bytes| bed.client(bytes));
+        return vec![String::from_utf8(bed.asked).unwrap()];
+    }
+    let mut bed = bed.stream("");
+    let events: String = (0..100).map(|n| format!("id: {n}\nevent: e\ndata: event {n}\n\n")).collect();
+    events.as_bytes().chunks(size).for_each(|bytes| bed.server(chunk(bytes)));
+    (0..60)
+        .map(|_| {
+            bed.pass(100);
+            bed.payload()
+        })
+        .collect()
+}
+
 #[test]
-fn one_seed_meets_the_same_events() {
-    let heard = || {
-        let mut bed = Bed::with(EventToxic { rate: 0.5, ..event(EventAction::Drop) }).stream("");
-        (0..100).for_each(|number| bed.send(&format!("data: {number}\n\n")));
-        bed.payload()
-    };
-    let once = heard();
-    assert_eq!(once, heard());
-    assert!((30..70).contains(&once.matches("data").count()), "{once}");
+fn one_seed_meets_the_same_events_and_requests_however_their_bytes_arrive_and_another_seed_others() {
+    for (name, action) in EventAction::WORDS {
+        let once = recorded(action, 1, 1_000);
+        assert_eq!(once, recorded(action, 1, 7), "{name}");
+        // These two change when bytes arrive, and in which pieces, never which ones.
+        let keeps_bytes = matches!(action, EventAction::HoldBack | EventAction::Split);
+        assert_eq!(once == recorded(action, 2, 1_000), keeps_bytes, "{name}");
+    }
 }
