@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::harness::{Lab, Ran, check_evidence};
-use super::street::{Framing, Ids, Replay, Street, Ways};
+use super::small_node::{Defect, SmallNode};
+use super::street::{Framing, Ids, Street, Ways};
 
 const SCENARIO: &str = r#"
 schema = 1
@@ -41,17 +42,29 @@ quiesce = { idle = "1s", timeout = "4s" }
 generator_lag = ["p(99)<60s"]
 "#;
 
-const STORM: &str = "\n[[faults]]\nat = \"1500ms\"\ntype = \"reconnect-storm\"\n";
+pub(super) const STORM: &str = "\n[[faults]]\nat = \"1500ms\"\ntype = \"reconnect-storm\"\n";
 const ORIGIN: &str = "--set=clients.all.headers={ Origin = \"http://shop.example\" }";
 /// The end is quiet for longer than the server holds back.
 const PATIENT: &str = "--set=verify.quiesce.idle=3s";
 const SLOW: &str = "--set=publishers.main.rate=0.4";
 
 /// Runs a server for so many seconds, with more of a scenario and more flags.
-async fn run(ways: Ways, seconds: u64, more: &str, flags: &[&str]) -> Ran {
+pub(super) async fn run(ways: Ways, seconds: u64, more: &str, flags: &[&str]) -> Ran {
     let street = Street::start(ways).await;
-    let scenario = SCENARIO.replace("BASE", &street.base).replace("DURATION", &format!("{seconds}s"));
-    let lab = Lab::new(&(scenario + more));
+    judge(&SCENARIO.replace("BASE", &street.base), seconds, more, flags).await
+}
+
+/// Runs a node with one habit, as above.
+pub(super) async fn run_node(habit: Defect, seconds: u64, more: &str, flags: &[&str]) -> Ran {
+    let node = SmallNode::start(habit).await;
+    let (before, dialect) = SCENARIO.split_once("[dialect]").unwrap();
+    let (_, after) = dialect.split_once("[clients.all]").unwrap();
+    let scenario = format!("{before}[clients.all]{after}");
+    judge(&scenario.replace("BASE", &node.base), seconds, more, flags).await
+}
+
+async fn judge(scenario: &str, seconds: u64, more: &str, flags: &[&str]) -> Ran {
+    let lab = Lab::new(&(scenario.replace("DURATION", &format!("{seconds}s")) + more));
     let ran = lab.run(flags).await;
     if ran.report.is_object() {
         let text = std::fs::read_to_string(lab.out().join("report.txt")).unwrap();
@@ -61,14 +74,14 @@ async fn run(ways: Ways, seconds: u64, more: &str, flags: &[&str]) -> Ran {
     ran
 }
 
-fn causes(ran: &Ran) -> Vec<&str> {
+pub(super) fn causes(ran: &Ran) -> Vec<&str> {
     let findings = ran.report["diagnosis"].as_array().unwrap_or_else(|| panic!("no report\n{}", ran.stdout));
     findings.iter().filter_map(|finding| finding["cause"].as_str()).collect()
 }
 
 /// The cause is the first that is named, in words, with a figure and a remedy.
 #[track_caller]
-fn assert_first(ran: &Ran, cause: &str, words: &str) {
+pub(super) fn assert_first(ran: &Ran, cause: &str, words: &str) {
     assert_eq!(causes(ran).first(), Some(&cause), "{}\n{}", ran.stdout, ran.stderr);
     let finding = &ran.report["diagnosis"][0];
     let text = |key: &str| finding[key].as_str().unwrap();
@@ -81,11 +94,11 @@ fn assert_first(ran: &Ran, cause: &str, words: &str) {
 }
 
 #[track_caller]
-fn assert_silent(ran: &Ran, cause: &str) {
+pub(super) fn assert_silent(ran: &Ran, cause: &str) {
     assert!(!causes(ran).contains(&cause), "{}\n{}", ran.stdout, ran.report["diagnosis"]);
 }
 
-fn ms(ms: u64) -> Option<Duration> {
+pub(super) fn ms(ms: u64) -> Option<Duration> {
     Some(Duration::from_millis(ms))
 }
 
@@ -119,19 +132,6 @@ async fn ids_that_repeat_or_go_back_are_told_and_random_ones_are_not() {
     assert_first(&repeating, "ids_go_back", "Ids repeat");
     assert_first(&falling, "ids_go_back", "Ids go back");
     assert_silent(&random, "ids_go_back");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replay_that_is_off_by_one_is_told_with_its_end() {
-    let with = |replay, framing| run(Ways { replay, framing, ..Ways::default() }, 4, STORM, &[]);
-    let (first, cursor, twice) = tokio::join!(
-        with(Replay::WithoutFirst, Framing::Chunked),
-        with(Replay::WithCursor, Framing::Close),
-        with(Replay::LastTwice, Framing::Close),
-    );
-    assert_first(&first, "replay_front", "off by one at the front");
-    assert_first(&cursor, "replay_front", "the event of the cursor itself comes again");
-    assert_first(&twice, "replay_back", "comes again as the first live one");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,7 @@ mod publishing;
 mod recipe;
 mod redis;
 mod refused;
+mod replays;
 mod reports;
 mod silence;
 mod site;

@@ -38,6 +38,10 @@ pub(crate) enum Defect {
     AcknowledgesAndForgets,
     /// A stream that comes back with a cursor goes on at the newest event, without a word.
     JumpsSilently,
+    /// A stream that comes back with a cursor gets the newest few events, without a word of those before.
+    ReplaysFew,
+    /// An honest node with a short log: the same, but a `GAP` says so.
+    KeepsFew,
     /// One event reaches one of the streams with a byte of its payload changed.
     AltersOne,
     /// One event reaches one of the streams with another type.
@@ -48,6 +52,8 @@ pub(crate) enum Defect {
 
 /// How many events a stream, or the log, has seen when the fault strikes: late enough for what surrounds it.
 const STRIKES_AFTER: usize = 25;
+/// Events that a short log keeps.
+const FEW: usize = 5;
 const EPOCH: &str = "tstone";
 
 /// A running server. Ends when dropped.
@@ -231,17 +237,22 @@ async fn stream(
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     let asked = headers.get("last-event-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let (read, resumed) = match asked.or_else(|| name("lastEventId")).as_deref() {
+    let asked = asked.or_else(|| name("lastEventId"));
+    let (read, resumed) = match asked.as_deref() {
         None | Some("") => (newest, "live"),
         Some("earliest") => (0, "replayed"),
         Some(id) => (resume(&server, index_of(id).unwrap_or(0), newest), "replayed"),
     };
+    let asked = asked.as_deref().and_then(index_of);
     let connection = json!({
         "connectionId": format!("{client}-{newest}"), "clientId": client, "instanceId": "small",
         "instanceName": "Small", "serverTime": 0, "reconnectTime": 50, "name": "small", "enableCluster": false,
         "version": "0", "resumed": resumed, "message": "hello",
     });
-    let hello = format!("retry: 50\nid: {}\nevent: CONNECTION\ndata: {connection}\n\n", event_id(read));
+    let mut hello = format!("retry: 50\nid: {}\nevent: CONNECTION\ndata: {connection}\n\n", event_id(read));
+    if server.defect == Defect::KeepsFew && asked.is_some_and(|index| index < read) {
+        hello += "event: GAP\ndata: {\"reason\":\"trimmed\"}\n\n";
+    }
     let length = server.length.subscribe();
     server.streams.send_modify(|streams| *streams += 1);
     let reader = Reader { server, wanted, read, written: 0, held: None, length };
@@ -262,6 +273,7 @@ fn resume(server: &Server, index: usize, newest: usize) -> usize {
     match server.defect {
         Defect::ReplaysTooMuch => index.saturating_sub(3),
         Defect::JumpsSilently => newest,
+        Defect::ReplaysFew | Defect::KeepsFew => index.max(newest.saturating_sub(FEW)),
         Defect::None
         | Defect::DropsOne
         | Defect::DeliversTwice

@@ -71,6 +71,14 @@ pub(super) enum Replay {
     WithoutFirst,
     /// With the last event again as the first live one.
     LastTwice,
+    /// What is new, and nothing that was missed.
+    Nothing,
+    /// Without the last event before the first live one.
+    WithoutLast,
+    /// The oldest events behind the cursor, so many.
+    Oldest(usize),
+    /// The newest events behind the cursor, so many.
+    Newest(usize),
 }
 
 impl Default for Ways {
@@ -227,6 +235,10 @@ impl Server {
             Replay::WithoutFirst => ((after + 1).min(newest), newest, newest),
             Replay::LastTwice if missed > 1 => (after, newest, newest - 1),
             Replay::LastTwice => (after, newest, newest),
+            Replay::Nothing => (newest, newest, newest),
+            Replay::WithoutLast => (after, newest.saturating_sub(1).max(after), newest),
+            Replay::Oldest(most) => (after, newest.min(after + most), newest),
+            Replay::Newest(most) => (newest.saturating_sub(most).max(after), newest, newest),
         };
         ((from..until).map(|index| self.frame(index)).collect(), live)
     }

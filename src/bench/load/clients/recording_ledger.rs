@@ -20,10 +20,11 @@ impl RecordingLedger {
         Self { ledger, ops: writer.map(HistoryWriter::op_sender) }
     }
 
-    pub(super) fn confirmed(&mut self, at: RunTime, resumed: bool) {
+    pub(super) fn confirmed(&mut self, at: RunTime, resumed: bool, began: RunTime) {
         self.ledger.confirmed(at, resumed);
+        self.ledger.requested(began);
         let client = self.ledger.id();
-        self.write(|| Op::Confirmed { client, at, resumed });
+        self.write(|| Op::Confirmed { client, at, resumed, began: Some(began) });
     }
 
     pub(super) fn served_by(&mut self, node: NodeIndex) {

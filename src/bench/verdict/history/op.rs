@@ -18,6 +18,9 @@ pub enum Op {
         at: RunTime,
         /// Whether the client had sent a cursor.
         resumed: bool,
+        /// When the client sent its request; `None`: it was not recorded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        began: Option<RunTime>,
     },
     /// The node that serves the current session became known.
     ServedBy { client: SubscriberId, node: NodeIndex },

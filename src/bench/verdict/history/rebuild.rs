@@ -95,7 +95,11 @@ impl RebuiltLedgers<'_> {
     /// `None`: the plan has no such client, or the publish did not begin.
     fn apply(&mut self, op: Op) -> Option<()> {
         match op {
-            Op::Confirmed { client, at, resumed } => self.client(client)?.confirmed(at, resumed),
+            Op::Confirmed { client, at, resumed, began } => {
+                let client = self.client(client)?;
+                client.confirmed(at, resumed);
+                client.requested(began.unwrap_or(at));
+            }
             Op::ServedBy { client, node } => self.client(client)?.served_by(node),
             Op::Disconnected { client, at } => self.client(client)?.disconnected(at),
             Op::AttemptFailed { client, began, at } => self.client(client)?.record_failed_attempt(began, at),

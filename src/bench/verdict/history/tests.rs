@@ -1,5 +1,7 @@
 //! What was stored is what was known: any history, byte for byte, or a refusal.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::section::{CLIENTS_PER_SECTION, Section};
@@ -87,6 +89,7 @@ fn apply(ledger: &mut SubscriberLedger, at: u64, told: &LedgerCall) {
     match told {
         LedgerCall::Confirmed(resumed, node) => {
             ledger.confirmed(at, *resumed);
+            ledger.requested(at.minus(Duration::from_nanos(3)));
             if let Some(node) = node {
                 ledger.served_by(NodeIndex(*node));
             }
@@ -199,7 +202,7 @@ fn some_story() -> Vec<(u64, LedgerCall)> {
 fn measurements() -> Recorder {
     let mut recorder = Recorder::default();
     let tags = Tags { phase: PhaseId(1), source: Source::Bench, path: None };
-    recorder.record(Trend::GeneratorLag, tags, std::time::Duration::from_millis(3));
+    recorder.record(Trend::GeneratorLag, tags, Duration::from_millis(3));
     recorder.count(Counter::Cuts, tags, 9);
     recorder
 }
@@ -267,7 +270,7 @@ fn the_form_of_what_is_stored_is_the_one_of_its_format() {
     let sums = [&client, &publishes, &measurements].map(|bytes| (bytes.len(), crc32fast::hash(bytes)));
     assert_eq!(
         (super::frame::FORMAT, sums),
-        (5, [(578, 156_632_463), (15, 3_129_519_079), (75, 2_740_277_475)])
+        (5, [(580, 2_494_782_179), (15, 3_129_519_079), (75, 2_740_277_475)])
     );
 }
 

@@ -79,7 +79,7 @@ pub use measure::measure;
 pub use probes::{Probe, ProbeFault, ProbeLedger};
 pub use publish::{PublishLedger, PublishOutcome};
 pub use recovery::PATIENCE;
-pub use replays::Replays;
+pub use replays::{Cut, Replays};
 pub use runs::Runs;
 pub(in crate::bench::verdict) use subscriber::compare_ids;
 pub use subscriber::{InvalidLedger, StoredClients, StoredClientsBefore, SubscriberLedger};

@@ -15,9 +15,6 @@ const IN_FLIGHT: Duration = Duration::from_secs(1);
 /// Events that were sent so shortly after a session was confirmed still belong to the seam between replay and live.
 const SEAM: Duration = Duration::from_millis(500);
 
-/// Live events that are sent before a client knows that its stream is open: they count as replayed.
-const RACE: u64 = 2;
-
 /// Counts of resumed sessions: streams that were opened with a cursor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replays {
@@ -39,18 +36,35 @@ pub struct Replays {
     pub repeats_cursor: u64,
     /// Sessions in which an event at the seam of replay and live came twice.
     pub repeats_seam: u64,
-    /// Lossy sessions with more than one event missing, by what was replayed, and whether the hole comes first.
-    cut: BTreeMap<(u64, bool), u64>,
+    /// Lossy sessions with one hole, before or behind all that was replayed.
+    cut: BTreeMap<Cut, u64>,
 }
 
-/// What one session had to replay.
+/// A replay that is cut off. Events that were sent while the stream was opened may have been live ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cut {
+    /// So many events were replayed, at least.
+    pub least: u64,
+    /// So many, at most.
+    pub most: u64,
+    /// Whether these were the newest ones, behind the hole.
+    pub is_newest: bool,
+}
+
+/// An event of the time in which a client was away: when it was sent, and when it was acknowledged.
 #[derive(Debug, Clone, Copy)]
+struct Away {
+    sent: RunTime,
+    acknowledged: RunTime,
+}
+
+/// What one session had to replay. Live events may have been sent before the client knew that its stream is open.
+#[derive(Debug, Default)]
 struct Missed {
-    replayed: u64,
-    lost: u64,
-    /// When the first and the last of each were sent.
-    got: (RunTime, RunTime),
-    lacks: (RunTime, RunTime),
+    /// What came, of which the log had some before the session was asked for.
+    got: Vec<Away>,
+    /// What did not come, in the order of sending.
+    lacks: Vec<Away>,
 }
 
 impl Replays {
@@ -71,7 +85,7 @@ impl Replays {
             for pair in subscriber.sessions().windows(2) {
                 let [before, session] = pair else { continue };
                 if session.resumed {
-                    let mut missed = Missed::new(session);
+                    let mut missed = Missed::default();
                     for (address, sent) in &series {
                         let ledger = subscriber.series_ledger(sent.publisher, *address);
                         let has = |seq| ledger.is_some_and(|ledger| ledger.seen.contains(seq));
@@ -79,7 +93,8 @@ impl Replays {
                             |seq, at| super::judge::is_declared(subscriber, ledger, (sent.series, seq), at);
                         missed.add(sent.series, (before, session), &owed, (&has, &is_excused));
                     }
-                    replays.count(&missed);
+                    missed.lacks.sort_unstable_by_key(|away| away.sent);
+                    replays.count(&missed, session);
                 }
             }
             replays.count_repeats(subscriber);
@@ -93,44 +108,54 @@ impl Replays {
         self.whole + self.lossy
     }
 
-    /// The number of events at which most of the lossy replays ended, how many did, and whether those were the newest ones.
+    /// Where most of the lossy replays were cut off, and how many agree; `None`: none was.
     #[must_use]
-    pub fn limit(&self) -> Option<(u64, u64, bool)> {
-        // An event that is published while a stream is opened may count as replayed.
-        let near = |(events, is_newest): (u64, bool)| {
-            let alike = self.cut.iter().filter(move |((other, newest), _)| {
-                *newest == is_newest && (events..=events + RACE).contains(other)
-            });
-            alike.map(|(_, count)| count).sum::<u64>()
+    pub fn limit(&self) -> Option<(Cut, u64)> {
+        let agree = |events: u64, is_newest: bool| {
+            let fits =
+                move |cut: &Cut| cut.is_newest == is_newest && (cut.least..=cut.most).contains(&events);
+            self.cut.iter().filter(move |(cut, _)| fits(cut))
         };
-        let kinds = self.cut.keys().filter(|(events, _)| *events > 0);
-        let most = kinds.rev().max_by_key(|kind| near(**kind))?;
-        Some((most.0, near(*most), most.1))
+        let (limit, count) = self
+            .cut
+            .keys()
+            .map(|cut| (cut, agree(cut.least, cut.is_newest).map(|(_, count)| count).sum()))
+            .max_by_key(|(_, count)| *count)?;
+        let most = agree(limit.least, limit.is_newest).map(|(cut, _)| cut.most).min();
+        Some((Cut { most: most.unwrap_or(limit.most), ..*limit }, count))
     }
 
-    fn count(&mut self, missed: &Missed) {
+    fn count(&mut self, missed: &Missed, session: &Session) {
         self.resumed += 1;
-        let is_first = missed.lacks.1 <= missed.got.0;
-        match (missed.replayed, missed.lost) {
-            (0, 0) => {}
-            (_, 0) => self.whole += 1,
-            (replayed, lost) if replayed == 0 || (replayed <= RACE && lost > 2 * RACE) => {
-                self.lossy += 1;
-                self.nothing += 1;
-                self.nothing_lost += lost;
-            }
-            (_, 1) if is_first => {
-                self.lossy += 1;
-                self.front_one += 1;
-            }
-            (_, 1) if missed.lacks.0 >= missed.got.1 => {
-                self.lossy += 1;
-                self.back_one += 1;
-            }
-            (replayed, _) => {
-                self.lossy += 1;
-                *self.cut.entry((replayed, is_first)).or_default() += 1;
-            }
+        let (Some(first), Some(last)) = (missed.lacks.first(), missed.lacks.last()) else {
+            self.whole += u64::from(session.replayed > 0);
+            return;
+        };
+        self.lossy += 1;
+        // What the log had before the request is no live event.
+        let old = missed.got.iter().filter(|away| away.acknowledged <= session.requested);
+        let is_first = old.clone().all(|away| away.acknowledged > last.sent);
+        let is_last = old.clone().all(|away| away.sent < first.acknowledged);
+        let one = missed.lacks.len() == 1;
+        if old.clone().next().is_none() {
+            self.nothing += 1;
+            self.nothing_lost += missed.lacks.len() as u64;
+        } else if one && is_first {
+            self.front_one += 1;
+        } else if one && is_last {
+            self.back_one += 1;
+        } else if is_first {
+            let live = missed.got.len() - old.count();
+            let cut = Cut {
+                least: session.replayed.saturating_sub(live as u64),
+                most: session.replayed,
+                is_newest: true,
+            };
+            *self.cut.entry(cut).or_default() += 1;
+        } else if is_last {
+            let behind = missed.got.iter().filter(|away| away.sent > first.sent).count();
+            let events = session.replayed.saturating_sub(behind as u64);
+            *self.cut.entry(Cut { least: events, most: events, is_newest: false }).or_default() += 1;
         }
     }
 
@@ -164,11 +189,6 @@ impl Replays {
 }
 
 impl Missed {
-    fn new(session: &Session) -> Self {
-        let nothing = (RunTime::NEVER, RunTime::ZERO);
-        Self { replayed: session.replayed, lost: 0, got: nothing, lacks: nothing }
-    }
-
     /// Adds what was sent of a series between two sessions.
     fn add(
         &mut self,
@@ -180,20 +200,17 @@ impl Missed {
         let (from, until) = (before.ended.minus(IN_FLIGHT).max(before.confirmed), session.confirmed);
         let numbers = series.first_started_at(from)..series.first_started_at(until.plus(SEAM));
         for seq in numbers.filter(|seq| owed.includes(series, *seq, None)) {
-            let Some(at) = series.started(seq) else { continue };
-            let span = if has(seq) {
-                // What was sent before the end came with the stream before, and live events come anyway.
-                if at < before.ended || at > until {
-                    continue;
-                }
-                &mut self.got
-            } else if is_excused(seq, at) {
+            let Some((sent, acknowledged)) = series.started(seq).zip(series.acknowledged(seq)) else {
                 continue;
-            } else {
-                self.lost += 1;
-                &mut self.lacks
             };
-            *span = (span.0.min(at), span.1.max(at));
+            if !has(seq) {
+                if !is_excused(seq, sent) {
+                    self.lacks.push(Away { sent, acknowledged });
+                }
+            } else if (before.ended..until).contains(&sent) {
+                // What was sent before the end came with the stream before, and live events come anyway.
+                self.got.push(Away { sent, acknowledged });
+            }
         }
     }
 }

@@ -264,7 +264,7 @@ impl Subscriber {
             return;
         }
         session.is_confirmed = true;
-        self.ledger.confirmed(now, session.sent_cursor);
+        self.ledger.confirmed(now, session.sent_cursor, now.minus(session.began.elapsed()));
         if let Some(node) = session.node {
             self.ledger.served_by(node);
         }

@@ -6,7 +6,8 @@ use crate::bench::verdict::diagnosis::finding::{Cause, Explained};
 use crate::bench::verdict::ledger::AnomalyKind::{
     DuplicatedAcrossReconnect, DuplicatedInSession, Lost, MisplacedResume,
 };
-use crate::bench::verdict::ledger::Replays;
+use crate::bench::verdict::ledger::{Cut, Replays};
+use crate::runtime::plural;
 
 /// A claim about all replays needs more than one.
 const SESSIONS_MIN: u64 = 2;
@@ -45,21 +46,26 @@ fn nothing(replays: &Replays) -> Option<Explained> {
 
 /// Replays that stop at, or begin with, a fixed number of events.
 fn limit(replays: &Replays) -> Option<Explained> {
-    let (events, count, is_newest) = replays.limit()?;
+    let (Cut { least, most, is_newest }, count) = replays.limit()?;
     if !is_a_rule(count, replays.lossy) {
         return None;
     }
+    let events = match (least, most) {
+        (least, most) if least == most => format!("{least} {}", plural(least, "event")),
+        (least, most) => format!("{least} to {most} events"),
+    };
     let what = if is_newest {
-        format!("Replay ends at {events} events: of what a client missed, only the newest {events} are sent")
+        format!("Replay ends at {events}: of what a client missed, only the newest ones came")
     } else {
-        format!("Replay ends at {events} events: what a client missed beyond them is left out")
+        format!("Replay ends at {events}: what a client missed beyond that is left out")
     };
     let found = Explained::new(
         Cause::ReplayLimit,
         what,
         format!(
-            "{count} of {} replays with losses had exactly {events} events, and then a hole",
-            replays.lossy
+            "{count} of {} replays with losses had {events} and a hole {}",
+            replays.lossy,
+            if is_newest { "before them" } else { "behind them" }
         ),
         "read on until the end of the log, page by page, before going live; where the log is too short for that, say so \
          with an event (GAP) instead of going on in silence",

@@ -47,6 +47,9 @@ pub struct SubscriberLedger {
 /// From a confirmed subscription to the end of its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
+    /// When the client sent its request; where that is not known: when it was confirmed.
+    #[serde(skip)]
+    pub(crate) requested: RunTime,
     pub(crate) confirmed: RunTime,
     /// [`RunTime::NEVER`] while it is open, and where it was open at the end of the run.
     pub(crate) ended: RunTime,
@@ -102,6 +105,7 @@ impl SubscriberLedger {
     #[cfg(test)]
     pub(in crate::bench::verdict) fn without_observations(mut self) -> Self {
         self.recheck = None;
+        self.sessions.iter_mut().for_each(|session| session.requested = session.confirmed);
         self.id_order.epochs.clear();
         let (altered, types, fallen) = Default::default();
         self.anomalies = Anomalies { altered, types, fallen, ..self.anomalies };
@@ -119,6 +123,7 @@ impl SubscriberLedger {
         self.end_session(at);
         self.failed_attempts = None;
         self.sessions.push(Session {
+            requested: at,
             confirmed: at,
             ended: RunTime::NEVER,
             first_new: None,
@@ -127,6 +132,13 @@ impl SubscriberLedger {
             replayed: 0,
             drained: None,
         });
+    }
+
+    /// Records when the current session was asked for: what was acknowledged before belongs to its replay.
+    pub fn requested(&mut self, at: RunTime) {
+        if let Some(session) = self.sessions.last_mut() {
+            session.requested = at;
+        }
     }
 
     /// Records the node that serves the current session.

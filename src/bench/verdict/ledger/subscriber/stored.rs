@@ -42,6 +42,8 @@ struct Observations {
     recheck: Option<Box<Recheck>>,
     fallen: Occurrences,
     epochs: Vec<u64>,
+    /// When each session was asked for.
+    requested: Vec<RunTime>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,11 +134,15 @@ impl Observations {
             recheck: ledger.recheck.clone(),
             fallen: anomalies.fallen.clone(),
             epochs: ledger.epochs().to_vec(),
+            requested: ledger.sessions().iter().map(|session| session.requested).collect(),
         }
     }
 
     fn add_to(self, ledger: &mut SubscriberLedger) {
-        let Self { altered, types, recheck, fallen, epochs } = self;
+        let Self { altered, types, recheck, fallen, epochs, requested } = self;
+        for (session, requested) in ledger.sessions.iter_mut().zip(requested) {
+            session.requested = requested;
+        }
         ledger.anomalies.fallen = fallen;
         ledger.id_order.epochs = epochs;
         ledger.recheck = recheck;
@@ -234,7 +240,7 @@ impl StoredClient {
         Ok(SubscriberLedger {
             sentinels: (0..places).map(|place| self.sentinels.contains(place)).collect(),
             series: self.series.into_iter().map(StoredSeries::ledger).collect(),
-            sessions: self.sessions,
+            sessions: self.sessions.into_iter().map(requested_when_confirmed).collect(),
             failed_attempts: self.failed_attempts,
             finished: self.finished,
             last_gap: self.last_gap,
@@ -243,6 +249,11 @@ impl StoredClient {
             ..empty
         })
     }
+}
+
+/// Until its time is read, which is stored beside it, since an earlier form of the ledger had none.
+fn requested_when_confirmed(session: Session) -> Session {
+    Session { requested: session.confirmed, ..session }
 }
 
 impl StoredSeries {

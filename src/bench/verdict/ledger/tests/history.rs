@@ -202,8 +202,8 @@ impl History {
         }
     }
 
-    pub(super) fn account(&self) -> Account {
-        judge(&Evidence {
+    pub(super) fn evidence(&self) -> Evidence<'_> {
+        Evidence {
             plan: &self.plan,
             publishes: std::slice::from_ref(&self.publishes),
             sentinels: self.sentinels.as_ref(),
@@ -213,7 +213,11 @@ impl History {
             probes: Some(&self.probes),
             rules: RULES,
             was_interrupted: self.was_interrupted,
-        })
+        }
+    }
+
+    pub(super) fn account(&self) -> Account {
+        judge(&self.evidence())
     }
 
     pub(super) fn verdict(&self) -> Verdict {

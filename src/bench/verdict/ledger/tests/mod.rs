@@ -9,6 +9,7 @@ mod id_order;
 mod mutations;
 mod overlaps;
 mod probes;
+mod replays;
 mod silence;
 mod size;
 mod wicked;
