@@ -60,7 +60,8 @@ fn stamps(plan: &Plan) -> Vec<Stamp> {
 fn delivery(c: &mut Criterion) {
     let plan = plan();
     let stamps = stamps(&plan);
-    let data: Vec<String> = stamps.iter().map(|stamp| envelope(stamp.encode(256).get())).collect();
+    let data: Vec<String> = stamps.iter().map(envelope).collect();
+    assert!(data.iter().all(|data| Stamp::decode(data).is_ok()), "what is parsed below is whole");
     let ids: Vec<String> = (0..EVENTS).map(|i| format!("k3f9qa-1795303903002-{i}")).collect();
     let ledger = || {
         let mut ledger = SubscriberLedger::new(&plan, plan.subscribers[0].id);
@@ -101,9 +102,10 @@ fn delivery(c: &mut Criterion) {
     group.finish();
 }
 
-fn envelope(data: &str) -> String {
+fn envelope(stamp: &Stamp) -> String {
+    let (id, data) = (stamp.message_id(), stamp.encode(256));
     format!(
-        r#"{{"id":"01JD0000000000000000000000","type":"MESSAGE","data":{data},"timestamp":"2026-01-01T00:00:00.000Z","source":"n1","metadata":null}}"#
+        r#"{{"id":"{id}","type":"MESSAGE","data":{data},"timestamp":"2026-01-01T00:00:00.000Z","source":"n1","metadata":null}}"#
     )
 }
 
