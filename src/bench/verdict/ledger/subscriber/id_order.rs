@@ -22,7 +22,10 @@ pub(super) struct IdOrder {
     is_by_address: bool,
     /// The number of the session that `last` and `left` belong to.
     session: usize,
-    last: Vec<(Option<AddressId>, Last)>,
+    /// The last id of the stream: here and not in a list, since each event of ten thousand clients needs it.
+    last: Option<Last>,
+    /// The last id of each address, where each has its own.
+    last_of: Vec<(AddressId, Option<Last>)>,
     /// Histories that the stream has left.
     left: Vec<Epoch>,
     /// All histories that the client has seen ids of.
@@ -61,8 +64,8 @@ impl IdOrder {
 
     /// Any order will do.
     pub(super) fn none() -> Self {
-        let (last, left, epochs) = (Vec::new(), Vec::new(), Vec::new());
-        Self { form: Form::Unordered, is_by_address: false, session: 0, last, left, epochs }
+        let (last_of, left, epochs) = (Vec::new(), Vec::new(), Vec::new());
+        Self { form: Form::Unordered, is_by_address: false, session: 0, last: None, last_of, left, epochs }
     }
 
     /// Whether the id follows the one before it in this session.
@@ -75,62 +78,61 @@ impl IdOrder {
             self.restart();
         }
         // Where each address has its own ids, they come with the address in front.
-        let (address, id) = if self.is_by_address {
-            (Some(address), id.split_once('/').map_or(id, |(_, id)| id))
-        } else {
-            (None, id)
-        };
-        let Some(next) = self.form.read(id) else { return false };
-        if let Last::Cursor(cursor) = &next {
-            self.remember(cursor.epoch);
-        }
-        let known = self.last.iter().position(|(of, _)| *of == address);
-        let Some(known) = known else {
-            if self.last.len() < ADDRESSES_MAX {
-                self.last.push((address, next));
-            }
-            return true;
-        };
-        let last = std::mem::replace(&mut self.last[known].1, next);
-        self.is_after(&last, known)
-    }
-
-    /// Forgets what came before: the server has said that something is missing.
-    pub(super) fn restart(&mut self) {
-        self.last.clear();
-        self.left.clear();
-    }
-
-    fn is_after(&mut self, last: &Last, known: usize) -> bool {
-        match (last, &self.last[known].1) {
-            (Last::Cursor(last), Last::Cursor(next)) if last.epoch == next.epoch => {
+        let own = if self.is_by_address { id.split_once('/').map_or(id, |(_, id)| id) } else { id };
+        let Some(next) = self.form.read(own) else { return false };
+        let slot =
+            if self.is_by_address { slot_of(&mut self.last_of, address) } else { Some(&mut self.last) };
+        let Some(slot) = slot else { return true };
+        let before = slot.replace(next);
+        match (before, &*slot) {
+            (Some(Last::Cursor(last)), Some(Last::Cursor(next))) if last.epoch == next.epoch => {
                 next.position > last.position
             }
-            (Last::Cursor(last), Last::Cursor(next)) => {
+            (before, Some(Last::Cursor(next))) => {
+                remember(&mut self.epochs, next.epoch);
                 let is_back = self.left.contains(&next.epoch);
-                if self.left.len() < EPOCHS_MAX {
+                if let Some(Last::Cursor(last)) = before
+                    && self.left.len() < EPOCHS_MAX
+                {
                     self.left.push(last.epoch);
                 }
                 !is_back
             }
-            (Last::Numbers(last), Last::Numbers(next)) => next.cmp(last) == Ordering::Greater,
-            (Last::Text(last), Last::Text(next)) => next > last,
-            _ => false,
+            (None, _) => true,
+            (Some(Last::Numbers(last)), Some(Last::Numbers(next))) => *next > last,
+            (Some(Last::Text(last)), Some(Last::Text(next))) => *next > last,
+            (Some(_), _) => false,
         }
     }
 
-    fn remember(&mut self, epoch: Epoch) {
-        let epoch = epoch.bits();
-        if !self.epochs.contains(&epoch) && self.epochs.len() < EPOCHS_MAX {
-            self.epochs.push(epoch);
-        }
+    /// Forgets what came before: the server has said that something is missing.
+    pub(super) fn restart(&mut self) {
+        self.last = None;
+        self.last_of.clear();
+        self.left.clear();
     }
 
     /// Bytes allocated on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.last.capacity() * size_of::<(Option<AddressId>, Last)>()
+        self.last_of.capacity() * size_of::<(AddressId, Option<Last>)>()
             + self.left.capacity() * size_of::<Epoch>()
             + self.epochs.capacity() * size_of::<u64>()
+    }
+}
+
+/// Where the last id of an address is kept; `None`: too many addresses have one.
+fn slot_of(all: &mut Vec<(AddressId, Option<Last>)>, address: AddressId) -> Option<&mut Option<Last>> {
+    let index = all.iter().position(|(of, _)| *of == address).unwrap_or(all.len());
+    if index == all.len() && index < ADDRESSES_MAX {
+        all.push((address, None));
+    }
+    all.get_mut(index).map(|(_, last)| last)
+}
+
+fn remember(epochs: &mut Vec<u64>, epoch: Epoch) {
+    let epoch = epoch.bits();
+    if !epochs.contains(&epoch) && epochs.len() < EPOCHS_MAX {
+        epochs.push(epoch);
     }
 }
 
