@@ -22,6 +22,10 @@ pub(crate) const CLAIMS_PER_REQUEST: usize = 1_000;
 /// Most rows that a list of all nodes asks of each node: page number times rows per page.
 pub(crate) const CLUSTER_ROWS_MAX: u64 = 100_000;
 
+/// Most events of one batch: as many as a page of the history. With the queue of the log's writer nearly empty, all of
+/// them find room in it.
+pub(crate) const BATCH_EVENTS_MAX: usize = 1_000;
+
 /// Limits of a running node. See [`Limits::default`] for their values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {

@@ -51,6 +51,18 @@ impl ApiError {
         detail
     }
 
+    /// The body of the answer.
+    pub(crate) fn problem(self) -> Problem {
+        let (status, code, title, detail) = self.parts();
+        Problem {
+            kind: "about:blank".to_owned(),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail,
+            code: code.to_owned(),
+        }
+    }
+
     fn parts(self) -> (StatusCode, &'static str, &'static str, String) {
         match self {
             Self::Invalid(detail) => {
@@ -106,14 +118,8 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, code, title, detail) = self.parts();
-        let problem = Problem {
-            kind: "about:blank".to_owned(),
-            title: title.to_owned(),
-            status: status.as_u16(),
-            detail,
-            code: code.to_owned(),
-        };
+        let problem = self.problem();
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, axum::Json(problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

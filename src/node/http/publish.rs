@@ -19,6 +19,9 @@ use crate::node::mailbox::confirm;
 use crate::protocol::api::{AckRequest, Acked, PublishRequest, Published};
 use crate::protocol::{Address, ClientId, MessageId, NodeId, Topic, UserId};
 
+/// The header that gives an event its id.
+pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
 type Body = Result<Bytes, BytesRejection>;
 type PublishResult = Result<(StatusCode, Json<Published>), ApiError>;
 
@@ -123,7 +126,7 @@ pub(crate) async fn ack(State(app): State<Arc<AppState>>, body: Body) -> Result<
 async fn publish(app: &AppState, address: Address, headers: &HeaderMap, body: Body) -> PublishResult {
     let outcome = publish_event(app, address, headers, body).await;
     if outcome.is_err() {
-        app.context.metrics.publish_errors.fetch_add(1, Ordering::Relaxed);
+        count_error(app);
     }
     outcome.map(|published| (StatusCode::ACCEPTED, Json(published)))
 }
@@ -139,9 +142,22 @@ async fn publish_event(
     if let Some(key) = idempotency_key(headers)? {
         request.id = Some(key);
     }
+    publish_request(app, address, request).await
+}
+
+/// Puts the event that a request asks for into the log.
+pub(super) async fn publish_request(
+    app: &AppState,
+    address: Address,
+    request: PublishRequest,
+) -> Result<Published, ApiError> {
     check_payload(&request, app.limits.payload_bytes)?;
     let event = new_event(request, address, app.node_id.as_str())?;
     append(&app.broker, event, app).await
+}
+
+pub(super) fn count_error(app: &AppState) {
+    app.context.metrics.publish_errors.fetch_add(1, Ordering::Relaxed);
 }
 
 async fn append(broker: &Broker, event: NewEvent, app: &AppState) -> Result<Published, ApiError> {
@@ -169,7 +185,7 @@ pub(crate) fn check_payload(request: &PublishRequest, allowed: usize) -> Result<
 }
 
 /// Refuses a publish while the node does not keep up with the log.
-fn check_tail(app: &AppState) -> Result<(), ApiError> {
+pub(super) fn check_tail(app: &AppState) -> Result<(), ApiError> {
     let lag = app.context.metrics.tail_lag(Instant::now());
     if lag > app.limits.ready_lag {
         return Err(ApiError::Unavailable(format!(
@@ -180,7 +196,7 @@ fn check_tail(app: &AppState) -> Result<(), ApiError> {
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<MessageId>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes());
     let key = MessageId::parse(text.trim())
         .map_err(|error| ApiError::Invalid(format!("Idempotency-Key: {error}")))?;
@@ -188,7 +204,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<MessageId>, ApiError> {
 }
 
 /// Parses a JSON body. Ignores its `Content-Type`, since `curl -d` sends another one.
-pub(crate) fn parse<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
+pub(crate) fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => ApiError::Body(error.to_string()),
         serde_json::error::Category::Io

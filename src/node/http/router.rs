@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::error::ApiError;
-use super::{cluster, connections, history, ops, presence, publish, rebalance, servers, stream, web};
+use super::{batch, cluster, connections, history, ops, presence, publish, rebalance, servers, stream, web};
 use crate::broker::{Bounds, Broker, StoreError};
 use crate::node::admission::Admission;
 use crate::node::config::{RejectMode, Secret};
@@ -154,6 +154,7 @@ pub(super) fn described_routes() -> Router<Arc<AppState>> {
         .route("/users/{user}/pending", get(history::pending))
         .route("/clients/{client}", get(presence::client))
         .route("/topics/{topic}", post(publish::to_topic))
+        .route("/batch", post(batch::publish))
         .route("/ack", post(publish::ack))
         .route("/connections", get(connections::list))
         .route("/connections/{id}", get(connections::one).delete(connections::end))

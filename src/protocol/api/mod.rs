@@ -19,4 +19,4 @@ pub use control::{CloseEvent, ConnectionEvent, GapEvent, GapReason, Resumed, Syn
 pub use log::{EventLedger, History, LogEvent, Pending, WrittenBy};
 pub use metrics::{HistogramDump, LogMetrics, LogServer, MemoryUsage, NodeMetrics};
 pub use problem::Problem;
-pub use publish::{AckRequest, Acked, PublishRequest, Published};
+pub use publish::{AckRequest, Acked, BatchAnswer, BatchEvent, BatchOutcome, PublishRequest, Published};

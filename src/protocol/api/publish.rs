@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::protocol::{ClientId, EventId, EventType, MessageId, UserId};
+use super::Problem;
+use crate::protocol::{Address, ClientId, EventId, EventType, MessageId, UserId};
 
 /// Body of every publishing call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -45,6 +46,38 @@ pub struct Published {
     pub epoch: String,
     /// The log had the message already, at `id`.
     pub duplicate: bool,
+}
+
+/// One event of `POST /api/sse/batch`. The body is an array of up to 1,000 of them, or has one in each line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BatchEvent {
+    /// Receivers: `all`, `topic:T`, `user:U`, `client:C`, `node:N` or `node:N/client:C`.
+    pub to: Address,
+    /// What they receive.
+    pub event: PublishRequest,
+}
+
+/// Answer to a batch, status 200.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct BatchAnswer {
+    /// One answer for each event, in the order of the body.
+    pub answers: Vec<BatchOutcome>,
+}
+
+/// What became of one event of a batch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+pub enum BatchOutcome {
+    /// The log has the event.
+    Ok(Published),
+    /// The log does not have it, and why.
+    Refused(Problem),
+    /// The log may or may not have it: publish it again with the same id.
+    Unknown(Problem),
 }
 
 /// Body of `POST /api/sse/ack`: *I have everything up to `id`*. At least one of `clientId` and `userId` says whose

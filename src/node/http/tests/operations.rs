@@ -11,8 +11,9 @@ use crate::node::http::rebalance::ScopeQuery;
 use crate::node::http::rows::ListQuery;
 use crate::node::http::stream::StreamQuery;
 use crate::protocol::api::{
-    AckRequest, Acked, ConnectionList, ConnectionRow, DrainRequest, DrainStatus, EventLedger, History,
-    NodeMetrics, Pending, Presence, PublishRequest, Published, Rebalance, RebalanceRequest, Servers,
+    AckRequest, Acked, BatchAnswer, BatchEvent, ConnectionList, ConnectionRow, DrainRequest, DrainStatus,
+    EventLedger, History, NodeMetrics, Pending, Presence, PublishRequest, Published, Rebalance,
+    RebalanceRequest, Servers,
 };
 
 /// Errors of every call that reads a JSON body.
@@ -134,6 +135,11 @@ fn publishing() -> Vec<Operation> {
         ),
         publish("/api/sse/users/{user}", "Publish to a user"),
         publish("/api/sse/topics/{topic}", "Publish to a topic"),
+        post("/api/sse/batch", "Publish up to 1,000 events, each to its own receivers; not atomic")
+            .body::<Vec<BatchEvent>>(true)
+            .json::<BatchAnswer>(200, "What became of each event, in the order of the body.")
+            .errors(&BODY)
+            .errors(&[ApiError::Unavailable]),
         post("/api/sse/ack", "Confirm mailbox messages: I have everything up to `id`")
             .body::<AckRequest>(true)
             .json::<Acked>(200, "The number of messages that this call confirmed.")
