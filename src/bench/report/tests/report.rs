@@ -13,7 +13,7 @@ use crate::bench::report::text;
 use crate::bench::scenario;
 use crate::bench::scenario::plan::Plan;
 use crate::bench::stamp::Stamp;
-use crate::bench::verdict::diagnosis::{Judgement, Observations, diagnose};
+use crate::bench::verdict::diagnosis::{Cause, Finding, Judgement, Observations, diagnose};
 use crate::bench::verdict::ledger::{
     Ending, Evidence, FaultRecord, PublishLedger, PublishOutcome, RULES, Replays, SubscriberLedger, judge,
 };
@@ -168,13 +168,50 @@ fn a_report_fits_on_a_screen_whatever_happened_and_is_whole_in_full() {
     report.add_problems((1..30).map(lost));
     let brief = text::render(&report, text::Colour::Off);
     assert!(brief.lines().count() <= 30, "{brief}");
-    assert!(brief.contains("more lines on faults") && brief.contains("more with --full"), "{brief}");
+    assert!(
+        brief.contains("more lines on faults") && brief.contains("with all details (--full shows all)"),
+        "{brief}"
+    );
     assert!(brief.trim_end().lines().last().unwrap().starts_with("  FAIL  exit code 120: lost"), "{brief}");
     let full = text::render_full(&report, text::Colour::Off);
     for words in ["kill-39", "worker-29", "METRICS", "none: isolation leak", "#21..23 at steady-0, in kill-1"]
     {
         assert!(full.contains(words), "{words:?} is not in\n{full}");
     }
+}
+
+#[test]
+fn the_causes_of_all_findings_come_before_the_details_of_any() {
+    let finding = |words: usize| Finding {
+        cause: Cause::Delivery,
+        what: format!("cause {words}"),
+        evidence: "figure ".repeat(words),
+        remedy: "change ".repeat(words),
+    };
+    let diagnosis = |findings: &[usize]| {
+        let report =
+            Report { diagnosis: findings.iter().copied().map(finding).collect(), ..Run::new(false).report() };
+        let text = text::render(&report, text::Colour::Off);
+        let section =
+            text.split("█ DIAGNOSIS").nth(1).unwrap_or_default().split("\n\n").next().unwrap_or_default();
+        section.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+    };
+    // Forty figures take three lines, forty changes too.
+    let shown = diagnosis(&[40, 41, 42, 43]);
+    assert_eq!(shown.len(), 10, "{shown:#?}");
+    assert_eq!(shown[0], "4 of 4 findings, 0 with all details (--full shows all)");
+    for (number, cause) in [(1, "cause 40"), (2, "cause 41"), (3, "cause 42"), (4, "cause 43")] {
+        assert!(shown.contains(&format!("{number}. {cause}")), "{shown:#?}");
+    }
+    assert_eq!(
+        diagnosis(&[1, 2]),
+        ["", "1. cause 1", "figure", "→ change", "2. cause 2", "figure figure", "→ change change"]
+    );
+    let many = diagnosis(&[1; 12]);
+    assert_eq!(
+        (many.len(), many[0].as_str()),
+        (10, "9 of 12 findings, 0 with all details (--full shows all)")
+    );
 }
 
 #[test]

@@ -55,45 +55,68 @@ pub(super) fn last_line(report: &Report, colour: Colour) -> String {
     format!("  {}  exit code {}{colon}{named}{more}", colour.exit(report), report.verdict.exit.code())
 }
 
-/// The findings, as many as fit into so many lines; no section without findings.
+/// The findings: the cause of each, as many as fit into so many lines, then their details, as far as there is room. No section
+/// without findings.
 pub(super) fn diagnosis(report: &Report, colour: Colour, lines: usize) -> Section {
     let findings = &report.diagnosis;
-    let blocks = findings.iter().enumerate().map(|(index, finding)| block(colour, index + 1, finding));
-    let (mut shown, mut body) = (0, Vec::new());
-    for block in blocks {
-        if shown > 0 && body.len() + block.len() >= lines {
-            break;
-        }
-        shown += 1;
-        body.extend(block);
-    }
     if findings.is_empty() {
         return Section::default();
     }
-    body.truncate(lines - 1);
-    let rest = match findings.len() - shown {
-        0 => String::new(),
-        more => format!("{shown} of {} findings; {more} more with --full", findings.len()),
+    let mut room = lines.saturating_sub(1);
+    let heads = (1..).zip(findings).map(|(number, finding)| head(colour, number, finding));
+    let fits = |head: &Vec<String>| {
+        let is_in = head.len() <= room;
+        room = room.saturating_sub(head.len());
+        is_in
+    };
+    let mut blocks: Vec<Vec<String>> = heads.take_while(fits).collect();
+    let mut room = lines.saturating_sub(1) - blocks.iter().map(Vec::len).sum::<usize>();
+    let mut in_full = 0;
+    for (block, finding) in blocks.iter_mut().zip(findings) {
+        let mut details = details(finding);
+        if room == 0 && !details.is_empty() {
+            break;
+        }
+        in_full += usize::from(details.len() <= room);
+        if details.len() > room {
+            details.truncate(room);
+            let last = details.pop();
+            details.extend(last.map(|last| last + " …"));
+        }
+        room -= details.len();
+        block.append(&mut details);
+    }
+    let rest = match (findings.len(), blocks.len()) {
+        (all, shown) if all > in_full => {
+            format!("{shown} of {all} findings, {in_full} with all details (--full shows all)")
+        }
+        _ => String::new(),
     };
     let mut section = Section::new(colour, "DIAGNOSIS", &rest);
-    section.lines.extend(body);
+    section.lines.extend(blocks.into_iter().flatten());
     section
 }
 
-/// A finding: its number and cause, then what shows it, then what to change.
-fn block(colour: Colour, number: usize, finding: &Finding) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut part = |lead: &str, text: &str, paint: Option<Paint>| {
-        for (index, line) in broken(text, COLUMNS).iter().enumerate() {
-            let line = paint.map_or_else(|| line.clone(), |paint| colour.paint(paint, line));
-            // Two more columns for a line that goes on: it is never taken for another part.
-            lines.push(if index == 0 { format!("    {lead} {line}") } else { format!("         {line}") });
-        }
+/// The number of a finding and its cause.
+fn head(colour: Colour, number: usize, finding: &Finding) -> Vec<String> {
+    part(&format!("{number}."), &finding.what, |line| colour.paint(Paint::Bold, line))
+}
+
+/// What shows it, then what to change.
+fn details(finding: &Finding) -> Vec<String> {
+    let plain = |line: &str| line.to_owned();
+    [part("  ", &finding.evidence, plain), part(" →", &finding.remedy, plain)].concat()
+}
+
+/// A sentence in lines, behind a lead.
+fn part(lead: &str, text: &str, painted: impl Fn(&str) -> String) -> Vec<String> {
+    let lines = broken(text, COLUMNS);
+    // Two more columns for a line that goes on: it is never taken for another part.
+    let line = |(index, line): (usize, &String)| match index {
+        0 => format!("    {lead} {}", painted(line)),
+        _ => format!("         {}", painted(line)),
     };
-    part(&format!("{number}."), &finding.what, Some(Paint::Bold));
-    part("  ", &finding.evidence, None);
-    part(" →", &finding.remedy, None);
-    lines
+    lines.iter().enumerate().map(line).collect()
 }
 
 /// Deliveries and publishes in figures, and what did not pass, a line each.
