@@ -245,6 +245,31 @@ pub fn unreadable(data: &str) -> Unreadable {
     if is_damaged_stamp(data) && !is_elsewhere() { Unreadable::Altered(None) } else { Unreadable::Foreign }
 }
 
+/// Where a payload that was altered differs from the one that was published, in words. Of a damaged stamp nobody knows what
+/// it was: then, what came.
+#[must_use]
+pub fn difference(data: &str) -> String {
+    difference_of_padding(data).unwrap_or_else(|| format!("it came as {data}"))
+}
+
+/// `None`: the padding is whole, or cannot be found.
+fn difference_of_padding(data: &str) -> Option<String> {
+    let behind = |name: &str| {
+        let (_, rest) = data.split_once(name)?;
+        Some(rest.trim_start_matches(['\\', '"', ':', ' ']))
+    };
+    let digits = behind("\"seq").or_else(|| behind("\\\"seq"))?;
+    let seq = digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
+    let seen = behind("\"pad").or_else(|| behind("\\\"pad"))?;
+    let seen = &seen[..seen.find(['"', '\\']).unwrap_or(seen.len())];
+    let expected = padding(seq, seen.len());
+    let at = seen.bytes().zip(expected.bytes()).position(|(seen, expected)| seen != expected)?;
+    // Some characters before and behind it; the text that was published is ASCII.
+    let (from, until) = (at.saturating_sub(8), (at + 9).min(seen.len()));
+    let part = |text: &str| String::from_utf8_lossy(&text.as_bytes()[from..until]).into_owned();
+    Some(format!("byte {} of pad: expected {:?}, seen {:?}", at + 1, part(&expected), part(seen)))
+}
+
 /// Whether a text has the fields of a stamp, as JSON or as JSON within a JSON text, even if it is no JSON any more.
 fn is_damaged_stamp(data: &str) -> bool {
     let is_named = |name: &&&str| {
@@ -302,6 +327,25 @@ mod tests {
             let payload = stamp().encode(bytes);
             assert_eq!(Stamp::decode(&envelope(payload.get())), Ok(stamp()), "{bytes} bytes");
         }
+    }
+
+    #[test]
+    fn an_altered_byte_is_told_with_its_place_and_a_damaged_stamp_as_it_came() {
+        let text = stamp().encode(400).get().to_owned();
+        let pad = text.find("\"pad\":\"").unwrap() + 7;
+        let mut altered = text.clone();
+        altered.replace_range(pad + 20..=pad + 20, "!");
+        let told = difference(&altered);
+        let expected = &text[pad + 12..pad + 29];
+        assert_eq!(
+            told,
+            format!("byte 21 of pad: expected {expected:?}, seen {:?}", &altered[pad + 12..pad + 29])
+        );
+        for wrapped in [envelope(&altered), Value::from(altered.clone()).to_string()] {
+            assert_eq!(difference(&wrapped), told);
+        }
+        assert!(difference(&text.replacen("\"due\"", "\"dve\"", 1)).starts_with("it came as {"));
+        assert_eq!(difference("{"), "it came as {");
     }
 
     #[test]

@@ -177,7 +177,9 @@ impl AdhocSwarm {
             not_stopped: ended.not_stopped,
             too_long: ended.sightings.iter().find_map(|sighting| match sighting.seen {
                 Seen::TooLong(limit) => Some((sighting.count, limit)),
-                Seen::Crate(_) | Seen::StampAt(_) | Seen::Greeting(_) | Seen::Unknown(_) => None,
+                Seen::Crate(_) | Seen::StampAt(_) | Seen::Greeting(_) | Seen::Unknown(_) | Seen::Altered => {
+                    None
+                }
             }),
         }
     }

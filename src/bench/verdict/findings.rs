@@ -22,7 +22,9 @@ pub(super) fn voids(input: &VerdictInput<'_>) -> Vec<RunProblem> {
                 place(input),
                 sighting.example
             ),
-            Seen::StampAt(_) | Seen::Crate(_) | Seen::Greeting(_) | Seen::Unknown(_) => return None,
+            Seen::StampAt(_) | Seen::Crate(_) | Seen::Greeting(_) | Seen::Unknown(_) | Seen::Altered => {
+                return None;
+            }
         };
         Some(RunProblem { exit: Exit::Invalid, message })
     };
@@ -62,7 +64,7 @@ pub(super) fn checks(input: &VerdictInput<'_>) -> Vec<Check> {
                 );
                 ("unknown message", Status::Note, detail)
             }
-            Seen::StampAt(_) | Seen::TooLong(_) => return None,
+            Seen::StampAt(_) | Seen::TooLong(_) | Seen::Altered => return None,
         };
         Some(Check { name: name.to_owned(), status, detail })
     };

@@ -26,6 +26,8 @@ pub enum Seen {
     Greeting(String),
     /// A later message of this type has no event of a run.
     Unknown(String),
+    /// The payload of an event is not the one that was published.
+    Altered,
 }
 
 /// One kind in one group.

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::odd_server::{Delivery, OddServer, acquitted, convicted, failed, honest, written};
+use super::odd_server::{Delivery, OddServer, acquitted, convicted, diagnosed, failed, honest, written};
 
 /// The payload with one byte of its padding changed.
 fn with_other_padding(data: &str) -> String {
@@ -54,6 +54,11 @@ async fn a_byte_changed_in_the_padding_is_an_altered_payload_however_it_is_writt
         let server = OddServer::start(move |event| altered_one_of(n, event, with_other_padding, write)).await;
         let ran = server.judge(set).await;
         convicted(&ran, &["altered payload"], &format!("one of {n}"));
+        diagnosed(
+            &ran,
+            "Payloads are changed on their way",
+            &["at everybody-", "byte 21 of pad: expected", "seen"],
+        );
     }
 }
 
@@ -106,7 +111,7 @@ async fn one_event_in_many_that_comes_with_another_type_is_of_a_wrong_type() {
     let by_name = OddServer::start(move |event| late(event, &type_of(event), 25, 700)).await;
     let ran = by_name.judge(&[]).await;
     convicted(&ran, &["wrong event type"], "one of 25");
-    assert!(ran.stdout.contains("as \"other\" instead of"), "{}", ran.stdout);
+    diagnosed(&ran, "Events come with another event:", &["at everybody-", "as \"other\" instead of"]);
     // What the dialect says counts, however many come otherwise.
     let always = OddServer::start(honest).await;
     convicted(&always.judge(&["dialect.events=[\"update\"]"]).await, &["wrong event type"], "all of them");

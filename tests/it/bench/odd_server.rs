@@ -198,6 +198,19 @@ pub(crate) fn convicted(ran: &Ran, names: &[&str], what: &str) {
     assert_eq!((ran.code, failed(ran).as_slice()), (Some(120), names), "{what}\n{}", ran.stdout);
 }
 
+/// A finding says it in these words, with this evidence and what to change.
+#[track_caller]
+pub(crate) fn diagnosed(ran: &Ran, what: &str, evidence: &[&str]) {
+    let findings = ran.report["diagnosis"].as_array().unwrap();
+    let text = |finding: &serde_json::Value, key: &str| finding[key].as_str().unwrap().to_owned();
+    let found = findings.iter().find(|finding| text(finding, "what").starts_with(what));
+    let found = found.unwrap_or_else(|| panic!("no {what:?} in {findings:#?}"));
+    for word in evidence {
+        assert!(text(found, "evidence").contains(word), "{word:?} is not in {found:#}");
+    }
+    assert!(!text(found, "remedy").is_empty(), "{found:#}");
+}
+
 async fn publish(State(server): State<Arc<Server>>, Path(name): Path<String>, body: String) -> StatusCode {
     let mut log = server.log.lock().unwrap();
     log.push((name, body));

@@ -1,6 +1,6 @@
 //! Streams that stay open and fall silent for ever are no riddle: their clients connect again at the quiet end.
 
-use super::odd_server::{Delivery, OddServer, acquitted, convicted, honest};
+use super::odd_server::{Delivery, OddServer, acquitted, convicted, diagnosed, honest};
 
 /// Streams of the run: the first ones, and those after the reconnect storm.
 const STREAMS: usize = 24;
@@ -16,6 +16,7 @@ async fn streams_that_are_silent_for_ever_are_stalled_and_what_they_lacked_comes
     let many = OddServer::start(|event| falls_silent(event, 2, 200)).await;
     let ran = many.judge(&["verify.probes=false"]).await;
     convicted(&ran, &["stalled stream"], "one of 2");
+    diagnosed(&ran, "Streams stay open and send nothing more", &["streams stayed open", "at everybody-"]);
     let summary = &ran.report["summary"];
     assert_eq!(summary["events_ok"], summary["events_expected"], "{summary:#}");
     // The last one of the run, which a worker has.

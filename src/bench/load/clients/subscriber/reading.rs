@@ -13,7 +13,7 @@ use crate::bench::metrics::metric::{Counter, Trend};
 use crate::bench::metrics::tags::Tags;
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::dialect::{Dialect, Message};
-use crate::bench::stamp::{Stamp, Unreadable};
+use crate::bench::stamp::{Stamp, Unreadable, difference};
 use crate::bench::verdict::Seen;
 use crate::bench::verdict::ledger::{Arrival, Fields};
 use crate::client::{Ending, Stream};
@@ -151,11 +151,21 @@ impl Subscriber {
                 let fields = Fields { id: incoming.id, event: Some(incoming.event) };
                 let arrival = match Stamp::decode(incoming.data) {
                     Ok(stamp) => self.ledger.arrive(now, fields, stamp),
-                    Err(why) => self.ledger.unreadable(now, fields, why),
+                    Err(why) => {
+                        self.note_altered(why, incoming.data);
+                        self.ledger.unreadable(now, fields, why)
+                    }
                 };
                 observe_event(session, now, incoming, arrival);
                 self.note_arrival(now, arrival);
             }
+        }
+    }
+
+    /// Notes how a payload was altered.
+    fn note_altered(&self, why: Unreadable, data: &str) {
+        if matches!(why, Unreadable::Altered(_)) {
+            self.context.sightings().note(self.plan().group, Seen::Altered, &difference(data));
         }
     }
 
@@ -211,6 +221,7 @@ impl Subscriber {
                 session.had_message = true;
                 let id = stamp.and_then(|stamp| dialect.id_of(incoming.id, &stamp));
                 let fields = Fields { id: id.as_deref(), event: Some(incoming.event) };
+                self.note_altered(Unreadable::Altered(stamp), incoming.data);
                 self.ledger.unreadable(now, fields, Unreadable::Altered(stamp))
             }
         };

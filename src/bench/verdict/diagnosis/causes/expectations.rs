@@ -6,10 +6,10 @@ use crate::bench::exit::{Exit, RunProblem};
 use crate::bench::verdict::diagnosis::diagnose::Judgement;
 use crate::bench::verdict::diagnosis::finding::{Cause, Explained};
 use crate::bench::verdict::ledger::{Anomaly, AnomalyKind};
-use crate::bench::verdict::{Check, Status, ThresholdResult};
+use crate::bench::verdict::{Check, Seen, Status, ThresholdResult};
 
 /// Of each anomaly: what it says of the server, and where to look.
-const ANOMALIES: [(AnomalyKind, &str, &str); 13] = [
+const ANOMALIES: [(AnomalyKind, &str, &str); 18] = [
     (
         AnomalyKind::Leak,
         "Events reach clients that did not ask for them",
@@ -61,6 +61,35 @@ const ANOMALIES: [(AnomalyKind, &str, &str); 13] = [
         "check everything before the event is stored; answer 5xx, not 4xx, once it may have been",
     ),
     (
+        AnomalyKind::OtherRun,
+        "Events of an earlier run arrive: the log still has them",
+        "start with an empty log, or read from its end where a client has no Last-Event-ID",
+    ),
+    (
+        AnomalyKind::AlteredPayload,
+        "Payloads are changed on their way: what arrives is not what was published",
+        "look for what parses and writes the JSON anew, cuts long texts, escapes HTML, or shares one buffer between streams; a \
+         proxy that rewrites bodies (nginx: sub_filter) does it too",
+    ),
+    (
+        AnomalyKind::WrongEventType,
+        "Events come with another event: than they were published with, and a page that listens for that type never hears them",
+        "write event: from the published event wherever a stream is written, also in the replay; where several types are meant, \
+         name them in dialect.events",
+    ),
+    (
+        AnomalyKind::IdGoesBack,
+        "The id: of an event does not follow the one before it, so a client that reconnects names the wrong place",
+        "take the id from the place in one log, not from a clock or from a counter of each process; ids that have no order on \
+         purpose are told with dialect.ids_rise = false",
+    ),
+    (
+        AnomalyKind::StalledStream,
+        "Streams stay open and send nothing more, though the server has the events: a client sees no error and waits for ever",
+        "look for a subscription that ends while its connection stays (an error in its task that nobody sees, a broker that \
+         reconnected, a list that forgot the stream), and end the stream then, so that the client comes back",
+    ),
+    (
         AnomalyKind::InconsistentId,
         "One id stands for two events, so a cursor has no clear place",
         "give each event one id, and the same id on every stream; dialect.ids says how far ids are unique",
@@ -86,12 +115,13 @@ pub(in crate::bench::verdict::diagnosis) fn checks(
     let anomalies = &judgement.input.account.anomalies;
     let anomaly = |check: &Check| anomalies.iter().find(|anomaly| anomaly.kind.name() == check.name);
     let is_new = |check: &&Check| anomaly(check).is_none_or(|anomaly| !explained.contains(&anomaly.kind));
-    let mut found: Vec<_> = failed.filter(is_new).map(|check| of_check(check, anomaly(check))).collect();
+    let mut found: Vec<_> =
+        failed.filter(is_new).map(|check| of_check(check, anomaly(check), judgement)).collect();
     found.extend(undecided(judgement, explained));
     found
 }
 
-fn of_check(check: &Check, anomaly: Option<&Anomaly>) -> Explained {
+fn of_check(check: &Check, anomaly: Option<&Anomaly>, judgement: &Judgement<'_>) -> Explained {
     let words = ANOMALIES.iter().find(|(kind, _, _)| kind.name() == check.name);
     let (what, remedy) = words.map_or_else(
         || (format!("The check {:?} failed", check.name), ""),
@@ -100,7 +130,12 @@ fn of_check(check: &Check, anomaly: Option<&Anomaly>) -> Explained {
     let windows = anomaly.map(windows).unwrap_or_default();
     let example = anomaly.and_then(|anomaly| anomaly.examples.first());
     let example = example.map(|example| format!("; first {example}")).unwrap_or_default();
-    Explained::new(Cause::Delivery, what, format!("{}{windows}{example}", check.detail), remedy)
+    let altered = anomaly.filter(|anomaly| anomaly.kind == AnomalyKind::AlteredPayload);
+    let altered =
+        altered.and_then(|_| judgement.input.sightings.iter().find(|one| one.seen == Seen::Altered));
+    let altered = altered.map(|one| format!("; one of them: {}", one.example)).unwrap_or_default();
+    let evidence = format!("{}{windows}{example}{altered}", check.detail);
+    Explained::new(Cause::Delivery, what, evidence, remedy)
 }
 
 /// Whether the faults of the run explain where it happened.
@@ -119,10 +154,17 @@ fn undecided(judgement: &Judgement<'_>, explained: &BTreeSet<AnomalyKind>) -> Op
     let is_open = |check: &&Check| check.status == Status::Unknown;
     let open: Vec<&Check> = judgement.verdict.checks.iter().filter(is_open).collect();
     let first = open.first()?;
-    let words = ANOMALIES.iter().find(|(kind, _, _)| kind.name() == first.name);
-    if words.is_some_and(|(kind, _, _)| explained.contains(kind)) && open.len() == 1 {
+    let words_of = |name: &str| ANOMALIES.iter().find(|(kind, _, _)| kind.name() == name);
+    let is_missed = [AnomalyKind::Lost, AnomalyKind::Unseen].iter().any(|kind| explained.contains(kind));
+    // What holds events back holds the sentinels back, too.
+    let is_explained = |check: &&Check| match words_of(&check.name) {
+        Some((kind, _, _)) => explained.contains(kind),
+        None => check.name == "quiescence" && is_missed,
+    };
+    if open.iter().all(is_explained) {
         return None;
     }
+    let words = words_of(&first.name);
     let (what, remedy) = words.map_or(
         (
             "The run does not show whether everything arrived",
@@ -215,7 +257,12 @@ fn words(exit: Exit) -> (Cause, &'static str, &'static str) {
             "The run was ended before its time",
             "let it run to its end: what it found until then stands above",
         ),
-        Exit::FaultFailed | Exit::SetupFailed | Exit::TeardownFailed | Exit::AddressInUse => (
+        Exit::SetupFailed | Exit::AddressInUse => (
+            Cause::Cluster,
+            "The run could not start: not all servers and clients were ready",
+            "read the logs of the processes in the directory of the run; of a server that runs already, its own log",
+        ),
+        Exit::FaultFailed | Exit::TeardownFailed => (
             Cause::Cluster,
             "A server or a fault did not do what the plan says",
             "read the log of that process in the directory of the run",
