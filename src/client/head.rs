@@ -3,7 +3,7 @@
 
 use reqwest::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_ENCODING, HeaderMap, HeaderName,
-    LOCATION, SERVER, VIA,
+    LOCATION, RETRY_AFTER, SERVER, VIA,
 };
 use reqwest::{Url, Version};
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,8 @@ pub struct Head {
     pub allow_origin: Option<String>,
     /// Whether `Access-Control-Allow-Credentials` is `true`.
     pub allows_credentials: bool,
+    /// Whether there is a header `Retry-After`.
+    pub has_retry_after: bool,
     /// Where redirects led, or would lead, without query; `None`: there was none.
     pub redirected_to: Option<String>,
 }
@@ -48,6 +50,7 @@ impl Head {
             content_encoding: value(CONTENT_ENCODING),
             allow_origin: value(ACCESS_CONTROL_ALLOW_ORIGIN),
             allows_credentials: value(ACCESS_CONTROL_ALLOW_CREDENTIALS).as_deref() == Some("true"),
+            has_retry_after: headers.contains_key(RETRY_AFTER),
             redirected_to: moved.or_else(|| value(LOCATION)),
         }
     }

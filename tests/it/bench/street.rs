@@ -38,6 +38,14 @@ pub(super) struct Ways {
     pub(super) hello: &'static str,
     /// The answer to all streams but the first so many; `None`: all are served.
     pub(super) refuses: Option<(usize, &'static str)>,
+    /// The number of the first stream that is served again.
+    pub(super) serves_from: usize,
+    /// Time before the head.
+    pub(super) head_after: Option<Duration>,
+    /// What a stream ends with, where the server ends it.
+    pub(super) goodbye: &'static str,
+    /// Sends everything as Brotli does. It is flushed as the rest is.
+    pub(super) is_brotli: bool,
 }
 
 /// How the end of a response is known.
@@ -98,6 +106,10 @@ impl Default for Ways {
             heartbeat: None,
             hello: ":\n\n",
             refuses: None,
+            serves_from: usize::MAX,
+            head_after: None,
+            goodbye: "",
+            is_brotli: false,
         }
     }
 }
@@ -181,7 +193,9 @@ impl Server {
                 "/elsewhere" => return self.stream(to, asked.cursor).await,
                 "/events" => {
                     let number = self.streams.fetch_add(1, Ordering::Relaxed);
-                    if let Some((_, answer)) = self.ways.refuses.filter(|(served, _)| number >= *served) {
+                    let is_refused =
+                        |(served, _): &(usize, &str)| (*served..self.ways.serves_from).contains(&number);
+                    if let Some((_, answer)) = self.ways.refuses.filter(is_refused) {
                         to.write_all(answer.as_bytes()).await?;
                         continue;
                     }
@@ -253,25 +267,30 @@ impl Server {
     }
 
     /// The head, what comes before the live events, and where these begin.
-    fn beginning(&self, cursor: Option<&str>) -> (String, String, usize) {
+    fn beginning(&self, cursor: Option<&str>) -> (String, Vec<u8>, usize) {
         let (version, framing) = match self.ways.framing {
             Framing::Chunked => ("1.1", "Transfer-Encoding: chunked\r\n"),
             Framing::Old => ("1.0", ""),
             Framing::Close => ("1.1", "Connection: close\r\n"),
         };
         let (kind, more) = ("Content-Type: text/event-stream\r\n", self.ways.headers);
-        let head = format!("HTTP/{version} 200 OK\r\n{kind}{framing}{more}\r\n");
+        let packed = if self.ways.is_brotli { "Content-Encoding: br\r\n" } else { "" };
+        let head = format!("HTTP/{version} 200 OK\r\n{kind}{packed}{framing}{more}\r\n");
         let (replayed, live) = self.replayed(cursor);
-        (head, self.chunk(&format!("{}{replayed}", self.ways.hello)), live)
+        let first = self.chunk(&format!("{}{replayed}", self.ways.hello));
+        (head, [self.chunk_of(brotli_window(self.ways.is_brotli)), first].concat(), live)
     }
 
     async fn stream(&self, mut to: OwnedWriteHalf, cursor: Option<String>) -> std::io::Result<()> {
         let ways = self.ways;
         let mut length = self.length.subscribe();
         let (head, first, mut read) = self.beginning(cursor.as_deref());
-        let mut held = head + &first;
+        if let Some(time) = ways.head_after {
+            tokio::time::sleep(time).await;
+        }
+        let mut held = [head.as_bytes(), &first].concat();
         if !ways.holds_the_head {
-            to.write_all(std::mem::take(&mut held).as_bytes()).await?;
+            to.write_all(&std::mem::take(&mut held)).await?;
         }
         let began = Instant::now();
         let (mut silent, mut flushed, mut written) = (began, began, 0);
@@ -293,17 +312,17 @@ impl Server {
                 read += 1;
                 written += 1;
                 if ways.breaks_at > 0 && written == ways.breaks_at {
-                    to.write_all(self.chunk(&frame[..frame.len() / 2]).as_bytes()).await?;
+                    to.write_all(&self.chunk(&frame[..frame.len() / 2])).await?;
                     return self.end(to).await;
                 }
-                held.push_str(&self.chunk(&frame));
+                held.extend(self.chunk(&frame));
             }
             let is_old = ways.ends_at.is_some_and(|age| now >= began + age);
             if is_old || ways.ends_after_silence.is_some_and(|silence| now >= silent + silence) {
                 return self.end(to).await;
             }
             if ways.heartbeat.is_some_and(|every| now >= silent + every) {
-                held.push_str(&self.chunk(":\n\n"));
+                held.extend(self.chunk(":\n\n"));
             }
             if ways.flushed_every.is_some_and(|every| now < flushed + every) {
                 continue;
@@ -311,24 +330,43 @@ impl Server {
             flushed = now;
             // A server that holds the head sends it with the first event.
             if held.len() > ways.flushed_at && (published || !ways.holds_the_head) {
-                to.write_all(std::mem::take(&mut held).as_bytes()).await?;
+                to.write_all(&std::mem::take(&mut held)).await?;
                 silent = now;
             }
         }
     }
 
     async fn end(&self, mut to: OwnedWriteHalf) -> std::io::Result<()> {
+        to.write_all(&self.chunk(self.ways.goodbye)).await?;
         if self.ways.framing == Framing::Chunked {
             to.write_all(b"0\r\n\r\n").await?;
         }
         to.shutdown().await
     }
 
-    fn chunk(&self, text: &str) -> String {
+    fn chunk(&self, text: &str) -> Vec<u8> {
+        self.chunk_of(if self.ways.is_brotli { stored_as_brotli(text) } else { text.as_bytes().to_vec() })
+    }
+
+    fn chunk_of(&self, bytes: Vec<u8>) -> Vec<u8> {
         match self.ways.framing {
-            _ if text.is_empty() => String::new(),
-            Framing::Chunked => format!("{:x}\r\n{text}\r\n", text.len()),
-            Framing::Old | Framing::Close => text.to_owned(),
+            _ if bytes.is_empty() => Vec::new(),
+            Framing::Chunked => [format!("{:x}\r\n", bytes.len()).as_bytes(), &bytes, b"\r\n"].concat(),
+            Framing::Old | Framing::Close => bytes,
         }
     }
+}
+
+/// The begin of a Brotli stream: its window, then an empty block of metadata, so that the next one begins with a byte.
+fn brotli_window(is_brotli: bool) -> Vec<u8> {
+    // One bit 0: 16 bits of window. Then not the last (0), no length (11), reserved (0), no bytes to skip (00).
+    if is_brotli { vec![0b0000_1100] } else { Vec::new() }
+}
+
+/// An uncompressed block of Brotli: not the last (0), four nibbles of length (00), its length less one, uncompressed (1).
+fn stored_as_brotli(text: &str) -> Vec<u8> {
+    let Some(length) = text.len().checked_sub(1) else { return Vec::new() };
+    assert!(length < 1 << 16, "a block has four nibbles of length");
+    let head = u32::try_from(length).unwrap() << 3 | 1 << 19;
+    [&head.to_le_bytes()[..3], text.as_bytes()].concat()
 }

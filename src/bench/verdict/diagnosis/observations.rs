@@ -28,6 +28,9 @@ pub struct Observations {
     /// Streams that were opened again by a client, and how many of these sent no cursor.
     pub reconnects: u64,
     pub without_cursor: u64,
+    /// Streams that came compressed, and how many of these brought no event.
+    pub compressed: u64,
+    pub compressed_silent: u64,
     /// Streams that ended properly in the middle of a line.
     pub cut_in_a_line: u64,
     /// Streams that ended properly, or fell silent, with an event whose blank line is missing.
@@ -45,6 +48,9 @@ pub struct Refusal {
     pub is_disturbed: bool,
     /// The header `Server` of the answer.
     pub server: Option<String>,
+    /// Whether the answer said when to come back.
+    #[serde(default)]
+    pub has_retry_after: bool,
     /// Where the request was sent on to; `None`: nowhere.
     pub redirected_to: Option<String>,
 }
@@ -136,6 +142,8 @@ impl Observations {
             streams,
             reconnects,
             without_cursor,
+            compressed,
+            compressed_silent,
             cut_in_a_line,
             cut_in_a_block,
             events,
@@ -155,6 +163,8 @@ impl Observations {
             (&mut self.streams, streams),
             (&mut self.reconnects, reconnects),
             (&mut self.without_cursor, without_cursor),
+            (&mut self.compressed, compressed),
+            (&mut self.compressed_silent, compressed_silent),
             (&mut self.cut_in_a_line, cut_in_a_line),
             (&mut self.cut_in_a_block, cut_in_a_block),
         ] {
@@ -188,7 +198,13 @@ mod tests {
         let mut one = Observations { streams: 2, ..Observations::default() };
         one.head(Head { version: "HTTP/1.1".to_owned(), ..Head::default() });
         one.refusal(
-            Refusal { why: Why::Status(502), is_disturbed: false, server: None, redirected_to: None },
+            Refusal {
+                why: Why::Status(502),
+                is_disturbed: false,
+                server: None,
+                has_retry_after: false,
+                redirected_to: None,
+            },
             true,
         );
         let mut both = one.clone();

@@ -59,8 +59,9 @@ impl Subscriber {
         };
         let is_disturbed = self.is_disturbed(self.context.clock.now());
         let (server, redirected_to) = (head.server.clone(), head.redirected_to.clone());
-        self.context
-            .observe(|all| all.refusal(Refusal { why, is_disturbed, server, redirected_to }, gave_up));
+        let has_retry_after = head.has_retry_after;
+        let refusal = Refusal { why, is_disturbed, server, has_retry_after, redirected_to };
+        self.context.observe(|all| all.refusal(refusal, gave_up));
     }
 
     /// Adds the notes of a stream that is over to those of all.
@@ -84,8 +85,12 @@ impl Subscriber {
             matches!(stopped, Stopped::Recheck | Stopped::Over | Stopped::Ended(Ending::Idle { .. }))
                 && silence >= STUCK;
         let is_disturbed = self.is_disturbed(now);
+        let is_compressed = stream.coding().is_some();
+        let is_silent = session.notes.events.with_id + session.notes.events.without_id == 0;
         self.context.observe(|all| {
             all.stream(&session.notes);
+            all.compressed += u64::from(is_compressed);
+            all.compressed_silent += u64::from(is_compressed && is_silent);
             match stream.pending() {
                 Pending::Line => all.cut_in_a_line += u64::from(is_clean),
                 Pending::Block => all.cut_in_a_block += u64::from(is_clean || is_stuck),

@@ -97,6 +97,12 @@ fn server_error(seen: &Observations) -> Option<Explained> {
         _ => None,
     };
     let (first, sum) = all(seen, |refusal| status(refusal).is_some())?;
+    let (_, asked_to_wait) = all(seen, |refusal| status(refusal).is_some() && refusal.has_retry_after)
+        .unwrap_or((first, Refused::default()));
+    // Clients that do come back were told when, as from a server that drains.
+    if sum.gave_up == 0 && asked_to_wait.count == sum.count {
+        return None;
+    }
     let code = status(first)?;
     let who = match &first.server {
         Some(server) => format!("{server} answered"),

@@ -8,7 +8,10 @@ use crate::bench::scenario::Guarantee;
 use crate::bench::scenario::dialect::{Ids, Resume};
 use crate::bench::verdict::diagnosis::diagnose::Judgement;
 use crate::bench::verdict::diagnosis::finding::{Cause, Explained};
-use crate::bench::verdict::ledger::AnomalyKind::{InconsistentId, Lost, MisplacedResume, Unseen};
+use crate::bench::verdict::diagnosis::observations::Observations;
+use crate::bench::verdict::ledger::AnomalyKind::{
+    IdGoesBack, InconsistentId, Lost, MisplacedResume, StalledStream, Unseen,
+};
 
 /// Ids rise as a rule if they do so this often for each time that they do not; random ones do every other time.
 const RULE: u64 = 9;
@@ -16,7 +19,8 @@ const RULE: u64 = 9;
 pub(in crate::bench::verdict::diagnosis) fn causes(
     judgement: &Judgement<'_>,
 ) -> impl Iterator<Item = Explained> + use<> {
-    [no_ids(judgement), no_cursor(judgement), ids(judgement), held_back(judgement)].into_iter().flatten()
+    let held_back = compressed_for_good(judgement).or_else(|| held_back(judgement));
+    [no_ids(judgement), no_cursor(judgement), ids(judgement), held_back].into_iter().flatten()
 }
 
 fn no_ids(judgement: &Judgement<'_>) -> Option<Explained> {
@@ -81,7 +85,38 @@ fn ids(judgement: &Judgement<'_>) -> Option<Explained> {
         format!("of {} events with an id, {evidence}", seen.events.with_id),
         "take the id from the place in one log, not from a clock or from a counter of each process",
     );
-    Some(found.explains(&[InconsistentId]))
+    Some(found.explains(&[InconsistentId, IdGoesBack]))
+}
+
+const FLUSH: &str = "leave text/event-stream out of the compression, or flush the compressor after each event (Express: res.flush() of \
+     compression(), or its option filter)";
+
+/// Compressed streams that bring nothing: the compressor waits for more than ever comes.
+fn compressed_for_good(judgement: &Judgement<'_>) -> Option<Explained> {
+    let (seen, account) = (judgement.observations, judgement.input.account);
+    let is_missed = account.lost + account.unseen + account.stalled_deliveries > 0;
+    if !is_missed || seen.compressed == 0 || seen.compressed_silent * 2 < seen.compressed {
+        return None;
+    }
+    let encoding = encoding(seen)?;
+    let found = Explained::new(
+        Cause::Compressed,
+        format!(
+            "The stream is compressed ({encoding}), and the compressor holds all events back: it is not flushed"
+        ),
+        format!(
+            "{} of {} streams with Content-Encoding: {encoding} brought no event; {} of {} owed deliveries arrived",
+            seen.compressed_silent, seen.compressed, account.ok, account.expected
+        ),
+        FLUSH,
+    );
+    Some(found.explains(&[Lost, Unseen, StalledStream]))
+}
+
+/// The coding of the first compressed stream.
+fn encoding(seen: &Observations) -> Option<&str> {
+    let is_coded = |encoding: &&str| !encoding.eq_ignore_ascii_case("identity");
+    seen.heads.iter().find_map(|(head, _)| head.content_encoding.as_deref().filter(is_coded))
 }
 
 fn held_back(judgement: &Judgement<'_>) -> Option<Explained> {
@@ -98,18 +133,12 @@ fn held_back(judgement: &Judgement<'_>) -> Option<Explained> {
         bursts.events / bursts.bursts.max(1),
         readable(Duration::from_millis(bursts.longest_ms))
     );
-    let coded = |encoding: &&String| !encoding.eq_ignore_ascii_case("identity");
-    let encoding = judgement
-        .observations
-        .heads
-        .iter()
-        .find_map(|(head, _)| head.content_encoding.as_ref().filter(coded));
-    Some(match encoding {
+    Some(match encoding(judgement.observations) {
         Some(encoding) => Explained::new(
             Cause::Compressed,
             format!("The stream is compressed ({encoding}), and the compressor holds events back: {usual}"),
             evidence,
-            "leave text/event-stream out of the compression, or flush the compressor after each event (Express: res.flush())",
+            FLUSH,
         ),
         None => Explained::new(
             Cause::HeldBack,
