@@ -15,7 +15,7 @@ use crate::bench::ids::RunId;
 use crate::bench::report::{self, Report};
 use crate::bench::run::doctor::{self, Limits, Need};
 use crate::bench::run::environment::Environment;
-use crate::bench::run::{self, Outcome, RunOptions};
+use crate::bench::run::{self, Needs, Outcome, RunOptions};
 use crate::bench::scenario::plan::{FaultEdge, Plan};
 use crate::bench::scenario::{Guarantee, OutputFormat, Scenario, ScenarioSource};
 use crate::bench::verdict::history::History;
@@ -229,10 +229,25 @@ impl Batch<'_> {
                 row.exit = error.exit();
                 let failure = Failure::new(row.exit.code(), error);
                 let text = format!("{} {}: {}", row.exit.word(), scenario.name, exit::render(&failure));
-                output::print(&text)?;
+                self.tell_failure(&mut row, &text, &formats)?;
             }
         }
         self.rows.push(row);
+        Ok(())
+    }
+
+    /// Prints why there is no run: in words, or as the report in another format, which is among its files.
+    fn tell_failure(&self, row: &mut Row, text: &str, formats: &[OutputFormat]) -> Result<(), Failure> {
+        let told = run::read(&row.dir, Needs::Series).ok();
+        row.report = told.as_ref().map(|told| told.report.clone());
+        let is_in_suites = !self.args.format.is_empty();
+        match (told, formats.first()) {
+            (Some(_), Some(OutputFormat::Junit)) if is_in_suites => {}
+            (Some(told), Some(first)) if *first != OutputFormat::Text => {
+                output::print(&told.stdout(*first, output::colour()))?;
+            }
+            (None | Some(_), None | Some(_)) => _ = output::print(text)?,
+        }
         Ok(())
     }
 
@@ -310,7 +325,8 @@ fn render_table(rows: &[Row]) -> String {
     );
     for row in rows {
         let verdict = format!("{} {}", row.exit.word(), row.exit.code());
-        let figures = match row.report.as_ref().map(|report| &report.summary) {
+        let ran = row.report.as_ref().filter(|_| row.exit != Exit::SetupFailed);
+        let figures = match ran.map(|report| &report.summary) {
             Some(summary) => format!(
                 "{:>10}  {:>10}  {:>6}  {:>5}  {:>9}  {:>9}",
                 summary.events_expected,

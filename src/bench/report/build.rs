@@ -11,9 +11,9 @@ use crate::bench::metrics::tags::Path;
 use crate::bench::metrics::threshold::Selector;
 use crate::bench::scenario::Guarantee;
 use crate::bench::scenario::plan::{Plan, PlannedFault};
-use crate::bench::verdict::diagnosis;
+use crate::bench::verdict::diagnosis::{self, Finding};
 use crate::bench::verdict::history::{JudgedRun, StoredRun};
-use crate::bench::verdict::ledger::{Account, FaultImpact, FaultRecord};
+use crate::bench::verdict::ledger::{Account, FaultImpact, FaultRecord, RULES};
 use crate::bench::verdict::thresholds;
 use crate::bench::verdict::{Verdict, VerdictInput};
 
@@ -60,6 +60,30 @@ impl Report {
             cluster: ClusterReport::default(),
             verdict,
         }
+    }
+
+    /// The report of a run that could not start: why, and what the attempts of clients tell about the server.
+    #[must_use]
+    pub fn without_a_run(plan: &Plan, problem: RunProblem, findings: &[Finding], started_at: String) -> Self {
+        let (account, recorder, sightings) = Default::default();
+        let input = VerdictInput {
+            plan,
+            account: &account,
+            recorder: &recorder,
+            faults: &[],
+            rules: RULES,
+            problems: &[],
+            sightings: &sightings,
+            ran: Duration::ZERO,
+            quiescent: false,
+        };
+        let diagnosis = match findings {
+            [] => diagnosis::of_problems(std::slice::from_ref(&problem)),
+            findings => findings.to_vec(),
+        };
+        let exit = problem.exit;
+        let verdict = Verdict { exit, checks: Vec::new(), thresholds: Vec::new(), problems: vec![problem] };
+        Self { diagnosis, ..Self::new(&input, verdict, Some(started_at)) }
     }
 
     /// Adds problems that came up after the judgement. The verdict can only become worse.

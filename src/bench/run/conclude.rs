@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use tokio::task::JoinSet;
 
 use super::files;
-use super::outcome::RunOptions;
+use super::outcome::{RunError, RunOptions};
 use crate::bench::exit::{Exit, RunProblem};
-use crate::bench::report::{Report, ReportFiles};
+use crate::bench::metrics::recorder::Recorder;
+use crate::bench::report::{Report, ReportFiles, TimeSeries};
+use crate::bench::scenario::plan::Plan;
 use crate::bench::verdict::history::{self, Entry, History, JudgedRun, StoredRun};
 use crate::runtime::panic_message;
 
@@ -31,6 +33,23 @@ pub(super) async fn conclude(mut case: StoredRun, options: &RunOptions, entries:
         let _again = files::write(&options.dir, &told, &options.formats);
     }
     told
+}
+
+/// Writes the report of a run that could not start, for those who read files. Of an interrupted one there is none.
+pub(super) fn conclude_without_a_run(plan: &Plan, options: &RunOptions, error: &RunError, started_at: &str) {
+    let (problem, findings) = error.told();
+    if problem.exit == Exit::Interrupted {
+        return;
+    }
+    let report = Report::without_a_run(plan, problem, findings, started_at.to_owned());
+    let told = ReportFiles {
+        report,
+        time_series: TimeSeries::new(plan, Recorder::default().series(), 0),
+        is_full: options.full,
+    };
+    for why in files::write(&options.dir, &told, &options.formats) {
+        tracing::warn!("{why}");
+    }
 }
 
 fn of_the_bench(message: String) -> RunProblem {

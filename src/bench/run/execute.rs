@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::clients::Clients;
-use super::conclude::conclude;
+use super::conclude::{conclude, conclude_without_a_run};
 use super::doctor::{self, Limits};
 use super::environment::Environment;
 use super::follow::{self, Follower};
@@ -72,7 +72,8 @@ pub async fn run(
     let http = HttpOptions { trust: tls::read(&scenario.tls)?, ..HttpOptions::default() };
     let planned = Planned { plan: Arc::clone(&plan), workers, http };
     create_dir(&options.dir)?;
-    let begin = Begin::new(&plan, humantime::format_rfc3339_millis(started_at).to_string());
+    let started = humantime::format_rfc3339_millis(started_at).to_string();
+    let begin = Begin::new(&plan, started.clone());
     let live_log = LiveLog::create(&options.dir)
         .map_err(|source| RunError::Write { path: options.dir.join(live::FILE), source })?;
     live_log.write(&Line::Begin(begin.clone()));
@@ -83,6 +84,9 @@ pub async fn run(
         faults: Arc::default(),
     };
     let result = carry_out(planned, options, follower, started_at, interrupt).await;
+    if let Err(error) = &result {
+        conclude_without_a_run(&plan, options, error, &started);
+    }
     live_log.write(&follow::end(&result));
     result
 }
@@ -113,7 +117,8 @@ async fn carry_out(
     let writer = writing.as_ref().map(WriterTask::writer).cloned();
     let mut state = until(interrupt, RunState::set(planned, options, follower, writer)).await??;
     until(interrupt, setup::clients(&state.context, state.environment.as_ref(), &state.lost_workers))
-        .await??;
+        .await?
+        .map_err(|error| setup::diagnosed(&state.context, error))?;
     let load = state.load(interrupt).await;
     let silence = state.wait_until_quiescent(&load).await;
     let probes = match state.prober.take() {

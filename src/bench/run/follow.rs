@@ -131,7 +131,7 @@ pub(super) fn end(result: &Result<Outcome, RunError>) -> Line {
             verdict: error.exit().word().to_owned(),
             exit_code: error.exit().code(),
             summary: None,
-            diagnosis: Vec::new(),
+            diagnosis: error.told().1.to_vec(),
             error: Some(error_chain(error)),
         },
     })

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::environment::{Environment, EnvironmentError};
 use crate::bench::cluster::PORT_TAKEN;
-use crate::bench::exit::Exit;
+use crate::bench::exit::{Exit, RunProblem};
 use crate::bench::load::tls::TrustError;
 use crate::bench::load::workers::WorkerPoolError;
 use crate::bench::report::ReportFiles;
 use crate::bench::scenario::{OutputFormat, ScenarioSource};
+use crate::bench::verdict::diagnosis::Finding;
 use crate::bench::verdict::history::History;
 use crate::runtime::error_chain;
 
@@ -100,6 +101,9 @@ pub enum RunError {
     /// Clients whose connects got answers that waiting does not change.
     #[error("{refused} of {wanted} clients were refused for good: {reason}")]
     Refused { refused: u64, wanted: u64, reason: String },
+    /// Any of these, with what the attempts of clients tell about the server.
+    #[error("{error}{}", in_lines(.findings))]
+    Diagnosed { error: Box<Self>, findings: Vec<Finding> },
     /// A node that ended while clients connected.
     #[error("before all clients were connected, {crash}")]
     Crashed { crash: String },
@@ -108,7 +112,22 @@ pub enum RunError {
     Interrupted,
 }
 
+/// A line for each finding.
+fn in_lines(findings: &[Finding]) -> String {
+    findings.iter().map(|finding| format!("\n  {finding}")).collect()
+}
+
 impl RunError {
+    /// Why there is no run, and what the attempts of clients tell about the server.
+    #[must_use]
+    pub fn told(&self) -> (RunProblem, &[Finding]) {
+        let (error, findings) = match self {
+            Self::Diagnosed { error, findings } => (&**error, findings.as_slice()),
+            other => (other, &[][..]),
+        };
+        (RunProblem { exit: error.exit(), message: error_chain(error) }, findings)
+    }
+
     /// The exit code of this error.
     #[must_use]
     pub fn exit(&self) -> Exit {
@@ -119,6 +138,7 @@ impl RunError {
             | Self::ForeignProcess { .. }
             | Self::Trust(_)
             | Self::SlowOverTls { .. } => Exit::BadScenario,
+            Self::Diagnosed { error, .. } => error.exit(),
             Self::Crashed { crash } if crash.contains(PORT_TAKEN) => Exit::AddressInUse,
             Self::Clients { .. } | Self::Refused { .. } | Self::Crashed { .. } | Self::Crew(_) => {
                 Exit::SetupFailed

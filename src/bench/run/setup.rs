@@ -143,7 +143,7 @@ pub(super) async fn clients(
         }
         if let Some(refused) = snapshot.refused(snapshot.connected, wanted) {
             let reason = context.progress.connect_failure().unwrap_or("for no known reason");
-            let reason = format!("{reason}{}{}", why_empty(context), diagnosed(context));
+            let reason = format!("{reason}{}", why_empty(context));
             return Err(RunError::Refused { refused, wanted, reason });
         }
         let crash =
@@ -162,7 +162,6 @@ pub(super) async fn clients(
                     None => "; the others could not connect: see the nodes' logs".to_owned(),
                 },
             };
-            let hint = format!("{hint}{}", diagnosed(context));
             return Err(RunError::Clients { connected: snapshot.connected, wanted, waited: patience, hint });
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -177,11 +176,11 @@ fn why_empty(context: &SwarmContext) -> String {
     context.plan.why_empty(&sections)
 }
 
-/// What the attempts tell about the server, a line each.
-fn diagnosed(context: &SwarmContext) -> String {
+/// The error with what the attempts tell about the server.
+pub(super) fn diagnosed(context: &SwarmContext, error: RunError) -> RunError {
     let mut findings = Vec::new();
     context.observe(|seen| findings = diagnosis::of_setup(seen, &context.plan));
-    findings.iter().map(|finding| format!("\n  {finding}")).collect()
+    if findings.is_empty() { error } else { RunError::Diagnosed { error: Box::new(error), findings } }
 }
 
 /// Returns once all clients are gone and some of them because their streams cannot be read: a load would reach nobody.

@@ -92,7 +92,7 @@ async fn a_cluster_that_does_not_come_up_is_told_with_its_last_words() {
 }
 
 #[tokio::test]
-async fn a_run_that_does_not_come_to_a_report_leaves_none_of_an_earlier_one() {
+async fn a_run_that_cannot_start_leaves_no_file_of_an_earlier_one_and_its_own_say_why() {
     let lab = Lab::new(SMALL);
     let (code, text) = outcome(lab.command(&["--format", "html,text,junit"])).await;
     assert_eq!(code, Some(0), "{text}");
@@ -103,7 +103,26 @@ async fn a_run_that_does_not_come_to_a_report_leaves_none_of_an_earlier_one() {
     missing.env("SSE_BENCH_NODE_BIN", "/does/not/exist");
     let (code, text) = outcome(missing).await;
     assert_eq!(code, Some(100), "{text}");
-    assert_eq!(left(), [""; 0]);
+    assert_eq!(left(), ["report.json", "report.txt", "series.json"]);
+    let read = |name: &str| std::fs::read_to_string(lab.out().join(name)).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&read("report.json")).unwrap();
+    assert_eq!(
+        (&report["summary"]["verdict"], &report["summary"]["exit_code"]),
+        (&"ERROR".into(), &100.into())
+    );
+    assert!(report["summary"]["failed"][0].as_str().unwrap().contains("/does/not/exist"), "{report:#}");
+    assert!(read("report.txt").contains("/does/not/exist"), "{}", read("report.txt"));
+    let mut missing = lab.command(&["--format", "junit,html,md,csv"]);
+    missing.env("SSE_BENCH_NODE_BIN", "/does/not/exist");
+    let (code, text) = outcome(missing).await;
+    assert_eq!(code, Some(100), "{text}");
+    let junit = read("junit.xml");
+    assert!(
+        junit.contains("tests=\"2\" failures=\"0\" errors=\"1\"") && junit.contains("/does/not/exist"),
+        "{junit}"
+    );
+    assert!(text.contains(&junit), "{text}");
+    assert!(left().contains(&"report.html"));
     let journal = std::fs::read_to_string(lab.out().join("live.jsonl")).unwrap();
     let end: serde_json::Value = serde_json::from_str(journal.lines().last().unwrap()).unwrap();
     assert_eq!((&end["exit_code"], &end["summary"]), (&100.into(), &serde_json::Value::Null), "{end}");
