@@ -222,7 +222,7 @@ impl Member {
     /// It could not be started, or did not become ready.
     pub async fn start(&self) -> Result<CommandResult, NodeError> {
         match &self.handle {
-            Some(handle) => handle.send(NodeCommand::Start).await,
+            Some(handle) => handle.send(NodeCommand::StartFirst).await,
             None => Ok(CommandResult::Already),
         }
     }

@@ -6,18 +6,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+use super::ports;
 use super::process::{Ended, Launch, Process, ProcessError};
 use super::ready::{NotReady, Readiness};
 
 /// Commands that may wait for a node. Faults of one plan meet a node now and then, never in bursts.
 const ORDERS_WAITING: usize = 64;
 
+/// Pause before another start of a node whose port another process has.
+const PORT_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
 /// A command to a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeCommand {
-    /// Start it with the same port and data, and wait until it is ready.
+    /// Start it with its port and data, and wait until it is ready. While another process has the port, try again: those who
+    /// know the node know its address.
     Start,
+    /// The same, but fail at once where another process has the port: nobody knows the node yet, so it may get another one.
+    StartFirst,
     /// Send SIGKILL, and wait until the process is gone.
     Kill,
     /// Send SIGTERM, and SIGKILL after this grace.
@@ -164,7 +172,8 @@ impl NodeTask {
 
     async fn carry_out(&mut self, command: NodeCommand) -> Result<CommandResult, NodeError> {
         match command {
-            NodeCommand::Start => self.start().await,
+            NodeCommand::Start => self.start_when_port_is_free().await,
+            NodeCommand::StartFirst => self.start().await,
             NodeCommand::Kill => match self.take() {
                 Some(mut process) => process.kill().await.map(|()| CommandResult::Yes).map_err(Into::into),
                 None => Ok(CommandResult::Already),
@@ -187,6 +196,26 @@ impl NodeTask {
     fn take(&mut self) -> Option<Process> {
         self.pid.store(0, Ordering::Relaxed);
         self.process.take()
+    }
+
+    /// Tries again for as long as a node may take to become ready.
+    async fn start_when_port_is_free(&mut self) -> Result<CommandResult, NodeError> {
+        let began = Instant::now();
+        loop {
+            match self.start().await {
+                Err(NodeError::NotReady(NotReady::Ended { last_words, .. }))
+                    if last_words.contains(ports::TAKEN) && began.elapsed() < self.readiness.timeout =>
+                {
+                    tracing::warn!(
+                        "another process has the port of {}; it is started again",
+                        self.launch.what
+                    );
+                    tokio::time::sleep(PORT_AGAIN_AFTER).await;
+                }
+                Ok(CommandResult::Ready(_)) => return Ok(CommandResult::Ready(began.elapsed())),
+                other => return other,
+            }
+        }
     }
 
     async fn start(&mut self) -> Result<CommandResult, NodeError> {

@@ -284,7 +284,7 @@ mod tests {
             tasks.spawn(async move {
                 while let Some((order, reply)) = commands.recv().await {
                     let word = match order {
-                        NodeCommand::Start => "start",
+                        NodeCommand::Start | NodeCommand::StartFirst => "start",
                         NodeCommand::Kill => "kill",
                         NodeCommand::Terminate(_) => "terminate",
                         NodeCommand::Pause => "pause",

@@ -1,12 +1,19 @@
 //! Real nodes broken on purpose: what survives, what is told when it does not, and that nothing is left behind.
 
+use std::time::Duration;
+
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use sse_lab::bench::cluster::{
+    CommandResult, Launch, NodeCommand, NodeTask, PORT_TAKEN, Probe, Readiness, Sign,
+};
 use sse_lab::bench::metrics::metric::Trend;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpSocket;
 
 use super::harness::{Lab, in_time, until_nobody_listens};
 use super::recipe::Recipe;
+use crate::support::http;
 
 fn scenario(broker: &str, duration: &'static str, faults: &str) -> Lab {
     let nodes = format!("nodes = 1\nbroker = {broker:?}");
@@ -166,6 +173,40 @@ async fn a_bench_that_is_killed_leaves_no_node_behind() {
     let address = lab.node_address().await;
     bench.kill().await.unwrap();
     until_nobody_listens(&address).await;
+}
+
+#[tokio::test]
+async fn a_node_whose_port_is_taken_when_it_is_started_again_waits_for_it_for_a_limited_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let holder = TcpSocket::new_v4().unwrap();
+    holder.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = holder.local_addr().unwrap().to_string();
+    let args = ["serve", "--broker", "memory:", "--id", "n1", "--listen", &address].map(str::to_owned);
+    let (what, program) = ("node n1".to_owned(), env!("CARGO_BIN_EXE_sse-node").into());
+    let launch = Launch { what: what.clone(), program, args: args.into(), log: dir.path().join("n1") };
+    let stderr = launch.output_path("stderr");
+    let base = format!("http://{address}");
+    let probe = Probe::Http { http: http(), base, sign: Sign::usual() };
+    let readiness = Readiness { what, probe, timeout: Duration::from_secs(3) };
+    let (node, task) = NodeTask::new("n1", launch, readiness);
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(task.run());
+    let refused = || std::fs::read_to_string(&stderr).unwrap_or_default().matches(PORT_TAKEN).count();
+    // Nobody knows its address yet.
+    assert!(node.send(NodeCommand::StartFirst).await.is_err());
+    assert_eq!(refused(), 1);
+    let error = node.send(NodeCommand::Start).await.unwrap_err().to_string();
+    assert!(error.contains(PORT_TAKEN), "{error}");
+    let tries = refused();
+    let freed = async {
+        while refused() == tries {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop(holder);
+    };
+    let (started, ()) = tokio::join!(node.send(NodeCommand::Start), freed);
+    assert!(matches!(started, Ok(CommandResult::Ready(_))), "{started:?}");
+    tasks.shutdown().await;
 }
 
 fn signal(child: &tokio::process::Child, signal: Signal) {

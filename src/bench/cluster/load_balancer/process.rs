@@ -101,7 +101,7 @@ impl LoadBalancer {
         let (handle, task) = NodeTask::new(&name, launch, readiness);
         let mut tasks = JoinSet::new();
         tasks.spawn(task.run());
-        handle.send(NodeCommand::Start).await.map_err(LoadBalancerError::Start)?;
+        handle.send(NodeCommand::StartFirst).await.map_err(LoadBalancerError::Start)?;
         Ok(Self { base, handle, tasks })
     }
 

@@ -91,7 +91,7 @@ impl RedisDeployment {
         let servers = seats.servers()?;
         let store = Self { servers, tasks: seats.tasks };
         let starts = store.servers.all().map(|server| async {
-            let started = server.handle.send(NodeCommand::Start).await;
+            let started = server.handle.send(NodeCommand::StartFirst).await;
             started.map_err(|source| RedisStartError::Start { name: server.name.clone(), source })
         });
         for started in futures_util::future::join_all(starts).await {
