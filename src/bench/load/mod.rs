@@ -5,6 +5,7 @@ pub mod adhoc_swarm;
 pub mod balancer;
 pub mod clients;
 pub mod lag;
+pub mod listen_queue;
 pub mod probes;
 pub mod progress;
 pub mod publishers;

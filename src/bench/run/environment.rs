@@ -175,6 +175,17 @@ impl Environment {
         self.load_balancer.as_ref()
     }
 
+    /// The listeners between clients and nodes that belong to the bench, each with its port.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<(String, u16)> {
+        let proxies =
+            self.links().all().map(|proxy| (format!("fault proxy {}", proxy.name()), proxy.listen()));
+        let balancer =
+            self.load_balancer().map(|balancer| ("load balancer".to_owned(), balancer.base().to_owned()));
+        let port = |(name, place): (String, String)| Some((name, place.rsplit_once(':')?.1.parse().ok()?));
+        proxies.chain(balancer).filter_map(port).collect()
+    }
+
     /// The Redis servers that the run started.
     #[must_use]
     pub fn servers(&self) -> Option<&Servers> {

@@ -445,6 +445,7 @@ impl RunResults {
             publish_failures,
             sightings: self.ended.sightings,
             lateness: Some(self.watched.saturation.explanation(doctor::cores())),
+            turned_away: self.watched.turned_away,
         };
         let case = StoredRun { plan, ledgers, recorder, observations, facts, added: None };
         let told = conclude(case, options, self.history).await;

@@ -13,6 +13,7 @@ use super::{doctor, observe};
 use crate::bench::faults::FaultBoard;
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::lag;
+use crate::bench::load::listen_queue::ListenQueues;
 use crate::bench::load::publishers::PublishContext;
 use crate::bench::load::saturation::{self, Saturation};
 use crate::bench::metrics::recorder::Recorder;
@@ -22,6 +23,7 @@ use crate::bench::verdict::history::facts::ProcessReport;
 /// Observers at work; this owns their tasks.
 pub(super) struct Watchers {
     stop: CancellationToken,
+    queues: ListenQueues,
     tasks: JoinSet<Watched>,
 }
 
@@ -41,6 +43,8 @@ pub(super) struct Seen {
     /// Commands of the Redis that the run started, by name.
     pub(super) commands: Option<BTreeMap<String, u64>>,
     pub(super) saturation: Saturation,
+    /// Listeners of the bench that turned connects away, each with how many.
+    pub(super) turned_away: Vec<(String, u64)>,
 }
 
 impl Watchers {
@@ -77,7 +81,7 @@ impl Watchers {
         });
         let following = follower.follow(Arc::clone(context), stop.clone());
         tasks.spawn(async move { Watched::Measured(following.await) });
-        Self { stop, tasks }
+        Self { stop, queues: ListenQueues::watch(environment.listeners()), tasks }
     }
 
     /// Serves metrics from now on.
@@ -91,7 +95,7 @@ impl Watchers {
 
     pub(super) async fn end(&mut self) -> Seen {
         self.stop.cancel();
-        let mut seen = Seen::default();
+        let mut seen = Seen { turned_away: self.queues.turned_away(), ..Seen::default() };
         while let Some(joined) = self.tasks.join_next().await {
             match joined {
                 Ok(Watched::Measured(recorder)) => seen.recorder.merge(recorder),

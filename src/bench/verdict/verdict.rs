@@ -13,6 +13,9 @@ use crate::bench::metrics::metric::{Metric, Tally};
 use crate::bench::metrics::threshold::Threshold;
 use crate::bench::scenario::plan::Phases;
 
+/// The name of the check that says that the bench itself made clients wait for a connection.
+pub(super) const TURNED_AWAY: &str = "connects turned away";
+
 /// Pass or fail, and the checks, thresholds and problems behind it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
@@ -82,6 +85,19 @@ impl Verdict {
         let was_late = |result: &ThresholdResult| result.judges_generator && result.status == Status::Fail;
         let why = why.filter(|_| self.thresholds.iter().any(was_late));
         self.problems.extend(why.map(|why| RunProblem { exit: Exit::Invalid, message: why.to_owned() }));
+    }
+
+    /// Notes connects that listeners of the bench itself could not take.
+    pub fn note_turned_away(&mut self, listeners: &[(String, u64)]) {
+        let of = |(name, count): &(String, u64)| format!("{name} {count} times");
+        let listeners: Vec<String> = listeners.iter().map(of).collect();
+        let detail = format!(
+            "a full queue of connects turned clients away, and each came again a second or more later: {}. The bench made them \
+             wait, not the server. Let the clients connect over more time",
+            listeners.join(", ")
+        );
+        let check = Check { name: TURNED_AWAY.to_owned(), status: Status::Note, detail };
+        self.checks.extend((!listeners.is_empty()).then_some(check));
     }
 
     /// `None`: there is no check of this name.

@@ -66,6 +66,9 @@ pub struct StoredFacts {
     /// Why the load generator was late; `None`: it was not, or there is no explanation.
     #[serde(default)]
     pub lateness: Option<String>,
+    /// Fault proxies and load balancers whose queue of connects was full, each with how many it turned away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub turned_away: Vec<(String, u64)>,
 }
 
 /// Why a stored run cannot be planned again.

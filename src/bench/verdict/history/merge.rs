@@ -130,6 +130,7 @@ fn add(whole: &mut StoredRun, more: StoredRun) {
     facts.quiescent &= more.quiescent;
     facts.is_void |= more.is_void;
     facts.publish_failures.extend(more.publish_failures);
+    facts.turned_away.extend(more.turned_away);
     // Resources of different clusters do not add up.
     facts.processes.clear();
     facts.harness = None;

@@ -68,6 +68,7 @@ impl StoredRun {
         let mut verdict =
             Verdict::new(&self.verdict_input(&account)).capped_at(of_parts.unwrap_or(Exit::Pass));
         verdict.explain_lag(self.facts.lateness.as_deref());
+        verdict.note_turned_away(&self.facts.turned_away);
         if self.facts.is_void {
             verdict.exit = Exit::Invalid;
         }
