@@ -24,8 +24,10 @@ pub struct Replays {
     pub whole: u64,
     /// Those that lack something of what was missed, without a `GAP`.
     pub lossy: u64,
-    /// Of the lossy ones: nothing was replayed.
+    /// Of the lossy ones: nothing was replayed that the log had when the session was asked for.
     pub nothing: u64,
+    /// The fewest events in any of these that came though they were sent before it was confirmed.
+    pub nothing_but: Option<u64>,
     /// Events that those sessions lack.
     pub nothing_lost: u64,
     /// Of the lossy ones: exactly one event is missing, before all that was replayed.
@@ -140,6 +142,8 @@ impl Replays {
         if old.clone().next().is_none() {
             self.nothing += 1;
             self.nothing_lost += missed.lacks.len() as u64;
+            let but = self.nothing_but.map_or(session.replayed, |least| least.min(session.replayed));
+            self.nothing_but = Some(but);
         } else if one && is_first {
             self.front_one += 1;
         } else if one && is_last {
