@@ -87,7 +87,7 @@ mutants: setup ## break what clients get, and lines of the node, and see each co
 interop: setup ## run other people's clients against a node, also behind nginx and in Chromium
 	tests/interop/setup
 	cargo build --locked --bin sse-node --bin sse-bench --example axum_events
-	node tests/interop/run.mjs target/debug/sse-node $(CURDIR)/target/interop
+	node tests/interop/run.mjs $(BUILT)/debug/sse-node $(CURDIR)/target/interop
 
 tui: build ## watch the node on 127.0.0.1:8080
 	$(BIN)/sse-tui
