@@ -39,8 +39,7 @@ impl Keys {
     }
 
     /// The message ids seen in this bucket of time, the one before, and the one after (clocks of nodes differ).
-    pub(super) fn seen(&self, now_ms: u64, window_ms: u64) -> [String; 3] {
-        let bucket = now_ms / window_ms.max(1);
+    pub(super) fn seen(&self, bucket: u64) -> [String; 3] {
         [bucket, bucket.saturating_sub(1), bucket + 1].map(|bucket| format!("{}:seen:{bucket}", self.tag))
     }
 }
@@ -54,7 +53,7 @@ mod tests {
         let keys = Keys::new("sse");
         let owner: Address = "user:{x}".parse().unwrap();
         let [list, state] = keys.mailbox(&owner);
-        let seen = keys.seen(1_795_303_903_002, 600_000);
+        let seen = keys.seen(2_992_173);
         assert_eq!((keys.log.as_str(), list.as_str()), ("{sse}:log", "{sse}:mb:user:{x}"));
         assert_eq!(seen[0], "{sse}:seen:2992173");
         let others = [keys.meta, keys.boxes, keys.nodes, keys.records, state];

@@ -289,7 +289,8 @@ pub(super) fn append_script<'a>(
     let window_ms = millis(limits.idempotency_window).max(1);
     let mut script = shared.scripts.append.key(&keys.log);
     script.key(&keys.meta);
-    keys.seen(unix_ms(), window_ms).iter().for_each(|key| {
+    let bucket = unix_ms() / window_ms;
+    keys.seen(bucket).iter().for_each(|key| {
         script.key(key);
     });
     script.key(&keys.boxes);
@@ -301,7 +302,7 @@ pub(super) fn append_script<'a>(
     script.arg(epoch.to_string()).arg(term).arg(limits.max_events).arg(limits.max_bytes);
     // A bucket is looked at in its own time and in the next; it must live until the end of that.
     script.arg(window_ms.saturating_mul(3).div_ceil(1_000)).arg(limits.mailbox_max_messages);
-    script.arg(limits.mailbox_max_age.as_secs().max(1));
+    script.arg(limits.mailbox_max_age.as_secs().max(1)).arg(bucket);
     for (event, origins, publish_id) in events {
         script.arg(event.message_id.as_str()).arg(event.address.to_string()).arg(event.event_type.as_str());
         script.arg(&*event.envelope).arg(if has_mailbox(event) { "1" } else { "0" });

@@ -3,12 +3,14 @@
 -- KEYS: log, meta, the message ids seen now, before, after (buckets of time), boxes; then for every event with a
 --       mailbox its list and its state.
 -- ARGV: epoch, term, max events, max bytes, seconds for which ids are kept, messages in a mailbox, seconds for which an
---       overflow is reported; then for every event: message id, address, type, envelope, '1' if it has a mailbox, its
+--       overflow is reported, the number of the present bucket; then for every event: message id, address, type, envelope, '1' if it has a mailbox, its
 --       earlier places ('' = none), the id of this publish.
 -- Returns {'OK', position, '1' if another publish put it there before, ...}, or {'TERM'} or {'EPOCH', current}: nothing
 -- was written.
+--
+-- Commands are counted: for a batch HMGET, TIME and HSET, for an event HGET, HSETNX and XADD.
 local log, meta, boxes = KEYS[1], KEYS[2], KEYS[6]
-local known = redis.call('HMGET', meta, 'e', 'term', 'newest', 'n', 'bytes', 'le')
+local known = redis.call('HMGET', meta, 'e', 'term', 'newest', 'n', 'bytes', 'le', 'b')
 local epoch = known[1]
 -- No append goes into a log whose server became master after the epoch began: the old history must be closed first, at
 -- its newest entry, or the lost entries could not be known later.
@@ -19,6 +21,9 @@ local newest = known[3] or '0-0'
 local ms, seq = parts(newest)
 local n, bytes = tonumber(known[4] or '0'), tonumber(known[5] or '0')
 local last_epoch = known[6]
+-- The bucket that was written last. A node whose clock is ahead may have written to the one after this one.
+local bucket, last_bucket = tonumber(ARGV[8]), tonumber(known[7] or '-1')
+local before = n
 local now = now_ms()
 local max_messages = tonumber(ARGV[6])
 
@@ -31,8 +36,18 @@ local function add(id, entry)
   return redis.pcall('XADD', log, id, unpack(entry))
 end
 
+-- Where a message stands that was put there before, with the id of that publish.
+local function find(message_id)
+  local found = redis.call('HGET', KEYS[4], message_id)
+  if not found and last_bucket > bucket then found = redis.call('HGET', KEYS[5], message_id) end
+  return found
+end
+
 local function put(message_id, address, kind, envelope, mailbox, origin, mark)
   local id = number()
+  local noted = redis.pcall('HSETNX', KEYS[3], message_id, id .. ' ' .. mark)
+  if type(noted) == 'table' and noted.err then return nil, noted end
+  if noted == 0 then return nil, nil, redis.call('HGET', KEYS[3], message_id) end
   bytes = bytes + #message_id + #address + #kind + #envelope
   n = n + 1
   local entry = { 'm', message_id, 'a', address, 't', kind, 'd', envelope, 'p', newest, 'c',
@@ -49,10 +64,13 @@ local function put(message_id, address, kind, envelope, mailbox, origin, mark)
     end
     id = number()
     added = add(id, entry)
+    redis.call('HSET', KEYS[3], message_id, id .. ' ' .. mark)
   end
-  if type(added) == 'table' and added.err then return nil, added end
+  if type(added) == 'table' and added.err then
+    redis.call('HDEL', KEYS[3], message_id)
+    return nil, added
+  end
   newest = id
-  redis.call('HSET', KEYS[3], message_id, id .. ' ' .. mark)
   return id
 end
 
@@ -75,20 +93,19 @@ end
 local answer = { 'OK' }
 local key = 7
 local failed
-for i = 8, #ARGV, 7 do
+for i = 9, #ARGV, 7 do
   local message_id, mailbox, mark = ARGV[i], ARGV[i + 4], ARGV[i + 6]
-  local first = redis.call('HGET', KEYS[3], message_id) or redis.call('HGET', KEYS[4], message_id)
-    or redis.call('HGET', KEYS[5], message_id)
-  local position, known
+  local first, position, known = find(message_id)
+  if not first then
+    position, failed, first =
+      put(message_id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], mailbox, ARGV[i + 5], mark)
+    if failed then break end
+  end
   if first then
     position, known = string.match(first, '^(%S+) (.*)$')
-  else
-    position, failed = put(message_id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], mailbox, ARGV[i + 5], mark)
-    if not position then break end
-    if mailbox == '1' then
-      local message = table.concat({ position, message_id, ARGV[i + 2], ARGV[i + 3] }, '\n')
-      deliver(KEYS[key], KEYS[key + 1], ARGV[i + 1], message)
-    end
+  elseif mailbox == '1' then
+    local message = table.concat({ position, message_id, ARGV[i + 2], ARGV[i + 3] }, '\n')
+    deliver(KEYS[key], KEYS[key + 1], ARGV[i + 1], message)
   end
   if mailbox == '1' then key = key + 2 end
   answer[#answer + 1] = position
@@ -98,7 +115,11 @@ end
 -- Either the first event of a batch is refused or none: a server that is out of memory refuses before the
 -- first write of a script.
 if failed then return failed end
-redis.call('HSET', meta, 'newest', newest, 'n', text(n), 'bytes', text(bytes), 'le', last_epoch or '')
-redis.call('EXPIRE', KEYS[3], ARGV[5])
-trim(log, bytes, tonumber(ARGV[3]), tonumber(ARGV[4]))
+redis.call('HSET', meta, 'newest', newest, 'n', text(n), 'bytes', text(bytes), 'le', last_epoch or '', 'b', ARGV[8])
+if bucket ~= last_bucket then redis.call('EXPIRE', KEYS[3], ARGV[5]) end
+-- A trim removes a thousandth more than necessary, so the length is looked at once for as many events.
+local max_events = tonumber(ARGV[3])
+local step = math.max(1, math.floor(max_events / 1000))
+if math.floor(n / step) ~= math.floor(before / step) then trim_events(log, max_events) end
+trim_bytes(log, bytes, tonumber(ARGV[4]))
 return answer

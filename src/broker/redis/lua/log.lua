@@ -62,10 +62,9 @@ local function trim_bytes(log, bytes, max_bytes)
   return 1
 end
 
--- Removes what is over the count and the bytes.
-local function trim(log, bytes, max_events, max_bytes)
+-- Removes what is over the count.
+local function trim_events(log, max_events)
   if redis.call('XLEN', log) > max_events then
     redis.call('XTRIM', log, 'MAXLEN', max_events - math.floor(max_events / 1000))
   end
-  return trim_bytes(log, bytes, max_bytes)
 end

@@ -21,4 +21,5 @@ if oldest and parts(oldest[1]) < limit then
   redis.call('XTRIM', log, 'MINID', text(ms) .. '-' .. text(seq + 1))
   if #entries == 200 then more = 1 end
 end
-return math.max(more, trim(log, tonumber(known[2] or '0'), tonumber(ARGV[2]), tonumber(ARGV[3])))
+trim_events(log, tonumber(ARGV[2]))
+return math.max(more, trim_bytes(log, tonumber(known[2] or '0'), tonumber(ARGV[3])))

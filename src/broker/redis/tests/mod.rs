@@ -4,6 +4,7 @@
 
 pub(super) mod ablation;
 mod cluster;
+mod commands;
 mod empty;
 mod failover;
 mod load;
