@@ -297,3 +297,17 @@ async fn compressed_streams_that_are_never_flushed_are_told_with_their_encoding(
         assert_eq!((ran.code, causes(ran)), (Some(0), Vec::new()), "{}", ran.stdout);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "make full"]
+async fn a_compressor_that_is_flushed_now_and_then_is_told_with_its_time() {
+    let timer = Ways { is_brotli: true, flushed_every: ms(1_500), ..Ways::default() };
+    let gzip = PlainServer::start(Manner { gzip: Some(40), ..Manner::honest() }).await;
+    let gzip = gzip.lab("", "", "");
+    let batch = Ways { flushed_every: ms(150), ..timer };
+    let (timer, gzip, batch) =
+        tokio::join!(run(timer, 9, "", &[PATIENT]), gzip.run(&["--set=duration=9s"]), run(batch, 6, "", &[]));
+    assert_first(&timer, "compressed", "compressed (br), and the compressor holds events back: 1.");
+    assert!(causes(&gzip).contains(&"compressed"), "{}\n{}", gzip.stdout, gzip.report["diagnosis"]);
+    assert_silent(&batch, "compressed");
+}
