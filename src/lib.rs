@@ -8,9 +8,10 @@
 //! |---|---|
 //! | [`protocol`] | words on the wire: addresses, events, cursors, encoder, decoder, JSON bodies. Pure |
 //! | [`runtime`] | what every binary needs: shutdown, tasks, backoff, limits of the process, exit codes |
+//! | `net` | what a loop of epoll needs |
 //! | [`broker`] | the log, embedded (`memory:`, `file:DIR`) or in Redis; publishing without a node |
 //! | [`client`] | an SSE client that reconnects as browsers, fetch clients or tolerant clients do |
-//! | [`node`] | the server: tail, window, feeds, HTTP |
+//! | [`node`] | the server: tail, window, loops, HTTP |
 //! | [`bench`] | the swarm: scenarios, faults, ledger, verdict |
 //! | [`tui`] | the console |
 //!
@@ -19,6 +20,7 @@
 pub mod bench;
 pub mod broker;
 pub mod client;
+mod net;
 pub mod node;
 pub mod protocol;
 pub mod runtime;

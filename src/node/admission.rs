@@ -67,7 +67,7 @@ struct Counts {
 /// Permission for one stream; dropping it frees its place.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    admission: Admission,
+    counts: Arc<Mutex<Counts>>,
     user: Option<UserId>,
     address: IpAddr,
 }
@@ -115,7 +115,7 @@ impl Admission {
         if let Some(user) = user {
             *counts.users.entry(user.clone()).or_default() += 1;
         }
-        Ok(Admitted { admission: self.clone(), user: user.cloned(), address })
+        Ok(Admitted { counts: Arc::clone(&self.counts), user: user.cloned(), address })
     }
 }
 
@@ -147,7 +147,7 @@ fn release<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.open -= 1;
         release(&mut counts.addresses, &self.address);
         if let Some(user) = &self.user {

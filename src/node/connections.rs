@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use tokio::time::Instant;
 
 use super::close::CloseCode;
-use super::window::Wake;
+use super::loops::{Home, Message};
+use crate::net::Key;
 use crate::protocol::api::ConnectionRow;
 use crate::protocol::{Address, ClientId, ConnectionId, Cursor, NodeId, Topic, UserId};
 
@@ -88,14 +89,18 @@ pub(crate) struct Connection {
     pub(crate) replaying: AtomicBool,
     /// A write waits for the client.
     pub(crate) blocked: AtomicBool,
-    cursor: Mutex<Cursor>,
-    order: Mutex<Option<CloseOrder>>,
-    wake: Arc<Wake>,
+    /// `None` while the stream is level with its loop.
+    cursor: Mutex<Option<Cursor>>,
+    /// Boxed, since a stream gets it at its end only.
+    order: Mutex<Option<Box<CloseOrder>>>,
+    home: Arc<Home>,
+    /// The stream in its loop, once it is there.
+    key: AtomicU64,
 }
 
 impl Connection {
-    /// A stream that starts at a cursor and is woken by `wake`.
-    pub(crate) fn new(identity: Identity, cursor: Cursor, wake: Arc<Wake>) -> Self {
+    /// A stream that starts at a cursor and goes to this loop.
+    pub(crate) fn new(identity: Identity, cursor: Cursor, home: Arc<Home>) -> Self {
         Self {
             identity,
             sent: AtomicU64::default(),
@@ -103,25 +108,29 @@ impl Connection {
             lag: AtomicU64::default(),
             replaying: AtomicBool::default(),
             blocked: AtomicBool::default(),
-            cursor: Mutex::new(cursor),
+            cursor: Mutex::new(Some(cursor)),
             order: Mutex::new(None),
-            wake,
+            home,
+            key: AtomicU64::new(Key::BELL.bits()),
         }
     }
 
-    /// Wakes the task of the stream.
-    pub(crate) fn wake(&self) -> &Wake {
-        &self.wake
+    /// The stream has come to its loop, which must then look for an order that came before.
+    pub(crate) fn set_key(&self, key: Key) {
+        self.key.store(key.bits(), Ordering::SeqCst);
     }
 
     /// Orders the stream to end. Of two orders the earlier one counts.
     pub(crate) fn close(&self, order: CloseOrder) {
         let mut current = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_none_or(|known| known.at > order.at) {
-            *current = Some(order);
+            *current = Some(Box::new(order));
         }
         drop(current);
-        self.wake.wake();
+        let key = Key::from_bits(self.key.load(Ordering::SeqCst));
+        if key != Key::BELL {
+            self.home.send(Message::Order(key));
+        }
     }
 
     /// Cancels an order with this code.
@@ -134,16 +143,17 @@ impl Connection {
 
     /// The order to end, if there is one.
     pub(crate) fn close_order(&self) -> Option<CloseOrder> {
-        self.order.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.order.lock().unwrap_or_else(PoisonError::into_inner).as_deref().cloned()
     }
 
     /// The position up to which the stream has everything.
     pub(crate) fn cursor(&self) -> Cursor {
-        *self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
+        let own = *self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        own.unwrap_or_else(|| self.home.position())
     }
 
-    /// Records that the stream has everything up to this position.
-    pub(crate) fn set_cursor(&self, cursor: Cursor) {
+    /// Records that the stream has everything up to this position; `None`: as much as its loop.
+    pub(crate) fn set_cursor(&self, cursor: Option<Cursor>) {
         *self.cursor.lock().unwrap_or_else(PoisonError::into_inner) = cursor;
     }
 
@@ -276,22 +286,26 @@ pub(crate) mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::node::window::{Window, WindowLimits};
     use crate::protocol::Epoch;
+
+    /// Who has a stream.
+    pub(crate) fn identity(client: &str, user: Option<&str>, topics: &[&str]) -> Identity {
+        Identity {
+            id: ConnectionId::parse("1").unwrap(),
+            client_id: ClientId::parse(client).unwrap(),
+            user_id: user.map(|user| UserId::parse(user).unwrap()),
+            topics: topics.iter().map(|topic| Topic::parse(topic).unwrap()).collect(),
+            remote: Ipv4Addr::LOCALHOST.into(),
+            connected_at: 0,
+        }
+    }
 
     /// A stream that nobody serves, in the list until it is dropped.
     pub(crate) fn idle(connections: &Connections, client: &str, id: &str) -> Registered {
         let cursor = Cursor::start_of(Epoch::from_random(1));
-        let wake = Window::new(WindowLimits { frames: 1, bytes: 1 }, cursor).attach(Vec::new()).wake_handle();
-        let identity = Identity {
-            id: ConnectionId::parse(id).unwrap(),
-            client_id: ClientId::parse(client).unwrap(),
-            user_id: None,
-            topics: Vec::new(),
-            remote: Ipv4Addr::LOCALHOST.into(),
-            connected_at: 0,
-        };
-        connections.register(Connection::new(identity, cursor, wake))
+        let home = Arc::new(Home::new(cursor).unwrap());
+        let identity = Identity { id: ConnectionId::parse(id).unwrap(), ..identity(client, None, &[]) };
+        connections.register(Connection::new(identity, cursor, home))
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! Decides what a connection gets next: the cursor of one connection moves through the window, or through the log
-//! where the window does not reach. Live delivery, replay and a slow reader are this one loop. A feed must never do
-//! I/O or await: its caller reads the log for it. Read [`Feed::step`] first.
+//! Decides what a connection gets next that is not level with its loop: the cursor of one connection moves through the
+//! window, or through the log where the window does not reach. A reconnect, a slow reader and an outage are this one
+//! loop. A feed must never do I/O or await: its caller reads the log for it. Read [`Feed::step`] first.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::window::{FrameMeta, Reader, Taken, WindowFrame};
+use super::window::{FrameMeta, Place, Reader, Taken, WindowFrame};
 use crate::broker::{Entry, Missing, Page, PageLimit, Synced};
-use crate::protocol::{Address, Cursor, Frame};
+use crate::protocol::{Cursor, Frame};
 
 /// Limits of one feed.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +55,7 @@ pub(crate) enum Step {
     Sync(Synced),
     /// Read a page of the log after a cursor, and give it to [`Feed::accept`].
     ReadLog { after: Cursor, limit: PageLimit },
-    /// Nothing is left to write: sleep until woken.
+    /// Nothing is left to write before the place that was asked for.
     Idle,
     /// The stream is too far behind: end it; the client reconnects and is served from the log.
     TooSlow,
@@ -73,7 +73,7 @@ pub(crate) struct Accepted {
 }
 
 impl Feed {
-    /// Starts at the end of the window: only new events follow.
+    /// Starts where the reader stands. The connection has everything before.
     pub(crate) fn live(reader: Reader, limits: FeedLimits) -> Self {
         Self { reader, limits, mode: Mode::Live, was_live: true, replay_lag: 0 }
     }
@@ -98,9 +98,26 @@ impl Feed {
     /// The position up to which the connection has every event for it.
     pub(crate) fn cursor(&self) -> Cursor {
         match self.mode {
-            Mode::Live => self.reader.cursor(),
+            Mode::Live => self.reader.place().cursor,
             Mode::Replay { after } => after,
         }
+    }
+
+    /// The place in the window; `None` while the feed reads the log.
+    pub(crate) fn place(&self) -> Option<Place> {
+        (!self.is_replaying()).then(|| self.reader.place())
+    }
+
+    /// Goes back behind a frame that [`Feed::step`] has just returned: the frames after it were not written.
+    pub(crate) fn return_to(&mut self, frame: &WindowFrame) {
+        if !self.reader.seek(frame.cursor) {
+            self.mode = Mode::Replay { after: frame.cursor };
+        }
+    }
+
+    /// What the connection has had of older histories, for its next feed.
+    pub(crate) fn into_had(self) -> Vec<Cursor> {
+        self.reader.into_had()
     }
 
     /// Whether the feed reads the log instead of the window.
@@ -116,8 +133,8 @@ impl Feed {
         }
     }
 
-    /// The next step of the stream.
-    pub(crate) fn step(&mut self) -> Step {
+    /// The next step of the stream, through the slots of the window before the ordinal `until`.
+    pub(crate) fn step(&mut self, until: u64) -> Step {
         if self.was_live && self.lag() > self.limits.lag {
             return Step::TooSlow;
         }
@@ -125,7 +142,7 @@ impl Feed {
             let limit = PageLimit { entries: self.limits.page, bytes: self.limits.batch_bytes as u64 };
             return Step::ReadLog { after, limit };
         }
-        match self.reader.take(self.limits.batch_frames, self.limits.batch_bytes) {
+        match self.reader.take(until, self.limits.batch_frames, self.limits.batch_bytes) {
             Taken::Frames(frames) => Step::Frames(frames),
             Taken::Gap(missing) => Step::Gap(missing),
             Taken::Sync(sync) => Step::Sync(sync),
@@ -134,11 +151,11 @@ impl Feed {
                 Step::Idle
             }
             Taken::Behind => {
-                let after = self.reader.cursor();
+                let after = self.reader.place().cursor;
                 self.replay_lag = self.reader.lag();
                 self.mode = Mode::Replay { after };
                 // Again from the start, to check the lag limit before the log is read.
-                self.step()
+                self.step(until)
             }
         }
     }
@@ -156,7 +173,7 @@ impl Feed {
         let concerned = page
             .entries
             .iter()
-            .filter(|entry| self.concerns(&entry.address) && !self.reader.has_had(&entry.origins));
+            .filter(|entry| self.reader.concerns(&entry.address) && !self.reader.has_had(&entry.origins));
         let frames = concerned.map(|entry| Arc::new(encode(entry, now, 0))).collect();
         if let Some(last) = page.entries.last() {
             after = last.cursor;
@@ -164,10 +181,6 @@ impl Feed {
         self.replay_lag = self.replay_lag.saturating_sub(page.entries.len() as u64);
         self.mode = if self.reader.join(after) { Mode::Live } else { Mode::Replay { after } };
         Accepted { sync: page.sync.clone().filter(Synced::is_lost), gap: page.gap, frames }
-    }
-
-    fn concerns(&self, address: &Address) -> bool {
-        *address == Address::All || self.reader.addresses().contains(address)
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::close::CloseCode;
 use crate::protocol::api::{GapReason, HistogramDump};
 
-/// Shards of the latency histogram, so that connections on different workers rarely share a lock.
+/// Shards of the latency histogram, so that loops rarely share a lock.
 const SHARDS: usize = 16;
 /// Intervals in the last minute.
 const INTERVALS: usize = 6;
@@ -151,13 +151,13 @@ impl Metrics {
         self.rejected[code.index()].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Records the times in microseconds between the publish of events and their write to a socket. `shard` is any
-    /// number that differs between connections.
-    pub(crate) fn record_latency(&self, shard: u64, latencies_us: impl Iterator<Item = u64>) {
+    /// Records the times in microseconds between the publish of events and their write to a socket, each with the number
+    /// of sockets. `shard` is any number that differs between loops.
+    pub(crate) fn record_latency(&self, shard: u64, latencies_us: impl Iterator<Item = (u64, u64)>) {
         let index = usize::try_from(shard % SHARDS as u64).unwrap_or(0);
         let mut histogram = self.latency.shards[index].lock().unwrap_or_else(PoisonError::into_inner);
-        for latency_us in latencies_us {
-            histogram.saturating_record(latency_us.max(1));
+        for (latency_us, sockets) in latencies_us {
+            histogram.saturating_record_n(latency_us.max(1), sockets);
         }
     }
 
@@ -265,10 +265,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_last_minute_forgets_what_is_older() {
         let metrics = Metrics::new(Instant::now());
-        metrics.record_latency(1, [1_000].into_iter());
+        metrics.record_latency(1, [(1_000, 1)].into_iter());
         metrics.rotate();
         assert_eq!(metrics.latency().len(), 1);
-        metrics.record_latency(2, [2_000, 3_000].into_iter());
+        metrics.record_latency(2, [(2_000, 2)].into_iter());
         assert_eq!(metrics.latency().len(), 3);
         for _ in 0..INTERVALS + 1 {
             metrics.rotate();
@@ -294,7 +294,7 @@ mod tests {
     async fn a_dump_is_read_by_the_histogram_library() {
         use base64::Engine as _;
         let metrics = Metrics::new(Instant::now());
-        metrics.record_latency(7, [10, 20, 5_000_000_000].into_iter());
+        metrics.record_latency(7, [(10, 1), (20, 1), (5_000_000_000, 1)].into_iter());
         let dumped = dump(&metrics.latency());
         let bytes = base64::engine::general_purpose::STANDARD.decode(&dumped.hdr).unwrap();
         let read: Histogram<u64> = hdrhistogram::serialization::Deserializer::new()

@@ -1,13 +1,13 @@
-//! The server. One task, the *tail*, follows the log, encodes every event once and puts it into the *window*. Every
-//! open stream has a *feed*: a cursor that moves through the window, or through the log where the window does not
-//! reach. The *writer* writes the frames that the feed finds to the socket.
+//! The server. One task, the *tail*, follows the log, encodes every event once and puts it into the *window*. The *loops*
+//! own the streams: each writes what is new to those of its streams that have everything before. A stream that has not
+//! has a *feed*: a cursor that moves through the window, or through the log where the window does not reach.
 //!
 //! ```text
-//! POST ──► http/publish ──► broker (the log) ──► tail ──► window ◄── feed ◄── stream ──► writer ──► socket
-//!                                 └──────────── replay: pages after a cursor ────┘
+//! POST ──► http/publish ──► broker (the log) ──► tail ──► window ──► loops ──► sockets
+//!                                 └── replay: pages after a cursor ──► feed ──┘
 //! ```
 //!
-//! Read `feed` first; `node` builds all parts and ends them.
+//! Read `loops` first; `node` builds all parts and ends them.
 
 mod admission;
 pub mod cli;
@@ -17,8 +17,8 @@ mod connections;
 mod drain;
 mod feed;
 mod http;
-mod keepalive;
 pub mod limits;
+mod loops;
 mod mailbox;
 mod metrics;
 #[expect(clippy::module_inception, reason = "the type that the module is named after")]
@@ -26,14 +26,12 @@ mod node;
 mod peers;
 mod rebalance;
 mod roster;
-mod stream;
 mod stream_context;
 mod tail;
 mod takeover;
 #[cfg(test)]
 mod tests;
 mod window;
-mod writer;
 
+pub use loops::StreamEnd;
 pub use node::{NodeError, run};
-pub use writer::StreamEnd;

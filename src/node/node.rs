@@ -9,6 +9,7 @@ use http::HeaderValue;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use super::admission::{Admission, AdmissionLimits};
 use super::close::RetryPolicy;
@@ -18,6 +19,7 @@ use super::drain::Drain;
 use super::feed::FeedLimits;
 use super::http::listener::{Listener, ListenerLimits};
 use super::http::{AppLimits, AppState, router};
+use super::loops::{Budget, EventLoop, Home, LoopSettings, Loops, Message, Outside};
 use super::metrics::{INTERVAL, Metrics};
 use super::peers::{PeerLimits, Peers};
 use super::rebalance::Rebalancing;
@@ -52,6 +54,9 @@ pub enum NodeError {
         #[source]
         cause: std::io::Error,
     },
+    /// The system refused what a loop needs.
+    #[error("cannot start a loop for streams")]
+    Loop(#[source] std::io::Error),
     /// The HTTP client for other nodes cannot be built.
     #[error("cannot create the HTTP client for other nodes")]
     Peers(#[source] reqwest::Error),
@@ -80,7 +85,7 @@ pub async fn run(config: Config) -> Result<(), NodeError> {
     let parts = Parts::build(&config, broker, address).await?;
     parts.enter(&config, &roster_tasks).await;
     log_start(&config, address);
-    parts.start(socket, &config, &tasks);
+    parts.start(socket, &config, &tasks)?;
 
     let drain = parts.app.drain.clone();
     let why = tokio::select! {
@@ -194,10 +199,33 @@ impl Parts {
         tasks.spawn("roster", app.roster.clone().run(move || own.own_row(true), tasks.token().clone()));
     }
 
-    fn start(&self, socket: TcpListener, config: &Config, tasks: &Tasks) {
+    /// A loop is a thread: it waits for its own epoll.
+    fn start_loops(&self, config: &Config, tasks: &Tasks) -> Result<(), NodeError> {
+        let settings = LoopSettings {
+            node: config.id.clone(),
+            limits: self.app.limits.feed,
+            end: config.drain_close,
+            stall: config.write_stall,
+            budget: Budget::default(),
+        };
+        for home in self.app.loops.homes() {
+            let context = Arc::clone(&self.app.context);
+            let outside = {
+                let (context, tasks) = (Arc::clone(&context), tasks.clone());
+                Box::new(move |work: Outside| tasks.spawn("log of a stream", work.run(Arc::clone(&context))))
+            };
+            let event_loop = EventLoop::new(settings.clone(), context, Arc::clone(home), outside)
+                .map_err(NodeError::Loop)?;
+            tasks.spawn("loop", keep(|| event_loop.run(), Arc::clone(home), tasks.token().clone()));
+        }
+        Ok(())
+    }
+
+    fn start(&self, socket: TcpListener, config: &Config, tasks: &Tasks) -> Result<(), NodeError> {
+        self.start_loops(config, tasks)?;
         let tail = self.tail.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(tail) = tail {
-            tasks.spawn("tail", tail.run(tasks.token().clone()));
+            tasks.spawn("tail", tail.run(self.app.loops.clone(), tasks.token().clone()));
         }
         let takeover = self.app.takeover.clone();
         if takeover.is_enabled() {
@@ -222,13 +250,27 @@ impl Parts {
             head_bytes: config.limits.head_bytes,
             head_timeout: config.limits.head_timeout,
             body_timeout: config.limits.body_timeout,
-            stall: config.write_stall,
             peer_timeout: config.limits.peer_timeout,
         };
         let origins: Vec<HeaderValue> = config.cors_origins.clone();
-        let listener =
-            Listener::new(socket, router(Arc::clone(&self.app), &origins), limits, config.drain_close);
+        let listener = Listener::new(socket, router(Arc::clone(&self.app), &origins), limits);
         tasks.spawn("listener", listener.run(tasks.clone()));
+        Ok(())
+    }
+}
+
+/// Runs a loop in its thread, and ends it with the token. A panic of the thread becomes one of the task.
+async fn keep(event_loop: impl FnOnce() + Send + 'static, home: Arc<Home>, token: CancellationToken) {
+    let mut thread = tokio::task::spawn_blocking(event_loop);
+    let ended = tokio::select! {
+        ended = &mut thread => ended,
+        () = token.cancelled() => {
+            home.send(Message::Stop);
+            thread.await
+        }
+    };
+    if let Some(panic) = ended.err().and_then(|error| error.try_into_panic().ok()) {
+        std::panic::resume_unwind(panic);
     }
 }
 
@@ -276,6 +318,8 @@ fn app_state(
         roster,
         peers: Arc::new(peers),
         cluster_secret: config.cluster_secret.clone(),
+        loops: Loops::new(loops(config), context.window.tip()).map_err(NodeError::Loop)?,
+        drain_close: config.drain_close,
         connections,
         admission: Admission::new(admission, Instant::now()),
         drain_over: config.drain_over,
@@ -283,6 +327,14 @@ fn app_state(
         limits: app_limits(config),
         context: Arc::new(context),
     })
+}
+
+/// Number of loops. What the process may use of the machine is limited by its affinity and its cgroup.
+fn loops(config: &Config) -> usize {
+    match config.loops {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        loops => loops,
+    }
 }
 
 fn peers(config: &Config, roster: &Roster, metrics: &Arc<Metrics>) -> Result<Peers, NodeError> {
@@ -323,5 +375,22 @@ fn app_limits(config: &Config) -> AppLimits {
         },
         ready_lag: limits.ready_lag,
         health_deadline: limits.health_deadline,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Cursor, Epoch};
+
+    #[tokio::test]
+    async fn a_panic_in_a_loop_ends_the_tasks_of_the_node_and_is_remembered() {
+        let tasks = Tasks::new();
+        let home = Arc::new(Home::new(Cursor::start_of(Epoch::from_random(1))).unwrap());
+        tasks.spawn("loop", keep(|| panic!("on purpose"), home, tasks.token().clone()));
+        tasks.token().cancelled().await;
+        assert_eq!(tasks.join(Duration::from_secs(30)).await, Ok(()));
+        let failure = tasks.failure().unwrap();
+        assert!(failure.contains("loop") && failure.contains("on purpose"), "{failure}");
     }
 }

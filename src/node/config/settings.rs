@@ -137,6 +137,8 @@ pub mod default {
     pub const REPLAY_PERMITS: &str = "32";
     /// Entries read from the log at a time.
     pub const REPLAY_PAGE: &str = "500";
+    /// Threads that serve streams.
+    pub const LOOPS: &str = "0";
     /// Events that a stream may be behind.
     pub const LAG_LIMIT: &str = "100000";
     /// Longest time without progress of a write.
@@ -301,6 +303,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         COUNT,
         default::REPLAY_PAGE,
         "Events that a replay reads from the log at a time",
+    ),
+    row(
+        Group::Streams,
+        "loops",
+        COUNT,
+        default::LOOPS,
+        "Number of threads that serve the streams; 0: as many as the process may use cores",
     ),
     row(
         Group::Streams,

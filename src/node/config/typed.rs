@@ -83,6 +83,8 @@ pub struct Config {
     pub replay_permits: usize,
     /// Entries that a replay reads from the log at a time.
     pub replay_page: usize,
+    /// Threads that serve the streams; 0: as many as the process may use cores.
+    pub loops: usize,
     /// Events that a stream may fall behind before it is closed.
     pub lag_limit: u64,
     /// Most bytes of a request's body.
@@ -176,6 +178,7 @@ impl ConfigReader {
             window_bytes: self.read("window-bytes", |text| value::memory(text, KIB..=1_024 * GIB)),
             replay_permits: self.read("replay-permits", |text| value::count(text, 1..=10_000)),
             replay_page: self.read("replay-page", |text| value::count(text, 1..=10_000)),
+            loops: self.read("loops", |text| value::count(text, 0..=1_024)),
             lag_limit: self.read("lag-limit", |text| value::count(text, 1..=u64::MAX)),
             max_body: self.read("max-body", |text| value::memory(text, KIB..=GIB)),
             max_payload: self.read("max-payload", |text| value::memory(text, 1..=GIB)),

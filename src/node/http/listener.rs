@@ -11,19 +11,18 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::response::Response;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tower::ServiceExt as _;
 
 use super::body::TimedBody;
-use crate::node::stream::Stream;
-use crate::node::writer::{Framing, SocketWriter, StreamEnd};
+use crate::node::loops::{Arrival, Message, NewStream, Portion, response_head};
 use crate::runtime::Tasks;
 
 /// Limits of sockets and of the requests on them.
@@ -37,23 +36,21 @@ pub(crate) struct ListenerLimits {
     pub(crate) head_timeout: Duration,
     /// A request's body must be complete within this time.
     pub(crate) body_timeout: Duration,
-    /// A stream ends when one of its writes makes no progress for this long.
-    pub(crate) stall: Duration,
     /// `TCP_USER_TIMEOUT`: a peer that acknowledges no data for this long counts as gone. Nothing else notices a peer
     /// that vanished without closing, since heartbeats fit into the socket's buffer for an hour.
     pub(crate) peer_timeout: Duration,
 }
 
-/// The stream of a response, written once the socket has left the HTTP server. Taken out once.
+/// The stream of a response, which goes to its loop once the socket has left the HTTP server. Taken out once.
 #[derive(Debug, Clone)]
-pub(crate) struct PendingStream(Arc<Mutex<Option<Stream>>>);
+pub(crate) struct PendingStream(Arc<Mutex<Option<NewStream>>>);
 
 impl PendingStream {
-    pub(crate) fn new(stream: Stream) -> Self {
+    pub(crate) fn new(stream: NewStream) -> Self {
         Self(Arc::new(Mutex::new(Some(stream))))
     }
 
-    fn take(&self) -> Option<Stream> {
+    fn take(&self) -> Option<NewStream> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -64,20 +61,18 @@ pub(crate) struct Listener {
     socket: TcpListener,
     router: Router,
     limits: ListenerLimits,
-    end: StreamEnd,
 }
 
-/// A stream on its way from its handler to its connection, with the headers and framing of its response.
+/// A stream on its way from its handler to its connection, with the headers of its response.
 struct Handover {
-    stream: Stream,
+    stream: NewStream,
     headers: HeaderMap,
-    framing: Framing,
 }
 
 impl Listener {
-    /// A listener on a bound socket. `end` is how streams end on the wire.
-    pub(crate) fn new(socket: TcpListener, router: Router, limits: ListenerLimits, end: StreamEnd) -> Self {
-        Self { socket, router, limits, end }
+    /// A listener on a bound socket.
+    pub(crate) fn new(socket: TcpListener, router: Router, limits: ListenerLimits) -> Self {
+        Self { socket, router, limits }
     }
 
     /// Accepts connections until the token of `tasks` is cancelled. Each connection is a task of `tasks`.
@@ -92,14 +87,11 @@ impl Listener {
             let Some((socket, remote, permit)) = accepted else { continue };
             let router = self.router.clone();
             let connection = HttpConnection { router, limits: self.limits, remote, shutdown: token.clone() };
-            let end = self.end;
             tasks.spawn("connection", async move {
-                // A statement of its own: the HTTP server's buffers are freed before the stream begins.
-                let detached = Box::pin(connection.serve(socket)).await;
-                if let Some((writer, stream)) = detached {
-                    stream.run(writer, end).await;
+                // A box: the future of an idle connection keeps no room for what it may become.
+                if let Some((socket, stream)) = Box::pin(connection.serve(socket)).await {
+                    hand_over(socket, stream, permit);
                 }
-                drop(permit);
             });
         }
     }
@@ -107,7 +99,7 @@ impl Listener {
     async fn accept(
         &self,
         permits: &Arc<Semaphore>,
-    ) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         // The semaphore is never closed; without a permit there is nothing to accept.
         let permit = Arc::clone(permits).acquire_owned().await.ok()?;
         match self.socket.accept().await {
@@ -131,6 +123,21 @@ impl Listener {
     }
 }
 
+/// Gives a stream to its loop.
+fn hand_over(socket: TcpStream, mut handover: Handover, permit: OwnedSemaphorePermit) {
+    let stream = &mut handover.stream;
+    let head = response_head(StatusCode::OK, &handover.headers, stream.framing);
+    stream.queue.push_front(Portion::new(head.into(), None));
+    let home = Arc::clone(stream.residence.home());
+    match socket.into_std() {
+        Ok(socket) => {
+            let arrival = Arrival { socket: socket.into(), stream: handover.stream, permit };
+            home.send(Message::Arrival(Box::new(arrival)));
+        }
+        Err(error) => tracing::warn!(%error, "a socket cannot leave the HTTP server"),
+    }
+}
+
 /// Takes the first stream of a connection; empty once it has one.
 type HandoverSender = Arc<Mutex<Option<oneshot::Sender<Handover>>>>;
 
@@ -143,7 +150,7 @@ struct HttpConnection {
 
 impl HttpConnection {
     /// Answers requests until the connection ends or a response is a stream.
-    async fn serve(self, socket: TcpStream) -> Option<(SocketWriter, Stream)> {
+    async fn serve(self, socket: TcpStream) -> Option<(TcpStream, Handover)> {
         let (sender, receiver) = oneshot::channel();
         let sender = Arc::new(Mutex::new(Some(sender)));
         let service = service_fn(|request: Request<Incoming>| self.answer(request, Arc::clone(&sender)));
@@ -161,7 +168,7 @@ impl HttpConnection {
                 Ok(handover) = &mut receiver => {
                     // Bytes that the client sent after its request are dropped with the parts: a stream reads none.
                     let socket = connection.into_parts().io.into_inner();
-                    return Some(self.detach(socket, handover));
+                    return Some((socket, handover));
                 }
                 outcome = &mut connection => {
                     if let Err(error) = outcome {
@@ -177,25 +184,18 @@ impl HttpConnection {
         }
     }
 
-    fn detach(&self, socket: TcpStream, handover: Handover) -> (SocketWriter, Stream) {
-        let Handover { mut stream, headers, framing } = handover;
-        stream.headers = headers;
-        (SocketWriter::new(socket, framing, self.limits.stall), stream)
-    }
-
     async fn answer(
         &self,
         mut request: Request<Incoming>,
         sender: HandoverSender,
     ) -> Result<Response, Infallible> {
-        let framing = Framing::for_version(request.version());
         request.extensions_mut().insert(ConnectInfo(self.remote));
         let timed = |body| Body::new(TimedBody::new(body, self.limits.body_timeout));
         let response = self.router.clone().oneshot(request.map(timed)).await?;
         let Some(stream) = response.extensions().get::<PendingStream>().and_then(PendingStream::take) else {
             return Ok(response);
         };
-        let handover = Handover { stream, headers: response.headers().clone(), framing };
+        let handover = Handover { stream, headers: response.headers().clone() };
         let sender = sender.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(sender) = sender
             && sender.send(handover).is_ok()
@@ -222,7 +222,6 @@ mod tests {
         head_bytes: 16 * 1024,
         head_timeout: Duration::from_secs(60),
         body_timeout: Duration::from_millis(20),
-        stall: Duration::from_secs(60),
         peer_timeout: Duration::from_secs(60),
     };
 
@@ -236,7 +235,7 @@ mod tests {
         let address = socket.local_addr().unwrap();
         let router = Router::new().route("/", post(length));
         let tasks = Tasks::new();
-        tasks.spawn("listener", Listener::new(socket, router, LIMITS, StreamEnd::Abort).run(tasks.clone()));
+        tasks.spawn("listener", Listener::new(socket, router, LIMITS).run(tasks.clone()));
         // There is one socket, so the second round needs that of the first.
         for _ in 0..2 {
             let mut client = TcpStream::connect(address).await.unwrap();

@@ -17,6 +17,7 @@ use crate::node::config::{RejectMode, Secret};
 use crate::node::connections::Connections;
 use crate::node::drain::Drain;
 use crate::node::feed::FeedLimits;
+use crate::node::loops::{Loops, StreamEnd};
 use crate::node::peers::{PeerRequest, PeerResponses, Peers};
 use crate::node::rebalance::Rebalancing;
 use crate::node::roster::Roster;
@@ -62,6 +63,10 @@ pub(crate) struct AppState {
     pub(crate) last_bounds: Mutex<Bounds>,
     /// Its newest part.
     pub(crate) window: Window,
+    /// Who serves the open streams.
+    pub(crate) loops: Loops,
+    /// How streams end on the wire.
+    pub(crate) drain_close: StreamEnd,
     /// The open streams.
     pub(crate) connections: Connections,
     /// Who may open one.

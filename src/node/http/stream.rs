@@ -2,6 +2,7 @@
 //! refusal must not be a status: every browser engine stops for good on anything but 200 (measured). Such a client
 //! gets 200, `retry:`, a `CLOSE` with the reason, and the end. Read [`open`] first.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,24 +10,30 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, Version, header};
 use serde::Deserialize;
 
 use super::AppState;
 use super::error::ApiError;
 use super::listener::PendingStream;
 use crate::broker::{Missing, PageLimit, Synced};
-use crate::node::close::{CloseCode, close_frame};
+use crate::node::close::CloseCode;
 use crate::node::config::RejectMode;
 use crate::node::connections::{AckMode, Connection, Identity};
 use crate::node::feed::Feed;
+use crate::node::loops::{
+    Following, NewStream, Portion, Residence, Seat, close_portion, gap_frame, mail_portion, sync_frame,
+};
 use crate::node::mailbox::{confirm_or_repeat, unconfirmed};
-use crate::node::stream::{Backlog, Following, Stream, StreamBody, gap_frame, sync_frame};
 use crate::node::stream_context::HeartbeatForm;
+use crate::node::window::Framing;
 use crate::protocol::api::{ConnectionEvent, GapEvent, GapReason, Resumed};
 use crate::protocol::event::control;
 use crate::protocol::{ClientId, Cursor, Frame, Resume, Topic, UserId};
 use crate::runtime::clock::unix_ms;
+
+/// Mailbox messages encoded into one portion.
+const BACKLOG_BATCH: usize = 64;
 
 /// The query of a stream request. Clients spell the cursor in three ways; a header takes precedence over all of them.
 #[derive(Debug, Default, Deserialize)]
@@ -56,6 +63,7 @@ struct StreamRequest {
     requested: Option<String>,
     heartbeat: HeartbeatForm,
     ack: AckMode,
+    framing: Framing,
 }
 
 /// The start of a stream, as the window or the log decided it.
@@ -81,28 +89,29 @@ impl Start {
 pub(crate) async fn open(
     State(app): State<Arc<AppState>>,
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
-    method: Method,
+    (method, version): (Method, Version),
     headers: HeaderMap,
     query: Result<Query<StreamQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(query) = query?;
-    let request = parse_request(&app, remote, &headers, query)?;
+    let framing = Framing::for_version(version);
+    let request = StreamRequest { framing, ..parse_request(&app, remote, &headers, query)? };
     if method == Method::HEAD {
         return Ok((stream_headers(&app), ()).into_response());
     }
     if app.drain.is_draining() {
-        return refuse(&app, CloseCode::Shutdown, &app.drain.status().reason);
+        return refuse(&app, CloseCode::Shutdown, &app.drain.status().reason, framing);
     }
     let now = tokio::time::Instant::now();
     let admitted = match app.admission.admit(request.identity.user_id.as_ref(), remote.ip(), now) {
         Ok(admitted) => admitted,
-        Err(refusal) => return refuse(&app, refusal.code(), &refusal.to_string()),
+        Err(refusal) => return refuse(&app, refusal.code(), &refusal.to_string(), framing),
     };
     match app.ask(follow(&app, request, admitted)).await {
         Ok(stream) => Ok(stream_response(stream)),
         Err(error) => {
             tracing::warn!(error = error.detail(), "cannot open a stream because the log cannot be read");
-            refuse(&app, CloseCode::LogUnavailable, "the log cannot be read")
+            refuse(&app, CloseCode::LogUnavailable, "the log cannot be read", framing)
         }
     }
 }
@@ -161,7 +170,8 @@ fn parse_request(
         connected_at: unix_ms(),
     };
     let resume = requested.as_deref().map_or(Resume::Live, Resume::parse);
-    Ok(StreamRequest { identity, is_named, resume, requested, heartbeat, ack })
+    let framing = Framing::Chunked;
+    Ok(StreamRequest { identity, is_named, resume, requested, heartbeat, ack, framing })
 }
 
 fn invalid_choice(key: &str, value: &str, allowed: &str) -> ApiError {
@@ -182,10 +192,10 @@ async fn follow(
     app: &AppState,
     request: StreamRequest,
     admitted: crate::node::admission::Admitted,
-) -> Result<Stream, crate::broker::StoreError> {
+) -> Result<NewStream, crate::broker::StoreError> {
     // First the reader, then the mailboxes: events that are appended in between come live.
-    let reader = app.window.attach(request.identity.addresses(&app.node_id));
-    let wake = reader.wake_handle();
+    let reader = app.window.reader(request.identity.addresses(&app.node_id), app.window.place());
+    let residence = Residence::new(app.loops.emptiest());
     let start = start(app, &request.resume, reader).await?;
     let from = start.feed.cursor();
     if let (AckMode::Cursor, Resume::After(cursor)) = (request.ack, &request.resume)
@@ -225,22 +235,25 @@ async fn follow(
         if moves_cursor { position_frame(from, gap.as_ref(), !entries.is_empty()) } else { Bytes::new() };
     let id = (moves_cursor && then.is_empty()).then_some(from);
     let opening = opening(app, &request.identity, &start, id, overflowed);
-    let connection = Connection::new(request.identity, from, wake);
-    let following = Following {
-        backlog: Backlog { entries, then },
-        feed: start.feed,
-        registered: app.connections.register(connection),
-        admitted,
-        context: Arc::clone(&app.context),
-        heartbeat: request.heartbeat,
-        ack: request.ack,
-    };
-    // A drain may have begun since the check above, before this stream was in the list.
-    app.drain.include(following.registered.connection());
-    if request.is_named {
-        app.takeover.claim(following.registered.connection());
+    metrics.mailbox_resent.fetch_add(entries.len() as u64, std::sync::atomic::Ordering::Relaxed);
+    let mail = entries
+        .chunks(BACKLOG_BATCH)
+        .map(|entries| mail_portion(entries, request.framing, (request.ack, &request.identity)));
+    let framed = |body| Portion::new(request.framing.wrap(body), None);
+    let mut queue: VecDeque<_> = std::iter::once(framed(opening)).chain(mail).collect();
+    if !then.is_empty() {
+        queue.push_back(framed(then));
     }
-    Ok(Stream { headers: stream_headers(app), opening, body: StreamBody::Follow(Box::new(following)) })
+    let connection = Connection::new(request.identity, from, Arc::clone(residence.home()));
+    let registered = app.connections.register(connection);
+    // A drain may have begun since the check above, before this stream was in the list.
+    app.drain.include(registered.connection());
+    if request.is_named {
+        app.takeover.claim(registered.connection());
+    }
+    let seat = Seat { registered, _admitted: admitted, heartbeat: request.heartbeat, ack: request.ack };
+    let following = Some(Box::new(Following { feed: start.feed, seat }));
+    Ok(NewStream { headers: stream_headers(app), framing: request.framing, queue, following, residence })
 }
 
 async fn start(
@@ -325,19 +338,20 @@ fn opening(app: &AppState, identity: &Identity, start: &Start, id: Option<Cursor
 }
 
 /// Refuses a client with a `CLOSE` event or, with `--reject status`, with 503.
-fn refuse(app: &AppState, code: CloseCode, reason: &str) -> Result<Response, ApiError> {
+fn refuse(app: &AppState, code: CloseCode, reason: &str, framing: Framing) -> Result<Response, ApiError> {
     app.context.metrics.count_rejected(code);
     match app.reject {
         RejectMode::Status => Err(ApiError::Full(reason.to_owned())),
         RejectMode::Soft => {
             let retry = app.context.timing.retry.jittered(&mut rand::rng());
-            let opening = close_frame(code, reason, retry);
-            Ok(stream_response(Stream { headers: stream_headers(app), opening, body: StreamBody::End }))
+            let queue = VecDeque::from([close_portion(code, reason, retry, (framing, app.drain_close))]);
+            let (headers, residence) = (stream_headers(app), Residence::new(app.loops.emptiest()));
+            Ok(stream_response(NewStream { headers, framing, queue, following: None, residence }))
         }
     }
 }
 
-fn stream_response(stream: Stream) -> Response {
+fn stream_response(stream: NewStream) -> Response {
     let mut response = (stream.headers.clone(), ()).into_response();
     response.extensions_mut().insert(PendingStream::new(stream));
     response

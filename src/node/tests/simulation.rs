@@ -1,21 +1,38 @@
 //! The whole of *one log, many cursors* as a simulation: a log that is trimmed and reset, a tail that lags and has to
-//! jump, that loses its newest entries and gets them back under another epoch, a small window, feeds that come, go,
-//! resume and fall behind, in random order. Every connection must see strictly increasing ids or a gap that says why
-//! not, nothing twice, and nothing lost without a gap. A feed is stepped only when it was woken, so a lost wake-up
-//! fails too.
+//! jump, that loses its newest entries and gets them back under another epoch, a small window, loops of different
+//! speeds, streams that come, go, resume ahead of their loop and read slowly through small sockets, in random order.
+//! Every client must see strictly increasing ids or a gap that says why not, nothing twice, and nothing lost without a
+//! gap.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
+use std::io::Read as _;
+use std::net::Ipv4Addr;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use proptest::prelude::*;
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::broker::{Entry, Missing, Origins, Page, Synced};
-use crate::node::feed::{Accepted, Feed, FeedLimits, Step, encode};
-use crate::node::window::{Slot, Taken, Wake, Window, WindowFrame, WindowLimits};
+use crate::broker::{Broker, BrokerUrl, Durability, Entry, LogLimits, Missing, Origins, Page, Synced};
+use crate::node::admission::{Admission, AdmissionLimits};
+use crate::node::close::{CloseCode, RetryPolicy};
+use crate::node::connections::tests::identity;
+use crate::node::connections::{AckMode, Connection, Connections};
+use crate::node::feed::{Feed, FeedLimits, encode};
+use crate::node::limits::ABORT_PAUSE;
+use crate::node::loops::{
+    Arrival, Budget, EventLoop, Following, LoopSettings, Loops, Message, NewStream, Outside, Question,
+    Residence, Seat, StreamEnd, close_portion,
+};
+use crate::node::metrics::Metrics;
+use crate::node::stream_context::{HeartbeatForm, StreamContext, StreamTiming};
+use crate::node::window::{Framing, Slot, Window, WindowLimits};
 use crate::protocol::api::GapReason;
-use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId, Position, UserId};
+use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId, NodeId, Position, RetryMs, UserId};
+use crate::runtime::Tasks;
 
 /// A log as the contract of the broker describes it, in the simplest form.
 struct Log {
@@ -51,7 +68,8 @@ impl Log {
             message_id: MessageId::parse(&format!("m{}-{}", self.epoch, self.appended)).unwrap(),
             address,
             event_type: EventType::parse("MESSAGE").unwrap(),
-            envelope: Arc::from("{}"),
+            // Longer than what is left of a small socket, now and then.
+            envelope: Arc::from("x".repeat(usize::try_from(self.appended * 397 % 1_500).unwrap())),
             origins: Origins::default(),
         });
     }
@@ -112,10 +130,12 @@ impl Log {
     }
 }
 
-/// What one connection saw, and what it was owed.
+/// What one client saw, and what it was owed.
 struct Client {
-    feed: Feed,
-    wake: Arc<Wake>,
+    socket: UnixStream,
+    connection: Arc<Connection>,
+    /// What was read and is no whole chunk yet.
+    unread: Vec<u8>,
     addresses: Vec<Address>,
     /// Everything up to here was delivered, did not concern it, or was announced as missing.
     settled: Cursor,
@@ -125,23 +145,48 @@ struct Client {
     seen: BTreeSet<MessageId>,
     /// In this session.
     seen_here: BTreeSet<MessageId>,
-    asleep: bool,
 }
 
 type Places = HashMap<Epoch, Vec<Entry>>;
 type Ends = HashMap<Epoch, Cursor>;
 
-struct World {
+/// What stays the same in all stories.
+struct Stage {
+    runtime: Runtime,
+    broker: Broker,
+    metrics: Arc<Metrics>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let tasks = Tasks::new();
+        let log = Broker::open(&BrokerUrl::Memory, LogLimits::default(), Durability::Accepted, &tasks);
+        let broker = runtime.block_on(log).unwrap();
+        Self { runtime, broker, metrics: Arc::new(Metrics::new(Instant::now())) }
+    }
+}
+
+struct World<'a> {
+    stage: &'a Stage,
     log: Log,
     /// Everything that ever stood somewhere, by history.
     places: Places,
     /// Where every history ended, and which came after; also of logs that are gone.
     ends: Ends,
-    window: Window,
+    context: Arc<StreamContext>,
     tail: Cursor,
+    doors: Loops,
+    loops: Vec<EventLoop>,
+    /// Questions that the log has not answered yet.
+    asked: Arc<Mutex<VecDeque<Outside>>>,
+    connections: Connections,
+    admission: Admission,
     clients: Vec<Client>,
-    limits: FeedLimits,
 }
+
+const LIMITS: FeedLimits = FeedLimits { batch_frames: 3, batch_bytes: 1 << 20, page: 2, lag: 40 };
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
@@ -154,7 +199,9 @@ enum Happening {
     Repair(usize),
     Connect(u8),
     Reconnect(usize),
-    Step(usize),
+    Turn(usize),
+    Answer(usize),
+    Read(usize, usize),
 }
 
 fn address(draw: u8) -> Address {
@@ -174,19 +221,60 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         1 => (1..4_usize).prop_map(Happening::Repair),
         2 => any::<u8>().prop_map(Happening::Connect),
         2 => any::<usize>().prop_map(Happening::Reconnect),
-        8 => any::<usize>().prop_map(Happening::Step),
+        12 => any::<usize>().prop_map(Happening::Turn),
+        4 => any::<usize>().prop_map(Happening::Answer),
+        8 => (any::<usize>(), 1..3_000_usize).prop_map(|(draw, bytes)| Happening::Read(draw, bytes)),
     ];
     prop::collection::vec(one, 0..400)
 }
 
-impl World {
-    fn new() -> Self {
+impl<'a> World<'a> {
+    fn new(stage: &'a Stage, loops: usize) -> Self {
+        Self::ending(stage, loops, StreamEnd::Clean)
+    }
+
+    fn ending(stage: &'a Stage, loops: usize, end: StreamEnd) -> Self {
         let log = Log::new(1);
         let tail = Cursor::start_of(log.epoch);
-        let window = Window::new(WindowLimits { frames: 7, bytes: 1 << 20 }, tail);
-        let limits = FeedLimits { batch_frames: 3, batch_bytes: 1 << 20, page: 2, lag: 40 };
-        let places = Places::from([(log.epoch, Vec::new())]);
-        Self { log, places, ends: Ends::new(), window, tail, clients: Vec::new(), limits }
+        let long = Duration::from_secs(3_600);
+        let retry = RetryPolicy { base: long, jitter: long };
+        let context = Arc::new(StreamContext {
+            broker: stage.broker.clone(),
+            window: Window::new(WindowLimits { frames: 7, bytes: 1 << 20 }, tail),
+            metrics: Arc::clone(&stage.metrics),
+            replay_permits: Semaphore::new(1),
+            timing: StreamTiming { heartbeat: long, cursor: long, log_read: long, retry },
+        });
+        let asked: Arc<Mutex<VecDeque<Outside>>> = Arc::default();
+        let doors = Loops::new(loops, tail).unwrap();
+        let settings = LoopSettings {
+            node: NodeId::parse("n").unwrap(),
+            limits: LIMITS,
+            end,
+            stall: long,
+            budget: Budget { messages: 2, served: 2, slice: 2, batch_bytes: 1_000 },
+        };
+        let serve = |home: &Arc<_>| {
+            let asked = Arc::clone(&asked);
+            let outside = Box::new(move |work| asked.lock().unwrap().push_back(work));
+            EventLoop::new(settings.clone(), Arc::clone(&context), Arc::clone(home), outside).unwrap()
+        };
+        let loops = doors.homes().iter().map(serve).collect();
+        let unlimited = AdmissionLimits { connections: 0, per_user: 0, per_address: 0, per_second: 0 };
+        Self {
+            stage,
+            places: Places::from([(log.epoch, Vec::new())]),
+            log,
+            ends: Ends::new(),
+            context,
+            tail,
+            doors,
+            loops,
+            asked,
+            connections: Connections::default(),
+            admission: Admission::new(unlimited, Instant::now()),
+            clients: Vec::new(),
+        }
     }
 
     fn happen(&mut self, what: &Happening) {
@@ -233,10 +321,17 @@ impl World {
                     self.connect(0, Some(client));
                 }
             }
-            Happening::Step(draw) => {
+            Happening::Turn(draw) => {
+                let index = draw % self.loops.len();
+                assert!(self.loops[index].turn(Duration::ZERO));
+            }
+            Happening::Answer(draw) => {
+                self.answer(*draw);
+            }
+            Happening::Read(draw, bytes) => {
                 if !self.clients.is_empty() {
                     let index = draw % self.clients.len();
-                    self.step(index);
+                    self.read(index, *bytes);
                 }
             }
         }
@@ -257,37 +352,28 @@ impl World {
             self.tail = last.cursor;
         }
         if !slots.is_empty() {
-            self.window.publish(slots);
+            self.context.window.publish(slots);
         }
     }
 
     fn connect(&mut self, draw: u8, again: Option<Client>) {
-        let addresses = again.as_ref().map_or_else(|| vec![address(draw | 1)], |old| old.addresses.clone());
-        let reader = self.window.attach(addresses.clone());
-        let wake = reader.wake_handle();
-        let client = match again {
-            None => {
-                let feed = Feed::live(reader, self.limits);
-                let settled = feed.cursor();
-                let seen = standing_up_to(settled, &self.places).collect();
-                Client {
-                    feed,
-                    wake,
-                    addresses,
-                    settled,
-                    known: settled,
-                    seen,
-                    seen_here: BTreeSet::new(),
-                    asleep: false,
-                }
-            }
+        let user = match again.as_ref().map_or(address(draw | 1), |old| old.addresses[0].clone()) {
+            Address::User(user) => user,
+            other => panic!("{other} is no user"),
+        };
+        let identity = identity("c", Some(user.as_str()), &[]);
+        let addresses = vec![Address::User(user)];
+        let window = &self.context.window;
+        let reader = window.reader(addresses.clone(), window.place());
+        let (mut settled, mut known, mut announced) = (reader.place().cursor, reader.place().cursor, None);
+        let feed = match &again {
+            None => Feed::live(reader, LIMITS),
             Some(old) => {
-                let cursor = old.known;
-                let mut feed = Feed::resume(reader, self.limits, cursor);
-                let (mut settled, mut known, mut announced) = (cursor, cursor, None);
+                (settled, known) = (old.known, old.known);
+                let mut feed = Feed::resume(reader, LIMITS, known);
                 // As the handler of a stream does: the log judges a cursor that is not in the window.
                 if feed.is_replaying() {
-                    let page = self.log.read_after(cursor, 1);
+                    let page = self.log.read_after(known, 1);
                     if let Some(sync) = page.sync {
                         settled = sync.to;
                         feed = feed.translated(&sync);
@@ -299,55 +385,55 @@ impl World {
                         announced = Some(settled);
                     }
                 }
-                let mut seen = old.seen;
-                seen.extend(announced.into_iter().flat_map(|cursor| standing_up_to(cursor, &self.places)));
-                Client { feed, wake, settled, known, seen, asleep: false, seen_here: BTreeSet::new(), ..old }
+                feed
             }
         };
-        self.clients.push(client);
+        let begun = again.is_none().then_some(settled).or(announced);
+        let mut seen = again.map(|old| old.seen).unwrap_or_default();
+        seen.extend(begun.into_iter().flat_map(|cursor| standing_up_to(cursor, &self.places)));
+        let residence = Residence::new(self.doors.emptiest());
+        let home = Arc::clone(residence.home());
+        let _admitted = self.admission.admit(None, Ipv4Addr::LOCALHOST.into(), Instant::now()).unwrap();
+        let registered =
+            self.connections.register(Connection::new(identity, feed.cursor(), Arc::clone(&home)));
+        let connection = Arc::clone(registered.connection());
+        let seat = Seat { registered, _admitted, heartbeat: HeartbeatForm::Comment, ack: AckMode::Cursor };
+        let stream = NewStream {
+            headers: http::HeaderMap::new(),
+            framing: Framing::Chunked,
+            queue: VecDeque::new(),
+            following: Some(Box::new(Following { feed, seat })),
+            residence,
+        };
+        let socket = arrive(stream);
+        let (unread, seen_here) = (Vec::new(), BTreeSet::new());
+        self.clients.push(Client { socket, connection, unread, addresses, settled, known, seen, seen_here });
     }
 
-    /// Lets a feed do one thing, unless it sleeps and nobody woke it; returns whether it did.
-    fn step(&mut self, index: usize) -> bool {
+    /// Answers one of the questions to the log; returns whether there was one.
+    fn answer(&mut self, draw: usize) -> bool {
+        let mut asked = self.asked.lock().unwrap();
+        let index = draw % asked.len().max(1);
+        let Some(Outside::Ask(errand)) = asked.remove(index) else { return false };
+        drop(asked);
+        let page = match errand.question {
+            Question::Gap(_) => None,
+            Question::Page { after, limit } => Some(self.log.read_after(after, limit.entries)),
+        };
+        self.stage.runtime.block_on(errand.answer(&self.context, Ok(page)));
+        true
+    }
+
+    /// Lets a client read some of what was written to it; returns whether there was something.
+    fn read(&mut self, index: usize, bytes: usize) -> bool {
         let client = &mut self.clients[index];
-        if client.asleep && client.wake.woken().now_or_never().is_none() {
-            return false;
-        }
-        client.asleep = false;
-        match client.feed.step() {
-            Step::Frames(frames) => {
-                for frame in frames {
-                    client.deliver(&frame, &self.ends, &self.places);
-                }
-            }
-            Step::Gap(missing) => client.gap(&missing, &self.places),
-            Step::Sync(sync) => client.sync(&sync, &self.places),
-            Step::ReadLog { after, limit } => {
-                let page = self.log.read_after(after, limit.entries);
-                let Accepted { sync, gap, frames } = client.feed.accept(&page, Instant::now());
-                if let Some(sync) = &page.sync {
-                    client.sync(sync, &self.places);
-                }
-                assert_eq!(
-                    sync,
-                    page.sync.clone().filter(Synced::is_lost),
-                    "a client is told of a loss, and of nothing else"
-                );
-                if let Some(missing) = gap {
-                    client.gap(&missing, &self.places);
-                }
-                for frame in frames {
-                    client.deliver(&frame, &self.ends, &self.places);
-                }
-            }
-            Step::Idle => {
-                client.asleep = true;
-                client.claim(client.feed.cursor(), &self.ends, &self.places);
-            }
-            Step::TooSlow => {
-                let client = self.clients.swap_remove(index);
-                self.connect(0, Some(client));
-            }
+        let mut buffer = vec![0; bytes];
+        let Ok(count) = client.socket.read(&mut buffer) else { return false };
+        client.unread.extend_from_slice(&buffer[..count]);
+        let closed = count == 0 || client.take_events(&self.ends, &self.places);
+        if closed {
+            let client = self.clients.swap_remove(index);
+            self.connect(0, Some(client));
         }
         true
     }
@@ -359,18 +445,43 @@ impl World {
         for _ in 0..self.log.entries.len() + 2 {
             self.tail(50);
         }
-        let mut steps = 0;
-        // Every feed gets its turn in every round, so no short cut after the first that moves.
-        while (0..self.clients.len()).filter(|index| self.step(*index)).count() > 0 {
-            steps += 1;
-            assert!(steps < 10_000, "feeds come to rest");
+        let end = self.context.window.end();
+        let mut rounds = 0;
+        loop {
+            let mut moved = false;
+            // Everybody gets its turn in every round, so no short cut after the first that moves.
+            for event_loop in &mut self.loops {
+                event_loop.turn(Duration::ZERO);
+                moved |= event_loop.is_busy();
+            }
+            moved |= self.answer(0);
+            for index in (0..self.clients.len()).rev() {
+                moved |= self.read(index, 4_000);
+            }
+            if !moved {
+                break;
+            }
+            rounds += 1;
+            assert!(rounds < 20_000, "loops come to rest");
         }
+        assert_eq!(self.context.window.end(), end);
         let newest = Cursor::new(self.log.epoch, self.log.newest);
         for client in &mut self.clients {
-            assert!(client.asleep, "a feed at rest sleeps");
+            assert_eq!(client.connection.cursor(), newest, "everybody is level with the log");
             client.claim(newest, &self.ends, &self.places);
         }
     }
+}
+
+/// Sends a stream to its loop; returns the socket of the client.
+fn arrive(stream: NewStream) -> UnixStream {
+    let (socket, server) = UnixStream::pair().unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket2::SockRef::from(&server).set_send_buffer_size(1).unwrap();
+    let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+    let home = Arc::clone(stream.residence.home());
+    home.send(Message::Arrival(Box::new(Arrival { socket: server.into(), stream, permit })));
+    socket
 }
 
 fn standing_up_to(cursor: Cursor, places: &Places) -> impl Iterator<Item = MessageId> {
@@ -383,11 +494,38 @@ impl Client {
         *address == Address::All || self.addresses.contains(address)
     }
 
-    fn deliver(&mut self, frame: &WindowFrame, ends: &Ends, places: &Places) {
-        let (cursor, address) = (frame.cursor, &frame.address);
-        assert!(self.concerns(address), "an event for somebody else");
+    /// Takes the whole events out of what was read; returns whether the stream was closed.
+    fn take_events(&mut self, ends: &Ends, places: &Places) -> bool {
+        while let Some(head) = self.unread.windows(2).position(|pair| pair == b"\r\n") {
+            let length = std::str::from_utf8(&self.unread[..head]).unwrap();
+            let length = usize::from_str_radix(length, 16).expect("chunks are whole");
+            if self.unread.len() < head + 2 + length + 2 {
+                return false;
+            }
+            let chunk: Vec<u8> = self.unread.drain(..head + 2 + length + 2).skip(head + 2).collect();
+            let text =
+                std::str::from_utf8(&chunk).unwrap().strip_suffix("\n\n\r\n").expect("events are whole");
+            let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+            let id = field("id: ").map(|id| id.parse::<Cursor>().unwrap());
+            let data = || serde_json::from_str::<serde_json::Value>(field("data: ").unwrap()).unwrap();
+            match (field("event: ").unwrap(), id) {
+                ("MESSAGE", Some(cursor)) => self.deliver(cursor, ends, places),
+                ("GAP", Some(resumed_after)) => self.gap(resumed_after, places),
+                ("SYNC", None) => {
+                    let [from, to] = ["from", "to"].map(|end| data()[end].as_str().unwrap().parse().unwrap());
+                    self.sync(from, to, places);
+                }
+                ("CLOSE", None) => return true,
+                (other, id) => panic!("{other} {id:?}"),
+            }
+        }
+        false
+    }
+
+    fn deliver(&mut self, cursor: Cursor, ends: &Ends, places: &Places) {
         let entry =
             places[&cursor.epoch].iter().find(|entry| entry.cursor == cursor).expect("it stood there");
+        assert!(self.concerns(&entry.address), "an event for somebody else");
         let id = &entry.message_id;
         assert!(self.seen_here.insert(id.clone()), "{id} was delivered twice in a session");
         // Whoever comes back with a cursor of the new history may get again what came again behind it.
@@ -415,18 +553,18 @@ impl Client {
         self.settled = to;
     }
 
-    fn gap(&mut self, missing: &Missing, places: &Places) {
-        self.seen.extend(standing_up_to(missing.resumed_after, places));
-        self.settled = missing.resumed_after;
-        self.known = missing.resumed_after;
+    fn gap(&mut self, resumed_after: Cursor, places: &Places) {
+        self.seen.extend(standing_up_to(resumed_after, places));
+        self.settled = resumed_after;
+        self.known = resumed_after;
     }
 
     /// The client is told that its history was lost beyond a point. It keeps its cursor.
-    fn sync(&mut self, sync: &Synced, places: &Places) {
-        if self.settled.epoch == sync.from.epoch && sync.from.position > self.settled.position {
-            self.settled_up_to(sync.from, places);
+    fn sync(&mut self, from: Cursor, to: Cursor, places: &Places) {
+        if self.settled.epoch == from.epoch && from.position > self.settled.position {
+            self.settled_up_to(from, places);
         }
-        self.settled = sync.to;
+        self.settled = to;
     }
 
     /// The connection holds that it has everything up to `cursor`.
@@ -453,12 +591,15 @@ impl Client {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
     #[test]
-    fn nobody_loses_anything_silently_or_gets_it_twice(what in happenings()) {
-        let mut world = World::new();
-        for happening in &what {
-            world.happen(happening);
-        }
-        world.settle();
+    fn nobody_loses_anything_silently_or_gets_it_twice(loops in 1..4_usize, what in happenings()) {
+        thread_local!(static STAGE: Stage = Stage::new());
+        STAGE.with(|stage| {
+            let mut world = World::new(stage, loops);
+            for happening in &what {
+                world.happen(happening);
+            }
+            world.settle();
+        });
     }
 }
 
@@ -466,7 +607,7 @@ proptest! {
 /// came upon later, and got an event twice.
 #[test]
 fn a_reader_ahead_of_the_tail_is_not_thrown_back_by_the_tails_gap() {
-    use Happening::{Append, Connect, Reset, Step, Tail, Trim};
+    use Happening::{Answer, Append, Connect, Reset, Tail, Trim, Turn};
     let crowd = std::iter::repeat_n(Connect(0), 14);
     let story = [
         Append(48),
@@ -489,53 +630,71 @@ fn a_reader_ahead_of_the_tail_is_not_thrown_back_by_the_tails_gap() {
         Append(132),
         Trim(1),
         Connect(0),
-        Step(27_852_997_601_693_860),
+        Turn(0),
+        Answer(0),
     ];
-    let mut world = World::new();
+    let stage = Stage::new();
+    let mut world = World::new(&stage, 1);
     for happening in crowd.chain(story) {
         world.happen(&happening);
     }
     world.settle();
 }
 
-/// The wake-up protocol under real threads: no reader may sleep through a frame that concerns it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_reader_sleeps_through_its_frame() {
-    const EVENTS: usize = 20_000;
-    const READERS: u8 = 8;
-    let mut log = Log::new(1);
-    let window =
-        Window::new(WindowLimits { frames: EVENTS + 1, bytes: 1 << 30 }, Cursor::start_of(log.epoch));
-    for draw in 0..EVENTS {
-        log.append(address(u8::try_from(draw % 251).unwrap()));
+#[test]
+fn an_event_for_one_client_does_not_wait_for_a_long_pass_and_does_not_pass_an_earlier_one() {
+    use Happening::{Append, Connect, Tail};
+    let stage = Stage::new();
+    let mut world = World::new(&stage, 1);
+    let crowd = std::iter::repeat_n(Connect(1), 60);
+    for happening in crowd.chain([Connect(3)]) {
+        world.happen(&happening);
     }
-    let mut readers = tokio::task::JoinSet::new();
-    for draw in 0..READERS {
-        let mut reader = window.attach(vec![address(draw)]);
-        let mine = |entry: &&Entry| entry.address == Address::All || entry.address == address(draw);
-        let owed = log.entries.iter().filter(mine).count();
-        readers.spawn(async move {
-            let mut got = 0;
-            while got < owed {
-                match reader.take(16, 1 << 20) {
-                    Taken::Frames(frames) => got += frames.len(),
-                    Taken::Idle => reader.wake_handle().woken().await,
-                    other => panic!("{other:?}"),
-                }
-            }
-            got
-        });
+    world.settle();
+    let [alone, crowd] = [3, 1].map(address);
+    world.happen(&Append(0));
+    world.happen(&Tail(9));
+    world.loops[0].turn(Duration::ZERO);
+    world.happen(&Append(3));
+    world.happen(&Tail(9));
+    for _ in 0..4 {
+        world.loops[0].turn(Duration::ZERO);
     }
-    let publisher = window.clone();
-    let publishing = tokio::task::spawn_blocking(move || {
-        for entries in log.entries.chunks(3) {
-            let frame = |entry| Slot::Frame(Arc::new(encode(entry, Instant::now(), 0)));
-            publisher.publish(entries.iter().map(frame).collect());
+    let mut counts = HashMap::new();
+    for index in 0..world.clients.len() {
+        world.read(index, 10_000);
+        let client = &world.clients[index];
+        let count: &mut (usize, usize) = counts.entry(client.addresses[0].clone()).or_default();
+        *count = (count.0 + client.seen_here.len(), count.1 + 1);
+    }
+    assert_eq!(counts[&alone], (2, 1), "the broadcast, then its own");
+    assert!(counts[&crowd].0 < counts[&crowd].1, "the pass is under way: {counts:?}");
+    world.settle();
+}
+
+#[test]
+fn a_stream_ends_with_the_last_chunk_or_after_a_pause_without_it() {
+    for (end, framing, expected) in [
+        (StreamEnd::Clean, Framing::Chunked, "}\n\n\r\n0\r\n\r\n"),
+        (StreamEnd::Clean, Framing::Close, "}\n\n"),
+        (StreamEnd::Abort, Framing::Chunked, "}\n\n\r\n"),
+        (StreamEnd::Abort, Framing::Close, "}\n\n"),
+    ] {
+        let stage = Stage::new();
+        let mut world = World::ending(&stage, 1, end);
+        let close = close_portion(CloseCode::Shutdown, "why", RetryMs::MIN, (framing, end));
+        let queue = VecDeque::from([close]);
+        let residence = Residence::new(world.doors.emptiest());
+        let headers = http::HeaderMap::new();
+        let mut socket = arrive(NewStream { headers, framing, queue, following: None, residence });
+        let begun = Instant::now();
+        let mut got = Vec::new();
+        while socket.read_to_end(&mut got).is_err() {
+            world.loops[0].turn(Duration::MAX);
         }
-    });
-    publishing.await.unwrap();
-    let all = async { while readers.join_next().await.is_some() {} };
-    tokio::time::timeout(std::time::Duration::from_secs(60), all)
-        .await
-        .expect("a reader slept through its frame");
+        let got = String::from_utf8(got).unwrap();
+        assert!(got.ends_with(expected) && got.contains("event: CLOSE\n"), "{got}");
+        assert_eq!(got.starts_with("retry: "), framing == Framing::Close, "{got}");
+        assert!(end == StreamEnd::Clean || begun.elapsed() >= ABORT_PAUSE, "{:?}", begun.elapsed());
+    }
 }

@@ -4,30 +4,25 @@ use std::sync::Arc;
 
 use super::frame::WindowFrame;
 use super::shared::Window;
-use super::slots::{Slot, Slots};
-use super::wake::{Wake, lock};
+use super::slots::{Place, Slot, Slots};
 use crate::broker::{Missing, Origins, Synced};
 use crate::protocol::{Address, Cursor};
 
 /// Histories whose end position a reader remembers. Each restart or failover of the broker ends one.
 const HISTORIES: usize = 16;
+/// Slots that a reader looks at in one step, so that one that gets few of them does not hold up the others.
+const LOOKS: u64 = 1024;
 
 /// A position in the window, and the addresses whose frames the reader takes.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    pub(super) window: Window,
-    pub(super) id: u64,
-    pub(super) wake: Arc<Wake>,
-    pub(super) addresses: Vec<Address>,
-    /// The reader has examined every slot before this ordinal.
-    pub(super) ordinal: u64,
-    /// The reader has examined the log up to this position.
-    pub(super) cursor: Cursor,
+    window: Window,
+    addresses: Vec<Address>,
+    /// The reader has examined every slot before this ordinal, and the log up to this position.
+    at: Place,
     /// The position up to which the reader has everything, in each of the last [`HISTORIES`] older histories. Events
     /// up to there that were lost and appended again are repetitions for this reader.
-    pub(super) had: Vec<Cursor>,
-    /// At its last look the reader found no frame between its ordinal and the end of the window.
-    pub(super) idle: bool,
+    had: Vec<Cursor>,
 }
 
 /// The result of [`Reader::take`].
@@ -46,25 +41,34 @@ pub(crate) enum Taken {
 }
 
 impl Reader {
-    /// The position up to which the reader has examined the log. A client that resumes here misses no event and gets
-    /// none twice.
-    pub(crate) fn cursor(&self) -> Cursor {
-        self.cursor
+    pub(super) fn new(window: Window, addresses: Vec<Address>, at: Place) -> Self {
+        Self { window, addresses, at, had: Vec::new() }
     }
 
-    /// Wakes the reader.
-    pub(crate) fn wake_handle(&self) -> Arc<Wake> {
-        Arc::clone(&self.wake)
+    /// The same reader, which has had everything up to these positions of older histories.
+    pub(crate) fn with_had(self, had: Vec<Cursor>) -> Self {
+        Self { had, ..self }
     }
 
-    /// The addresses whose frames the reader takes, beside [`Address::All`].
-    pub(crate) fn addresses(&self) -> &[Address] {
-        &self.addresses
+    /// What [`Self::with_had`] takes, for a later reader of the same client.
+    pub(crate) fn into_had(self) -> Vec<Cursor> {
+        self.had
+    }
+
+    /// The ordinal of the next slot to examine, and the position up to which the reader has examined the log. A client
+    /// that resumes at that position misses no event and gets none twice.
+    pub(crate) fn place(&self) -> Place {
+        self.at
+    }
+
+    /// Whether an event of this address is for the reader.
+    pub(crate) fn concerns(&self, address: &Address) -> bool {
+        *address == Address::All || self.addresses.contains(address)
     }
 
     /// Number of slots between this reader and the end of the window.
     pub(crate) fn lag(&self) -> u64 {
-        if self.idle { 0 } else { self.window.read().end().saturating_sub(self.ordinal) }
+        self.window.end().saturating_sub(self.at.ordinal)
     }
 
     /// Moves the reader behind a cursor. Returns whether everything after the cursor is in the window; if not, the
@@ -102,105 +106,67 @@ impl Reader {
 
     fn move_to(&mut self, ordinal: Option<u64>, cursor: Cursor) -> bool {
         let Some(ordinal) = ordinal else { return false };
-        self.ordinal = ordinal;
-        self.cursor = cursor;
-        self.idle = false;
+        self.at = Place { ordinal, cursor };
         true
     }
 
-    /// Takes the next frames, at most `frames` of them and about `bytes` bytes.
-    pub(crate) fn take(&mut self, frames: usize, bytes: usize) -> Taken {
-        // Read `settled` before `pending`, and both before the slots: a frame that is published meanwhile wakes the
-        // reader again.
-        let settled = *lock(&self.window.shared.settled);
-        let skip_to = self.wake.take().unwrap_or(settled);
-        if self.idle && skip_to.ordinal > self.ordinal {
-            // The reader slept all the time: slots before that one concerned other readers.
-            self.ordinal = skip_to.ordinal;
-            self.advance_to(skip_to.before);
-        }
+    /// Takes the next frames before the ordinal `until`, at most `frames` of them and about `bytes` bytes.
+    pub(crate) fn take(&mut self, until: u64, frames: usize, bytes: usize) -> Taken {
         let window = self.window.clone();
         let inner = window.read();
-        if self.ordinal < inner.first {
-            self.idle = false;
+        if self.at.ordinal < inner.first {
             return Taken::Behind;
         }
-        self.collect(&inner, frames, bytes)
+        self.collect(&inner, until.min(inner.end()), (frames, bytes))
     }
 
-    fn collect(&mut self, inner: &Slots, frames: usize, bytes: usize) -> Taken {
+    fn collect(&mut self, inner: &Slots, until: u64, (frames, bytes): (usize, usize)) -> Taken {
         let mut taken = Vec::new();
         let mut taken_bytes = 0;
-        while taken.len() < frames && taken_bytes < bytes {
-            let Some(ordinal) = inner.next_for(&self.addresses, self.ordinal) else {
-                self.ordinal = inner.end();
-                self.advance_to(inner.tip);
-                self.idle = true;
-                break;
-            };
-            match inner.slot(ordinal) {
+        let begin = self.at.ordinal;
+        if begin >= until {
+            return Taken::Idle;
+        }
+        while self.at.ordinal < until.min(begin + LOOKS) && taken.len() < frames && taken_bytes < bytes {
+            match inner.slot(self.at.ordinal) {
                 // A read of the log has put this reader ahead of the tail, so it has these events or knows of the gap.
-                Slot::Gap(missing) if !self.is_new(missing.resumed_after) => {
-                    self.ordinal = ordinal + 1;
-                    self.idle = false;
-                }
+                Slot::Gap(missing) if !self.is_new(missing.resumed_after) => {}
                 // Likewise: the log itself has reported this change of history.
-                Slot::Sync(sync) if sync.to.epoch == self.cursor.epoch => {
-                    self.ordinal = ordinal + 1;
-                    self.idle = false;
-                }
+                Slot::Sync(sync) if sync.to.epoch == self.at.cursor.epoch => {}
                 Slot::Gap(_) | Slot::Sync(_) if !taken.is_empty() => break,
                 Slot::Sync(sync) => {
-                    self.ordinal = ordinal + 1;
-                    self.idle = false;
                     // The reader has examined all slots before this one; a read of the log may have gone further.
-                    let is_ahead =
-                        self.cursor.epoch == sync.from.epoch && self.cursor.position > sync.from.position;
-                    let sync = if is_ahead { sync.of(self.cursor) } else { sync.clone() };
+                    let (from, cursor) = (sync.from, self.at.cursor);
+                    let is_ahead = cursor.epoch == from.epoch && cursor.position > from.position;
+                    let sync = if is_ahead { sync.of(cursor) } else { sync.clone() };
                     self.record_sync(&sync);
-                    self.cursor = sync.to;
+                    self.at.cursor = sync.to;
                     if sync.is_lost() {
+                        self.at.ordinal += 1;
                         return Taken::Sync(sync);
                     }
                 }
                 Slot::Gap(missing) => {
-                    self.ordinal = ordinal + 1;
-                    self.cursor = missing.resumed_after;
-                    self.idle = false;
+                    self.at = Place { ordinal: self.at.ordinal + 1, cursor: missing.resumed_after };
                     return Taken::Gap(*missing);
                 }
-                Slot::Frame(frame) => {
-                    self.ordinal = ordinal + 1;
-                    self.idle = false;
-                    if self.is_new(frame.cursor) {
-                        self.cursor = frame.cursor;
-                        if self.has_had(&frame.origins) {
-                            continue;
-                        }
+                Slot::Frame(frame) if self.is_new(frame.cursor) => {
+                    self.at.cursor = frame.cursor;
+                    if self.concerns(&frame.address) && !self.has_had(&frame.origins) {
                         taken_bytes += frame.wire.len();
                         taken.push(Arc::clone(frame));
                     }
                 }
+                Slot::Frame(_) => {}
             }
+            self.at.ordinal += 1;
         }
-        if taken.is_empty() && self.idle { Taken::Idle } else { Taken::Frames(taken) }
+        Taken::Frames(taken)
     }
 
     /// Whether a position is new to this reader. After a read of the log it may be ahead of the tail, and then has the
     /// frames that the tail publishes next.
     fn is_new(&self, cursor: Cursor) -> bool {
-        cursor.epoch != self.cursor.epoch || cursor.position > self.cursor.position
-    }
-
-    fn advance_to(&mut self, tip: Cursor) {
-        if self.is_new(tip) {
-            self.cursor = tip;
-        }
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        lock(&self.window.shared.readers).remove(self.id, &self.addresses);
+        cursor.epoch != self.at.cursor.epoch || cursor.position > self.at.cursor.position
     }
 }

@@ -1,29 +1,24 @@
-//! The window: its slots, its readers, and the order in which the two are accessed. Read [`Window::publish`] and
-//! [`Window::attach`] first: a frame would be lost if either did its steps in another order.
+//! The window: its slots, and how the tail, the loops and the readers share them. Read [`Window::publish`] first.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use super::frame::WindowFrame;
 use super::reader::Reader;
-use super::slots::{Slot, Slots, WindowLimits};
-use super::wake::{Pending, Readers, Wake, lock};
+use super::slots::{Place, Slot, Slots, WindowLimits};
 use crate::protocol::{Address, Cursor};
 
 /// The newest part of the log in memory. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
-    pub(super) shared: Arc<Shared>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-pub(super) struct Shared {
+struct Shared {
     slots: RwLock<Slots>,
-    // A separate lock, so that waking ten thousand readers does not block reads. Must never be held together with the
-    // lock of the slots.
-    pub(super) readers: Mutex<Readers>,
-    /// Slots before this ordinal have been published *and* their readers woken. Between the two steps a sleeping
-    /// reader must not conclude that a new slot concerns other readers.
-    pub(super) settled: Mutex<Pending>,
+    /// Ordinal after the last slot, for those that only look whether there is something new.
+    end: AtomicU64,
     limits: WindowLimits,
 }
 
@@ -39,54 +34,55 @@ pub(crate) struct WindowSize {
 impl Window {
     /// An empty window of a log whose newest position is `tip`.
     pub(crate) fn new(limits: WindowLimits, tip: Cursor) -> Self {
-        let shared = Shared {
-            slots: RwLock::new(Slots::new(tip)),
-            readers: Mutex::new(Readers::default()),
-            settled: Mutex::new(Pending { ordinal: 0, before: tip }),
-            limits,
-        };
-        Self { shared: Arc::new(shared) }
+        let slots = RwLock::new(Slots::new(tip));
+        Self { shared: Arc::new(Shared { slots, end: AtomicU64::new(0), limits }) }
     }
 
+    // A lock is poisoned only if a holder panicked between two statements that cannot panic. `runtime::Tasks` then logs
+    // the panic and ends the process, so readers may finish with the present value.
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Slots> {
         self.shared.slots.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Slots> {
-        self.shared.slots.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds slots at the end, in log order, and wakes the readers that they concern. Only the tail may call it.
+    /// Adds slots at the end, in log order. Only the tail may call it, and must wake the loops then.
     pub(crate) fn publish(&self, slots: Vec<Slot>) {
-        let mut added = Vec::with_capacity(slots.len());
-        let settled = {
-            let mut inner = self.write();
-            for slot in slots {
-                let before = inner.tip;
-                let ordinal = inner.push(slot.clone());
-                added.push((slot, Pending { ordinal, before }));
-            }
-            inner.trim(self.shared.limits);
-            Pending { ordinal: inner.end(), before: inner.tip }
-        };
-        let readers = lock(&self.shared.readers);
-        for (slot, pending) in added {
-            readers.wake(&slot, pending);
+        let mut inner = self.shared.slots.write().unwrap_or_else(PoisonError::into_inner);
+        for slot in slots {
+            inner.push(slot);
         }
-        drop(readers);
-        *lock(&self.shared.settled) = settled;
+        inner.trim(self.shared.limits);
+        self.shared.end.store(inner.end(), Ordering::SeqCst);
     }
 
-    /// Adds a reader of these addresses and of [`Address::All`]. It starts at the end of the window.
-    pub(crate) fn attach(&self, addresses: Vec<Address>) -> Reader {
-        let wake = Arc::new(Wake::default());
-        // First the list of readers, then the position: a frame that is published in between is before the position or
-        // wakes the reader. The other order would lose that frame.
-        let id = lock(&self.shared.readers).add(&addresses, &wake);
+    /// Ordinal after the last slot.
+    pub(crate) fn end(&self) -> u64 {
+        self.shared.end.load(Ordering::SeqCst)
+    }
+
+    /// The end of the window.
+    pub(crate) fn place(&self) -> Place {
         let inner = self.read();
-        let (ordinal, cursor) = (inner.end(), inner.tip);
-        drop(inner);
-        Reader { window: self.clone(), id, wake, addresses, ordinal, cursor, had: Vec::new(), idle: true }
+        Place { ordinal: inner.end(), cursor: inner.tip }
+    }
+
+    /// A reader of these addresses and of [`Address::All`] at a place, which may have left the window.
+    pub(crate) fn reader(&self, addresses: Vec<Address>, at: Place) -> Reader {
+        Reader::new(self.clone(), addresses, at)
+    }
+
+    /// Takes the slots from an ordinal on, about `bytes` of them. `false` if the first has left the window.
+    pub(crate) fn slots(&self, from: u64, bytes: usize, into: &mut Vec<Slot>) -> bool {
+        let inner = self.read();
+        let mut taken = 0;
+        for ordinal in from..inner.end() {
+            if ordinal < inner.first || taken >= bytes {
+                break;
+            }
+            let slot = inner.slot(ordinal).clone();
+            taken += slot.bytes();
+            into.push(slot);
+        }
+        from >= inner.first
     }
 
     /// Newest position in the window.

@@ -1,12 +1,11 @@
-//! The slots of a window in log order, and the index from addresses to slots. Must not know locks and readers. Read
-//! [`Slots`] first.
+//! The slots of a window in log order. Must not know locks and readers. Read [`Slots`] first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::frame::WindowFrame;
 use crate::broker::{Missing, Synced};
-use crate::protocol::{Address, Cursor, Epoch};
+use crate::protocol::{Cursor, Epoch};
 
 /// How much a window may hold.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +28,8 @@ pub(crate) enum Slot {
 }
 
 impl Slot {
-    pub(super) fn cursor(&self) -> Cursor {
+    /// The position behind it.
+    pub(crate) fn cursor(&self) -> Cursor {
         match self {
             Self::Frame(frame) => frame.cursor,
             Self::Gap(missing) => missing.resumed_after,
@@ -37,12 +37,21 @@ impl Slot {
         }
     }
 
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Frame(frame) => frame.wire.len(),
             Self::Gap(_) | Self::Sync(_) => 0,
         }
     }
+}
+
+/// A place between two slots, by both of its names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Ordinal of the slot behind it.
+    pub(crate) ordinal: u64,
+    /// Everything up to here lies before it.
+    pub(crate) cursor: Cursor,
 }
 
 #[derive(Debug)]
@@ -51,9 +60,6 @@ pub(super) struct Slots {
     pub(super) first: u64,
     pub(super) slots: VecDeque<Slot>,
     pub(super) bytes: usize,
-    by_address: HashMap<Address, VecDeque<u64>>,
-    /// Ordinals of the slots that concern every reader: gaps and ends of histories.
-    marks: VecDeque<u64>,
     /// Each history in the window, with the ordinal of its first slot. Positions are ordered within one history only.
     histories: VecDeque<(Epoch, u64)>,
     /// Everything after this cursor is in the window.
@@ -65,16 +71,7 @@ pub(super) struct Slots {
 impl Slots {
     /// No slots yet, after this position.
     pub(super) fn new(tip: Cursor) -> Self {
-        Self {
-            first: 0,
-            slots: VecDeque::new(),
-            bytes: 0,
-            by_address: HashMap::new(),
-            marks: VecDeque::new(),
-            histories: VecDeque::new(),
-            start: tip,
-            tip,
-        }
+        Self { first: 0, slots: VecDeque::new(), bytes: 0, histories: VecDeque::new(), start: tip, tip }
     }
 
     /// Ordinal after the last slot.
@@ -88,14 +85,8 @@ impl Slots {
         &self.slots[index]
     }
 
-    pub(super) fn push(&mut self, slot: Slot) -> u64 {
+    pub(super) fn push(&mut self, slot: Slot) {
         let ordinal = self.end();
-        match &slot {
-            Slot::Frame(frame) => {
-                self.by_address.entry(frame.address.clone()).or_default().push_back(ordinal);
-            }
-            Slot::Gap(_) | Slot::Sync(_) => self.marks.push_back(ordinal),
-        }
         let epoch = slot.cursor().epoch;
         if self.histories.back().is_none_or(|(newest, _)| *newest != epoch) {
             self.histories.push_back((epoch, ordinal));
@@ -103,7 +94,6 @@ impl Slots {
         self.bytes += slot.bytes();
         self.tip = slot.cursor();
         self.slots.push_back(slot);
-        ordinal
     }
 
     pub(super) fn trim(&mut self, limits: WindowLimits) {
@@ -112,37 +102,10 @@ impl Slots {
             self.first += 1;
             self.bytes -= slot.bytes();
             self.start = slot.cursor();
-            match &slot {
-                Slot::Frame(frame) => self.forget(&frame.address),
-                Slot::Gap(_) | Slot::Sync(_) => {
-                    self.marks.pop_front();
-                }
-            }
             if self.histories.get(1).is_some_and(|(_, begin)| *begin <= self.first) {
                 self.histories.pop_front();
             }
         }
-    }
-
-    /// The oldest ordinal of this address has left the window.
-    fn forget(&mut self, address: &Address) {
-        let Some(ordinals) = self.by_address.get_mut(address) else { return };
-        ordinals.pop_front();
-        if ordinals.is_empty() {
-            // Addresses come and go with users, so an empty entry for each would be a leak.
-            self.by_address.remove(address);
-        }
-    }
-
-    /// The first slot at or after `ordinal` that concerns a reader of these addresses.
-    pub(super) fn next_for(&self, addresses: &[Address], ordinal: u64) -> Option<u64> {
-        let first_from = |ordinals: &VecDeque<u64>| {
-            let index = ordinals.partition_point(|known| *known < ordinal);
-            ordinals.get(index).copied()
-        };
-        let addressed = addresses.iter().filter_map(|address| first_from(self.by_address.get(address)?));
-        let to_all = self.by_address.get(&Address::All).and_then(first_from);
-        addressed.chain(to_all).chain(first_from(&self.marks)).min()
     }
 
     /// The ordinal after this cursor, if everything after the cursor is in the window.

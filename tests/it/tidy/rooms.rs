@@ -3,12 +3,13 @@
 use super::{files::binaries, house::Violations, source::Source, tokens::words_at};
 
 /// Each room, and whom it may know beside itself.
-pub(super) const ROOMS: [(&str, &[&str]); 7] = [
+pub(super) const ROOMS: [(&str, &[&str]); 8] = [
     ("protocol", &[]),
     ("runtime", &[]),
+    ("net", &["runtime"]),
     ("broker", &["protocol", "runtime"]),
     ("client", &["protocol", "runtime"]),
-    ("node", &["broker", "protocol", "runtime"]),
+    ("node", &["broker", "net", "protocol", "runtime"]),
     ("bench", &["client", "protocol", "runtime"]),
     ("tui", &["client", "protocol", "runtime"]),
 ];

@@ -1,0 +1,164 @@
+//! What a loop cannot do itself, because it waits: reads of the log for one stream, and confirmations. An errand takes
+//! the feed of its stream along and brings it back. Read [`Outside::run`] first.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::BytesMut;
+use tokio::time::Instant;
+
+use super::home::{Home, Message};
+use super::portion::{Portion, confirmed, gap_frame, mail_portion, sync_frame};
+use crate::broker::{Missing, Page, PageLimit};
+use crate::net::Key;
+use crate::node::close::CloseCode;
+use crate::node::connections::{AckMode, Connection};
+use crate::node::feed::{Accepted, Feed};
+use crate::node::limits::TAIL_PAUSE;
+use crate::node::mailbox::{confirm_or_repeat, unconfirmed};
+use crate::node::stream_context::StreamContext;
+use crate::node::window::Framing;
+use crate::protocol::api::GapEvent;
+use crate::protocol::{Address, Cursor};
+
+/// What is asked of the log.
+#[derive(Debug)]
+pub(crate) enum Question {
+    /// The page after a cursor.
+    Page { after: Cursor, limit: PageLimit },
+    /// What else the client must get before it is told of a gap.
+    Gap(Missing),
+}
+
+/// A question to the log for one stream.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    pub(super) key: Key,
+    pub(super) home: Arc<Home>,
+    pub(super) connection: Arc<Connection>,
+    pub(super) framing: Framing,
+    pub(super) ack: AckMode,
+    pub(super) feed: Box<Feed>,
+    /// The position of the stream before the question.
+    pub(super) known: Cursor,
+    pub(crate) question: Question,
+}
+
+/// Work that a loop leaves to a task.
+#[derive(Debug)]
+pub(crate) enum Outside {
+    /// Asks the log.
+    Ask(Errand),
+    /// Records what was written with `ack=written`.
+    Confirm(Vec<(Address, Cursor)>),
+}
+
+impl Outside {
+    /// Does the work, and waits as long as it takes.
+    pub(crate) async fn run(self, context: Arc<StreamContext>) {
+        match self {
+            Self::Ask(errand) => errand.run(&context).await,
+            Self::Confirm(written) => {
+                for (owner, cursor) in written {
+                    confirm_or_repeat(&context, &owner, cursor).await;
+                }
+            }
+        }
+    }
+}
+
+/// Why the stream must end.
+pub(crate) type Failure = (CloseCode, &'static str);
+
+const UNREADABLE: Failure = (CloseCode::LogUnavailable, "the log cannot be read");
+const TIMEOUT: Failure = (CloseCode::LogUnavailable, "the log did not answer in time");
+
+impl Errand {
+    /// Asks the log, and tells the loop what to write.
+    async fn run(self, context: &StreamContext) {
+        let page = match self.question {
+            Question::Gap(_) => Ok(None),
+            Question::Page { after, limit } => {
+                let read =
+                    tokio::time::timeout(context.timing.log_read, read_page(context, after, limit)).await;
+                read.unwrap_or(Err(TIMEOUT)).map(Some)
+            }
+        };
+        self.answer(context, page).await;
+    }
+
+    /// Tells the loop what to write, now that the log has answered.
+    pub(crate) async fn answer(mut self, context: &StreamContext, page: Result<Option<Page>, Failure>) {
+        let outcome = match (page, &self.question) {
+            (Err(failure), _) => Err(failure),
+            (Ok(Some(page)), _) => self.page(context, &page).await,
+            (Ok(None), Question::Gap(missing)) => self.gap(context, *missing).await,
+            (Ok(None), Question::Page { .. }) => Ok(Portion::default()),
+        };
+        self.home.send(Message::Answer(self.key, self.feed, outcome));
+    }
+
+    async fn page(&mut self, context: &StreamContext, page: &Page) -> Result<Portion, Failure> {
+        let Accepted { sync, gap, frames } = self.feed.accept(page, Instant::now());
+        let mut wire = BytesMut::new();
+        if let Some(sync) = sync {
+            context.metrics.syncs.fetch_add(1, Ordering::Relaxed);
+            wire.extend_from_slice(&self.framing.wrap(sync_frame(&sync)));
+        }
+        let mut portion = match gap {
+            Some(missing) => self.gap(context, missing).await?,
+            None => Portion::default(),
+        };
+        wire.extend_from_slice(&portion.wire);
+        for frame in &frames {
+            wire.extend_from_slice(frame.bytes(self.framing));
+        }
+        let written = frames.iter().map(|frame| (&frame.address, frame.cursor));
+        portion.confirms.extend(confirmed(self.ack, &self.connection.identity, &written));
+        portion.events += frames.len() as u64;
+        portion.told = frames.last().map(|frame| frame.cursor).or(portion.told);
+        portion.wire = wire.freeze();
+        if page.entries.is_empty() && self.feed.is_replaying() {
+            // At the end of a history, where the tail has not arrived yet.
+            tokio::time::sleep(TAIL_PAUSE).await;
+        }
+        Ok(portion)
+    }
+
+    /// A `GAP`, and before it the mailbox messages that the log has trimmed: its `id:` would otherwise confirm them
+    /// undelivered.
+    async fn gap(&self, context: &StreamContext, missing: Missing) -> Result<Portion, Failure> {
+        let read = unconfirmed(context, &self.connection.identity, missing.resumed_after);
+        let read = tokio::time::timeout(context.timing.log_read, read).await.map_err(|_| TIMEOUT)?;
+        let (mut messages, _overflowed) = read.map_err(|error| {
+            tracing::warn!(%error, "cannot read the mailboxes of a client that gets a GAP event");
+            UNREADABLE
+        })?;
+        // By position alone: a mailbox holds positions of the present history, and the stream may still be in an older
+        // one.
+        messages.retain(|message| message.cursor.position > self.known.position);
+        context.metrics.mailbox_resent.fetch_add(messages.len() as u64, Ordering::Relaxed);
+        let event = GapEvent {
+            reason: missing.reason,
+            requested: Some(self.known.to_string()),
+            oldest: Some(missing.resumed_after.to_event_id()),
+            newest: Some(context.window.tip().to_event_id()),
+            missed: missing.missed,
+        };
+        context.metrics.count_gap(missing.reason);
+        let mail = mail_portion(&messages, self.framing, (self.ack, &self.connection.identity));
+        let mut wire = BytesMut::from(mail.wire);
+        wire.extend_from_slice(&self.framing.wrap(gap_frame(&event, Some(missing.resumed_after))));
+        Ok(Portion { wire: wire.freeze(), told: Some(missing.resumed_after), ..mail })
+    }
+}
+
+/// Reads a page of the log under a permit, so that many reconnects at once do not overload the log.
+async fn read_page(context: &StreamContext, after: Cursor, limit: PageLimit) -> Result<Page, Failure> {
+    let _permit = context.replay_permits.acquire().await.map_err(|_closed| UNREADABLE)?;
+    context.metrics.replay_pages.fetch_add(1, Ordering::Relaxed);
+    context.broker.read_after(after, limit).await.map_err(|error| {
+        tracing::warn!(%error, "a replay cannot read the log");
+        UNREADABLE
+    })
+}

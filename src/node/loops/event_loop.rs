@@ -1,0 +1,332 @@
+//! One loop: a thread, an epoll, and a share of the streams. Must never wait for anything but its epoll. Read
+//! [`EventLoop::turn`] first.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::errand::Outside;
+use super::home::{Home, Message};
+use super::lists::Lists;
+use super::pass::{Batch, Pass};
+use super::portion::{StreamEnd, close_portion};
+use super::stream::{Arrival, End, Stream, Tally, Work};
+use super::ticks::Ticks;
+use crate::net::{Key, Poll, Ready, Slab, close_write, drain_input};
+use crate::node::close::CloseCode;
+use crate::node::feed::FeedLimits;
+use crate::node::stream_context::StreamContext;
+use crate::node::window::{Place, Slot};
+use crate::protocol::NodeId;
+
+/// How much of each kind of work a loop does in one turn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    /// Arrivals, orders to close and answers of the log.
+    pub(crate) messages: usize,
+    /// Streams with work.
+    pub(crate) served: usize,
+    /// Streams of a pass.
+    pub(crate) slice: usize,
+    /// Bytes of a batch, about.
+    pub(crate) batch_bytes: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { messages: 64, served: 32, slice: 64, batch_bytes: 256 * 1024 }
+    }
+}
+
+/// What is the same for all loops of a node.
+#[derive(Debug, Clone)]
+pub(crate) struct LoopSettings {
+    pub(crate) node: NodeId,
+    pub(crate) limits: FeedLimits,
+    pub(crate) end: StreamEnd,
+    /// A stream ends when its socket takes no byte for this long.
+    pub(crate) stall: Duration,
+    pub(crate) budget: Budget,
+}
+
+/// One loop with its streams.
+pub(crate) struct EventLoop {
+    pub(super) settings: LoopSettings,
+    pub(super) context: Arc<StreamContext>,
+    pub(super) home: Arc<Home>,
+    pub(super) outside: Box<dyn Fn(Outside) + Send>,
+    pub(super) poll: Poll,
+    pub(super) ready: Vec<Ready>,
+    pub(super) streams: Slab<Stream>,
+    pub(super) lists: Lists,
+    /// Where the loop is. During a pass this is where the pass began.
+    pub(super) place: Place,
+    pub(super) pass: Option<Pass>,
+    pub(super) passes: usize,
+    pub(super) batch: Batch,
+    /// Whether a newer event overtakes the pass under way was decided for all before this ordinal.
+    pub(super) looked: u64,
+    pub(super) slots: Vec<Slot>,
+    /// Streams with work that can go on.
+    pub(super) again: VecDeque<Key>,
+    /// Streams with work that can go on when the loop has moved on.
+    pub(super) ahead: Vec<Key>,
+    /// Moments at which a stream ends.
+    pub(super) moments: BinaryHeap<Reverse<(Instant, Key)>>,
+    pub(super) now: Instant,
+    pub(super) ticks: Ticks,
+    pub(super) sweep: usize,
+    pub(super) tally: Tally,
+    pub(super) scratch: Vec<u8>,
+}
+
+impl EventLoop {
+    /// A loop without streams, at the end of the window. `outside` runs what the loop must not wait for.
+    ///
+    /// # Errors
+    /// The process has no file descriptor left.
+    pub(crate) fn new(
+        settings: LoopSettings,
+        context: Arc<StreamContext>,
+        home: Arc<Home>,
+        outside: Box<dyn Fn(Outside) + Send>,
+    ) -> std::io::Result<Self> {
+        let poll = Poll::new()?;
+        poll.add(&home.inbox, Key::BELL)?;
+        let (now, place) = (Instant::now(), context.window.place());
+        home.set_position(place.cursor);
+        Ok(Self {
+            ticks: Ticks::new(now, context.timing.heartbeat, context.timing.cursor, settings.stall),
+            lists: Lists::new(settings.node.clone()),
+            settings,
+            context,
+            home,
+            outside,
+            poll,
+            ready: Vec::new(),
+            streams: Slab::default(),
+            place,
+            pass: None,
+            passes: 0,
+            batch: Batch::default(),
+            looked: 0,
+            slots: Vec::new(),
+            again: VecDeque::new(),
+            ahead: Vec::new(),
+            moments: BinaryHeap::new(),
+            now,
+            sweep: 0,
+            tally: Tally::default(),
+            scratch: Vec::new(),
+        })
+    }
+
+    /// Serves the streams until the loop is told to stop.
+    pub(crate) fn run(mut self) {
+        while self.turn(Duration::MAX) {}
+    }
+
+    /// One turn: waits for something to do, at most this long, then does a bounded part of each kind of work. Returns
+    /// whether the loop goes on.
+    pub(crate) fn turn(&mut self, longest: Duration) -> bool {
+        self.wait(longest);
+        while let Some(ready) = self.ready.pop() {
+            self.on_ready(ready);
+        }
+        for _ in 0..self.settings.budget.messages {
+            match self.home.inbox.take() {
+                None => break,
+                Some(Message::Arrival(arrival)) => self.arrive(*arrival),
+                Some(Message::Order(key)) => self.check_order(key),
+                Some(Message::Answer(key, feed, outcome)) => self.on_answer(key, feed, outcome),
+                Some(Message::Stop) => return false,
+            }
+        }
+        for _ in 0..self.settings.budget.served.min(self.again.len()) {
+            if let Some(key) = self.again.pop_front() {
+                self.serve(key);
+            }
+        }
+        self.on_moments();
+        if self.ticks.advance(self.now) {
+            self.look_around();
+        }
+        match self.pass {
+            None => self.begin(),
+            Some(_) => self.overtake(),
+        }
+        self.go_on();
+        self.settle();
+        true
+    }
+
+    fn wait(&mut self, longest: Duration) {
+        let mut busy = self.is_busy();
+        if !busy {
+            // Whoever adds something after the next look wakes the loop.
+            self.home.inbox.sleeps(true);
+            busy = self.is_busy();
+        }
+        let until = |moment: Instant| moment.saturating_duration_since(Instant::now());
+        let tick = (self.streams.len() > 0).then(|| until(self.ticks.next()));
+        let moment = self.moments.peek().map(|Reverse((at, _))| until(*at));
+        let longest = (longest < Duration::MAX).then_some(longest);
+        let idle = [tick, moment, longest].into_iter().flatten().min();
+        let limit = if busy { Some(Duration::ZERO) } else { idle };
+        let waited = self.poll.wait(limit, &mut self.ready);
+        waited.expect("an epoll instance waits, whatever happens to its sockets");
+        self.home.inbox.sleeps(false);
+        self.now = Instant::now();
+    }
+
+    /// Whether there is something to do now.
+    pub(crate) fn is_busy(&self) -> bool {
+        let is_behind = self.streams.len() > 0 && self.place.ordinal < self.context.window.end();
+        !self.again.is_empty() || self.pass.is_some() || is_behind || !self.home.inbox.is_empty()
+    }
+
+    fn on_ready(&mut self, ready: Ready) {
+        let Some(stream) = self.streams.get_mut(ready.key) else { return };
+        // What clients send means nothing on a stream; that they stop does.
+        if ready.readable && !drain_input(&stream.socket) {
+            return self.close(ready.key, CloseCode::ClientGone);
+        }
+        if ready.writable && stream.work.as_ref().is_some_and(|work| work.blocked) {
+            self.enqueue(ready.key);
+        }
+    }
+
+    pub(super) fn enqueue(&mut self, key: Key) {
+        let work = self.streams.get_mut(key).and_then(|stream| stream.work.as_mut());
+        if let Some(work) = work.filter(|work| !work.queued) {
+            work.queued = true;
+            self.again.push_back(key);
+        }
+    }
+
+    fn arrive(&mut self, arrival: Arrival) {
+        let Arrival { socket, stream, permit } = arrival;
+        if self.streams.len() == 0 && self.pass.is_none() {
+            // Nobody has woken the loop for what has come since its last stream.
+            let end = self.context.window.place();
+            self.move_to(end);
+        }
+        let (feed, seat) = match stream.following {
+            Some(following) => (Some(Box::new(following.feed)), Some(following.seat)),
+            None => (None, None),
+        };
+        let mut work = Work::new(feed, stream.queue);
+        if seat.is_none() {
+            work.end = End::Announced(CloseCode::ClientGone);
+        }
+        let connection = seat.as_ref().map(|seat| Arc::clone(seat.connection()));
+        let key = self.streams.insert(Stream {
+            socket,
+            framing: stream.framing,
+            seat,
+            places: Box::default(),
+            told: connection.as_ref().map_or(self.place.cursor, |connection| connection.cursor()),
+            heartbeat_at: self.ticks.now + self.ticks.heartbeat,
+            cursor_at: self.ticks.now + self.ticks.cursor,
+            served: 0,
+            had: Box::default(),
+            work: Some(Box::new(work)),
+            _residence: stream.residence,
+            _permit: permit,
+        });
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let index = u32::try_from(key.index()).unwrap_or(u32::MAX);
+        if let Err(error) = self.poll.add(&stream.socket, key) {
+            tracing::warn!(%error, "a stream cannot be watched");
+            return self.close(key, CloseCode::ClientGone);
+        }
+        if let Some(connection) = connection {
+            stream.places = self.lists.add(&connection.identity, index);
+            connection.set_key(key);
+            self.check_order(key);
+        }
+        self.enqueue(key);
+    }
+
+    /// Takes a stream out of everything.
+    pub(super) fn close(&mut self, key: Key, code: CloseCode) {
+        let Some(stream) = self.streams.remove(key) else { return };
+        let end = stream.work.as_ref().map_or(End::Open, |work| work.end);
+        let code = match end {
+            End::Open => code,
+            End::Announced(known) | End::Pause(known) => known,
+        };
+        let Some(connection) = stream.connection() else { return };
+        for moved in self.lists.remove(&connection.identity, &stream.places) {
+            if let Some((_, other)) = self.streams.at(moved.stream as usize)
+                && let Some(seat) = &other.seat
+            {
+                moved.note(&seat.connection().identity, &mut other.places);
+            }
+        }
+        self.context.metrics.count_closed(code);
+        tracing::debug!(connection = %connection.identity.id, reason = code.label(), "stream ended");
+    }
+
+    pub(super) fn check_order(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let Some(order) = stream.connection().and_then(|connection| connection.close_order()) else { return };
+        if order.at > self.now {
+            return self.moments.push(Reverse((order.at, key)));
+        }
+        self.announce(key, order.code, &order.reason);
+    }
+
+    /// Ends a stream behind what already waits to be written.
+    pub(super) fn announce(&mut self, key: Key, code: CloseCode, reason: &str) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let retry = self.context.timing.retry.jittered(&mut rand::rng());
+        let close = close_portion(code, reason, retry, (stream.framing, self.settings.end));
+        let work = stream.work.get_or_insert_with(|| Box::new(Work::new(None, VecDeque::new())));
+        if work.end == End::Open {
+            (work.end, work.feed) = (End::Announced(code), None);
+            work.queue.push_back(close);
+            self.enqueue(key);
+        }
+    }
+
+    fn on_moments(&mut self) {
+        while let Some(Reverse((_, key))) =
+            self.moments.peek().copied().filter(|Reverse((at, _))| *at <= self.now)
+        {
+            self.moments.pop();
+            let Some(stream) = self.streams.get_mut(key) else { continue };
+            match stream.work.as_ref().map(|work| work.end) {
+                Some(End::Pause(code)) => {
+                    close_write(&stream.socket);
+                    self.close(key, code);
+                }
+                Some(End::Announced(_)) => {}
+                Some(End::Open) | None => self.check_order(key),
+            }
+        }
+    }
+
+    /// Hands on what the turn has counted.
+    fn settle(&mut self) {
+        let metrics = &self.context.metrics;
+        let tally = &mut self.tally;
+        if tally.bytes > 0 {
+            metrics.sent.fetch_add(std::mem::take(&mut tally.sent), Ordering::Relaxed);
+            metrics.sent_bytes.fetch_add(std::mem::take(&mut tally.bytes), Ordering::Relaxed);
+        }
+        if !tally.timed.is_empty() {
+            let now = Instant::now();
+            let latencies = tally.timed.drain(..).map(|(frame, clients)| (frame.age_us(now), clients));
+            // The low bits of the address differ from loop to loop and cost nothing.
+            metrics.record_latency(Arc::as_ptr(&self.home) as u64 >> 6, latencies);
+        }
+        if !tally.confirms.is_empty() {
+            (self.outside)(Outside::Confirm(std::mem::take(&mut tally.confirms)));
+        }
+    }
+}

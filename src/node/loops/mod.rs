@@ -1,0 +1,31 @@
+//! The loops: threads that own the streams of the node, a share of them each. A stream needs no task, no timer and, while
+//! it is level with its loop, no cursor.
+//!
+//! A loop has one place in the window. A stream that is *level* has everything that it is owed up to there; a *pass*
+//! takes the next slots once and writes them to all level streams that they concern. Any other stream (it has just
+//! come, its socket takes no more, an event for it alone overtakes a long pass) has *work*: bytes that wait, and a feed
+//! of its own, which goes to the end of the pass under way and is level then. So nobody needs to know whether a pass has
+//! gone by a stream that was behind.
+//!
+//! Every kind of work has a budget a turn, so that none starves another. Read [`event_loop`] first.
+
+mod errand;
+mod event_loop;
+mod home;
+mod lists;
+mod pass;
+mod portion;
+mod progress;
+mod stream;
+mod ticks;
+mod watch;
+mod work;
+
+pub(crate) use errand::Outside;
+#[cfg(test)]
+pub(crate) use errand::Question;
+pub(crate) use event_loop::{Budget, EventLoop, LoopSettings};
+pub(crate) use home::{Home, Loops, Message};
+pub use portion::StreamEnd;
+pub(crate) use portion::{Portion, close_portion, gap_frame, mail_portion, response_head, sync_frame};
+pub(crate) use stream::{Arrival, Following, NewStream, Residence, Seat};

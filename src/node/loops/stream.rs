@@ -1,0 +1,269 @@
+//! One stream of a loop: its socket, what waits to be written to it, and what is known of its client. Read [`Stream`]
+//! first.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::HeaderMap;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::home::Home;
+use super::portion::{Portion, confirmed};
+use super::ticks::Ticks;
+use crate::net::push;
+use crate::node::admission::Admitted;
+use crate::node::close::CloseCode;
+use crate::node::connections::{AckMode, Connection, Registered};
+use crate::node::feed::Feed;
+use crate::node::stream_context::HeartbeatForm;
+use crate::node::window::{Framing, WindowFrame};
+use crate::protocol::{Address, Cursor};
+
+/// A stream that is ready to go to its loop.
+#[derive(Debug)]
+pub(crate) struct NewStream {
+    /// Headers of the response.
+    pub(crate) headers: HeaderMap,
+    pub(crate) framing: Framing,
+    /// What is written before anything of the log.
+    pub(crate) queue: VecDeque<Portion>,
+    /// What follows; `None` if nothing does, because the client was refused.
+    pub(crate) following: Option<Box<Following>>,
+    /// The loop that it goes to.
+    pub(crate) residence: Residence,
+}
+
+/// The part of a stream that follows the log.
+#[derive(Debug)]
+pub(crate) struct Following {
+    pub(crate) feed: Feed,
+    pub(crate) seat: Seat,
+}
+
+/// What a client holds while its stream is open.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// The stream's entry in the list of connections.
+    pub(crate) registered: Registered,
+    /// The stream's permission; frees its place when dropped.
+    pub(crate) _admitted: Admitted,
+    pub(crate) heartbeat: HeartbeatForm,
+    /// When mailbox messages count as confirmed.
+    pub(crate) ack: AckMode,
+}
+
+impl Seat {
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        self.registered.connection()
+    }
+}
+
+/// A place in a loop; counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Residence(Arc<Home>);
+
+impl Residence {
+    pub(crate) fn new(home: Arc<Home>) -> Self {
+        home.streams.fetch_add(1, Ordering::Relaxed);
+        Self(home)
+    }
+
+    pub(crate) fn home(&self) -> &Arc<Home> {
+        &self.0
+    }
+}
+
+impl Drop for Residence {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A stream on its way to its loop, with the socket that has left the HTTP server.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) socket: OwnedFd,
+    pub(crate) stream: NewStream,
+    /// Counts the socket among those of the listener.
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// A stream. `work` is empty while it is level with its loop.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) socket: OwnedFd,
+    pub(super) framing: Framing,
+    /// `None` for a client that is refused.
+    pub(super) seat: Option<Seat>,
+    /// Where it stands in the lists of its client, its user and its topics.
+    pub(super) places: Box<[u32]>,
+    /// The last `id:` that was written.
+    pub(super) told: Cursor,
+    /// The tick of its next heartbeat.
+    pub(super) heartbeat_at: u32,
+    /// The tick at which it is told its position, if that has moved.
+    pub(super) cursor_at: u32,
+    /// A level stream that has been served by a pass, or needs nothing of it: the ordinal at which that pass ends.
+    pub(super) served: u64,
+    /// See [`Feed::into_had`]; nearly always empty.
+    pub(super) had: Box<[Cursor]>,
+    pub(super) work: Option<Box<Work>>,
+    pub(super) _residence: Residence,
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+/// How far the end of a stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The stream goes on.
+    Open,
+    /// It ends when everything that waits is written.
+    Announced(CloseCode),
+    /// Everything is written; the client has a moment to read it.
+    Pause(CloseCode),
+}
+
+/// What a stream has that is not level with its loop.
+#[derive(Debug)]
+pub(super) struct Work {
+    /// `None` while an errand has it, and at the end.
+    pub(super) feed: Option<Box<Feed>>,
+    /// What must be written before anything else.
+    pub(super) queue: VecDeque<Portion>,
+    /// Bytes of the first portion that are written.
+    pub(super) done: usize,
+    /// The feed may go on up to this ordinal, also beyond the pass under way.
+    pub(super) until: u64,
+    /// The tick at which a socket that takes nothing is closed.
+    pub(super) stall_at: u32,
+    /// The socket takes no more bytes for now.
+    pub(super) blocked: bool,
+    /// It waits for its turn.
+    pub(super) queued: bool,
+    pub(super) end: End,
+}
+
+impl Work {
+    pub(super) fn new(feed: Option<Box<Feed>>, queue: VecDeque<Portion>) -> Self {
+        Self { feed, queue, done: 0, until: 0, stall_at: 0, blocked: false, queued: false, end: End::Open }
+    }
+}
+
+impl Work {
+    /// The socket took only a part of a portion.
+    pub(super) fn block(&mut self, portion: Portion, done: usize, ticks: &Ticks) {
+        self.queue.push_back(portion);
+        (self.done, self.blocked, self.stall_at) = (done, true, ticks.now + ticks.stall);
+    }
+}
+
+/// What a loop counts until the end of its turn.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) sent: u64,
+    pub(super) bytes: u64,
+    /// Frames whose latency is recorded at the end of the turn, and how many clients got them.
+    pub(super) timed: Vec<(Arc<WindowFrame>, u64)>,
+    pub(super) confirms: Vec<(Address, Cursor)>,
+}
+
+impl Stream {
+    /// Writes what waits. Returns whether all of it is written.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub(super) fn flush(&mut self, tally: &mut Tally, ticks: &Ticks) -> std::io::Result<bool> {
+        while let Some(work) = &mut self.work
+            && let Some(portion) = work.queue.front()
+        {
+            let bytes = &portion.wire[work.done..];
+            let count = push(&self.socket, bytes)?;
+            work.done += count;
+            work.blocked = count < bytes.len();
+            if count > 0 || !work.blocked {
+                work.stall_at = ticks.now + ticks.stall;
+            }
+            let blocked = work.blocked;
+            let portion = if blocked { None } else { work.queue.pop_front() };
+            if portion.is_some() {
+                work.done = 0;
+            }
+            self.note_bytes(count, tally);
+            if let Some(connection) = self.connection() {
+                connection.blocked.store(blocked, Ordering::Relaxed);
+            }
+            match portion {
+                None => return Ok(false),
+                Some(portion) => self.note_portion(portion, tally, ticks),
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn connection(&self) -> Option<&Arc<Connection>> {
+        self.seat.as_ref().map(Seat::connection)
+    }
+
+    pub(super) fn note_portion(&mut self, portion: Portion, tally: &mut Tally, ticks: &Ticks) {
+        tally.confirms.extend(portion.confirms);
+        if let Some(frame) = portion.frame {
+            frame.written.fetch_add(1, Ordering::Relaxed);
+            tally.timed.push((frame, 1));
+        }
+        self.note(portion.events, portion.told, (tally, ticks));
+    }
+
+    /// Notes bytes that the socket took.
+    pub(super) fn note_bytes(&self, count: usize, tally: &mut Tally) {
+        tally.bytes += count as u64;
+        if let Some(connection) = self.connection() {
+            connection.bytes.fetch_add(count as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes events that the socket took, and the last `id:` among them. A write without an `id:` postpones nothing: the
+    /// stream may have examined more than it was sent.
+    pub(super) fn note(&mut self, events: u64, told: Option<Cursor>, (tally, ticks): (&mut Tally, &Ticks)) {
+        if events > 0
+            && let Some(connection) = self.connection()
+        {
+            connection.sent.fetch_add(events, Ordering::Relaxed);
+            tally.sent += events;
+        }
+        if let Some(told) = told {
+            self.told = told;
+            self.heartbeat_at = ticks.now + ticks.heartbeat;
+            self.cursor_at = ticks.now + ticks.cursor;
+        }
+    }
+
+    /// Notes what the socket took of these frames. Returns the index of the first that it did not take whole, and what
+    /// is left of it.
+    pub(super) fn note_frames<'a>(
+        &mut self,
+        frames: impl Iterator<Item = (usize, &'a Arc<WindowFrame>)>,
+        count: usize,
+        (tally, ticks): (&mut Tally, &Ticks),
+    ) -> Option<(usize, Portion)> {
+        self.note_bytes(count, tally);
+        let mut left = count;
+        let mut cut = None;
+        for (index, frame) in frames {
+            let length = frame.bytes(self.framing).len();
+            let mut portion = Portion::rest_of(frame, self.framing, left.min(length));
+            if let Some(seat) = &self.seat {
+                let written = std::iter::once((&frame.address, frame.cursor));
+                portion.confirms = confirmed(seat.ack, &seat.connection().identity, &written);
+            }
+            if left < length {
+                cut = Some((index, portion));
+                break;
+            }
+            left -= length;
+            self.note_portion(portion, tally, ticks);
+        }
+        cut
+    }
+}

@@ -1,0 +1,98 @@
+//! What a stream without events gets, and who has taken nothing for too long: a look at a part of the streams each tick,
+//! and no timer. Read [`EventLoop::look_around`] first.
+
+use bytes::{Bytes, BytesMut};
+
+use super::event_loop::EventLoop;
+use super::portion::Portion;
+use super::stream::{End, Stream};
+use super::ticks::{LOOK, Ticks};
+use crate::net::{Key, push, reset_on_close};
+use crate::node::close::CloseCode;
+use crate::node::stream_context::HeartbeatForm;
+use crate::protocol::encode::HEARTBEAT;
+use crate::protocol::event::control;
+use crate::protocol::{Cursor, Frame};
+
+impl EventLoop {
+    /// Looks at a part of the streams: who gets a heartbeat or its position, and who has taken nothing for too long.
+    pub(super) fn look_around(&mut self) {
+        for _ in 0..self.streams.places().div_ceil(LOOK) {
+            self.sweep = if self.sweep + 1 >= self.streams.places() { 0 } else { self.sweep + 1 };
+            let Some((key, stream)) = self.streams.at(self.sweep) else { continue };
+            match &stream.work {
+                Some(work) if work.blocked => self.check_stall(key),
+                Some(work) if work.end != End::Open || !work.queue.is_empty() => {}
+                Some(_) | None => self.keep_alive(key),
+            }
+        }
+    }
+
+    pub(super) fn check_stall(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let now = self.ticks.now;
+        let is_late =
+            |stream: &Stream| stream.work.as_ref().is_some_and(|work| work.blocked && work.stall_at <= now);
+        if !is_late(stream) {
+            return;
+        }
+        // A socket says that it is writable only when a third of its buffer is free: it is asked before it is judged.
+        match stream.flush(&mut self.tally, &self.ticks) {
+            Err(_) => self.close(key, CloseCode::ClientGone),
+            Ok(true) => self.enqueue(key),
+            Ok(false) if is_late(stream) => {
+                reset_on_close(&stream.socket);
+                self.close(key, CloseCode::Stalled);
+            }
+            Ok(false) => {}
+        }
+    }
+
+    pub(super) fn keep_alive(&mut self, key: Key) {
+        let now = self.ticks.now;
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        if stream.heartbeat_at > now && stream.cursor_at > now {
+            return;
+        }
+        let served = stream.served;
+        let level = stream.work.is_none().then(|| self.level_place(served).cursor);
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let Some(seat) = &stream.seat else { return };
+        let cursor = level.unwrap_or_else(|| seat.connection().cursor());
+        let heartbeat = seat.heartbeat;
+        let Some(frames) = stream.due(cursor, heartbeat, &self.ticks) else { return };
+        let wire = stream.framing.wrap(frames);
+        let Ok(count) = push(&stream.socket, &wire) else { return self.close(key, CloseCode::ClientGone) };
+        stream.note_bytes(count, &mut self.tally);
+        if count == wire.len() {
+            return;
+        }
+        self.fall_behind(key, None);
+        if let Some(work) = self.streams.get_mut(key).and_then(|stream| stream.work.as_mut()) {
+            work.block(Portion::new(wire, None), count, &self.ticks);
+        }
+    }
+}
+
+impl Stream {
+    /// The frames that are due to a stream that got none; `None` if none is.
+    fn due(&mut self, cursor: Cursor, form: HeartbeatForm, ticks: &Ticks) -> Option<Bytes> {
+        let mut out = BytesMut::new();
+        let mut put = |id, event, data| Frame { retry: None, id, event, data }.encode_into(&mut out);
+        if self.cursor_at <= ticks.now {
+            self.cursor_at = ticks.now + ticks.cursor;
+            if cursor != self.told {
+                self.told = cursor;
+                put(Some(cursor), control::CURSOR, "");
+            }
+        }
+        if self.heartbeat_at <= ticks.now {
+            self.heartbeat_at = ticks.now + ticks.heartbeat;
+            match form {
+                HeartbeatForm::Comment => out.extend_from_slice(HEARTBEAT),
+                HeartbeatForm::Event => put(None, control::HEARTBEAT, "{}"),
+            }
+        }
+        (!out.is_empty()).then(|| out.freeze())
+    }
+}
