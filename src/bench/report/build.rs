@@ -77,10 +77,7 @@ impl Report {
             ran: Duration::ZERO,
             quiescent: false,
         };
-        let diagnosis = match findings {
-            [] => diagnosis::of_problems(std::slice::from_ref(&problem)),
-            findings => findings.to_vec(),
-        };
+        let diagnosis = [findings, &diagnosis::of_problems(std::slice::from_ref(&problem))].concat();
         let exit = problem.exit;
         let verdict = Verdict { exit, checks: Vec::new(), thresholds: Vec::new(), problems: vec![problem] };
         Self { diagnosis, ..Self::new(&input, verdict, Some(started_at)) }

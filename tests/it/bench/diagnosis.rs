@@ -258,7 +258,12 @@ async fn what_keeps_all_clients_out_is_told_before_the_start() {
         (&holds, "no_head", "no head of a response within 10.0s: something buffers it until the first event"),
         (&close, "no_head", "no head of a response within 10.0s"),
     ] {
-        assert_eq!((ran.code, causes(ran)), (Some(100), vec![cause]), "{}", ran.stdout);
+        assert_eq!((ran.code, causes(ran)), (Some(100), vec![cause, "cluster"]), "{}", ran.stdout);
+        assert!(
+            ran.report["diagnosis"][1]["evidence"].as_str().unwrap().contains("of 6 clients"),
+            "{}",
+            ran.report
+        );
         assert_eq!(ran.report["summary"]["verdict"], "ERROR", "{}", ran.report);
         assert!(ran.stdout.contains(words), "{words:?} is not in\n{}", ran.stdout);
     }
