@@ -108,7 +108,7 @@ pub(crate) async fn open(
         Err(refusal) => return refuse(&app, refusal.code(), &refusal.to_string(), framing),
     };
     match app.ask(follow(&app, request, admitted)).await {
-        Ok(stream) => Ok(stream_response(stream)),
+        Ok(stream) => Ok(stream_response(&app, stream)),
         Err(error) => {
             tracing::warn!(error = error.detail(), "cannot open a stream because the log cannot be read");
             refuse(&app, CloseCode::LogUnavailable, "the log cannot be read", framing)
@@ -253,7 +253,7 @@ async fn follow(
     }
     let seat = Seat { registered, _admitted: admitted, heartbeat: request.heartbeat, ack: request.ack };
     let following = Some(Box::new(Following { feed: start.feed, seat }));
-    Ok(NewStream { headers: stream_headers(app), framing: request.framing, queue, following, residence })
+    Ok(NewStream { framing: request.framing, queue, following, residence })
 }
 
 async fn start(
@@ -345,14 +345,14 @@ fn refuse(app: &AppState, code: CloseCode, reason: &str, framing: Framing) -> Re
         RejectMode::Soft => {
             let retry = app.context.timing.retry.jittered(&mut rand::rng());
             let queue = VecDeque::from([close_portion(code, reason, retry, (framing, app.drain_close))]);
-            let (headers, residence) = (stream_headers(app), Residence::new(app.loops.emptiest()));
-            Ok(stream_response(NewStream { headers, framing, queue, following: None, residence }))
+            let residence = Residence::new(app.loops.emptiest());
+            Ok(stream_response(app, NewStream { framing, queue, following: None, residence }))
         }
     }
 }
 
-fn stream_response(stream: NewStream) -> Response {
-    let mut response = (stream.headers.clone(), ()).into_response();
+fn stream_response(app: &AppState, stream: NewStream) -> Response {
+    let mut response = (stream_headers(app), ()).into_response();
     response.extensions_mut().insert(PendingStream::new(stream));
     response
 }

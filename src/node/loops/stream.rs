@@ -6,7 +6,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::home::Home;
@@ -24,8 +23,6 @@ use crate::protocol::{Address, Cursor};
 /// A stream that is ready to go to its loop.
 #[derive(Debug)]
 pub(crate) struct NewStream {
-    /// Headers of the response.
-    pub(crate) headers: HeaderMap,
     pub(crate) framing: Framing,
     /// What is written before anything of the log.
     pub(crate) queue: VecDeque<Portion>,

@@ -399,7 +399,6 @@ impl<'a> World<'a> {
         let connection = Arc::clone(registered.connection());
         let seat = Seat { registered, _admitted, heartbeat: HeartbeatForm::Comment, ack: AckMode::Cursor };
         let stream = NewStream {
-            headers: http::HeaderMap::new(),
             framing: Framing::Chunked,
             queue: VecDeque::new(),
             following: Some(Box::new(Following { feed, seat })),
@@ -685,8 +684,7 @@ fn a_stream_ends_with_the_last_chunk_or_after_a_pause_without_it() {
         let close = close_portion(CloseCode::Shutdown, "why", RetryMs::MIN, (framing, end));
         let queue = VecDeque::from([close]);
         let residence = Residence::new(world.doors.emptiest());
-        let headers = http::HeaderMap::new();
-        let mut socket = arrive(NewStream { headers, framing, queue, following: None, residence });
+        let mut socket = arrive(NewStream { framing, queue, following: None, residence });
         let begun = Instant::now();
         let mut got = Vec::new();
         while socket.read_to_end(&mut got).is_err() {
