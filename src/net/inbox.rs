@@ -9,20 +9,20 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-/// Messages, and the bell that wakes the loop.
+/// Messages, and the waker that wakes the loop.
 #[derive(Debug)]
 pub(crate) struct Inbox<T> {
     messages: Mutex<VecDeque<T>>,
     asleep: AtomicBool,
-    bell: OwnedFd,
+    waker: OwnedFd,
 }
 
 impl<T> Inbox<T> {
     /// # Errors
     /// The process has no file descriptor left.
     pub(crate) fn new() -> io::Result<Self> {
-        let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        Ok(Self { messages: Mutex::default(), asleep: AtomicBool::new(false), bell })
+        let waker = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
+        Ok(Self { messages: Mutex::default(), asleep: AtomicBool::new(false), waker })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<T>> {
@@ -39,9 +39,9 @@ impl<T> Inbox<T> {
     /// Wakes the loop if it sleeps: there is something new for it outside the inbox.
     pub(crate) fn wake(&self) {
         if self.asleep.swap(false, Ordering::SeqCst)
-            && let Err(error) = rustix::io::write(&self.bell, &1_u64.to_ne_bytes())
+            && let Err(error) = rustix::io::write(&self.waker, &1_u64.to_ne_bytes())
         {
-            // Only a counter that is full refuses, and then the bell has rung.
+            // Only a counter that is full refuses, and then the waker has rung.
             tracing::debug!(%error, "a loop was woken often and has not looked");
         }
     }
@@ -65,7 +65,7 @@ impl<T> Inbox<T> {
 
 impl<T> AsFd for Inbox<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.waker.as_fd()
     }
 }
 
@@ -79,7 +79,7 @@ mod tests {
     fn a_message_wakes_who_said_that_it_sleeps_and_nobody_else() {
         let inbox = Inbox::new().unwrap();
         let poll = Poll::new().unwrap();
-        poll.add(&inbox, Key::BELL).unwrap();
+        poll.add(&inbox, Key::WAKER).unwrap();
         let rung = || {
             let mut ready = Vec::new();
             poll.wait(Some(Duration::ZERO), &mut ready).unwrap();
@@ -90,7 +90,7 @@ mod tests {
         for message in 2..4 {
             inbox.sleeps(true);
             inbox.send(message);
-            assert_eq!(rung(), [Key::BELL]);
+            assert_eq!(rung(), [Key::WAKER]);
         }
         assert_eq!(std::iter::from_fn(|| inbox.take()).collect::<Vec<_>>(), [1, 2, 3]);
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use tokio::time::Instant;
 
 use super::close::CloseCode;
-use super::loops::{Home, Message};
+use super::loops::{LoopHandle, Message};
 use crate::net::Key;
 use crate::protocol::api::ConnectionRow;
 use crate::protocol::{Address, ClientId, ConnectionId, Cursor, NodeId, Topic, UserId};
@@ -93,14 +93,14 @@ pub(crate) struct Connection {
     cursor: Mutex<Option<Cursor>>,
     /// Boxed, since a stream gets it at its end only.
     order: Mutex<Option<Box<CloseOrder>>>,
-    home: Arc<Home>,
+    handle: Arc<LoopHandle>,
     /// The stream in its loop, once it is there.
     key: AtomicU64,
 }
 
 impl Connection {
     /// A stream that starts at a cursor and goes to this loop.
-    pub(crate) fn new(identity: Identity, cursor: Cursor, home: Arc<Home>) -> Self {
+    pub(crate) fn new(identity: Identity, cursor: Cursor, handle: Arc<LoopHandle>) -> Self {
         Self {
             identity,
             sent: AtomicU64::default(),
@@ -110,8 +110,8 @@ impl Connection {
             blocked: AtomicBool::default(),
             cursor: Mutex::new(Some(cursor)),
             order: Mutex::new(None),
-            home,
-            key: AtomicU64::new(Key::BELL.bits()),
+            handle,
+            key: AtomicU64::new(Key::WAKER.bits()),
         }
     }
 
@@ -128,8 +128,8 @@ impl Connection {
         }
         drop(current);
         let key = Key::from_bits(self.key.load(Ordering::SeqCst));
-        if key != Key::BELL {
-            self.home.send(Message::Order(key));
+        if key != Key::WAKER {
+            self.handle.send(Message::Order(key));
         }
     }
 
@@ -149,7 +149,7 @@ impl Connection {
     /// The position up to which the stream has everything.
     pub(crate) fn cursor(&self) -> Cursor {
         let own = *self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
-        own.unwrap_or_else(|| self.home.position())
+        own.unwrap_or_else(|| self.handle.position())
     }
 
     /// Records that the stream has everything up to this position; `None`: as much as its loop.
@@ -303,9 +303,9 @@ pub(crate) mod tests {
     /// A stream that nobody serves, in the list until it is dropped.
     pub(crate) fn idle(connections: &Connections, client: &str, id: &str) -> Registered {
         let cursor = Cursor::start_of(Epoch::from_random(1));
-        let home = Arc::new(Home::new(cursor).unwrap());
+        let handle = Arc::new(LoopHandle::new(cursor).unwrap());
         let identity = Identity { id: ConnectionId::parse(id).unwrap(), ..identity(client, None, &[]) };
-        connections.register(Connection::new(identity, cursor, home))
+        connections.register(Connection::new(identity, cursor, handle))
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::drain::Drain;
 use super::feed::FeedLimits;
 use super::http::listener::{Listener, ListenerLimits};
 use super::http::{AppLimits, AppState, router};
-use super::loops::{Budget, EventLoop, Home, LoopSettings, Loops, Message, Outside};
+use super::loops::{Budget, EventLoop, LoopHandle, LoopSettings, Loops, Message, Offload};
 use super::metrics::{INTERVAL, Metrics};
 use super::peers::{PeerLimits, Peers};
 use super::rebalance::Rebalancing;
@@ -208,15 +208,15 @@ impl Parts {
             stall: config.write_stall,
             budget: Budget::default(),
         };
-        for home in self.app.loops.homes() {
+        for handle in self.app.loops.handles() {
             let context = Arc::clone(&self.app.context);
-            let outside = {
+            let offload = {
                 let (context, tasks) = (Arc::clone(&context), tasks.clone());
-                Box::new(move |work: Outside| tasks.spawn("log of a stream", work.run(Arc::clone(&context))))
+                Box::new(move |work: Offload| tasks.spawn("log of a stream", work.run(Arc::clone(&context))))
             };
-            let event_loop = EventLoop::new(settings.clone(), context, Arc::clone(home), outside)
+            let event_loop = EventLoop::new(settings.clone(), context, Arc::clone(handle), offload)
                 .map_err(NodeError::Loop)?;
-            tasks.spawn("loop", keep(|| event_loop.run(), Arc::clone(home), tasks.token().clone()));
+            tasks.spawn("loop", keep(|| event_loop.run(), Arc::clone(handle), tasks.token().clone()));
         }
         Ok(())
     }
@@ -260,12 +260,12 @@ impl Parts {
 }
 
 /// Runs a loop in its thread, and ends it with the token. A panic of the thread becomes one of the task.
-async fn keep(event_loop: impl FnOnce() + Send + 'static, home: Arc<Home>, token: CancellationToken) {
+async fn keep(event_loop: impl FnOnce() + Send + 'static, handle: Arc<LoopHandle>, token: CancellationToken) {
     let mut thread = tokio::task::spawn_blocking(event_loop);
     let ended = tokio::select! {
         ended = &mut thread => ended,
         () = token.cancelled() => {
-            home.send(Message::Stop);
+            handle.send(Message::Stop);
             thread.await
         }
     };
@@ -386,8 +386,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_a_loop_ends_the_tasks_of_the_node_and_is_remembered() {
         let tasks = Tasks::new();
-        let home = Arc::new(Home::new(Cursor::start_of(Epoch::from_random(1))).unwrap());
-        tasks.spawn("loop", keep(|| panic!("on purpose"), home, tasks.token().clone()));
+        let handle = Arc::new(LoopHandle::new(Cursor::start_of(Epoch::from_random(1))).unwrap());
+        tasks.spawn("loop", keep(|| panic!("on purpose"), handle, tasks.token().clone()));
         tasks.token().cancelled().await;
         assert_eq!(tasks.join(Duration::from_secs(30)).await, Ok(()));
         let failure = tasks.failure().unwrap();

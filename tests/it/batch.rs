@@ -11,7 +11,7 @@ async fn answers(node: &Node, body: String) -> Vec<BatchOutcome> {
     answer.json::<BatchAnswer>().answers
 }
 
-fn to(address: &str, event: Value) -> Value {
+fn to(address: &str, event: &Value) -> Value {
     json!({ "to": address, "event": event })
 }
 
@@ -35,7 +35,7 @@ fn refused(outcome: &BatchOutcome) -> (&str, &str) {
 async fn the_order_of_a_batch_is_the_logs(flags: &[&str]) {
     let node = Node::start(flags).await;
     let mut stream = Subscriber::open(&node, "topics=t").await;
-    let event = |n: usize| to(if n.is_multiple_of(2) { "all" } else { "topic:t" }, json!({ "data": n }));
+    let event = |n: usize| to(if n.is_multiple_of(2) { "all" } else { "topic:t" }, &json!({ "data": n }));
     let lines: String = (0..1_000).map(|n| format!("{}\n", event(n))).collect();
     let answers = answers(&node, lines).await;
     let ids: Vec<_> = answers.iter().map(|answer| published(answer).id.to_string()).collect();
@@ -62,13 +62,13 @@ async fn what_is_refused_keeps_no_other_event_out_of_the_log() {
     let node = Node::start(&["--max-payload", "1000"]).await;
     let mut user = Subscriber::open(&node, "userId=u").await;
     let body = json!([
-        to("all", json!({ "data": "first", "id": "k" })),
-        to("topic:t", json!({ "data": 1, "qos": 1 })),
-        to("everybody", json!({ "data": 1 })),
-        to("all", json!({ "data": "x".repeat(2_000) })),
+        to("all", &json!({ "data": "first", "id": "k" })),
+        to("topic:t", &json!({ "data": 1, "qos": 1 })),
+        to("everybody", &json!({ "data": 1 })),
+        to("all", &json!({ "data": "x".repeat(2_000) })),
         { "to": "all" },
-        to("all", json!({ "data": "again", "id": "k" })),
-        to("user:u", json!({ "data": "last" })),
+        to("all", &json!({ "data": "again", "id": "k" })),
+        to("user:u", &json!({ "data": "last" })),
     ]);
     let answers = answers(&node, body.to_string()).await;
     let first = published(&answers[0]);

@@ -128,11 +128,11 @@ fn hand_over(socket: TcpStream, mut handover: Handover, permit: OwnedSemaphorePe
     let stream = &mut handover.stream;
     let head = response_head(StatusCode::OK, &handover.headers, stream.framing);
     stream.queue.push_front(Portion::new(head.into(), None));
-    let home = Arc::clone(stream.residence.home());
+    let handle = Arc::clone(stream.loop_permit.handle());
     match socket.into_std() {
         Ok(socket) => {
             let arrival = Arrival { socket: socket.into(), stream: handover.stream, permit };
-            home.send(Message::Arrival(Box::new(arrival)));
+            handle.send(Message::Arrival(Box::new(arrival)));
         }
         Err(error) => tracing::warn!(%error, "a socket cannot leave the HTTP server"),
     }

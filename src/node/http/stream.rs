@@ -22,7 +22,8 @@ use crate::node::config::RejectMode;
 use crate::node::connections::{AckMode, Connection, Identity};
 use crate::node::feed::Feed;
 use crate::node::loops::{
-    Following, NewStream, Portion, Residence, Seat, close_portion, gap_frame, mail_portion, sync_frame,
+    Following, LoopPermit, NewStream, Portion, Subscription, close_portion, gap_frame, mail_portion,
+    sync_frame,
 };
 use crate::node::mailbox::{confirm_or_repeat, unconfirmed};
 use crate::node::stream_context::HeartbeatForm;
@@ -195,7 +196,7 @@ async fn follow(
 ) -> Result<NewStream, crate::broker::StoreError> {
     // First the reader, then the mailboxes: events that are appended in between come live.
     let reader = app.window.reader(request.identity.addresses(&app.node_id), app.window.place());
-    let residence = Residence::new(app.loops.emptiest());
+    let loop_permit = LoopPermit::new(app.loops.emptiest());
     let start = start(app, &request.resume, reader).await?;
     let from = start.feed.cursor();
     if let (AckMode::Cursor, Resume::After(cursor)) = (request.ack, &request.resume)
@@ -244,16 +245,17 @@ async fn follow(
     if !then.is_empty() {
         queue.push_back(framed(then));
     }
-    let connection = Connection::new(request.identity, from, Arc::clone(residence.home()));
+    let connection = Connection::new(request.identity, from, Arc::clone(loop_permit.handle()));
     let registered = app.connections.register(connection);
     // A drain may have begun since the check above, before this stream was in the list.
     app.drain.include(registered.connection());
     if request.is_named {
         app.takeover.claim(registered.connection());
     }
-    let seat = Seat { registered, _admitted: admitted, heartbeat: request.heartbeat, ack: request.ack };
-    let following = Some(Box::new(Following { feed: start.feed, seat }));
-    Ok(NewStream { framing: request.framing, queue, following, residence })
+    let subscription =
+        Subscription { registered, _admitted: admitted, heartbeat: request.heartbeat, ack: request.ack };
+    let following = Some(Box::new(Following { feed: start.feed, subscription }));
+    Ok(NewStream { framing: request.framing, queue, following, loop_permit })
 }
 
 async fn start(
@@ -345,8 +347,8 @@ fn refuse(app: &AppState, code: CloseCode, reason: &str, framing: Framing) -> Re
         RejectMode::Soft => {
             let retry = app.context.timing.retry.jittered(&mut rand::rng());
             let queue = VecDeque::from([close_portion(code, reason, retry, (framing, app.drain_close))]);
-            let residence = Residence::new(app.loops.emptiest());
-            Ok(stream_response(app, NewStream { framing, queue, following: None, residence }))
+            let loop_permit = LoopPermit::new(app.loops.emptiest());
+            Ok(stream_response(app, NewStream { framing, queue, following: None, loop_permit }))
         }
     }
 }

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::errand::Outside;
-use super::home::{Home, Message};
+use super::handle::{LoopHandle, Message};
 use super::lists::Lists;
+use super::log_request::Offload;
 use super::pass::{Batch, Pass};
 use super::portion::{StreamEnd, close_portion};
-use super::stream::{Arrival, End, Stream, Tally, Work};
+use super::stream::{Arrival, Counts, End, Stream, Work};
 use super::ticks::Ticks;
 use crate::net::{Key, Poll, Ready, Slab, close_write, drain_input};
 use crate::node::close::CloseCode;
@@ -57,8 +57,8 @@ pub(crate) struct LoopSettings {
 pub(crate) struct EventLoop {
     pub(super) settings: LoopSettings,
     pub(super) context: Arc<StreamContext>,
-    pub(super) home: Arc<Home>,
-    pub(super) outside: Box<dyn Fn(Outside) + Send>,
+    pub(super) handle: Arc<LoopHandle>,
+    pub(super) offload: Box<dyn Fn(Offload) + Send>,
     pub(super) poll: Poll,
     pub(super) ready: Vec<Ready>,
     pub(super) streams: Slab<Stream>,
@@ -76,36 +76,36 @@ pub(crate) struct EventLoop {
     /// Streams with work that can go on when the loop has moved on.
     pub(super) ahead: Vec<Key>,
     /// Moments at which a stream ends.
-    pub(super) moments: BinaryHeap<Reverse<(Instant, Key)>>,
+    pub(super) deadlines: BinaryHeap<Reverse<(Instant, Key)>>,
     pub(super) now: Instant,
     pub(super) ticks: Ticks,
     pub(super) sweep: usize,
-    pub(super) tally: Tally,
+    pub(super) counts: Counts,
     pub(super) scratch: Vec<u8>,
 }
 
 impl EventLoop {
-    /// A loop without streams, at the end of the window. `outside` runs what the loop must not wait for.
+    /// A loop without streams, at the end of the window. `offload` runs what the loop must not wait for.
     ///
     /// # Errors
     /// The process has no file descriptor left.
     pub(crate) fn new(
         settings: LoopSettings,
         context: Arc<StreamContext>,
-        home: Arc<Home>,
-        outside: Box<dyn Fn(Outside) + Send>,
+        handle: Arc<LoopHandle>,
+        offload: Box<dyn Fn(Offload) + Send>,
     ) -> std::io::Result<Self> {
         let poll = Poll::new()?;
-        poll.add(&home.inbox, Key::BELL)?;
+        poll.add(&handle.inbox, Key::WAKER)?;
         let (now, place) = (Instant::now(), context.window.place());
-        home.set_position(place.cursor);
+        handle.set_position(place.cursor);
         Ok(Self {
             ticks: Ticks::new(now, context.timing.heartbeat, context.timing.cursor, settings.stall),
             lists: Lists::new(settings.node.clone()),
             settings,
             context,
-            home,
-            outside,
+            handle,
+            offload,
             poll,
             ready: Vec::new(),
             streams: Slab::default(),
@@ -117,10 +117,10 @@ impl EventLoop {
             slots: Vec::new(),
             again: VecDeque::new(),
             ahead: Vec::new(),
-            moments: BinaryHeap::new(),
+            deadlines: BinaryHeap::new(),
             now,
             sweep: 0,
-            tally: Tally::default(),
+            counts: Counts::default(),
             scratch: Vec::new(),
         })
     }
@@ -138,7 +138,7 @@ impl EventLoop {
             self.on_ready(ready);
         }
         for _ in 0..self.settings.budget.messages {
-            match self.home.inbox.take() {
+            match self.handle.inbox.take() {
                 None => break,
                 Some(Message::Arrival(arrival)) => self.arrive(*arrival),
                 Some(Message::Order(key)) => self.check_order(key),
@@ -151,16 +151,16 @@ impl EventLoop {
                 self.serve(key);
             }
         }
-        self.on_moments();
+        self.on_deadlines();
         if self.ticks.advance(self.now) {
-            self.look_around();
+            self.sweep_streams();
         }
         match self.pass {
             None => self.begin(),
             Some(_) => self.overtake(),
         }
-        self.go_on();
-        self.settle();
+        self.continue_pass();
+        self.hand_on_counts();
         true
     }
 
@@ -168,25 +168,25 @@ impl EventLoop {
         let mut busy = self.is_busy();
         if !busy {
             // Whoever adds something after the next look wakes the loop.
-            self.home.inbox.sleeps(true);
+            self.handle.inbox.sleeps(true);
             busy = self.is_busy();
         }
         let until = |moment: Instant| moment.saturating_duration_since(Instant::now());
         let tick = (self.streams.len() > 0).then(|| until(self.ticks.next()));
-        let moment = self.moments.peek().map(|Reverse((at, _))| until(*at));
+        let moment = self.deadlines.peek().map(|Reverse((at, _))| until(*at));
         let longest = (longest < Duration::MAX).then_some(longest);
         let idle = [tick, moment, longest].into_iter().flatten().min();
         let limit = if busy { Some(Duration::ZERO) } else { idle };
         let waited = self.poll.wait(limit, &mut self.ready);
         waited.expect("an epoll instance waits, whatever happens to its sockets");
-        self.home.inbox.sleeps(false);
+        self.handle.inbox.sleeps(false);
         self.now = Instant::now();
     }
 
     /// Whether there is something to do now.
     pub(crate) fn is_busy(&self) -> bool {
         let is_behind = self.streams.len() > 0 && self.place.ordinal < self.context.window.end();
-        !self.again.is_empty() || self.pass.is_some() || is_behind || !self.home.inbox.is_empty()
+        !self.again.is_empty() || self.pass.is_some() || is_behind || !self.handle.inbox.is_empty()
     }
 
     fn on_ready(&mut self, ready: Ready) {
@@ -215,19 +215,19 @@ impl EventLoop {
             let end = self.context.window.place();
             self.move_to(end);
         }
-        let (feed, seat) = match stream.following {
-            Some(following) => (Some(Box::new(following.feed)), Some(following.seat)),
+        let (feed, subscription) = match stream.following {
+            Some(following) => (Some(Box::new(following.feed)), Some(following.subscription)),
             None => (None, None),
         };
         let mut work = Work::new(feed, stream.queue);
-        if seat.is_none() {
+        if subscription.is_none() {
             work.end = End::Announced(CloseCode::ClientGone);
         }
-        let connection = seat.as_ref().map(|seat| Arc::clone(seat.connection()));
+        let connection = subscription.as_ref().map(|subscription| Arc::clone(subscription.connection()));
         let key = self.streams.insert(Stream {
             socket,
             framing: stream.framing,
-            seat,
+            subscription,
             places: Box::default(),
             told: connection.as_ref().map_or(self.place.cursor, |connection| connection.cursor()),
             heartbeat_at: self.ticks.now + self.ticks.heartbeat,
@@ -235,7 +235,7 @@ impl EventLoop {
             served: 0,
             had: Box::default(),
             work: Some(Box::new(work)),
-            _residence: stream.residence,
+            _loop_permit: stream.loop_permit,
             _permit: permit,
         });
         let Some(stream) = self.streams.get_mut(key) else { return };
@@ -263,9 +263,9 @@ impl EventLoop {
         let Some(connection) = stream.connection() else { return };
         for moved in self.lists.remove(&connection.identity, &stream.places) {
             if let Some((_, other)) = self.streams.at(moved.stream as usize)
-                && let Some(seat) = &other.seat
+                && let Some(subscription) = &other.subscription
             {
-                moved.note(&seat.connection().identity, &mut other.places);
+                moved.note(&subscription.connection().identity, &mut other.places);
             }
         }
         self.context.metrics.count_closed(code);
@@ -276,7 +276,7 @@ impl EventLoop {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(order) = stream.connection().and_then(|connection| connection.close_order()) else { return };
         if order.at > self.now {
-            return self.moments.push(Reverse((order.at, key)));
+            return self.deadlines.push(Reverse((order.at, key)));
         }
         self.announce(key, order.code, &order.reason);
     }
@@ -294,11 +294,11 @@ impl EventLoop {
         }
     }
 
-    fn on_moments(&mut self) {
+    fn on_deadlines(&mut self) {
         while let Some(Reverse((_, key))) =
-            self.moments.peek().copied().filter(|Reverse((at, _))| *at <= self.now)
+            self.deadlines.peek().copied().filter(|Reverse((at, _))| *at <= self.now)
         {
-            self.moments.pop();
+            self.deadlines.pop();
             let Some(stream) = self.streams.get_mut(key) else { continue };
             match stream.work.as_ref().map(|work| work.end) {
                 Some(End::Pause(code)) => {
@@ -312,21 +312,21 @@ impl EventLoop {
     }
 
     /// Hands on what the turn has counted.
-    fn settle(&mut self) {
+    fn hand_on_counts(&mut self) {
         let metrics = &self.context.metrics;
-        let tally = &mut self.tally;
-        if tally.bytes > 0 {
-            metrics.sent.fetch_add(std::mem::take(&mut tally.sent), Ordering::Relaxed);
-            metrics.sent_bytes.fetch_add(std::mem::take(&mut tally.bytes), Ordering::Relaxed);
+        let counts = &mut self.counts;
+        if counts.bytes > 0 {
+            metrics.sent.fetch_add(std::mem::take(&mut counts.sent), Ordering::Relaxed);
+            metrics.sent_bytes.fetch_add(std::mem::take(&mut counts.bytes), Ordering::Relaxed);
         }
-        if !tally.timed.is_empty() {
+        if !counts.timed.is_empty() {
             let now = Instant::now();
-            let latencies = tally.timed.drain(..).map(|(frame, clients)| (frame.age_us(now), clients));
+            let latencies = counts.timed.drain(..).map(|(frame, clients)| (frame.age_us(now), clients));
             // The low bits of the address differ from loop to loop and cost nothing.
-            metrics.record_latency(Arc::as_ptr(&self.home) as u64 >> 6, latencies);
+            metrics.record_latency(Arc::as_ptr(&self.handle) as u64 >> 6, latencies);
         }
-        if !tally.confirms.is_empty() {
-            (self.outside)(Outside::Confirm(std::mem::take(&mut tally.confirms)));
+        if !counts.confirms.is_empty() {
+            (self.offload)(Offload::Confirm(std::mem::take(&mut counts.confirms)));
         }
     }
 }

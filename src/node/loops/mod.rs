@@ -9,23 +9,23 @@
 //!
 //! Every kind of work has a budget a turn, so that none starves another. Read [`event_loop`] first.
 
-mod errand;
 mod event_loop;
-mod home;
+mod handle;
+mod keepalive;
 mod lists;
+mod log_request;
 mod pass;
 mod portion;
 mod progress;
 mod stream;
 mod ticks;
-mod watch;
 mod work;
 
-pub(crate) use errand::Outside;
-#[cfg(test)]
-pub(crate) use errand::Question;
 pub(crate) use event_loop::{Budget, EventLoop, LoopSettings};
-pub(crate) use home::{Home, Loops, Message};
+pub(crate) use handle::{LoopHandle, Loops, Message};
+pub(crate) use log_request::Offload;
+#[cfg(test)]
+pub(crate) use log_request::Question;
 pub use portion::StreamEnd;
 pub(crate) use portion::{Portion, close_portion, gap_frame, mail_portion, response_head, sync_frame};
-pub(crate) use stream::{Arrival, Following, NewStream, Residence, Seat};
+pub(crate) use stream::{Arrival, Following, LoopPermit, NewStream, Subscription};

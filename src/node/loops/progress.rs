@@ -30,7 +30,7 @@ impl EventLoop {
     }
 
     /// Lets every level stream go on by itself from where it is.
-    pub(super) fn part_all(&mut self) {
+    pub(super) fn detach_all(&mut self) {
         for index in 0..self.streams.places() {
             let Some((key, _)) = self.streams.at(index) else { continue };
             self.fall_behind(key, None);
@@ -40,7 +40,7 @@ impl EventLoop {
 
     pub(super) fn move_to(&mut self, place: Place) {
         self.place = place;
-        self.home.set_position(place.cursor);
+        self.handle.set_position(place.cursor);
         self.goal_moved();
     }
 
@@ -58,13 +58,13 @@ impl EventLoop {
         self.slots.clear();
         if !window.slots(from.ordinal, self.settings.budget.batch_bytes, &mut self.slots) {
             // The loop itself was too slow for the window: each stream reads the log and learns what is missing.
-            self.part_all();
+            self.detach_all();
             let end = self.context.window.place();
             return self.move_to(end);
         }
         let marks = self.slots.iter().take_while(|slot| is_mark(slot)).count();
         if let Some(last) = marks.checked_sub(1) {
-            self.part_all();
+            self.detach_all();
             let cursor = self.slots[last].cursor();
             self.slots.clear();
             return self.move_to(Place { ordinal: from.ordinal + marks as u64, cursor });
@@ -118,7 +118,7 @@ impl EventLoop {
     }
 
     /// A slice of the pass under way.
-    pub(super) fn go_on(&mut self) {
+    pub(super) fn continue_pass(&mut self) {
         let Some(mut pass) = self.pass.take() else { return };
         let mut served = 0;
         let mut is_done = false;
@@ -140,13 +140,13 @@ impl EventLoop {
             let is_whole = count == piece.len();
             if pairs.is_empty() && is_whole {
                 served += 1;
-                stream.note_bytes(count, &mut self.tally);
+                stream.note_bytes(count, &mut self.counts);
                 let (events, told) = (self.batch.to_all().len() as u64, self.batch.told_all());
-                stream.note(events, told, (&mut self.tally, &self.ticks));
+                stream.note(events, told, (&mut self.counts, &self.ticks));
                 continue;
             }
             let frames = self.batch.frames_of(pairs);
-            let Some((index, rest)) = stream.note_frames(frames, count, (&mut self.tally, &self.ticks))
+            let Some((index, rest)) = stream.note_frames(frames, count, (&mut self.counts, &self.ticks))
             else {
                 continue;
             };
@@ -160,7 +160,7 @@ impl EventLoop {
             }
         }
         if served > 0 {
-            self.tally.timed.extend(self.batch.to_all().map(|frame| (Arc::clone(frame), served)));
+            self.counts.timed.extend(self.batch.to_all().map(|frame| (Arc::clone(frame), served)));
             for frame in self.batch.to_all() {
                 frame.written.fetch_add(served, Ordering::Relaxed);
             }

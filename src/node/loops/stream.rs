@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::home::Home;
+use super::handle::LoopHandle;
 use super::portion::{Portion, confirmed};
 use super::ticks::Ticks;
 use crate::net::push;
@@ -29,19 +29,19 @@ pub(crate) struct NewStream {
     /// What follows; `None` if nothing does, because the client was refused.
     pub(crate) following: Option<Box<Following>>,
     /// The loop that it goes to.
-    pub(crate) residence: Residence,
+    pub(crate) loop_permit: LoopPermit,
 }
 
 /// The part of a stream that follows the log.
 #[derive(Debug)]
 pub(crate) struct Following {
     pub(crate) feed: Feed,
-    pub(crate) seat: Seat,
+    pub(crate) subscription: Subscription,
 }
 
 /// What a client holds while its stream is open.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct Subscription {
     /// The stream's entry in the list of connections.
     pub(crate) registered: Registered,
     /// The stream's permission; frees its place when dropped.
@@ -51,7 +51,7 @@ pub(crate) struct Seat {
     pub(crate) ack: AckMode,
 }
 
-impl Seat {
+impl Subscription {
     pub(super) fn connection(&self) -> &Arc<Connection> {
         self.registered.connection()
     }
@@ -59,20 +59,20 @@ impl Seat {
 
 /// A place in a loop; counted until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Residence(Arc<Home>);
+pub(crate) struct LoopPermit(Arc<LoopHandle>);
 
-impl Residence {
-    pub(crate) fn new(home: Arc<Home>) -> Self {
-        home.streams.fetch_add(1, Ordering::Relaxed);
-        Self(home)
+impl LoopPermit {
+    pub(crate) fn new(handle: Arc<LoopHandle>) -> Self {
+        handle.streams.fetch_add(1, Ordering::Relaxed);
+        Self(handle)
     }
 
-    pub(crate) fn home(&self) -> &Arc<Home> {
+    pub(crate) fn handle(&self) -> &Arc<LoopHandle> {
         &self.0
     }
 }
 
-impl Drop for Residence {
+impl Drop for LoopPermit {
     fn drop(&mut self) {
         self.0.streams.fetch_sub(1, Ordering::Relaxed);
     }
@@ -93,7 +93,7 @@ pub(super) struct Stream {
     pub(super) socket: OwnedFd,
     pub(super) framing: Framing,
     /// `None` for a client that is refused.
-    pub(super) seat: Option<Seat>,
+    pub(super) subscription: Option<Subscription>,
     /// Where it stands in the lists of its client, its user and its topics.
     pub(super) places: Box<[u32]>,
     /// The last `id:` that was written.
@@ -107,7 +107,7 @@ pub(super) struct Stream {
     /// See [`Feed::into_had`]; nearly always empty.
     pub(super) had: Box<[Cursor]>,
     pub(super) work: Option<Box<Work>>,
-    pub(super) _residence: Residence,
+    pub(super) _loop_permit: LoopPermit,
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
@@ -125,7 +125,7 @@ pub(super) enum End {
 /// What a stream has that is not level with its loop.
 #[derive(Debug)]
 pub(super) struct Work {
-    /// `None` while an errand has it, and at the end.
+    /// `None` while a request has it, and at the end.
     pub(super) feed: Option<Box<Feed>>,
     /// What must be written before anything else.
     pub(super) queue: VecDeque<Portion>,
@@ -158,7 +158,7 @@ impl Work {
 
 /// What a loop counts until the end of its turn.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct Counts {
     pub(super) sent: u64,
     pub(super) bytes: u64,
     /// Frames whose latency is recorded at the end of the turn, and how many clients got them.
@@ -171,7 +171,7 @@ impl Stream {
     ///
     /// # Errors
     /// The connection is gone.
-    pub(super) fn flush(&mut self, tally: &mut Tally, ticks: &Ticks) -> std::io::Result<bool> {
+    pub(super) fn flush(&mut self, counts: &mut Counts, ticks: &Ticks) -> std::io::Result<bool> {
         while let Some(work) = &mut self.work
             && let Some(portion) = work.queue.front()
         {
@@ -187,34 +187,34 @@ impl Stream {
             if portion.is_some() {
                 work.done = 0;
             }
-            self.note_bytes(count, tally);
+            self.note_bytes(count, counts);
             if let Some(connection) = self.connection() {
                 connection.blocked.store(blocked, Ordering::Relaxed);
             }
             match portion {
                 None => return Ok(false),
-                Some(portion) => self.note_portion(portion, tally, ticks),
+                Some(portion) => self.note_portion(portion, counts, ticks),
             }
         }
         Ok(true)
     }
 
     pub(super) fn connection(&self) -> Option<&Arc<Connection>> {
-        self.seat.as_ref().map(Seat::connection)
+        self.subscription.as_ref().map(Subscription::connection)
     }
 
-    pub(super) fn note_portion(&mut self, portion: Portion, tally: &mut Tally, ticks: &Ticks) {
-        tally.confirms.extend(portion.confirms);
+    pub(super) fn note_portion(&mut self, portion: Portion, counts: &mut Counts, ticks: &Ticks) {
+        counts.confirms.extend(portion.confirms);
         if let Some(frame) = portion.frame {
             frame.written.fetch_add(1, Ordering::Relaxed);
-            tally.timed.push((frame, 1));
+            counts.timed.push((frame, 1));
         }
-        self.note(portion.events, portion.told, (tally, ticks));
+        self.note(portion.events, portion.told, (counts, ticks));
     }
 
     /// Notes bytes that the socket took.
-    pub(super) fn note_bytes(&self, count: usize, tally: &mut Tally) {
-        tally.bytes += count as u64;
+    pub(super) fn note_bytes(&self, count: usize, counts: &mut Counts) {
+        counts.bytes += count as u64;
         if let Some(connection) = self.connection() {
             connection.bytes.fetch_add(count as u64, Ordering::Relaxed);
         }
@@ -222,12 +222,12 @@ impl Stream {
 
     /// Notes events that the socket took, and the last `id:` among them. A write without an `id:` postpones nothing: the
     /// stream may have examined more than it was sent.
-    pub(super) fn note(&mut self, events: u64, told: Option<Cursor>, (tally, ticks): (&mut Tally, &Ticks)) {
+    pub(super) fn note(&mut self, events: u64, told: Option<Cursor>, (counts, ticks): (&mut Counts, &Ticks)) {
         if events > 0
             && let Some(connection) = self.connection()
         {
             connection.sent.fetch_add(events, Ordering::Relaxed);
-            tally.sent += events;
+            counts.sent += events;
         }
         if let Some(told) = told {
             self.told = told;
@@ -242,24 +242,24 @@ impl Stream {
         &mut self,
         frames: impl Iterator<Item = (usize, &'a Arc<WindowFrame>)>,
         count: usize,
-        (tally, ticks): (&mut Tally, &Ticks),
+        (counts, ticks): (&mut Counts, &Ticks),
     ) -> Option<(usize, Portion)> {
-        self.note_bytes(count, tally);
+        self.note_bytes(count, counts);
         let mut left = count;
         let mut cut = None;
         for (index, frame) in frames {
             let length = frame.bytes(self.framing).len();
             let mut portion = Portion::rest_of(frame, self.framing, left.min(length));
-            if let Some(seat) = &self.seat {
+            if let Some(subscription) = &self.subscription {
                 let written = std::iter::once((&frame.address, frame.cursor));
-                portion.confirms = confirmed(seat.ack, &seat.connection().identity, &written);
+                portion.confirms = confirmed(subscription.ack, &subscription.connection().identity, &written);
             }
             if left < length {
                 cut = Some((index, portion));
                 break;
             }
             left -= length;
-            self.note_portion(portion, tally, ticks);
+            self.note_portion(portion, counts, ticks);
         }
         cut
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A loop looks at each of its streams once in this many ticks.
-pub(super) const LOOK: usize = 4;
-/// The longest tick, and so the precision of deadlines: [`LOOK`] times this.
+pub(super) const SWEEP_TICKS: usize = 4;
+/// The longest tick, and so the precision of deadlines: [`SWEEP_TICKS`] times this.
 const LONGEST: Duration = Duration::from_millis(250);
 const SHORTEST: Duration = Duration::from_millis(5);
 

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::errand::{Errand, Outside, Question};
 use super::event_loop::EventLoop;
+use super::log_request::{LogRequest, Offload, Question};
 use super::portion::{Portion, StreamEnd, sync_frame};
 use super::stream::{End, Stream, Work};
 use crate::net::{Key, close_write, push};
@@ -25,7 +25,7 @@ impl EventLoop {
     ) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(work) = stream.work.as_mut().filter(|work| work.end == End::Open) else { return };
-        record_position(stream.seat.as_ref().map(|seat| &**seat.connection()), &feed);
+        record_position(stream.subscription.as_ref().map(|subscription| &**subscription.connection()), &feed);
         work.feed = Some(feed);
         match outcome {
             Ok(portion) => {
@@ -43,7 +43,7 @@ impl EventLoop {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(work) = &mut stream.work else { return };
         work.queued = false;
-        match stream.flush(&mut self.tally, &self.ticks) {
+        match stream.flush(&mut self.counts, &self.ticks) {
             Err(_) => return self.close(key, CloseCode::ClientGone),
             Ok(false) => return,
             Ok(true) => {}
@@ -52,7 +52,7 @@ impl EventLoop {
         if let End::Announced(code) = work.end {
             if self.settings.end == StreamEnd::Abort {
                 work.end = End::Pause(code);
-                return self.moments.push(Reverse((self.now + ABORT_PAUSE, key)));
+                return self.deadlines.push(Reverse((self.now + ABORT_PAUSE, key)));
             }
             close_write(&stream.socket);
             return self.close(key, code);
@@ -65,10 +65,10 @@ impl EventLoop {
     pub(super) fn step(&mut self, key: Key, mut feed: Box<Feed>) {
         let goal = self.goal();
         let Some(stream) = self.streams.get_mut(key) else { return };
-        let (Some(work), Some(seat)) = (&mut stream.work, &stream.seat) else { return };
+        let (Some(work), Some(subscription)) = (&mut stream.work, &stream.subscription) else { return };
         let known = feed.cursor();
         let step = feed.step(goal.ordinal.max(work.until));
-        record_position(Some(seat.connection()), &feed);
+        record_position(Some(subscription.connection()), &feed);
         let question = match step {
             Step::TooSlow => return self.announce(key, CloseCode::Slow, "too far behind"),
             Step::Idle if feed.place() == Some(goal) => {
@@ -89,9 +89,18 @@ impl EventLoop {
             Step::Gap(missing) => Question::Gap(missing),
             Step::ReadLog { after, limit } => Question::Page { after, limit },
         };
-        let connection = Arc::clone(seat.connection());
-        let (home, framing, ack) = (Arc::clone(&self.home), stream.framing, seat.ack);
-        (self.outside)(Outside::Ask(Errand { key, home, connection, framing, ack, feed, known, question }));
+        let connection = Arc::clone(subscription.connection());
+        let (handle, framing, ack) = (Arc::clone(&self.handle), stream.framing, subscription.ack);
+        (self.offload)(Offload::Ask(LogRequest {
+            key,
+            handle,
+            connection,
+            framing,
+            ack,
+            feed,
+            known,
+            question,
+        }));
     }
 
     pub(super) fn write_frames(&mut self, key: Key, mut feed: Box<Feed>, frames: &[Arc<WindowFrame>]) {
@@ -101,7 +110,7 @@ impl EventLoop {
         let Ok(count) = push(&stream.socket, &self.scratch) else {
             return self.close(key, CloseCode::ClientGone);
         };
-        let cut = stream.note_frames(frames.iter().enumerate(), count, (&mut self.tally, &self.ticks));
+        let cut = stream.note_frames(frames.iter().enumerate(), count, (&mut self.counts, &self.ticks));
         let Some(work) = &mut stream.work else { return };
         if let Some((index, rest)) = cut {
             feed.return_to(&frames[index]);
@@ -120,8 +129,8 @@ impl EventLoop {
         };
         let at = at.unwrap_or_else(|| self.level_place(served));
         let Some(stream) = self.streams.get_mut(key) else { return };
-        let Some(seat) = &stream.seat else { return };
-        let connection = seat.connection();
+        let Some(subscription) = &stream.subscription else { return };
+        let connection = subscription.connection();
         let reader = self.context.window.reader(connection.identity.addresses(&self.settings.node), at);
         let had = std::mem::take(&mut stream.had).into_vec();
         let feed = Box::new(Feed::live(reader.with_had(had), self.settings.limits));

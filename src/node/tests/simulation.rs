@@ -24,8 +24,8 @@ use crate::node::connections::{AckMode, Connection, Connections};
 use crate::node::feed::{Feed, FeedLimits, encode};
 use crate::node::limits::ABORT_PAUSE;
 use crate::node::loops::{
-    Arrival, Budget, EventLoop, Following, LoopSettings, Loops, Message, NewStream, Outside, Question,
-    Residence, Seat, StreamEnd, close_portion,
+    Arrival, Budget, EventLoop, Following, LoopPermit, LoopSettings, Loops, Message, NewStream, Offload,
+    Question, StreamEnd, Subscription, close_portion,
 };
 use crate::node::metrics::Metrics;
 use crate::node::stream_context::{HeartbeatForm, StreamContext, StreamTiming};
@@ -177,10 +177,10 @@ struct World<'a> {
     ends: Ends,
     context: Arc<StreamContext>,
     tail: Cursor,
-    doors: Loops,
+    handles: Loops,
     loops: Vec<EventLoop>,
     /// Questions that the log has not answered yet.
-    asked: Arc<Mutex<VecDeque<Outside>>>,
+    asked: Arc<Mutex<VecDeque<Offload>>>,
     connections: Connections,
     admission: Admission,
     clients: Vec<Client>,
@@ -245,8 +245,8 @@ impl<'a> World<'a> {
             replay_permits: Semaphore::new(1),
             timing: StreamTiming { heartbeat: long, cursor: long, log_read: long, retry },
         });
-        let asked: Arc<Mutex<VecDeque<Outside>>> = Arc::default();
-        let doors = Loops::new(loops, tail).unwrap();
+        let asked: Arc<Mutex<VecDeque<Offload>>> = Arc::default();
+        let handles = Loops::new(loops, tail).unwrap();
         let settings = LoopSettings {
             node: NodeId::parse("n").unwrap(),
             limits: LIMITS,
@@ -254,12 +254,12 @@ impl<'a> World<'a> {
             stall: long,
             budget: Budget { messages: 2, served: 2, slice: 2, batch_bytes: 1_000 },
         };
-        let serve = |home: &Arc<_>| {
+        let serve = |handle: &Arc<_>| {
             let asked = Arc::clone(&asked);
-            let outside = Box::new(move |work| asked.lock().unwrap().push_back(work));
-            EventLoop::new(settings.clone(), Arc::clone(&context), Arc::clone(home), outside).unwrap()
+            let offload = Box::new(move |work| asked.lock().unwrap().push_back(work));
+            EventLoop::new(settings.clone(), Arc::clone(&context), Arc::clone(handle), offload).unwrap()
         };
-        let loops = doors.homes().iter().map(serve).collect();
+        let loops = handles.handles().iter().map(serve).collect();
         let unlimited = AdmissionLimits { connections: 0, per_user: 0, per_address: 0, per_second: 0 };
         Self {
             stage,
@@ -268,7 +268,7 @@ impl<'a> World<'a> {
             ends: Ends::new(),
             context,
             tail,
-            doors,
+            handles,
             loops,
             asked,
             connections: Connections::default(),
@@ -391,18 +391,19 @@ impl<'a> World<'a> {
         let begun = again.is_none().then_some(settled).or(announced);
         let mut seen = again.map(|old| old.seen).unwrap_or_default();
         seen.extend(begun.into_iter().flat_map(|cursor| standing_up_to(cursor, &self.places)));
-        let residence = Residence::new(self.doors.emptiest());
-        let home = Arc::clone(residence.home());
+        let loop_permit = LoopPermit::new(self.handles.emptiest());
+        let handle = Arc::clone(loop_permit.handle());
         let _admitted = self.admission.admit(None, Ipv4Addr::LOCALHOST.into(), Instant::now()).unwrap();
         let registered =
-            self.connections.register(Connection::new(identity, feed.cursor(), Arc::clone(&home)));
+            self.connections.register(Connection::new(identity, feed.cursor(), Arc::clone(&handle)));
         let connection = Arc::clone(registered.connection());
-        let seat = Seat { registered, _admitted, heartbeat: HeartbeatForm::Comment, ack: AckMode::Cursor };
+        let subscription =
+            Subscription { registered, _admitted, heartbeat: HeartbeatForm::Comment, ack: AckMode::Cursor };
         let stream = NewStream {
             framing: Framing::Chunked,
             queue: VecDeque::new(),
-            following: Some(Box::new(Following { feed, seat })),
-            residence,
+            following: Some(Box::new(Following { feed, subscription })),
+            loop_permit,
         };
         let socket = arrive(stream);
         let (unread, seen_here) = (Vec::new(), BTreeSet::new());
@@ -413,13 +414,13 @@ impl<'a> World<'a> {
     fn answer(&mut self, draw: usize) -> bool {
         let mut asked = self.asked.lock().unwrap();
         let index = draw % asked.len().max(1);
-        let Some(Outside::Ask(errand)) = asked.remove(index) else { return false };
+        let Some(Offload::Ask(request)) = asked.remove(index) else { return false };
         drop(asked);
-        let page = match errand.question {
+        let page = match request.question {
             Question::Gap(_) => None,
             Question::Page { after, limit } => Some(self.log.read_after(after, limit.entries)),
         };
-        self.stage.runtime.block_on(errand.answer(&self.context, Ok(page)));
+        self.stage.runtime.block_on(request.answer(&self.context, Ok(page)));
         true
     }
 
@@ -438,7 +439,7 @@ impl<'a> World<'a> {
     }
 
     /// Lets everything come to rest, then checks that everybody has everything.
-    fn settle(&mut self) {
+    fn hand_on_counts(&mut self) {
         self.log.repair(usize::MAX);
         self.note_places();
         for _ in 0..self.log.entries.len() + 2 {
@@ -478,8 +479,8 @@ fn arrive(stream: NewStream) -> UnixStream {
     socket.set_nonblocking(true).unwrap();
     socket2::SockRef::from(&server).set_send_buffer_size(1).unwrap();
     let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-    let home = Arc::clone(stream.residence.home());
-    home.send(Message::Arrival(Box::new(Arrival { socket: server.into(), stream, permit })));
+    let handle = Arc::clone(stream.loop_permit.handle());
+    handle.send(Message::Arrival(Box::new(Arrival { socket: server.into(), stream, permit })));
     socket
 }
 
@@ -597,7 +598,7 @@ proptest! {
             for happening in &what {
                 world.happen(happening);
             }
-            world.settle();
+            world.hand_on_counts();
         });
     }
 }
@@ -637,7 +638,7 @@ fn a_reader_ahead_of_the_tail_is_not_thrown_back_by_the_tails_gap() {
     for happening in crowd.chain(story) {
         world.happen(&happening);
     }
-    world.settle();
+    world.hand_on_counts();
 }
 
 #[test]
@@ -649,7 +650,7 @@ fn an_event_for_one_client_does_not_wait_for_a_long_pass_and_does_not_pass_an_ea
     for happening in crowd.chain([Connect(3)]) {
         world.happen(&happening);
     }
-    world.settle();
+    world.hand_on_counts();
     let [alone, crowd] = [3, 1].map(address);
     world.happen(&Append(0));
     world.happen(&Tail(9));
@@ -668,7 +669,7 @@ fn an_event_for_one_client_does_not_wait_for_a_long_pass_and_does_not_pass_an_ea
     }
     assert_eq!(counts[&alone], (2, 1), "the broadcast, then its own");
     assert!(counts[&crowd].0 < counts[&crowd].1, "the pass is under way: {counts:?}");
-    world.settle();
+    world.hand_on_counts();
 }
 
 #[test]
@@ -683,8 +684,8 @@ fn a_stream_ends_with_the_last_chunk_or_after_a_pause_without_it() {
         let mut world = World::ending(&stage, 1, end);
         let close = close_portion(CloseCode::Shutdown, "why", RetryMs::MIN, (framing, end));
         let queue = VecDeque::from([close]);
-        let residence = Residence::new(world.doors.emptiest());
-        let mut socket = arrive(NewStream { framing, queue, following: None, residence });
+        let loop_permit = LoopPermit::new(world.handles.emptiest());
+        let mut socket = arrive(NewStream { framing, queue, following: None, loop_permit });
         let begun = Instant::now();
         let mut got = Vec::new();
         while socket.read_to_end(&mut got).is_err() {

@@ -1,12 +1,12 @@
 //! What a stream without events gets, and who has taken nothing for too long: a look at a part of the streams each tick,
-//! and no timer. Read [`EventLoop::look_around`] first.
+//! and no timer. Read [`EventLoop::sweep_streams`] first.
 
 use bytes::{Bytes, BytesMut};
 
 use super::event_loop::EventLoop;
 use super::portion::Portion;
 use super::stream::{End, Stream};
-use super::ticks::{LOOK, Ticks};
+use super::ticks::{SWEEP_TICKS, Ticks};
 use crate::net::{Key, push, reset_on_close};
 use crate::node::close::CloseCode;
 use crate::node::stream_context::HeartbeatForm;
@@ -16,8 +16,8 @@ use crate::protocol::{Cursor, Frame};
 
 impl EventLoop {
     /// Looks at a part of the streams: who gets a heartbeat or its position, and who has taken nothing for too long.
-    pub(super) fn look_around(&mut self) {
-        for _ in 0..self.streams.places().div_ceil(LOOK) {
+    pub(super) fn sweep_streams(&mut self) {
+        for _ in 0..self.streams.places().div_ceil(SWEEP_TICKS) {
             self.sweep = if self.sweep + 1 >= self.streams.places() { 0 } else { self.sweep + 1 };
             let Some((key, stream)) = self.streams.at(self.sweep) else { continue };
             match &stream.work {
@@ -37,7 +37,7 @@ impl EventLoop {
             return;
         }
         // A socket says that it is writable only when a third of its buffer is free: it is asked before it is judged.
-        match stream.flush(&mut self.tally, &self.ticks) {
+        match stream.flush(&mut self.counts, &self.ticks) {
             Err(_) => self.close(key, CloseCode::ClientGone),
             Ok(true) => self.enqueue(key),
             Ok(false) if is_late(stream) => {
@@ -57,13 +57,13 @@ impl EventLoop {
         let served = stream.served;
         let level = stream.work.is_none().then(|| self.level_place(served).cursor);
         let Some(stream) = self.streams.get_mut(key) else { return };
-        let Some(seat) = &stream.seat else { return };
-        let cursor = level.unwrap_or_else(|| seat.connection().cursor());
-        let heartbeat = seat.heartbeat;
+        let Some(subscription) = &stream.subscription else { return };
+        let cursor = level.unwrap_or_else(|| subscription.connection().cursor());
+        let heartbeat = subscription.heartbeat;
         let Some(frames) = stream.due(cursor, heartbeat, &self.ticks) else { return };
         let wire = stream.framing.wrap(frames);
         let Ok(count) = push(&stream.socket, &wire) else { return self.close(key, CloseCode::ClientGone) };
-        stream.note_bytes(count, &mut self.tally);
+        stream.note_bytes(count, &mut self.counts);
         if count == wire.len() {
             return;
         }

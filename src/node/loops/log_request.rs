@@ -1,5 +1,5 @@
-//! What a loop cannot do itself, because it waits: reads of the log for one stream, and confirmations. An errand takes
-//! the feed of its stream along and brings it back. Read [`Outside::run`] first.
+//! What a loop cannot do itself, because it waits: reads of the log for one stream, and confirmations. A request takes
+//! the feed of its stream along and brings it back. Read [`Offload::run`] first.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use bytes::BytesMut;
 use tokio::time::Instant;
 
-use super::home::{Home, Message};
+use super::handle::{LoopHandle, Message};
 use super::portion::{Portion, confirmed, gap_frame, mail_portion, sync_frame};
 use crate::broker::{Missing, Page, PageLimit};
 use crate::net::Key;
@@ -32,9 +32,9 @@ pub(crate) enum Question {
 
 /// A question to the log for one stream.
 #[derive(Debug)]
-pub(crate) struct Errand {
+pub(crate) struct LogRequest {
     pub(super) key: Key,
-    pub(super) home: Arc<Home>,
+    pub(super) handle: Arc<LoopHandle>,
     pub(super) connection: Arc<Connection>,
     pub(super) framing: Framing,
     pub(super) ack: AckMode,
@@ -46,18 +46,18 @@ pub(crate) struct Errand {
 
 /// Work that a loop leaves to a task.
 #[derive(Debug)]
-pub(crate) enum Outside {
-    /// Asks the log.
-    Ask(Errand),
+pub(crate) enum Offload {
+    /// A page or mailboxes, for one stream.
+    Ask(LogRequest),
     /// Records what was written with `ack=written`.
     Confirm(Vec<(Address, Cursor)>),
 }
 
-impl Outside {
+impl Offload {
     /// Does the work, and waits as long as it takes.
     pub(crate) async fn run(self, context: Arc<StreamContext>) {
         match self {
-            Self::Ask(errand) => errand.run(&context).await,
+            Self::Ask(request) => request.run(&context).await,
             Self::Confirm(written) => {
                 for (owner, cursor) in written {
                     confirm_or_repeat(&context, &owner, cursor).await;
@@ -73,7 +73,7 @@ pub(crate) type Failure = (CloseCode, &'static str);
 const UNREADABLE: Failure = (CloseCode::LogUnavailable, "the log cannot be read");
 const TIMEOUT: Failure = (CloseCode::LogUnavailable, "the log did not answer in time");
 
-impl Errand {
+impl LogRequest {
     /// Asks the log, and tells the loop what to write.
     async fn run(self, context: &StreamContext) {
         let page = match self.question {
@@ -95,7 +95,7 @@ impl Errand {
             (Ok(None), Question::Gap(missing)) => self.gap(context, *missing).await,
             (Ok(None), Question::Page { .. }) => Ok(Portion::default()),
         };
-        self.home.send(Message::Answer(self.key, self.feed, outcome));
+        self.handle.send(Message::Answer(self.key, self.feed, outcome));
     }
 
     async fn page(&mut self, context: &StreamContext, page: &Page) -> Result<Portion, Failure> {

@@ -1,4 +1,4 @@
-//! The doors of the loops: how the rest of the node reaches a stream. Read [`Home`] first.
+//! Handles of the loops: how the rest of the node reaches a stream. Read [`LoopHandle`] first.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,9 +24,9 @@ pub(crate) enum Message {
     Stop,
 }
 
-/// The door of one loop.
+/// What the rest of the node holds of one loop.
 #[derive(Debug)]
-pub(crate) struct Home {
+pub(crate) struct LoopHandle {
     pub(super) inbox: Inbox<Message>,
     /// Streams of the loop, those on their way to it included.
     pub(super) streams: AtomicUsize,
@@ -34,8 +34,8 @@ pub(crate) struct Home {
     position: Mutex<Cursor>,
 }
 
-impl Home {
-    /// The door of a loop that begins at a position.
+impl LoopHandle {
+    /// The handle of a loop that begins at a position.
     ///
     /// # Errors
     /// The process has no file descriptor left.
@@ -58,38 +58,39 @@ impl Home {
     }
 }
 
-/// The doors of all loops of a node. Clones share them.
+/// The handles of all loops of a node. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Loops {
-    homes: Arc<[Arc<Home>]>,
+    handles: Arc<[Arc<LoopHandle>]>,
 }
 
 impl Loops {
-    /// The doors of `count` loops that begin at a position.
+    /// The handles of `count` loops that begin at a position.
     ///
     /// # Errors
     /// The process has no file descriptor left.
     pub(crate) fn new(count: usize, position: Cursor) -> io::Result<Self> {
-        let homes: io::Result<Vec<_>> = (0..count).map(|_| Home::new(position).map(Arc::new)).collect();
-        Ok(Self { homes: homes?.into() })
+        let handles: io::Result<Vec<_>> =
+            (0..count).map(|_| LoopHandle::new(position).map(Arc::new)).collect();
+        Ok(Self { handles: handles?.into() })
     }
 
-    /// The doors, one for each loop.
-    pub(crate) fn homes(&self) -> &[Arc<Home>] {
-        &self.homes
+    /// The handles, one for each loop.
+    pub(crate) fn handles(&self) -> &[Arc<LoopHandle>] {
+        &self.handles
     }
 
     /// The loop that has the fewest streams.
-    pub(crate) fn emptiest(&self) -> Arc<Home> {
-        let fewest = self.homes.iter().min_by_key(|home| home.streams.load(Ordering::Relaxed));
+    pub(crate) fn emptiest(&self) -> Arc<LoopHandle> {
+        let fewest = self.handles.iter().min_by_key(|handle| handle.streams.load(Ordering::Relaxed));
         Arc::clone(fewest.expect("a node has at least one loop"))
     }
 
     /// The window has new slots. A loop without streams sleeps on: its first one has a feed, and the loop then begins at
     /// the end of the window.
     pub(crate) fn wake(&self) {
-        for home in self.homes.iter().filter(|home| home.streams.load(Ordering::SeqCst) > 0) {
-            home.inbox.wake();
+        for handle in self.handles.iter().filter(|handle| handle.streams.load(Ordering::SeqCst) > 0) {
+            handle.inbox.wake();
         }
     }
 }
