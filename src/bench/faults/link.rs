@@ -134,7 +134,8 @@ mod tests {
         for number in 1..=2 {
             let (proxy, task) = ProxyTask::new(ProxySpec {
                 name: format!("n{number}->redis"),
-                listen: "127.0.0.1:0".into(),
+                // A port that is given up for a moment must not be taken by the tests beside this one.
+                listen: "127.71.0.1:0".into(),
                 upstream: "127.0.0.1:1".into(),
                 seed: 1,
             });

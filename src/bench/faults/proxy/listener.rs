@@ -410,7 +410,7 @@ mod tests {
         async fn new() -> Self {
             let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let upstream = server.local_addr().unwrap().to_string();
-            let spec = ProxySpec { name: "p".into(), listen: "127.0.0.1:0".into(), upstream, seed: 1 };
+            let spec = ProxySpec { name: "p".into(), listen: "127.71.0.2:0".into(), upstream, seed: 1 };
             let (proxy, task) = ProxyTask::new(spec);
             let mut tasks = JoinSet::new();
             tasks.spawn(task.run());
