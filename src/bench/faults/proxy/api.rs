@@ -528,7 +528,7 @@ mod tests {
 
         async fn with_redis() -> Self {
             let mut bed = Self::new();
-            let redis = json!({ "name": "redis", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:1" });
+            let redis = json!({ "name": "redis", "listen": "127.71.0.3:0", "upstream": "127.0.0.1:1" });
             bed.check(("POST", "/proxies", redis), 201, r#""enabled":true"#).await;
             bed
         }
