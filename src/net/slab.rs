@@ -7,7 +7,7 @@ pub(crate) struct Key(u64);
 
 impl Key {
     /// The key of no value.
-    pub(crate) const WAKER: Self = Self(u64::MAX);
+    pub(crate) const NONE: Self = Self(u64::MAX);
 
     fn new(index: u32, generation: u32) -> Self {
         Self(u64::from(generation) << 32 | u64::from(index))
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!((slab.remove(a), slab.remove(a)), (Some("a"), None));
         let c = slab.insert("c");
         assert_eq!((c.index(), slab.len(), slab.places()), (a.index(), 2, 2));
-        assert!(slab.get_mut(a).is_none() && slab.get_mut(Key::WAKER).is_none());
+        assert!(slab.get_mut(a).is_none() && slab.get_mut(Key::NONE).is_none());
         assert_eq!(slab.get_mut(Key::from_bits(c.bits())), Some(&mut "c"));
         assert_eq!(slab.at(b.index()).map(|(key, value)| (key, *value)), Some((b, "b")));
     }

@@ -111,7 +111,7 @@ impl Connection {
             cursor: Mutex::new(Some(cursor)),
             order: Mutex::new(None),
             handle,
-            key: AtomicU64::new(Key::WAKER.bits()),
+            key: AtomicU64::new(Key::NONE.bits()),
         }
     }
 
@@ -128,7 +128,7 @@ impl Connection {
         }
         drop(current);
         let key = Key::from_bits(self.key.load(Ordering::SeqCst));
-        if key != Key::WAKER {
+        if key != Key::NONE {
             self.handle.send(Message::Order(key));
         }
     }

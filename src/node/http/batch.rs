@@ -52,10 +52,9 @@ async fn publish_one(app: &AppState, event: &str) -> BatchOutcome {
         Ok(published) => BatchOutcome::Ok(published),
         Err(error) => {
             publish::count_error(app);
-            match error {
-                ApiError::Unknown(_) => BatchOutcome::Unknown(error.problem()),
-                _ => BatchOutcome::Refused(error.problem()),
-            }
+            let is_unknown = matches!(error, ApiError::Unknown(_));
+            let (_, problem) = error.problem();
+            if is_unknown { BatchOutcome::Unknown(problem) } else { BatchOutcome::Refused(problem) }
         }
     }
 }

@@ -51,16 +51,17 @@ impl ApiError {
         detail
     }
 
-    /// The body of the answer.
-    pub(crate) fn problem(self) -> Problem {
+    /// The status of the answer, and its body.
+    pub(crate) fn problem(self) -> (StatusCode, Problem) {
         let (status, code, title, detail) = self.parts();
-        Problem {
+        let problem = Problem {
             kind: "about:blank".to_owned(),
             title: title.to_owned(),
             status: status.as_u16(),
             detail,
             code: code.to_owned(),
-        }
+        };
+        (status, problem)
     }
 
     fn parts(self) -> (StatusCode, &'static str, &'static str, String) {
@@ -118,8 +119,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let problem = self.problem();
-        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let (status, problem) = self.problem();
         let mut response = (status, axum::Json(problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

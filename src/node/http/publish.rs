@@ -14,7 +14,7 @@ use super::AppState;
 use super::error::ApiError;
 use super::path::Named;
 use crate::broker::publisher::{new_event, published};
-use crate::broker::{Broker, NewEvent, PageLimit};
+use crate::broker::{NewEvent, PageLimit};
 use crate::node::mailbox::confirm;
 use crate::protocol::api::{AckRequest, Acked, PublishRequest, Published};
 use crate::protocol::{Address, ClientId, MessageId, NodeId, Topic, UserId};
@@ -153,16 +153,16 @@ pub(super) async fn publish_request(
 ) -> Result<Published, ApiError> {
     check_payload(&request, app.limits.payload_bytes)?;
     let event = new_event(request, address, app.node_id.as_str())?;
-    append(&app.broker, event, app).await
+    append(app, event).await
 }
 
 pub(super) fn count_error(app: &AppState) {
     app.context.metrics.publish_errors.fetch_add(1, Ordering::Relaxed);
 }
 
-async fn append(broker: &Broker, event: NewEvent, app: &AppState) -> Result<Published, ApiError> {
+async fn append(app: &AppState, event: NewEvent) -> Result<Published, ApiError> {
     let message_id = event.message_id.clone();
-    let appended = match tokio::time::timeout(app.limits.publish_deadline, broker.append(event)).await {
+    let appended = match tokio::time::timeout(app.limits.publish_deadline, app.broker.append(event)).await {
         Ok(appended) => appended?,
         Err(_) => return Err(ApiError::Unknown("the log did not answer in time".to_owned())),
     };

@@ -96,7 +96,7 @@ pub(crate) async fn open(
 ) -> Result<Response, ApiError> {
     let Query(query) = query?;
     let framing = Framing::for_version(version);
-    let request = StreamRequest { framing, ..parse_request(&app, remote, &headers, query)? };
+    let request = parse_request(&app, (remote, framing), &headers, query)?;
     if method == Method::HEAD {
         return Ok((stream_headers(&app), ()).into_response());
     }
@@ -119,7 +119,7 @@ pub(crate) async fn open(
 
 fn parse_request(
     app: &AppState,
-    remote: SocketAddr,
+    (remote, framing): (SocketAddr, Framing),
     headers: &HeaderMap,
     query: StreamQuery,
 ) -> Result<StreamRequest, ApiError> {
@@ -171,7 +171,6 @@ fn parse_request(
         connected_at: unix_ms(),
     };
     let resume = requested.as_deref().map_or(Resume::Live, Resume::parse);
-    let framing = Framing::Chunked;
     Ok(StreamRequest { identity, is_named, resume, requested, heartbeat, ack, framing })
 }
 

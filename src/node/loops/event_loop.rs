@@ -96,7 +96,7 @@ impl EventLoop {
         offload: Box<dyn Fn(Offload) + Send>,
     ) -> std::io::Result<Self> {
         let poll = Poll::new()?;
-        poll.add(&handle.inbox, Key::WAKER)?;
+        poll.add(&handle.inbox, Key::NONE)?;
         let (now, place) = (Instant::now(), context.window.place());
         handle.set_position(place.cursor);
         Ok(Self {

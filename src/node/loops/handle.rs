@@ -4,10 +4,10 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::log_request::Failure;
 use super::portion::Portion;
 use super::stream::Arrival;
 use crate::net::{Inbox, Key};
-use crate::node::close::CloseCode;
 use crate::node::feed::Feed;
 use crate::protocol::Cursor;
 
@@ -19,7 +19,7 @@ pub(crate) enum Message {
     /// Somebody has ordered this stream to close.
     Order(Key),
     /// The log was asked for a stream, and has answered, or not.
-    Answer(Key, Box<Feed>, Result<Portion, (CloseCode, &'static str)>),
+    Answer(Key, Box<Feed>, Result<Portion, Failure>),
     /// The process ends.
     Stop,
 }

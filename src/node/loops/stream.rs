@@ -146,9 +146,7 @@ impl Work {
     pub(super) fn new(feed: Option<Box<Feed>>, queue: VecDeque<Portion>) -> Self {
         Self { feed, queue, done: 0, until: 0, stall_at: 0, blocked: false, queued: false, end: End::Open }
     }
-}
 
-impl Work {
     /// The socket took only a part of a portion.
     pub(super) fn block(&mut self, portion: Portion, done: usize, ticks: &Ticks) {
         self.queue.push_back(portion);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::event_loop::EventLoop;
-use super::log_request::{LogRequest, Offload, Question};
+use super::log_request::{Failure, LogRequest, Offload, Question};
 use super::portion::{Portion, StreamEnd, sync_frame};
 use super::stream::{End, Stream, Work};
 use crate::net::{Key, close_write, push};
@@ -17,12 +17,7 @@ use crate::node::limits::ABORT_PAUSE;
 use crate::node::window::{Place, WindowFrame};
 
 impl EventLoop {
-    pub(super) fn on_answer(
-        &mut self,
-        key: Key,
-        feed: Box<Feed>,
-        outcome: Result<Portion, (CloseCode, &'static str)>,
-    ) {
+    pub(super) fn on_answer(&mut self, key: Key, feed: Box<Feed>, outcome: Result<Portion, Failure>) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(work) = stream.work.as_mut().filter(|work| work.end == End::Open) else { return };
         record_position(stream.subscription.as_ref().map(|subscription| &**subscription.connection()), &feed);

@@ -151,10 +151,7 @@ impl Subscriber {
                 let fields = Fields { id: incoming.id, event: Some(incoming.event) };
                 let arrival = match Stamp::decode(incoming.data) {
                     Ok(stamp) => self.ledger.arrive(now, fields, stamp),
-                    Err(why) => {
-                        self.note_altered(why, incoming.data);
-                        self.ledger.unreadable(now, fields, why)
-                    }
+                    Err(why) => self.unreadable(now, fields, why, incoming.data),
                 };
                 observe_event(session, now, incoming, arrival);
                 self.note_arrival(now, arrival);
@@ -162,11 +159,12 @@ impl Subscriber {
         }
     }
 
-    /// Notes how a payload was altered.
-    fn note_altered(&self, why: Unreadable, data: &str) {
+    /// Enters an event that cannot be read, and notes how its payload was altered.
+    fn unreadable(&mut self, now: RunTime, fields: Fields<'_>, why: Unreadable, data: &str) -> Arrival {
         if matches!(why, Unreadable::Altered(_)) {
             self.context.sightings().note(self.plan().group, Seen::Altered, &difference(data));
         }
+        self.ledger.unreadable(now, fields, why)
     }
 
     /// Notes what of a stream could not be read, or was misread.
@@ -221,8 +219,7 @@ impl Subscriber {
                 session.had_message = true;
                 let id = stamp.and_then(|stamp| dialect.id_of(incoming.id, &stamp));
                 let fields = Fields { id: id.as_deref(), event: Some(incoming.event) };
-                self.note_altered(Unreadable::Altered(stamp), incoming.data);
-                self.ledger.unreadable(now, fields, Unreadable::Altered(stamp))
+                self.unreadable(now, fields, Unreadable::Altered(stamp), incoming.data)
             }
         };
         observe_event(session, now, incoming, arrival);
