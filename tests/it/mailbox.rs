@@ -228,8 +228,14 @@ async fn a_message_that_was_trimmed_under_its_reader_comes_in_front_of_the_gap()
     flood(&node, 150).await;
     mail(&node, "users/u", "kept").await;
     flood(&node, 50).await;
-    let (before, event) = slow.up_to(control::GAP).await;
-    gap(&event, GapReason::Trimmed);
+    let (before, event) = loop {
+        let (before, event) = slow.up_to(control::GAP).await;
+        gap(&event, GapReason::Trimmed);
+        // On a busy machine the first flood alone may have left a gap, which was told before the message was published.
+        if before.iter().any(|event| payload(event) == "kept") {
+            break (before, event);
+        }
+    };
     let last = before.last().unwrap();
     assert_eq!((payload(last), last.id_in_block), (json!("kept"), false));
     Subscriber::after(&node, "userId=u", &event.last_event_id).await;
