@@ -74,12 +74,12 @@ scenarios-short: setup build-demo ## a short form of most scenarios, in four min
 	$(DEMO_BIN)/sse-bench run $(SHORT:%=scenarios/%.toml) --clients-scale 0.25 --duration 8s --out $(RUNS)/scenarios-short
 	$(DEMO_BIN)/sse-bench run $(LONGER:%=scenarios/%.toml) --clients-scale 0.25 --duration 14s --out $(RUNS)/scenarios-short
 
-perf: build ## micro-benchmarks, 10,000 connections on one node, what the bench and the console cost
-	@scripts/setup redis-server=redis-server python3=python3
-	cargo bench --locked
+perf: build ## what a delivery costs beside nchan, axum and others, in 40 minutes; ONLY="fanout storm" for parts
+	@scripts/setup redis-server=redis-server python3=python3 nginx=nginx-light \
+	  /usr/lib/nginx/modules/ngx_nchan_module.so=libnginx-mod-nchan
+	for crate in load loops axum-sse; do \
+	  cargo build --release --locked --manifest-path benches/$$crate/Cargo.toml --target-dir $(BUILT); done
 	scripts/perf
-	scripts/perf-swarm
-	scripts/perf-tui
 
 mutants: setup ## break what clients get, and lines of the node, and see each convicted by a scenario
 	cargo test --locked --test mutants -- --nocapture
