@@ -9,13 +9,13 @@ use bytes::{Bytes, BytesMut};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use eventsource_stream::Eventsource as _;
 use futures_util::{FutureExt as _, StreamExt as _};
-use sse_lab::protocol::{Cursor, Decoder, Frame, Item, Limits};
+use sse_lab::protocol::{Cursor, Decoder, Format, Frame, Item, Limits};
 
 const EVENTS: u64 = 5_000;
 const CHUNK_SIZES: [usize; 3] = [1_460, 16 * 1024, 64 * 1024];
 
 fn frame(id: Cursor, data: &str) -> Frame<'_> {
-    Frame { retry: None, id: Some(id), event: "MESSAGE", data }
+    Frame { retry: None, id: Some(id.spelled(Format::Envelope)), event: "MESSAGE", data }
 }
 
 fn cursor(seq: u64) -> Cursor {

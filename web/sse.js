@@ -3,7 +3,7 @@
 //
 //   import { connect } from '/sse.js';
 //   const stream = connect('/api/sse/stream?clientId=a&topics=news', {
-//     onEvent: (envelope, event) => …,      // every message once
+//     onEvent: (envelope, event) => …,      // every message once; with format=data, only type and data are known
 //     onGap: gap => …,                      // something cannot be replayed: fetch the state again
 //     onState: (state, why) => …,           // 'open', 'reconnecting', 'closed'
 //   });
@@ -11,6 +11,7 @@
 
 const REMEMBERED = 1000; // message ids; a message is repeated soon after its first delivery or not at all
 const GIVEN_UP_RETRY_MS = 5000; // until a new EventSource is made; doubled up to a minute, with full jitter
+const DEFAULT_TYPES = ['MESSAGE', 'DIRECT', 'SERVER_MESSAGE', 'CLIENT_ON_SERVER', 'message', 'ENVELOPE'];
 const CONTROL = ['CONNECTION', 'GAP', 'SYNC', 'CURSOR', 'CLOSE', 'HEARTBEAT'];
 
 export function connect(url, { types = [], onEvent = () => {}, onGap = () => {}, onState = () => {} } = {}) {
@@ -19,10 +20,13 @@ export function connect(url, { types = [], onEvent = () => {}, onGap = () => {},
   let source = null;
   let timer = null;
   let failures = 0;
+  let isBare = false; // the payload comes without its envelope, but in an event ENVELOPE
 
   const message = event => {
     if (event.lastEventId) cursor = event.lastEventId;
-    const envelope = JSON.parse(event.data);
+    const data = JSON.parse(event.data);
+    if (isBare && event.type !== 'ENVELOPE') return onEvent({ type: event.type, data }, event);
+    const envelope = data;
     if (seen.has(envelope.id)) return;
     seen.add(envelope.id);
     if (seen.size > REMEMBERED) seen.delete(seen.values().next().value);
@@ -30,7 +34,7 @@ export function connect(url, { types = [], onEvent = () => {}, onGap = () => {},
   };
 
   const control = {
-    CONNECTION: (event, data) => { failures = 0; onState('open', data); },
+    CONNECTION: (event, data) => { failures = 0; isBare = data.format === 'data'; onState('open', data); },
     GAP: (event, data) => onGap(data),
     // Whoever must not come back would send away the stream that took over, which would do the same in turn.
     CLOSE: (event, data) => data.reconnect === false ? stop(data) : onState('reconnecting', data),
@@ -52,7 +56,7 @@ export function connect(url, { types = [], onEvent = () => {}, onGap = () => {},
         control[type]?.(event, event.data ? JSON.parse(event.data) : null);
       });
     }
-    for (const type of ['MESSAGE', 'DIRECT', 'SERVER_MESSAGE', 'CLIENT_ON_SERVER', 'message', ...types]) {
+    for (const type of new Set([...DEFAULT_TYPES, ...types])) {
       source.addEventListener(type, message);
     }
     source.onerror = () => {

@@ -3,12 +3,14 @@
 //! loop. A feed must never do I/O or await: its caller reads the log for it. Read [`Feed::step`] first.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 
 use super::window::{FrameMeta, Place, Reader, Taken, WindowFrame};
 use crate::broker::{Entry, Missing, Page, PageLimit, Synced};
-use crate::protocol::{Cursor, Frame};
+use crate::protocol::event::Skimmed;
+use crate::protocol::{Cursor, EncodedEvent};
 
 /// Limits of one feed.
 #[derive(Debug, Clone, Copy)]
@@ -174,7 +176,7 @@ impl Feed {
             .entries
             .iter()
             .filter(|entry| self.reader.concerns(&entry.address) && !self.reader.has_had(&entry.origins));
-        let frames = concerned.map(|entry| Arc::new(encode(entry, now, 0))).collect();
+        let frames = concerned.map(|entry| Arc::new(encode(entry, now, None))).collect();
         if let Some(last) = page.entries.last() {
             after = last.cursor;
         }
@@ -184,21 +186,47 @@ impl Feed {
     }
 }
 
-/// Encodes an entry of the log once for all connections that it concerns. `age_us` is its age in microseconds when it
-/// was read; 0 where latency is not measured.
-pub(crate) fn encode(entry: &Entry, now: Instant, age_us: u64) -> WindowFrame {
-    let frame = Frame {
-        retry: None,
-        id: Some(entry.cursor),
-        event: entry.event_type.as_str(),
-        data: &entry.envelope,
-    };
+/// Encodes an entry of the log once for all connections that it concerns. `clock` is the time by which its age is
+/// measured; `None` where latency is not.
+pub(crate) fn encode(entry: &Entry, now: Instant, clock: Option<SystemTime>) -> WindowFrame {
+    let parts = Skimmed::of(&entry.envelope);
+    let age_at_tail_us =
+        clock.zip(parts.as_ref()).map_or(0, |(clock, parts)| age_us(&parts.timestamp, clock));
+    let encoded = EncodedEvent::of(entry.cursor, entry.event_type.as_str(), &entry.envelope, parts.as_ref());
     let meta = FrameMeta {
         cursor: entry.cursor,
         address: entry.address.clone(),
+        event_type: entry.event_type.clone(),
         origins: entry.origins.clone(),
         tailed_at: now,
-        age_at_tail_us: age_us,
+        age_at_tail_us,
     };
-    WindowFrame::new(meta, &frame.encode())
+    WindowFrame::new(meta, &encoded)
+}
+
+/// Microseconds since the publishing node accepted the message, by the `timestamp` of the envelope. Positions cannot
+/// be used: after a restart they may be ahead of the clock. Zero if this node's clock is behind the publisher's.
+fn age_us(timestamp: &str, now: SystemTime) -> u64 {
+    let taken = humantime::parse_rfc3339(timestamp).ok();
+    let age = taken.and_then(|taken| now.duration_since(taken).ok()).unwrap_or_default();
+    u64::try_from(age.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(timestamp: &str, expected: u64) {
+        let now = humantime::parse_rfc3339("2026-01-01T00:00:01.500Z").unwrap();
+        assert_eq!(age_us(timestamp, now), expected);
+    }
+
+    #[test]
+    fn age_counts_from_the_publishing_nodes_clock_and_is_never_negative() {
+        check("2026-01-01T00:00:01.250Z", 250_000);
+        check("2026-01-01T00:00:02.000Z", 0);
+        check("", 0);
+        check("no time at all", 0);
+    }
 }

@@ -319,6 +319,7 @@ fn app_state(
         peers: Arc::new(peers),
         cluster_secret: config.cluster_secret.clone(),
         loops: Loops::new(loops(config), context.window.tip()).map_err(NodeError::Loop)?,
+        format: config.format,
         drain_close: config.drain_close,
         connections,
         admission: Admission::new(admission, Instant::now()),

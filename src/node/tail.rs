@@ -99,47 +99,5 @@ impl Tail {
 }
 
 fn frame_slot(entry: &Entry) -> Slot {
-    Slot::Frame(Arc::new(encode(entry, Instant::now(), age_us(entry, SystemTime::now()))))
-}
-
-/// Microseconds since the publishing node accepted the message, by the `timestamp` of the envelope. Positions cannot
-/// be used: after a restart they may be ahead of the clock. Zero if this node's clock is behind the publisher's.
-fn age_us(entry: &Entry, now: SystemTime) -> u64 {
-    #[derive(serde::Deserialize)]
-    struct Stamp<'a> {
-        timestamp: &'a str,
-    }
-    let stamp = serde_json::from_str::<Stamp<'_>>(&entry.envelope).ok();
-    let taken = stamp.and_then(|stamp| humantime::parse_rfc3339(stamp.timestamp).ok());
-    let age = taken.and_then(|taken| now.duration_since(taken).ok()).unwrap_or_default();
-    u64::try_from(age.as_micros()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::broker::Origins;
-    use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId};
-
-    #[track_caller]
-    fn check(envelope: &str, expected: u64) {
-        let entry = Entry {
-            cursor: Cursor::start_of(Epoch::from_random(1)),
-            message_id: MessageId::parse("m").unwrap(),
-            address: Address::All,
-            event_type: EventType::parse("MESSAGE").unwrap(),
-            envelope: Arc::from(envelope),
-            origins: Origins::default(),
-        };
-        let now = humantime::parse_rfc3339("2026-01-01T00:00:01.500Z").unwrap();
-        assert_eq!(age_us(&entry, now), expected);
-    }
-
-    #[test]
-    fn age_counts_from_the_publishing_nodes_clock_and_is_never_negative() {
-        check(r#"{"id":"m","timestamp":"2026-01-01T00:00:01.250Z"}"#, 250_000);
-        check(r#"{"id":"m","timestamp":"2026-01-01T00:00:02.000Z"}"#, 0);
-        check(r#"{"id":"m"}"#, 0);
-        check("no JSON at all", 0);
-    }
+    Slot::Frame(Arc::new(encode(entry, Instant::now(), Some(SystemTime::now()))))
 }

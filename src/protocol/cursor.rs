@@ -1,11 +1,15 @@
 //! Positions in the log. A [`Cursor`] is the value, an [`EventId`] its text `<epoch>-<ms>-<seq>`: the SSE `id:` of an
-//! event and the `Last-Event-ID` of a client. Clients must treat the text as opaque.
+//! event and the `Last-Event-ID` of a client. The `id:` lines of a stream with `format=data` have a shorter spelling
+//! ([`Cursor::spelled`]); both are read wherever an id is. Clients must treat the text as opaque.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use super::format::Format;
+use super::short_id::{self, ShortId};
 
 /// Longest text that is parsed as a cursor, in bytes; a longer one is malformed.
 pub const EVENT_ID_MAX_BYTES: usize = 128;
@@ -22,17 +26,28 @@ impl Epoch {
     /// once in two thousand million.
     #[must_use]
     pub fn from_random(bits: u64) -> Self {
-        const SMALLEST: u64 = 36_u64.pow(5);
-        const LARGEST: u64 = 36_u64.pow(6);
-        Self(SMALLEST + bits % (LARGEST - SMALLEST))
+        Self(Self::SMALLEST + bits % (Self::END - Self::SMALLEST))
     }
 }
 
 impl Epoch {
+    const SMALLEST: u64 = 36_u64.pow(5);
+    const END: u64 = 36_u64.pow(6);
+
     /// The bits that it was made from.
     #[must_use]
     pub fn bits(self) -> u64 {
         self.0
+    }
+
+    /// The inverse of [`Self::bits`].
+    pub(super) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Whether [`Self::from_random`] can have made it.
+    pub(super) fn is_usual(self) -> bool {
+        (Self::SMALLEST..Self::END).contains(&self.0)
     }
 }
 
@@ -104,7 +119,7 @@ pub struct Cursor {
 
 /// A text that is not a cursor of this system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an event id; the form is <epoch>-<ms>-<seq>, as in an `id:` line")]
+#[error("not an event id; copy it as it stands in an `id:` line, such as <epoch>-<ms>-<seq>")]
 pub struct InvalidCursor;
 
 impl Cursor {
@@ -125,6 +140,28 @@ impl Cursor {
     pub fn to_event_id(self) -> EventId {
         EventId(Arc::from(self.to_string()))
     }
+
+    /// The text of `id:` lines in a stream of this format.
+    #[must_use]
+    pub fn spelled(self, format: Format) -> SpelledId {
+        SpelledId { cursor: self, format }
+    }
+}
+
+/// A cursor as text, in the spelling of a format.
+#[derive(Debug, Clone, Copy)]
+pub struct SpelledId {
+    cursor: Cursor,
+    format: Format,
+}
+
+impl fmt::Display for SpelledId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match ShortId::of(self.cursor).filter(|_| self.format == Format::Data) {
+            Some(short) => f.write_str(short.as_str()),
+            None => self.cursor.fmt(f),
+        }
+    }
 }
 
 impl fmt::Display for Cursor {
@@ -136,7 +173,7 @@ impl fmt::Display for Cursor {
 impl FromStr for Cursor {
     type Err = InvalidCursor;
 
-    /// Accepts only the canonical text, so that one position has one id.
+    /// Accepts only the canonical text of each spelling, so that one position has one id of each.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         fn number(text: &str) -> Result<u64, InvalidCursor> {
             let canonical = !text.is_empty()
@@ -146,6 +183,9 @@ impl FromStr for Cursor {
         }
         if text.len() > EVENT_ID_MAX_BYTES {
             return Err(InvalidCursor);
+        }
+        if let Some(cursor) = short_id::parse(text) {
+            return Ok(cursor);
         }
         let mut parts = text.split('-');
         let (Some(epoch), Some(ms), Some(seq), None) =
@@ -230,6 +270,32 @@ mod tests {
         assert_eq!(cursor.to_event_id().cursor(), Ok(cursor));
     }
 
+    /// Clients hold such texts for as long as they like: this table may grow, and nothing in it may ever change.
+    #[test]
+    fn cursors_that_clients_hold_stay_valid_for_ever() {
+        for (text, epoch, ms, seq) in [
+            ("k3f9qa-1795303903002-4", "k3f9qa", 1_795_303_903_002, 4),
+            ("zzzzzz-0-0", "zzzzzz", 0, 0),
+            ("1-18446744073709551615-18446744073709551615", "1", u64::MAX, u64::MAX),
+            ("BKEKSw0UeDhGs4", "k3f9qa", 1_795_303_903_002, 4),
+            ("A45i0u0000000", "100000", 1_767_225_600_000, 0),
+            ("CNJYWVzzzzzzz1000", "zzzzzz", 5_288_840_206_207, 238_328),
+        ] {
+            let cursor = Cursor::new(epoch.parse().unwrap(), Position { ms, seq });
+            assert_eq!(text.parse(), Ok(cursor), "{text}");
+            let format = if text.contains('-') { Format::Envelope } else { Format::Data };
+            assert_eq!(cursor.spelled(format).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_position_without_a_short_spelling_keeps_its_long_one() {
+        for text in ["k3f9qa-0-0", "a-1795303903002-4"] {
+            let cursor: Cursor = text.parse().unwrap();
+            assert_eq!(cursor.spelled(Format::Data).to_string(), text);
+        }
+    }
+
     #[test]
     fn only_the_canonical_text_is_an_id() {
         for text in [
@@ -262,7 +328,9 @@ mod tests {
         #[test]
         fn every_cursor_round_trips(bits: u64, ms: u64, seq: u64) {
             let cursor = Cursor::new(Epoch::from_random(bits), Position { ms, seq });
-            proptest::prop_assert_eq!(cursor.to_string().parse::<Cursor>(), Ok(cursor));
+            for format in [Format::Envelope, Format::Data] {
+                proptest::prop_assert_eq!(cursor.spelled(format).to_string().parse::<Cursor>(), Ok(cursor));
+            }
         }
 
         #[test]

@@ -1,5 +1,6 @@
 //! The parts of an event: its type, the identity of its message, and the envelope with the payload.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub mod control {
     pub const CLOSE: &str = "CLOSE";
     /// Sent when the client asked for `heartbeat=event`.
     pub const HEARTBEAT: &str = "HEARTBEAT";
+    /// With `format=data`, an event that comes in its envelope. Publishers may use it, too: what they send then does.
+    pub const ENVELOPE: &str = "ENVELOPE";
     /// All of them; a publisher may use none of these.
     pub const ALL: [&str; 6] = [CONNECTION, GAP, SYNC, CURSOR, CLOSE, HEARTBEAT];
 }
@@ -66,6 +69,12 @@ impl EventType {
             return Ok(Self(Arc::from(text)));
         };
         Err(InvalidEventType { value: text.chars().take(40).collect(), why })
+    }
+
+    /// The type [`control::ENVELOPE`].
+    #[must_use]
+    pub fn envelope() -> Self {
+        Self(Arc::from(control::ENVELOPE))
     }
 
     /// The text behind `event:`.
@@ -169,6 +178,34 @@ pub struct Envelope {
     /// Whatever the publisher wants to say about the message; a JSON object, or null.
     #[cfg_attr(test, schemars(with = "serde_json::Value"))]
     pub metadata: Box<RawValue>,
+}
+
+/// What a node must know of an envelope that is on its way: a look that allocates nothing and copies nothing.
+#[derive(Debug, Deserialize)]
+pub struct Skimmed<'a> {
+    /// The payload, as it was written.
+    #[serde(borrow)]
+    pub data: &'a RawValue,
+    /// When the publishing node took the message; empty if nobody says.
+    #[serde(borrow, default)]
+    pub timestamp: Cow<'a, str>,
+}
+
+impl<'a> Skimmed<'a> {
+    /// `None`: the text is no envelope.
+    #[must_use]
+    pub fn of(envelope: &'a str) -> Option<Self> {
+        serde_json::from_str(envelope).ok()
+    }
+
+    /// The envelope that it was read from in three parts, with the payload in the middle.
+    pub(super) fn around_payload(&self, envelope: &'a str) -> Option<[&'a str; 3]> {
+        let payload = self.data.get();
+        let begin = payload.as_ptr().addr().checked_sub(envelope.as_ptr().addr())?;
+        let (before, rest) = envelope.split_at_checked(begin)?;
+        let (payload, behind) = rest.split_at_checked(payload.len())?;
+        Some([before, payload, behind])
+    }
 }
 
 #[cfg(test)]

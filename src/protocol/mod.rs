@@ -9,13 +9,16 @@ pub mod decode;
 pub mod encode;
 pub mod event;
 pub mod filter;
+mod format;
 pub mod name;
 pub mod path;
+mod short_id;
 
 pub use address::Address;
-pub use cursor::{Cursor, Epoch, EventId, Position, Resume};
+pub use cursor::{Cursor, Epoch, EventId, Position, Resume, SpelledId};
 pub use decode::{Decoder, Item, LimitExceeded, Limits, Pending};
-pub use encode::{Frame, RetryMs};
+pub use encode::{EncodedEvent, Frame, RetryMs};
 pub use event::{Envelope, EventType, MessageId};
 pub use filter::{Fields, Filter, InvalidFilter};
+pub use format::Format;
 pub use name::{ClientId, ConnectionId, InvalidName, NodeId, Topic, UserId};

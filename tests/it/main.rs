@@ -20,6 +20,8 @@ mod description;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod format;
+#[cfg(test)]
 mod histories;
 #[cfg(test)]
 mod leaving;

@@ -125,6 +125,8 @@ pub mod default {
     pub const RETRY: &str = "2s";
     /// Longest random addition to `retry`.
     pub const RETRY_JITTER: &str = "1s";
+    /// Every client understands it.
+    pub const FORMAT: &str = "envelope";
     /// Time without events before a heartbeat.
     pub const HEARTBEAT: &str = "15s";
     /// Time without events before a `CURSOR` event.
@@ -270,6 +272,13 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     row(
         Group::Streams,
+        "format",
+        "WHICH",
+        default::FORMAT,
+        "What data: of an event is in streams whose request has no format=: envelope (id, type, data and metadata of the message, as JSON) or data (what was published as data, alone, with short ids and without event: where the publisher gave no type)",
+    ),
+    row(
+        Group::Streams,
         "heartbeat",
         DURATION,
         default::HEARTBEAT,
@@ -289,7 +298,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         default::WINDOW_FRAMES,
         "Limit of events in the window, the newest part of the log, which the node keeps in memory",
     ),
-    row(Group::Streams, "window-bytes", SIZE, default::WINDOW_BYTES, "Limit of bytes in the window"),
+    row(
+        Group::Streams,
+        "window-bytes",
+        SIZE,
+        default::WINDOW_BYTES,
+        "Limit of bytes in the window, counted as --format envelope sends them",
+    ),
     row(
         Group::Streams,
         "replay-permits",

@@ -15,7 +15,7 @@ use crate::broker::{BrokerUrl, Durability, LogLimits};
 use crate::node::StreamEnd;
 use crate::node::limits::Limits;
 use crate::protocol::name::NAME_MAX_BYTES;
-use crate::protocol::{NodeId, RetryMs};
+use crate::protocol::{Format, NodeId, RetryMs};
 use crate::runtime::telemetry::LogFormat;
 
 /// How a node refuses a stream that it cannot serve now.
@@ -69,6 +69,8 @@ pub struct Config {
     pub retry: Duration,
     /// Longest random addition to `retry`.
     pub retry_jitter: Duration,
+    /// The format of streams that ask for none.
+    pub format: Format,
     /// Time without events before a heartbeat.
     pub heartbeat: Duration,
     /// Time without events before a `CURSOR` event.
@@ -170,6 +172,7 @@ impl ConfigReader {
             reject: self.read("reject", value::choice),
             retry: self.read("retry", |text| value::duration(text, retry_range())),
             retry_jitter: self.read("retry-jitter", |text| value::duration(text, Duration::ZERO..=HOUR)),
+            format: self.read("format", value::choice),
             heartbeat: self.read("heartbeat", |text| value::duration(text, 10 * MILLISECOND..=HOUR)),
             cursor_every: self
                 .read("cursor-every", |text| value::duration(text, 10 * MILLISECOND..=24 * HOUR)),

@@ -49,7 +49,7 @@ pub(crate) async fn history(
         Resume::After(cursor) => cursor,
         Resume::Malformed(text) => {
             return Err(ApiError::Invalid(format!(
-                "after={text:?} is not an event id; allowed are earliest and <epoch>-<ms>-<seq>"
+                "after={text:?} is not an event id; allowed are earliest and what stands in an `id:` line"
             )));
         }
     };

@@ -126,7 +126,7 @@ impl Listener {
 /// Gives a stream to its loop.
 fn hand_over(socket: TcpStream, mut handover: Handover, permit: OwnedSemaphorePermit) {
     let stream = &mut handover.stream;
-    let head = response_head(StatusCode::OK, &handover.headers, stream.framing);
+    let head = response_head(StatusCode::OK, &handover.headers, stream.form.framing);
     stream.queue.push_front(Portion::new(head.into(), None));
     let handle = Arc::clone(stream.loop_permit.handle());
     match socket.into_std() {

@@ -24,8 +24,8 @@ use crate::node::roster::Roster;
 use crate::node::stream_context::StreamContext;
 use crate::node::takeover::Takeover;
 use crate::node::window::Window;
-use crate::protocol::NodeId;
 use crate::protocol::api::LogServer;
+use crate::protocol::{Format, NodeId};
 
 /// Bounds that handlers keep.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +65,8 @@ pub(crate) struct AppState {
     pub(crate) window: Window,
     /// Who serves the open streams.
     pub(crate) loops: Loops,
+    /// The format of streams that ask for none.
+    pub(crate) format: Format,
     /// How streams end on the wire.
     pub(crate) drain_close: StreamEnd,
     /// The open streams.

@@ -27,10 +27,10 @@ use crate::node::loops::{
 };
 use crate::node::mailbox::{confirm_or_repeat, unconfirmed};
 use crate::node::stream_context::HeartbeatForm;
-use crate::node::window::Framing;
+use crate::node::window::{Form, Framing};
 use crate::protocol::api::{ConnectionEvent, GapEvent, GapReason, Resumed};
 use crate::protocol::event::control;
-use crate::protocol::{ClientId, Cursor, Frame, Resume, Topic, UserId};
+use crate::protocol::{ClientId, Format, Frame, Resume, SpelledId, Topic, UserId};
 use crate::runtime::clock::unix_ms;
 
 /// Mailbox messages encoded into one portion.
@@ -50,6 +50,7 @@ pub(crate) struct StreamQuery {
     last_event_id_snake: Option<String>,
     heartbeat: Option<String>,
     ack: Option<String>,
+    format: Option<String>,
     /// Sent by polyfills; ignored, since padding is not needed.
     #[serde(rename = "padding")]
     _padding: Option<String>,
@@ -64,7 +65,7 @@ struct StreamRequest {
     requested: Option<String>,
     heartbeat: HeartbeatForm,
     ack: AckMode,
-    framing: Framing,
+    form: Form,
 }
 
 /// The start of a stream, as the window or the log decided it.
@@ -160,6 +161,12 @@ fn parse_request(
         Some("written") => AckMode::Written,
         Some(other) => return Err(invalid_choice("ack", other, "cursor, explicit, written")),
     };
+    let format = match query.format.as_deref() {
+        None | Some("") => app.format,
+        Some("envelope") => Format::Envelope,
+        Some("data") => Format::Data,
+        Some(other) => return Err(invalid_choice("format", other, "envelope, data")),
+    };
     let in_query = [query.last_event_id, query.last_event_id_mercure, query.last_event_id_snake];
     let requested = requested_cursor(headers, in_query);
     let identity = Identity {
@@ -171,7 +178,15 @@ fn parse_request(
         connected_at: unix_ms(),
     };
     let resume = requested.as_deref().map_or(Resume::Live, Resume::parse);
-    Ok(StreamRequest { identity, is_named, resume, requested, heartbeat, ack, framing })
+    Ok(StreamRequest {
+        identity,
+        is_named,
+        resume,
+        requested,
+        heartbeat,
+        ack,
+        form: Form { framing, format },
+    })
 }
 
 fn invalid_choice(key: &str, value: &str, allowed: &str) -> ApiError {
@@ -208,6 +223,7 @@ async fn follow(
     // The log delivers messages after the start; earlier ones come from the mailboxes.
     let (entries, overflowed) = unconfirmed(&app.context, &request.identity, from).await?;
     let metrics = &app.context.metrics;
+    let form @ Form { framing, format } = request.form;
     metrics.opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     if request.resume != Resume::Live {
         metrics.resumed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -231,15 +247,15 @@ async fn follow(
     // After a lost history the client keeps its old cursor until the next event, since it says what the client has
     // had.
     let moves_cursor = gap.is_some() || start.sync.is_none();
-    let then =
-        if moves_cursor { position_frame(from, gap.as_ref(), !entries.is_empty()) } else { Bytes::new() };
-    let id = (moves_cursor && then.is_empty()).then_some(from);
-    let opening = opening(app, &request.identity, &start, id, overflowed);
+    let id = moves_cursor.then(|| from.spelled(format));
+    let then = id.map_or_else(Bytes::new, |id| position_frame(id, gap.as_ref(), !entries.is_empty()));
+    let opening_id = id.filter(|_| then.is_empty());
+    let opening = opening(app, &request.identity, &start, (opening_id, format), overflowed);
     metrics.mailbox_resent.fetch_add(entries.len() as u64, std::sync::atomic::Ordering::Relaxed);
     let mail = entries
         .chunks(BACKLOG_BATCH)
-        .map(|entries| mail_portion(entries, request.framing, (request.ack, &request.identity)));
-    let framed = |body| Portion::new(request.framing.wrap(body), None);
+        .map(|entries| mail_portion(entries, form, (request.ack, &request.identity)));
+    let framed = |body| Portion::new(framing.wrap(body), None);
     let mut queue: VecDeque<_> = std::iter::once(framed(opening)).chain(mail).collect();
     if !then.is_empty() {
         queue.push_back(framed(then));
@@ -254,7 +270,7 @@ async fn follow(
     let subscription =
         Subscription { registered, _admitted: admitted, heartbeat: request.heartbeat, ack: request.ack };
     let following = Some(Box::new(Following { feed: start.feed, subscription }));
-    Ok(NewStream { framing: request.framing, queue, following, loop_permit })
+    Ok(NewStream { form, queue, following, loop_permit })
 }
 
 async fn start(
@@ -292,7 +308,7 @@ async fn start(
 }
 
 /// The frame after the backlog that carries the start position; empty if `CONNECTION` carries it.
-fn position_frame(from: Cursor, gap: Option<&GapEvent>, has_backlog: bool) -> Bytes {
+fn position_frame(from: SpelledId, gap: Option<&GapEvent>, has_backlog: bool) -> Bytes {
     match gap {
         Some(gap) => gap_frame(gap, Some(from)),
         None if has_backlog => {
@@ -302,7 +318,13 @@ fn position_frame(from: Cursor, gap: Option<&GapEvent>, has_backlog: bool) -> By
     }
 }
 
-fn opening(app: &AppState, identity: &Identity, start: &Start, id: Option<Cursor>, overflowed: u64) -> Bytes {
+fn opening(
+    app: &AppState,
+    identity: &Identity,
+    start: &Start,
+    (id, format): (Option<SpelledId>, Format),
+    overflowed: u64,
+) -> Bytes {
     let retry = app.context.timing.retry.base();
     let event = ConnectionEvent {
         connection_id: identity.id.clone(),
@@ -315,6 +337,7 @@ fn opening(app: &AppState, identity: &Identity, start: &Start, id: Option<Cursor
         enable_cluster: app.broker.is_shared(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         resumed: start.resumed,
+        format,
         message: format!("connected to {}", app.name),
     };
     let data = serde_json::to_string(&event).expect("a struct of text and numbers always becomes JSON");
@@ -347,7 +370,8 @@ fn refuse(app: &AppState, code: CloseCode, reason: &str, framing: Framing) -> Re
             let retry = app.context.timing.retry.jittered(&mut rand::rng());
             let queue = VecDeque::from([close_portion(code, reason, retry, (framing, app.drain_close))]);
             let loop_permit = LoopPermit::new(app.loops.emptiest());
-            Ok(stream_response(app, NewStream { framing, queue, following: None, loop_permit }))
+            let form = Form { framing, format: app.format };
+            Ok(stream_response(app, NewStream { form, queue, following: None, loop_permit }))
         }
     }
 }

@@ -226,7 +226,7 @@ impl EventLoop {
         let connection = subscription.as_ref().map(|subscription| Arc::clone(subscription.connection()));
         let key = self.streams.insert(Stream {
             socket,
-            framing: stream.framing,
+            form: stream.form,
             subscription,
             places: Box::default(),
             told: connection.as_ref().map_or(self.place.cursor, |connection| connection.cursor()),
@@ -285,7 +285,7 @@ impl EventLoop {
     pub(super) fn announce(&mut self, key: Key, code: CloseCode, reason: &str) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let retry = self.context.timing.retry.jittered(&mut rand::rng());
-        let close = close_portion(code, reason, retry, (stream.framing, self.settings.end));
+        let close = close_portion(code, reason, retry, (stream.form.framing, self.settings.end));
         let work = stream.work.get_or_insert_with(|| Box::new(Work::new(None, VecDeque::new())));
         if work.end == End::Open {
             (work.end, work.feed) = (End::Announced(code), None);

@@ -61,7 +61,7 @@ impl EventLoop {
         let cursor = level.unwrap_or_else(|| subscription.connection().cursor());
         let heartbeat = subscription.heartbeat;
         let Some(frames) = stream.due(cursor, heartbeat, &self.ticks) else { return };
-        let wire = stream.framing.wrap(frames);
+        let wire = stream.form.framing.wrap(frames);
         let Ok(count) = push(&stream.socket, &wire) else { return self.close(key, CloseCode::ClientGone) };
         stream.note_bytes(count, &mut self.counts);
         if count == wire.len() {
@@ -83,7 +83,7 @@ impl Stream {
             self.cursor_at = ticks.now + ticks.cursor;
             if cursor != self.told {
                 self.told = cursor;
-                put(Some(cursor), control::CURSOR, "");
+                put(Some(cursor.spelled(self.form.format)), control::CURSOR, "");
             }
         }
         if self.heartbeat_at <= ticks.now {

@@ -17,7 +17,7 @@ use crate::node::feed::{Accepted, Feed};
 use crate::node::limits::TAIL_PAUSE;
 use crate::node::mailbox::{confirm_or_repeat, unconfirmed};
 use crate::node::stream_context::StreamContext;
-use crate::node::window::Framing;
+use crate::node::window::Form;
 use crate::protocol::api::GapEvent;
 use crate::protocol::{Address, Cursor};
 
@@ -36,7 +36,7 @@ pub(crate) struct LogRequest {
     pub(super) key: Key,
     pub(super) handle: Arc<LoopHandle>,
     pub(super) connection: Arc<Connection>,
-    pub(super) framing: Framing,
+    pub(super) form: Form,
     pub(super) ack: AckMode,
     pub(super) feed: Box<Feed>,
     /// The position of the stream before the question.
@@ -103,7 +103,7 @@ impl LogRequest {
         let mut wire = BytesMut::new();
         if let Some(sync) = sync {
             context.metrics.syncs.fetch_add(1, Ordering::Relaxed);
-            wire.extend_from_slice(&self.framing.wrap(sync_frame(&sync)));
+            wire.extend_from_slice(&self.form.framing.wrap(sync_frame(&sync)));
         }
         let mut portion = match gap {
             Some(missing) => self.gap(context, missing).await?,
@@ -111,7 +111,7 @@ impl LogRequest {
         };
         wire.extend_from_slice(&portion.wire);
         for frame in &frames {
-            wire.extend_from_slice(frame.bytes(self.framing));
+            wire.extend_from_slice(frame.bytes(self.form));
         }
         let written = frames.iter().map(|frame| (&frame.address, frame.cursor));
         portion.confirms.extend(confirmed(self.ack, &self.connection.identity, &written));
@@ -146,9 +146,10 @@ impl LogRequest {
             missed: missing.missed,
         };
         context.metrics.count_gap(missing.reason);
-        let mail = mail_portion(&messages, self.framing, (self.ack, &self.connection.identity));
+        let mail = mail_portion(&messages, self.form, (self.ack, &self.connection.identity));
         let mut wire = BytesMut::from(mail.wire);
-        wire.extend_from_slice(&self.framing.wrap(gap_frame(&event, Some(missing.resumed_after))));
+        let id = missing.resumed_after.spelled(self.form.format);
+        wire.extend_from_slice(&self.form.framing.wrap(gap_frame(&event, Some(id))));
         Ok(Portion { wire: wire.freeze(), told: Some(missing.resumed_after), ..mail })
     }
 }

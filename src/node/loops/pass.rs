@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::lists::{Listeners, Lists};
-use crate::node::window::{Framing, Place, Slot, WindowFrame};
+use crate::node::window::{Form, Place, Slot, WindowFrame};
 use crate::protocol::Cursor;
 
 /// Pairs of a stream and an event for it in one batch; one event more may be in it.
@@ -26,11 +26,11 @@ pub(super) struct Batch {
     to_all: Vec<u32>,
     /// Sorted, so that those of one stream stand together.
     pairs: Vec<Pair>,
-    /// Those to all, joined, for each framing.
-    joined: [Vec<u8>; 2],
+    /// Those to all, joined, for each form.
+    joined: [Vec<u8>; Form::COUNT],
     /// Those for the last stream that had some of its own, with those to all.
     own: Vec<u8>,
-    own_of: Option<(Framing, Range<usize>)>,
+    own_of: Option<(Form, Range<usize>)>,
 }
 
 /// Whether streams must look at a slot one by one: some have had what it holds, others have not.
@@ -99,26 +99,26 @@ impl Batch {
     }
 
     /// The bytes for a stream with these pairs.
-    pub(super) fn piece(&mut self, framing: Framing, pairs: Range<usize>) -> &[u8] {
+    pub(super) fn piece(&mut self, form: Form, pairs: Range<usize>) -> &[u8] {
         if pairs.is_empty() {
-            let kind = usize::from(framing == Framing::Close);
+            let kind = form.index();
             if self.joined[kind].is_empty() {
                 let mut joined = std::mem::take(&mut self.joined[kind]);
-                self.frames_of(0..0).for_each(|(_, frame)| joined.extend_from_slice(frame.bytes(framing)));
+                self.frames_of(0..0).for_each(|(_, frame)| joined.extend_from_slice(frame.bytes(form)));
                 self.joined[kind] = joined;
             }
             return &self.joined[kind];
         }
         let frames = |pairs: &Range<usize>| self.pairs[pairs.clone()].iter().map(|pair| pair.frame);
         let is_same =
-            |(known, last): &(Framing, Range<usize>)| *known == framing && frames(last).eq(frames(&pairs));
+            |(known, last): &(Form, Range<usize>)| *known == form && frames(last).eq(frames(&pairs));
         if !self.own_of.as_ref().is_some_and(is_same) {
             let mut own = std::mem::take(&mut self.own);
             own.clear();
-            self.frames_of(pairs.clone()).for_each(|(_, frame)| own.extend_from_slice(frame.bytes(framing)));
+            self.frames_of(pairs.clone()).for_each(|(_, frame)| own.extend_from_slice(frame.bytes(form)));
             self.own = own;
         }
-        self.own_of = Some((framing, pairs));
+        self.own_of = Some((form, pairs));
         &self.own
     }
 }

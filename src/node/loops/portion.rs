@@ -10,10 +10,10 @@ use http::{HeaderMap, StatusCode};
 use crate::broker::{Entry, Synced};
 use crate::node::close::{CloseCode, close_frame};
 use crate::node::connections::{AckMode, Identity};
-use crate::node::window::{Framing, WindowFrame};
+use crate::node::window::{Form, Framing, WindowFrame};
 use crate::protocol::api::{GapEvent, SyncEvent};
 use crate::protocol::event::control;
-use crate::protocol::{Address, Cursor, Frame, RetryMs};
+use crate::protocol::{Address, Cursor, Format, Frame, RetryMs, SpelledId};
 
 /// How a stream ends on the wire.
 #[derive(
@@ -51,9 +51,9 @@ impl Portion {
     }
 
     /// What a socket has not taken of a frame.
-    pub(crate) fn rest_of(frame: &Arc<WindowFrame>, framing: Framing, done: usize) -> Self {
+    pub(crate) fn rest_of(frame: &Arc<WindowFrame>, form: Form, done: usize) -> Self {
         Self {
-            wire: frame.rest(framing, done),
+            wire: frame.rest(form, done),
             events: 1,
             told: Some(frame.cursor),
             confirms: Vec::new(),
@@ -62,18 +62,18 @@ impl Portion {
     }
 }
 
-/// Messages of mailboxes, in log order. Without an `id:`: a later frame carries their position.
-pub(crate) fn mail_portion(
-    messages: &[Entry],
-    framing: Framing,
-    (ack, identity): (AckMode, &Identity),
-) -> Portion {
+/// Messages of mailboxes, in log order. Without an `id:`: a later frame carries their position. In their envelopes, since
+/// the identity of the message is the only one that such an event has.
+pub(crate) fn mail_portion(messages: &[Entry], form: Form, (ack, identity): (AckMode, &Identity)) -> Portion {
     let mut out = BytesMut::new();
     for message in messages {
-        let (event, data) = (message.event_type.as_str(), &message.envelope);
-        Frame { retry: None, id: None, event, data }.encode_into(&mut out);
+        let event = match form.format {
+            Format::Envelope => message.event_type.as_str(),
+            Format::Data => control::ENVELOPE,
+        };
+        Frame { retry: None, id: None, event, data: &message.envelope }.encode_into(&mut out);
     }
-    let wire = if out.is_empty() { Bytes::new() } else { framing.wrap(out.freeze()) };
+    let wire = if out.is_empty() { Bytes::new() } else { form.framing.wrap(out.freeze()) };
     let confirms = confirmed(ack, identity, &messages.iter().map(|entry| (&entry.address, entry.cursor)));
     Portion { wire, events: messages.len() as u64, confirms, ..Portion::default() }
 }
@@ -109,7 +109,7 @@ pub(crate) fn close_portion(
 }
 
 /// A `GAP` event. `id` is the position that it moves the client to; `None` leaves the client where it is.
-pub(crate) fn gap_frame(event: &GapEvent, id: Option<Cursor>) -> Bytes {
+pub(crate) fn gap_frame(event: &GapEvent, id: Option<SpelledId>) -> Bytes {
     let data = serde_json::to_string(event).expect("a struct of text and numbers always becomes JSON");
     Frame { retry: None, id, event: control::GAP, data: &data }.encode()
 }

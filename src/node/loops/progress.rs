@@ -131,7 +131,7 @@ impl EventLoop {
             if stream.work.is_some() || stream.served >= pass.to.ordinal {
                 continue;
             }
-            let piece = self.batch.piece(stream.framing, pairs.clone());
+            let piece = self.batch.piece(stream.form, pairs.clone());
             let Ok(count) = push(&stream.socket, piece) else {
                 self.close(key, CloseCode::ClientGone);
                 continue;

@@ -17,13 +17,13 @@ use crate::node::close::CloseCode;
 use crate::node::connections::{AckMode, Connection, Registered};
 use crate::node::feed::Feed;
 use crate::node::stream_context::HeartbeatForm;
-use crate::node::window::{Framing, WindowFrame};
+use crate::node::window::{Form, WindowFrame};
 use crate::protocol::{Address, Cursor};
 
 /// A stream that is ready to go to its loop.
 #[derive(Debug)]
 pub(crate) struct NewStream {
-    pub(crate) framing: Framing,
+    pub(crate) form: Form,
     /// What is written before anything of the log.
     pub(crate) queue: VecDeque<Portion>,
     /// What follows; `None` if nothing does, because the client was refused.
@@ -91,7 +91,7 @@ pub(crate) struct Arrival {
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) socket: OwnedFd,
-    pub(super) framing: Framing,
+    pub(super) form: Form,
     /// `None` for a client that is refused.
     pub(super) subscription: Option<Subscription>,
     /// Where it stands in the lists of its client, its user and its topics.
@@ -246,8 +246,8 @@ impl Stream {
         let mut left = count;
         let mut cut = None;
         for (index, frame) in frames {
-            let length = frame.bytes(self.framing).len();
-            let mut portion = Portion::rest_of(frame, self.framing, left.min(length));
+            let length = frame.bytes(self.form).len();
+            let mut portion = Portion::rest_of(frame, self.form, left.min(length));
             if let Some(subscription) = &self.subscription {
                 let written = std::iter::once((&frame.address, frame.cursor));
                 portion.confirms = confirmed(subscription.ack, &subscription.connection().identity, &written);

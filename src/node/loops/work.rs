@@ -77,7 +77,7 @@ impl EventLoop {
             Step::Frames(frames) => return self.write_frames(key, feed, &frames),
             Step::Sync(sync) => {
                 self.context.metrics.syncs.fetch_add(1, Ordering::Relaxed);
-                work.queue.push_back(Portion::new(stream.framing.wrap(sync_frame(&sync)), None));
+                work.queue.push_back(Portion::new(stream.form.framing.wrap(sync_frame(&sync)), None));
                 work.feed = Some(feed);
                 return self.enqueue(key);
             }
@@ -85,12 +85,12 @@ impl EventLoop {
             Step::ReadLog { after, limit } => Question::Page { after, limit },
         };
         let connection = Arc::clone(subscription.connection());
-        let (handle, framing, ack) = (Arc::clone(&self.handle), stream.framing, subscription.ack);
+        let (handle, form, ack) = (Arc::clone(&self.handle), stream.form, subscription.ack);
         (self.offload)(Offload::Ask(LogRequest {
             key,
             handle,
             connection,
-            framing,
+            form,
             ack,
             feed,
             known,
@@ -101,7 +101,7 @@ impl EventLoop {
     pub(super) fn write_frames(&mut self, key: Key, mut feed: Box<Feed>, frames: &[Arc<WindowFrame>]) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         self.scratch.clear();
-        frames.iter().for_each(|frame| self.scratch.extend_from_slice(frame.bytes(stream.framing)));
+        frames.iter().for_each(|frame| self.scratch.extend_from_slice(frame.bytes(stream.form)));
         let Ok(count) = push(&stream.socket, &self.scratch) else {
             return self.close(key, CloseCode::ClientGone);
         };

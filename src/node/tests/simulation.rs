@@ -29,9 +29,11 @@ use crate::node::loops::{
 };
 use crate::node::metrics::Metrics;
 use crate::node::stream_context::{HeartbeatForm, StreamContext, StreamTiming};
-use crate::node::window::{Framing, Slot, Window, WindowLimits};
+use crate::node::window::{Form, Framing, Slot, Window, WindowLimits};
 use crate::protocol::api::GapReason;
-use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId, NodeId, Position, RetryMs, UserId};
+use crate::protocol::{
+    Address, Cursor, Epoch, EventType, Format, MessageId, NodeId, Position, RetryMs, UserId,
+};
 use crate::runtime::Tasks;
 
 /// A log as the contract of the broker describes it, in the simplest form.
@@ -47,13 +49,16 @@ struct Log {
     appended: u64,
 }
 
+/// A time whose positions have short ids.
+const BEGIN: Position = Position { ms: 1_800_000_000_000, seq: 0 };
+
 impl Log {
     fn new(epoch: u64) -> Self {
         Self {
             epoch: Epoch::from_random(epoch),
             entries: Vec::new(),
-            start: Position::ZERO,
-            newest: Position::ZERO,
+            start: BEGIN,
+            newest: BEGIN,
             ends: HashMap::new(),
             lost: VecDeque::new(),
             appended: 0,
@@ -63,13 +68,14 @@ impl Log {
     fn append(&mut self, address: Address) {
         self.newest = self.newest.next();
         self.appended += 1;
+        let event_type = EventType::parse(address.default_type()).unwrap();
         self.entries.push(Entry {
             cursor: Cursor::new(self.epoch, self.newest),
             message_id: MessageId::parse(&format!("m{}-{}", self.epoch, self.appended)).unwrap(),
             address,
-            event_type: EventType::parse("MESSAGE").unwrap(),
+            event_type,
             // Longer than what is left of a small socket, now and then.
-            envelope: Arc::from("x".repeat(usize::try_from(self.appended * 397 % 1_500).unwrap())),
+            envelope: in_envelope(&"x".repeat(usize::try_from(self.appended * 397 % 1_500).unwrap())).into(),
             origins: Origins::default(),
         });
     }
@@ -134,6 +140,7 @@ impl Log {
 struct Client {
     socket: UnixStream,
     connection: Arc<Connection>,
+    format: Format,
     /// What was read and is no whole chunk yet.
     unread: Vec<u8>,
     addresses: Vec<Address>,
@@ -202,6 +209,10 @@ enum Happening {
     Turn(usize),
     Answer(usize),
     Read(usize, usize),
+}
+
+fn in_envelope(text: &str) -> String {
+    format!(r#"{{"data":"{text}"}}"#)
 }
 
 fn address(draw: u8) -> Address {
@@ -339,7 +350,8 @@ impl<'a> World<'a> {
 
     fn tail(&mut self, limit: usize) {
         let page = self.log.read_after(self.tail, limit);
-        let frames = page.entries.iter().map(|entry| Slot::Frame(Arc::new(encode(entry, Instant::now(), 0))));
+        let frames =
+            page.entries.iter().map(|entry| Slot::Frame(Arc::new(encode(entry, Instant::now(), None))));
         let marks = page.sync.clone().map(Slot::Sync).into_iter().chain(page.gap.map(Slot::Gap));
         let slots: Vec<_> = marks.chain(frames).collect();
         if let Some(sync) = page.sync {
@@ -389,6 +401,9 @@ impl<'a> World<'a> {
             }
         };
         let begun = again.is_none().then_some(settled).or(announced);
+        // Each comes back in the other format, with the cursor that it has.
+        let is_bare = again.as_ref().map_or(draw & 4 == 0, |old| old.format == Format::Envelope);
+        let format = if is_bare { Format::Data } else { Format::Envelope };
         let mut seen = again.map(|old| old.seen).unwrap_or_default();
         seen.extend(begun.into_iter().flat_map(|cursor| standing_up_to(cursor, &self.places)));
         let loop_permit = LoopPermit::new(self.handles.emptiest());
@@ -400,14 +415,24 @@ impl<'a> World<'a> {
         let subscription =
             Subscription { registered, _admitted, heartbeat: HeartbeatForm::Comment, ack: AckMode::Cursor };
         let stream = NewStream {
-            framing: Framing::Chunked,
+            form: Form { framing: Framing::Chunked, format },
             queue: VecDeque::new(),
             following: Some(Box::new(Following { feed, subscription })),
             loop_permit,
         };
         let socket = arrive(stream);
         let (unread, seen_here) = (Vec::new(), BTreeSet::new());
-        self.clients.push(Client { socket, connection, unread, addresses, settled, known, seen, seen_here });
+        self.clients.push(Client {
+            socket,
+            connection,
+            format,
+            unread,
+            addresses,
+            settled,
+            known,
+            seen,
+            seen_here,
+        });
     }
 
     /// Answers one of the questions to the log; returns whether there was one.
@@ -508,8 +533,17 @@ impl Client {
             let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
             let id = field("id: ").map(|id| id.parse::<Cursor>().unwrap());
             let data = || serde_json::from_str::<serde_json::Value>(field("data: ").unwrap()).unwrap();
-            match (field("event: ").unwrap(), id) {
-                ("MESSAGE", Some(cursor)) => self.deliver(cursor, ends, places),
+            let default = (self.format == Format::Data).then_some("the default");
+            match (field("event: ").or(default).unwrap(), id) {
+                ("MESSAGE" | "DIRECT", Some(cursor)) if default.is_none() => {
+                    let text = data()["data"].as_str().unwrap().to_owned();
+                    self.deliver(cursor, &text, (ends, places));
+                }
+                ("the default", Some(cursor)) => {
+                    assert!(field("id: ").unwrap().len() <= 16, "{text}");
+                    let text = data().as_str().unwrap().to_owned();
+                    self.deliver(cursor, &text, (ends, places));
+                }
                 ("GAP", Some(resumed_after)) => self.gap(resumed_after, places),
                 ("SYNC", None) => {
                     let [from, to] = ["from", "to"].map(|end| data()[end].as_str().unwrap().parse().unwrap());
@@ -522,9 +556,10 @@ impl Client {
         false
     }
 
-    fn deliver(&mut self, cursor: Cursor, ends: &Ends, places: &Places) {
+    fn deliver(&mut self, cursor: Cursor, text: &str, (ends, places): (&Ends, &Places)) {
         let entry =
             places[&cursor.epoch].iter().find(|entry| entry.cursor == cursor).expect("it stood there");
+        assert_eq!(*entry.envelope, in_envelope(text));
         assert!(self.concerns(&entry.address), "an event for somebody else");
         let id = &entry.message_id;
         assert!(self.seen_here.insert(id.clone()), "{id} was delivered twice in a session");
@@ -685,7 +720,8 @@ fn a_stream_ends_with_the_last_chunk_or_after_a_pause_without_it() {
         let close = close_portion(CloseCode::Shutdown, "why", RetryMs::MIN, (framing, end));
         let queue = VecDeque::from([close]);
         let loop_permit = LoopPermit::new(world.handles.emptiest());
-        let mut socket = arrive(NewStream { framing, queue, following: None, loop_permit });
+        let form = Form { framing, format: Format::Envelope };
+        let mut socket = arrive(NewStream { form, queue, following: None, loop_permit });
         let begun = Instant::now();
         let mut got = Vec::new();
         while socket.read_to_end(&mut got).is_err() {

@@ -9,7 +9,7 @@ mod reader;
 mod shared;
 mod slots;
 
-pub(crate) use frame::{FrameMeta, Framing, WindowFrame};
+pub(crate) use frame::{Form, FrameMeta, Framing, WindowFrame};
 pub(crate) use reader::{Reader, Taken};
 pub(crate) use shared::Window;
 pub(crate) use slots::{Place, Slot, WindowLimits};

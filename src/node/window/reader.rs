@@ -153,7 +153,7 @@ impl Reader {
                 Slot::Frame(frame) if self.is_new(frame.cursor) => {
                     self.at.cursor = frame.cursor;
                     if self.concerns(&frame.address) && !self.has_had(&frame.origins) {
-                        taken_bytes += frame.wire.len();
+                        taken_bytes += frame.size();
                         taken.push(Arc::clone(frame));
                     }
                 }

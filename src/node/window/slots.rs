@@ -39,7 +39,7 @@ impl Slot {
 
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Frame(frame) => frame.wire.len(),
+            Self::Frame(frame) => frame.size(),
             Self::Gap(_) | Self::Sync(_) => 0,
         }
     }

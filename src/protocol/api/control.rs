@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{ClientId, ConnectionId, EventId, NodeId};
+use crate::protocol::{ClientId, ConnectionId, EventId, Format, NodeId};
 
 /// How a stream began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct ConnectionEvent {
     pub version: String,
     /// How the stream began.
     pub resumed: Resumed,
+    /// What `data:` of published events is in this stream. Nodes before this version sent `envelope` only, and did not say it.
+    #[serde(default)]
+    pub format: Format,
     /// A sentence for people.
     pub message: String,
 }

@@ -64,6 +64,7 @@ fn scope() -> Value {
 fn stream() -> Vec<Operation> {
     let heartbeat = with_default(one_of(&["comment", "event"]), "comment");
     let ack = with_default(one_of(&["cursor", "explicit", "written"]), "cursor");
+    let format = one_of(&["envelope", "data"]);
     let stream = get("/api/sse/stream", "Open a stream of events")
         .query::<StreamQuery>(&[
             (
@@ -94,6 +95,12 @@ fn stream() -> Vec<Operation> {
                  them to the socket.",
                 ack,
             ),
+            (
+                "format",
+                "What `data:` of an event is. `envelope`: an `Envelope`. `data`: the payload alone, without `event:` if \
+                 the publisher gave no type, and with shorter ids. Without it `--format` of the node decides.",
+                format,
+            ),
             ("padding", "Accepted from polyfills and ignored.", text()),
         ])
         .header("Last-Event-ID", "Continue after this event. Unless empty, it takes precedence over the query.")
@@ -105,10 +112,12 @@ fn stream() -> Vec<Operation> {
             200,
             "text/event-stream",
             "First a `CONNECTION` event (`ConnectionEvent`), then the events that are addressed to this client, each \
-             with an `Envelope` as `data:`. In between the node sends `GAP` (`GapEvent`), `SYNC` (`SyncEvent`), \
-             `CURSOR` (empty, with an `id:`), `CLOSE` (`CloseEvent`) and, with `heartbeat=event`, `HEARTBEAT`. A \
-             client that cannot be served now gets 200, `retry:`, a `CLOSE` event and the end, since browsers give up \
-             on any other status; with `--reject status` it gets 503.",
+             with an `Envelope` as `data:`, or with its payload (`format=data`). There, an event that needs its \
+             envelope is of the type `ENVELOPE` and has one: a message that comes again from a mailbox. In between \
+             the node sends `GAP` (`GapEvent`), `SYNC` (`SyncEvent`), `CURSOR` (empty, with an `id:`), `CLOSE` \
+             (`CloseEvent`) and, with `heartbeat=event`, `HEARTBEAT`. A client that cannot be served now gets 200, \
+             `retry:`, a `CLOSE` event and the end, since browsers give up on any other status; with `--reject \
+             status` it gets 503.",
         )
         .answers_with("X-SSE-Server-Id", "Id of the node; absent when a header cannot hold it.")
         .answers_with("X-SSE-Version", "Version of the node.")

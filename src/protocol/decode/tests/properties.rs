@@ -8,7 +8,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use crate::protocol::decode::{Decoder, Item, LimitExceeded, Limits};
-use crate::protocol::{Cursor, Epoch, Frame, Position, RetryMs};
+use crate::protocol::{Cursor, Epoch, Format, Frame, Position, RetryMs};
 
 /// An item that outlives the decoder's buffers.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,11 +138,12 @@ proptest! {
     #[test]
     fn what_was_encoded_comes_back(
         bits: u64, ms: u64, seq: u64, retry in 1_000..=600_000_u64, has_retry: bool, has_id: bool,
+        format in prop_oneof![Just(Format::Envelope), Just(Format::Data)],
         event in "[A-Za-z][A-Za-z0-9 :.ü]{0,12}",
         data in prop_oneof![any::<String>(), "[ab :\r\n\u{feff}]{0,40}"],
         sizes in sizes(),
     ) {
-        let id = Cursor::new(Epoch::from_random(bits), Position { ms, seq });
+        let id = Cursor::new(Epoch::from_random(bits), Position { ms, seq }).spelled(format);
         let retry = RetryMs::clamped(retry);
         let frame =
             Frame { retry: has_retry.then_some(retry), id: has_id.then_some(id), event: &event, data: &data };
