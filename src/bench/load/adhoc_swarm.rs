@@ -97,7 +97,7 @@ impl AdhocSwarm {
         for group in &mut scenario.clients {
             group.executor = Executor::Constant { clients, ramp };
             group.headers.clone_from(&headers);
-            group.reading = Reading { accept_encoding: accept_encoding.clone(), max_event };
+            group.reading = Reading { accept_encoding: accept_encoding.clone(), max_event, format: None };
             let max_delay = ReconnectOptions::default().max_delay;
             group.reconnect = Reconnect { policy, last_event_id: true, jitter: 0.0, max_delay };
         }

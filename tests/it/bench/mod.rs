@@ -12,6 +12,7 @@ mod encodings;
 mod evidence;
 mod faults;
 mod foreign;
+mod format;
 mod harness;
 mod healing;
 mod host;

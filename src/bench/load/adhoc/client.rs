@@ -42,12 +42,17 @@ impl AdhocClient {
     }
 
     /// Counts an event. Returns its latency, if it is a new one of a publisher on this machine.
-    pub fn receive(&mut self, data: &str, has_last_event_id: bool) -> Option<Duration> {
+    pub fn receive(
+        &mut self,
+        stamp: Result<Stamp, Unreadable>,
+        data: &str,
+        has_last_event_id: bool,
+    ) -> Option<Duration> {
         if has_last_event_id {
             self.shared.has_ids.store(true, Ordering::Relaxed);
         }
         // Events of other publishers have no stamp, and nothing is owed of them.
-        let stamp = match Stamp::decode(data) {
+        let stamp = match stamp {
             Ok(stamp) => stamp,
             Err(Unreadable::Foreign) => return None,
             Err(Unreadable::Altered(stamp)) => {

@@ -13,11 +13,11 @@ use reqwest::header::{HeaderName, HeaderValue};
 use crate::bench::load::balancer::ClientKey;
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::scenario::dialect::{Dialect, Message, Resume};
-use crate::bench::scenario::plan::{GroupPlan, PublisherPlan, SubscriberPlan};
+use crate::bench::scenario::plan::{GroupPlan, PublisherPlan, ReadingPlan, SubscriberPlan};
 use crate::bench::stamp::{Stamp, Unreadable};
 use crate::client::{Ending, Request, Stream};
 use crate::protocol::event::control;
-use crate::protocol::{Address, Item};
+use crate::protocol::{Address, Format, Item};
 
 /// Topics that a stream of the judge subscribes to.
 const TOPICS_MAX: usize = 8;
@@ -80,6 +80,10 @@ impl Voice {
         &self.context.plan.groups[usize::from(self.model().group.0)]
     }
 
+    fn reading(&self) -> &ReadingPlan {
+        &self.context.plan.readings[usize::from(self.model().group.0)]
+    }
+
     /// Opens a stream behind this id, under a new name. `None`: it was not opened.
     pub(super) async fn open(&self, cursor: &str) -> Option<Stream> {
         let number = self.streams.fetch_add(1, Ordering::Relaxed);
@@ -120,6 +124,9 @@ impl Voice {
         if !topics.is_empty() {
             url.query_pairs_mut().append_pair("topics", &topics.join(","));
         }
+        if let Some(format) = self.reading().asked_format {
+            url.query_pairs_mut().append_pair("format", format.as_str());
+        }
         Some(url)
     }
 
@@ -142,7 +149,7 @@ impl Voice {
             if dialect.is_none() && event == control::GAP {
                 return sink(Heard::Unclear);
             }
-            match stamp_of(dialect, event, data) {
+            match stamp_of(dialect, event, data, self.reading().format) {
                 Ok(stamp) | Err(Unreadable::Altered(Some(stamp))) if stamp.run == run => {
                     sink(Heard::Event(id_in_block.then_some(last_event_id), stamp));
                 }
@@ -154,11 +161,12 @@ impl Voice {
 }
 
 /// The stamp of an event. A message of the server has none.
-fn stamp_of(dialect: Option<&Dialect>, event: &str, data: &str) -> Result<Stamp, Unreadable> {
+fn stamp_of(dialect: Option<&Dialect>, event: &str, data: &str, format: Format) -> Result<Stamp, Unreadable> {
     match dialect.map(|dialect| dialect.read(event, data)) {
         Some(Message::Event(stamp)) => Ok(stamp),
         Some(Message::Altered(stamp)) => Err(Unreadable::Altered(stamp)),
         Some(Message::Own | Message::Foreign) => Err(Unreadable::Foreign),
+        None if format == Format::Data && event != control::ENVELOPE => Stamp::decode_bare(data),
         None => Stamp::decode(data),
     }
 }

@@ -17,7 +17,7 @@ use crate::bench::stamp::Stamp;
 use crate::bench::verdict::ledger::PublishOutcome;
 use crate::protocol::api::PublishRequest;
 use crate::protocol::path::publish_path;
-use crate::protocol::{Address, MessageId};
+use crate::protocol::{Address, EventType, MessageId};
 use crate::runtime::Backoff;
 use crate::runtime::root_cause;
 
@@ -102,7 +102,8 @@ impl PreparedRequest {
         Self::encode(context, stamp, stamp.encode(bytes), None, qos)
     }
 
-    /// Encodes an event with metadata and an empty payload beside the stamp.
+    /// Encodes an event with metadata and an empty payload beside the stamp. Of a type that comes in its envelope in every
+    /// format, so that the metadata come, too.
     #[must_use]
     pub fn with_metadata(context: &PublishContext, stamp: Stamp, metadata: &impl serde::Serialize) -> Self {
         let metadata = serde_json::value::to_raw_value(metadata).expect("our own metadata always make JSON");
@@ -132,7 +133,7 @@ impl PreparedRequest {
             return blank.in_dialect(dialect, address, data.get(), &id);
         }
         let request = PublishRequest {
-            event_type: None,
+            event_type: metadata.is_some().then(EventType::envelope),
             data,
             metadata,
             id: Some(MessageId::parse(&id).expect("numbers and dashes are printable ASCII")),

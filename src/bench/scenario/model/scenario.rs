@@ -11,6 +11,7 @@ use super::links::LinkKind;
 use super::template::Template;
 use crate::bench::metrics::threshold::Threshold;
 use crate::bench::scenario::dialect::Dialect;
+use crate::protocol::Format;
 
 /// A load test: nodes, load, faults, and what must hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,6 +106,8 @@ pub struct Reading {
     pub accept_encoding: String,
     /// Longest line and most data of one event, in bytes; `None`: follows from the payloads of the plan.
     pub max_event: Option<u64>,
+    /// What they ask for as `format`; `None`: nothing, so that the nodes decide.
+    pub format: Option<Format>,
 }
 
 /// Lengths of stay of clients.

@@ -8,8 +8,8 @@ use super::seeds::Seeds;
 use super::{faults, publishers, subscribers};
 use crate::bench::ids::{NodeIndex, RunId};
 use crate::bench::metrics::format::to_f64;
-use crate::bench::scenario::{ClientGroup, PayloadSize, Reading, Scenario, limits};
-use crate::protocol::NodeId;
+use crate::bench::scenario::{ClientGroup, Cluster, PayloadSize, Reading, Scenario, limits};
+use crate::protocol::{Format, NodeId};
 
 impl Plan {
     /// Draws the plan of a scenario from its seed. `run` does not influence the draws.
@@ -69,6 +69,9 @@ impl GroupPlan {
     }
 }
 
+/// The flag of `sse-node` that decides where clients ask for no format.
+const FORMAT_FLAG: &str = "format";
+
 impl ReadingPlan {
     fn of(reading: &Reading, scenario: &Scenario) -> Self {
         let largest = scenario.publishers.iter().map(|publisher| match publisher.payload {
@@ -78,7 +81,18 @@ impl ReadingPlan {
         let payload = u64::from(largest.max().unwrap_or(limits::PAYLOAD_MAX_BYTES));
         let usual = limits::MAX_EVENT_BASE + limits::MAX_EVENT_PER_PAYLOAD * payload;
         let accept_encoding = reading.accept_encoding.clone();
-        Self { accept_encoding, max_event: reading.max_event.unwrap_or(usual) }
+        let of_nodes = match &scenario.cluster {
+            Cluster::Spawn(spawn) => spawn.flags.get(FORMAT_FLAG).and_then(Option::as_deref),
+            Cluster::Attach(_) => None,
+        };
+        let is_data = of_nodes == Some(Format::Data.as_str());
+        let of_nodes = if is_data { Format::Data } else { Format::Envelope };
+        Self {
+            accept_encoding,
+            max_event: reading.max_event.unwrap_or(usual),
+            asked_format: reading.format,
+            format: reading.format.unwrap_or(of_nodes),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::bench::scenario::{
     Cluster, DecoderKind, EmptyVariable, Lb, LbKind, LinkKind, Output, ReadLimits, Reconnect, Template,
     Verify,
 };
-use crate::protocol::{Address, NodeId};
+use crate::protocol::{Address, Format, NodeId};
 
 /// All joins, publishes and faults of a run, known before it begins.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,6 +105,10 @@ pub struct ReadingPlan {
     pub accept_encoding: String,
     /// Longest line and most data of one event, in bytes.
     pub max_event: u64,
+    /// The query `format` of streams of `sse-node`; `None`: they have none.
+    pub asked_format: Option<Format>,
+    /// The format in which events are expected.
+    pub format: Format,
 }
 
 /// A time window in which a client reads slowly.

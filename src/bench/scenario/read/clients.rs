@@ -13,6 +13,7 @@ use crate::bench::scenario::{
     Session, Stage, Subscribe, Template,
 };
 use crate::client::{BROWSERS_ACCEPT, Coding};
+use crate::protocol::Format;
 use crate::protocol::name::NAME_MAX_BYTES;
 
 /// All valid groups; problems of the others go to the sink.
@@ -42,10 +43,12 @@ fn group(
     let reconnect = section.section("reconnect").map_or_else(reconnect_default, reconnect);
     let decoders = [("strict", DecoderKind::Strict), ("eventsource-stream", DecoderKind::EventsourceStream)];
     let decoder = section.choice("decoder", &decoders).unwrap_or(DecoderKind::Strict);
+    let formats = [Format::Envelope, Format::Data].map(|format| (format.as_str(), format));
     let accept_encoding = section.parsed("accept_encoding", Coding::accept);
     let reading = Reading {
         accept_encoding: accept_encoding.unwrap_or_else(|| BROWSERS_ACCEPT.to_owned()),
         max_event: section.integer("max_event", limits::MAX_EVENT),
+        format: section.choice("format", &formats),
     };
     let joins = joins(&section, until, executor.as_ref());
     let nodes = values::nodes(&section, nodes_by_name);

@@ -107,6 +107,10 @@ fn check_addressing(section: &Section<'_>, names: &Names, stream: &TextTemplate,
 pub(super) fn check_groups(root: &Section<'_>, dialect: &Dialect, groups: &[ClientGroup]) {
     for group in groups {
         let key = |rest: &str| format!("{}.{rest}", group.name);
+        if group.reading.format.is_some() {
+            let why = "is a query of sse-node; what servers with a [dialect] are asked for stands in dialect.stream";
+            root.refuse_below("clients", &key("format"), why);
+        }
         if group.mailbox {
             root.refuse_below(
                 "clients",

@@ -7,7 +7,10 @@ use super::evidence::Evidence;
 use super::subscriber::{EventTypes, Occurrences, SubscriberLedger};
 use crate::bench::ids::AddressId;
 use crate::bench::scenario::plan::Plan;
+use crate::protocol::Format;
 
+/// The type of an event without `event:` (HTML standard, 9.2.6).
+const UNTYPED: &str = "message";
 /// An entry of `dialect.events` that allows every type.
 const ANY: &str = "*";
 
@@ -38,10 +41,13 @@ impl<'a> ExpectedTypes<'a> {
     }
 
     /// What was expected, if this type was not. `None` also where nothing is expected.
-    fn instead_of(&self, address: AddressId, event: &str) -> Option<String> {
+    fn instead_of(&self, format: Format, address: AddressId, event: &str) -> Option<String> {
         let quoted = |expected: &str| format!("{expected:?}");
         let Some(dialect) = &self.plan.dialect else {
-            let expected = self.plan.address(address)?.default_type();
+            let expected = match format {
+                Format::Envelope => self.plan.address(address)?.default_type(),
+                Format::Data => UNTYPED,
+            };
             return (expected != event).then(|| quoted(expected));
         };
         match &dialect.events {
@@ -57,13 +63,16 @@ impl<'a> ExpectedTypes<'a> {
     /// The events of one client that came with another type.
     pub(super) fn wrong_at(&self, subscriber: &'a SubscriberLedger) -> Vec<WrongType<'a>> {
         let types = &subscriber.anomalies().types;
+        let client = self.plan.subscriber(subscriber.id());
+        let reading = client.and_then(|client| self.plan.readings.get(usize::from(client.group.0)));
+        let format = reading.map_or(Format::Envelope, |reading| reading.format);
         let others = types.others.iter().filter_map(|other| {
-            let expected = self.instead_of(other.address, &other.event)?;
+            let expected = self.instead_of(format, other.address, &other.event)?;
             let seen = Some(&other.seen);
             Some(WrongType { event: &other.event, expected, count: other.seen.count, seen })
         });
         let usual = of_usual_type(subscriber).filter_map(|(address, event, count)| {
-            let expected = self.instead_of(address, event)?;
+            let expected = self.instead_of(format, address, event)?;
             Some(WrongType { event, expected, count, seen: None })
         });
         others.chain(usual).collect()

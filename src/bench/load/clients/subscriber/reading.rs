@@ -1,5 +1,6 @@
 //! A client with an open stream: receives events, and commands meanwhile. Read [`Subscriber::read`] first.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use crate::bench::stamp::{Stamp, Unreadable, difference};
 use crate::bench::verdict::Seen;
 use crate::bench::verdict::ledger::{Arrival, Fields};
 use crate::client::{Ending, Stream};
-use crate::protocol::Item;
 use crate::protocol::event::control;
+use crate::protocol::{Cursor, Format, Item};
 use crate::runtime::sleep_until_opt;
 
 /// An event of the stream.
@@ -145,11 +146,18 @@ impl Subscriber {
             _ => {
                 // A server without a CONNECTION event confirms with its first event.
                 self.confirm(session, now);
+                let in_envelope = session.format == Format::Envelope || incoming.event == control::ENVELOPE;
+                let stamp = if in_envelope {
+                    Stamp::decode(incoming.data)
+                } else {
+                    Stamp::decode_bare(incoming.data)
+                };
                 if self.adhoc.is_some() {
-                    return self.receive_adhoc(now, incoming.data);
+                    return self.receive_adhoc(now, stamp, incoming.data);
                 }
-                let fields = Fields { id: incoming.id, event: Some(incoming.event) };
-                let arrival = match Stamp::decode(incoming.data) {
+                let (id, event) = self.in_one_spelling(session, incoming);
+                let fields = Fields { id: id.as_deref(), event };
+                let arrival = match stamp {
                     Ok(stamp) => self.ledger.arrive(now, fields, stamp),
                     Err(why) => self.unreadable(now, fields, why, incoming.data),
                 };
@@ -157,6 +165,23 @@ impl Subscriber {
                 self.note_arrival(now, arrival);
             }
         }
+    }
+
+    /// The id and the type of an event as the judge compares them. The same event has other ids and another type in another
+    /// format; no type is expected where the node says another format than the plan, or of an event that comes in its
+    /// envelope although others do not.
+    fn in_one_spelling<'a>(
+        &self,
+        session: &Session,
+        incoming: &Incoming<'a>,
+    ) -> (Option<Cow<'a, str>>, Option<&'a str>) {
+        if session.format == Format::Envelope {
+            let is_expected = self.reading().format == Format::Envelope;
+            return (incoming.id.map(Cow::Borrowed), is_expected.then_some(incoming.event));
+        }
+        let long = |id: &'a str| id.parse::<Cursor>().map_or(Cow::Borrowed(id), |id| id.to_string().into());
+        let is_expected = self.reading().format == Format::Data && incoming.event != control::ENVELOPE;
+        (incoming.id.map(long), is_expected.then_some(incoming.event))
     }
 
     /// Enters an event that cannot be read, and notes how its payload was altered.
@@ -180,10 +205,12 @@ impl Subscriber {
     }
 
     /// Handles an event of an unknown publisher.
-    fn receive_adhoc(&mut self, now: RunTime, data: &str) {
+    fn receive_adhoc(&mut self, now: RunTime, stamp: Result<Stamp, Unreadable>, data: &str) {
         let has_last_event_id = !self.reconnect.last_event_id().is_empty();
         self.context.progress.delivered();
-        if let Some(latency) = self.adhoc.as_mut().and_then(|adhoc| adhoc.receive(data, has_last_event_id)) {
+        if let Some(latency) =
+            self.adhoc.as_mut().and_then(|adhoc| adhoc.receive(stamp, data, has_last_event_id))
+        {
             self.samples.record(Trend::DeliveryLatency, self.tags(now), latency);
         }
     }
@@ -252,17 +279,20 @@ impl Subscriber {
         self.heartbeat(session, now, Instant::now());
     }
 
-    /// Behind a load balancer, only the `CONNECTION` event names the node.
+    /// Behind a load balancer, only the `CONNECTION` event names the node. It also says the format of the stream, which an
+    /// earlier version does not.
     fn learn_node(&self, session: &mut Session, data: &str) {
         #[derive(serde::Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Hello {
             instance_id: String,
+            format: Option<Format>,
         }
+        let Ok(hello) = serde_json::from_str::<Hello>(data) else { return };
+        session.format = hello.format.unwrap_or(session.format);
         if session.node.is_some() {
             return;
         }
-        let Ok(hello) = serde_json::from_str::<Hello>(data) else { return };
         session.node = self.context.node_named(&hello.instance_id);
         session.assignment = session.node.and_then(|node| self.context.balancer.assign(node));
     }

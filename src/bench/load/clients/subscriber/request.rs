@@ -65,6 +65,9 @@ impl Subscriber {
             let topics: Vec<&str> = plan.topics.iter().map(|topic| topic.as_str()).collect();
             query.append_pair("topics", &topics.join(","));
         }
+        if let Some(format) = self.reading().asked_format {
+            query.append_pair("format", format.as_str());
+        }
         drop(query);
         Ok(url)
     }

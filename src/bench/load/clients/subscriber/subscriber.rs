@@ -29,6 +29,7 @@ use crate::bench::verdict::ledger::{Ending as LifeEnding, PATIENCE, SubscriberLe
 use crate::client::{
     ConnectError, Decision, End, Ending, GiveUp, Policy, Reconnect, ReconnectOptions, Request, Stream,
 };
+use crate::protocol::Format;
 use crate::runtime::sleep_until_opt;
 
 /// One virtual client.
@@ -76,6 +77,8 @@ pub(super) struct Session {
     pub(super) began: Instant,
     pub(super) sent_cursor: bool,
     pub(super) is_confirmed: bool,
+    /// What events come as, as the node says.
+    pub(super) format: Format,
     /// Whether a message came that is not the server's own by its type.
     pub(super) had_message: bool,
     /// When data were received last.
@@ -302,6 +305,7 @@ impl Subscriber {
             began,
             sent_cursor,
             is_confirmed: false,
+            format: self.reading().format,
             had_message: false,
             last_data: began,
             notes: StreamNotes::default(),

@@ -5,6 +5,7 @@ use crate::bench::scenario;
 use crate::bench::scenario::dialect::Dialect;
 use crate::bench::verdict::Status::Fail;
 use crate::bench::verdict::ledger::{AnomalyKind, Arrival, Example, Fields};
+use crate::protocol::Format;
 
 const DIALECT: &str = r#"
 schema = 1
@@ -68,6 +69,16 @@ fn a_node_of_this_system_has_one_type_for_each_kind_of_address() {
     honest.clients[0].arrive(at(510), Fields { id: None, event: Some("DIRECT") }, stamp);
     arrive(&mut honest, "all", &[["MESSAGE", "MESSAGE"]]);
     honest.check(&[]);
+}
+
+#[test]
+fn where_clients_ask_for_the_data_alone_no_type_is_expected() {
+    for (type_, wrong) in [("message", 0), ("MESSAGE", 2)] {
+        let mut history = history(None);
+        history.plan.readings[0].format = Format::Data;
+        arrive(&mut history, "all", &[[type_, type_]]);
+        assert_eq!(history.account().wrong_types, wrong, "{type_}");
+    }
 }
 
 #[test]
