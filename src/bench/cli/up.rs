@@ -99,8 +99,7 @@ pub(super) async fn run(args: &UpArgs, interrupt: &CancellationToken) -> Result<
         Some(api) => serve(api, &environment, &spec, interrupt).await?,
         None => interrupt.cancelled().await,
     }
-    let mut unclean = environment.crashes();
-    unclean.extend(environment.broken_proxies());
+    let mut unclean = environment.broken_proxies();
     unclean.extend(environment.stop(STOP_GRACE).await);
     if unclean.is_empty() {
         return Ok(Exit::Pass.code());

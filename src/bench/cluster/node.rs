@@ -171,6 +171,12 @@ impl NodeTask {
     }
 
     async fn carry_out(&mut self, command: NodeCommand) -> Result<CommandResult, NodeError> {
+        // The process may have ended a moment before the command arrived. It ended by itself all the same.
+        if let Some(process) = &mut self.process
+            && let Some(status) = process.exited()?
+        {
+            self.note_crash(&status.to_string());
+        }
         match command {
             NodeCommand::Start => self.start_when_port_is_free().await,
             NodeCommand::StartFirst => self.start().await,
@@ -219,9 +225,7 @@ impl NodeTask {
     }
 
     async fn start(&mut self) -> Result<CommandResult, NodeError> {
-        if let Some(process) = &mut self.process
-            && process.exited()?.is_none()
-        {
+        if self.process.is_some() {
             return Ok(CommandResult::Already);
         }
         let process = self.process.insert(self.launch.start()?);
@@ -245,5 +249,34 @@ async fn end_of(process: &mut Option<Process>) -> String {
             Err(error) => error.to_string(),
         },
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ready::{Probe, Sign};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_that_ends_a_moment_before_it_is_stopped_ended_by_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let launch = Launch {
+            what: "node n1".to_owned(),
+            program: "/bin/sh".into(),
+            args: vec!["-c".to_owned(), "exit 3".to_owned()],
+            log: dir.path().join("n1"),
+        };
+        let http = crate::client::HttpOptions::default().build().unwrap();
+        let probe = Probe::Http { http, base: String::new(), sign: Sign::usual() };
+        let readiness = Readiness { what: launch.what.clone(), probe, timeout: Duration::ZERO };
+        let (handle, mut task) = NodeTask::new("n1", launch, readiness);
+        let mut process = task.launch.start().unwrap();
+        process.ended().await.unwrap();
+        task.process = Some(process);
+        let stopped = task.carry_out(NodeCommand::Terminate(Duration::from_secs(20))).await.unwrap();
+        assert_eq!(stopped, CommandResult::Already);
+        let crashes = handle.crashes();
+        assert_eq!(crashes.len(), 1);
+        assert!(crashes[0].contains("node n1 ended by itself (exit status: 3)"), "{crashes:?}");
     }
 }

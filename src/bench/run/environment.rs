@@ -202,8 +202,12 @@ impl Environment {
     /// Processes that ended unexpectedly, each with the end of its log.
     #[must_use]
     pub fn crashes(&self) -> Vec<String> {
+        crashes_of(&self.handles())
+    }
+
+    fn handles(&self) -> Vec<NodeHandle> {
         let nodes = self.members().iter().filter_map(|member| member.handle.clone());
-        nodes.chain(self.others()).flat_map(|handle| handle.crashes()).collect()
+        nodes.chain(self.others()).collect()
     }
 
     /// Fault proxies that panicked, each with its message. Only the bench is to blame for their connections.
@@ -211,9 +215,11 @@ impl Environment {
         self.proxies.crashes()
     }
 
-    /// Stops everything, nodes first, since they would report a stopped Redis as an error. Returns what did not stop in order.
+    /// Stops everything, nodes first, since they would report a stopped Redis as an error. Returns what ended before it was
+    /// asked to, and what did not stop in order.
     pub async fn stop(self, grace: Duration) -> Vec<String> {
         let mut unclean = Vec::new();
+        let handles = self.handles();
         match self.cluster.stop(grace).await {
             Ok(done) => {
                 let killed = done.iter().filter(|(_, done)| *done == CommandResult::Ended(Ended::Killed));
@@ -233,8 +239,12 @@ impl Environment {
         if let Some(namespaces) = self.namespaces {
             unclean.extend(namespaces.close().await.err());
         }
-        unclean
+        crashes_of(&handles).into_iter().chain(unclean).collect()
     }
+}
+
+fn crashes_of(handles: &[NodeHandle]) -> Vec<String> {
+    handles.iter().flat_map(NodeHandle::crashes).collect()
 }
 
 /// Network namespaces for all nodes, spares included.

@@ -347,9 +347,9 @@ impl RunState {
     async fn tear_down(&mut self, keep: bool) -> Teardown {
         let mut teardown = Teardown::default();
         let Some(mut environment) = self.environment.take() else { return teardown };
-        teardown.crashes = environment.crashes();
         teardown.broken_proxies = environment.broken_proxies();
         if keep {
+            teardown.unclean = environment.crashes();
             teardown.kept = Some(environment);
         } else {
             teardown.unclean = environment.stop(STOP_GRACE).await;
@@ -375,9 +375,7 @@ fn worker_spec(environment: &Environment, options: &RunOptions, run: RunId, work
 /// How the servers stopped.
 #[derive(Default)]
 struct Teardown {
-    /// Processes that ended unexpectedly.
-    crashes: Vec<String>,
-    /// Processes that did not stop in order.
+    /// Processes that ended unexpectedly, or did not stop in order.
     unclean: Vec<String>,
     /// Fault proxies that panicked.
     broken_proxies: Vec<String>,
@@ -485,7 +483,7 @@ impl RunResults {
         if let Some(problem_message) = self.watched.saturation.problem_message(doctor::cores()) {
             add(Exit::Invalid, problem_message);
         }
-        for crash in self.teardown.crashes.iter().chain(&self.teardown.unclean) {
+        for crash in &self.teardown.unclean {
             add(Exit::TeardownFailed, crash.clone());
         }
         troubles
