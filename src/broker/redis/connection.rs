@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisError};
+use tokio::time::Instant;
 
+use super::limits::SERVER_TIME_FOR;
 use crate::broker::StoreError;
+use crate::runtime::clock::millis;
 
 /// Why a command failed, and what that means for the connection.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -79,6 +82,8 @@ pub(super) struct Conn {
     pub(super) term: Arc<str>,
     /// Its address, for messages.
     pub(super) place: Arc<str>,
+    /// Milliseconds since 1970 by the clock of the server, and when it told them.
+    server_time: Option<(u64, Instant)>,
 }
 
 impl std::fmt::Debug for Conn {
@@ -88,6 +93,23 @@ impl std::fmt::Debug for Conn {
 }
 
 impl Conn {
+    /// A connection whose handshake is still to come.
+    pub(super) fn new(redis: MultiplexedConnection, serial: u64, place: Arc<str>) -> Self {
+        Self { redis, serial, term: Arc::from(""), place, server_time: None }
+    }
+
+    /// The time of the server in milliseconds since 1970, unless it has to be asked again.
+    pub(super) fn server_ms(&self) -> Option<u64> {
+        let (ms, told) = self.server_time?;
+        let since = told.elapsed();
+        (since < SERVER_TIME_FOR).then(|| ms + millis(since))
+    }
+
+    /// The server has just told its time.
+    pub(super) fn note_server_ms(&mut self, ms: u64) {
+        self.server_time = Some((ms, Instant::now()));
+    }
+
     /// Asks, and waits at most this long for the answer.
     pub(super) async fn ask<T: FromRedisValue>(
         &mut self,

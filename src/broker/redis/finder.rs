@@ -202,7 +202,7 @@ impl Finder {
             Err(_) => return Err(fail("connect to Redis", "no answer in time".to_owned())),
         };
         let serial = self.opened.fetch_add(1, Ordering::Relaxed);
-        let mut conn = Conn { redis, serial, term: Arc::from(""), place: Arc::clone(&place) };
+        let mut conn = Conn::new(redis, serial, Arc::clone(&place));
         // A server that is loading its data answers ROLE, but not PING.
         let ping = cmd("PING");
         let _pong: Value = conn

@@ -16,6 +16,8 @@ pub(super) const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Dur
 pub(super) const BLOCK: Duration = Duration::from_millis(1_000);
 /// Where a read takes longer than this beyond its own wait, the connection is dead.
 pub(super) const BLOCK_GRACE: Duration = Duration::from_millis(1_000);
+/// How long a node goes on from a time that the server told. Its own clock counts from there, however wrong it is.
+pub(super) const SERVER_TIME_FOR: Duration = Duration::from_secs(1);
 /// Entries of one read by the follower.
 pub(super) const READ_COUNT: usize = 500;
 /// A follower that reads again at once would cost a busy server a round for every entry: measured, a pause of 1 ms

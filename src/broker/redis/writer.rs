@@ -198,7 +198,7 @@ impl Writer {
         batch.iter().for_each(|append| shared.in_flight.sending(&append.event));
         let nowhere = Origins::default();
         let events = batch.iter().map(|append| (&append.event, &nowhere, append.publish_id.as_str()));
-        let script = append_script(&shared, &conn.term, epoch, events);
+        let script = append_script(&shared, conn, epoch, events);
         let ask = Ask::Script(&script);
         let answer: Vec<String> = match conn.ask("append events", ask, shared.response).await {
             Ok(answer) => answer,
@@ -281,16 +281,15 @@ fn cut_batch(waiting: &mut VecDeque<QueuedAppend>) -> Option<Vec<QueuedAppend>> 
 /// The script that appends these events in this epoch, each with its earlier places.
 pub(super) fn append_script<'a>(
     shared: &'a Shared,
-    term: &str,
+    conn: &Conn,
     epoch: Epoch,
     events: impl Iterator<Item = (&'a NewEvent, &'a Origins, &'a str)> + Clone,
 ) -> ScriptInvocation<'a> {
     let (keys, limits) = (&shared.keys, &shared.limits);
-    let window_ms = millis(limits.idempotency_window).max(1);
+    let bucket = Bucket::at(unix_ms(), millis(limits.idempotency_window));
     let mut script = shared.scripts.append.key(&keys.log);
     script.key(&keys.meta);
-    let bucket = unix_ms() / window_ms;
-    keys.seen(bucket).iter().for_each(|key| {
+    keys.seen(bucket.number).iter().for_each(|key| {
         script.key(key);
     });
     script.key(&keys.boxes);
@@ -299,10 +298,11 @@ pub(super) fn append_script<'a>(
         let [list, state] = keys.mailbox(&event.address);
         script.key(list).key(state);
     }
-    script.arg(epoch.to_string()).arg(term).arg(limits.max_events).arg(limits.max_bytes);
-    // A bucket is looked at in its own time and in the next; it must live until the end of that.
-    script.arg(window_ms.saturating_mul(3).div_ceil(1_000)).arg(limits.mailbox_max_messages);
-    script.arg(limits.mailbox_max_age.as_secs().max(1)).arg(bucket);
+    script.arg(epoch.to_string()).arg(&*conn.term).arg(limits.max_events).arg(limits.max_bytes);
+    script.arg(bucket.kept_ms.div_ceil(1_000)).arg(limits.mailbox_max_messages);
+    script.arg(limits.mailbox_max_age.as_secs().max(1)).arg(bucket.number);
+    script.arg(if bucket.needs_earlier { "1" } else { "0" });
+    script.arg(conn.server_ms().map(|ms| ms.to_string()).unwrap_or_default());
     for (event, origins, publish_id) in events {
         script.arg(event.message_id.as_str()).arg(event.address.to_string()).arg(event.event_type.as_str());
         script.arg(&*event.envelope).arg(if has_mailbox(event) { "1" } else { "0" });
@@ -311,17 +311,44 @@ pub(super) fn append_script<'a>(
     script
 }
 
-fn parse_reply(shared: &Shared, conn: &Conn, epoch: Epoch, answer: &[String]) -> Result<Sent, ConnError> {
+/// The message ids of a stretch of time, twice as long as an id must be known: only in its first half do ids of the
+/// bucket before it count, so that half of all appends look into one bucket alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Bucket {
+    number: u64,
+    needs_earlier: bool,
+    /// How long it must be kept after its first id.
+    kept_ms: u64,
+}
+
+impl Bucket {
+    /// The bucket of a moment, where ids must be known for `window_ms`. Clocks of nodes may differ by a tenth of that.
+    fn at(now_ms: u64, window_ms: u64) -> Self {
+        let window_ms = window_ms.max(1);
+        let (length, counts) = (window_ms.saturating_mul(2), window_ms.saturating_add(window_ms / 10));
+        Self {
+            number: now_ms / length,
+            needs_earlier: now_ms % length <= counts,
+            kept_ms: length.saturating_add(counts),
+        }
+    }
+}
+
+fn parse_reply(shared: &Shared, conn: &mut Conn, epoch: Epoch, answer: &[String]) -> Result<Sent, ConnError> {
+    let place = Arc::clone(&conn.place);
     let damaged = || {
         let cause = format!(
             "the append script answered {answer:?}; the key {} may belong to another program: use another ?prefix=NAME in --broker",
             shared.keys.log
         );
-        ConnError::Broken(StoreError { operation: "append events", place: conn.place.to_string(), cause })
+        ConnError::Broken(StoreError { operation: "append events", place: place.to_string(), cause })
     };
     match answer.first().map(String::as_str) {
         Some("OK") => {
-            let kept = answer[1..].chunks_exact(2).map(|pair| {
+            if let Some(ms) = answer.get(1).and_then(|ms| ms.parse().ok()) {
+                conn.note_server_ms(ms);
+            }
+            let kept = answer.get(2..).unwrap_or_default().chunks_exact(2).map(|pair| {
                 let cursor = Cursor::new(epoch, position(&pair[0])?);
                 Some(Appended { cursor, duplicate: pair[1] == "1" })
             });
@@ -349,7 +376,7 @@ pub(super) async fn append_again(
         });
         let (batch, behind) = rest.split_at(fits.count().max(1));
         let events = batch.iter().map(|(event, origins)| (event, origins, ""));
-        let script = append_script(shared, &conn.term, epoch, events);
+        let script = append_script(shared, conn, epoch, events);
         let answer: Vec<String> =
             conn.ask("append lost events again", Ask::Script(&script), shared.response).await?;
         match parse_reply(shared, conn, epoch, &answer)? {
@@ -358,4 +385,28 @@ pub(super) async fn append_again(
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_found_for_as_long_as_it_must_be_known() {
+        const WINDOW: u64 = 100;
+        for (told, skew) in (0..400).flat_map(|told| [0, 5, 10].map(|skew| (told, skew))) {
+            let put = Bucket::at(told, WINDOW);
+            // Another node, whose clock is ahead, at the end of the window.
+            let asked = Bucket::at(told + WINDOW + skew, WINDOW);
+            let looks = asked.number == put.number || asked.needs_earlier && asked.number - 1 == put.number;
+            assert!(looks, "{told} {skew}");
+            assert!(put.number * 2 * WINDOW + put.kept_ms >= told + WINDOW + skew, "{told} {skew}");
+        }
+    }
+
+    #[test]
+    fn about_half_of_all_moments_need_one_bucket() {
+        let both = (0..2_000).filter(|now| Bucket::at(*now, 1_000).needs_earlier).count();
+        assert_eq!(both, 1_101);
+    }
 }

@@ -2,13 +2,15 @@
 --
 -- KEYS: log, meta, the message ids seen now, before, after (buckets of time), boxes; then for every event with a
 --       mailbox its list and its state.
--- ARGV: epoch, term, max events, max bytes, seconds for which ids are kept, messages in a mailbox, seconds for which an
---       overflow is reported, the number of the present bucket; then for every event: message id, address, type, envelope, '1' if it has a mailbox, its
---       earlier places ('' = none), the id of this publish.
--- Returns {'OK', position, '1' if another publish put it there before, ...}, or {'TERM'} or {'EPOCH', current}: nothing
--- was written.
+-- ARGV: epoch, term, max events, max bytes, seconds for which a bucket is kept, messages in a mailbox, seconds for which
+--       an overflow is reported, the number of the present bucket, '1' if ids of the bucket before still count, the
+--       time of the server in ms ('' = not known); then for every event: message id, address, type, envelope, '1' if
+--       it has a mailbox, its earlier places ('' = none), the id of this publish.
+-- Returns {'OK', the time of the server if it was not known, position, '1' if another publish put it there before, ...},
+-- or {'TERM'} or {'EPOCH', current}: nothing was written.
 --
--- Commands are counted: for a batch HMGET, TIME and HSET, for an event HGET, HSETNX and XADD.
+-- Commands are counted: for a batch HMGET and HSET, about half of the time another HMGET, and TIME now and then; for
+-- an event HSETNX and XADD.
 local log, meta, boxes = KEYS[1], KEYS[2], KEYS[6]
 local known = redis.call('HMGET', meta, 'e', 'term', 'newest', 'n', 'bytes', 'le', 'b')
 local epoch = known[1]
@@ -24,7 +26,7 @@ local last_epoch = known[6]
 -- The bucket that was written last. A node whose clock is ahead may have written to the one after this one.
 local bucket, last_bucket = tonumber(ARGV[8]), tonumber(known[7] or '-1')
 local before = n
-local now = now_ms()
+local now = tonumber(ARGV[10]) or now_ms()
 local max_messages = tonumber(ARGV[6])
 
 local function number()
@@ -36,12 +38,11 @@ local function add(id, entry)
   return redis.pcall('XADD', log, id, unpack(entry))
 end
 
--- Where a message stands that was put there before, with the id of that publish.
-local function find(message_id)
-  local found = redis.call('HGET', KEYS[4], message_id)
-  if not found and last_bucket > bucket then found = redis.call('HGET', KEYS[5], message_id) end
-  return found
-end
+-- Where each message of this batch stands in another bucket, with the id of the publish that put it there.
+local ids = {}
+for i = 11, #ARGV, 7 do ids[#ids + 1] = ARGV[i] end
+local earlier = ARGV[9] == '1' and redis.call('HMGET', KEYS[4], unpack(ids)) or {}
+local later = last_bucket > bucket and redis.call('HMGET', KEYS[5], unpack(ids)) or {}
 
 local function put(message_id, address, kind, envelope, mailbox, origin, mark)
   local id = number()
@@ -90,12 +91,13 @@ local function deliver(list, state, address, message)
   if waiting ~= 0 then redis.call('HINCRBY', meta, 'mail', waiting) end
 end
 
-local answer = { 'OK' }
+local answer = { 'OK', ARGV[10] == '' and text(now) or '' }
 local key = 7
 local failed
-for i = 9, #ARGV, 7 do
+for i = 11, #ARGV, 7 do
   local message_id, mailbox, mark = ARGV[i], ARGV[i + 4], ARGV[i + 6]
-  local first, position, known = find(message_id)
+  local number_in_batch = (i - 4) / 7
+  local first, position, known = earlier[number_in_batch] or later[number_in_batch]
   if not first then
     position, failed, first =
       put(message_id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], mailbox, ARGV[i + 5], mark)
