@@ -1,17 +1,18 @@
 //! The shell around the rules: reads go to the store, every change to the one writer. Read [`Embedded`] first.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockWriteGuard};
 use std::time::Instant;
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::Clock;
+use super::memory::Memory;
 use super::reading;
 use super::store::Store;
 use super::tables::Reads;
-use super::writer::{Command, Writer};
+use super::writer::{Command, Writer, advance};
 use super::writing::Rules;
 use crate::broker::roster::{Alive, LocalRoster};
 use crate::broker::{
@@ -31,6 +32,7 @@ pub struct Embedded {
 struct Shared {
     store: Arc<Store>,
     limits: LogLimits,
+    rules: Rules,
     clock: Clock,
     commands: mpsc::Sender<Command>,
     newest: watch::Sender<Position>,
@@ -66,16 +68,25 @@ impl Embedded {
         let newest = store.read(|tables| Ok(tables.meta().newest)).await?;
         let newest = watch::Sender::new(newest);
         let (commands, queue) = mpsc::channel(limits.append_queue.max(1));
+        let rules = Rules::new(limits.clone());
         let writer = Writer {
             store: Arc::clone(&store),
-            rules: Rules::new(limits.clone()),
+            rules: rules.clone(),
             clock: clock.clone(),
             queue,
             newest: newest.clone(),
         };
         tasks.spawn("log writer", writer.run(tasks.token().clone()));
         Ok(Self {
-            shared: Arc::new(Shared { store, limits, clock, commands, newest, roster: Mutex::default() }),
+            shared: Arc::new(Shared {
+                store,
+                limits,
+                rules,
+                clock,
+                commands,
+                newest,
+                roster: Mutex::default(),
+            }),
         })
     }
 
@@ -104,6 +115,9 @@ impl Embedded {
     }
 
     pub(in crate::broker) async fn append(&self, event: NewEvent) -> Result<Appended, AppendError> {
+        if let Some(tables) = self.shared.store.in_memory() {
+            return self.append_at_once(tables, event);
+        }
         let (answer, answered) = oneshot::channel();
         match self.shared.commands.try_send(Command::Append { event, answer }) {
             Ok(()) => {}
@@ -119,6 +133,25 @@ impl Embedded {
                 self.shared.store.error("append events", &"the task that writes has failed"),
             )),
         }
+    }
+
+    /// Without a disk there is nothing to wait for, and so nothing to gather a batch for: a task between the publisher
+    /// and the tables would only cost two changes of threads.
+    fn append_at_once(
+        &self,
+        mut tables: RwLockWriteGuard<'_, Memory>,
+        event: NewEvent,
+    ) -> Result<Appended, AppendError> {
+        let Shared { rules, clock, commands, newest, .. } = &*self.shared;
+        if commands.is_closed() {
+            return Err(AppendError::Closed);
+        }
+        let appended = rules.append(&mut *tables, event, clock.now_ms()).map_err(AppendError::Store)?;
+        rules.trim_to_size(&mut *tables).map_err(AppendError::Store)?;
+        let position = tables.meta().newest;
+        drop(tables);
+        advance(newest, position);
+        Ok(appended)
     }
 
     pub(in crate::broker) async fn confirm(

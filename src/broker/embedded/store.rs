@@ -1,6 +1,6 @@
 //! The tables in RAM or on disk; the rest of the log does not know which. Reads never wait for the writer's queue.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use super::disk::Disk;
 use super::memory::Memory;
@@ -58,6 +58,14 @@ impl Store {
         match self {
             Self::Memory(memory) => question(&*memory.read().unwrap_or_else(PoisonError::into_inner)),
             Self::File(disk) => blocking("read the log", disk, |disk| disk.read(question)).await?,
+        }
+    }
+
+    /// The tables of a log in RAM, for one change.
+    pub(super) fn in_memory(&self) -> Option<RwLockWriteGuard<'_, Memory>> {
+        match self {
+            Self::Memory(memory) => Some(memory.write().unwrap_or_else(PoisonError::into_inner)),
+            Self::File(_) => None,
         }
     }
 

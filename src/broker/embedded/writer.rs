@@ -95,7 +95,7 @@ impl Writer {
             reply.send(result.as_ref().err());
         }
         if let Ok(newest) = result {
-            self.newest.send_if_modified(|known| std::mem::replace(known, newest) != newest);
+            advance(&self.newest, newest);
         }
     }
 
@@ -118,6 +118,11 @@ impl Writer {
             tracing::error!(%error, "the log could not be written to the disk (fsync)");
         }
     }
+}
+
+/// Tells the followers how far the log is. Of two writers the later one may tell first.
+pub(super) fn advance(known: &watch::Sender<Position>, newest: Position) {
+    known.send_if_modified(|known| std::mem::replace(known, newest.max(*known)) < newest);
 }
 
 /// Carries out commands on tables. With an error, nothing of the batch may be kept.

@@ -41,6 +41,11 @@ impl Bed {
         }
     }
 
+    /// Whether publishes wait for a writer; into RAM they are written at once.
+    pub(super) fn has_queue(&self) -> bool {
+        self.is_durable()
+    }
+
     pub(super) async fn open(&self, limits: LogLimits) -> Log {
         let tasks = Tasks::new();
         let broker = Broker::open(&self.url, limits, self.durability, &tasks).await.unwrap();
