@@ -68,6 +68,13 @@ struct Counts {
 #[derive(Debug)]
 pub(crate) struct Admitted {
     counts: Arc<Mutex<Counts>>,
+    /// `None` where no limit counts users or addresses: a stream costs no memory for what nobody asks.
+    counted: Option<Box<Counted>>,
+}
+
+/// What a stream is counted under.
+#[derive(Debug)]
+struct Counted {
     user: Option<UserId>,
     address: IpAddr,
 }
@@ -111,11 +118,15 @@ impl Admission {
             return Err(AdmissionError::Rate(limits.per_second));
         }
         counts.open += 1;
-        *counts.addresses.entry(address).or_default() += 1;
-        if let Some(user) = user {
-            *counts.users.entry(user.clone()).or_default() += 1;
+        let is_counted = limits.per_user > 0 || limits.per_address > 0;
+        let counted = is_counted.then(|| Box::new(Counted { user: user.cloned(), address }));
+        if let Some(counted) = &counted {
+            *counts.addresses.entry(address).or_default() += 1;
+            if let Some(user) = &counted.user {
+                *counts.users.entry(user.clone()).or_default() += 1;
+            }
         }
-        Ok(Admitted { counts: Arc::clone(&self.counts), user: user.cloned(), address })
+        Ok(Admitted { counts: Arc::clone(&self.counts), counted })
     }
 }
 
@@ -149,8 +160,9 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.open -= 1;
-        release(&mut counts.addresses, &self.address);
-        if let Some(user) = &self.user {
+        let Some(counted) = &self.counted else { return };
+        release(&mut counts.addresses, &counted.address);
+        if let Some(user) = &counted.user {
             release(&mut counts.users, user);
         }
     }

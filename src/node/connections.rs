@@ -1,11 +1,12 @@
 //! The open streams of a node: identity, counters and position of each, and the way to end one from outside.
 //! Read [`Connection`] first.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use hashbrown::HashTable;
 use tokio::time::Instant;
 
 use super::close::CloseCode;
@@ -194,27 +195,33 @@ pub(crate) struct Connections {
     open: Arc<RwLock<ConnectionIndex>>,
 }
 
+/// Finds streams by their own names, so that a stream costs a table one pointer and no copy of a name.
 #[derive(Debug, Default)]
 struct ConnectionIndex {
-    by_id: HashMap<ConnectionId, Arc<Connection>>,
-    /// Nearly always one stream per client.
-    by_client: HashMap<ClientId, Vec<Arc<Connection>>>,
+    hasher: RandomState,
+    by_id: HashTable<Arc<Connection>>,
+    /// The streams of one client lie side by side.
+    by_client: HashTable<Arc<Connection>>,
 }
 
 impl ConnectionIndex {
     fn add(&mut self, connection: &Arc<Connection>) {
-        let Identity { id, client_id, .. } = &connection.identity;
-        self.by_id.insert(id.clone(), Arc::clone(connection));
-        self.by_client.entry(client_id.clone()).or_default().push(Arc::clone(connection));
+        let Self { hasher, by_id, by_client } = self;
+        let by_id_hash = |connection: &Arc<Connection>| hasher.hash_one(&connection.identity.id);
+        let by_client_hash = |connection: &Arc<Connection>| hasher.hash_one(&connection.identity.client_id);
+        by_id.insert_unique(by_id_hash(connection), Arc::clone(connection), by_id_hash);
+        by_client.insert_unique(by_client_hash(connection), Arc::clone(connection), by_client_hash);
     }
 
-    fn remove(&mut self, connection: &Connection) {
+    fn remove(&mut self, connection: &Arc<Connection>) {
         let Identity { id, client_id, .. } = &connection.identity;
-        self.by_id.remove(id);
-        let Some(streams) = self.by_client.get_mut(client_id) else { return };
-        streams.retain(|stream| stream.identity.id != *id);
-        if streams.is_empty() {
-            self.by_client.remove(client_id);
+        for (table, hash) in [
+            (&mut self.by_id, self.hasher.hash_one(id)),
+            (&mut self.by_client, self.hasher.hash_one(client_id)),
+        ] {
+            if let Ok(entry) = table.find_entry(hash, |other| Arc::ptr_eq(other, connection)) {
+                entry.remove();
+            }
         }
     }
 }
@@ -249,8 +256,7 @@ impl Connections {
     }
 
     /// Adds a stream to the list.
-    pub(crate) fn register(&self, connection: Connection) -> Registered {
-        let connection = Arc::new(connection);
+    pub(crate) fn register(&self, connection: Arc<Connection>) -> Registered {
         self.write().add(&connection);
         Registered { connections: self.clone(), connection }
     }
@@ -267,17 +273,25 @@ impl Connections {
 
     /// The stream with this id, if it is open.
     pub(crate) fn get(&self, id: &ConnectionId) -> Option<Arc<Connection>> {
-        self.read().by_id.get(id).cloned()
+        let open = self.read();
+        open.by_id.find(open.hasher.hash_one(id), |stream| stream.identity.id == *id).cloned()
     }
 
     /// All open streams.
     pub(crate) fn all(&self) -> Vec<Arc<Connection>> {
-        self.read().by_id.values().cloned().collect()
+        self.read().by_id.iter().cloned().collect()
     }
 
     /// The open streams of a client, oldest first.
     pub(crate) fn of_client(&self, client: &ClientId) -> Vec<Arc<Connection>> {
-        self.read().by_client.get(client).cloned().unwrap_or_default()
+        let open = self.read();
+        let with_hash = open.by_client.iter_hash(open.hasher.hash_one(client));
+        let mut streams: Vec<_> =
+            with_hash.filter(|stream| stream.identity.client_id == *client).cloned().collect();
+        drop(open);
+        // Ids sort by age.
+        streams.sort_by(|a, b| a.identity.id.cmp(&b.identity.id));
+        streams
     }
 }
 
@@ -300,12 +314,17 @@ pub(crate) mod tests {
         }
     }
 
-    /// A stream that nobody serves, in the list until it is dropped.
-    pub(crate) fn idle(connections: &Connections, client: &str, id: &str) -> Registered {
+    /// A stream that nobody serves.
+    pub(crate) fn connection(identity: Identity) -> Arc<Connection> {
         let cursor = Cursor::start_of(Epoch::from_random(1));
         let handle = Arc::new(LoopHandle::new(cursor).unwrap());
+        Arc::new(Connection::new(identity, cursor, handle))
+    }
+
+    /// A stream that nobody serves, in the list until it is dropped.
+    pub(crate) fn idle(connections: &Connections, client: &str, id: &str) -> Registered {
         let identity = Identity { id: ConnectionId::parse(id).unwrap(), ..identity(client, None, &[]) };
-        connections.register(Connection::new(identity, cursor, handle))
+        connections.register(connection(identity))
     }
 
     #[test]

@@ -260,7 +260,7 @@ async fn follow(
     if !then.is_empty() {
         queue.push_back(framed(then));
     }
-    let connection = Connection::new(request.identity, from, Arc::clone(loop_permit.handle()));
+    let connection = Arc::new(Connection::new(request.identity, from, Arc::clone(loop_permit.handle())));
     let registered = app.connections.register(connection);
     // A drain may have begun since the check above, before this stream was in the list.
     app.drain.include(registered.connection());

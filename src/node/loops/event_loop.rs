@@ -228,7 +228,6 @@ impl EventLoop {
             socket,
             form: stream.form,
             subscription,
-            places: Box::default(),
             told: connection.as_ref().map_or(self.place.cursor, |connection| connection.cursor()),
             heartbeat_at: self.ticks.now + self.ticks.heartbeat,
             cursor_at: self.ticks.now + self.ticks.cursor,
@@ -239,13 +238,12 @@ impl EventLoop {
             _permit: permit,
         });
         let Some(stream) = self.streams.get_mut(key) else { return };
-        let index = u32::try_from(key.index()).unwrap_or(u32::MAX);
         if let Err(error) = self.poll.add(&stream.socket, key) {
             tracing::warn!(%error, "a stream cannot be watched");
             return self.close(key, CloseCode::ClientGone);
         }
         if let Some(connection) = connection {
-            stream.places = self.lists.add(&connection.identity, index);
+            self.lists.add(&connection, index(key));
             connection.set_key(key);
             self.check_order(key);
         }
@@ -261,13 +259,7 @@ impl EventLoop {
             End::Announced(known) | End::Pause(known) => known,
         };
         let Some(connection) = stream.connection() else { return };
-        for moved in self.lists.remove(&connection.identity, &stream.places) {
-            if let Some((_, other)) = self.streams.at(moved.stream as usize)
-                && let Some(subscription) = &other.subscription
-            {
-                moved.note(&subscription.connection().identity, &mut other.places);
-            }
-        }
+        self.lists.remove(index(key));
         self.context.metrics.count_closed(code);
         tracing::debug!(connection = %connection.identity.id, reason = code.label(), "stream ended");
     }
@@ -329,4 +321,9 @@ impl EventLoop {
             (self.offload)(Offload::Confirm(std::mem::take(&mut counts.confirms)));
         }
     }
+}
+
+/// The index of a stream in the lists.
+fn index(key: Key) -> u32 {
+    u32::try_from(key.index()).unwrap_or(u32::MAX)
 }

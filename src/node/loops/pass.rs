@@ -43,7 +43,7 @@ pub(super) fn is_mark(slot: &Slot) -> bool {
 
 impl Batch {
     /// Takes the slots before the first mark; returns how many those are.
-    pub(super) fn fill(&mut self, slots: &[Slot], lists: &Lists) -> u64 {
+    pub(super) fn fill(&mut self, slots: &[Slot], lists: &mut Lists) -> u64 {
         self.clear();
         for slot in slots.iter().take_while(|slot| !is_mark(slot)) {
             let Slot::Frame(frame) = slot else { break };

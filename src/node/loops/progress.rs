@@ -69,7 +69,7 @@ impl EventLoop {
             self.slots.clear();
             return self.move_to(Place { ordinal: from.ordinal + marks as u64, cursor });
         }
-        let count = self.batch.fill(&self.slots, &self.lists);
+        let count = self.batch.fill(&self.slots, &mut self.lists);
         let cursor = self.slots[usize::try_from(count - 1).unwrap_or(0)].cursor();
         self.slots.clear();
         let to = Place { ordinal: from.ordinal + count, cursor };

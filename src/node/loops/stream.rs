@@ -94,8 +94,6 @@ pub(super) struct Stream {
     pub(super) form: Form,
     /// `None` for a client that is refused.
     pub(super) subscription: Option<Subscription>,
-    /// Where it stands in the lists of its client, its user and its topics.
-    pub(super) places: Box<[u32]>,
     /// The last `id:` that was written.
     pub(super) told: Cursor,
     /// The tick of its next heartbeat.

@@ -409,8 +409,11 @@ impl<'a> World<'a> {
         let loop_permit = LoopPermit::new(self.handles.emptiest());
         let handle = Arc::clone(loop_permit.handle());
         let _admitted = self.admission.admit(None, Ipv4Addr::LOCALHOST.into(), Instant::now()).unwrap();
-        let registered =
-            self.connections.register(Connection::new(identity, feed.cursor(), Arc::clone(&handle)));
+        let registered = self.connections.register(Arc::new(Connection::new(
+            identity,
+            feed.cursor(),
+            Arc::clone(&handle),
+        )));
         let connection = Arc::clone(registered.connection());
         let subscription =
             Subscription { registered, _admitted, heartbeat: HeartbeatForm::Comment, ack: AckMode::Cursor };
