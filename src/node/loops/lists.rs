@@ -77,7 +77,7 @@ impl Lists {
         Listeners::These(found)
     }
 
-    /// Adds a stream.
+    /// Adds a stream to the lists of its client, its user and its topics.
     pub(super) fn add(&mut self, connection: &Arc<Connection>, stream: u32) {
         let Self { open, hasher, clients, users, topics, .. } = self;
         let index = stream as usize;
