@@ -11,6 +11,7 @@ use reqwest::{StatusCode, Url};
 
 use super::coding::Coding;
 use super::head::Head;
+use super::intake::Intake;
 use super::reader::DecoderKind;
 use super::reconnect;
 use super::stream::Stream;
@@ -177,7 +178,8 @@ pub async fn connect(http: &reqwest::Client, request: &Request) -> Result<Stream
     let (head, coding) = check((response.url(), response.status()), response.headers(), head)?;
     let (peer, cookies) = (response.remote_addr(), cookies(response.headers()));
     // The values themselves are dropped: they would pin the buffer that they were read into.
-    Ok(Stream::new((response.into(), coding), peer, (cookies, head), request))
+    let intake = Intake::new(coding, peer, (cookies, head), request);
+    Ok(Stream::new(response.into(), intake, request))
 }
 
 /// Cookies to send back to the server, as `name=value`. Attributes are for browsers.

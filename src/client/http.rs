@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 
+/// Sent with each request that does not name another one.
+pub(super) const USER_AGENT: &str = concat!("sse-lab/", env!("CARGO_PKG_VERSION"));
+
 /// Options of the connections. One built client serves any number of streams, each on a connection of its own.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
@@ -93,7 +96,7 @@ impl HttpOptions {
             .pool_max_idle_per_host(self.idle_connections)
             .local_address(self.local_address)
             .default_headers(self.headers.clone())
-            .user_agent(concat!("sse-lab/", env!("CARGO_PKG_VERSION")));
+            .user_agent(USER_AGENT);
         let builder = if self.follows_redirects {
             builder
         } else {

@@ -26,8 +26,11 @@
 
 mod coding;
 mod connect;
+mod framing;
 mod head;
 mod http;
+mod intake;
+mod plain_http;
 mod reader;
 mod reconnect;
 mod small_buffer_http;
@@ -38,6 +41,8 @@ pub use coding::{BROWSERS_ACCEPT, Coding};
 pub use connect::{Cause, ConnectError, Request, connect, is_tls_failure};
 pub use head::Head;
 pub use http::{HttpOptions, HttpOptionsError, Trust};
+pub use intake::Intake;
+pub use plain_http::{Connection, Opened, PlainHttp};
 pub use reader::{CrateFault, DecoderKind};
 pub use reconnect::{Decision, End, GiveUp, Policy, Reconnect, ReconnectOptions};
 pub use small_buffer_http::{SmallBufferHttp, SmallBufferOptions};

@@ -117,6 +117,14 @@ impl Reader {
         }
     }
 
+    /// As [`Self::read_all`], of bytes that somebody else keeps.
+    pub(super) fn read_all_of(&mut self, bytes: &[u8], sink: impl FnMut(Item<'_>)) -> Result<(), Ending> {
+        match self {
+            Self::Strict(decoder) => Ok(decoder.feed(bytes, sink)?),
+            Self::EventsourceStream(_) => self.read_all(Bytes::copy_from_slice(bytes), sink),
+        }
+    }
+
     /// How the stream ended, now that the body has ended cleanly.
     pub(super) fn finish(&mut self) -> Ending {
         match self {

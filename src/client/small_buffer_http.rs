@@ -12,6 +12,7 @@ use hyper_util::rt::TokioExecutor;
 
 use super::connect::{self, ConnectError, Request};
 use super::head::Head;
+use super::intake::Intake;
 use super::stream::Stream;
 
 /// Bytes read from a socket at once.
@@ -70,8 +71,8 @@ impl SmallBufferHttp {
         let told = Head::of(head.version, &head.headers, url, url);
         let (told, coding) = connect::check((url, head.status), &head.headers, told)?;
         let peer = head.extensions.get::<HttpInfo>().map(HttpInfo::remote_addr);
-        let (body, cookies) = (reqwest::Body::wrap(body), connect::cookies(&head.headers));
-        Ok(Stream::new((body, coding), peer, (cookies, told), request))
+        let intake = Intake::new(coding, peer, (connect::cookies(&head.headers), told), request);
+        Ok(Stream::new(reqwest::Body::wrap(body), intake, request))
     }
 }
 

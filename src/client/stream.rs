@@ -11,11 +11,9 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, Sleep};
 
-use super::coding::{Coding, Unpacker};
 use super::connect::Request;
-use super::head::Head;
-use super::reader::{CrateFault, Reader};
-use crate::protocol::{Item, LimitExceeded, Pending};
+use super::intake::Intake;
+use crate::protocol::{Item, LimitExceeded};
 use crate::runtime::error_chain;
 
 /// An item of a stream.
@@ -103,9 +101,7 @@ pub struct Stream {
     body: reqwest::Body,
     /// What arrived last, as far as it was not handed out.
     chunk: Bytes,
-    reader: Reader,
-    /// `None`: the body is not encoded.
-    unpacker: Option<Box<Unpacker>>,
+    intake: Intake,
     idle_timeout: Option<Duration>,
     /// Since when the caller has waited without a byte. Only time spent waiting counts: a slow caller must not take its
     /// own pauses for silence of the server.
@@ -113,38 +109,12 @@ pub struct Stream {
     /// Goes off no later than the silence is too long. Set anew only when it goes off: a busy stream must not pay for
     /// a timer with every event.
     alarm: Option<Pin<Box<Sleep>>>,
-    bytes_received: u64,
-    peer: Option<SocketAddr>,
-    cookies: Box<[String]>,
-    /// `None` once it was taken.
-    head: Option<Box<Head>>,
-    /// What was unfinished when the body ended.
-    unfinished: Pending,
-    ending: Option<Ending>,
 }
 
 impl Stream {
-    pub(super) fn new(
-        (body, coding): (reqwest::Body, Option<Coding>),
-        peer: Option<SocketAddr>,
-        (cookies, head): (Box<[String]>, Box<Head>),
-        request: &Request,
-    ) -> Self {
-        Self {
-            body,
-            cookies,
-            head: Some(head),
-            unfinished: Pending::Nothing,
-            chunk: Bytes::new(),
-            unpacker: coding.map(|coding| Box::new(Unpacker::new(coding))),
-            reader: Reader::new(request.decoder, request.limits, &request.last_event_id),
-            idle_timeout: request.idle_timeout,
-            waiting_since: None,
-            alarm: None,
-            bytes_received: 0,
-            peer,
-            ending: None,
-        }
+    pub(super) fn new(body: reqwest::Body, intake: Intake, request: &Request) -> Self {
+        let idle_timeout = request.idle_timeout;
+        Self { body, chunk: Bytes::new(), intake, idle_timeout, waiting_since: None, alarm: None }
     }
 
     /// The next item. Cancel safe: dropping the future loses nothing.
@@ -153,10 +123,10 @@ impl Stream {
     /// [`Ending`] says how the stream ended, on this call and every one after it.
     pub async fn next(&mut self) -> Result<Received, Ending> {
         loop {
-            if let Some(ending) = &self.ending {
+            if let Some(ending) = self.intake.ending() {
                 return Err(ending.clone());
             }
-            match self.reader.read(&mut self.chunk) {
+            match self.intake.read(&mut self.chunk) {
                 Ok(Some(received)) => return Ok(received),
                 Ok(None) => match self.wait().await {
                     Ok(chunk) => self.chunk = chunk,
@@ -173,7 +143,7 @@ impl Stream {
     /// # Errors
     /// [`Ending`] says how the stream ended, on this call and every one after it.
     pub async fn ready(&mut self) -> Result<(), Ending> {
-        if let Some(ending) = &self.ending {
+        if let Some(ending) = self.intake.ending() {
             return Err(ending.clone());
         }
         if self.chunk.is_empty() {
@@ -194,7 +164,7 @@ impl Stream {
     /// [`Ending`], as the other calls.
     pub fn take(&mut self, sink: impl FnMut(Item<'_>)) -> Result<(), Ending> {
         let chunk = std::mem::take(&mut self.chunk);
-        self.reader.read_all(chunk, sink).inspect_err(|ending| self.end(ending.clone()))
+        self.intake.read_all(chunk, sink).inspect_err(|ending| self.end(ending.clone()))
     }
 
     /// The next decoded bytes of the body.
@@ -202,18 +172,14 @@ impl Stream {
         // An empty chunk may still hold on to the buffer it was cut from.
         self.chunk = Bytes::new();
         loop {
-            if let Some(unpacker) = &mut self.unpacker {
-                // As a browser takes it: the connection is broken.
-                let unpacked = unpacker.next().map_err(|reason| Ending::Aborted { reason })?;
-                if let Some(chunk) = unpacked {
-                    return Ok(chunk);
-                }
+            if let Some(chunk) = self.intake.unpacked()? {
+                return Ok(chunk);
             }
             let chunk = self.receive().await?;
-            match &mut self.unpacker {
-                Some(unpacker) => unpacker.feed(chunk),
-                None => return Ok(chunk),
+            if !self.intake.is_packed() {
+                return Ok(chunk);
             }
+            self.intake.unpack(chunk);
         }
     }
 
@@ -224,14 +190,11 @@ impl Stream {
         self.waiting_since = None;
         match data {
             Some(Ok(chunk)) => {
-                self.bytes_received += chunk.len() as u64;
+                self.intake.count(&chunk);
                 Ok(chunk)
             }
             Some(Err(error)) => Err(Ending::Aborted { reason: error_chain(&error) }),
-            None => {
-                self.unfinished = self.reader.pending();
-                Err(self.reader.finish())
-            }
+            None => Err(self.intake.finish_reader()),
         }
     }
 
@@ -259,63 +222,39 @@ impl Stream {
     }
 
     fn end(&mut self, ending: Ending) {
-        self.ending = Some(ending);
+        self.intake.end(ending);
         self.chunk = Bytes::new();
         // Closes the connection, unless the server has done so.
         self.body = reqwest::Body::default();
         self.alarm = None;
     }
 
-    /// What the decoder [`super::DecoderKind::EventsourceStream`] got wrong so far.
+    /// What has been read so far.
     #[must_use]
-    pub fn crate_faults(&self) -> &[CrateFault] {
-        self.reader.crate_faults()
+    pub fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    /// As [`Self::intake`], to take the head out.
+    pub fn intake_mut(&mut self) -> &mut Intake {
+        &mut self.intake
     }
 
     /// Value of `Last-Event-ID` for a reconnect. Empty: do not send the header.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
-        self.reader.last_event_id()
+        self.intake.last_event_id()
     }
 
     /// The reconnection time of the last `retry:` on this connection; `None` before the first one.
     #[must_use]
     pub fn reconnection_time(&self) -> Option<Duration> {
-        self.reader.reconnection_time()
-    }
-
-    /// The content coding of the body; `None`: it is not encoded.
-    #[must_use]
-    pub fn coding(&self) -> Option<Coding> {
-        self.unpacker.as_ref().map(|unpacker| unpacker.coding())
-    }
-
-    /// Bytes of the body so far, as they came over the wire.
-    #[must_use]
-    pub fn bytes_received(&self) -> u64 {
-        self.bytes_received
-    }
-
-    /// Cookies that came with the head of the response, as `name=value`.
-    #[must_use]
-    pub fn cookies(&self) -> &[String] {
-        &self.cookies
-    }
-
-    /// What the head of the response said; `None` once it was taken. Ten thousand streams need not keep it.
-    pub fn take_head(&mut self) -> Option<Head> {
-        self.head.take().map(|head| *head)
-    }
-
-    /// What has arrived of an event that is not complete: now, or when the body ended.
-    #[must_use]
-    pub fn pending(&self) -> Pending {
-        if self.ending.is_some() { self.unfinished } else { self.reader.pending() }
+        self.intake.reconnection_time()
     }
 
     /// Address of the other end: of a load balancer, or of the server itself.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.peer
+        self.intake.peer()
     }
 }

@@ -180,9 +180,9 @@ async fn what_is_taken_is_what_comes_next() {
 async fn a_stream_knows_its_cursor_its_bytes_and_its_peer() {
     let server = Server::start([whole_stream(b"id: 7\ndata: x\n\nretry: 9\n")]).await;
     let mut stream = open(&server.request()).await;
-    assert_eq!((stream.bytes_received(), stream.peer()), (0, Some(server.address)));
+    assert_eq!((stream.intake().bytes_received(), stream.peer()), (0, Some(server.address)));
     while stream.next().await.is_ok() {}
-    let known = (stream.last_event_id(), stream.reconnection_time(), stream.bytes_received());
+    let known = (stream.last_event_id(), stream.reconnection_time(), stream.intake().bytes_received());
     assert_eq!(known, ("7", Some(Duration::from_millis(9)), 24));
 }
 
@@ -563,5 +563,139 @@ async fn https_works_with_a_certificate_that_is_trusted_and_with_no_other() {
         let error = read.unwrap_err();
         assert!(matches!(error, ConnectError::Refused { .. }), "{error:?}");
         assert!(served.is_err(), "the client does not finish the handshake");
+    }
+}
+
+/// What a stream was: its items, its end, what its head told, and what was unfinished; or why there was none.
+type Outcome =
+    Result<(Vec<Received>, String, Option<Head>, Box<[String]>, u64, crate::protocol::Pending), String>;
+
+fn outcome(all: Vec<Received>, ending: &Ending, intake: &mut Intake) -> Outcome {
+    // The words of a broken connection are those of its library.
+    let ending = if let Ending::Aborted { .. } = ending { "aborted".to_owned() } else { ending.to_string() };
+    let (head, cookies) = (intake.take_head(), intake.cookies().into());
+    Ok((all, ending, head, cookies, intake.bytes_received(), intake.pending()))
+}
+
+async fn by_reqwest(request: &Request) -> Outcome {
+    let mut stream = connect(&http(), request).await.map_err(|error| error.to_string())?;
+    let mut all = Vec::new();
+    let ending = loop {
+        match stream.next().await {
+            Ok(received) => all.push(received),
+            Err(ending) => break ending,
+        }
+    };
+    outcome(all, &ending, stream.intake_mut())
+}
+
+async fn by_hand(request: &Request) -> Outcome {
+    let Opened::Stream(mut connection) =
+        PlainHttp::default().connect(request).await.map_err(|error| error.to_string())?
+    else {
+        return Err("it is elsewhere".to_owned());
+    };
+    let mut socket = TcpStream::from_std(connection.socket.try_clone().unwrap().into()).unwrap();
+    let (mut all, mut bytes) = (Vec::new(), std::mem::take(&mut connection.rest));
+    let ending = loop {
+        let mut rest = bytes.as_slice();
+        let fed = loop {
+            match connection.next(&mut rest) {
+                Ok(Some(piece)) => match connection.intake.feed(piece, |item| all.push(item.into())) {
+                    Ok(()) => {}
+                    Err(ending) => break Err(ending),
+                },
+                Ok(None) => break Ok(()),
+                Err(ending) => break Err(ending),
+            }
+        };
+        if let Err(ending) = fed {
+            break ending;
+        }
+        bytes.resize(7, 0);
+        match socket.read(&mut bytes).await {
+            Ok(0) => break connection.close(),
+            Ok(count) => bytes.truncate(count),
+            Err(error) => break connection.fail(error.to_string()),
+        }
+    };
+    outcome(all, &ending, &mut connection.intake)
+}
+
+#[tokio::test]
+async fn a_socket_that_is_read_by_hand_means_what_reqwest_makes_of_it() {
+    const OK: &str = "HTTP/1.1 200 OK\r\nServer: x\r\nContent-Type: text/event-stream\r\n";
+    let body = "retry: 7\n: hi\nid: 1\ndata: a\ndata: b\n\ndata: unfinished";
+    let chunked = |chunks: &str| format!("{OK}Transfer-Encoding: chunked\r\n\r\n{chunks}");
+    let whole = format!("{:x}\r\n{body}\r\n", body.len());
+    let answers = [
+        chunked(&format!("{whole}0\r\n\r\n")),
+        chunked(&format!("{whole}3;a=\"b\"\r\n\n\n\n\r\n000\r\nTrailer: x\r\n\r\n")),
+        chunked(&whole),
+        chunked(&format!("{whole}zz\r\n")),
+        chunked("5\r\ndata:"),
+        chunked("3\r\ndata: x\n\n\r\n"),
+        format!("{OK}Content-Length: {}\r\n\r\n{body}", body.len()),
+        format!("{OK}Content-Length: 9999\r\n\r\n{body}"),
+        format!("{OK}Content-Length: 0\r\n\r\n"),
+        format!("{OK}Content-Length: 5\r\nContent-Length: 6\r\n\r\n{body}"),
+        format!("{OK}Content-Length: x\r\n\r\n{body}"),
+        format!("{OK}Set-Cookie: a=b; Path=/\r\nVia: p\r\nSet-Cookie: c=d\r\n\r\n{body}"),
+        format!("HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n{body}"),
+        "HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
+        format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n{OK}\r\n{body}"),
+        format!("{OK}Content-Encoding: gzip\r\n\r\nno gzip"),
+        format!("{OK}Content-Encoding: rot13\r\n\r\n"),
+        "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\nno".to_owned(),
+        "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>".to_owned(),
+        "HTTP/1.1 200 OK\r\n\r\ndata: x\n\n".to_owned(),
+        "HTTP/1.1 200 OK\r\nContent-Ty".to_owned(),
+        "SSH-2.0-OpenSSH\r\n\r\n".to_owned(),
+        String::new(),
+    ];
+    for answer in answers {
+        let script = || Script { bytes: answer.clone().into_bytes(), then: Then::Close };
+        let server = Server::start([script(), script()]).await;
+        let mut request = server.request();
+        request.last_event_id = "größe".to_owned();
+        request.headers.append("x-token", "t".parse().unwrap());
+        let (expected, found) = (by_reqwest(&request).await, by_hand(&request).await);
+        assert_eq!(found, expected, "{answer:?}");
+        let requests = server.requests.lock().unwrap().clone();
+        let sent: Vec<_> = requests.iter().map(|head| lines_of(head)).collect();
+        assert_eq!(sent[1], sent[0], "{answer:?}");
+    }
+}
+
+/// The lines of a request, the headers sorted.
+fn lines_of(head: &[u8]) -> Vec<Vec<u8>> {
+    let mut lines: Vec<_> = head.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    lines[1..].sort_unstable();
+    lines
+}
+
+#[tokio::test]
+async fn by_hand_nobody_there_is_refused_and_a_silent_server_is_a_timeout() {
+    let server = Server::start([Script { bytes: Vec::new(), then: Then::Hold }]).await;
+    let mut request = server.request();
+    request.connect_timeout = Duration::from_millis(50);
+    let silent = PlainHttp::default().connect(&request).await;
+    assert!(matches!(silent, Err(ConnectError::Timeout { .. })), "{silent:?}");
+    assert_eq!(server.done().await, 1);
+    let refused = PlainHttp::default().connect(&request).await;
+    assert!(matches!(refused, Err(ConnectError::Refused { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn by_hand_a_redirect_is_told_or_a_status() {
+    let moved = || reply("302 Found\r\nLocation: /other\r\nContent-Length: 0");
+    let server = Server::start([moved(), moved()]).await;
+    let http = PlainHttp { tells_redirects: true, ..PlainHttp::default() };
+    assert!(matches!(http.connect(&server.request()).await, Ok(Opened::Elsewhere)));
+    let told = PlainHttp::default().connect(&server.request()).await;
+    assert!(matches!(told, Err(ConnectError::Status { .. })), "{told:?}");
+    for (url, can) in [("http://a/", true), ("https://a/", false), ("http://me:secret@a/", false)] {
+        assert_eq!(PlainHttp::can_send(&Request::new(url.parse().unwrap())), can, "{url}");
     }
 }

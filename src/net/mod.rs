@@ -2,11 +2,13 @@
 //! never taken for one another, writes and reads that do not block. Read [`Poll`] first.
 
 mod inbox;
+mod metronome;
 mod poll;
 mod slab;
 mod socket;
 
 pub(crate) use inbox::Inbox;
+pub(crate) use metronome::Metronome;
 pub(crate) use poll::{Poll, Ready};
 pub(crate) use slab::{Key, Slab};
-pub(crate) use socket::{close_write, drain_input, push, reset_on_close};
+pub(crate) use socket::{Read, close_write, drain_input, pull, push, reset_on_close};

@@ -30,6 +30,9 @@ pub(crate) struct Ready {
     pub(crate) readable: bool,
     /// The socket takes bytes again.
     pub(crate) writable: bool,
+    /// The peer sends nothing more, or the socket has failed. Without it, a read that did not fill its buffer has read
+    /// all there was.
+    pub(crate) ends: bool,
 }
 
 impl Poll {
@@ -66,11 +69,12 @@ impl Poll {
         };
         into.extend(ready.iter().map(|event| {
             let (flags, data) = (event.flags, event.data);
-            let readable = EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
+            let ends = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
             Ready {
                 key: Key::from_bits(data.u64()),
-                readable: flags.intersects(readable),
+                readable: flags.intersects(EventFlags::IN | ends),
                 writable: flags.contains(EventFlags::OUT),
+                ends: flags.intersects(ends),
             }
         }));
         Ok(())

@@ -8,6 +8,8 @@ pub(crate) struct Key(u64);
 impl Key {
     /// The key of no value.
     pub(crate) const NONE: Self = Self(u64::MAX);
+    /// The key of no value, for a [`super::Metronome`].
+    pub(crate) const BEAT: Self = Self(u64::MAX - 1);
 
     fn new(index: u32, generation: u32) -> Self {
         Self(u64::from(generation) << 32 | u64::from(index))

@@ -28,6 +28,33 @@ pub(crate) fn push(socket: &OwnedFd, bytes: &[u8]) -> io::Result<usize> {
     Ok(written)
 }
 
+/// What one read found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// So many bytes.
+    Bytes(usize),
+    /// No byte, for now.
+    Nothing,
+    /// The peer sends nothing more.
+    End,
+}
+
+/// Reads once.
+///
+/// # Errors
+/// The connection is gone.
+pub(crate) fn pull(socket: &OwnedFd, into: &mut [u8]) -> io::Result<Read> {
+    loop {
+        match recv(socket, &mut *into, RecvFlags::DONTWAIT) {
+            Ok((_, 0)) => return Ok(Read::End),
+            Ok((_, count)) => return Ok(Read::Bytes(count)),
+            Err(Errno::AGAIN) => return Ok(Read::Nothing),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// Reads and discards what the peer has sent. Returns whether the peer goes on: it has neither closed its side nor
 /// failed, and does not flood.
 pub(crate) fn drain_input(socket: &OwnedFd) -> bool {
@@ -74,8 +101,13 @@ mod tests {
         client.read_exact(&mut vec![0; written]).unwrap();
         assert_eq!(push(&server, b"x").unwrap(), 1);
         client.write_all(b"hello").unwrap();
+        assert_eq!(pull(&server, &mut [0; 3]).unwrap(), Read::Bytes(3));
         assert!(drain_input(&server));
+        assert_eq!(pull(&server, &mut [0; 3]).unwrap(), Read::Nothing);
+        // A peer that leaves bytes unread is a reset.
+        client.read_exact(&mut [0]).unwrap();
         drop(client);
+        assert_eq!(pull(&server, &mut [0; 3]).unwrap(), Read::End);
         assert!(!drain_input(&server));
         assert!(push(&server, b"x").is_err());
     }

@@ -1,5 +1,49 @@
 //! Hashes that are the same in every process and every build, which the hasher of the standard library does not
-//! promise. Not for untrusted keys. Read [`fnv1a`] first.
+//! promise. Not for untrusted keys. Read [`fnv1a`] first, and [`QuickMap`] for keys that are a few numbers.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// A map whose keys are a few small numbers, which nobody else chooses.
+pub type QuickMap<K, V> = HashMap<K, V, BuildHasherDefault<Words>>;
+
+/// Hashes numbers a word at a time.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Words(u64);
+
+impl Hasher for Words {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u16(&mut self, number: u16) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number.cast_unsigned() as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        splitmix64_finalize(self.0)
+    }
+}
 
 /// The 64-bit FNV-1a hash.
 #[must_use]

@@ -18,7 +18,7 @@ pub mod thousands;
 
 pub use backoff::Backoff;
 pub use causes::{causes, error_chain, root_cause};
-pub use hash::{fnv1a, fnv1a_seeded, splitmix64_finalize};
+pub use hash::{QuickMap, fnv1a, fnv1a_seeded, splitmix64_finalize};
 pub use panic::panic_message;
 pub use plural::plural;
 pub use shutdown::{Signals, Tasks};

@@ -16,7 +16,9 @@ use crate::bench::load::progress::Snapshot;
 use crate::bench::metrics::clock::RunClock;
 use crate::bench::metrics::recorder::Recorder;
 use crate::bench::scenario::plan::Plan;
-use crate::bench::scenario::{self, Executor, LbPolicy, Reading, Reconnect, ReconnectPolicy, Template};
+use crate::bench::scenario::{
+    self, Executor, LbPolicy, Reading, Reconnect, ReconnectPolicy, Template, TransportKind,
+};
 use crate::bench::verdict::Seen;
 use crate::client::{HttpOptions, HttpOptionsError, ReconnectOptions};
 
@@ -97,7 +99,8 @@ impl AdhocSwarm {
         for group in &mut scenario.clients {
             group.executor = Executor::Constant { clients, ramp };
             group.headers.clone_from(&headers);
-            group.reading = Reading { accept_encoding: accept_encoding.clone(), max_event, format: None };
+            let (accept_encoding, transport) = (accept_encoding.clone(), TransportKind::default());
+            group.reading = Reading { accept_encoding, max_event, format: None, transport };
             let max_delay = ReconnectOptions::default().max_delay;
             group.reconnect = Reconnect { policy, last_event_id: true, jitter: 0.0, max_delay };
         }

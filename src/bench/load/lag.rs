@@ -18,10 +18,43 @@ use crate::bench::scenario::plan::Phases;
 /// The runtime's timer counts whole milliseconds and rounds up: a delay of up to one millisecond is not lateness.
 pub const TIMER_STEP: Duration = Duration::from_millis(1);
 /// Time between two ticks.
-const TICK: Duration = Duration::from_millis(10);
+pub(super) const TICK: Duration = Duration::from_millis(10);
 
-/// Measures from the start of the clock until `stop` is cancelled, in the process that `source` names. Starts with the
-/// load: ticks during set-up would dilute the percentiles.
+/// The ticks of one measurement. Those before the start of the clock do not count: they would dilute the percentiles.
+#[derive(Debug)]
+pub(super) struct LagTicks {
+    clock: RunClock,
+    phases: Arc<Phases>,
+    source: Source,
+    due: Instant,
+}
+
+impl LagTicks {
+    /// Ticks from now on, in the process that `source` names.
+    pub(super) fn new(clock: RunClock, phases: Arc<Phases>, source: Source) -> Self {
+        Self { clock, phases, source, due: Instant::now() + TICK }
+    }
+
+    /// When the next tick is due.
+    pub(super) fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// What was due is done now; a delay of up to `free` is not lateness.
+    pub(super) fn done(&mut self, free: Duration, recorder: &mut Recorder) {
+        let (now, at) = (self.clock.now(), Instant::now());
+        while self.due <= at {
+            let behind = at - self.due;
+            self.due += TICK;
+            if let Some(tick) = tick_of(now, behind) {
+                let tags = Tags { phase: self.phases.at(tick), source: self.source, path: None };
+                recorder.record_at(Trend::GeneratorLag, tags, tick, behind.saturating_sub(free));
+            }
+        }
+    }
+}
+
+/// Measures from the start of the clock until `stop` is cancelled, in the process that `source` names.
 pub async fn measure_lag(
     clock: RunClock,
     phases: Arc<Phases>,
@@ -29,20 +62,11 @@ pub async fn measure_lag(
     stop: CancellationToken,
 ) -> Recorder {
     let mut recorder = Recorder::default();
-    let mut due = Instant::now() + TICK;
+    let mut ticks = LagTicks::new(clock, phases, source);
     loop {
-        let is_over = stop.run_until_cancelled(tokio::time::sleep_until(due)).await.is_none();
-        let (now, at) = (clock.now(), Instant::now());
+        let is_over = stop.run_until_cancelled(tokio::time::sleep_until(ticks.due())).await.is_none();
         // Also ticks that were due before the stop: the process may have stood still until then.
-        while due <= at {
-            let behind = at - due;
-            due += TICK;
-            if let Some(tick) = tick_of(now, behind) {
-                let tags = Tags { phase: phases.at(tick), source, path: None };
-                let late = behind.saturating_sub(TIMER_STEP);
-                recorder.record_at(Trend::GeneratorLag, tags, tick, late);
-            }
-        }
+        ticks.done(TIMER_STEP, &mut recorder);
         if is_over {
             return recorder;
         }

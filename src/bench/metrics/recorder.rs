@@ -2,7 +2,6 @@
 //! own recorder, so no locks are needed; they are merged after the run. Never keeps a sample, never averages
 //! percentiles. Read [`Recorder`] first, then [`Samples`].
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -13,6 +12,7 @@ use super::format::to_f64;
 use super::series::{Counted, Series};
 use super::tags::Tags;
 use super::time::RunTime;
+use crate::runtime::QuickMap;
 
 pub use super::metric::{Counter, Tally, Trend};
 
@@ -25,8 +25,8 @@ const DIGITS: u8 = 3;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Rows", into = "Rows")]
 pub struct Recorder {
-    trends: HashMap<(Trend, Tags), Histogram<u64>>,
-    counters: HashMap<(Counter, Tags), u64>,
+    trends: QuickMap<(Trend, Tags), Histogram<u64>>,
+    counters: QuickMap<(Counter, Tags), u64>,
     series: Series,
 }
 
@@ -153,7 +153,7 @@ impl TryFrom<Rows> for Recorder {
     }
 }
 
-fn histogram(all: &mut HashMap<(Trend, Tags), Histogram<u64>>, key: (Trend, Tags)) -> &mut Histogram<u64> {
+fn histogram(all: &mut QuickMap<(Trend, Tags), Histogram<u64>>, key: (Trend, Tags)) -> &mut Histogram<u64> {
     all.entry(key).or_insert_with(new_histogram)
 }
 

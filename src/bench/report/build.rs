@@ -132,12 +132,17 @@ fn facts(plan: &Plan, started_at: Option<String>) -> RunFacts {
         Guarantee::AtLeastOnce => "at-least-once",
         Guarantee::ExactlyOnce => "exactly-once",
     };
+    let mut transports: Vec<_> =
+        plan.readings.iter().map(|reading| reading.transport.name().to_owned()).collect();
+    transports.sort_unstable();
+    transports.dedup();
     RunFacts {
         id: plan.run.to_string(),
         description: plan.description.clone(),
         seed: plan.seed,
         nodes: plan.nodes.len() as u64,
         clients: plan.subscribers.len() as u64,
+        transports,
         duration_ms: u64::try_from(plan.duration.as_millis()).unwrap_or(u64::MAX),
         guarantee: guarantee.to_owned(),
         started_at,

@@ -100,6 +100,9 @@ pub struct RunFacts {
     pub nodes: u64,
     /// Number of virtual clients.
     pub clients: u64,
+    /// What reads their streams, in order, each once: `loops`, `reqwest`; empty in reports of earlier versions.
+    #[serde(default)]
+    pub transports: Vec<String>,
     /// Planned duration of the load, in milliseconds.
     pub duration_ms: u64,
     /// The promised guarantee: `at-most-once`, `at-least-once` or `exactly-once`.

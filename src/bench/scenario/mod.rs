@@ -17,7 +17,7 @@ pub use model::{
     OnDown, Order, Output, OutputFormat, Pace, PayloadSize, Persistence, ProcessAction, PublisherSpec,
     Quiesce, ReadLimits, Reading, Reconnect, ReconnectPolicy, RedisAction, RedisSet, RedisShape, RedisTarget,
     Scenario, Session, SpawnCluster, Stage, Stream, Subscribe, Target, Template, Tls, Toxic, ToxicKind,
-    Verify, Which,
+    TransportKind, Verify, Which,
 };
 pub use read::cluster::{WHERE_CREDENTIALS_GO, broker_named, has_credentials, out_of_reach};
 pub use read::expand::{Variables, variables};

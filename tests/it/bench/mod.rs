@@ -34,5 +34,6 @@ mod small_node;
 mod street;
 mod tls;
 mod toxics;
+mod transports;
 mod unread;
 mod workers;

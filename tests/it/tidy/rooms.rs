@@ -10,7 +10,7 @@ pub(super) const ROOMS: [(&str, &[&str]); 8] = [
     ("broker", &["protocol", "runtime"]),
     ("client", &["protocol", "runtime"]),
     ("node", &["broker", "net", "protocol", "runtime"]),
-    ("bench", &["client", "protocol", "runtime"]),
+    ("bench", &["client", "net", "protocol", "runtime"]),
     ("tui", &["client", "protocol", "runtime"]),
 ];
 /// Items of the redis crate, by which a path to it is told from one to a module of that name.

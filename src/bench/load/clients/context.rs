@@ -18,7 +18,7 @@ use crate::bench::verdict::diagnosis::Observations;
 use crate::bench::verdict::history::HistoryWriter;
 
 /// Concurrent connects during set-up, which must not overflow the backlog of a listening socket. Only faults cause storms.
-const CONNECTS_AT_ONCE: usize = 256;
+pub(super) const CONNECTS_AT_ONCE: usize = 256;
 
 /// The state that all clients of a run share.
 #[derive(Debug)]

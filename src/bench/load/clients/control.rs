@@ -126,7 +126,8 @@ impl CommandReceiver {
         }
     }
 
-    fn next_command(&mut self) -> Option<Command> {
+    /// The next command for this client that was sent already. After a stop, every call returns [`Command::Over`].
+    pub(super) fn next_command(&mut self) -> Option<Command> {
         let state = self.state.borrow_and_update();
         if state.is_over {
             return Some(Command::Over);

@@ -98,6 +98,11 @@ impl RecordingLedger {
         }
     }
 
+    /// As [`Self::hand_in_many`], without waiting. Returns whether the client may read on.
+    pub(super) fn try_hand_in_many(&mut self) -> bool {
+        self.ops.as_mut().is_none_or(OpSender::try_flush_if_full)
+    }
+
     /// Ends the ledger of a client that does not connect again.
     pub(super) async fn finish(mut self, at: RunTime, ending: Ending) -> SubscriberLedger {
         self.ledger.finish(at, ending);

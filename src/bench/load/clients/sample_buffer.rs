@@ -2,7 +2,7 @@
 //! kilobytes), and a lock for every event would be too slow. So each client buffers a few samples and flushes them together.
 //! Read [`SampleBuffer`] first.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::bench::metrics::clock::RunClock;
@@ -21,6 +21,7 @@ pub type SharedRecorder = Arc<Mutex<Recorder>>;
 #[derive(Debug)]
 pub struct SampleBuffer {
     entries: Vec<Entry>,
+    capacity: usize,
     recorder: SharedRecorder,
     clock: RunClock,
 }
@@ -35,7 +36,13 @@ impl SampleBuffer {
     /// An empty buffer.
     #[must_use]
     pub fn new(recorder: SharedRecorder, clock: RunClock) -> Self {
-        Self { entries: Vec::new(), recorder, clock }
+        Self { entries: Vec::new(), capacity: CAPACITY, recorder, clock }
+    }
+
+    /// As [`Self::new`], for clients of one thread: nobody else holds the lock of their recorder, so nothing is buffered.
+    #[must_use]
+    pub fn unbuffered(recorder: SharedRecorder, clock: RunClock) -> Self {
+        Self { entries: Vec::new(), capacity: 1, recorder, clock }
     }
 
     /// Buffers a duration.
@@ -52,20 +59,35 @@ impl SampleBuffer {
     }
 
     fn push(&mut self, entry: Entry) {
+        if self.capacity <= 1 {
+            return entry.enter(&mut self.recorder());
+        }
         self.entries.push(entry);
-        if self.entries.len() >= CAPACITY {
+        if self.entries.len() >= self.capacity {
             self.flush();
         }
     }
 
-    fn flush(&mut self) {
+    fn recorder(&self) -> MutexGuard<'_, Recorder> {
         // A poisoned lock means that another client panicked while it flushed. The histograms are still intact.
-        let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
-        for entry in self.entries.drain(..) {
-            match entry {
-                Entry::Trend(trend, tags, at, value) => recorder.record_at(trend, tags, at, value),
-                Entry::Counter(counter, tags, by) => recorder.count(counter, tags, by),
-            }
+        self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flush(&mut self) {
+        let entries = std::mem::take(&mut self.entries);
+        let mut recorder = self.recorder();
+        entries.iter().for_each(|entry| entry.enter(&mut recorder));
+        drop(recorder);
+        self.entries = entries;
+        self.entries.clear();
+    }
+}
+
+impl Entry {
+    fn enter(self, recorder: &mut Recorder) {
+        match self {
+            Self::Trend(trend, tags, at, value) => recorder.record_at(trend, tags, at, value),
+            Self::Counter(counter, tags, by) => recorder.count(counter, tags, by),
         }
     }
 }

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::bench::ids::GroupId;
-use crate::bench::scenario::plan::{Plan, SubscriberPlan};
+use crate::bench::scenario::TransportKind;
+use crate::bench::scenario::plan::{Plan, ReadingPlan, SubscriberPlan};
 use crate::client::{
-    self, ConnectError, HttpOptions, HttpOptionsError, Request, SmallBufferHttp, SmallBufferOptions, Stream,
+    self, ConnectError, HttpOptions, HttpOptionsError, PlainHttp, Request, SmallBufferHttp,
+    SmallBufferOptions, Stream,
 };
 
 /// An HTTP client.
@@ -24,6 +26,9 @@ pub enum Transport {
 pub struct Transports {
     usual: Transport,
     others: HashMap<(GroupId, Option<Ipv4Addr>), Transport>,
+    /// Groups whose sockets are read by loops, by their ids; `false`: by `reqwest`.
+    by_loops: Vec<bool>,
+    follows_redirects: bool,
 }
 
 impl Transport {
@@ -63,7 +68,26 @@ impl Transports {
             };
             others.insert(key, transport);
         }
-        Ok(Self { usual: Transport::Usual(options.build()?), others })
+        let is_plain = !options.proxy_from_environment && options.headers.is_empty();
+        let is_by_loops = |reading: &ReadingPlan| is_plain && reading.transport == TransportKind::Loops;
+        Ok(Self {
+            usual: Transport::Usual(options.build()?),
+            others,
+            by_loops: plan.readings.iter().map(is_by_loops).collect(),
+            follows_redirects: options.follows_redirects,
+        })
+    }
+
+    /// How a loop connects this subscriber; `None`: its group is to be read by `reqwest`.
+    #[must_use]
+    pub fn plain(&self, plan: &Plan, subscriber: &SubscriberPlan) -> Option<PlainHttp> {
+        let group = usize::from(subscriber.group.0);
+        self.by_loops[group].then(|| PlainHttp {
+            local_address: subscriber.source.map(IpAddr::V4),
+            receive_buffer: plan.groups[group].read.and_then(|read| read.receive_buffer),
+            // As its counterpart of `reqwest` has it, one that reads slowly follows none.
+            tells_redirects: self.follows_redirects && plan.groups[group].read.is_none(),
+        })
     }
 
     /// The HTTP client of a subscriber.

@@ -7,6 +7,7 @@ use crate::bench::metrics::format::readable;
 use crate::bench::report::costs;
 use crate::bench::report::model::{FaultReport, MetricReport, Report};
 use crate::bench::report::wording::{grouped, plural, time, windows};
+use crate::bench::scenario::TransportKind;
 use crate::bench::verdict::diagnosis::Finding;
 use crate::bench::verdict::ledger::Anomaly;
 use crate::bench::verdict::{Check, Status};
@@ -32,15 +33,25 @@ pub(super) fn verdict(report: &Report, colour: Colour) -> Section {
         format!(" · harness floor{through} p50 {p50} p99 {p99}")
     });
     section.line(&format!(
-        "    seed {} · {} · {} · {}{} · run {}",
+        "    seed {} · {} · {}{} · {}{} · run {}",
         run.seed,
         plural(run.nodes, "node"),
         plural(run.clients, "client"),
+        readers(&run.transports),
         readable(Duration::from_millis(run.duration_ms)),
         baseline.unwrap_or_default(),
         run.id
     ));
     section
+}
+
+/// What reads the streams, where that was chosen.
+fn readers(transports: &[String]) -> String {
+    match transports {
+        [] => String::new(),
+        [usual] if *usual == TransportKind::Loops.name() => String::new(),
+        chosen => format!(" by {}", chosen.join(" and ")),
+    }
 }
 
 /// The verdict again, with the names of what failed: the last line is the one that is read first.

@@ -23,7 +23,7 @@ pub use links::{LinkEffect, LinkKind};
 pub use scenario::{
     Arrival, ClientGroup, DecoderKind, Distribution, EmptyVariable, Executor, Gaps, Guarantee, Mix, Order,
     Output, OutputFormat, Pace, PayloadSize, PublisherSpec, Quiesce, ReadLimits, Reading, Reconnect,
-    ReconnectPolicy, Scenario, Session, Stage, Subscribe, Verify,
+    ReconnectPolicy, Scenario, Session, Stage, Subscribe, TransportKind, Verify,
 };
 pub use template::{InvalidTemplate, Template};
 pub use toxic::{Attribute, Direction, Stream, Toxic, ToxicKind};

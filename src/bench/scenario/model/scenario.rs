@@ -108,6 +108,7 @@ pub struct Reading {
     pub max_event: Option<u64>,
     /// What they ask for as `format`; `None`: nothing, so that the nodes decide.
     pub format: Option<Format>,
+    pub transport: TransportKind,
 }
 
 /// Lengths of stay of clients.
@@ -206,6 +207,28 @@ pub enum DecoderKind {
     Strict,
     /// The crate `eventsource-stream`.
     EventsourceStream,
+}
+
+/// What reads the sockets of the streams.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TransportKind {
+    /// Loops of epoll, each with a share of the clients. What they cannot do (`https`, a redirect, a user in the URL) goes
+    /// on with `reqwest`.
+    #[default]
+    Loops,
+    /// The crate `reqwest`, with a task for each client.
+    Reqwest,
+}
+
+impl TransportKind {
+    /// As in a scenario.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loops => "loops",
+            Self::Reqwest => "reqwest",
+        }
+    }
 }
 
 /// A source of events.

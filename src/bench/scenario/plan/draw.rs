@@ -92,6 +92,7 @@ impl ReadingPlan {
             max_event: reading.max_event.unwrap_or(usual),
             asked_format: reading.format,
             format: reading.format.unwrap_or(of_nodes),
+            transport: reading.transport,
         }
     }
 }

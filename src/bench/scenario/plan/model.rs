@@ -15,7 +15,7 @@ use crate::bench::metrics::threshold::Threshold;
 use crate::bench::scenario::dialect::Dialect;
 use crate::bench::scenario::{
     Cluster, DecoderKind, EmptyVariable, Lb, LbKind, LinkKind, Output, ReadLimits, Reconnect, Template,
-    Verify,
+    TransportKind, Verify,
 };
 use crate::protocol::{Address, Format, NodeId};
 
@@ -109,6 +109,7 @@ pub struct ReadingPlan {
     pub asked_format: Option<Format>,
     /// The format in which events are expected.
     pub format: Format,
+    pub transport: TransportKind,
 }
 
 /// A time window in which a client reads slowly.

@@ -10,7 +10,7 @@ use crate::bench::scenario::limits;
 use crate::bench::scenario::plan::{Identity, pacer};
 use crate::bench::scenario::{
     ClientGroup, DecoderKind, Distribution, Executor, ReadLimits, Reading, Reconnect, ReconnectPolicy,
-    Session, Stage, Subscribe, Template,
+    Session, Stage, Subscribe, Template, TransportKind,
 };
 use crate::client::{BROWSERS_ACCEPT, Coding};
 use crate::protocol::Format;
@@ -44,11 +44,13 @@ fn group(
     let decoders = [("strict", DecoderKind::Strict), ("eventsource-stream", DecoderKind::EventsourceStream)];
     let decoder = section.choice("decoder", &decoders).unwrap_or(DecoderKind::Strict);
     let formats = [Format::Envelope, Format::Data].map(|format| (format.as_str(), format));
+    let transports = [TransportKind::Loops, TransportKind::Reqwest].map(|kind| (kind.name(), kind));
     let accept_encoding = section.parsed("accept_encoding", Coding::accept);
     let reading = Reading {
         accept_encoding: accept_encoding.unwrap_or_else(|| BROWSERS_ACCEPT.to_owned()),
         max_event: section.integer("max_event", limits::MAX_EVENT),
         format: section.choice("format", &formats),
+        transport: section.choice("transport", &transports).unwrap_or_default(),
     };
     let joins = joins(&section, until, executor.as_ref());
     let nodes = values::nodes(&section, nodes_by_name);

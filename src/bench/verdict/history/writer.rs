@@ -70,6 +70,8 @@ pub struct OpSender {
     ops: Vec<Op>,
     /// Operations that make the next batch.
     batch_size: usize,
+    /// Since when a full batch has waited.
+    blocked: Option<Instant>,
     writer: HistoryWriter,
 }
 
@@ -91,7 +93,8 @@ impl HistoryWriter {
     #[must_use]
     pub fn op_sender(&self) -> OpSender {
         let number = self.senders.fetch_add(1, Ordering::Relaxed);
-        OpSender { ops: Vec::new(), batch_size: OPS_PER_BATCH - number % STAGGER, writer: self.clone() }
+        let batch_size = OPS_PER_BATCH - number % STAGGER;
+        OpSender { ops: Vec::new(), batch_size, blocked: None, writer: self.clone() }
     }
 }
 
@@ -136,6 +139,29 @@ impl OpSender {
             let _gone = self.writer.out.send(batch).await;
             // A client blocked here reads its socket late, which skews latencies.
             self.writer.backpressure.add(began.elapsed());
+        }
+    }
+
+    /// As [`Self::flush_if_full`], without waiting: returns whether there is no full batch any more. The caller asks again
+    /// before it adds more.
+    pub fn try_flush_if_full(&mut self) -> bool {
+        if self.ops.len() < self.batch_size {
+            return true;
+        }
+        match self.writer.out.try_send(Message::Batch(std::mem::take(&mut self.ops))) {
+            Err(TrySendError::Full(Message::Batch(ops))) => {
+                self.ops = ops;
+                self.blocked.get_or_insert_with(Instant::now);
+                false
+            }
+            // A writer that failed reports the reason at its end.
+            Ok(()) | Err(_) => {
+                self.batch_size = OPS_PER_BATCH;
+                if let Some(since) = self.blocked.take() {
+                    self.writer.backpressure.add(since.elapsed());
+                }
+                true
+            }
         }
     }
 

@@ -2,9 +2,11 @@
 //! Holds no lock and owns no queue. Read [`Subscriber::run`] first, then [`reading`].
 
 mod observing;
+mod outcome;
 mod reading;
 mod request;
 #[expect(clippy::module_inception, reason = "the type that the module is named after")]
 mod subscriber;
 
 pub use subscriber::Subscriber;
+pub(super) use subscriber::{Attempt, Next, Session, Stopped};

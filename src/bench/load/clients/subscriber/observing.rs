@@ -11,7 +11,7 @@ use crate::bench::scenario::dialect::{Dialect, Message};
 use crate::bench::scenario::plan::Phases;
 use crate::bench::verdict::diagnosis::{EndedBy, Refusal, StreamEnd, Why, step};
 use crate::bench::verdict::ledger::Arrival;
-use crate::client::{ConnectError, Ending, Head, Stream};
+use crate::client::{ConnectError, Ending, Head, Intake};
 use crate::protocol::{Item, Pending};
 use crate::runtime::clock::millis;
 
@@ -31,14 +31,14 @@ impl Subscriber {
 
     /// Notes that bytes arrived. A throttled client takes events in bursts by itself, and a fault may hold them back or change
     /// the log.
-    pub(super) fn observe_bytes(&self, session: &mut Session, now: RunTime) {
+    pub(in crate::bench::load::clients) fn observe_bytes(&self, session: &mut Session, now: RunTime) {
         session.notes.last_bytes = now;
         session.notes.is_calm = self.throttle.is_none() && !self.is_disturbed(now);
     }
 
-    pub(super) fn observe_head(&self, stream: &mut Stream) {
+    pub(super) fn observe_head(&self, intake: &mut Intake) {
         let (is_again, has_cursor) = (self.connects > 1, self.sends_cursor());
-        let head = stream.take_head().unwrap_or_default();
+        let head = intake.take_head().unwrap_or_default();
         self.context.observe(|all| {
             all.head(head);
             all.reconnects += u64::from(is_again);
@@ -65,7 +65,7 @@ impl Subscriber {
     }
 
     /// Adds the notes of a stream that is over to those of all.
-    pub(super) fn observe_end(&self, stream: &Stream, session: &Session, stopped: &Stopped) {
+    pub(super) fn observe_end(&self, intake: &Intake, session: &Session, stopped: &Stopped) {
         let now = self.context.clock.now();
         let silence = millis(now.after(session.notes.last_bytes));
         let by = match stopped {
@@ -85,13 +85,13 @@ impl Subscriber {
             matches!(stopped, Stopped::Recheck | Stopped::Over | Stopped::Ended(Ending::Idle { .. }))
                 && silence >= STUCK;
         let is_disturbed = self.is_disturbed(now);
-        let is_compressed = stream.coding().is_some();
+        let is_compressed = intake.coding().is_some();
         let is_silent = session.notes.events.with_id + session.notes.events.without_id == 0;
         self.context.observe(|all| {
             all.stream(&session.notes);
             all.compressed += u64::from(is_compressed);
             all.compressed_silent += u64::from(is_compressed && is_silent);
-            match stream.pending() {
+            match intake.pending() {
                 Pending::Line => all.cut_in_a_line += u64::from(is_clean),
                 Pending::Block => all.cut_in_a_block += u64::from(is_clean || is_stuck),
                 Pending::Nothing => {}

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -17,10 +18,13 @@ use crate::bench::scenario::dialect::{Dialect, Message};
 use crate::bench::stamp::{Stamp, Unreadable, difference};
 use crate::bench::verdict::Seen;
 use crate::bench::verdict::ledger::{Arrival, Fields};
-use crate::client::{Ending, Stream};
+use crate::client::{Ending, Intake, Stream};
 use crate::protocol::event::control;
 use crate::protocol::{Cursor, Format, Item};
 use crate::runtime::sleep_until_opt;
+
+/// Time between two looks whether the history is written.
+const HISTORY_WAIT: Duration = Duration::from_millis(5);
 
 /// An event of the stream.
 pub(super) struct Incoming<'a> {
@@ -69,15 +73,30 @@ impl Subscriber {
                     }
                 }
             };
-            match command {
-                Some(Command::Cut) => return Stopped::Cut,
-                Some(Command::Sentinels(addresses)) => self.expect_sentinels(addresses),
-                Some(Command::Recheck) if self.is_stalled(session) => return Stopped::Recheck,
-                Some(Command::Recheck) => {}
-                Some(Command::Over) => return Stopped::Over,
-                None if self.is_time_to_leave() => return Stopped::Leaves,
-                None => {}
+            let stopped = match command {
+                Some(command) => self.obey(command, session),
+                None => self.is_time_to_leave().then_some(Stopped::Leaves),
+            };
+            if let Some(stopped) = stopped {
+                return stopped;
             }
+        }
+    }
+
+    /// Does what a command asks of a client with an open stream. Returns why that ends, if it does.
+    pub(in crate::bench::load::clients) fn obey(
+        &mut self,
+        command: Command,
+        session: &Session,
+    ) -> Option<Stopped> {
+        match command {
+            Command::Cut => Some(Stopped::Cut),
+            Command::Sentinels(addresses) => {
+                self.expect_sentinels(addresses);
+                None
+            }
+            Command::Recheck => self.is_stalled(session).then_some(Stopped::Recheck),
+            Command::Over => Some(Stopped::Over),
         }
     }
 
@@ -88,7 +107,7 @@ impl Subscriber {
     }
 
     /// Whether the client reads now, and until when; `None`: for ever.
-    fn pace(&self) -> (bool, Option<Instant>) {
+    pub(in crate::bench::load::clients) fn pace(&self) -> (bool, Option<Instant>) {
         let Some(throttle) = &self.throttle else { return (true, None) };
         match throttle.pace(self.context.clock.now().since_start()) {
             Pace::Reads(until) => (true, until.map(|until| Instant::now() + until)),
@@ -96,30 +115,55 @@ impl Subscriber {
         }
     }
 
+    /// Longest silence of a stream; `None`: for ever. A server that an ad hoc swarm does not know may be silent for any
+    /// time.
+    pub(in crate::bench::load::clients) fn idle_timeout(&self) -> Option<Duration> {
+        self.adhoc.is_none().then(|| self.group().idle_timeout)
+    }
+
+    /// Until when the client must not read, because the history is not written fast enough.
+    pub(in crate::bench::load::clients) fn history_is_behind(&mut self) -> Option<Instant> {
+        (!self.ledger.try_hand_in_many()).then(|| Instant::now() + HISTORY_WAIT)
+    }
+
     /// Handles everything received so far, with one arrival time: an event must not seem later because of the work on the
     /// events before it.
     fn take(&mut self, stream: &mut Stream, session: &mut Session) -> Result<(), Ending> {
-        let (now, received_at) = (self.context.clock.now(), Instant::now());
-        self.observe_bytes(session, now);
-        stream.take(|item| {
-            let step = self.step_to(&item);
-            self.reconnect.learn_of(&item);
-            match item {
-                Item::Event { event, data, last_event_id, id_in_block } => {
-                    let id = id_in_block.then_some(last_event_id);
-                    self.receive_event(session, now, &Incoming { event, id, step, data });
-                    if let Some(throttle) = &mut self.throttle {
-                        throttle.took(now.since_start(), data.len());
-                    }
+        let arrived = self.bytes_arrived(session);
+        stream.take(|item| self.receive(session, arrived, &item))
+    }
+
+    /// Notes that bytes arrived; when, for all items in them.
+    pub(in crate::bench::load::clients) fn bytes_arrived(&self, session: &mut Session) -> (RunTime, Instant) {
+        let arrived = (self.context.clock.now(), Instant::now());
+        self.observe_bytes(session, arrived.0);
+        arrived
+    }
+
+    /// Handles one item.
+    pub(in crate::bench::load::clients) fn receive(
+        &mut self,
+        session: &mut Session,
+        (now, received_at): (RunTime, Instant),
+        item: &Item<'_>,
+    ) {
+        let step = self.step_to(item);
+        self.reconnect.learn_of(item);
+        match *item {
+            Item::Event { event, data, last_event_id, id_in_block } => {
+                let id = id_in_block.then_some(last_event_id);
+                self.receive_event(session, now, &Incoming { event, id, step, data });
+                if let Some(throttle) = &mut self.throttle {
+                    throttle.took(now.since_start(), data.len());
                 }
-                Item::Comment(_) => {
-                    session.notes.events.comments += 1;
-                    self.heartbeat(session, now, received_at);
-                }
-                Item::Retry(_) | Item::IdCommitted(_) => {}
             }
-            session.last_data = received_at;
-        })
+            Item::Comment(_) => {
+                session.notes.events.comments += 1;
+                self.heartbeat(session, now, received_at);
+            }
+            Item::Retry(_) | Item::IdCommitted(_) => {}
+        }
+        session.last_data = received_at;
     }
 
     fn receive_event(&mut self, session: &mut Session, now: RunTime, incoming: &Incoming<'_>) {
@@ -193,9 +237,9 @@ impl Subscriber {
     }
 
     /// Notes what of a stream could not be read, or was misread.
-    pub(super) fn note_misread(&self, stream: &Stream, stopped: &Stopped) {
+    pub(super) fn note_misread(&self, intake: &Intake, stopped: &Stopped) {
         let group = self.plan().group;
-        for fault in stream.crate_faults() {
+        for fault in intake.crate_faults() {
             self.context.sightings().note(group, Seen::Crate(*fault), "");
         }
         if let Stopped::Ended(Ending::LimitExceeded(limit)) = stopped {

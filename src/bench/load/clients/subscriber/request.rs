@@ -23,8 +23,7 @@ impl Subscriber {
         });
         self.reconnect.last_event_id().clone_into(&mut request.last_event_id);
         request.sends_last_event_id = dialect.is_none_or(|dialect| dialect.resume == Resume::Header);
-        // A server that an ad hoc swarm does not know may be silent for any time.
-        request.idle_timeout = self.adhoc.is_none().then_some(self.group().idle_timeout);
+        request.idle_timeout = self.idle_timeout();
         request.decoder = match self.group().decoder {
             scenario::DecoderKind::Strict => DecoderKind::Strict,
             scenario::DecoderKind::EventsourceStream => DecoderKind::EventsourceStream,

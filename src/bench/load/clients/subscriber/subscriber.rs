@@ -1,4 +1,4 @@
-//! The life of a virtual client: when it connects, how each connection ends, and when the next one begins. Never judges what
+//! The life of a virtual client: when it connects, and when the next connection begins. Never judges what
 //! it receives. Read [`Subscriber::run`] first.
 
 use std::sync::Arc;
@@ -17,7 +17,6 @@ use crate::bench::load::clients::downtime::Downtime;
 use crate::bench::load::clients::recording_ledger::RecordingLedger;
 use crate::bench::load::clients::sample_buffer::SampleBuffer;
 use crate::bench::load::clients::throttle::Throttle;
-use crate::bench::load::refusal;
 use crate::bench::metrics::metric::{Counter, Trend};
 use crate::bench::metrics::tags::{Source, Tags};
 use crate::bench::metrics::time::RunTime;
@@ -25,10 +24,8 @@ use crate::bench::scenario;
 use crate::bench::scenario::dialect::{Confirm, Locator};
 use crate::bench::scenario::plan::{GroupPlan, Joins, ReadingPlan, SubscriberPlan};
 use crate::bench::verdict::diagnosis::StreamNotes;
-use crate::bench::verdict::ledger::{Ending as LifeEnding, PATIENCE, SubscriberLedger};
-use crate::client::{
-    ConnectError, Decision, End, Ending, GiveUp, Policy, Reconnect, ReconnectOptions, Request, Stream,
-};
+use crate::bench::verdict::ledger::{Ending as LifeEnding, SubscriberLedger};
+use crate::client::{ConnectError, Ending, Intake, Policy, Reconnect, ReconnectOptions, Request, Stream};
 use crate::protocol::Format;
 use crate::runtime::sleep_until_opt;
 
@@ -37,10 +34,10 @@ use crate::runtime::sleep_until_opt;
 pub struct Subscriber {
     pub(super) context: Arc<SwarmContext>,
     me: usize,
-    pub(super) receiver: CommandReceiver,
+    pub(in crate::bench::load::clients) receiver: CommandReceiver,
     pub(super) samples: SampleBuffer,
     slot: ClientSlot,
-    pub(super) ledger: RecordingLedger,
+    pub(in crate::bench::load::clients) ledger: RecordingLedger,
     /// `None`: a client of a run.
     pub(super) adhoc: Option<AdhocClient>,
     pub(super) reconnect: Reconnect,
@@ -54,7 +51,7 @@ pub struct Subscriber {
     /// Searches messages that were not understood.
     pub(super) locator: Locator,
     /// `None`: the client reads as fast as it can.
-    pub(super) throttle: Option<Box<Throttle>>,
+    pub(in crate::bench::load::clients) throttle: Option<Box<Throttle>>,
     /// Cookies for the next request, as `name=value`.
     pub(super) cookies: Vec<String>,
     /// The endpoint of the last connect.
@@ -62,15 +59,24 @@ pub struct Subscriber {
 }
 
 /// The next step of a client without a connection.
-enum Next {
+pub(in crate::bench::load::clients) enum Next {
     /// Connect after this time.
     After(Duration),
     /// Do not connect again.
     Stop(LifeEnding),
 }
 
+/// An attempt to connect.
+pub(in crate::bench::load::clients) struct Attempt {
+    pub(super) endpoint: Endpoint,
+    node: Option<NodeIndex>,
+    pub(super) assignment: Option<Assignment>,
+    pub(super) began: Instant,
+    pub(super) rng: ChaCha8Rng,
+}
+
 /// An open stream.
-pub(super) struct Session {
+pub(in crate::bench::load::clients) struct Session {
     /// `None` while a load balancer hides it.
     pub(super) node: Option<NodeIndex>,
     pub(super) assignment: Option<Assignment>,
@@ -85,10 +91,11 @@ pub(super) struct Session {
     pub(super) last_data: Instant,
     /// What the diagnosis needs to know of it.
     pub(super) notes: StreamNotes,
+    pub(super) rng: ChaCha8Rng,
 }
 
 /// Why a client stopped reading.
-pub(super) enum Stopped {
+pub(in crate::bench::load::clients) enum Stopped {
     Ended(Ending),
     Cut,
     /// By the client itself: the stream is open and lacks what it was sent.
@@ -144,30 +151,56 @@ impl Subscriber {
         }
     }
 
-    /// The whole life of the client. Ends when the plan says so, when the reconnect policy gives up, or at
+    /// The whole life of the client, as a task. Ends when the plan says so, when the reconnect policy gives up, or at
     /// [`Command::Over`].
     pub async fn run(mut self) -> SubscriberLedger {
-        let mut next = match self.plan().joins {
+        let next = match self.plan().joins {
             Joins::BeforeStart => Next::After(Duration::ZERO),
             Joins::At(time) => self.wait_to_join(time).await,
         };
+        self.live(next, None).await
+    }
+
+    /// The rest of the life of a client that has begun to connect.
+    pub(in crate::bench::load::clients) async fn go_on(
+        self,
+        begun: Box<(Attempt, Request)>,
+    ) -> SubscriberLedger {
+        self.live(Next::After(Duration::ZERO), Some(begun)).await
+    }
+
+    async fn live(mut self, mut next: Next, mut begun: Option<Box<(Attempt, Request)>>) -> SubscriberLedger {
         let ending = loop {
-            let wait = match next {
-                Next::After(wait) => wait,
-                Next::Stop(ending) => break ending,
+            let (attempt, request) = match begun.take() {
+                Some(begun) => *begun,
+                None => {
+                    let wait = match next {
+                        Next::After(wait) => wait,
+                        Next::Stop(ending) => break ending,
+                    };
+                    if let Some(ending) = self.pause(wait).await {
+                        break ending;
+                    }
+                    match self.begin() {
+                        Ok(begun) => begun,
+                        Err(ending) => break ending,
+                    }
+                }
             };
-            next = match self.pause(wait).await {
-                Some(ending) => Next::Stop(ending),
-                None => self.connect_and_read().await,
-            };
+            next = self.connect_and_read(attempt, request).await;
         };
+        self.finish(ending).await
+    }
+
+    /// Ends the ledger of a client that does not connect again.
+    pub(in crate::bench::load::clients) async fn finish(self, ending: LifeEnding) -> SubscriberLedger {
         if !self.was_open && matches!(ending, LifeEnding::GaveUp | LifeEnding::NoReconnect) {
             self.context.progress.gave_up();
         }
         self.ledger.finish(self.context.clock.now(), ending).await
     }
 
-    pub(super) fn plan(&self) -> &SubscriberPlan {
+    pub(in crate::bench::load::clients) fn plan(&self) -> &SubscriberPlan {
         &self.context.plan.subscribers[self.me]
     }
 
@@ -184,7 +217,7 @@ impl Subscriber {
         Tags { phase, source: Source::Group(self.plan().group), path: None }
     }
 
-    fn tags_now(&self) -> Tags {
+    pub(super) fn tags_now(&self) -> Tags {
         self.tags(self.context.clock.now())
     }
 
@@ -235,7 +268,7 @@ impl Subscriber {
     }
 
     /// The ending of a client that has no stream when the run ends.
-    fn ending_without_stream(&self) -> LifeEnding {
+    pub(in crate::bench::load::clients) fn ending_without_stream(&self) -> LifeEnding {
         // A client that never had to connect, or should have left by now, counts as left.
         let is_gone = self.connects == 0 || self.is_time_to_leave();
         if is_gone { LifeEnding::Left } else { LifeEnding::Unreachable }
@@ -243,15 +276,15 @@ impl Subscriber {
 
     /// When to check [`Self::is_time_to_leave`]. Before the start the clock stands still, so a client that connects then
     /// checks too early.
-    pub(super) fn leaves(&self) -> Option<Instant> {
+    pub(in crate::bench::load::clients) fn leaves(&self) -> Option<Instant> {
         self.plan().leaves.map(|time| self.context.clock.instant_of(time))
     }
 
-    pub(super) fn is_time_to_leave(&self) -> bool {
+    pub(in crate::bench::load::clients) fn is_time_to_leave(&self) -> bool {
         self.plan().leaves.is_some_and(|time| self.context.clock.now().since_start() >= time)
     }
 
-    pub(super) fn expect_sentinels(&mut self, addresses: Arc<[AddressId]>) {
+    pub(in crate::bench::load::clients) fn expect_sentinels(&mut self, addresses: Arc<[AddressId]>) {
         // The load is over: the rest is read as fast as possible.
         self.throttle = None;
         self.sentinels = Some(addresses);
@@ -266,58 +299,78 @@ impl Subscriber {
         }
     }
 
-    async fn connect_and_read(&mut self) -> Next {
+    /// Begins to connect. The error is the ending of a client whose request cannot be made.
+    pub(in crate::bench::load::clients) fn begin(&mut self) -> Result<(Attempt, Request), LifeEnding> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.plan().seed.wrapping_add(self.connects));
         let endpoint = self.choose(&mut rng);
         self.connects += 1;
-        let request = match self.request(endpoint) {
-            Ok(request) => request,
-            Err(why) => {
-                tracing::warn!(client = %self.plan().client, %why, "cannot make a request");
-                return Next::Stop(LifeEnding::GaveUp);
-            }
-        };
+        let request = self.request(endpoint).map_err(|why| {
+            tracing::warn!(client = %self.plan().client, %why, "cannot make a request");
+            LifeEnding::GaveUp
+        })?;
         // Counted from here on: of many clients that choose at once, each must see the choices of the others.
         let node = self.context.balancer.node_behind(endpoint);
         let assignment = node.and_then(|node| self.context.balancer.assign(node));
-        let began = Instant::now();
+        Ok((Attempt { endpoint, node, assignment, began: Instant::now(), rng }, request))
+    }
+
+    async fn connect_and_read(&mut self, attempt: Attempt, request: Request) -> Next {
         let opened = match self.open(&request).await {
             Ok(opened) => opened,
             Err(ending) => return Next::Stop(ending),
         };
         let mut stream = match opened {
             Ok(stream) => stream,
-            Err(error) => return self.not_opened(endpoint, &error, began, &mut rng),
+            Err(error) => return self.not_opened(attempt, &error),
         };
+        drop(request);
+        let mut session = self.opened(attempt, stream.intake_mut());
+        let stopped = self.read(&mut stream, &mut session).await;
+        self.closed(stream.intake(), session, stopped)
+    }
+
+    /// A stream is open.
+    pub(in crate::bench::load::clients) fn opened(
+        &mut self,
+        attempt: Attempt,
+        intake: &mut Intake,
+    ) -> Session {
+        let Attempt { node, assignment, began, rng, .. } = attempt;
         self.was_open = true;
-        self.note_opened(&stream, began);
-        self.observe_head(&mut stream);
+        self.note_opened(intake, began);
+        self.observe_head(intake);
         self.ledger.opened();
         match &mut self.adhoc {
             Some(adhoc) => adhoc.connected(),
-            None => self.keep_cookies(stream.cookies()),
+            None => self.keep_cookies(intake.cookies()),
         }
-        let sent_cursor = self.sends_cursor();
-        drop(request);
         let mut session = Session {
             node,
             assignment,
             began,
-            sent_cursor,
+            sent_cursor: self.sends_cursor(),
             is_confirmed: false,
             format: self.reading().format,
             had_message: false,
             last_data: began,
             notes: StreamNotes::default(),
+            rng,
         };
         session.notes.last_bytes = self.context.clock.now();
         let dialect = self.context.plan.dialect.as_ref();
         if self.adhoc.is_some() || dialect.is_some_and(|dialect| dialect.confirm == Confirm::Open) {
             self.confirm(&mut session, self.context.clock.now());
         }
-        let stopped = self.read(&mut stream, &mut session).await;
-        self.note_end(&stream, &session, &stopped);
-        self.after(stopped, &mut rng)
+        session
+    }
+
+    /// Whether the next connect is one of those that must not all come at once: of the set-up, and the first ones of an ad
+    /// hoc swarm.
+    pub(in crate::bench::load::clients) fn is_limited(&self) -> bool {
+        match &self.adhoc {
+            Some(adhoc) => !adhoc.has_connected(),
+            None => self.context.clock.now() == RunTime::ZERO,
+        }
     }
 
     fn choose(&mut self, rng: &mut ChaCha8Rng) -> Endpoint {
@@ -332,13 +385,10 @@ impl Subscriber {
     /// Connects. The outer error is the ending when the client has to stop meanwhile.
     async fn open(&mut self, request: &Request) -> Result<Result<Stream, ConnectError>, LifeEnding> {
         let context = Arc::clone(&self.context);
-        let is_limited = match &self.adhoc {
-            Some(adhoc) => !adhoc.has_connected(),
-            None => context.clock.now() == RunTime::ZERO,
-        };
+        let is_limited = self.is_limited();
         let transport = context.transports.of(self.plan());
         let connecting = async {
-            // Limits connects of the set-up, and first connects of an ad hoc swarm. The gate is never closed.
+            // The gate is never closed.
             let _permit = if is_limited { context.gate.acquire().await.ok() } else { None };
             transport.connect(request).await
         };
@@ -356,120 +406,11 @@ impl Subscriber {
         }
     }
 
-    fn not_opened(
-        &mut self,
-        endpoint: Endpoint,
-        error: &ConnectError,
-        began: Instant,
-        rng: &mut ChaCha8Rng,
-    ) -> Next {
-        self.record_failed_attempt(began);
+    fn note_opened(&mut self, intake: &Intake, began: Instant) {
         let tags = self.tags_now();
-        self.samples.count(Counter::ConnectErrors, tags, 1);
-        self.context.progress.connect_error();
-        self.context.progress.note_connect_error(|| refusal::reason(error));
-        if self.connects == 1 && error.is_final() {
-            self.context.progress.refused_for_good(|| refusal::reason(error));
-        }
-        if matches!(error, ConnectError::Refused { .. }) {
-            self.context.balancer.mark(endpoint, false);
-        }
-        let next = self.decide(error, rng);
-        self.observe_refusal(error, matches!(next, Next::Stop(LifeEnding::GaveUp)));
-        next
-    }
-
-    /// Records an attempt that did not lead to a confirmed stream.
-    fn record_failed_attempt(&mut self, began: Instant) {
-        let now = self.context.clock.now();
-        self.ledger.failed_attempt(now.minus(began.elapsed()), now);
-    }
-
-    fn decide<'a>(&mut self, end: impl Into<End<'a>>, rng: &mut ChaCha8Rng) -> Next {
-        match self.reconnect.after(end, rng) {
-            Decision::RetryIn(wait) => Next::After(wait),
-            Decision::GiveUp(why) => {
-                tracing::debug!(client = %self.plan().client, %why, "gives up");
-                if why == GiveUp::Decoder {
-                    self.context.progress.unreadable();
-                }
-                Next::Stop(match why {
-                    GiveUp::Once | GiveUp::Finished => LifeEnding::NoReconnect,
-                    GiveUp::Status(_) | GiveUp::ContentType | GiveUp::Request | GiveUp::Decoder => {
-                        LifeEnding::GaveUp
-                    }
-                })
-            }
-        }
-    }
-
-    fn note_opened(&mut self, stream: &Stream, began: Instant) {
-        let tags = self.tags_now();
-        if let Some(coding) = stream.coding() {
+        if let Some(coding) = intake.coding() {
             self.samples.count(Counter::streams_of(coding), tags, 1);
         }
         self.samples.record(Trend::ConnectTime, tags, began.elapsed());
-    }
-
-    fn note_end(&mut self, stream: &Stream, session: &Session, stopped: &Stopped) {
-        self.note_misread(stream, stopped);
-        let now = self.context.clock.now();
-        let tags = self.tags(now);
-        self.observe_end(stream, session, stopped);
-        self.downtime.stream_ended(Instant::now(), session.is_confirmed);
-        self.samples.count(Counter::BytesIn, tags, stream.bytes_received());
-        if session.is_confirmed {
-            self.context.progress.disconnected();
-        } else if self.failed_to_confirm(session, stopped) {
-            self.record_failed_attempt(session.began);
-        }
-        match stopped {
-            // The client itself ends, so its ledger gets an ending instead.
-            Stopped::Over | Stopped::Leaves => return,
-            Stopped::Ended(
-                Ending::Malformed { .. } | Ending::DecoderPanicked { .. } | Ending::LimitExceeded(_),
-            ) => {
-                self.samples.count(Counter::DecodeErrors, tags, 1);
-            }
-            Stopped::Ended(Ending::Idle { after }) => {
-                self.samples.count(Counter::SilentEnds, tags, 1);
-                self.samples.record(Trend::HeartbeatGap, tags, *after);
-            }
-            Stopped::Ended(Ending::Clean) => self.samples.count(Counter::CleanEnds, tags, 1),
-            Stopped::Ended(Ending::Aborted { .. }) => self.samples.count(Counter::BrokenEnds, tags, 1),
-            Stopped::Cut => self.samples.count(Counter::Cuts, tags, 1),
-            Stopped::Recheck => {}
-        }
-        if session.is_confirmed {
-            self.ledger.disconnected(now);
-        }
-        if matches!(stopped, Stopped::Recheck) {
-            self.ledger.rechecks(now);
-        }
-    }
-
-    /// Whether an unconfirmed stream counts as a failed attempt: the server ended it, or sent nothing for long. Other servers
-    /// than sse-node may have nothing to send.
-    fn failed_to_confirm(&self, session: &Session, stopped: &Stopped) -> bool {
-        self.context.plan.dialect.is_none()
-            && match stopped {
-                Stopped::Ended(_) => true,
-                Stopped::Leaves => session.began.elapsed() >= PATIENCE,
-                Stopped::Cut | Stopped::Recheck | Stopped::Over => false,
-            }
-    }
-
-    fn after(&mut self, stopped: Stopped, rng: &mut ChaCha8Rng) -> Next {
-        match stopped {
-            Stopped::Ended(ending) => self.decide(&ending, rng),
-            Stopped::Cut => {
-                let ending = Ending::Aborted { reason: "cut by the bench".to_owned() };
-                self.decide(&ending, rng)
-            }
-            // At once, and even where its policy is not to reconnect.
-            Stopped::Recheck => Next::After(Duration::ZERO),
-            Stopped::Over => Next::Stop(LifeEnding::RunOver),
-            Stopped::Leaves => Next::Stop(LifeEnding::Left),
-        }
     }
 }

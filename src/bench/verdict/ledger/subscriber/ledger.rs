@@ -63,6 +63,13 @@ pub(crate) struct Session {
     pub(crate) drained: Option<RunTime>,
 }
 
+/// Room for one more, and an eighth beyond: thousands of clients have such a list each, and it is most of their memory.
+fn make_room<T>(list: &mut Vec<T>) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len() / 8 + 16);
+    }
+}
+
 impl SubscriberLedger {
     /// An empty ledger for a client of the plan.
     ///
@@ -301,8 +308,10 @@ impl SubscriberLedger {
             || self.remembers_events && sample.hash_of_event() & self.id_mask == 0)
             && self.anomalies.id_samples.len() < self.anomalies.id_samples_max
         {
+            make_room(&mut self.anomalies.id_samples);
             self.anomalies.id_samples.push(sample);
             let began = self.sessions.last().map_or(RunTime::ZERO, |session| session.confirmed);
+            make_room(&mut self.anomalies.sampled_at);
             self.anomalies.sampled_at.push(if stamp.sent < began { RunTime::NEVER } else { at });
         }
     }
