@@ -107,6 +107,10 @@ impl Histogram {
         self.0[(power * FINE + (us >> power) - FINE) as usize] += 1;
     }
 
+    pub fn merge(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(count, more)| *count += more);
+    }
+
     /// The time that this share of the events did not exceed, in milliseconds.
     pub fn quantile(&self, share: f64) -> f64 {
         let total: u64 = self.0.iter().sum();

@@ -141,7 +141,7 @@ impl<'a> Bench<'a> {
         let (received, bytes) = (self.streams.received, self.streams.bytes);
         let start = Instant::now() + Duration::from_millis(20);
         let published = Published::default();
-        let mut answers = Vec::new();
+        let mut answers = vec![Histogram::new(); groups.len()];
         let (mut took, mut expected) = (0.0, 0);
         std::thread::scope(|scope| {
             let mut threads = Vec::new();
@@ -167,7 +167,7 @@ impl<'a> Bench<'a> {
                 let (seqs, count_sent, histogram) = thread.join().expect("a publisher");
                 expected += count_sent * receivers;
                 self.sent[publisher] = (seqs, reach);
-                answers.push(histogram);
+                answers[publisher / plan.connections].merge(&histogram);
             }
         });
         let goal = received + expected;
@@ -186,7 +186,7 @@ impl<'a> Bench<'a> {
         );
         for (index, (histogram, kind)) in self.streams.latencies.iter().zip(kinds.chunks(2)).enumerate() {
             quantiles(&mut text, kind[0], histogram);
-            quantiles(&mut text, &format!("{}_answer", kind[0]), &answers[index * plan.connections]);
+            quantiles(&mut text, &format!("{}_answer", kind[0]), &answers[index]);
         }
         text
     }
