@@ -56,7 +56,7 @@ test: setup ## run all tests but those of `make full`
 
 lint: ## formatting, and clippy with warnings denied
 	cargo fmt --check
-	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --all-targets --features counts --locked -- -D warnings
 
 house: ## count rooms, imports, circles, lines and stub comments; SSE_LAB_HOUSE_ROOT=DIR counts another checkout
 	cargo test --locked --test it house_in_numbers -- --nocapture
@@ -73,6 +73,17 @@ LONGER := failover half-open network-latency node-pause offline-mailbox redis-re
 scenarios-short: setup build-demo ## a short form of most scenarios, in four minutes
 	$(DEMO_BIN)/sse-bench run $(SHORT:%=scenarios/%.toml) --clients-scale 0.25 --duration 8s --out $(RUNS)/scenarios-short
 	$(DEMO_BIN)/sse-bench run $(LONGER:%=scenarios/%.toml) --clients-scale 0.25 --duration 14s --out $(RUNS)/scenarios-short
+
+# Clippy and the gate's programs have the feature, so that nothing is compiled for the counts alone.
+counts: compiler ## count instructions, and fail when a count has changed by more than 1 %
+	@scripts/setup valgrind=valgrind python3=python3
+	cargo build --locked $(DEMO) --features counts --bin counts
+	scripts/counts $(DEMO_BIN)/counts
+
+counts-accept: compiler ## count instructions, and keep the counts
+	@scripts/setup valgrind=valgrind python3=python3
+	cargo build --locked $(DEMO) --features counts --bin counts
+	scripts/counts --accept $(DEMO_BIN)/counts
 
 perf: build ## what a delivery costs beside nchan, axum and others, in 40 minutes; ONLY="fanout storm" for parts
 	@scripts/setup redis-server=redis-server python3=python3 nginx=nginx-light \
@@ -97,7 +108,8 @@ full: ci scenarios mutants interop ## all that the gate leaves out: longer tests
 	$(TEST) --test it -- --ignored
 
 ci: export SSE_LAB_REQUIRE_ALL := 1
-ci: setup lint demo-crates test demo scenarios-short ## what the gate runs
+ci: DEMO += --features counts
+ci: setup lint demo-crates test demo counts scenarios-short ## what the gate runs
 	$(DEMO_BIN)/sse-bench run scenarios/demo-cluster.toml scenarios/redis-failover.toml \
 	  scenarios/redis-rollback.toml scenarios/partition-redis.toml --out $(RUNS)/ci
 
@@ -105,4 +117,4 @@ clean: ## remove what was built and measured
 	cargo clean
 	rm -rf $(RUNS)
 
-.PHONY: help compiler setup build demo build-demo demo-crates demo-cluster test lint house scenarios scenarios-short mutants perf interop tui full ci clean
+.PHONY: help compiler setup build demo build-demo demo-crates demo-cluster test lint house scenarios scenarios-short mutants counts counts-accept perf interop tui full ci clean

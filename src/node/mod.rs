@@ -14,6 +14,8 @@ pub mod cli;
 mod close;
 pub mod config;
 mod connections;
+#[cfg(feature = "counts")]
+pub mod counted;
 mod drain;
 mod feed;
 mod http;
