@@ -13,7 +13,7 @@ use sse_lab::bench::scenario::plan::Plan;
 use sse_lab::bench::stamp::Stamp;
 use sse_lab::bench::verdict::ledger::SubscriberLedger;
 use sse_lab::node::counted::{Fanout, Publishing};
-use sse_lab::protocol::{Cursor, Decoder, Frame, Item, Limits};
+use sse_lab::protocol::{Cursor, Decoder, Format, Frame, Item, Limits};
 
 /// So few that a socket takes all of it unread.
 const TIMES: u64 = 100;
@@ -53,7 +53,8 @@ fn main() {
 
 fn wire() {
     let cursor: Cursor = "k3f9qa-1795303903002-7".parse().expect("it is the canonical text");
-    let frame = Frame { retry: None, id: Some(cursor), event: "MESSAGE", data: ENVELOPE };
+    let frame =
+        Frame { retry: None, id: Some(cursor.spelled(Format::Envelope)), event: "MESSAGE", data: ENVELOPE };
     let mut stream = BytesMut::with_capacity(1 << 20);
     case("encode an event", TIMES, || (0..TIMES).for_each(|_| frame.encode_into(&mut stream)));
     let mut decoder = Decoder::new(Limits::default());

@@ -22,10 +22,12 @@ use super::loops::{
 };
 use super::metrics::Metrics;
 use super::stream_context::{HeartbeatForm, StreamContext, StreamTiming};
-use super::window::{Framing, Slot, Window, WindowLimits};
+use super::window::{Form, Framing, Slot, Window, WindowLimits};
 use crate::broker::publisher::{new_event, published};
 use crate::broker::{Broker, BrokerUrl, Durability, Entry, LogLimits, Origins};
-use crate::protocol::{Address, ClientId, ConnectionId, Cursor, Epoch, EventType, MessageId, NodeId, UserId};
+use crate::protocol::{
+    Address, ClientId, ConnectionId, Cursor, Epoch, EventType, Format, MessageId, NodeId, Position, UserId,
+};
 use crate::runtime::Tasks;
 
 const LONG: Duration = Duration::from_secs(3_600);
@@ -54,7 +56,8 @@ impl Fanout {
     /// With so many streams, level with the loop. `broker` is asked nothing.
     #[must_use]
     pub fn new(broker: &Publishing, streams: usize) -> Self {
-        let next = Cursor::start_of(Epoch::from_random(1));
+        // Of today, so that ids are as long as they are.
+        let next = Cursor::new(Epoch::from_random(1), Position { ms: 1_800_000_000_000, seq: 0 });
         let window = Window::new(WindowLimits { frames: 1_000, bytes: 1 << 24 }, next);
         let context = Arc::new(StreamContext {
             broker: broker.broker.clone(),
@@ -90,14 +93,14 @@ impl Fanout {
             let (feed, remote) = (Feed::live(reader, LIMITS), Ipv4Addr::LOCALHOST.into());
             let connection = Connection::new(identity(number), feed.cursor(), Arc::clone(&handle));
             let subscription = Subscription {
-                registered: connections.register(connection),
+                registered: connections.register(Arc::new(connection)),
                 _admitted: admission.admit(None, remote, Instant::now()).expect("nothing is limited"),
                 heartbeat: HeartbeatForm::Comment,
                 ack: AckMode::Cursor,
             };
             let following = Some(Box::new(Following { feed, subscription }));
-            let stream =
-                NewStream { framing: Framing::Chunked, queue: VecDeque::new(), following, loop_permit };
+            let form = Form { framing: Framing::Chunked, format: Format::Envelope };
+            let stream = NewStream { form, queue: VecDeque::new(), following, loop_permit };
             let permit = Arc::clone(&permits).try_acquire_owned().expect("one for each");
             let arrival = Arrival { socket: socket.into(), stream, permit };
             handle.send(Message::Arrival(Box::new(arrival)));
@@ -113,7 +116,7 @@ impl Fanout {
     #[must_use]
     pub fn encode(&mut self, envelope: &str) -> Encoded {
         self.next.position = self.next.position.next();
-        let frame = encode(&entry(self.next, envelope), Instant::now(), Default::default());
+        let frame = encode(&entry(self.next, envelope), Instant::now(), None);
         Encoded(Slot::Frame(Arc::new(frame)))
     }
 
