@@ -111,7 +111,7 @@ impl AdhocSwarm {
         let mut context = SwarmContext::new(plan, transports, balancer, RunClock::default());
         context.adhoc = Some(Arc::clone(&shared));
         context.start();
-        Ok(Self { swarm: Swarm::start(Arc::new(context), Commands::default()), shared, clients })
+        Ok(Self { swarm: Swarm::start(&Arc::new(context), Commands::default()), shared, clients })
     }
 
     /// Counts up to now.

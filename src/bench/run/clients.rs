@@ -23,7 +23,7 @@ impl Clients {
         post: &WorkerSpec,
     ) -> Result<Self, WorkerPoolError> {
         if post.workers == 0 {
-            return Ok(Self::Here(Swarm::start(Arc::clone(context), commands.clone())));
+            return Ok(Self::Here(Swarm::start(context, commands.clone())));
         }
         tracing::info!(workers = post.workers, "the clients run in worker processes");
         WorkerPool::start(context, commands, post).await.map(Self::InWorkers)

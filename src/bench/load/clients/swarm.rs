@@ -48,17 +48,17 @@ pub struct Swarm {
 impl Swarm {
     /// Starts every client of the plan; each connects when its plan says.
     #[must_use]
-    pub fn start(context: Arc<SwarmContext>, commands: Commands) -> Self {
+    pub fn start(context: &Arc<SwarmContext>, commands: Commands) -> Self {
         Self::start_here(context, commands, Share::WHOLE, Source::Bench)
     }
 
     /// As [`Self::start`], for the clients of a share only, in the process of a worker.
     #[must_use]
-    pub fn start_share(context: Arc<SwarmContext>, commands: Commands, share: Share) -> Self {
+    pub fn start_share(context: &Arc<SwarmContext>, commands: Commands, share: Share) -> Self {
         Self::start_here(context, commands, share, Source::Worker(share.index))
     }
 
-    fn start_here(context: Arc<SwarmContext>, commands: Commands, share: Share, source: Source) -> Self {
+    fn start_here(context: &Arc<SwarmContext>, commands: Commands, share: Share, source: Source) -> Self {
         let plans: Vec<_> = context.plan.subscribers.iter().filter(|plan| share.has(plan.id)).collect();
         // Each client sends its ledger once.
         let (sender, ledgers) = mpsc::channel(plans.len().max(1));
@@ -72,7 +72,7 @@ impl Swarm {
             loops: Vec::new(),
             recorders: (0..RECORDERS).map(|_| SharedRecorder::default()).collect(),
             commands,
-            context: Arc::clone(&context),
+            context: Arc::clone(context),
         };
         by_tasks.iter().enumerate().for_each(|(index, plan)| swarm.start_task(index, plan, &sender));
         swarm.start_loops(&by_loops, &sender, source);
@@ -86,7 +86,7 @@ impl Swarm {
         let subscriber = Subscriber::new(&self.context, plan, samples, self.commands.receiver(plan.id));
         let (id, ledgers, token) = (plan.id, ledgers.clone(), self.tasks.token().clone());
         self.tasks.spawn("client", async move {
-            if let Some(ledger) = token.run_until_cancelled(subscriber.run()).await {
+            if let Some(ledger) = token.run_until_cancelled(Box::pin(subscriber.run())).await {
                 // Nobody takes it where the swarm has run out of patience.
                 let _nobody = ledgers.send((id, ledger)).await;
             }

@@ -193,7 +193,7 @@ impl WorkerRun {
         let mut lag = JoinSet::new();
         let source = Source::Worker(init.share.index);
         lag.spawn(lag::measure_lag(context.clock.clone(), phases, source, stop.clone()));
-        let swarm = Swarm::start_share(Arc::clone(&context), commands.clone(), init.share);
+        let swarm = Swarm::start_share(&context, commands.clone(), init.share);
         Ok(Self {
             context,
             commands,

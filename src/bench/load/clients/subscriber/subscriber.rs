@@ -59,6 +59,7 @@ pub struct Subscriber {
 }
 
 /// The next step of a client without a connection.
+#[derive(Debug, Clone, Copy)]
 pub(in crate::bench::load::clients) enum Next {
     /// Connect after this time.
     After(Duration),
