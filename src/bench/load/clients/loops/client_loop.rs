@@ -183,7 +183,9 @@ impl ClientLoop {
 
     /// It is the turn of the metronome, which has waited as the sockets do that became ready with it.
     fn note_lag(&mut self) {
-        if let Some((lag, _)) = &mut self.lag {
+        if let Some((lag, metronome)) = &mut self.lag
+            && metronome.take() > 0
+        {
             let mut recorder = self.setting.recorder.lock().unwrap_or_else(PoisonError::into_inner);
             lag.done(Duration::ZERO, &mut recorder);
         }
