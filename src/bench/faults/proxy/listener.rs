@@ -18,6 +18,9 @@ use super::toxic_stage::Outcome;
 use crate::bench::scenario::Toxic;
 use crate::bench::scenario::plan::Seeds;
 
+/// How long an address in use is tried again, and how often.
+const IN_USE_PATIENCE: Duration = Duration::from_millis(500);
+const IN_USE_STEP: Duration = Duration::from_millis(10);
 /// Time limit of connecting to the upstream.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a failed accept, most likely for lack of open files.
@@ -328,8 +331,20 @@ impl ProxyTask {
     }
 }
 
+/// A child that is being started has a copy of every socket until it runs its own program, also of a listener that was
+/// closed a moment ago; so an address in use is tried again for a while.
 async fn bound(address: &str) -> std::io::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await?;
+    let began = tokio::time::Instant::now();
+    let listener = loop {
+        match TcpListener::bind(address).await {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::AddrInUse && began.elapsed() < IN_USE_PATIENCE =>
+            {
+                tokio::time::sleep(IN_USE_STEP).await;
+            }
+            bound => break bound?,
+        }
+    };
     // A second `listen` changes the length of the queue and nothing else.
     SockRef::from(&listener).listen(BACKLOG)?;
     Ok(listener)
@@ -513,6 +528,18 @@ mod tests {
         let connects: Vec<std::net::TcpStream> =
             (0..256).map(|_| std::net::TcpStream::connect_timeout(&address, PATIENCE).unwrap()).collect();
         assert_eq!(connects.len(), 256);
+    }
+
+    #[tokio::test]
+    async fn a_listener_whose_copy_a_child_still_has_comes_back() {
+        let first = bound("127.71.0.4:0").await.unwrap();
+        let address = first.local_addr().unwrap().to_string();
+        let first = first.into_std().unwrap();
+        let copy = first.try_clone().unwrap();
+        drop(first);
+        // The second future is polled when the first has failed once.
+        let (again, ()) = tokio::join!(bound(&address), async { drop(copy) });
+        again.unwrap();
     }
 
     #[tokio::test]
