@@ -219,6 +219,7 @@ async fn the_first_event_says_where_the_client_has_arrived() {
         "clientId",
         "connectionId",
         "enableCluster",
+        "format",
         "instanceId",
         "instanceName",
         "message",

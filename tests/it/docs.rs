@@ -88,7 +88,9 @@ fn tree(dir: &Path, found: &mut Vec<String>) {
 fn every_file_of_the_code_that_a_page_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    ["src", "tests", "scenarios", "docs", "deploy"].iter().for_each(|dir| tree(&root.join(dir), &mut found));
+    ["src", "benches", "tests", "scenarios", "docs", "deploy"]
+        .iter()
+        .for_each(|dir| tree(&root.join(dir), &mut found));
     // What changed may name what is no more.
     let pages = Page::all().into_iter().filter(|page| !page.path.ends_with("CHANGELOG.md"));
     let named: Vec<(PathBuf, String)> = pages

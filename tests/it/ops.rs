@@ -309,7 +309,7 @@ async fn history_after_a_lost_cursor_says_what_is_missing() {
     assert_eq!(page.gap.unwrap().reason, GapReason::Epoch);
     assert_eq!(page.events.len(), 1);
     for (query, reason) in [
-        ("after=17", "earliest and <epoch>-<ms>-<seq>"),
+        ("after=17", "earliest and what stands in an `id:` line"),
         ("limit=0", "1 to 1000"),
         ("limit=5000", "1 to 1000"),
         ("limit=many", "limit"),
