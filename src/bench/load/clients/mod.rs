@@ -1,9 +1,10 @@
-//! The virtual clients of a run, each with a ledger of its own. Loops serve them, or each is one task. The swarm starts the clients, sends them
-//! commands, joins them and merges their ledgers and measurements. Read [`Swarm`] first, then [`subscriber`].
+//! The virtual clients of a run, each with a ledger of its own. Loops serve them, or each is one task. The swarm starts the
+//! clients, sends them commands, joins them and merges their ledgers and measurements. Read [`Swarm`] first, then [`subscriber`].
 
 pub mod context;
 pub mod control;
 mod downtime;
+mod ledgers;
 mod loops;
 mod recording_ledger;
 pub mod sample_buffer;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::context::{CONNECTS_AT_ONCE, SwarmContext};
 use super::control::Commands;
+use super::ledgers::{LedgerSender, spawn_client};
 use super::loops::{ClientLoop, LoopHandle, LoopSetting, Message};
 use super::sample_buffer::{SampleBuffer, SharedRecorder};
 use super::share::Share;
@@ -84,13 +85,7 @@ impl Swarm {
         let recorder = Arc::clone(&self.recorders[index % RECORDERS]);
         let samples = SampleBuffer::new(recorder, self.context.clock.clone());
         let subscriber = Subscriber::new(&self.context, plan, samples, self.commands.receiver(plan.id));
-        let (id, ledgers, token) = (plan.id, ledgers.clone(), self.tasks.token().clone());
-        self.tasks.spawn("client", async move {
-            if let Some(ledger) = token.run_until_cancelled(Box::pin(subscriber.run())).await {
-                // Nobody takes it where the swarm has run out of patience.
-                let _nobody = ledgers.send((id, ledger)).await;
-            }
-        });
+        spawn_client(&self.tasks, ledgers, plan.id, subscriber.run());
     }
 
     /// Clients that loops serve, one loop for each core.
@@ -199,8 +194,6 @@ impl Drop for Swarm {
         self.stop();
     }
 }
-
-type LedgerSender = mpsc::Sender<(SubscriberId, SubscriberLedger)>;
 
 /// The results of a swarm.
 #[derive(Debug, Default)]

@@ -128,17 +128,10 @@ impl OpSender {
 
     /// Passes the batch to the writer if it is full. Waits where the queue of the writer is full.
     pub async fn flush_if_full(&mut self) {
-        if self.ops.len() < self.batch_size {
-            return;
-        }
-        self.batch_size = OPS_PER_BATCH;
-        let batch = Message::Batch(std::mem::take(&mut self.ops));
-        if let Err(TrySendError::Full(batch)) = self.writer.out.try_send(batch) {
-            let began = Instant::now();
+        if !self.try_flush_if_full() {
             // A writer that failed reports the reason at its end.
-            let _gone = self.writer.out.send(batch).await;
-            // A client blocked here reads its socket late, which skews latencies.
-            self.writer.backpressure.add(began.elapsed());
+            let _gone = self.writer.out.send(Message::Batch(std::mem::take(&mut self.ops))).await;
+            self.note_flushed();
         }
     }
 
@@ -148,20 +141,22 @@ impl OpSender {
         if self.ops.len() < self.batch_size {
             return true;
         }
-        match self.writer.out.try_send(Message::Batch(std::mem::take(&mut self.ops))) {
-            Err(TrySendError::Full(Message::Batch(ops))) => {
-                self.ops = ops;
-                self.blocked.get_or_insert_with(Instant::now);
-                false
-            }
-            // A writer that failed reports the reason at its end.
-            Ok(()) | Err(_) => {
-                self.batch_size = OPS_PER_BATCH;
-                if let Some(since) = self.blocked.take() {
-                    self.writer.backpressure.add(since.elapsed());
-                }
-                true
-            }
+        let sent = self.writer.out.try_send(Message::Batch(std::mem::take(&mut self.ops)));
+        if let Err(TrySendError::Full(Message::Batch(ops))) = sent {
+            self.ops = ops;
+            self.blocked.get_or_insert_with(Instant::now);
+            return false;
+        }
+        // A writer that failed reports the reason at its end.
+        self.note_flushed();
+        true
+    }
+
+    fn note_flushed(&mut self) {
+        self.batch_size = OPS_PER_BATCH;
+        if let Some(since) = self.blocked.take() {
+            // A client blocked here reads its socket late, which skews latencies.
+            self.writer.backpressure.add(since.elapsed());
         }
     }
 

@@ -14,6 +14,7 @@ use super::client::{LoopClient, Progress, State, read};
 use super::connects::Gate;
 use super::handle::{LoopHandle, LoopSetting, Message};
 use crate::bench::load::clients::control::SwarmState;
+use crate::bench::load::clients::ledgers::hand_in;
 use crate::bench::load::clients::sample_buffer::SampleBuffer;
 use crate::bench::load::clients::subscriber::{Next, Stopped, Subscriber};
 use crate::bench::load::lag::{LagTicks, TICK};
@@ -41,6 +42,17 @@ pub(super) enum Due {
     Wakes,
     /// The client leaves.
     Leaves,
+}
+
+/// Where a client stands after a turn of reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// It has all that it may read now.
+    All,
+    /// There may be more.
+    More,
+    /// It has no stream.
+    Closed,
 }
 
 /// One loop with its clients.
@@ -207,16 +219,30 @@ impl ClientLoop {
     fn read_on(&mut self, key: Key) {
         let Some(client) = self.clients.get_mut(key) else { return };
         client.is_queued = false;
-        let State::Reading(open) = &mut client.state else { return };
-        open.is_paused = false;
+        if let State::Reading(open) = &mut client.state {
+            open.is_paused = false;
+        }
+        if self.read_a_turn(key) == After::More {
+            self.read_later(key);
+        }
+    }
+
+    /// Lets a client with a stream read as much as it may in one turn.
+    pub(super) fn read_a_turn(&mut self, key: Key) -> After {
+        let Some(client) = self.clients.get_mut(key) else { return After::Closed };
+        let State::Reading(open) = &mut client.state else { return After::Closed };
         match read(&mut client.subscriber, open, &mut self.buffer) {
-            Progress::All => {}
-            Progress::More => self.read_later(key),
+            Progress::All => After::All,
+            Progress::More => After::More,
             Progress::Until(moment) => {
                 open.is_paused = true;
                 self.wake_at(key, moment);
+                After::All
             }
-            Progress::Stopped(stopped) => self.close(key, stopped),
+            Progress::Stopped(stopped) => {
+                self.close(key, stopped);
+                After::Closed
+            }
         }
     }
 
@@ -255,8 +281,7 @@ impl ClientLoop {
         self.setting.tasks.spawn("end of a client", async move {
             let id = client.subscriber.plan().id;
             let ledger = client.subscriber.finish(ending).await;
-            // Nobody takes it where the swarm has run out of patience.
-            let _nobody = ledgers.send((id, ledger)).await;
+            hand_in(&ledgers, id, ledger).await;
         });
     }
 

@@ -1,8 +1,8 @@
 //! Commands from the run to the clients of a loop: each client looks whether one is for it. Data come before commands: at a
 //! cut, everything received has been read, as with a broken connection. Read [`ClientLoop::hand_out_commands`] first.
 
-use super::client::{Progress, State, read};
-use super::client_loop::ClientLoop;
+use super::client::State;
+use super::client_loop::{After, ClientLoop};
 use crate::bench::load::clients::control::Command;
 use crate::bench::scenario::plan::Joins;
 use crate::net::Key;
@@ -85,22 +85,15 @@ impl ClientLoop {
     pub(super) fn has_read_all(&mut self, key: Key) -> bool {
         for _ in 0..READS_BEFORE {
             let Some(client) = self.clients.get_mut(key) else { return false };
-            let State::Reading(open) = &mut client.state else { return false };
-            if open.is_paused {
+            if let State::Reading(open) = &client.state
+                && open.is_paused
+            {
                 return true;
             }
-            match read(&mut client.subscriber, open, &mut self.buffer) {
-                Progress::All => return true,
-                Progress::More => {}
-                Progress::Until(moment) => {
-                    open.is_paused = true;
-                    self.wake_at(key, moment);
-                    return true;
-                }
-                Progress::Stopped(stopped) => {
-                    self.close(key, stopped);
-                    return false;
-                }
+            match self.read_a_turn(key) {
+                After::All => return true,
+                After::More => {}
+                After::Closed => return false,
             }
         }
         self.read_later(key);

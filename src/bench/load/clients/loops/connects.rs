@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::client::{LoopClient, Open, State, take};
+use super::client::{Open, State, take};
 use super::client_loop::ClientLoop;
-use super::handle::Message;
+use super::handle::{LoopSetting, Message};
+use crate::bench::load::clients::ledgers::spawn_client;
 use crate::bench::load::clients::subscriber::{Attempt, Stopped};
 use crate::client::{ConnectError, Connection, Opened, PlainHttp, Request};
 use crate::net::Key;
@@ -118,15 +119,8 @@ impl ClientLoop {
     /// A client goes on as a task with `reqwest`: a loop cannot do what it has to do.
     fn hand_over(&mut self, key: Key, attempt: Attempt, request: Request) {
         let Some(client) = self.clients.remove(key) else { return };
-        let LoopClient { subscriber, .. } = *client;
-        let (ledgers, token) = (self.setting.ledgers.clone(), self.setting.tasks.token().clone());
-        self.setting.tasks.spawn("client", async move {
-            let id = subscriber.plan().id;
-            let life = subscriber.go_on(Box::new((attempt, request)));
-            if let Some(ledger) = token.run_until_cancelled(life).await {
-                // Nobody takes it where the swarm has run out of patience.
-                let _nobody = ledgers.send((id, ledger)).await;
-            }
-        });
+        let subscriber = client.subscriber;
+        let (id, LoopSetting { tasks, ledgers, .. }) = (subscriber.plan().id, &self.setting);
+        spawn_client(tasks, ledgers, id, subscriber.go_on(Box::new((attempt, request))));
     }
 }

@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
-use crate::bench::ids::SubscriberId;
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::clients::control::Commands;
+use crate::bench::load::clients::ledgers::LedgerSender;
 use crate::bench::load::clients::sample_buffer::SharedRecorder;
 use crate::bench::metrics::tags::Source;
-use crate::bench::verdict::ledger::SubscriberLedger;
 use crate::client::{ConnectError, Opened, Request};
 use crate::net::{Inbox, Key};
 use crate::runtime::Tasks;
@@ -33,8 +30,8 @@ pub(in crate::bench::load::clients) struct LoopSetting {
     pub(in crate::bench::load::clients) commands: Commands,
     /// Owner of the connects, and of clients that go on as tasks.
     pub(in crate::bench::load::clients) tasks: Tasks,
-    /// Takes the ledger of each client that has ended; has room for all.
-    pub(in crate::bench::load::clients) ledgers: mpsc::Sender<(SubscriberId, SubscriberLedger)>,
+    /// Takes the ledger of each client that has ended.
+    pub(in crate::bench::load::clients) ledgers: LedgerSender,
     pub(in crate::bench::load::clients) recorder: SharedRecorder,
     /// The process, for its lateness.
     pub(in crate::bench::load::clients) source: Source,
