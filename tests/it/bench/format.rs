@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::harness::{Lab, bench, check_evidence, in_time};
-use super::recipe::Recipe;
+use super::recipe::{KILL, Recipe};
 use crate::support::Node;
 
 /// As many clients again, which ask for the data alone, and follow the same topics.
@@ -15,12 +15,7 @@ subscribe = { topics = ["room-{i%4}"], user = "u{i}" }
 reconnect = { policy = "browser" }
 "#;
 
-const FAULTS: &str = r#"
-[[faults]]
-at = "1s"
-for = "300ms"
-type = "kill"
-
+const STORM: &str = r#"
 [[faults]]
 at = "3s"
 type = "reconnect-storm"
@@ -29,7 +24,7 @@ type = "reconnect-storm"
 #[tokio::test(flavor = "multi_thread")]
 async fn both_forms_pass_one_run_with_a_kill_and_nobody_loses_or_repeats_an_event() {
     for workers in ["", "[swarm]\nworkers = 2\n"] {
-        let lab = Recipe::new("format", "5s").and(BARE).and(FAULTS).and(workers).lab();
+        let lab = Recipe::new("format", "5s").and(BARE).and(KILL).and(STORM).and(workers).lab();
         let ran = lab.run(&["--history", "all"]).await;
         assert_eq!(ran.code, Some(0), "{}\n{}", ran.stdout, ran.stderr);
         check_evidence(&lab, &ran).await;

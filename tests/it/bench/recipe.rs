@@ -10,6 +10,22 @@ const QUICK: &str = "flags = { retry = \"1s\", retry-jitter = \"200ms\", drain-o
 /// The strictest promise.
 const VERIFY: &str = "delivery = \"exactly-once\"\norder = \"per-publisher-address\"\ngaps = \"forbidden\"";
 
+/// Clients that join later, beside those that are there from the beginning. Further lines belong to this group.
+pub(super) const LATE: &str = r#"
+[clients.late]
+clients = 5
+joins = "500ms"
+subscribe = { topics = ["room-0"] }
+"#;
+
+/// A node is killed in the middle.
+pub(super) const KILL: &str = r#"
+[[faults]]
+at = "1s"
+for = "300ms"
+type = "kill"
+"#;
+
 /// A scenario, and what is different in it.
 #[derive(Debug, Clone)]
 pub(super) struct Recipe {

@@ -3,20 +3,14 @@
 use serde_json::{Value, json};
 
 use super::harness::{Lab, Ran, check_evidence};
-use super::recipe::Recipe;
+use super::recipe::{KILL, LATE, Recipe};
 
-/// Clients that read slowly, that come late, and that are programs with another decoder.
+/// Clients that read slowly, and that are programs with another decoder.
 const GROUPS: &str = r#"
 [clients.slow]
 clients = 3
 subscribe = { topics = ["room-1"] }
 read = { bytes_per_sec = 20_000, rcvbuf = 4_096 }
-
-[clients.late]
-clients = 5
-joins = "500ms"
-subscribe = { topics = ["room-0"] }
-session = { mean = "2s" }
 
 [clients.crate]
 clients = 3
@@ -25,11 +19,6 @@ subscribe = { topics = ["room-2"] }
 "#;
 
 const FAULTS: &str = r#"
-[[faults]]
-at = "1s"
-for = "300ms"
-type = "kill"
-
 [[faults]]
 at = "2500ms"
 for = "500ms"
@@ -44,7 +33,8 @@ clients = 10
 "#;
 
 fn lab() -> Lab {
-    Recipe::new("transports", "5s").verify("delivery = \"exactly-once\"").and(GROUPS).and(FAULTS).lab()
+    let recipe = Recipe::new("transports", "5s").verify("delivery = \"exactly-once\"");
+    recipe.and(GROUPS).and(LATE).and("session = { mean = \"2s\" }").and(KILL).and(FAULTS).lab()
 }
 
 /// What the clients saw, without what depends on moments.

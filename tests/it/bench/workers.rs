@@ -9,25 +9,12 @@ use serde_json::Value;
 use tokio::process::Child;
 
 use super::harness::{Lab, Ran, check, check_evidence, in_time};
-use super::recipe::Recipe;
+use super::recipe::{KILL, LATE, Recipe};
 use super::small_node::{Defect, SmallNode};
 use crate::support::skip;
 
-/// Clients that join later, beside those that are there from the beginning.
-const LATE: &str = r#"
-[clients.late]
-clients = 5
-joins = "500ms"
-subscribe = { topics = ["room-0"] }
-"#;
-
-/// A node is killed in the middle, and everybody is cut off once.
-const FAULTS: &str = r#"
-[[faults]]
-at = "1s"
-for = "300ms"
-type = "kill"
-
+/// Everybody is cut off once.
+const STORM: &str = r#"
 [[faults]]
 at = "3500ms"
 type = "reconnect-storm"
@@ -66,8 +53,8 @@ fn workers(ran: &Ran) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_verdict_over_three_workers_is_that_of_one_process() {
-    let one = recipe("5s", Some(1)).and(FAULTS).lab().run(&[]).await;
-    let spread = recipe("5s", Some(3)).and(FAULTS).lab();
+    let one = recipe("5s", Some(1)).and(KILL).and(STORM).lab().run(&[]).await;
+    let spread = recipe("5s", Some(3)).and(KILL).and(STORM).lab();
     let three = spread.run(&["--history", "all"]).await;
     assert_eq!(one.code, Some(0), "{}\n{}", one.stdout, one.stderr);
     assert_eq!(essence(&three), essence(&one), "{}\n{}", three.stdout, three.stderr);
