@@ -30,7 +30,8 @@ pub struct LogLimits {
     pub mailbox_max_messages: u64,
     /// Messages in a mailbox older than this are dropped, and counted as overflow.
     pub mailbox_max_age: Duration,
-    /// Publishes that may wait for the writer; the next one is refused with [`super::AppendError::Busy`].
+    /// Publishes that may wait for the writer; the next one is refused with [`super::AppendError::Busy`]. None
+    /// waits for a log in RAM.
     pub append_queue: usize,
 }
 

@@ -1,4 +1,5 @@
-//! The shell around the rules: reads go to the store, every change to the one writer. Read [`Embedded`] first.
+//! The shell around the rules: reads go to the store, and changes to the one writer, but for an append to RAM, which is
+//! made at once. Read [`Embedded`] first.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockWriteGuard};
@@ -135,8 +136,8 @@ impl Embedded {
         }
     }
 
-    /// Without a disk there is nothing to wait for, and so nothing to gather a batch for: a task between the publisher
-    /// and the tables would only cost two changes of threads.
+    /// Without a disk there is nothing to wait for, and so nothing to gather a batch for: between the publisher and the
+    /// tables, another task would only cost time.
     fn append_at_once(
         &self,
         mut tables: RwLockWriteGuard<'_, Memory>,

@@ -59,22 +59,13 @@ impl Lists {
     }
 
     fn of_client(&mut self, client: &ClientId) -> Listeners<'_> {
-        let Self { open, found, .. } = self;
-        let is_theirs =
-            |stream: &&u32| identity(open, **stream).is_some_and(|known| known.client_id == *client);
-        found.clear();
-        found.extend(self.clients.iter_hash(self.hasher.hash_one(client)).filter(is_theirs));
-        Listeners::These(found)
+        let with_hash = self.clients.iter_hash(self.hasher.hash_one(client));
+        matching(&self.open, with_hash, &mut self.found, |identity| identity.client_id == *client)
     }
 
     fn of_user(&mut self, user: &UserId) -> Listeners<'_> {
-        let Self { open, found, .. } = self;
-        let is_theirs = |stream: &&u32| {
-            identity(open, **stream).is_some_and(|known| known.user_id.as_ref() == Some(user))
-        };
-        found.clear();
-        found.extend(self.users.iter_hash(self.hasher.hash_one(user)).filter(is_theirs));
-        Listeners::These(found)
+        let with_hash = self.users.iter_hash(self.hasher.hash_one(user));
+        matching(&self.open, with_hash, &mut self.found, |identity| identity.user_id.as_ref() == Some(user))
     }
 
     /// Adds a stream to the lists of its client, its user and its topics.
@@ -120,6 +111,18 @@ impl Lists {
             }
         }
     }
+}
+
+/// The streams among some with one hash whose identity is meant.
+fn matching<'a>(
+    open: &[Option<Arc<Connection>>],
+    with_hash: impl Iterator<Item = &'a u32>,
+    found: &'a mut Vec<u32>,
+    is_meant: impl Fn(&Identity) -> bool,
+) -> Listeners<'a> {
+    found.clear();
+    found.extend(with_hash.filter(|stream| identity(open, **stream).is_some_and(&is_meant)));
+    Listeners::These(found)
 }
 
 fn identity(open: &[Option<Arc<Connection>>], stream: u32) -> Option<&Identity> {
