@@ -195,6 +195,7 @@ mod tests {
         check(limits(1, 0, 0, 0), AdmissionError::Node(1));
         check(limits(9, 1, 0, 0), AdmissionError::User(1));
         check(limits(9, 9, 1, 0), AdmissionError::Address(1));
+        check(limits(9, 0, 1, 0), AdmissionError::Address(1));
         check(limits(9, 9, 9, 1), AdmissionError::Rate(1));
     }
 

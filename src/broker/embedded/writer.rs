@@ -175,3 +175,18 @@ impl Reply {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn followers_never_hear_of_an_older_position_after_a_newer_one() {
+        let at = |ms| Position { ms, seq: 0 };
+        let (known, mut follower) = watch::channel(at(1));
+        advance(&known, at(3));
+        assert_eq!(*follower.borrow_and_update(), at(3));
+        advance(&known, at(2));
+        assert!(!follower.has_changed().unwrap() && *known.borrow() == at(3));
+    }
+}
