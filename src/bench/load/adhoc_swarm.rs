@@ -13,7 +13,7 @@ use crate::bench::load::balancer::Balancer;
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::clients::{Commands, Swarm, Transports};
 use crate::bench::load::progress::Snapshot;
-use crate::bench::metrics::clock::RunClock;
+use crate::bench::metrics::clock::{RunClock, monotonic_nanos};
 use crate::bench::metrics::recorder::Recorder;
 use crate::bench::scenario::plan::Plan;
 use crate::bench::scenario::{
@@ -110,6 +110,8 @@ impl AdhocSwarm {
         let shared = Arc::new(AdhocShared::new(url, publishers));
         let mut context = SwarmContext::new(plan, transports, balancer, RunClock::default());
         context.adhoc = Some(Arc::clone(&shared));
+        // Other processes publish, by the clock that counts from the boot.
+        context.clock.start_at(monotonic_nanos());
         context.start();
         Ok(Self { swarm: Swarm::start(&Arc::new(context), Commands::default()), shared, clients })
     }

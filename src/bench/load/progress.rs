@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,11 +11,27 @@ use serde::{Deserialize, Serialize};
 use crate::bench::metrics::latency::{Latencies, LatencyCounts};
 use crate::bench::verdict::ledger::PublishOutcome;
 
+/// Lanes of counts of deliveries: as many threads count them without waiting for each other.
+const LANES: usize = 4;
+
+thread_local!(static LANE: usize = {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    THREADS.fetch_add(1, Ordering::Relaxed) % LANES
+});
+
+/// Counts of deliveries, in a cache line of their own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Lane {
+    delivered: AtomicU64,
+    latencies: Latencies,
+}
+
 /// Counters that every worker adds to. All orderings are relaxed: a line on a terminal may be a moment behind.
 #[derive(Debug, Default)]
 pub struct Progress {
+    lanes: [Lane; LANES],
     connected: AtomicU64,
-    delivered: AtomicU64,
     reconnects: AtomicU64,
     connect_errors: AtomicU64,
     publish_ok: AtomicU64,
@@ -25,7 +41,6 @@ pub struct Progress {
     refused_for_good: AtomicU64,
     gave_up: AtomicU64,
     unreadable: AtomicU64,
-    latencies: Latencies,
     /// Why the first failed connect failed: many fail alike, so one is enough.
     first_connect_error: OnceLock<String>,
     /// As [`Self::first_connect_error`], of the connects whose answer is final.
@@ -92,13 +107,17 @@ impl Progress {
 
     /// An event arrived.
     pub fn delivered(&self) {
-        self.delivered.fetch_add(1, Ordering::Relaxed);
+        self.lane().delivered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn lane(&self) -> &Lane {
+        &self.lanes[LANE.with(|lane| *lane)]
     }
 
     /// An event arrived that the run owed to the client, `latency` after it was due.
     pub fn delivered_after(&self, latency: Duration) {
         self.delivered();
-        self.latencies.add(latency);
+        self.lane().latencies.add(latency);
     }
 
     /// A client received a `GAP` event.
@@ -181,7 +200,7 @@ impl Progress {
             counter.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
         };
         add(&self.connected, before.connected, now.connected);
-        add(&self.delivered, before.delivered, now.delivered);
+        add(&self.lane().delivered, before.delivered, now.delivered);
         add(&self.reconnects, before.reconnects, now.reconnects);
         add(&self.connect_errors, before.connect_errors, now.connect_errors);
         add(&self.gaps, before.gaps, now.gaps);
@@ -192,7 +211,7 @@ impl Progress {
 
     /// Adds latencies of another process.
     pub fn add_latencies(&self, latencies: &LatencyCounts) {
-        self.latencies.add_all(latencies);
+        self.lane().latencies.add_all(latencies);
     }
 
     /// The counters now.
@@ -201,7 +220,8 @@ impl Progress {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Snapshot {
             connected: read(&self.connected),
-            delivered: read(&self.delivered),
+            // Counts of other processes wrap around in one lane as in all.
+            delivered: self.lanes.iter().map(|lane| read(&lane.delivered)).fold(0, u64::wrapping_add),
             reconnects: read(&self.reconnects),
             connect_errors: read(&self.connect_errors),
             publish_ok: read(&self.publish_ok),
@@ -217,7 +237,9 @@ impl Progress {
     /// Latencies of the deliveries up to now.
     #[must_use]
     pub fn latencies(&self) -> LatencyCounts {
-        self.latencies.counts()
+        let mut all = LatencyCounts::default();
+        self.lanes.iter().for_each(|lane| all.merge(&lane.latencies.counts()));
+        all
     }
 }
 
@@ -256,6 +278,22 @@ mod tests {
         assert_eq!(snapshot(2, 2).refused(1, 3), Some(2));
         assert_eq!(snapshot(0, 3).refused(0, 3), Some(3), "final for them, though not for everybody");
         assert_eq!(snapshot(0, 0).refused(3, 3), None);
+    }
+
+    #[test]
+    fn what_threads_count_is_one_count() {
+        let (progress, each) = (Progress::default(), 2 * LANES as u64);
+        std::thread::scope(|scope| {
+            for ms in 1..=each {
+                let progress = &progress;
+                scope.spawn(move || progress.delivered_after(Duration::from_millis(ms)));
+            }
+        });
+        assert_eq!((progress.snapshot().delivered, progress.latencies().count()), (each, each));
+        // The reports of a worker are taken over by whatever thread hears of them.
+        let reported = |delivered| Snapshot { delivered, ..Snapshot::default() };
+        std::thread::scope(|scope| _ = scope.spawn(|| progress.replace(&reported(9), &reported(2))));
+        assert_eq!(progress.snapshot().delivered, each - 7);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The only reader of a clock in the bench: `CLOCK_MONOTONIC` of Linux, which all processes of a machine share until
 //! its next boot. So clients in one process can measure the latency of events from another. Read [`RunClock`] first.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -21,6 +21,12 @@ pub fn monotonic_nanos() -> u64 {
 /// Identifies the boot that the clock counts from: two processes with the same value share a clock.
 #[must_use]
 pub fn clock_identity() -> u32 {
+    // Each client asks for each run that it hears of, and the answer is in a file.
+    static IDENTITY: LazyLock<u32> = LazyLock::new(read_clock_identity);
+    *IDENTITY
+}
+
+fn read_clock_identity() -> u32 {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     // FNV-1a: stable across processes and builds, which the standard library's hasher does not promise.
     boot.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
@@ -67,6 +73,15 @@ impl RunClock {
             None => RunTime::ZERO,
             Some(Zero::SinceBoot(zero)) => RunTime::from_nanos(monotonic_nanos().saturating_sub(*zero)),
             Some(Zero::At(zero)) => RunTime::from(zero.elapsed()),
+        }
+    }
+
+    /// A time of this clock since the machine's boot. Exact where the start was given so: else it costs a look at both clocks.
+    #[must_use]
+    pub fn since_machine_boot(&self, time: RunTime) -> RunTime {
+        match self.0.get() {
+            Some(Zero::SinceBoot(zero)) => time.plus(Duration::from_nanos(*zero)),
+            Some(Zero::At(_)) | None => RunTime::from_nanos(monotonic_nanos()).minus(self.now().after(time)),
         }
     }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::end_mark::EndMark;
 use super::shared::AdhocShared;
 use super::tally::{Arrived, Tally};
-use crate::bench::metrics::clock::monotonic_nanos;
 use crate::bench::metrics::time::RunTime;
 use crate::bench::stamp::{Stamp, Unreadable};
 
@@ -41,9 +40,11 @@ impl AdhocClient {
         }
     }
 
-    /// Counts an event. Returns its latency, if it is a new one of a publisher on this machine.
+    /// Counts an event that arrived at `now` since the machine's boot. Returns its latency, if it is a new one of a publisher
+    /// on this machine.
     pub fn receive(
         &mut self,
+        now: RunTime,
         stamp: Result<Stamp, Unreadable>,
         data: &str,
         has_last_event_id: bool,
@@ -70,7 +71,6 @@ impl AdhocClient {
             self.is_complete = true;
             self.shared.complete.fetch_add(1, Ordering::Relaxed);
         }
-        let now = RunTime::from_nanos(monotonic_nanos());
         (arrived == Arrived::New { shares_clock: true }).then(|| now.after(stamp.due))
     }
 }

@@ -45,11 +45,13 @@ impl SampleBuffer {
         Self { entries: Vec::new(), capacity: 1, recorder, clock }
     }
 
-    /// Buffers a duration.
+    /// Buffers a duration of now.
     pub fn record(&mut self, trend: Trend, tags: Tags, value: Duration) {
-        let now = self.clock.now();
-        // A delivery counts in the second in which it was due, as its phase is the one in which it was due.
-        let at = if trend == Trend::DeliveryLatency { now.minus(value) } else { now };
+        self.record_at(trend, tags, self.clock.now(), value);
+    }
+
+    /// Buffers a duration that belongs to a time.
+    pub fn record_at(&mut self, trend: Trend, tags: Tags, at: RunTime, value: Duration) {
         self.push(Entry::Trend(trend, tags, at, value));
     }
 

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::client::{LoopClient, Progress, State, read};
 use super::connects::Gate;
 use super::handle::{LoopHandle, LoopSetting, Message};
+use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::clients::control::SwarmState;
 use crate::bench::load::clients::ledgers::hand_in;
 use crate::bench::load::clients::sample_buffer::SampleBuffer;
@@ -31,9 +32,13 @@ const MESSAGES: usize = 64;
 const COMMANDED: usize = 64;
 /// Clients whose deadline is over, in one turn.
 const DUE: usize = 64;
-/// Time in which a loop looks for silence at each of its clients, in [`SWEEPS`] parts.
+/// Time in which a loop looks for silence at each of its clients, in [`SWEEPS`] parts: this, or a part of the silence that
+/// is too long. Each look brings a client back into the cache.
 const SWEEP: Duration = Duration::from_millis(250);
 const SWEEPS: usize = 4;
+const SWEEPS_OF_A_SILENCE: u32 = 64;
+/// A loop without anything to do looks around after this time.
+const IDLE: Duration = Duration::from_secs(2);
 
 /// What is due at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +80,14 @@ pub(in crate::bench::load::clients) struct ClientLoop {
     pub(super) buffer: Vec<u8>,
     next_sweep: Instant,
     swept: usize,
+    /// No client takes a stream for dead before it was silent for so long.
+    shortest_silence: Duration,
+}
+
+fn shortest_silence(context: &SwarmContext) -> Duration {
+    let groups = context.plan.groups.iter().map(|group| group.idle_timeout);
+    // A server that an ad hoc swarm does not know may be silent for any time.
+    groups.min().filter(|_| context.adhoc.is_none()).unwrap_or(Duration::MAX)
 }
 
 impl ClientLoop {
@@ -99,6 +112,7 @@ impl ClientLoop {
         };
         Ok(Self {
             lag,
+            shortest_silence: shortest_silence(context),
             commands: setting.commands.follow(),
             gate: Gate::new(setting.connects_at_once),
             setting,
@@ -354,13 +368,21 @@ impl ClientLoop {
         if now < self.next_sweep {
             return;
         }
-        self.next_sweep = now + SWEEP / u32::try_from(SWEEPS).unwrap_or(1);
+        let every = SWEEP.max(self.shortest_silence / SWEEPS_OF_A_SILENCE).min(IDLE);
+        self.next_sweep = now + every / u32::try_from(SWEEPS).unwrap_or(1);
+        if self.shortest_silence == Duration::MAX {
+            return;
+        }
         self.swept = (self.swept + 1) % SWEEPS;
         for index in (self.swept..self.clients.places()).step_by(SWEEPS) {
             let Some((key, client)) = self.clients.at(index) else { continue };
             let State::Reading(open) = &client.state else { continue };
+            let silence = now.saturating_duration_since(open.silent_since);
+            if open.is_paused || silence < self.shortest_silence {
+                continue;
+            }
             let Some(after) = client.subscriber.idle_timeout() else { continue };
-            if !open.is_paused && now.saturating_duration_since(open.silent_since) >= after {
+            if silence >= after {
                 self.end_if_silent(key, after);
             }
         }

@@ -4,6 +4,7 @@
 mod observing;
 mod outcome;
 mod reading;
+mod recent;
 mod request;
 #[expect(clippy::module_inception, reason = "the type that the module is named after")]
 mod subscriber;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::observing::{is_joined, observe_event};
+use super::recent;
 use super::subscriber::{Session, Stopped, Subscriber};
 use crate::bench::load::clients::control::{Command, CommandReceiver};
 use crate::bench::load::clients::throttle::Pace;
@@ -191,11 +192,7 @@ impl Subscriber {
                 // A server without a CONNECTION event confirms with its first event.
                 self.confirm(session, now);
                 let in_envelope = session.format == Format::Envelope || incoming.event == control::ENVELOPE;
-                let stamp = if in_envelope {
-                    Stamp::decode(incoming.data)
-                } else {
-                    Stamp::decode_bare(incoming.data)
-                };
+                let stamp = recent::decode(incoming.data, in_envelope);
                 if self.adhoc.is_some() {
                     return self.receive_adhoc(now, stamp, incoming.data);
                 }
@@ -252,10 +249,11 @@ impl Subscriber {
     fn receive_adhoc(&mut self, now: RunTime, stamp: Result<Stamp, Unreadable>, data: &str) {
         let has_last_event_id = !self.reconnect.last_event_id().is_empty();
         self.context.progress.delivered();
-        if let Some(latency) =
-            self.adhoc.as_mut().and_then(|adhoc| adhoc.receive(stamp, data, has_last_event_id))
-        {
-            self.samples.record(Trend::DeliveryLatency, self.tags(now), latency);
+        let since_boot = self.context.clock.since_machine_boot(now);
+        let latency =
+            self.adhoc.as_mut().and_then(|adhoc| adhoc.receive(since_boot, stamp, data, has_last_event_id));
+        if let Some(latency) = latency {
+            self.samples.record_at(Trend::DeliveryLatency, self.tags(now), now.minus(latency), latency);
         }
     }
 
@@ -376,8 +374,9 @@ impl Subscriber {
                 // With the phase in which it was due, so that a lost event can be counted there, too.
                 let tags = Tags { path: Some(path), ..self.tags(stamp.due) };
                 let latency = now.after(stamp.due);
-                self.samples.record(Trend::DeliveryLatency, tags, latency);
-                self.samples.record(Trend::DeliveryLatencySent, tags, now.after(stamp.sent));
+                // A delivery counts in the second in which it was due, too.
+                self.samples.record_at(Trend::DeliveryLatency, tags, stamp.due, latency);
+                self.samples.record_at(Trend::DeliveryLatencySent, tags, stamp.due, now.after(stamp.sent));
                 if let Some(time) = recovered_after {
                     self.samples.record(Trend::RecoveryTime, self.tags(now), time);
                 }

@@ -8,7 +8,7 @@ use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
 use tokio::time::Instant;
 
-use crate::bench::ids::{AddressId, NodeIndex};
+use crate::bench::ids::{AddressId, GroupId, NodeIndex};
 use crate::bench::load::adhoc::AdhocClient;
 use crate::bench::load::balancer::{Assignment, ClientKey, Endpoint};
 use crate::bench::load::clients::context::{ClientSlot, SwarmContext};
@@ -34,6 +34,8 @@ use crate::runtime::sleep_until_opt;
 pub struct Subscriber {
     pub(super) context: Arc<SwarmContext>,
     me: usize,
+    /// As in its plan: there it would be in no cache, and each event needs it.
+    group: GroupId,
     pub(in crate::bench::load::clients) receiver: CommandReceiver,
     pub(super) samples: SampleBuffer,
     slot: ClientSlot,
@@ -132,6 +134,7 @@ impl Subscriber {
         Self {
             context: Arc::clone(context),
             me: usize::try_from(plan.id.0).unwrap_or(usize::MAX),
+            group: plan.group,
             receiver,
             samples,
             slot: ClientSlot::take(context),
@@ -206,16 +209,16 @@ impl Subscriber {
     }
 
     pub(super) fn group(&self) -> &GroupPlan {
-        &self.context.plan.groups[usize::from(self.plan().group.0)]
+        &self.context.plan.groups[usize::from(self.group.0)]
     }
 
     pub(super) fn reading(&self) -> &ReadingPlan {
-        &self.context.plan.readings[usize::from(self.plan().group.0)]
+        &self.context.plan.readings[usize::from(self.group.0)]
     }
 
     pub(super) fn tags(&self, at: RunTime) -> Tags {
         let phase = self.context.plan.phases.at(at);
-        Tags { phase, source: Source::Group(self.plan().group), path: None }
+        Tags { phase, source: Source::Group(self.group), path: None }
     }
 
     pub(super) fn tags_now(&self) -> Tags {
