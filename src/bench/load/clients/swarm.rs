@@ -24,7 +24,7 @@ use crate::bench::scenario::plan::SubscriberPlan;
 use crate::bench::verdict::Sightings;
 use crate::bench::verdict::diagnosis::Observations;
 use crate::bench::verdict::history::Entry;
-use crate::bench::verdict::ledger::{self, SubscriberLedger};
+use crate::bench::verdict::ledger::{self, IdTable, SubscriberLedger};
 use crate::runtime::{Tasks, panic_message};
 
 /// Recorders that clients which are tasks flush their samples into: enough that two clients rarely wait for one lock.
@@ -42,6 +42,8 @@ pub struct Swarm {
     threads: JoinSet<()>,
     loops: Vec<LoopHandle>,
     recorders: Vec<SharedRecorder>,
+    /// Ids that clients which are tasks remember.
+    ids: IdTable,
     commands: Commands,
     context: Arc<SwarmContext>,
 }
@@ -72,6 +74,7 @@ impl Swarm {
             threads: JoinSet::new(),
             loops: Vec::new(),
             recorders: (0..RECORDERS).map(|_| SharedRecorder::default()).collect(),
+            ids: IdTable::default(),
             commands,
             context: Arc::clone(context),
         };
@@ -84,7 +87,8 @@ impl Swarm {
     fn start_task(&self, index: usize, plan: &SubscriberPlan, ledgers: &LedgerSender) {
         let recorder = Arc::clone(&self.recorders[index % RECORDERS]);
         let samples = SampleBuffer::new(recorder, self.context.clock.clone());
-        let subscriber = Subscriber::new(&self.context, plan, samples, self.commands.receiver(plan.id));
+        let receiver = self.commands.receiver(plan.id);
+        let subscriber = Subscriber::new(&self.context, plan, samples, receiver, &self.ids);
         spawn_client(&self.tasks, ledgers, plan.id, subscriber.run());
     }
 
@@ -100,6 +104,7 @@ impl Swarm {
                 tasks: self.tasks.clone(),
                 ledgers: ledgers.clone(),
                 recorder,
+                ids: IdTable::default(),
                 source,
                 connects_at_once: CONNECTS_AT_ONCE.div_ceil(count),
             };

@@ -12,7 +12,9 @@ use super::op::Op;
 use super::stored_run::StoredRun;
 use crate::bench::ids::{PublisherId, SubscriberId};
 use crate::bench::scenario::plan::Plan;
-use crate::bench::verdict::ledger::{Arrival, Fields, PublishLedger, StoredClients, SubscriberLedger};
+use crate::bench::verdict::ledger::{
+    Arrival, Fields, IdTable, PublishLedger, StoredClients, SubscriberLedger,
+};
 
 /// Differences that are reported.
 const DIFFERENCES_MAX: usize = 10;
@@ -21,6 +23,7 @@ const DIFFERENCES_MAX: usize = 10;
 struct RebuiltLedgers<'a> {
     plan: &'a Plan,
     rules: u16,
+    ids: IdTable,
     clients: BTreeMap<SubscriberId, SubscriberLedger>,
     publishes: BTreeMap<PublisherId, PublishLedger>,
 }
@@ -33,6 +36,7 @@ pub(super) fn differences(run: &StoredRun, files: &[PathBuf]) -> Result<Vec<Stri
     let mut rebuilt = RebuiltLedgers {
         plan: &run.plan,
         rules: run.facts.rules,
+        ids: IdTable::default(),
         clients: BTreeMap::new(),
         publishes: BTreeMap::new(),
     };
@@ -137,8 +141,12 @@ impl RebuiltLedgers<'_> {
 
     fn client(&mut self, id: SubscriberId) -> Option<&mut SubscriberLedger> {
         self.plan.subscriber(id)?;
-        let (plan, rules) = (self.plan, self.rules);
-        Some(self.clients.entry(id).or_insert_with(|| SubscriberLedger::new(plan, id).by_rules(rules, plan)))
+        let (plan, rules, ids) = (self.plan, self.rules, &self.ids);
+        Some(
+            self.clients
+                .entry(id)
+                .or_insert_with(|| SubscriberLedger::sharing(plan, id, ids).by_rules(rules, plan)),
+        )
     }
 
     fn publisher(&mut self, id: PublisherId) -> &mut PublishLedger {

@@ -20,16 +20,16 @@ pub(super) fn inconsistent(evidence: &Evidence<'_>) -> Vec<Inconsistent> {
     let mut ids: HashMap<(PublisherId, AddressId, u64), u64> = HashMap::new();
     let has_one_history = has_one_history(evidence);
     for subscriber in evidence.subscribers {
-        for sample in &subscriber.anomalies().id_samples {
-            let known = *events.entry(sample.id).or_insert(*sample);
-            if known != *sample {
+        for sample in subscriber.anomalies().ids.samples() {
+            let known = *events.entry(sample.id).or_insert(sample);
+            if known != sample {
                 let note = format!("the same id as event {} of another series or number", known.seq);
-                found.push(Inconsistent { subscriber: subscriber.id(), sample: *sample, note });
+                found.push(Inconsistent { subscriber: subscriber.id(), sample, note });
             }
             let event = (sample.publisher, sample.address, sample.seq);
             if has_one_history && *ids.entry(event).or_insert(sample.id) != sample.id {
                 let note = "with another id than before, or than another client got it".to_owned();
-                found.push(Inconsistent { subscriber: subscriber.id(), sample: *sample, note });
+                found.push(Inconsistent { subscriber: subscriber.id(), sample, note });
             }
         }
     }

@@ -82,4 +82,4 @@ pub use recovery::PATIENCE;
 pub use replays::{Cut, Replays};
 pub use runs::Runs;
 pub(in crate::bench::verdict) use subscriber::compare_ids;
-pub use subscriber::{InvalidLedger, StoredClients, StoredClientsBefore, SubscriberLedger};
+pub use subscriber::{IdTable, InvalidLedger, StoredClients, StoredClientsBefore, SubscriberLedger};

@@ -137,9 +137,9 @@ impl ClientLoop {
 
     /// Adds a client of the plan, before the loop runs.
     pub(in crate::bench::load::clients) fn add(&mut self, plan: &SubscriberPlan) {
-        let LoopSetting { context, recorder, commands, .. } = &self.setting;
+        let LoopSetting { context, recorder, commands, ids, .. } = &self.setting;
         let samples = SampleBuffer::unbuffered(Arc::clone(recorder), context.clock.clone());
-        let subscriber = Subscriber::new(context, plan, samples, commands.receiver(plan.id));
+        let subscriber = Subscriber::new(context, plan, samples, commands.receiver(plan.id), ids);
         let state = match plan.joins {
             Joins::BeforeStart => State::Waiting,
             Joins::At(_) => State::Joining,

@@ -7,6 +7,7 @@ use crate::bench::load::clients::control::Commands;
 use crate::bench::load::clients::ledgers::LedgerSender;
 use crate::bench::load::clients::sample_buffer::SharedRecorder;
 use crate::bench::metrics::tags::Source;
+use crate::bench::verdict::ledger::IdTable;
 use crate::client::{ConnectError, Opened, Request};
 use crate::net::{Inbox, Key};
 use crate::runtime::Tasks;
@@ -33,6 +34,7 @@ pub(in crate::bench::load::clients) struct LoopSetting {
     /// Takes the ledger of each client that has ended.
     pub(in crate::bench::load::clients) ledgers: LedgerSender,
     pub(in crate::bench::load::clients) recorder: SharedRecorder,
+    pub(in crate::bench::load::clients) ids: IdTable,
     /// The process, for its lateness.
     pub(in crate::bench::load::clients) source: Source,
     /// Connects under way at most, of those that must not all come at once.

@@ -24,7 +24,7 @@ use crate::bench::scenario;
 use crate::bench::scenario::dialect::{Confirm, Locator};
 use crate::bench::scenario::plan::{GroupPlan, Joins, ReadingPlan, SubscriberPlan};
 use crate::bench::verdict::diagnosis::StreamNotes;
-use crate::bench::verdict::ledger::{Ending as LifeEnding, SubscriberLedger};
+use crate::bench::verdict::ledger::{Ending as LifeEnding, IdTable, SubscriberLedger};
 use crate::client::{ConnectError, Ending, Intake, Policy, Reconnect, ReconnectOptions, Request, Stream};
 use crate::protocol::Format;
 use crate::runtime::sleep_until_opt;
@@ -123,12 +123,13 @@ impl From<scenario::Reconnect> for Reconnect {
 }
 
 impl Subscriber {
-    /// A client that has not connected yet.
+    /// A client that has not connected yet. `ids`: those that it remembers, together with others.
     pub(in crate::bench::load::clients) fn new(
         context: &Arc<SwarmContext>,
         plan: &SubscriberPlan,
         samples: SampleBuffer,
         receiver: CommandReceiver,
+        ids: &IdTable,
     ) -> Self {
         let group = &context.plan.groups[usize::from(plan.group.0)];
         Self {
@@ -139,7 +140,7 @@ impl Subscriber {
             samples,
             slot: ClientSlot::take(context),
             ledger: RecordingLedger::new(
-                SubscriberLedger::new(&context.plan, plan.id),
+                SubscriberLedger::sharing(&context.plan, plan.id, ids),
                 context.writer.as_ref(),
             ),
             adhoc: context.adhoc.clone().map(AdhocClient::new),

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use super::event_types::EventTypes;
+use super::remembered_ids::{IdTable, RememberedIds};
 use crate::bench::ids::{AddressId, PublisherId};
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::plan::REMEMBERED_IDS;
@@ -40,12 +41,9 @@ pub(crate) struct Anomalies {
     pub(crate) inversions: Vec<Inversion>,
     pub(crate) inversions_dropped: u64,
     pub(crate) seq_gaps: Vec<SeqGap>,
-    pub(crate) id_samples: Vec<IdSample>,
-    /// For each of `id_samples`: when the event arrived, or [`RunTime::NEVER`] for a replayed one. Not stored: measured at the
-    /// end of the clients.
-    pub(crate) sampled_at: Vec<RunTime>,
+    pub(crate) ids: RememberedIds,
     pub(crate) inversions_max: usize,
-    pub(crate) id_samples_max: usize,
+    pub(crate) ids_max: usize,
 }
 
 /// Within a session, `seq` arrived after `ahead` of the same series.
@@ -111,13 +109,14 @@ impl Occurrences {
 
 impl Anomalies {
     /// An empty set that keeps no more than the share of one of `clients` clients.
-    pub(super) fn new(clients: usize) -> Self {
+    pub(super) fn new(clients: usize, ids: &IdTable) -> Self {
         let share = |of_all: usize, allowed: &RangeInclusive<usize>| {
             (of_all / clients.max(1)).clamp(*allowed.start(), *allowed.end())
         };
         Self {
             inversions_max: share(INVERSIONS_OF_ALL, &INVERSIONS),
-            id_samples_max: share(ID_SAMPLES_OF_ALL, &ID_SAMPLES),
+            ids_max: share(ID_SAMPLES_OF_ALL, &ID_SAMPLES),
+            ids: RememberedIds::in_table(ids),
             ..Self::default()
         }
     }

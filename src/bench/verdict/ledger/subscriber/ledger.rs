@@ -10,6 +10,7 @@ use super::anomalies::{Anomalies, IdSample, Inversion, Occurrence, SeqGap, hash}
 use super::failed_attempts::FailedAttempts;
 use super::id_order::IdOrder;
 use super::recheck::Recheck;
+use super::remembered_ids::IdTable;
 use super::series::SeriesLedger;
 use crate::bench::ids::{AddressId, NodeIndex, PublisherId, RunId, SubscriberId};
 use crate::bench::metrics::tags::Path;
@@ -63,20 +64,22 @@ pub(crate) struct Session {
     pub(crate) drained: Option<RunTime>,
 }
 
-/// Room for one more, and an eighth beyond: thousands of clients have such a list each, and it is most of their memory.
-fn make_room<T>(list: &mut Vec<T>) {
-    if list.len() == list.capacity() {
-        list.reserve_exact(list.len() / 8 + 16);
-    }
-}
-
 impl SubscriberLedger {
-    /// An empty ledger for a client of the plan.
+    /// An empty ledger for a client of the plan, which shares its ids with nobody.
     ///
     /// # Panics
     /// The plan has no such client.
     #[must_use]
     pub fn new(plan: &Plan, id: SubscriberId) -> Self {
+        Self::sharing(plan, id, &IdTable::default())
+    }
+
+    /// An empty ledger for a client of the plan, whose ids are in a table.
+    ///
+    /// # Panics
+    /// The plan has no such client.
+    #[must_use]
+    pub fn sharing(plan: &Plan, id: SubscriberId, ids: &IdTable) -> Self {
         let subscriber = plan.subscriber(id).expect("the id comes from this plan");
         Self {
             id,
@@ -95,7 +98,7 @@ impl SubscriberLedger {
             remembers_events: true,
             last_id: None,
             id_order: IdOrder::new(plan),
-            anomalies: Anomalies::new(plan.subscribers.len()),
+            anomalies: Anomalies::new(plan.subscribers.len(), ids),
         }
     }
 
@@ -306,13 +309,10 @@ impl SubscriberLedger {
             self.anomalies.inconsistent.add(Occurrence { at, stamp: Some(stamp) });
         } else if (sample.id & self.id_mask == 0
             || self.remembers_events && sample.hash_of_event() & self.id_mask == 0)
-            && self.anomalies.id_samples.len() < self.anomalies.id_samples_max
+            && self.anomalies.ids.len() < self.anomalies.ids_max
         {
-            make_room(&mut self.anomalies.id_samples);
-            self.anomalies.id_samples.push(sample);
             let began = self.sessions.last().map_or(RunTime::ZERO, |session| session.confirmed);
-            make_room(&mut self.anomalies.sampled_at);
-            self.anomalies.sampled_at.push(if stamp.sent < began { RunTime::NEVER } else { at });
+            self.anomalies.ids.add(sample, (stamp.sent >= began).then_some(at));
         }
     }
 
@@ -330,7 +330,7 @@ impl SubscriberLedger {
         published.iter().filter(is_missing).count()
     }
 
-    /// Bytes of memory that the ledger takes, with its heap.
+    /// Bytes of memory that the ledger takes, with its heap but not the ids that it shares.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let anomalies = &self.anomalies;
@@ -344,8 +344,7 @@ impl SubscriberLedger {
             + self.sessions.capacity() * size_of::<Session>()
             + anomalies.inversions.capacity() * size_of::<Inversion>()
             + anomalies.seq_gaps.capacity() * size_of::<SeqGap>()
-            + anomalies.id_samples.capacity() * size_of::<IdSample>()
-            + anomalies.sampled_at.capacity() * size_of::<RunTime>()
+            + anomalies.ids.heap_bytes()
             + anomalies.types.heap_bytes()
             + self.id_order.heap_bytes()
     }

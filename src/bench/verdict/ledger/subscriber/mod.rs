@@ -8,6 +8,7 @@ mod failed_attempts;
 mod id_order;
 mod ledger;
 mod recheck;
+mod remembered_ids;
 mod series;
 mod stored;
 
@@ -18,5 +19,7 @@ pub(in crate::bench::verdict) use id_order::compare_ids;
 pub(super) use ledger::Session;
 pub use ledger::SubscriberLedger;
 pub(super) use recheck::Recheck;
+pub use remembered_ids::IdTable;
+pub(super) use remembered_ids::Span;
 pub(super) use series::{DeclaredGap, SeriesLedger};
 pub use stored::{InvalidLedger, StoredClients, StoredClientsBefore};

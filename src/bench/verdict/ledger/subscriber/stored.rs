@@ -10,6 +10,7 @@ use super::event_types::EventTypes;
 use super::failed_attempts::FailedAttempts;
 use super::ledger::{Session, SubscriberLedger};
 use super::recheck::Recheck;
+use super::remembered_ids::{IdTable, RememberedIds};
 use super::series::{DeclaredGap, SeriesLedger};
 use crate::bench::ids::{AddressId, PublisherId, SubscriberId};
 use crate::bench::metrics::time::RunTime;
@@ -108,9 +109,10 @@ impl StoredClients {
     /// [`InvalidLedger`]: they are of another plan.
     pub fn ledgers(self, plan: &Plan) -> Result<Vec<SubscriberLedger>, InvalidLedger> {
         let Self { id_samples, clients, observations } = self;
+        let ids = IdTable::of(id_samples);
         let observations = observations.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
         let ledger = |(client, observed): (StoredClient, Option<Observations>)| {
-            let mut ledger = client.ledger(plan, &id_samples)?;
+            let mut ledger = client.ledger(plan, &ids)?;
             observed.unwrap_or_default().add_to(&mut ledger);
             Ok(ledger)
         };
@@ -193,7 +195,7 @@ impl StoredClient {
             finished: ledger.ending(),
             last_gap: ledger.last_gap(),
             gaps: ledger.gaps(),
-            id_samples: anomalies.id_samples.iter().map(step).collect(),
+            id_samples: anomalies.ids.samples().iter().map(step).collect(),
             in_session: anomalies.in_session,
             across_reconnect: anomalies.across_reconnect,
             leaked: anomalies.leaked,
@@ -206,7 +208,7 @@ impl StoredClient {
         }
     }
 
-    fn ledger(self, plan: &Plan, id_samples: &[IdSample]) -> Result<SubscriberLedger, InvalidLedger> {
+    fn ledger(self, plan: &Plan, ids: &IdTable) -> Result<SubscriberLedger, InvalidLedger> {
         let SubscriberId(number) = self.id;
         let Some(client) = plan.subscriber(self.id) else {
             return Err(InvalidLedger::Client(number, plan.subscribers.len()));
@@ -217,13 +219,15 @@ impl StoredClient {
         if !self.series.iter().all(is_own) || self.sentinels.max().is_some_and(|last| last >= places) {
             return Err(InvalidLedger::Address(number));
         }
-        let mut place = -1_i64;
-        let steps = self.id_samples.iter().map(|step| {
-            place = place.checked_add(*step)?;
-            id_samples.get(usize::try_from(place).ok()?).copied()
-        });
-        let id_samples = steps.collect::<Option<Vec<_>>>().ok_or(InvalidLedger::IdSample(number))?;
-        let empty = SubscriberLedger::new(plan, self.id);
+        let (mut place, mut remembered) = (-1_i64, RememberedIds::in_table(ids));
+        let mut is_known = |step: &i64| {
+            place = place.saturating_add(*step);
+            remembered.add_known(place)
+        };
+        if !self.id_samples.iter().all(&mut is_known) {
+            return Err(InvalidLedger::IdSample(number));
+        }
+        let empty = SubscriberLedger::sharing(plan, self.id, ids);
         let anomalies = Anomalies {
             in_session: self.in_session,
             across_reconnect: self.across_reconnect,
@@ -234,7 +238,7 @@ impl StoredClient {
             inversions: self.inversions,
             inversions_dropped: self.inversions_dropped,
             seq_gaps: self.seq_gaps,
-            id_samples,
+            ids: remembered,
             ..empty.anomalies
         };
         Ok(SubscriberLedger {

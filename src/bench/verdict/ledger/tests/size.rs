@@ -63,7 +63,7 @@ fn only_a_sample_of_the_ids_is_remembered_where_there_are_too_many() {
             };
             ledger.arrive(at(seq), Some(format!("k3f9qa-1795303903002-{seq}").as_str()), stamp);
         }
-        ledger.anomalies().id_samples.len()
+        ledger.anomalies().ids.len()
     };
     assert_eq!(remembered(0), 10_000);
     // One of 64, give or take five standard deviations.
