@@ -191,6 +191,8 @@ async fn receive(swarm: &AdhocSwarm, args: &SwarmArgs, quiet: bool, interrupt: &
     tokio::select! {
         () = work => false,
         () = show => false,
+        // Not for longer: it ends with the panic.
+        () = swarm.failed() => false,
         () = interrupt.cancelled() => true,
     }
 }

@@ -126,6 +126,11 @@ impl AdhocSwarm {
         self.swarm.context().board.alive() == 0
     }
 
+    /// Waits until clients have panicked, for which [`Self::end`] will panic too.
+    pub async fn failed(&self) {
+        self.swarm.failed().await;
+    }
+
     /// Waits until every client was connected once or never will be, at most for `patience`. Returns how many were.
     pub async fn connected(&self, patience: Duration) -> u32 {
         let deadline = Instant::now() + patience;

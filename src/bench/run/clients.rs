@@ -53,6 +53,20 @@ impl Clients {
         }
     }
 
+    /// Waits until clients of this process have panicked; says why. Those of a worker make it a lost one.
+    pub(super) fn failed(&self) -> impl Future<Output = String> + use<> {
+        let here = match self {
+            Self::Here(swarm) => Some(swarm.failed()),
+            Self::InWorkers(_) => None,
+        };
+        async move {
+            match here {
+                Some(failed) => failed.await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// Ends all clients and collects their results.
     pub(super) async fn end(self, grace: Duration) -> Ended {
         match self {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -32,7 +33,6 @@ use crate::bench::load::probes::Prober;
 use crate::bench::load::publishers::{PublishContext, Published, Publisher};
 use crate::bench::load::tls;
 use crate::bench::load::workers::LostWorkers;
-use crate::bench::load::workers::WorkerSpec;
 use crate::bench::metrics::clock::RunClock;
 use crate::bench::panic;
 use crate::bench::scenario::plan::Plan;
@@ -116,11 +116,12 @@ async fn carry_out(
     };
     let writer = writing.as_ref().map(WriterTask::writer).cloned();
     let mut state = until(interrupt, RunState::set(planned, options, follower, writer)).await??;
-    until(interrupt, setup::clients(&state.context, state.environment.as_ref(), &state.lost_workers))
-        .await?
-        .map_err(|error| setup::diagnosed(&state.context, error))?;
-    let load = state.load(interrupt).await;
-    let silence = state.wait_until_quiescent(&load).await;
+    let failed = state.clients.as_ref().map(Clients::failed).ok_or(RunError::Interrupted)?;
+    let (load, silence) = tokio::select! {
+        done = state.run_until_quiescent(interrupt) => done?,
+        // Some clients are gone: whatever the run would find is wrong.
+        why = failed => resume_unwind(Box::new(why)),
+    };
     let probes = match state.prober.take() {
         Some(prober) => prober.end(load.was_interrupted).await,
         None => None,
@@ -234,7 +235,7 @@ impl RunState {
         let context = Arc::new(context);
         let publishing = PublishContext::of_run(for_publishing, balancer, &context);
         let commands = Commands::default();
-        let spec = worker_spec(&environment, options, plan.run, workers);
+        let spec = setup::worker_spec(&environment, options, plan.run, workers);
         let clients = Clients::start(&context, &commands, &spec).await?;
         let lost_workers = clients.lost_workers();
         let faults = Arc::clone(&follower.faults);
@@ -258,6 +259,19 @@ impl RunState {
             members,
             baseline,
         })
+    }
+
+    /// Connects the clients, runs load and faults, and waits until all is quiet.
+    async fn run_until_quiescent(
+        &mut self,
+        interrupt: &CancellationToken,
+    ) -> Result<(LoadResult, Quiescence), RunError> {
+        until(interrupt, setup::clients(&self.context, self.environment.as_ref(), &self.lost_workers))
+            .await?
+            .map_err(|error| setup::diagnosed(&self.context, error))?;
+        let load = self.load(interrupt).await;
+        let silence = self.wait_until_quiescent(&load).await;
+        Ok((load, silence))
     }
 
     /// Starts the clock, runs load and faults until the time is up, heals, and waits for the last answers.
@@ -355,20 +369,6 @@ impl RunState {
             teardown.unclean = environment.stop(STOP_GRACE).await;
         }
         teardown
-    }
-}
-
-fn worker_spec(environment: &Environment, options: &RunOptions, run: RunId, workers: u16) -> WorkerSpec {
-    WorkerSpec {
-        origin: options.origin.clone(),
-        run,
-        // As clients reach them, possibly through a proxy.
-        nodes: environment.endpoints().to_vec(),
-        count: environment.members().len(),
-        load_balancer: environment.load_balancer().map(|load_balancer| load_balancer.base().to_owned()),
-        workers,
-        dir: options.dir.clone(),
-        has_history: options.history == History::All,
     }
 }
 

@@ -12,12 +12,13 @@ use super::doctor::{self, Limits, Need};
 use super::environment::{Environment, EnvironmentSpec};
 use super::outcome::{RunError, RunOptions};
 use crate::bench::cluster::{Sign, load_balancer};
-use crate::bench::ids::GroupId;
+use crate::bench::ids::{GroupId, RunId};
 use crate::bench::load::clients::context::SwarmContext;
-use crate::bench::load::workers::LostWorkers;
+use crate::bench::load::workers::{LostWorkers, WorkerSpec};
 use crate::bench::scenario::plan::{FaultAction, Joins, Plan};
 use crate::bench::scenario::{self, LbKind};
 use crate::bench::verdict::diagnosis;
+use crate::bench::verdict::history::History;
 
 /// Clients must connect within this, plus a millisecond for each client.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -210,5 +211,25 @@ mod tests {
         let taken = "error: cannot listen on 127.0.0.1:1\n  caused by: Address already in use (os error 98)";
         assert_eq!(crash(taken).exit(), Exit::AddressInUse);
         assert_eq!(crash("error: no space left on device").exit(), Exit::SetupFailed);
+    }
+}
+
+/// What workers are told.
+pub(super) fn worker_spec(
+    environment: &Environment,
+    options: &RunOptions,
+    run: RunId,
+    workers: u16,
+) -> WorkerSpec {
+    WorkerSpec {
+        origin: options.origin.clone(),
+        run,
+        // As clients reach them, possibly through a proxy.
+        nodes: environment.endpoints().to_vec(),
+        count: environment.members().len(),
+        load_balancer: environment.load_balancer().map(|load_balancer| load_balancer.base().to_owned()),
+        workers,
+        dir: options.dir.clone(),
+        has_history: options.history == History::All,
     }
 }

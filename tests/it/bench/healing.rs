@@ -116,10 +116,20 @@ async fn an_interrupt_in_the_middle_of_two_pauses_leaves_nothing_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_in_the_middle_of_two_pauses_leaves_nothing_behind() {
-    let lab = Lab::new(PAUSED);
+    panic_in_the_middle("SSE_BENCH_PANIC_FILE").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_of_clients_that_panics_ends_the_run_at_once() {
+    panic_in_the_middle("SSE_BENCH_PANIC_LOOP_FILE").await;
+}
+
+/// The run would go on for longer than anybody waits for it.
+async fn panic_in_the_middle(variable: &str) {
+    let lab = Lab::new(&PAUSED.replace("60s", "1h"));
     let mut command = lab.command(&[]);
     let file = lab.path().join("panic");
-    command.env("SSE_BENCH_PANIC_FILE", &file);
+    command.env(variable, &file);
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let output = end_in_the_middle(command.spawn().unwrap(), |_| std::fs::write(&file, "").unwrap()).await;
     let said = String::from_utf8_lossy(&output.stderr);

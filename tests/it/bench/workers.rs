@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 
 use super::harness::{Lab, Ran, check, check_evidence, in_time};
 use super::recipe::{KILL, LATE, Recipe};
@@ -105,7 +105,7 @@ async fn a_swarm_without_room_in_one_process_gets_workers_unasked() {
         .chain(run.as_std().get_args())
         .map(|word| format!("'{}'", word.to_str().unwrap()))
         .collect();
-    let mut shell = tokio::process::Command::new("sh");
+    let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("ulimit -n 400 && exec {}", command.join(" "))).kill_on_drop(true);
     let output = in_time(shell.stdin(Stdio::null()).output()).await;
     let ran = lab.ran(&output);
@@ -170,7 +170,10 @@ async fn until_seconds_later(lab: &Lab, seconds: usize) {
 
 /// A run that has started to publish.
 async fn started(lab: &Lab) -> (Child, Vec<Pid>) {
-    let command = &mut lab.command(&[]);
+    start(lab, &mut lab.command(&[])).await
+}
+
+async fn start(lab: &Lab, command: &mut Command) -> (Child, Vec<Pid>) {
     let bench = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let workers = workers_of(&bench, 2).await;
     let journal = lab.out().join("live.jsonl");
@@ -192,6 +195,20 @@ async fn a_worker_that_dies_makes_the_run_invalid_by_its_name() {
     assert_eq!(ran.code, Some(122), "{}\n{}", ran.stdout, ran.stderr);
     assert!(ran.stdout.contains("worker-") && ran.stdout.contains("failed at"), "{}", ran.stdout);
     assert!(ran.stdout.contains("signal 9"), "{}", ran.stdout);
+    for worker in workers {
+        until_gone(worker).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_whose_loops_panic_make_the_run_invalid_at_once() {
+    let lab = recipe("1h", Some(2)).lab();
+    let file = lab.path().join("panic");
+    let (bench, workers) = start(&lab, lab.command(&[]).env("SSE_BENCH_PANIC_LOOP_FILE", &file)).await;
+    std::fs::write(&file, "").unwrap();
+    let ran = lab.ran(&in_time(bench.wait_with_output()).await);
+    assert_eq!(ran.code, Some(122), "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("a loop of clients panicked: asked to panic"), "{}", ran.stdout);
     for worker in workers {
         until_gone(worker).await;
     }

@@ -20,6 +20,7 @@ use crate::bench::exit::RunProblem;
 use crate::bench::ids::SubscriberId;
 use crate::bench::metrics::recorder::Recorder;
 use crate::bench::metrics::tags::Source;
+use crate::bench::panic;
 use crate::bench::scenario::plan::SubscriberPlan;
 use crate::bench::verdict::Sightings;
 use crate::bench::verdict::diagnosis::Observations;
@@ -130,10 +131,12 @@ impl Swarm {
         let (started, token) = (self.context.started.clone(), self.tasks.token().clone());
         async move {
             let mut has_started = false;
+            let mut asked = std::pin::pin!(panic::asked(panic::LOOP));
             loop {
                 tokio::select! {
                     () = token.cancelled() => return,
                     () = started.cancelled(), if !has_started => has_started = true,
+                    () = &mut asked => return loops.iter().take(1).for_each(|inbox| inbox.send(Message::Panic)),
                     changed = commands.changed() => if changed.is_err() { return },
                 }
                 commands.mark_unchanged();
@@ -146,6 +149,19 @@ impl Swarm {
     #[must_use]
     pub fn context(&self) -> &Arc<SwarmContext> {
         &self.context
+    }
+
+    /// Waits until a loop or a task of the clients has panicked; for ever where none does. What a run finds after that is
+    /// wrong.
+    pub fn failed(&self) -> impl Future<Output = String> + Send + use<> {
+        let tasks = self.tasks.clone();
+        async move {
+            tasks.token().cancelled().await;
+            match tasks.failure() {
+                Some(why) => why,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// Stops all clients, and collects the measurements, and the ledgers in the order of the clients' numbers. Clients that do

@@ -70,6 +70,9 @@ pub enum WorkerError {
         #[source]
         source: std::io::Error,
     },
+    /// A loop or a task of the clients has panicked.
+    #[error("{0}")]
+    Clients(String),
     /// A section of evidence cannot be encoded.
     #[error("cannot encode the ledgers or measurements")]
     Seal(#[source] std::io::Error),
@@ -123,6 +126,7 @@ async fn work(from: impl AsyncRead + Unpin, to: &mut (impl AsyncWrite + Unpin)) 
     let Some(ToWorker::Init(init)) = init else { return Err(WorkerError::NoInit) };
     let mut run = WorkerRun::new(&init)?;
     send_message(to, &ToParent::Ready).await?;
+    let mut failed = std::pin::pin!(run.swarm.failed());
     let mut ticks = tokio::time::interval(STATS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -139,6 +143,7 @@ async fn work(from: impl AsyncRead + Unpin, to: &mut (impl AsyncWrite + Unpin)) 
                     }
                 }
             },
+            why = &mut failed => return Err(WorkerError::Clients(why)),
             _ = ticks.tick() => send_message(to, &ToParent::Stats(Box::new(run.stats()))).await?,
         }
     }

@@ -21,6 +21,7 @@ use crate::bench::load::clients::ledgers::hand_in;
 use crate::bench::load::clients::sample_buffer::SampleBuffer;
 use crate::bench::load::clients::subscriber::{Next, Stopped, Subscriber};
 use crate::bench::load::lag::{LagTicks, TICK};
+use crate::bench::panic;
 use crate::bench::scenario::plan::{Joins, SubscriberPlan};
 use crate::bench::verdict::ledger::Ending as LifeEnding;
 use crate::client::Ending;
@@ -177,6 +178,7 @@ impl ClientLoop {
                     self.on_opened(key, request, opened, is_limited);
                 }
                 Some(Message::Stop) => return false,
+                Some(Message::Panic) => panic::now(panic::LOOP),
             }
         }
         self.look_for_start();

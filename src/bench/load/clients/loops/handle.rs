@@ -19,6 +19,8 @@ pub(in crate::bench::load::clients) enum Message {
     Opened { key: Key, request: Box<Request>, opened: Result<Opened, ConnectError>, is_limited: bool },
     /// The swarm is over.
     Stop,
+    /// A test wants to see what becomes of a run whose loop panics.
+    Panic,
 }
 
 /// What others hold of a loop.
