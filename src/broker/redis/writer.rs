@@ -103,6 +103,8 @@ impl Writer {
             while let Some(batch) = cut_batch(&mut waiting) {
                 self.deliver(batch, &token).await;
             }
+            // Those who were answered, and those who have come meanwhile, go first: what they publish now is one batch.
+            tokio::task::yield_now().await;
         }
     }
 

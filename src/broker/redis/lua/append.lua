@@ -10,7 +10,7 @@
 -- or {'TERM'} or {'EPOCH', current}: nothing was written.
 --
 -- Commands are counted: for a batch HMGET and HSET, about half of the time another HMGET, and TIME now and then; for
--- an event HSETNX and XADD.
+-- an event XADD, and for its message id HSETNX, or HMGET and HSET for those of the whole batch.
 local log, meta, boxes = KEYS[1], KEYS[2], KEYS[6]
 local known = redis.call('HMGET', meta, 'e', 'term', 'newest', 'n', 'bytes', 'le', 'b')
 local epoch = known[1]
@@ -38,17 +38,45 @@ local function add(id, entry)
   return redis.pcall('XADD', log, id, unpack(entry))
 end
 
--- Where each message of this batch stands in another bucket, with the id of the publish that put it there.
-local ids = {}
+-- Where messages of this batch stand, each with the id of the publish that put it there.
+local stands, ids = {}, {}
 for i = 11, #ARGV, 7 do ids[#ids + 1] = ARGV[i] end
-local earlier = ARGV[9] == '1' and redis.call('HMGET', KEYS[4], unpack(ids)) or {}
-local later = last_bucket > bucket and redis.call('HMGET', KEYS[5], unpack(ids)) or {}
+local function look(key)
+  for i, at in ipairs(redis.call('HMGET', key, unpack(ids))) do
+    if at then stands[ids[i]] = at end
+  end
+end
+-- Fewer are cheaper one by one.
+local together = #ids > 2
+if together then look(KEYS[3]) end
+if ARGV[9] == '1' then look(KEYS[4]) end
+if last_bucket > bucket then look(KEYS[5]) end
+
+-- Where the message ids of this batch say that their events stand. All are noted before the first event is there: a
+-- refusal then leaves no event whose id is not known.
+local noted = {}
+local function note_all()
+  local notes, start_ms, start_seq = {}, ms, seq
+  for i = 11, #ARGV, 7 do
+    local message_id = ARGV[i]
+    if not stands[message_id] and not noted[message_id] then
+      noted[message_id] = number()
+      notes[#notes + 1] = message_id
+      notes[#notes + 1] = noted[message_id] .. ' ' .. ARGV[i + 6]
+    end
+  end
+  ms, seq = start_ms, start_seq
+  return #notes > 0 and redis.pcall('HSET', KEYS[3], unpack(notes))
+end
 
 local function put(message_id, address, kind, envelope, mailbox, origin, mark)
   local id = number()
-  local noted = redis.pcall('HSETNX', KEYS[3], message_id, id .. ' ' .. mark)
-  if type(noted) == 'table' and noted.err then return nil, noted end
-  if noted == 0 then return nil, nil, redis.call('HGET', KEYS[3], message_id) end
+  if not together then
+    local new = redis.pcall('HSETNX', KEYS[3], message_id, id .. ' ' .. mark)
+    if type(new) == 'table' and new.err then return nil, new end
+    if new == 0 then return nil, nil, redis.call('HGET', KEYS[3], message_id) end
+    noted[message_id] = id
+  end
   bytes = bytes + #message_id + #address + #kind + #envelope
   n = n + 1
   local entry = { 'm', message_id, 'a', address, 't', kind, 'd', envelope, 'p', newest, 'c',
@@ -65,12 +93,15 @@ local function put(message_id, address, kind, envelope, mailbox, origin, mark)
     end
     id = number()
     added = add(id, entry)
-    redis.call('HSET', KEYS[3], message_id, id .. ' ' .. mark)
   end
   if type(added) == 'table' and added.err then
-    redis.call('HDEL', KEYS[3], message_id)
+    for not_there in pairs(noted) do
+      if not stands[not_there] then redis.call('HDEL', KEYS[3], not_there) end
+    end
     return nil, added
   end
+  stands[message_id] = id .. ' ' .. mark
+  if noted[message_id] ~= id then redis.call('HSET', KEYS[3], message_id, stands[message_id]) end
   newest = id
   return id
 end
@@ -93,11 +124,12 @@ end
 
 local answer = { 'OK', ARGV[10] == '' and text(now) or '' }
 local key = 7
-local failed
+local failed = together and note_all()
+if type(failed) == 'table' and failed.err then return failed end
+failed = nil
 for i = 11, #ARGV, 7 do
   local message_id, mailbox, mark = ARGV[i], ARGV[i + 4], ARGV[i + 6]
-  local number_in_batch = (i - 4) / 7
-  local first, position, known = earlier[number_in_batch] or later[number_in_batch]
+  local first, position, known = stands[message_id]
   if not first then
     position, failed, first =
       put(message_id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], mailbox, ARGV[i + 5], mark)
