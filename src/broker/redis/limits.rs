@@ -20,11 +20,12 @@ pub(super) const BLOCK_GRACE: Duration = Duration::from_millis(1_000);
 pub(super) const SERVER_TIME_FOR: Duration = Duration::from_secs(1);
 /// Entries of one read by the follower.
 pub(super) const READ_COUNT: usize = 500;
-/// A follower that reads again at once would cost a busy server a round for every entry: measured, a pause of 1 ms
-/// halves the server's work at 2,000 events/s and costs 1.2 ms.
+/// A follower that reads again at once costs the server a read for every batch; where batches come fast, it gathers
+/// for so long.
 pub(super) const READ_PAUSE: Duration = Duration::from_millis(1);
-/// Reads closer together than this are paced.
-pub(super) const PACED_BELOW: Duration = Duration::from_millis(2);
+/// Fast are entries that come sooner than this after the read for them began. The pause would be longer than the time
+/// between two events at lower rates: it then gathers nothing.
+pub(super) const PACED_BELOW: Duration = Duration::from_micros(500);
 /// Entries of one read for a replay: with the largest events 4 MiB.
 pub(super) const RANGE_COUNT: usize = 64;
 /// About how many bytes one answer may bring: far more would not be there within [`RESPONSE`].
