@@ -191,6 +191,26 @@ pub(super) async fn nobody_can_read(context: &SwarmContext) {
     }
 }
 
+/// What workers are told.
+pub(super) fn worker_spec(
+    environment: &Environment,
+    options: &RunOptions,
+    run: RunId,
+    workers: u16,
+) -> WorkerSpec {
+    WorkerSpec {
+        origin: options.origin.clone(),
+        run,
+        // As clients reach them, possibly through a proxy.
+        nodes: environment.endpoints().to_vec(),
+        count: environment.members().len(),
+        load_balancer: environment.load_balancer().map(|load_balancer| load_balancer.base().to_owned()),
+        workers,
+        dir: options.dir.clone(),
+        has_history: options.history == History::All,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,25 +231,5 @@ mod tests {
         let taken = "error: cannot listen on 127.0.0.1:1\n  caused by: Address already in use (os error 98)";
         assert_eq!(crash(taken).exit(), Exit::AddressInUse);
         assert_eq!(crash("error: no space left on device").exit(), Exit::SetupFailed);
-    }
-}
-
-/// What workers are told.
-pub(super) fn worker_spec(
-    environment: &Environment,
-    options: &RunOptions,
-    run: RunId,
-    workers: u16,
-) -> WorkerSpec {
-    WorkerSpec {
-        origin: options.origin.clone(),
-        run,
-        // As clients reach them, possibly through a proxy.
-        nodes: environment.endpoints().to_vec(),
-        count: environment.members().len(),
-        load_balancer: environment.load_balancer().map(|load_balancer| load_balancer.base().to_owned()),
-        workers,
-        dir: options.dir.clone(),
-        has_history: options.history == History::All,
     }
 }
