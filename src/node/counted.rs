@@ -17,8 +17,8 @@ use super::connections::{AckMode, Connection, Connections, Identity};
 use super::feed::{Feed, FeedLimits, encode};
 use super::http::publish::parse;
 use super::loops::{
-    Arrival, Budget, EventLoop, Following, LoopPermit, LoopSettings, Loops, Message, NewStream, StreamEnd,
-    Subscription,
+    Arrival, Budget, EventLoop, Following, LoopPermit, LoopSettings, Loops, Message, NewStream, SharedLoop,
+    StreamEnd, Subscription,
 };
 use super::metrics::Metrics;
 use super::stream_context::{HeartbeatForm, StreamContext, StreamTiming};
@@ -48,7 +48,7 @@ fn entry(at: Cursor, envelope: &str) -> Entry {
 pub struct Fanout {
     window: Window,
     next: Cursor,
-    served: EventLoop,
+    served: SharedLoop,
     clients: Vec<UnixStream>,
 }
 
@@ -81,6 +81,7 @@ impl Fanout {
         let loops = Loops::new(1, next).expect("a descriptor");
         let handle = Arc::clone(&loops.handles()[0]);
         let served = EventLoop::new(settings, context, handle, Box::new(|_| {})).expect("a descriptor");
+        let served = SharedLoop::new(served);
         let (connections, permits) = (Connections::default(), Arc::new(Semaphore::new(streams)));
         let unlimited = AdmissionLimits { connections: 0, per_user: 0, per_address: 0, per_second: 0 };
         let admission = Admission::new(unlimited, Instant::now());

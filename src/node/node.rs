@@ -19,7 +19,7 @@ use super::drain::Drain;
 use super::feed::FeedLimits;
 use super::http::listener::{Listener, ListenerLimits};
 use super::http::{AppLimits, AppState, router};
-use super::loops::{Budget, EventLoop, LoopHandle, LoopSettings, Loops, Message, Offload};
+use super::loops::{Budget, EventLoop, LoopHandle, LoopSettings, Loops, Message, Offload, SharedLoop};
 use super::metrics::{INTERVAL, Metrics};
 use super::peers::{PeerLimits, Peers};
 use super::rebalance::Rebalancing;
@@ -200,7 +200,7 @@ impl Parts {
     }
 
     /// A loop is a thread: it waits for its own epoll.
-    fn start_loops(&self, config: &Config, tasks: &Tasks) -> Result<(), NodeError> {
+    fn start_loops(&self, config: &Config, tasks: &Tasks) -> Result<Vec<SharedLoop>, NodeError> {
         let settings = LoopSettings {
             node: config.id.clone(),
             limits: self.app.limits.feed,
@@ -208,7 +208,7 @@ impl Parts {
             stall: config.write_stall,
             budget: Budget::default(),
         };
-        for handle in self.app.loops.handles() {
+        let start = |handle: &Arc<LoopHandle>| {
             let context = Arc::clone(&self.app.context);
             let offload = {
                 let (context, tasks) = (Arc::clone(&context), tasks.clone());
@@ -216,16 +216,19 @@ impl Parts {
             };
             let event_loop = EventLoop::new(settings.clone(), context, Arc::clone(handle), offload)
                 .map_err(NodeError::Loop)?;
-            tasks.spawn("loop", keep(|| event_loop.run(), Arc::clone(handle), tasks.token().clone()));
-        }
-        Ok(())
+            let shared = SharedLoop::new(event_loop);
+            let thread = shared.clone();
+            tasks.spawn("loop", keep(move || thread.run(), Arc::clone(handle), tasks.token().clone()));
+            Ok(shared)
+        };
+        self.app.loops.handles().iter().map(start).collect()
     }
 
     fn start(&self, socket: TcpListener, config: &Config, tasks: &Tasks) -> Result<(), NodeError> {
-        self.start_loops(config, tasks)?;
+        let loops = self.start_loops(config, tasks)?;
         let tail = self.tail.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(tail) = tail {
-            tasks.spawn("tail", tail.run(self.app.loops.clone(), tasks.token().clone()));
+            tasks.spawn("tail", tail.run(loops, tasks.token().clone()));
         }
         let takeover = self.app.takeover.clone();
         if takeover.is_enabled() {

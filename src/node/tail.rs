@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::feed::encode;
-use super::loops::Loops;
+use super::loops::SharedLoop;
 use super::metrics::Metrics;
 use super::window::{Slot, Window};
 use crate::broker::{Broker, Entry, Follower, Page, StoreError};
@@ -51,7 +51,7 @@ impl Tail {
     }
 
     /// Follows the log until the token is cancelled.
-    pub(crate) async fn run(mut self, loops: Loops, token: CancellationToken) {
+    pub(crate) async fn run(mut self, loops: Vec<SharedLoop>, token: CancellationToken) {
         let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500))
             .expect("the bounds are constants in order");
         loop {
@@ -66,7 +66,7 @@ impl Tail {
                         backoff.reset();
                     }
                     self.publish(&page);
-                    loops.wake();
+                    loops.iter().for_each(SharedLoop::advance);
                     self.metrics.note_tail(!page.more, Instant::now());
                 }
                 Err(error) => {

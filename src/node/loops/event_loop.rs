@@ -1,5 +1,5 @@
-//! One loop: a thread, an epoll, and a share of the streams. Must never wait for anything but its epoll. Read
-//! [`EventLoop::turn`] first.
+//! One loop: an epoll and a share of the streams. Must never wait: its thread waits for the epoll in between. Read
+//! [`EventLoop::work`] first.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -14,6 +14,7 @@ use super::lists::Lists;
 use super::log_request::Offload;
 use super::pass::{Batch, Pass};
 use super::portion::{StreamEnd, close_portion};
+use super::progress::FEW;
 use super::stream::{Arrival, Counts, End, Stream, Work};
 use super::ticks::Ticks;
 use crate::net::{Key, Poll, Ready, Slab, close_write, drain_input};
@@ -59,7 +60,7 @@ pub(crate) struct EventLoop {
     pub(super) context: Arc<StreamContext>,
     pub(super) handle: Arc<LoopHandle>,
     pub(super) offload: Box<dyn Fn(Offload) + Send>,
-    pub(super) poll: Poll,
+    pub(super) poll: Arc<Poll>,
     pub(super) ready: Vec<Ready>,
     pub(super) streams: Slab<Stream>,
     pub(super) lists: Lists,
@@ -95,7 +96,7 @@ impl EventLoop {
         handle: Arc<LoopHandle>,
         offload: Box<dyn Fn(Offload) + Send>,
     ) -> std::io::Result<Self> {
-        let poll = Poll::new()?;
+        let poll = Arc::new(Poll::new()?);
         poll.add(&handle.inbox, Key::NONE)?;
         let (now, place) = (Instant::now(), context.window.place());
         handle.set_position(place.cursor);
@@ -125,15 +126,26 @@ impl EventLoop {
         })
     }
 
-    /// Serves the streams until the loop is told to stop.
-    pub(crate) fn run(mut self) {
-        while self.turn(Duration::MAX) {}
+    /// Says that the thread is about to wait. Returns for how long it may, at most `longest`; `None` is without a limit.
+    pub(super) fn rest(&self, longest: Duration) -> Option<Duration> {
+        let mut busy = self.is_busy();
+        if !busy {
+            // Whoever adds something after the next look wakes the loop.
+            self.handle.inbox.sleeps(true);
+            busy = self.is_busy();
+        }
+        let until = |moment: Instant| moment.saturating_duration_since(Instant::now());
+        let tick = (self.streams.len() > 0).then(|| until(self.ticks.next()));
+        let moment = self.deadlines.peek().map(|Reverse((at, _))| until(*at));
+        let longest = (longest < Duration::MAX).then_some(longest);
+        let idle = [tick, moment, longest].into_iter().flatten().min();
+        if busy { Some(Duration::ZERO) } else { idle }
     }
 
-    /// One turn: waits for something to do, at most this long, then does a bounded part of each kind of work. Returns
-    /// whether the loop goes on.
-    pub(crate) fn turn(&mut self, longest: Duration) -> bool {
-        self.wait(longest);
+    /// A bounded part of each kind of work, after the wait. Returns whether the loop goes on.
+    pub(super) fn work(&mut self) -> bool {
+        self.handle.inbox.sleeps(false);
+        self.now = Instant::now();
         while let Some(ready) = self.ready.pop() {
             self.on_ready(ready);
         }
@@ -164,23 +176,19 @@ impl EventLoop {
         true
     }
 
-    fn wait(&mut self, longest: Duration) {
-        let mut busy = self.is_busy();
-        if !busy {
-            // Whoever adds something after the next look wakes the loop.
-            self.handle.inbox.sleeps(true);
-            busy = self.is_busy();
+    /// Writes what is new in the window, if the loop has nothing else to do and few streams get it. Returns whether nothing
+    /// is left to do.
+    pub(super) fn work_in_place(&mut self) -> bool {
+        if !self.again.is_empty() || self.pass.is_some() || !self.handle.inbox.is_empty() {
+            return false;
         }
-        let until = |moment: Instant| moment.saturating_duration_since(Instant::now());
-        let tick = (self.streams.len() > 0).then(|| until(self.ticks.next()));
-        let moment = self.deadlines.peek().map(|Reverse((at, _))| until(*at));
-        let longest = (longest < Duration::MAX).then_some(longest);
-        let idle = [tick, moment, longest].into_iter().flatten().min();
-        let limit = if busy { Some(Duration::ZERO) } else { idle };
-        let waited = self.poll.wait(limit, &mut self.ready);
-        waited.expect("an epoll instance waits, whatever happens to its sockets");
-        self.handle.inbox.sleeps(false);
-        self.now = Instant::now();
+        self.begin();
+        if self.pass.as_ref().is_some_and(|pass| pass.streams() > FEW) {
+            return false;
+        }
+        self.continue_pass();
+        self.hand_on_counts();
+        !self.is_busy()
     }
 
     /// Whether there is something to do now.

@@ -85,12 +85,4 @@ impl Loops {
         let fewest = self.handles.iter().min_by_key(|handle| handle.streams.load(Ordering::Relaxed));
         Arc::clone(fewest.expect("a node has at least one loop"))
     }
-
-    /// The window has new slots. A loop without streams sleeps on: its first one has a feed, and the loop then begins at
-    /// the end of the window.
-    pub(crate) fn wake(&self) {
-        for handle in self.handles.iter().filter(|handle| handle.streams.load(Ordering::SeqCst) > 0) {
-            handle.inbox.wake();
-        }
-    }
 }

@@ -1,5 +1,5 @@
-//! The loops: threads that own the streams of the node, a share of them each. A stream needs no task, no timer and, while
-//! it is level with its loop, no cursor.
+//! The loops: threads that have the streams of the node, a share of them each. A stream needs no task, no timer and, while
+//! it is level with its loop, no cursor. While a thread waits, the tail may do a small pass in its place.
 //!
 //! A loop has one place in the window. A stream that is *level* has everything that it is owed up to there; a *pass*
 //! takes the next slots once and writes them to all level streams that they concern. Any other stream (it has just
@@ -17,6 +17,7 @@ mod log_request;
 mod pass;
 mod portion;
 mod progress;
+mod shared_loop;
 mod stream;
 mod ticks;
 mod work;
@@ -28,4 +29,5 @@ pub(crate) use log_request::Offload;
 pub(crate) use log_request::Question;
 pub use portion::StreamEnd;
 pub(crate) use portion::{Portion, close_portion, gap_frame, mail_portion, response_head, sync_frame};
+pub(crate) use shared_loop::SharedLoop;
 pub(crate) use stream::{Arrival, Following, LoopPermit, NewStream, Subscription};

@@ -148,9 +148,14 @@ impl Pass {
         Self { from, to, all, slot, left: places, places, pair, pairs_left: batch.pairs.len() }
     }
 
+    /// Streams that are left, about.
+    pub(super) fn streams(&self) -> usize {
+        if self.all { self.left } else { self.pairs_left }
+    }
+
     /// The index of the next stream, and its pairs.
     pub(super) fn next(&mut self, batch: &Batch) -> Option<(usize, Range<usize>)> {
-        if if self.all { self.left == 0 } else { self.pairs_left == 0 } {
+        if self.streams() == 0 {
             return None;
         }
         let pairs = &batch.pairs;

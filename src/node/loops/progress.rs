@@ -11,8 +11,8 @@ use crate::net::push;
 use crate::node::close::CloseCode;
 use crate::node::window::{Place, Slot};
 
-/// An event for more streams than this does not overtake a pass.
-const FEW: usize = 16;
+/// An event for more streams than this does not overtake a pass, and is worth waking the thread of a loop.
+pub(super) const FEW: usize = 16;
 
 impl EventLoop {
     /// Where a stream is level when its feed gets there.

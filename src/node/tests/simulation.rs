@@ -25,7 +25,7 @@ use crate::node::feed::{Feed, FeedLimits, encode};
 use crate::node::limits::ABORT_PAUSE;
 use crate::node::loops::{
     Arrival, Budget, EventLoop, Following, LoopPermit, LoopSettings, Loops, Message, NewStream, Offload,
-    Question, StreamEnd, Subscription, close_portion,
+    Question, SharedLoop, StreamEnd, Subscription, close_portion,
 };
 use crate::node::metrics::Metrics;
 use crate::node::stream_context::{HeartbeatForm, StreamContext, StreamTiming};
@@ -185,7 +185,7 @@ struct World<'a> {
     context: Arc<StreamContext>,
     tail: Cursor,
     handles: Loops,
-    loops: Vec<EventLoop>,
+    loops: Vec<SharedLoop>,
     /// Questions that the log has not answered yet.
     asked: Arc<Mutex<VecDeque<Offload>>>,
     connections: Connections,
@@ -207,6 +207,8 @@ enum Happening {
     Connect(u8),
     Reconnect(usize),
     Turn(usize),
+    /// The tail does a small pass in the place of a thread that waits.
+    Advance(usize),
     Answer(usize),
     Read(usize, usize),
 }
@@ -233,6 +235,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         2 => any::<u8>().prop_map(Happening::Connect),
         2 => any::<usize>().prop_map(Happening::Reconnect),
         12 => any::<usize>().prop_map(Happening::Turn),
+        4 => any::<usize>().prop_map(Happening::Advance),
         4 => any::<usize>().prop_map(Happening::Answer),
         8 => (any::<usize>(), 1..3_000_usize).prop_map(|(draw, bytes)| Happening::Read(draw, bytes)),
     ];
@@ -268,7 +271,9 @@ impl<'a> World<'a> {
         let serve = |handle: &Arc<_>| {
             let asked = Arc::clone(&asked);
             let offload = Box::new(move |work| asked.lock().unwrap().push_back(work));
-            EventLoop::new(settings.clone(), Arc::clone(&context), Arc::clone(handle), offload).unwrap()
+            let event_loop =
+                EventLoop::new(settings.clone(), Arc::clone(&context), Arc::clone(handle), offload);
+            SharedLoop::new(event_loop.unwrap())
         };
         let loops = handles.handles().iter().map(serve).collect();
         let unlimited = AdmissionLimits { connections: 0, per_user: 0, per_address: 0, per_second: 0 };
@@ -336,6 +341,7 @@ impl<'a> World<'a> {
                 let index = draw % self.loops.len();
                 assert!(self.loops[index].turn(Duration::ZERO));
             }
+            Happening::Advance(draw) => self.loops[draw % self.loops.len()].advance(),
             Happening::Answer(draw) => {
                 self.answer(*draw);
             }
@@ -478,7 +484,7 @@ impl<'a> World<'a> {
         loop {
             let mut moved = false;
             // Everybody gets its turn in every round, so no short cut after the first that moves.
-            for event_loop in &mut self.loops {
+            for event_loop in &self.loops {
                 event_loop.turn(Duration::ZERO);
                 moved |= event_loop.is_busy();
             }
@@ -719,7 +725,7 @@ fn a_stream_ends_with_the_last_chunk_or_after_a_pause_without_it() {
         (StreamEnd::Abort, Framing::Close, "}\n\n"),
     ] {
         let stage = Stage::new();
-        let mut world = World::ending(&stage, 1, end);
+        let world = World::ending(&stage, 1, end);
         let close = close_portion(CloseCode::Shutdown, "why", RetryMs::MIN, (framing, end));
         let queue = VecDeque::from([close]);
         let loop_permit = LoopPermit::new(world.handles.emptiest());
