@@ -4,8 +4,10 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
-use http::{HeaderMap, StatusCode};
+use axum::extract::{FromRequestParts, Path, State};
+use http::StatusCode;
+use http::request::Parts;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::time::Instant;
@@ -26,65 +28,61 @@ type Body = Result<Bytes, BytesRejection>;
 type PublishResult = Result<(StatusCode, Json<Published>), ApiError>;
 
 /// `POST /api/sse/broadcast`: publishes to all connections.
-pub(crate) async fn to_all(
-    State(app): State<Arc<AppState>>,
-    headers: HeaderMap,
-    body: Body,
-) -> PublishResult {
-    publish(&app, Address::All, &headers, body).await
+pub(crate) async fn to_all(State(app): State<Arc<AppState>>, key: Key, body: Body) -> PublishResult {
+    publish(&app, Address::All, key, body).await
 }
 
 /// `POST /api/sse/broadcast/{clientId}`: publishes to a client.
 pub(crate) async fn to_client(
     State(app): State<Arc<AppState>>,
     Named(client): Named<ClientId>,
-    headers: HeaderMap,
+    key: Key,
     body: Body,
 ) -> PublishResult {
-    publish(&app, Address::Client(client), &headers, body).await
+    publish(&app, Address::Client(client), key, body).await
 }
 
 /// `POST /api/sse/users/{userId}`: publishes to a user.
 pub(crate) async fn to_user(
     State(app): State<Arc<AppState>>,
     Named(user): Named<UserId>,
-    headers: HeaderMap,
+    key: Key,
     body: Body,
 ) -> PublishResult {
-    publish(&app, Address::User(user), &headers, body).await
+    publish(&app, Address::User(user), key, body).await
 }
 
 /// `POST /api/sse/topics/{topic}`: publishes to a topic.
 pub(crate) async fn to_topic(
     State(app): State<Arc<AppState>>,
     Named(topic): Named<Topic>,
-    headers: HeaderMap,
+    key: Key,
     body: Body,
 ) -> PublishResult {
-    publish(&app, Address::Topic(topic), &headers, body).await
+    publish(&app, Address::Topic(topic), key, body).await
 }
 
 /// `POST /api/sse/broadcast/server/{serverId}`: publishes to the connections of one node.
 pub(crate) async fn to_node(
     State(app): State<Arc<AppState>>,
     Named(node): Named<NodeId>,
-    headers: HeaderMap,
+    key: Key,
     body: Body,
 ) -> PublishResult {
-    publish(&app, Address::Node(node), &headers, body).await
+    publish(&app, Address::Node(node), key, body).await
 }
 
 /// `POST /api/sse/broadcast/server/{serverId}/client/{clientId}`: publishes to a client's connections to one node.
 pub(crate) async fn to_node_client(
     State(app): State<Arc<AppState>>,
     Path((node, client)): Path<(String, String)>,
-    headers: HeaderMap,
+    key: Key,
     body: Body,
 ) -> PublishResult {
     let invalid = |error: crate::protocol::InvalidName| ApiError::Invalid(error.to_string());
     let node = NodeId::parse(&node).map_err(invalid)?;
     let client = ClientId::parse(&client).map_err(invalid)?;
-    publish(&app, Address::NodeClient(node, client), &headers, body).await
+    publish(&app, Address::NodeClient(node, client), key, body).await
 }
 
 /// `POST /api/sse/ack`: confirms mailbox messages.
@@ -123,8 +121,8 @@ pub(crate) async fn ack(State(app): State<Arc<AppState>>, body: Body) -> Result<
     Ok(Json(Acked { confirmed }))
 }
 
-async fn publish(app: &AppState, address: Address, headers: &HeaderMap, body: Body) -> PublishResult {
-    let outcome = publish_event(app, address, headers, body).await;
+async fn publish(app: &AppState, address: Address, key: Key, body: Body) -> PublishResult {
+    let outcome = publish_event(app, address, key, body).await;
     if outcome.is_err() {
         count_error(app);
     }
@@ -134,14 +132,12 @@ async fn publish(app: &AppState, address: Address, headers: &HeaderMap, body: Bo
 async fn publish_event(
     app: &AppState,
     address: Address,
-    headers: &HeaderMap,
+    key: Key,
     body: Body,
 ) -> Result<Published, ApiError> {
     let mut request: PublishRequest = parse(&body?)?;
     check_tail(app)?;
-    if let Some(key) = idempotency_key(headers)? {
-        request.id = Some(key);
-    }
+    request.id = key.0?.or(request.id);
     publish_request(app, address, request).await
 }
 
@@ -195,12 +191,20 @@ pub(super) fn check_tail(app: &AppState) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<MessageId>, ApiError> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let text = String::from_utf8_lossy(value.as_bytes());
-    let key = MessageId::parse(text.trim())
-        .map_err(|error| ApiError::Invalid(format!("Idempotency-Key: {error}")))?;
-    Ok(Some(key))
+/// The id that a header gives the event of the body.
+#[derive(Debug)]
+pub(crate) struct Key(Result<Option<MessageId>, ApiError>);
+
+impl<S: Sync> FromRequestParts<S> for Key {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let parsed = parts.headers.get(IDEMPOTENCY_KEY).map(|value| {
+            MessageId::parse(String::from_utf8_lossy(value.as_bytes()).trim())
+                .map_err(|error| ApiError::Invalid(format!("Idempotency-Key: {error}")))
+        });
+        Ok(Self(parsed.transpose()))
+    }
 }
 
 /// Parses a JSON body. Ignores its `Content-Type`, since `curl -d` sends another one.
