@@ -32,7 +32,8 @@ pub(crate) struct ListenerLimits {
     pub(crate) sockets: usize,
     /// Most bytes of a request's head.
     pub(crate) head_bytes: usize,
-    /// A request's head must be complete within this time. An idle connection is closed after the same time.
+    /// A request's head must be complete within this time of its first byte. An idle connection is closed after the same
+    /// time.
     pub(crate) head_timeout: Duration,
     /// A request's body must be complete within this time.
     pub(crate) body_timeout: Duration,
@@ -151,6 +152,9 @@ struct HttpConnection {
 impl HttpConnection {
     /// Answers requests until the connection ends or a response is a stream.
     async fn serve(self, socket: TcpStream) -> Option<(TcpStream, Handover)> {
+        if !self.has_spoken(&socket).await {
+            return None;
+        }
         let (sender, receiver) = oneshot::channel();
         let sender = Arc::new(Mutex::new(Some(sender)));
         let service = service_fn(|request: Request<Incoming>| self.answer(request, Arc::clone(&sender)));
@@ -164,23 +168,33 @@ impl HttpConnection {
         let mut asked_to_end = false;
         loop {
             tokio::select! {
+                // In this order a stream leaves in the poll that answers its request: the next one gets its buffers.
                 biased;
-                Ok(handover) = &mut receiver => {
-                    // Bytes that the client sent after its request are dropped with the parts: a stream reads none.
-                    let socket = connection.into_parts().io.into_inner();
-                    return Some((socket, handover));
-                }
                 outcome = &mut connection => {
                     if let Err(error) = outcome {
                         tracing::debug!(%error, remote = %self.remote, "connection ended");
                     }
                     return None;
                 }
+                Ok(handover) = &mut receiver => {
+                    // Bytes that the client sent after its request are dropped with the parts: a stream reads none.
+                    let socket = connection.into_parts().io.into_inner();
+                    return Some((socket, handover));
+                }
                 () = self.shutdown.cancelled(), if !asked_to_end => {
                     asked_to_end = true;
                     std::pin::Pin::new(&mut connection).graceful_shutdown();
                 }
             }
+        }
+    }
+
+    /// Waits for the first bytes, so that a client that has said nothing yet costs no buffers: hyper takes 16 kB. A storm of
+    /// connects that all had them would leave holes in the memory between the streams.
+    async fn has_spoken(&self, socket: &TcpStream) -> bool {
+        tokio::select! {
+            ready = tokio::time::timeout(self.limits.head_timeout, socket.readable()) => matches!(ready, Ok(Ok(()))),
+            () = self.shutdown.cancelled() => false,
         }
     }
 
