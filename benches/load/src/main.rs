@@ -13,6 +13,7 @@
 //! | `topics` | streams and events with `{t}` take that many topics in turn |
 //! | `size` | bytes of a payload |
 //! | `connections` | of each kind of publish |
+//! | `apart` | that many streams are read by a thread of their own under load, and events to one client go to these alone |
 
 mod plan;
 mod publish;

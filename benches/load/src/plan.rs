@@ -12,6 +12,7 @@ pub struct Plan {
     pub topics: usize,
     pub size: usize,
     pub connections: usize,
+    pub apart: usize,
     pub steps: Vec<Vec<String>>,
 }
 
@@ -44,6 +45,7 @@ impl Plan {
             topics: number("topics", 1),
             size: number("size", 140),
             connections: number("connections", 10),
+            apart: number("apart", 0),
             to,
             kinds,
             steps,

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -143,7 +144,16 @@ impl<'a> Bench<'a> {
         let published = Published::default();
         let mut answers = vec![Histogram::new(); groups.len()];
         let (mut took, mut expected) = (0.0, 0);
-        std::thread::scope(|scope| {
+        let is_published = AtomicBool::new(false);
+        let mut apart = self.streams.split(plan.apart);
+        let apart = std::thread::scope(|scope| {
+            // Without streams it looks up 50 times a second.
+            let reader = scope.spawn(|| {
+                while !is_published.load(Relaxed) {
+                    apart.turn(20);
+                }
+                apart
+            });
             let mut threads = Vec::new();
             for group in &groups {
                 let receivers = match group.reach {
@@ -163,13 +173,16 @@ impl<'a> Bench<'a> {
                 self.streams.turn(20);
             }
             took = start.elapsed().as_secs_f64();
+            is_published.store(true, Relaxed);
             for (publisher, reach, receivers, thread) in threads {
                 let (seqs, count_sent, histogram) = thread.join().expect("a publisher");
                 expected += count_sent * receivers;
                 self.sent[publisher] = (seqs, reach);
                 answers[publisher / plan.connections].merge(&histogram);
             }
+            reader.join().expect("the other reader")
         });
+        self.streams.join(apart);
         let goal = received + expected;
         let last = start + Duration::from_secs_f64(3.0 * seconds + 5.0);
         self.until(SILENCE, |streams| streams.received >= goal || Instant::now() > last);

@@ -1,6 +1,7 @@
 //! The streams: one epoll, one receive for each delivery, and no decoder. A delivery is a stamp in the bytes; whether each
 //! stream had every stamp once and in order is counted as they come. Read [`Streams::turn`] first.
 
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
@@ -12,9 +13,12 @@ use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, Socket
 use crate::plan::{Histogram, STAMP, Stamp};
 use crate::server::clock;
 
+/// Events that one look at the epoll takes.
+const EVENTS: usize = 1024;
 /// Connections that publish, of all kinds.
 pub const PUBLISHERS: usize = 24;
 
+#[derive(Default)]
 pub struct Stream {
     /// `None` once the server has ended it.
     pub fd: Option<OwnedFd>,
@@ -30,7 +34,6 @@ pub struct Stream {
 
 pub struct Streams {
     epoll: OwnedFd,
-    events: Vec<epoll::Event>,
     buffer: Vec<u8>,
     pub all: Vec<Stream>,
     pub keeps_ids: bool,
@@ -53,7 +56,6 @@ impl Streams {
     pub fn new() -> Self {
         Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC).expect("a descriptor"),
-            events: Vec::with_capacity(1024),
             buffer: vec![0; 256 * 1024],
             all: Vec::new(),
             keeps_ids: false,
@@ -91,29 +93,52 @@ impl Streams {
             Ok(()) | Err(Errno::INPROGRESS) => {}
             Err(error) => panic!("connect: {error}"),
         }
-        let edges =
-            epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
-        epoll::add(&self.epoll, &fd, epoll::EventData::new_u64(index as u64), edges)
-            .expect("room in the epoll");
+        watch(&self.epoll, &fd, index);
         if index == self.all.len() {
-            let (carry, next, id) = (Vec::new(), *next, Vec::new());
-            self.all.push(Stream { fd: None, request: None, is_open: false, carry, next, id });
+            self.all.push(Stream { next: *next, ..Stream::default() });
         }
         let stream = &mut self.all[index];
         stream.carry.clear();
         (stream.fd, stream.request, stream.is_open) = (Some(fd), Some(request), false);
     }
 
+    /// The first streams, for somebody else to read until they [come back](Self::join).
+    pub fn split(&mut self, count: usize) -> Self {
+        let mut apart = Self::new();
+        (apart.latencies, apart.group_of) = (self.latencies.clone(), self.group_of);
+        apart.all = self.all.iter_mut().take(count).map(std::mem::take).collect();
+        for (index, stream) in apart.all.iter().enumerate() {
+            let Some(fd) = &stream.fd else { continue };
+            epoll::delete(&self.epoll, fd).expect("it was added");
+            watch(&apart.epoll, fd, index);
+        }
+        apart
+    }
+
+    /// Takes back what was [split off](Self::split).
+    pub fn join(&mut self, apart: Self) {
+        self.received += apart.received;
+        self.bytes += apart.bytes;
+        self.missed += apart.missed;
+        self.again += apart.again;
+        self.ended += apart.ended;
+        self.newest = self.newest.max(apart.newest);
+        self.latencies.iter_mut().zip(&apart.latencies).for_each(|(own, other)| own.merge(other));
+        for (index, stream) in apart.all.into_iter().enumerate() {
+            if let Some(fd) = &stream.fd {
+                epoll::delete(&apart.epoll, fd).expect("it was added");
+                watch(&self.epoll, fd, index);
+            }
+            self.all[index] = stream;
+        }
+    }
+
     /// Waits at most this long, and reads what is there. Whether there was anything.
     pub fn turn(&mut self, ms: i64) -> bool {
         let limit = Timespec { tv_sec: ms / 1_000, tv_nsec: ms % 1_000 * 1_000_000 };
-        let mut events = std::mem::take(&mut self.events);
-        events.clear();
-        let spare = rustix::buffer::spare_capacity(&mut events);
-        if epoll::wait(&self.epoll, spare, Some(&limit)).is_err() {
-            events.clear();
-        }
-        for event in &events {
+        let mut room = [const { MaybeUninit::uninit() }; EVENTS];
+        let events = epoll::wait(&self.epoll, &mut room[..], Some(&limit)).map_or(&[][..], |(events, _)| events);
+        for event in events {
             let (index, flags) = (event.data.u64() as usize, event.flags);
             if flags.contains(epoll::EventFlags::OUT)
                 && let Some(request) = self.all[index].request.take()
@@ -128,9 +153,7 @@ impl Streams {
                 self.read(index);
             }
         }
-        let any = !events.is_empty();
-        self.events = events;
-        any
+        !events.is_empty()
     }
 
     /// Everything that has come for a stream.
@@ -214,4 +237,10 @@ impl Streams {
             stream.id = bytes[begin + 3..begin + 3 + length].trim_ascii().to_vec();
         }
     }
+}
+
+fn watch(epoll: &OwnedFd, fd: &OwnedFd, index: usize) {
+    let edges =
+        epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+    epoll::add(epoll, fd, epoll::EventData::new_u64(index as u64), edges).expect("room in the epoll");
 }
