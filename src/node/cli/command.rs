@@ -82,8 +82,12 @@ fn serve(loaded: Loaded) -> Result<u8, Failure> {
     runtime()?.block_on(crate::node::run(config)).map(|()| 0).map_err(|error| Failure::new(1, error))
 }
 
+/// Threads for requests on half the cores: the loops have threads of their own, and workers that find little to do spend
+/// their time waking one another.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let workers = cores.div_ceil(2);
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
     built.map_err(|error| Failure::new(1, error))
 }
 
