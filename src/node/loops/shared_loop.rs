@@ -65,4 +65,15 @@ impl SharedLoop {
     pub(crate) fn is_busy(&self) -> bool {
         self.lock().is_busy()
     }
+
+    /// Lets the thread wait, then something happen, then [`Self::advance`]. Returns whether that wakes the thread.
+    #[cfg(test)]
+    pub(crate) fn is_woken_after(&self, happen: impl FnOnce()) -> bool {
+        assert_ne!(self.lock().rest(Duration::MAX), Some(Duration::ZERO), "there is nothing to do");
+        happen();
+        self.advance();
+        let mut ready = Vec::new();
+        self.poll.wait(Some(Duration::ZERO), &mut ready).unwrap();
+        ready.iter().any(|ready| ready.key == crate::net::Key::NONE)
+    }
 }

@@ -717,6 +717,25 @@ fn an_event_for_one_client_does_not_wait_for_a_long_pass_and_does_not_pass_an_ea
 }
 
 #[test]
+fn a_thread_that_waits_is_woken_for_many_streams_and_not_for_few() {
+    for (streams, is_woken) in [(1, false), (17, true)] {
+        let stage = Stage::new();
+        let mut world = World::new(&stage, 1);
+        (0..streams).for_each(|_| world.happen(&Happening::Connect(1)));
+        world.hand_on_counts();
+        let event_loop = world.loops[0].clone();
+        let woken = event_loop.is_woken_after(|| {
+            world.happen(&Happening::Append(0));
+            world.happen(&Happening::Tail(9));
+        });
+        assert_eq!(woken, is_woken, "{streams} streams");
+        let served = (0..streams).filter(|index| world.read(*index, 10_000)).count();
+        assert_eq!(served, if is_woken { 0 } else { streams }, "of {streams}");
+        world.hand_on_counts();
+    }
+}
+
+#[test]
 fn a_stream_ends_with_the_last_chunk_or_after_a_pause_without_it() {
     for (end, framing, expected) in [
         (StreamEnd::Clean, Framing::Chunked, "}\n\n\r\n0\r\n\r\n"),
