@@ -239,28 +239,51 @@ mod tests {
         peer_timeout: Duration::from_secs(60),
     };
 
+    /// Serves a node with these limits to what `clients` does with its address.
+    async fn serve(limits: ListenerLimits, clients: impl AsyncFnOnce(SocketAddr)) {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let router = Router::new().route("/", post(length));
+        let tasks = Tasks::new();
+        tasks.spawn("listener", Listener::new(socket, router, limits).run(tasks.clone()));
+        clients(address).await;
+        tasks.token().cancel();
+        assert_eq!(tasks.join(Duration::from_secs(30)).await, Ok(()));
+    }
+
     async fn length(body: Result<Bytes, BytesRejection>) -> Result<String, ApiError> {
         Ok(body?.len().to_string())
     }
 
     #[tokio::test]
     async fn a_client_that_keeps_its_body_to_itself_loses_its_socket() {
-        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = socket.local_addr().unwrap();
-        let router = Router::new().route("/", post(length));
-        let tasks = Tasks::new();
-        tasks.spawn("listener", Listener::new(socket, router, LIMITS).run(tasks.clone()));
-        // There is one socket, so the second round needs that of the first.
-        for _ in 0..2 {
-            let mut client = TcpStream::connect(address).await.unwrap();
-            client.write_all(b"POST / HTTP/1.1\r\nHost: n\r\nContent-Length: 3\r\n\r\n{").await.unwrap();
-            let mut answer = String::new();
-            let whole = client.read_to_string(&mut answer);
-            tokio::time::timeout(Duration::from_secs(30), whole).await.unwrap().unwrap();
-            assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-            assert!(answer.contains("\"code\":\"too_slow\""), "{answer}");
-        }
-        tasks.token().cancel();
-        assert_eq!(tasks.join(Duration::from_secs(30)).await, Ok(()));
+        serve(LIMITS, async |address| {
+            // There is one socket, so the second round needs that of the first.
+            for _ in 0..2 {
+                let mut client = TcpStream::connect(address).await.unwrap();
+                client.write_all(b"POST / HTTP/1.1\r\nHost: n\r\nContent-Length: 3\r\n\r\n{").await.unwrap();
+                let mut answer = String::new();
+                let whole = client.read_to_string(&mut answer);
+                tokio::time::timeout(Duration::from_secs(30), whole).await.unwrap().unwrap();
+                assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+                assert!(answer.contains("\"code\":\"too_slow\""), "{answer}");
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_client_that_says_nothing_or_half_a_head_loses_its_socket() {
+        let limits = ListenerLimits { head_timeout: Duration::from_millis(20), ..LIMITS };
+        serve(limits, async |address| {
+            for said in ["", "POST / HTTP/1.1\r\nHo"] {
+                let mut client = TcpStream::connect(address).await.unwrap();
+                client.write_all(said.as_bytes()).await.unwrap();
+                let mut answer = Vec::new();
+                let whole = client.read_to_end(&mut answer);
+                tokio::time::timeout(Duration::from_secs(30), whole).await.unwrap().unwrap();
+            }
+        })
+        .await;
     }
 }
