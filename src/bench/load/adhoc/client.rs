@@ -40,12 +40,6 @@ impl AdhocClient {
         }
     }
 
-    /// Reads what an event will need. The result means nothing.
-    #[must_use]
-    pub fn glance(&self) -> u64 {
-        u64::from(self.is_complete) ^ self.tally.glance()
-    }
-
     /// Counts an event that arrived at `now` since the machine's boot. Returns its latency, if it is a new one of a publisher
     /// on this machine.
     pub fn receive(

@@ -75,11 +75,6 @@ impl Tally {
         self.runs[index].arrive(stamp)
     }
 
-    /// Reads what an event will need. The result means nothing.
-    pub(super) fn glance(&self) -> u64 {
-        self.runs.first().map_or(0, |seen| seen.duplicated ^ seen.received.max().unwrap_or(0))
-    }
-
     /// Counts an event whose payload is not the one that was published.
     pub fn note_altered(&mut self) {
         self.altered += 1;

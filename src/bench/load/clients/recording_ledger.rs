@@ -87,10 +87,6 @@ impl RecordingLedger {
         self.ledger.unreadable(at, fields, why)
     }
 
-    pub(super) fn glance(&self) -> u64 {
-        u64::from(self.ops.is_some()) ^ self.ledger.glance()
-    }
-
     pub(super) fn sentinels_missing(&self, published: &[AddressId]) -> usize {
         self.ledger.sentinels_missing(published)
     }

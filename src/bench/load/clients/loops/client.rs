@@ -5,7 +5,6 @@ use tokio::time::Instant;
 use crate::bench::load::clients::subscriber::{Attempt, Session, Stopped, Subscriber};
 use crate::client::{Connection, Ending};
 use crate::net::{Read, pull};
-use crate::protocol::Pending;
 use crate::runtime::error_chain;
 
 /// Reads of one client a turn.
@@ -60,27 +59,7 @@ pub(super) enum Progress {
     Stopped(Stopped),
 }
 
-impl LoopClient {
-    /// Reads here and there what an event will need. The result means nothing.
-    pub(super) fn glance(&self) -> u64 {
-        let State::Reading(open) = &self.state else { return 0 };
-        u64::from(self.is_queued) ^ open.glance() ^ self.subscriber.glance()
-    }
-}
-
 impl Open {
-    fn glance(&self) -> u64 {
-        let Self { connection, session, silent_since, .. } = self;
-        let id = connection.intake.last_event_id().as_bytes().first().copied().unwrap_or(0);
-        let is_pending = connection.intake.pending() != Pending::Nothing;
-        let is_silent = *silent_since > session.last_data;
-        connection.intake.bytes_received()
-            ^ u64::from(id)
-            ^ u64::from(is_pending)
-            ^ u64::from(is_silent)
-            ^ session.notes.last_bytes.as_nanos()
-    }
-
     pub(super) fn new(connection: Connection, session: Session) -> Self {
         Self { connection, session, silent_since: Instant::now(), is_paused: false, ends: false }
     }

@@ -3,9 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::hint::black_box;
 use std::io;
-use std::ops::BitXor;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -31,8 +29,6 @@ use crate::net::{Inbox, Key, Metronome, Poll, Ready, Slab};
 const BUFFER: usize = 64 * 1024;
 /// Connects that are answered in one turn.
 const MESSAGES: usize = 64;
-/// Clients that are brought into the cache together.
-const AHEAD: usize = 16;
 /// Clients that get their commands in one turn.
 const COMMANDED: usize = 64;
 /// Clients whose deadline is over, in one turn.
@@ -165,11 +161,9 @@ impl ClientLoop {
     fn turn(&mut self) -> bool {
         self.wait();
         let mut ready = std::mem::take(&mut self.ready);
-        for some in ready.chunks(AHEAD) {
-            self.glance_at(some);
-            some.iter().for_each(|ready| self.on_ready(*ready));
+        for ready in ready.drain(..) {
+            self.on_ready(ready);
         }
-        ready.clear();
         self.ready = ready;
         for _ in 0..MESSAGES {
             match self.inbox.take() {
@@ -223,13 +217,6 @@ impl ClientLoop {
             let mut recorder = self.setting.recorder.lock().unwrap_or_else(PoisonError::into_inner);
             lag.done(Duration::ZERO, &mut recorder);
         }
-    }
-
-    /// Brings clients into the cache. Thousands of them are in none, and each waits for one piece of memory after the other
-    /// when it is its turn; these loads do not wait for each other.
-    fn glance_at(&mut self, ready: &[Ready]) {
-        let sum = ready.iter().filter_map(|ready| Some(self.clients.get_mut(ready.key)?.glance()));
-        black_box(sum.fold(0, BitXor::bitxor));
     }
 
     fn on_ready(&mut self, ready: Ready) {

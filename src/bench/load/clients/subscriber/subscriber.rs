@@ -91,9 +91,9 @@ pub(in crate::bench::load::clients) struct Session {
     /// Whether a message came that is not the server's own by its type.
     pub(super) had_message: bool,
     /// When data were received last.
-    pub(in crate::bench::load::clients) last_data: Instant,
+    pub(super) last_data: Instant,
     /// What the diagnosis needs to know of it.
-    pub(in crate::bench::load::clients) notes: StreamNotes,
+    pub(super) notes: StreamNotes,
     pub(super) rng: ChaCha8Rng,
 }
 
@@ -203,13 +203,6 @@ impl Subscriber {
             self.context.progress.gave_up();
         }
         self.ledger.finish(self.context.clock.now(), ending).await
-    }
-
-    /// Reads here and there what an event will need. The result means nothing.
-    pub(in crate::bench::load::clients) fn glance(&self) -> u64 {
-        let id = self.reconnect.last_event_id().as_bytes().first().copied().unwrap_or(0);
-        let tally = self.adhoc.as_ref().map_or(0, AdhocClient::glance);
-        u64::from(id) ^ u64::from(self.throttle.is_some()) ^ tally ^ self.ledger.glance()
     }
 
     pub(in crate::bench::load::clients) fn plan(&self) -> &SubscriberPlan {

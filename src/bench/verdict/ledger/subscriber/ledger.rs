@@ -321,18 +321,6 @@ impl SubscriberLedger {
         self.finished = Some((at, ending));
     }
 
-    /// Reads here and there what an event will need, so that it is in the cache by then. The result means nothing.
-    #[must_use]
-    pub fn glance(&self) -> u64 {
-        let (series, session) = (self.series.first(), self.sessions.last());
-        let seen =
-            series.map_or(0, |series| series.seen.max().unwrap_or(0) ^ series.in_session.max().unwrap_or(0));
-        let address = self.addresses.first().map_or(0, |address| address.0);
-        let last = self.last_id.map_or(0, |last| last.id);
-        let confirmed = session.map_or(0, |session| session.confirmed.as_nanos());
-        seen ^ u64::from(address) ^ last ^ confirmed ^ self.anomalies.ids.len() as u64
-    }
-
     /// How many of these addresses are its own and lack their sentinel.
     #[must_use]
     pub fn sentinels_missing(&self, published: &[AddressId]) -> usize {
