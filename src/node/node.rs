@@ -31,7 +31,7 @@ use super::window::{Window, WindowLimits};
 use crate::broker::{Bounds, Broker, OpenError, StoreError};
 use crate::protocol::api::Server;
 use crate::runtime::clock::unix_ms;
-use crate::runtime::{Signals, Tasks, rlimit};
+use crate::runtime::{Signals, Tasks, cores, rlimit};
 
 /// Why a node cannot start, or why it failed.
 #[derive(Debug, thiserror::Error)]
@@ -333,10 +333,10 @@ fn app_state(
     })
 }
 
-/// Number of loops. What the process may use of the machine is limited by its affinity and its cgroup.
+/// Number of loops.
 fn loops(config: &Config) -> usize {
     match config.loops {
-        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        0 => cores(),
         loops => loops,
     }
 }

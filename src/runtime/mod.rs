@@ -4,6 +4,7 @@
 pub mod backoff;
 pub mod causes;
 pub mod clock;
+pub mod cores;
 pub mod exit;
 pub mod hash;
 pub mod manual;
@@ -18,6 +19,7 @@ pub mod thousands;
 
 pub use backoff::Backoff;
 pub use causes::{causes, error_chain, root_cause};
+pub use cores::cores;
 pub use hash::{QuickMap, fnv1a, fnv1a_seeded, splitmix64_finalize};
 pub use panic::panic_message;
 pub use plural::plural;

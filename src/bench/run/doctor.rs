@@ -113,7 +113,7 @@ impl Limits {
             sockets: text("/proc/net/sockstat").and_then(|text| sockets(&text)),
             tw_reuse: number("/proc/sys/net/ipv4/tcp_tw_reuse"),
             somaxconn: number("/proc/sys/net/core/somaxconn"),
-            cores: cores(),
+            cores: crate::runtime::cores(),
             governor: text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
                 .map(|text| text.trim().to_owned()),
             memory_available: meminfo_bytes(&meminfo, "MemAvailable:"),
@@ -123,12 +123,6 @@ impl Limits {
             node_binary: cluster::node_binary().map_err(|error| error.to_string()),
         }
     }
-}
-
-/// Number of cores that this process may use.
-#[must_use]
-pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn meminfo_bytes(meminfo: &str, key: &str) -> Option<u64> {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::clients::Clients;
 use super::conclude::{conclude, conclude_without_a_run};
-use super::doctor::{self, Limits};
+use super::doctor::Limits;
 use super::environment::Environment;
 use super::follow::{self, Follower};
 use super::live::{self, Begin, Line, LiveLog};
@@ -44,6 +44,7 @@ use crate::bench::verdict::history::{
 use crate::bench::verdict::ledger::{AuditLedger, FaultRecord, ProbeLedger};
 use crate::client::HttpOptions;
 use crate::protocol::Address;
+use crate::runtime::cores;
 
 /// Time between SIGTERM and SIGKILL, in which a node drains.
 const STOP_GRACE: Duration = Duration::from_secs(30);
@@ -442,7 +443,7 @@ impl RunResults {
             ran_ms: Some(crate::runtime::clock::millis(self.load.ran)),
             publish_failures,
             sightings: self.ended.sightings,
-            lateness: Some(self.watched.saturation.explanation(doctor::cores())),
+            lateness: Some(self.watched.saturation.explanation(cores())),
             turned_away: self.watched.turned_away,
         };
         let case = StoredRun { plan, ledgers, recorder, observations, facts, added: None };
@@ -480,7 +481,7 @@ impl RunResults {
         for loss in self.ended.lost_workers.iter().chain(&self.teardown.broken_proxies) {
             add(Exit::Invalid, loss.clone());
         }
-        if let Some(problem_message) = self.watched.saturation.problem_message(doctor::cores()) {
+        if let Some(problem_message) = self.watched.saturation.problem_message(cores()) {
             add(Exit::Invalid, problem_message);
         }
         for crash in &self.teardown.unclean {

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::environment::Environment;
 use super::follow::Follower;
+use super::observe;
 use super::scrape::Scrape;
-use super::{doctor, observe};
 use crate::bench::faults::FaultBoard;
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::lag;
@@ -19,6 +19,7 @@ use crate::bench::load::saturation::{self, Saturation};
 use crate::bench::metrics::recorder::Recorder;
 use crate::bench::metrics::tags::Source;
 use crate::bench::verdict::history::facts::ProcessReport;
+use crate::runtime::cores;
 
 /// Observers at work; this owns their tasks.
 pub(super) struct Watchers {
@@ -62,7 +63,7 @@ impl Watchers {
         let lag = lag::measure_lag(publishing.clock.clone(), phases, Source::Bench, stop.clone());
         tasks.spawn(async move { Watched::Measured(lag.await) });
         let pids = workers.iter().map(|(_, pid)| *pid).collect();
-        let (cores, started) = (doctor::cores(), context.started.clone());
+        let (cores, started) = (cores(), context.started.clone());
         let watched = saturation::watch(pids, cores, started, stop.clone());
         tasks.spawn(async move { Watched::Saturation(watched.await) });
         let others = observe::Others { servers: environment.others(), workers };

@@ -10,7 +10,7 @@ use super::healthcheck::Healthcheck;
 use super::publish::Publish;
 use crate::node::config::{Loaded, ServeFlags, default_file};
 use crate::runtime::exit::Failure;
-use crate::runtime::{manual, rlimit, telemetry};
+use crate::runtime::{cores, manual, rlimit, telemetry};
 
 /// A server for Server-Sent Events: one ordered log, many cursors.
 #[derive(Debug, Parser)]
@@ -85,8 +85,7 @@ fn serve(loaded: Loaded) -> Result<u8, Failure> {
 /// Threads for requests on half the cores: the loops have threads of their own, and workers that find little to do spend
 /// their time waking one another.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let workers = cores.div_ceil(2);
+    let workers = cores().div_ceil(2);
     let built = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
     built.map_err(|error| Failure::new(1, error))
 }

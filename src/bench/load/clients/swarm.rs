@@ -2,7 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, PoisonError};
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -26,7 +25,7 @@ use crate::bench::verdict::Sightings;
 use crate::bench::verdict::diagnosis::Observations;
 use crate::bench::verdict::history::Entry;
 use crate::bench::verdict::ledger::{self, IdTable, SubscriberLedger};
-use crate::runtime::{Tasks, panic_message};
+use crate::runtime::{Tasks, cores, panic_message};
 
 /// Recorders that clients which are tasks flush their samples into: enough that two clients rarely wait for one lock.
 const RECORDERS: usize = 8;
@@ -95,7 +94,7 @@ impl Swarm {
 
     /// Clients that loops serve, one loop for each core.
     fn start_loops(&mut self, plans: &[&SubscriberPlan], ledgers: &LedgerSender, source: Source) {
-        let count = available_parallelism().map_or(1, std::num::NonZero::get).min(plans.len());
+        let count = cores().min(plans.len());
         for number in 0..count {
             let recorder = SharedRecorder::default();
             self.recorders.push(Arc::clone(&recorder));
