@@ -179,7 +179,7 @@ impl EventLoop {
     /// Writes what is new in the window, if the loop has nothing else to do and few streams get it. Returns whether nothing
     /// is left to do.
     pub(super) fn work_in_place(&mut self) -> bool {
-        if !self.again.is_empty() || self.pass.is_some() || !self.handle.inbox.is_empty() {
+        if self.has_other_work() {
             return false;
         }
         self.begin();
@@ -192,9 +192,14 @@ impl EventLoop {
     }
 
     /// Whether there is something to do now.
-    pub(crate) fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         let is_behind = self.streams.len() > 0 && self.place.ordinal < self.context.window.end();
-        !self.again.is_empty() || self.pass.is_some() || is_behind || !self.handle.inbox.is_empty()
+        is_behind || self.has_other_work()
+    }
+
+    /// Whether there is something to do beside new slots of the window.
+    fn has_other_work(&self) -> bool {
+        !self.again.is_empty() || self.pass.is_some() || !self.handle.inbox.is_empty()
     }
 
     fn on_ready(&mut self, ready: Ready) {
