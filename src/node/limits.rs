@@ -36,7 +36,7 @@ pub struct Limits {
     pub spare_sockets: usize,
     /// Most bytes of a request's head.
     pub head_bytes: usize,
-    /// How long a client may take to send the head of a request, the first one after connecting included.
+    /// How long a client may take to send the head of a request, from its first byte on, and as long to begin.
     pub head_timeout: Duration,
     /// How long a client may take to send a request's body.
     pub body_timeout: Duration,

@@ -41,8 +41,7 @@ impl<'a> Group<'a> {
         streams: usize,
     ) -> Self {
         let (reach, addresses) = match template {
-            text if text.contains("{c}") && plan.apart > 0 => (Reach::Client, plan.apart),
-            text if text.contains("{c}") => (Reach::Client, streams),
+            text if text.contains("{c}") => (Reach::Client, if plan.apart > 0 { plan.apart } else { streams }),
             text if text.contains("{t}") => (Reach::Topic, plan.topics),
             _ => (Reach::All, 1),
         };

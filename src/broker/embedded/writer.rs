@@ -1,6 +1,6 @@
-//! The one task that changes a log, but for appends to RAM. It takes all waiting commands as one batch, so that a thousand publishes cost one
-//! write to the disk; it answers, then wakes the followers. When its token ends it, it first carries out every command
-//! that was accepted.
+//! The one task that changes a log, but for appends to RAM. It takes all waiting commands as one batch, so that a
+//! thousand publishes cost one write to the disk; it answers, then wakes the followers. When its token ends it, it first
+//! carries out every command that was accepted.
 
 use std::sync::Arc;
 use std::time::Duration;

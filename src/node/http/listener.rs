@@ -239,7 +239,7 @@ mod tests {
         peer_timeout: Duration::from_secs(60),
     };
 
-    /// Serves a node with these limits to what `clients` does with its address.
+    /// Serves one route with these limits, and ends when the clients are done with its address.
     async fn serve(limits: ListenerLimits, clients: impl AsyncFnOnce(SocketAddr)) {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();

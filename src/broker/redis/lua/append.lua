@@ -124,9 +124,9 @@ end
 
 local answer = { 'OK', ARGV[10] == '' and text(now) or '' }
 local key = 7
-local failed = together and note_all()
-if type(failed) == 'table' and failed.err then return failed end
-failed = nil
+local refused = together and note_all()
+if type(refused) == 'table' and refused.err then return refused end
+local failed
 for i = 11, #ARGV, 7 do
   local message_id, mailbox, mark = ARGV[i], ARGV[i + 4], ARGV[i + 6]
   local first, position, known = stands[message_id]
