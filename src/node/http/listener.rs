@@ -189,11 +189,14 @@ impl HttpConnection {
         }
     }
 
-    /// Waits for the first bytes, so that a client that has said nothing yet costs no buffers: hyper takes 16 kB. A storm of
-    /// connects that all had them would leave holes in the memory between the streams.
+    /// Waits for the first byte, so that a client that has said nothing yet costs no buffers: hyper takes 16 kB. A storm of
+    /// connects that all had them would leave holes in the memory between the streams. A peek, since tokio takes a new
+    /// socket for readable until a read says otherwise.
     async fn has_spoken(&self, socket: &TcpStream) -> bool {
+        let mut first = [0];
+        let peeked = tokio::time::timeout(self.limits.head_timeout, socket.peek(&mut first));
         tokio::select! {
-            ready = tokio::time::timeout(self.limits.head_timeout, socket.readable()) => matches!(ready, Ok(Ok(()))),
+            peeked = peeked => matches!(peeked, Ok(Ok(1..))),
             () = self.shutdown.cancelled() => false,
         }
     }
