@@ -16,6 +16,9 @@ pub(crate) const ABORT_PAUSE: Duration = Duration::from_millis(100);
 /// Most bytes of a request from one node to another.
 pub(crate) const CLUSTER_BODY_BYTES: usize = 1024 * 1024;
 
+/// How far the clocks of two nodes may differ, and how long a request of one to another may be on its way.
+pub(crate) const PEER_CLOCK_SKEW: Duration = Duration::from_secs(60);
+
 /// Claims in one request to another node. With names of the longest kind they fit into [`CLUSTER_BODY_BYTES`].
 pub(crate) const CLAIMS_PER_REQUEST: usize = 1_000;
 

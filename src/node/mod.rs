@@ -25,6 +25,7 @@ mod mailbox;
 mod metrics;
 #[expect(clippy::module_inception, reason = "the type that the module is named after")]
 mod node;
+mod peer_signature;
 mod peers;
 mod rebalance;
 mod roster;

@@ -320,7 +320,6 @@ fn app_state(
         takeover: Takeover::new(config.takeover, connections.clone(), roster.clone()),
         roster,
         peers: Arc::new(peers),
-        cluster_secret: config.cluster_secret.clone(),
         loops: Loops::new(loops(config), context.window.tip()).map_err(NodeError::Loop)?,
         format: config.format,
         drain_close: config.drain_close,
@@ -348,7 +347,8 @@ fn peers(config: &Config, roster: &Roster, metrics: &Arc<Metrics>) -> Result<Pee
         answer_bytes: config.limits.peer_answer_bytes,
     };
     let incarnation = Arc::clone(roster.incarnation());
-    Peers::new(incarnation, config.cluster_secret.clone(), limits, Arc::clone(metrics))
+    let secret = config.cluster_secret.clone();
+    Peers::new(incarnation, secret, config.cluster_secret_in_clear, limits, Arc::clone(metrics))
         .map_err(NodeError::Peers)
 }
 

@@ -1,24 +1,31 @@
 //! Sends requests to other nodes, all at once and each with a deadline. A node that does not answer is named in the
 //! result and never left out. Must know nothing of the content of requests. Read [`Peers::ask`] first.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use http::{HeaderName, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::config::Secret;
 use super::metrics::Metrics;
+use super::peer_signature::SignedRequest;
 use super::roster::Member;
 use crate::protocol::api::{Problem, Unreachable};
+use crate::runtime::clock::unix_ms;
 use crate::runtime::root_cause;
 
 /// Names the incarnation of the node that asks or answers. A web page cannot send it to another origin without CORS.
 pub(crate) const PEER: HeaderName = HeaderName::from_static("x-sse-peer");
-/// Carries the `--cluster-secret`.
-pub(crate) const SECRET: HeaderName = HeaderName::from_static("x-sse-cluster-secret");
+/// Carries the signature of a request.
+const SIGNATURE: HeaderName = HeaderName::from_static("x-sse-peer-signature");
+/// Carries the `--cluster-secret` itself, for and from nodes of earlier builds.
+const SECRET: HeaderName = HeaderName::from_static("x-sse-cluster-secret");
+/// Headers that a proxy adds. A request that has one may come from another machine.
+const PROXY_HEADERS: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
 /// Limits of a request to other nodes.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +44,10 @@ pub(crate) struct Peers {
     http: reqwest::Client,
     incarnation: Arc<str>,
     secret: Option<Secret>,
+    /// Nodes that cannot check a signature get the secret.
+    secret_in_clear: bool,
+    /// A node of an earlier build has shown the secret, and the log says so.
+    warned: AtomicBool,
     limits: PeerLimits,
     metrics: Arc<Metrics>,
 }
@@ -68,6 +79,10 @@ enum PeerError {
     Http(String),
     #[error("the node refused the request: {0}")]
     Refused(String),
+    #[error(
+        "the node cannot check a signature, as in earlier builds; upgrade it, or set --cluster-secret-in-clear meanwhile"
+    )]
+    NeedsSecret,
     #[error("another node answers at this address; give each node its own --advertise")]
     WrongNode,
     #[error("the answer has more than {0} bytes")]
@@ -112,6 +127,7 @@ impl Peers {
     pub(crate) fn new(
         incarnation: Arc<str>,
         secret: Option<Secret>,
+        secret_in_clear: bool,
         limits: PeerLimits,
         metrics: Arc<Metrics>,
     ) -> Result<Self, reqwest::Error> {
@@ -123,7 +139,8 @@ impl Peers {
         // On a machine without certificate authorities (a bare container) the setup of TLS fails, which would rule out
         // plain http too.
         let http = client(limits).build().or_else(|_| client(limits).tls_certs_only([]).build())?;
-        Ok(Self { http, incarnation, secret, limits, metrics })
+        let warned = AtomicBool::new(false);
+        Ok(Self { http, incarnation, secret, secret_in_clear, warned, limits, metrics })
     }
 
     /// Sends a request to these nodes.
@@ -176,13 +193,12 @@ impl Peers {
         let url = format!("{}{}", member.server.url, request.path);
         let mut builder = self.http.request(request.method.clone(), url).query(&request.query);
         builder = builder.header(PEER, &*self.incarnation);
-        if let Some(secret) = &self.secret {
-            builder = builder.header(SECRET, secret.header());
-        }
         if let Some(body) = &request.body {
             builder = builder.header(http::header::CONTENT_TYPE, "application/json").body(body.clone());
         }
-        let mut response = builder.send().await?;
+        let mut built = builder.build()?;
+        self.authenticate(member, &mut built)?;
+        let mut response = self.http.execute(built).await?;
         let status = response.status();
         let answered_by = response.headers().get(PEER).map(|value| value.as_bytes().to_vec());
         let body = self.body(&mut response).await?;
@@ -193,6 +209,72 @@ impl Peers {
             return Err(PeerError::Refused(refusal_text(status, &body)));
         }
         serde_json::from_slice(&body).map_err(PeerError::Malformed)
+    }
+
+    /// Signs a request. The secret itself goes only to nodes of earlier builds, and only where a setting says so: a stranger
+    /// who can write into the roster would get it.
+    fn authenticate(&self, member: &Member, request: &mut reqwest::Request) -> Result<(), PeerError> {
+        let Some(secret) = &self.secret else { return Ok(()) };
+        let value = if member.checks_signatures {
+            let url = request.url();
+            let query = url.query().map_or_else(String::new, |query| format!("?{query}"));
+            let target = &format!("{}{query}", url.path());
+            let signed = SignedRequest {
+                method: request.method().as_str(),
+                target,
+                from: &self.incarnation,
+                to: &member.incarnation,
+                body: request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default(),
+            };
+            (SIGNATURE, signed.sign(secret, unix_ms()))
+        } else if self.secret_in_clear {
+            (SECRET, secret.header())
+        } else {
+            return Err(PeerError::NeedsSecret);
+        };
+        request.headers_mut().insert(value.0, value.1);
+        Ok(())
+    }
+
+    /// Checks that a request comes from a node of the cluster: it is signed with the cluster secret, or without a secret it
+    /// comes from this machine.
+    ///
+    /// # Errors
+    /// The reason for the one who asked.
+    pub(crate) fn check(
+        &self,
+        remote: IpAddr,
+        head: &http::request::Parts,
+        body: &[u8],
+    ) -> Result<(), String> {
+        let header = |name| head.headers.get(name).map(HeaderValue::as_bytes);
+        let Some(from) = header(PEER) else {
+            return Err("this path answers only nodes of the cluster".to_owned());
+        };
+        let Some(secret) = &self.secret else {
+            let is_here = remote.to_canonical().is_loopback()
+                && PROXY_HEADERS.iter().all(|name| !head.headers.contains_key(*name));
+            return is_here.then_some(()).ok_or_else(|| {
+                "this node has no --cluster-secret, so it answers only nodes on its own machine".to_owned()
+            });
+        };
+        if let Some(signature) = header(SIGNATURE) {
+            let signed = SignedRequest {
+                method: head.method.as_str(),
+                target: head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
+                from: std::str::from_utf8(from).unwrap_or_default(),
+                to: &self.incarnation,
+                body,
+            };
+            return signed.check(secret, signature, unix_ms()).map_err(|error| error.to_string());
+        }
+        if !secret.matches(header(SECRET).unwrap_or_default()) {
+            return Err("the request is not signed, and the nodes need the same --cluster-secret".to_owned());
+        }
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%remote, "a node of an earlier build sends the cluster secret itself; upgrade it");
+        }
+        Ok(())
     }
 
     async fn body(&self, response: &mut reqwest::Response) -> Result<Vec<u8>, PeerError> {
@@ -240,7 +322,7 @@ mod tests {
     /// Asks a node that answers with these bytes, or not at all.
     async fn ask(answer: Option<&str>) -> Result<u64, String> {
         let metrics = Arc::new(Metrics::new(Instant::now()));
-        let peers = Peers::new(Arc::from("01ME"), None, LIMITS, metrics).unwrap();
+        let peers = Peers::new(Arc::from("01ME"), None, false, LIMITS, metrics).unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut row = server("n-1", 0, "ready");
         row.url = format!("http://{}", socket.local_addr().unwrap());
@@ -292,6 +374,73 @@ mod tests {
             r#"{"type":"about:blank","title":"t","status":403,"detail":"no secret","code":"forbidden"}"#;
         let refused = format!("HTTP/1.1 403 Forbidden\r\nContent-Length: {}\r\n\r\n{problem}", problem.len());
         check(&ask(Some(&refused)).await, "403 no secret");
+    }
+
+    /// What a node in the roster gets to read of a request, or why it is not asked.
+    async fn heard(checks_signatures: bool, secret_in_clear: bool) -> Result<String, String> {
+        let metrics = Arc::new(Metrics::new(Instant::now()));
+        let secret = Some(Secret::for_test(CLUSTER_SECRET));
+        let peers = Peers::new(Arc::from("01ME"), secret, secret_in_clear, LIMITS, metrics).unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut row = server("n-1", 0, "ready");
+        row.url = format!("http://{}", socket.local_addr().unwrap());
+        let mut member = member("01YOU", row);
+        member.checks_signatures = checks_signatures;
+        let request = PeerRequest::new(Method::POST, "/cluster/x").with("a", Some("b&c".to_owned())).body(&1);
+        let serve = async {
+            let (mut socket, _) = socket.accept().await.unwrap();
+            let mut read = vec![0; 4_096];
+            let mut filled = 0;
+            while !read[..filled].ends_with(b"\r\n\r\n1") {
+                filled += socket.read(&mut read[filled..]).await.unwrap();
+            }
+            String::from_utf8(read[..filled].to_vec()).unwrap()
+        };
+        tokio::select! {
+            answer = peers.ask_one::<u64>(&member, &request) => Err(answer.unwrap_err().reason),
+            heard = serve => Ok(heard),
+        }
+    }
+
+    const CLUSTER_SECRET: &str = "the-secret-of-this-cluster";
+
+    /// Anybody who can write into the roster can be a member of it.
+    #[tokio::test]
+    async fn a_member_of_the_roster_gets_a_signature_and_not_the_secret() {
+        let head = heard(true, true).await.unwrap();
+        assert!(!head.contains(CLUSTER_SECRET) && head.contains("\r\nx-sse-peer-signature: "), "{head}");
+        let refused = heard(false, false).await.unwrap_err();
+        assert!(refused.contains("--cluster-secret-in-clear"), "{refused}");
+        let head = heard(false, true).await.unwrap();
+        assert!(head.contains("\r\nx-sse-cluster-secret: the-secret-of-this-cluster\r\n"), "{head}");
+    }
+
+    /// The request that one node writes passes the check of the other one, and of no third one.
+    #[tokio::test]
+    async fn a_signed_request_is_accepted_by_the_node_that_was_asked() {
+        let request = heard(true, false).await.unwrap();
+        let line = |name: &str| {
+            let lines = request.lines().filter_map(|line| line.split_once(": "));
+            lines.filter(|(field, _)| *field == name).map(|(_, value)| value.to_owned()).next().unwrap()
+        };
+        let (head, ()) = http::Request::post("/cluster/x?a=b%26c")
+            .header(PEER, line("x-sse-peer"))
+            .header(SIGNATURE, line("x-sse-peer-signature"))
+            .body(())
+            .unwrap()
+            .into_parts();
+        let check = |incarnation: &str, secret: &str, body: &[u8]| {
+            let metrics = Arc::new(Metrics::new(Instant::now()));
+            let secret = Some(Secret::for_test(secret));
+            let peers = Peers::new(Arc::from(incarnation), secret, false, LIMITS, metrics).unwrap();
+            peers.check([10, 0, 0, 1].into(), &head, body)
+        };
+        assert_eq!(check("01YOU", CLUSTER_SECRET, b"1"), Ok(()));
+        assert!(check("01OTHER", CLUSTER_SECRET, b"1").unwrap_err().contains("--advertise"));
+        assert!(
+            check("01YOU", "another-secret-of-a-cluster", b"1").unwrap_err().contains("--cluster-secret")
+        );
+        assert!(check("01YOU", CLUSTER_SECRET, b"2").unwrap_err().contains("does not match"));
     }
 
     #[tokio::test]

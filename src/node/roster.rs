@@ -51,6 +51,8 @@ pub(crate) struct Member {
     pub(crate) incarnation: Arc<str>,
     /// The row that the node sent with its last beat.
     pub(crate) server: Server,
+    /// The node checks signatures of requests. Earlier builds do not.
+    pub(crate) checks_signatures: bool,
     /// Time since the start of the node, at its last beat.
     uptime: Duration,
     /// The clock of the node at its last beat, milliseconds since 1970.
@@ -78,6 +80,8 @@ struct Record {
     server: Server,
     uptime_ms: u64,
     clock_ms: u64,
+    #[serde(default)]
+    checks_signatures: bool,
 }
 
 /// Why a beat or a read of the roster failed.
@@ -105,10 +109,12 @@ impl Member {
     }
 
     fn read(alive: &Alive, read: Instant) -> Option<Self> {
-        let Record { server, uptime_ms, clock_ms } = serde_json::from_str(&alive.record).ok()?;
+        let Record { server, uptime_ms, clock_ms, checks_signatures } =
+            serde_json::from_str(&alive.record).ok()?;
         Some(Self {
             incarnation: Arc::clone(&alive.incarnation),
             server,
+            checks_signatures,
             uptime: Duration::from_millis(uptime_ms),
             clock_ms,
             age_when_read: alive.age,
@@ -258,7 +264,7 @@ impl Roster {
 
     async fn beat(&self, own: Server) -> Result<(), RosterError> {
         let uptime_ms = millis(self.shared.born.elapsed());
-        let record = Record { server: own, uptime_ms, clock_ms: unix_ms() };
+        let record = Record { server: own, uptime_ms, clock_ms: unix_ms(), checks_signatures: true };
         let record =
             serde_json::to_string(&record).expect("a struct of text and numbers always becomes JSON");
         let record = Arc::from(record);
@@ -375,11 +381,20 @@ pub(crate) mod tests {
     pub(crate) fn member(incarnation: &str, server: Server) -> Member {
         let (uptime, age_when_read) = (Duration::ZERO, Duration::ZERO);
         let incarnation = Arc::from(incarnation);
-        Member { incarnation, server, uptime, clock_ms: 0, age_when_read, read: Instant::now() }
+        Member {
+            incarnation,
+            server,
+            checks_signatures: true,
+            uptime,
+            clock_ms: 0,
+            age_when_read,
+            read: Instant::now(),
+        }
     }
 
     fn alive(incarnation: &str, id: &str, uptime_ms: u64, age_ms: u64) -> Alive {
-        let record = Record { server: server(id, 0, "ready"), uptime_ms, clock_ms: 0 };
+        let record =
+            Record { server: server(id, 0, "ready"), uptime_ms, clock_ms: 0, checks_signatures: true };
         Alive {
             incarnation: Arc::from(incarnation),
             record: Arc::from(serde_json::to_string(&record).unwrap()),
@@ -444,7 +459,12 @@ pub(crate) mod tests {
         let tasks = Tasks::new();
         let log = broker(&tasks).await;
         let roster = roster(&log).await;
-        let record = Record { server: server("b", 0, "ready"), uptime_ms: 0, clock_ms: unix_ms() + ahead_ms };
+        let record = Record {
+            server: server("b", 0, "ready"),
+            uptime_ms: 0,
+            clock_ms: unix_ms() + ahead_ms,
+            checks_signatures: true,
+        };
         log.beat(&Arc::from("2"), &Arc::from(serde_json::to_string(&record).unwrap())).await.unwrap();
         assert!(roster.cluster_ms() < unix_ms() + ahead_ms / 2, "not seen yet");
         roster.read().await;

@@ -353,7 +353,7 @@ mod tests {
         };
         let limits = PeerLimits { deadline: Duration::from_secs(30), at_once: 1, answer_bytes: 1_024 };
         let metrics = Arc::new(Metrics::new(Instant::now()));
-        let peers = Peers::new(Arc::from("1"), None, limits, metrics).unwrap();
+        let peers = Peers::new(Arc::from("1"), None, false, limits, metrics).unwrap();
         let sending = takeover.send(&peers, member("2", row), takeover.all());
         let (sent, question) = tokio::join!(sending, node);
         assert_eq!(sent, (Arc::from("2"), Ok(())));

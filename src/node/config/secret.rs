@@ -42,6 +42,11 @@ impl Secret {
         Ok(Self(value))
     }
 
+    #[cfg(test)]
+    pub(crate) fn for_test(text: &str) -> Self {
+        Self::from_text(text).expect("a valid secret")
+    }
+
     /// The value of the header, marked as sensitive.
     pub(crate) fn header(&self) -> HeaderValue {
         self.0.clone()

@@ -417,7 +417,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         "cluster-secret",
         SECRET,
         ("none; this node then answers only nodes on this machine", "a-long-text-that-nobody-guesses"),
-        "Secret with which the nodes of a cluster authenticate to each other: 16 to 256 printable ASCII characters without blanks, the same on all nodes. Every user of the machine can read a flag, so use @FILE or the variable",
+        "Secret with which the nodes of a cluster sign what they ask each other: 16 to 256 printable ASCII characters without blanks, the same on all nodes. Every user of the machine can read a flag, so use @FILE or the variable",
+    ),
+    row(
+        Group::Cluster,
+        "cluster-secret-in-clear",
+        SWITCH,
+        default::OFF,
+        "Send the cluster secret itself to nodes that cannot check a signature, which are those of earlier builds. Only while a cluster is upgraded: whoever can write into the roster could get the secret",
     ),
     row(
         Group::Cluster,

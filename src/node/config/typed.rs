@@ -99,8 +99,10 @@ pub struct Config {
     pub drain_close: StreamEnd,
     /// How long a drain waits for streams that do not end.
     pub drain_grace: Duration,
-    /// Secret that nodes send when they ask each other; `None`: the node answers only nodes on its own machine.
+    /// Secret with which nodes sign what they ask each other; `None`: the node answers only nodes on its own machine.
     pub cluster_secret: Option<Secret>,
+    /// Send the secret itself to nodes that cannot check a signature.
+    pub cluster_secret_in_clear: bool,
     /// What happens to the older streams of a client that opens a new one.
     pub takeover: TakeoverMode,
     /// Limits of the log and its mailboxes.
@@ -189,6 +191,7 @@ impl ConfigReader {
             drain_close: self.read("drain-close", value::choice),
             drain_grace: self.read("drain-grace", |text| value::duration(text, Duration::ZERO..=HOUR)),
             cluster_secret: self.optional("cluster-secret", Secret::parse),
+            cluster_secret_in_clear: self.read("cluster-secret-in-clear", value::switch),
             takeover: self.read("takeover", value::choice),
             log: self.log_limits(),
             limits: Limits::default(),

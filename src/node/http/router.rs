@@ -13,7 +13,7 @@ use super::error::ApiError;
 use super::{batch, cluster, connections, history, ops, presence, publish, rebalance, servers, stream, web};
 use crate::broker::{Bounds, Broker, StoreError};
 use crate::node::admission::Admission;
-use crate::node::config::{RejectMode, Secret};
+use crate::node::config::RejectMode;
 use crate::node::connections::Connections;
 use crate::node::drain::Drain;
 use crate::node::feed::FeedLimits;
@@ -83,8 +83,6 @@ pub(crate) struct AppState {
     pub(crate) roster: Roster,
     /// The way to them.
     pub(crate) peers: Arc<Peers>,
-    /// What they must show.
-    pub(crate) cluster_secret: Option<Secret>,
     /// Closes the older streams of a client that opens a new one.
     pub(crate) takeover: Takeover,
     /// How clients are refused.
@@ -141,7 +139,7 @@ impl AppState {
 pub(crate) fn router(app: Arc<AppState>, cors_origins: &[HeaderValue]) -> Router {
     let body_limit = app.limits.body_bytes;
     let routes = described_routes()
-        .nest("/cluster", cluster::routes(&app))
+        .merge(cluster::routes(&app))
         .fallback(no_route)
         .method_not_allowed_fallback(|| async { ApiError::Method })
         .layer(DefaultBodyLimit::max(body_limit));
