@@ -29,6 +29,15 @@ pub(crate) const CLUSTER_ROWS_MAX: u64 = 100_000;
 /// them find room in it.
 pub(crate) const BATCH_EVENTS_MAX: usize = 1_000;
 
+/// Most bytes that a client may send into its open stream, in all. They mean nothing; browsers send none.
+pub(crate) const STREAM_INPUT_BYTES: usize = 8 * 1024;
+
+/// The time over which a reader must take [`READER_BYTES`], counted only while its socket takes no more.
+pub(crate) const READER_TIME: Duration = Duration::from_secs(30);
+
+/// The bytes that a reader must take in [`READER_TIME`]: 1 KiB a second.
+pub(crate) const READER_BYTES: u64 = 30 * 1024;
+
 /// Limits of a running node. See [`Limits::default`] for their values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -43,8 +52,12 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a client may take to send a request's body.
     pub body_timeout: Duration,
-    /// How long sent data may stay unacknowledged by a peer (`TCP_USER_TIMEOUT`).
+    /// How long sent data may stay unacknowledged by a peer (`TCP_USER_TIMEOUT`). Nothing else notices a peer that
+    /// vanished without closing, since heartbeats fit into the socket's buffer for an hour.
     pub peer_timeout: Duration,
+    /// Bytes that a socket takes beyond those that its peer has room for (`TCP_NOTSENT_LOWAT`). A peer that reads nothing
+    /// costs the system this much, and not the whole send buffer.
+    pub unsent_bytes: u32,
     /// How long a publish may wait for the log. After that its outcome is unknown, and the answer says so.
     pub publish_deadline: Duration,
     /// How long a stream may wait for a page of the log.
@@ -86,6 +99,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(30),
             peer_timeout: Duration::from_secs(60),
+            unsent_bytes: 16 * 1024,
             // The broker takes up to 5 s to fail over, and gives up by itself after 8 s.
             publish_deadline: Duration::from_secs(9),
             log_read_deadline: Duration::from_secs(10),

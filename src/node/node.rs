@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::HeaderValue;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -19,6 +20,7 @@ use super::drain::Drain;
 use super::feed::FeedLimits;
 use super::http::listener::{Listener, ListenerLimits};
 use super::http::{AppLimits, AppState, router};
+use super::limits::Limits;
 use super::loops::{Budget, EventLoop, LoopHandle, LoopSettings, Loops, Message, Offload, SharedLoop};
 use super::metrics::{INTERVAL, Metrics};
 use super::peers::{PeerLimits, Peers};
@@ -74,7 +76,7 @@ pub enum NodeError {
 /// [`NodeError`] names the broker or address. A node that drained returns `Ok`.
 pub async fn run(config: Config) -> Result<(), NodeError> {
     let mut signals = Signals::listen().map_err(NodeError::Signals)?;
-    let socket = bind(config.listen)?;
+    let socket = bind(config.listen, config.send_buffer, &config.limits)?;
     let address = socket.local_addr().map_err(|cause| NodeError::Listen { address: config.listen, cause })?;
     // Three groups, ended one after the other: the node leaves the roster before it stops serving, and the log takes
     // the publishes of the last requests while the rest is ending.
@@ -135,11 +137,17 @@ async fn end(groups: [Tasks; 3], roster_deadline: Duration, grace: Duration) -> 
     }
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, NodeError> {
+fn bind(address: SocketAddr, send_buffer: usize, limits: &Limits) -> Result<TcpListener, NodeError> {
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // A restarted node must not wait for sockets of its predecessor.
         socket.set_reuseaddr(true)?;
+        // Each accepted socket inherits these.
+        let options = SockRef::from(&socket);
+        options.set_tcp_nodelay(true)?;
+        options.set_tcp_user_timeout(Some(limits.peer_timeout))?;
+        options.set_send_buffer_size(send_buffer)?;
+        options.set_tcp_notsent_lowat(limits.unsent_bytes)?;
         socket.bind(address)?;
         // Reconnects may arrive faster than they are accepted; the system caps this at net.core.somaxconn.
         socket.listen(4096)
@@ -253,7 +261,6 @@ impl Parts {
             head_bytes: config.limits.head_bytes,
             head_timeout: config.limits.head_timeout,
             body_timeout: config.limits.body_timeout,
-            peer_timeout: config.limits.peer_timeout,
         };
         let origins: Vec<HeaderValue> = config.cors_origins.clone();
         let listener = Listener::new(socket, router(Arc::clone(&self.app), &origins), limits);
@@ -386,6 +393,22 @@ fn app_limits(config: &Config) -> AppLimits {
 mod tests {
     use super::*;
     use crate::protocol::{Cursor, Epoch};
+
+    #[tokio::test]
+    async fn an_accepted_socket_has_the_options_of_the_one_that_listens() {
+        let limits = Limits::default();
+        let listener = bind("127.0.0.1:0".parse().unwrap(), 20_000, &limits).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_client, accepted) =
+            tokio::join!(tokio::net::TcpStream::connect(address), async { listener.accept().await });
+        let (socket, _) = accepted.unwrap();
+        let options = SockRef::from(&socket);
+        // The system doubles it.
+        assert_eq!(options.send_buffer_size().unwrap(), 40_000);
+        assert_eq!(options.tcp_notsent_lowat().unwrap(), limits.unsent_bytes);
+        assert_eq!(options.tcp_user_timeout().unwrap(), Some(limits.peer_timeout));
+        assert!(options.tcp_nodelay().unwrap());
+    }
 
     #[tokio::test]
     async fn a_panic_in_a_loop_ends_the_tasks_of_the_node_and_is_remembered() {

@@ -145,6 +145,8 @@ pub mod default {
     pub const LAG_LIMIT: &str = "100000";
     /// Longest time without progress of a write.
     pub const WRITE_STALL: &str = "10s";
+    /// Bytes that a client has not acknowledged.
+    pub const SEND_BUFFER: &str = "64KiB";
     /// Streams of one node.
     pub const MAX_CONNECTIONS: &str = "10000";
     /// The value that means no limit.
@@ -339,6 +341,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         DURATION,
         default::WRITE_STALL,
         "How long a write may make no progress before the node closes its stream",
+    ),
+    row(
+        Group::Streams,
+        "send-buffer",
+        SIZE,
+        default::SEND_BUFFER,
+        "Bytes that one client may leave unacknowledged (SO_SNDBUF); the system reserves twice as much. Raise it for far clients that must be sent more than this in one round trip",
     ),
     row(Group::Admission, "max-connections", COUNT, default::MAX_CONNECTIONS, "Limit of open streams"),
     row(

@@ -77,6 +77,8 @@ pub struct Config {
     pub cursor_every: Duration,
     /// Longest time without progress of a write.
     pub write_stall: Duration,
+    /// Bytes that one client may leave unacknowledged.
+    pub send_buffer: usize,
     /// Most slots in the window.
     pub window_frames: usize,
     /// Most bytes in the window.
@@ -179,6 +181,7 @@ impl ConfigReader {
             cursor_every: self
                 .read("cursor-every", |text| value::duration(text, 10 * MILLISECOND..=24 * HOUR)),
             write_stall: self.read("write-stall", |text| value::duration(text, 10 * MILLISECOND..=HOUR)),
+            send_buffer: self.read("send-buffer", |text| value::memory(text, 4 * KIB..=GIB / 16)),
             window_frames: self.read("window-frames", |text| value::count(text, 1..=100_000_000)),
             window_bytes: self.read("window-bytes", |text| value::memory(text, KIB..=1_024 * GIB)),
             replay_permits: self.read("replay-permits", |text| value::count(text, 1..=10_000)),

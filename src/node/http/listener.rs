@@ -16,7 +16,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tower::ServiceExt as _;
@@ -37,9 +36,6 @@ pub(crate) struct ListenerLimits {
     pub(crate) head_timeout: Duration,
     /// A request's body must be complete within this time.
     pub(crate) body_timeout: Duration,
-    /// `TCP_USER_TIMEOUT`: a peer that acknowledges no data for this long counts as gone. Nothing else notices a peer
-    /// that vanished without closing, since heartbeats fit into the socket's buffer for an hour.
-    pub(crate) peer_timeout: Duration,
 }
 
 /// The stream of a response, which goes to its loop once the socket has left the HTTP server. Taken out once.
@@ -104,16 +100,7 @@ impl Listener {
         // The semaphore is never closed; without a permit there is nothing to accept.
         let permit = Arc::clone(permits).acquire_owned().await.ok()?;
         match self.socket.accept().await {
-            Ok((socket, remote)) => {
-                let options = SockRef::from(&socket);
-                let set = options.set_tcp_nodelay(true);
-                let set = set.and_then(|()| options.set_tcp_user_timeout(Some(self.limits.peer_timeout)));
-                if let Err(error) = set {
-                    tracing::debug!(%error, "a client disconnected before it was accepted");
-                    return None;
-                }
-                Some((socket, remote, permit))
-            }
+            Ok((socket, remote)) => Some((socket, remote, permit)),
             Err(error) => {
                 // Most likely the process has no file descriptors left; an immediate retry would only burn a core.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -239,7 +226,6 @@ mod tests {
         head_bytes: 16 * 1024,
         head_timeout: Duration::from_secs(60),
         body_timeout: Duration::from_millis(20),
-        peer_timeout: Duration::from_secs(60),
     };
 
     /// Serves one route with these limits, and ends when the clients are done with its address.
