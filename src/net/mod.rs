@@ -11,4 +11,4 @@ pub(crate) use inbox::Inbox;
 pub(crate) use metronome::Metronome;
 pub(crate) use poll::{Poll, Ready};
 pub(crate) use slab::{Key, Slab};
-pub(crate) use socket::{Read, close_write, drain_input, pull, push, reset_on_close};
+pub(crate) use socket::{Read, close_write, discard, pull, push, reset_on_close};

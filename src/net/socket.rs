@@ -1,14 +1,15 @@
 //! Reads and writes that do not block, whatever mode the socket is in. Read [`push`] first.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
 
-/// Reads of one look; a peer that sends more than fits into them is one that floods.
-const READS: usize = 64;
+/// Bytes of one read of what nobody wants.
+const DISCARDED: usize = 16 * 1024;
 
 /// Writes until everything is written or the socket takes no more, as readiness by edges requires. Returns the bytes
 /// written.
@@ -55,18 +56,21 @@ pub(crate) fn pull(socket: &OwnedFd, into: &mut [u8]) -> io::Result<Read> {
     }
 }
 
-/// Reads and discards what the peer has sent. Returns whether the peer goes on: it has neither closed its side nor
-/// failed, and does not flood.
-pub(crate) fn drain_input(socket: &OwnedFd) -> bool {
-    let mut discarded = [0_u8; 1024];
-    for _ in 0..READS {
-        match recv(socket, &mut discarded[..], RecvFlags::DONTWAIT) {
-            Ok((_, 0)) => return false,
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return error == Errno::AGAIN,
+/// Reads and discards what the peer has sent: all of it, or more than `most` bytes, which is then a bit less than there
+/// may be. Returns the number of bytes; `None` once the peer has closed its side or failed.
+pub(crate) fn discard(socket: &OwnedFd, most: usize) -> Option<usize> {
+    let mut buffer = [MaybeUninit::<u8>::uninit(); DISCARDED];
+    let mut discarded = 0;
+    while discarded <= most {
+        match recv(socket, &mut buffer[..], RecvFlags::DONTWAIT) {
+            Ok((_, 0)) => return None,
+            Ok((_, count)) => discarded += count,
+            Err(Errno::AGAIN) => break,
+            Err(Errno::INTR) => {}
+            Err(_) => return None,
         }
     }
-    false
+    Some(discarded)
 }
 
 /// Tells the peer that nothing follows. The peer may have closed already.
@@ -102,13 +106,20 @@ mod tests {
         assert_eq!(push(&server, b"x").unwrap(), 1);
         client.write_all(b"hello").unwrap();
         assert_eq!(pull(&server, &mut [0; 3]).unwrap(), Read::Bytes(3));
-        assert!(drain_input(&server));
+        assert_eq!(discard(&server, 100), Some(2));
+        client.write_all(&[7; 3 * DISCARDED]).unwrap();
+        assert_eq!(
+            discard(&server, DISCARDED),
+            Some(2 * DISCARDED),
+            "no more than one read beyond the limit"
+        );
+        assert_eq!(discard(&server, 2 * DISCARDED), Some(DISCARDED));
         assert_eq!(pull(&server, &mut [0; 3]).unwrap(), Read::Nothing);
         // A peer that leaves bytes unread is a reset.
         client.read_exact(&mut [0]).unwrap();
         drop(client);
         assert_eq!(pull(&server, &mut [0; 3]).unwrap(), Read::End);
-        assert!(!drain_input(&server));
+        assert_eq!(discard(&server, 100), None);
         assert!(push(&server, b"x").is_err());
     }
 }

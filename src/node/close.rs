@@ -17,7 +17,7 @@ pub(crate) enum CloseCode {
     ClientGone,
     /// The node is leaving.
     Shutdown,
-    /// The client fell more than `--lag-limit` events behind.
+    /// The client fell more than `--lag-limit` events behind, or took less than the least that a reader must take.
     Slow,
     /// A write made no progress for `--write-stall`.
     Stalled,
@@ -33,11 +33,13 @@ pub(crate) enum CloseCode {
     Rebalance,
     /// The same client has opened a newer stream, here or on another node.
     TakenOver,
+    /// The client sends bytes into its stream.
+    Flooding,
 }
 
 impl CloseCode {
     /// Every code, in the order of their declaration.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::ClientGone,
         Self::Shutdown,
         Self::Slow,
@@ -48,6 +50,7 @@ impl CloseCode {
         Self::TooManyRequests,
         Self::Rebalance,
         Self::TakenOver,
+        Self::Flooding,
     ];
 
     /// The index in [`Self::ALL`].
@@ -65,6 +68,8 @@ impl CloseCode {
             Self::Stalled => 3009,
             Self::Rebalance => 3011,
             Self::TooManyRequests => 3013,
+            // Nobody is told: the socket is reset.
+            Self::Flooding => 3501,
             Self::Forced => 3503,
             Self::ConnectionLimit => 3504,
             // Centrifugo leaves 4500 to 4999 to applications, for disconnects without a reconnect.
@@ -90,6 +95,7 @@ impl CloseCode {
             Self::TooManyRequests => "too_many_requests",
             Self::Rebalance => "rebalance",
             Self::TakenOver => "taken_over",
+            Self::Flooding => "flooding",
         }
     }
 }

@@ -267,6 +267,34 @@ async fn a_head_that_is_too_large_or_too_strange_ends_its_connection_alone() {
 }
 
 #[tokio::test]
+async fn clients_that_write_into_their_streams_are_closed_and_the_others_are_served() {
+    let node = Node::start(&[]).await;
+    let mut reads = Subscriber::open(&node, "clientId=reads").await;
+    let open = async || {
+        let mut stream = Raw::connect(&node).await;
+        stream.send("GET /api/sse/stream HTTP/1.1\r\nHost: n\r\n\r\n").await;
+        stream.until("\n\n").await;
+        stream
+    };
+    let [first, second, third, mut talks] = [open().await, open().await, open().await, open().await];
+    // A little by mistake, in two parts.
+    talks.send(&"x".repeat(4_000)).await;
+    talks.send(&"x".repeat(4_000)).await;
+    let publish = async {
+        for number in 0..20 {
+            node.publish("broadcast", &json!({ "data": number })).await;
+            assert_eq!(payload(&reads.event().await), number);
+        }
+    };
+    tokio::join!(first.flood(), second.flood(), third.flood(), publish);
+    node.wait_for_line("sse_node_disconnects_total{reason=\"flooding\"} 3").await;
+    talks.until("\"data\":19").await;
+    talks.send(&"x".repeat(200)).await;
+    node.wait_for_line("sse_node_disconnects_total{reason=\"flooding\"} 4").await;
+    assert_eq!(node.metrics().await.closed["client_gone"], 0);
+}
+
+#[tokio::test]
 async fn a_reader_that_takes_nothing_is_closed_and_the_others_are_served() {
     let node = Node::start(&["--write-stall", "300ms"]).await;
     let mut stuck = Raw::connect_narrow(&node).await;

@@ -17,9 +17,10 @@ use super::portion::{StreamEnd, close_portion};
 use super::progress::FEW;
 use super::stream::{Arrival, Counts, End, Stream, Work};
 use super::ticks::Ticks;
-use crate::net::{Key, Poll, Ready, Slab, close_write, drain_input};
+use crate::net::{Key, Poll, Ready, Slab, close_write, discard, reset_on_close};
 use crate::node::close::CloseCode;
 use crate::node::feed::FeedLimits;
+use crate::node::limits::STREAM_INPUT_BYTES;
 use crate::node::stream_context::StreamContext;
 use crate::node::window::{Place, Slot};
 use crate::protocol::NodeId;
@@ -205,8 +206,16 @@ impl EventLoop {
     fn on_ready(&mut self, ready: Ready) {
         let Some(stream) = self.streams.get_mut(ready.key) else { return };
         // What clients send means nothing on a stream; that they stop does.
-        if ready.readable && !drain_input(&stream.socket) {
-            return self.close(ready.key, CloseCode::ClientGone);
+        if ready.readable {
+            let allowed = STREAM_INPUT_BYTES - usize::from(stream.received);
+            match discard(&stream.socket, allowed) {
+                None => return self.close(ready.key, CloseCode::ClientGone),
+                Some(more) if more > allowed => {
+                    reset_on_close(&stream.socket);
+                    return self.close(ready.key, CloseCode::Flooding);
+                }
+                Some(more) => stream.received += u16::try_from(more).unwrap_or(u16::MAX),
+            }
         }
         if ready.writable && stream.work.as_ref().is_some_and(|work| work.blocked) {
             self.enqueue(ready.key);
@@ -245,6 +254,7 @@ impl EventLoop {
             heartbeat_at: self.ticks.now + self.ticks.heartbeat,
             cursor_at: self.ticks.now + self.ticks.cursor,
             served: 0,
+            received: 0,
             had: Box::default(),
             work: Some(Box::new(work)),
             _loop_permit: stream.loop_permit,

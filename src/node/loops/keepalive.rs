@@ -33,6 +33,11 @@ impl EventLoop {
         let now = self.ticks.now;
         let is_late =
             |stream: &Stream| stream.work.as_ref().is_some_and(|work| work.blocked && work.stall_at <= now);
+        let too_slow = stream.work.as_mut().is_some_and(|work| work.is_too_slow(&self.ticks));
+        if too_slow {
+            reset_on_close(&stream.socket);
+            return self.close(key, CloseCode::Slow);
+        }
         if !is_late(stream) {
             return;
         }

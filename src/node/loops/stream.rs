@@ -16,6 +16,7 @@ use crate::node::admission::Admitted;
 use crate::node::close::CloseCode;
 use crate::node::connections::{AckMode, Connection, Registered};
 use crate::node::feed::Feed;
+use crate::node::limits::READER_BYTES;
 use crate::node::stream_context::HeartbeatForm;
 use crate::node::window::{Form, WindowFrame};
 use crate::protocol::{Address, Cursor};
@@ -92,6 +93,8 @@ pub(crate) struct Arrival {
 pub(super) struct Stream {
     pub(super) socket: OwnedFd,
     pub(super) form: Form,
+    /// Bytes that the client has sent into its stream; at most [`crate::node::limits::STREAM_INPUT_BYTES`].
+    pub(super) received: u16,
     /// `None` for a client that is refused.
     pub(super) subscription: Option<Subscription>,
     /// The last `id:` that was written.
@@ -133,6 +136,10 @@ pub(super) struct Work {
     pub(super) until: u64,
     /// The tick at which a socket that takes nothing is closed.
     pub(super) stall_at: u32,
+    /// The tick at which the socket took no more, if it is blocked.
+    blocked_at: u32,
+    /// How far the judgement of its speed is.
+    speed: Speed,
     /// The socket takes no more bytes for now.
     pub(super) blocked: bool,
     /// It waits for its turn.
@@ -142,14 +149,59 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn new(feed: Option<Box<Feed>>, queue: VecDeque<Portion>) -> Self {
-        Self { feed, queue, done: 0, until: 0, stall_at: 0, blocked: false, queued: false, end: End::Open }
+        Self {
+            feed,
+            queue,
+            done: 0,
+            until: 0,
+            stall_at: 0,
+            blocked_at: 0,
+            speed: Speed::default(),
+            blocked: false,
+            queued: false,
+            end: End::Open,
+        }
     }
 
     /// The socket took only a part of a portion.
     pub(super) fn block(&mut self, portion: Portion, done: usize, ticks: &Ticks) {
         self.queue.push_back(portion);
-        (self.done, self.blocked, self.stall_at) = (done, true, ticks.now + ticks.stall);
+        (self.done, self.stall_at) = (done, ticks.now + ticks.stall);
+        self.set_blocked(true, ticks);
     }
+
+    fn set_blocked(&mut self, blocked: bool, ticks: &Ticks) {
+        if self.blocked && !blocked {
+            self.speed.ticks += ticks.now - self.blocked_at;
+        } else if blocked && !self.blocked {
+            self.blocked_at = ticks.now;
+        }
+        self.blocked = blocked;
+    }
+
+    /// Notes bytes that the socket took.
+    pub(super) fn note_taken(&mut self, count: usize) {
+        self.speed.taken += count as u64;
+    }
+
+    /// Whether the socket took less than it must while it was blocked. A reader that takes a byte now and then is never
+    /// stalled, and would hold its buffers for ever.
+    pub(super) fn is_too_slow(&mut self, ticks: &Ticks) -> bool {
+        let blocked_now = if self.blocked { ticks.now - self.blocked_at } else { 0 };
+        if self.speed.ticks + blocked_now < ticks.reader {
+            return false;
+        }
+        self.blocked_at = ticks.now;
+        std::mem::take(&mut self.speed).taken < READER_BYTES
+    }
+}
+
+/// What a socket took of what waited for it.
+#[derive(Debug, Default)]
+struct Speed {
+    taken: u64,
+    /// The time that it was blocked for, up to when it was blocked last.
+    ticks: u32,
 }
 
 /// What a loop counts until the end of its turn.
@@ -174,11 +226,12 @@ impl Stream {
             let bytes = &portion.wire[work.done..];
             let count = push(&self.socket, bytes)?;
             work.done += count;
-            work.blocked = count < bytes.len();
-            if count > 0 || !work.blocked {
+            let blocked = count < bytes.len();
+            work.set_blocked(blocked, ticks);
+            work.note_taken(count);
+            if count > 0 || !blocked {
                 work.stall_at = ticks.now + ticks.stall;
             }
-            let blocked = work.blocked;
             let portion = if blocked { None } else { work.queue.pop_front() };
             if portion.is_some() {
                 work.done = 0;
@@ -258,5 +311,45 @@ impl Stream {
             self.note_portion(portion, counts, ticks);
         }
         cut
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// The tick at which a reader is too slow that takes so many bytes in each tick that its socket is blocked, which is
+    /// in each of so many ticks one; `None` if it is not in ten minutes.
+    fn too_slow_at(bytes: usize, one_in: u32) -> Option<u32> {
+        let long = Duration::from_secs(15);
+        let mut ticks = Ticks::new(Instant::now(), long, long, long);
+        let mut work = Work::new(None, VecDeque::new());
+        for now in 0..2_400 {
+            ticks.now = now;
+            let is_blocked = now % one_in == 0;
+            work.set_blocked(is_blocked, &ticks);
+            if is_blocked && now > 0 {
+                work.note_taken(bytes);
+            }
+            if work.is_too_slow(&ticks) {
+                return Some(now);
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_reader_must_take_1_kib_a_second_while_its_socket_is_blocked() {
+        // Four ticks a second.
+        assert_eq!(too_slow_at(0, 1), Some(120));
+        assert_eq!(too_slow_at(255, 1), Some(120));
+        assert_eq!(too_slow_at(256, 1), None);
+        // Half of the time it waits for the log or for events.
+        assert_eq!(too_slow_at(255, 2), Some(239));
+        assert_eq!(too_slow_at(260, 2), None);
     }
 }

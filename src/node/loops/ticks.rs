@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::node::limits::READER_TIME;
+
 /// A loop looks at each of its streams once in this many ticks.
 pub(super) const SWEEP_TICKS: usize = 4;
 /// The longest tick, and so the precision of deadlines: [`SWEEP_TICKS`] times this.
@@ -24,6 +26,8 @@ pub(super) struct Ticks {
     pub(super) cursor: u32,
     /// Longest time in which a socket takes no byte.
     pub(super) stall: u32,
+    /// The time over which the speed of a reader is judged.
+    pub(super) reader: u32,
 }
 
 impl Ticks {
@@ -40,6 +44,7 @@ impl Ticks {
             heartbeat: ticks(heartbeat),
             cursor: ticks(cursor),
             stall: ticks(stall),
+            reader: ticks(READER_TIME),
         }
     }
 

@@ -107,6 +107,7 @@ impl EventLoop {
         };
         let cut = stream.note_frames(frames.iter().enumerate(), count, (&mut self.counts, &self.ticks));
         let Some(work) = &mut stream.work else { return };
+        work.note_taken(count);
         if let Some((index, rest)) = cut {
             feed.return_to(&frames[index]);
             work.block(rest, 0, &self.ticks);

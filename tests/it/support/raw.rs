@@ -46,6 +46,12 @@ impl Raw {
         let _ended = within("a write", self.socket.write_all(text.as_bytes())).await;
     }
 
+    /// Writes as fast as it can until the node has closed.
+    pub(crate) async fn flood(mut self) {
+        let much = vec![b'x'; 1 << 16];
+        while within("a write", self.socket.write_all(&much)).await.is_ok() {}
+    }
+
     /// Sends these bytes as they are.
     pub(crate) async fn send(&mut self, text: &str) {
         within("a write", self.socket.write_all(text.as_bytes())).await.unwrap();
