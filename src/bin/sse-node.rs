@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use sse_lab::node::cli::{Cli, run};
 use sse_lab::runtime::exit;
 
 fn main() -> ExitCode {
-    exit::report(run(Cli::parse()))
+    exit::report(run(exit::parse::<Cli>()))
 }

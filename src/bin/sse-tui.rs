@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use sse_lab::runtime::exit::{Failure, report};
+use sse_lab::runtime::exit::{Failure, parse, report};
 use sse_lab::tui;
 
 fn main() -> ExitCode {
-    let args = tui::Args::parse();
+    let args = parse::<tui::Args>();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     report(runtime.map_err(|error| Failure::new(1, error)).and_then(|runtime| {
         let result = runtime.block_on(tui::run(args));

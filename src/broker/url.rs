@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::redis::RedisUrl;
+use crate::runtime::secrets::without_secrets;
 
 /// A broker URL: one URL, one meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,7 +32,7 @@ impl InvalidBrokerUrl {
     #[must_use]
     pub fn reason(&self) -> String {
         format!(
-            "{}; allowed are memory:, file:DIR, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], redis+sentinel://HOST[:PORT],…/MASTER and redis+cluster://HOST[:PORT],…, each with rediss for TLS and ?prefix=NAME",
+            "{}; allowed are memory:, file:DIR, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], redis+sentinel://HOST[:PORT],…/MASTER and redis+cluster://HOST[:PORT],…, each with rediss for TLS and ?prefix=NAME, and with sentinels ?sentinel-user=NAME&sentinel-password=PASSWORD",
             self.why
         )
     }
@@ -41,7 +42,7 @@ impl FromStr for BrokerUrl {
     type Err = InvalidBrokerUrl;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = |why| Err(InvalidBrokerUrl { value: text.to_owned(), why });
+        let refuse = |why| Err(InvalidBrokerUrl { value: without_secrets(text), why });
         match text.split_once(':') {
             Some(("memory", "")) => Ok(Self::Memory),
             Some(("memory", _)) => refuse("nothing is allowed after memory:"),
@@ -51,7 +52,7 @@ impl FromStr for BrokerUrl {
             },
             Some((scheme, rest)) if RedisUrl::is_scheme(scheme) => match RedisUrl::parse(scheme, rest) {
                 Ok(url) => Ok(Self::Redis(url)),
-                Err(why) => Err(InvalidBrokerUrl { value: without_password(text), why }),
+                Err(why) => refuse(why),
             },
             _ => refuse("its scheme is not known"),
         }
@@ -68,14 +69,6 @@ impl fmt::Display for BrokerUrl {
     }
 }
 
-/// A URL that could not be read may hold a password all the same: nothing between the slashes and the `@` is shown.
-fn without_password(text: &str) -> String {
-    match (text.split_once("//"), text.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, behind))) => format!("{scheme}//***@{behind}"),
-        _ => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +82,12 @@ mod tests {
         assert!(matches!("redis://h".parse(), Ok(BrokerUrl::Redis(_))));
         let error = "redis://app:secret@h:x".parse::<BrokerUrl>().unwrap_err().to_string();
         assert!(error.contains("\"redis://***@h:x\"") && !error.contains("secret"), "{error}");
+        for text in
+            ["valkey://app:secret@h", "memory:app:secret@h", "app:secret@h", "redis://h?password=secret"]
+        {
+            let error = text.parse::<BrokerUrl>().unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
+        }
         for text in ["", "memory", "memory:x", "file:", "redis:h", "kafka://h"] {
             let error = text.parse::<BrokerUrl>().unwrap_err().to_string();
             assert!(error.contains("allowed are memory:, file:DIR, redis://"), "{error}");

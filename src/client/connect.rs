@@ -10,7 +10,7 @@ use reqwest::header::{
 use reqwest::{StatusCode, Url};
 
 use super::coding::Coding;
-use super::head::Head;
+use super::head::{Head, without_query};
 use super::intake::Intake;
 use super::reader::DecoderKind;
 use super::reconnect;
@@ -69,31 +69,31 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The request can never be sent.
-    #[error("cannot request the stream {url}: {why}")]
+    #[error("cannot request the stream {}: {why}", without_query(.url))]
     Request { url: Url, why: String },
     /// No connection: refused, unreachable, no such host, or TLS failed.
-    #[error("cannot connect to the stream {url}")]
+    #[error("cannot connect to the stream {}", without_query(.url))]
     Refused {
         url: Url,
         #[source]
         source: Cause,
     },
     /// The connection broke before there was a response, or redirects led nowhere.
-    #[error("the stream {url} sent no response")]
+    #[error("the stream {} sent no response", without_query(.url))]
     Broken {
         url: Url,
         #[source]
         source: Cause,
     },
     /// No response in time.
-    #[error("the stream {url} sent no response within {limit:?}")]
+    #[error("the stream {} sent no response within {limit:?}", without_query(.url))]
     Timeout {
         url: Url,
         /// Limit of the whole attempt, redirects included.
         limit: Duration,
     },
     /// A status other than 200.
-    #[error("the stream {url} was refused with status {status}")]
+    #[error("the stream {} was refused with status {status}", without_query(.url))]
     Status {
         /// The URL that answered, after redirects.
         url: Url,
@@ -104,7 +104,7 @@ pub enum ConnectError {
         retry_after: Option<Duration>,
     },
     /// 200, but not an event stream.
-    #[error("the stream {url} is not text/event-stream but {}", content_type.as_deref().unwrap_or("of no type"))]
+    #[error("the stream {} is not text/event-stream but {}", without_query(.url), content_type.as_deref().unwrap_or("of no type"))]
     ContentType {
         /// The URL that answered, after redirects.
         url: Url,
@@ -114,7 +114,7 @@ pub enum ConnectError {
         content_type: Option<String>,
     },
     /// An event stream in an encoding that is not known here.
-    #[error("the stream {url} comes as content-encoding {encoding:?}, which cannot be decoded")]
+    #[error("the stream {} comes as content-encoding {encoding:?}, which cannot be decoded", without_query(.url))]
     Coding {
         /// The URL that answered, after redirects.
         url: Url,

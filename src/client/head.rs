@@ -57,7 +57,7 @@ impl Head {
 }
 
 /// A query may hold a token, and the address that was asked for.
-fn without_query(url: &Url) -> String {
+pub(super) fn without_query(url: &Url) -> String {
     let text = url.as_str();
     text.split(['?', '#']).next().unwrap_or(text).chars().take(VALUE_MAX).collect()
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use super::causes::causes;
+use super::secrets::refusal;
 
 /// An error that a user caused or can mend, with the process's exit code.
 #[derive(Debug)]
@@ -40,6 +41,13 @@ pub fn report(result: Result<u8, Failure>) -> std::process::ExitCode {
             failure.code.into()
         }
     }
+}
+
+/// Parses the command line of this process. Where clap refuses it, ends the process, as `Parser::parse` does, but repeats
+/// no secrets.
+#[must_use]
+pub fn parse<T: clap::Parser>() -> T {
+    T::try_parse().unwrap_or_else(|error| refusal(error).exit())
 }
 
 fn print(failure: &Failure) {

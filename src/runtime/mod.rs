@@ -1,5 +1,5 @@
 //! What every binary needs, and no word of the product: tasks with an owner, an orderly end, retries, the
-//! clock, the limits of the process, logs, exit codes. Read [`Tasks`] first.
+//! clock, the limits of the process, logs, exit codes, texts without secrets. Read [`Tasks`] first.
 
 pub mod backoff;
 pub mod causes;
@@ -11,6 +11,7 @@ pub mod manual;
 pub mod panic;
 pub mod plural;
 pub mod rlimit;
+pub mod secrets;
 pub mod shutdown;
 pub mod sleep;
 pub mod suggest;

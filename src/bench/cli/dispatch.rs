@@ -14,6 +14,7 @@ use crate::bench::load::workers::worker;
 use crate::bench::run::doctor::{self, Limits, Need};
 use crate::bench::scenario;
 use crate::runtime::exit::Failure;
+use crate::runtime::secrets::refusal;
 use crate::runtime::{Signals, manual, rlimit, telemetry};
 
 /// Publishes in flight that `doctor` assumes.
@@ -29,7 +30,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         // Also `--help` and `--version`, which clap sends to stdout with code 0.
         Err(error) => {
             let code = if error.use_stderr() { Exit::Usage.code() } else { Exit::Pass.code() };
-            error.print().map_err(|source| Failure::new(Exit::Internal.code(), source))?;
+            refusal(error).print().map_err(|source| Failure::new(Exit::Internal.code(), source))?;
             return Ok(code);
         }
     };

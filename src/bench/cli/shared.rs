@@ -30,7 +30,14 @@ pub(super) enum Format {
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Changes {
     /// Override a key of the scenario, as in `-s publishers.main.rate=50`. May be repeated. SSE_BENCH_SET may hold several, one a line.
-    #[arg(short, long = "set", value_name = "KEY.PATH=VALUE", env = "SSE_BENCH_SET", value_delimiter = '\n')]
+    #[arg(
+        short,
+        long = "set",
+        value_name = "KEY.PATH=VALUE",
+        env = "SSE_BENCH_SET",
+        hide_env_values = true,
+        value_delimiter = '\n'
+    )]
     pub set: Vec<String>,
 
     /// Override the seed, a whole number. Arrivals, targets, payload sizes and jitter are drawn from it.
@@ -66,7 +73,7 @@ pub(super) struct Changes {
     pub no_faults: bool,
 
     /// Use running nodes at this URL instead of starting a cluster. May be repeated, or several separated by commas.
-    #[arg(long, value_name = "URL", env = "SSE_BENCH_TARGET", value_delimiter = ',', value_parser = no_credentials(base_url))]
+    #[arg(long, value_name = "URL", env = "SSE_BENCH_TARGET", hide_env_values = true, value_delimiter = ',', value_parser = no_credentials(base_url))]
     pub target: Vec<String>,
 
     #[command(flatten)]

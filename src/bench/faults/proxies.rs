@@ -13,6 +13,7 @@ use crate::bench::cluster::ports;
 use crate::bench::panic;
 use crate::bench::scenario::LinkKind;
 use crate::runtime::panic_message;
+use crate::runtime::secrets::without_secrets;
 
 /// Number of tries with another port, when another process took the one that was free a moment ago.
 const TRIES: usize = 3;
@@ -77,7 +78,7 @@ impl FaultProxies {
     /// The proxy did not start, or cannot stand in front of this URL.
     pub async fn before_redis(&mut self, number: usize, url: &str) -> Result<String, FaultProxyError> {
         let allowed = "redis://HOST:PORT";
-        let place = || FaultProxyError::NodeUrl { place: without_password(url), allowed };
+        let place = || FaultProxyError::NodeUrl { place: without_secrets(url), allowed };
         let parts = RedisUrl::parse(url).ok_or_else(place)?;
         let listen = self.add(LinkKind::NodeRedis, format!("n{number}->redis"), &parts.server).await?;
         Ok(format!("redis://{}{listen}{}", parts.user, parts.rest))
@@ -161,14 +162,6 @@ impl RedisUrl {
     }
 }
 
-/// The URL without its password, for messages.
-fn without_password(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme < at => format!("{}://…{}", &url[..scheme], &url[at..]),
-        _ => url.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,12 +182,6 @@ mod tests {
         for url in ["rediss://h:1", "redis+sentinel://h:1/m", "redis://", "h:1"] {
             assert_eq!(RedisUrl::parse(url), None, "{url}");
         }
-    }
-
-    #[test]
-    fn a_password_is_not_told() {
-        assert_eq!(without_password("rediss://u:secret@h:1"), "rediss://…@h:1");
-        assert_eq!(without_password("rediss://h:1"), "rediss://h:1");
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::node::config::default;
+use crate::runtime::secrets::without_secrets;
 
 /// Arguments of `sse-node healthcheck`.
 #[derive(Debug, clap::Args)]
@@ -24,17 +25,17 @@ pub struct Healthcheck {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotReady {
     #[error("the URL {0} is not valid; allowed are http:// URLs, like {url}", url = default::URL)]
-    Url(Uri),
+    Url(String),
     #[error("cannot connect to {url}")]
     Unreachable {
-        url: Uri,
+        url: String,
         #[source]
         cause: std::io::Error,
     },
     #[error("{url} did not answer within {timeout:?}")]
-    Silent { url: Uri, timeout: Duration },
+    Silent { url: String, timeout: Duration },
     #[error("{url} is not ready: it answered {status:?}")]
-    Refused { url: Uri, status: String },
+    Refused { url: String, status: String },
 }
 
 /// Most bytes read of the status line.
@@ -43,7 +44,9 @@ const STATUS_LINE_BYTES: usize = 256;
 impl Healthcheck {
     pub(super) async fn run(self) -> Result<(), NotReady> {
         let Self { url, timeout } = self;
-        let status = match tokio::time::timeout(timeout, status_line(&url)).await {
+        let answered = tokio::time::timeout(timeout, status_line(&url)).await;
+        let url = without_secrets(&url.to_string());
+        let status = match answered {
             Ok(answer) => answer?,
             Err(_) => return Err(NotReady::Silent { url, timeout }),
         };
@@ -53,8 +56,9 @@ impl Healthcheck {
 }
 
 async fn status_line(url: &Uri) -> Result<String, NotReady> {
+    let shown = || without_secrets(&url.to_string());
     let Some((authority, "http")) = url.authority().zip(url.scheme_str()) else {
-        return Err(NotReady::Url(url.clone()));
+        return Err(NotReady::Url(shown()));
     };
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let prefix = url.path().trim_end_matches('/');
@@ -72,7 +76,7 @@ async fn status_line(url: &Uri) -> Result<String, NotReady> {
         }
         Ok(head)
     };
-    let head = ask.await.map_err(|cause| NotReady::Unreachable { url: url.clone(), cause })?;
+    let head = ask.await.map_err(|cause| NotReady::Unreachable { url: shown(), cause })?;
     let line = head.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
     Ok(String::from_utf8_lossy(line).into_owned())
 }

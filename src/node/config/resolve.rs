@@ -6,7 +6,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::secret;
-use super::settings::{FILE, Fallback, PREFIX, SETTINGS, Setting};
+use super::settings::{BROKER, FILE, Fallback, PREFIX, SETTINGS, Setting};
+use crate::runtime::secrets::without_secrets;
 
 /// The texts of the user, by source.
 #[derive(Debug, Clone, Default)]
@@ -103,8 +104,10 @@ fn read_file(path: &Path, text: &str, problems: &mut Vec<ConfigProblem>) -> BTre
     let table: toml::Table = match text.parse() {
         Ok(table) => table,
         Err(error) => {
-            problems
-                .push(ConfigProblem(format!("{place} is not valid TOML: {}", error.to_string().trim_end())));
+            // Not its whole text, which repeats the line: that may hold a secret.
+            let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or_default();
+            let (line, why) = (before.matches('\n').count() + 1, error.message());
+            problems.push(ConfigProblem(format!("{place} is not valid TOML: line {line}: {why}")));
             return BTreeMap::new();
         }
     };
@@ -172,8 +175,12 @@ impl Chosen {
     /// The text without secrets and passwords.
     pub(super) fn shown(&self) -> Option<String> {
         let text = self.text.as_deref()?;
-        let is_secret = self.setting.is_secret();
-        Some(if is_secret { secret::shown(text).to_owned() } else { secret::without_password(text) })
+        let is_url = self.setting.key == BROKER || text.contains("://");
+        Some(match (self.setting.is_secret(), is_url) {
+            (true, _) => secret::shown(text).to_owned(),
+            (false, true) => without_secrets(text),
+            (false, false) => text.to_owned(),
+        })
     }
 
     /// The error of this value.
@@ -192,12 +199,16 @@ impl Chosen {
     /// A warning about a secret on the command line.
     pub(super) fn exposure_warning(&self) -> Option<String> {
         let text = self.text.as_deref()?;
-        let exposed = self.setting.is_secret() && self.source == ValueSource::Flag && !text.starts_with('@');
         let Setting { key, .. } = self.setting;
         let variable = self.setting.variable();
-        exposed.then(|| {
-            format!("every user of this machine can read --{key} in the list of processes; use {variable} or --{key} @FILE")
-        })
+        let instead = match (self.setting.is_secret(), *key) {
+            (true, _) if !text.starts_with('@') => format!("{variable} or --{key} @FILE"),
+            (false, BROKER) if without_secrets(text) != text => variable,
+            _ => return None,
+        };
+        let why = "every user of this machine can read";
+        (self.source == ValueSource::Flag)
+            .then(|| format!("{why} --{key} in the list of processes; use {instead}"))
     }
 }
 

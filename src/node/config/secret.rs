@@ -19,10 +19,7 @@ pub struct Secret(HeaderValue);
 impl Secret {
     /// Parses a text, or the content of the file behind `@`.
     pub(super) fn parse(text: &str) -> Result<Self, InvalidValue> {
-        let Some(path) = text.strip_prefix('@') else { return Self::from_text(text) };
-        let content =
-            std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
-        Self::from_text(content.trim_end_matches(['\r', '\n']))
+        Self::from_text(&text_or_file(text)?)
     }
 
     fn from_text(text: &str) -> Result<Self, InvalidValue> {
@@ -66,18 +63,16 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A text, or the content of the file behind `@` without its line end.
+pub(super) fn text_or_file(text: &str) -> Result<String, InvalidValue> {
+    let Some(path) = text.strip_prefix('@') else { return Ok(text.to_owned()) };
+    let content = std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
+    Ok(content.trim_end_matches(['\r', '\n']).to_owned())
+}
+
 /// The text of a secret's setting as it may be shown: the path of its file, never the secret.
 pub(super) fn shown(text: &str) -> &str {
     if text.starts_with('@') { text } else { "(not shown)" }
-}
-
-/// The text of any other setting as it may be shown: without the password of a URL. The URL may be invalid.
-pub(super) fn without_password(text: &str) -> String {
-    let url = text.split_once("://").filter(|(scheme, _)| *scheme != "file");
-    match url.and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
-        Some((scheme, host)) => format!("{scheme}://***@{host}"),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

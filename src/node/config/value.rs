@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::secret::without_password;
 use super::settings::InvalidValue;
 use crate::broker::{BrokerUrl, InvalidBrokerUrl};
 use crate::protocol::NodeId;
+use crate::runtime::secrets::without_secrets;
 
 /// Where the log is kept.
 pub(super) fn broker(text: &str) -> Result<BrokerUrl, InvalidValue> {
@@ -106,7 +106,7 @@ pub(super) fn origins(text: &str) -> Result<Vec<HeaderValue>, InvalidValue> {
 
 fn origin(text: &str) -> Result<HeaderValue, InvalidValue> {
     let allowed = || {
-        let shown = without_password(text);
+        let shown = without_secrets(text);
         format!("{shown:?} is not an origin; allowed are origins like https://app.example:8443, and *")
     };
     let is_origin = |uri: &http::Uri| {

@@ -50,7 +50,13 @@ NO_COLOR or TERM=dumb selects --theme mono. A locale other than UTF-8 selects --
 pub struct Args {
     /// A node to watch. May be repeated, or several separated by commas. The console finds the other nodes of the
     /// cluster in its roster [default: http://127.0.0.1:8080, none with --run].
-    #[arg(long = "node", value_name = "URL", env = "SSE_TUI_NODE", value_delimiter = ',')]
+    #[arg(
+        long = "node",
+        value_name = "URL",
+        env = "SSE_TUI_NODE",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
     nodes: Vec<String>,
 
     /// Time between two polls of a node, 250ms to 1m [default: 1s].

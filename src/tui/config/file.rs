@@ -57,7 +57,7 @@ impl Config {
     fn parse(path: &Path, text: String) -> Result<Self, String> {
         let mut config: Self = toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(1, |span| line_of(&text, span.start));
-            format!("{} line {line}: {}", path.display(), error.message())
+            format!("{} line {line}: {}", path.display(), without_text(error.message()))
         })?;
         config.origin = Origin { path: path.to_owned(), text };
         Ok(config)
@@ -89,6 +89,14 @@ pub(crate) fn default_path(env: impl Fn(&str) -> String) -> Option<PathBuf> {
     Some(base.join("sse-lab").join("tui.toml"))
 }
 
+/// A message about the type of a value, without the value: it may be a token, or a URL with a password.
+fn without_text(message: &str) -> String {
+    match (message.split_once("string \""), message.rsplit_once('"')) {
+        (Some((before, _)), Some((_, behind))) => format!("{before}string{behind}"),
+        _ => message.to_owned(),
+    }
+}
+
 fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1
 }
@@ -108,6 +116,8 @@ mod tests {
         assert!(unknown.contains("`theme`"), "{unknown}");
         let kind = parse("ascii = true\nnode = \"x\"\n").unwrap_err();
         assert!(kind.starts_with("/etc/tui.toml line 2: "), "{kind}");
+        let kind = parse("node = \"http://u:sec\\\"ret@h\"\n").unwrap_err();
+        assert!(kind.contains("expected a sequence") && !kind.contains("ret"), "{kind}");
         assert!(parse("node = [").is_err());
     }
 

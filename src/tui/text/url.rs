@@ -6,6 +6,8 @@ use std::str::FromStr;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
+use crate::runtime::secrets::without_secrets;
+
 /// Longest URL, in bytes.
 const MAX_BYTES: usize = 512;
 
@@ -60,8 +62,8 @@ impl FromStr for NodeUrl {
     type Err = InvalidNodeUrl;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse =
-            |why: &str| Err(InvalidNodeUrl { value: text.chars().take(80).collect(), why: why.to_owned() });
+        let shown = || without_secrets(text).chars().take(80).collect();
+        let refuse = |why: &str| Err(InvalidNodeUrl { value: shown(), why: why.to_owned() });
         if text.is_empty() {
             return refuse("it is empty");
         }
@@ -71,7 +73,7 @@ impl FromStr for NodeUrl {
         if !text.contains("://") {
             return format!("http://{text}")
                 .parse()
-                .map_err(|error: Self::Err| InvalidNodeUrl { value: text.to_owned(), why: error.why });
+                .map_err(|error: Self::Err| InvalidNodeUrl { value: shown(), why: error.why });
         }
         match Url::parse(text) {
             Err(error) => refuse(&error.to_string()),
@@ -116,12 +118,14 @@ mod tests {
             ("ftp://h", "scheme"),
             ("http://", "empty host"),
             ("http://user:secret@h", "credentials"),
-            ("http://h?x=1", "query"),
+            ("user:secret@h", "credentials"),
+            ("http://h?token=secret", "query"),
             ("http://h:99999", "port"),
             ("a b", "domain"),
         ] {
             let error = text.parse::<NodeUrl>().unwrap_err().to_string();
             assert!(error.contains(why) && error.contains("http://HOST[:PORT]"), "{text}: {error}");
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 }

@@ -10,6 +10,7 @@ use reqwest::Url;
 use super::end_mark::EndMark;
 use super::tally::Tally;
 use crate::bench::ids::{RunId, SubscriberId};
+use crate::runtime::secrets::without_secrets;
 
 /// The state that the clients of an ad hoc swarm share. Relaxed atomics: readers poll.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl AdhocShared {
     /// The text of the URL's error.
     pub fn url(&self, client: SubscriberId) -> Result<Url, String> {
         let url = self.url.replace("{i}", &client.0.to_string());
-        Url::parse(&url).map_err(|error| format!("{url}: {error}"))
+        Url::parse(&url).map_err(|error| format!("{}: {error}", without_secrets(&url)))
     }
 
     /// Whether all publishers have ended.

@@ -10,7 +10,7 @@ use super::problem::{Problem, Problems};
 use super::raw::{self, Table, Value};
 use super::section::{Section, Sink};
 use super::values::identifier;
-use super::{clients, cluster, dialect, fault_target, faults, nemesis, publishers};
+use super::{clients, cluster, dialect, fault_target, faults, nemesis, publishers, secrets};
 use crate::bench::metrics::threshold::{Selector, Threshold};
 use crate::bench::scenario::limits;
 use crate::bench::scenario::{
@@ -49,7 +49,8 @@ pub(super) fn parse_with(
     refused.extend(problems);
     let sink = Sink::new(refused);
     let scenario = scenario(&table, &sink);
-    let (problems, _) = sink.into_parts();
+    let (mut problems, _) = sink.into_parts();
+    secrets::hide_in(&mut problems, &table);
     match scenario {
         Some(scenario) if problems.is_empty() => Ok(Scenario { empty_variables: empty, ..scenario }),
         _ => Err(invalid(problems)),

@@ -12,6 +12,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::expand::{self, Variables};
 use super::overrides::ScenarioSource;
+use super::problem::Problem;
+use super::raw::{Node, Table, Value};
+use crate::runtime::secrets::{HIDDEN, without_secrets};
 
 /// Headers that are no secrets. Any other may be one.
 const HARMLESS: [&str; 8] = [
@@ -157,13 +160,14 @@ impl Hiding<'_> {
         masked
     }
 
-    /// A URL whose password is a mark; `None`: it has no user and no password.
+    /// A URL with a mark for its user and password, and for the values of its query; `None`: it has none.
     fn without_password(&mut self, url: &str) -> Option<String> {
-        let (scheme, rest) = url.split_once("://")?;
-        let (user, host) = rest.split_once('@').filter(|(user, _)| !user.contains(['/', '?', '#']))?;
-        let (name, password) = user.split_once(':').unwrap_or(("", user));
-        self.hidden.insert(password.to_owned());
-        Some(format!("{scheme}://{name}:{}@{host}", self.mark(password)))
+        let shown = without_secrets(url);
+        let (_, rest) = url.split_once("://").filter(|_| shown != url)?;
+        if let Some((user, _)) = rest.rsplit_once('@') {
+            self.hidden.insert(user.split_once(':').map_or(user, |(_, password)| password).to_owned());
+        }
+        Some(shown.replace(HIDDEN, &self.mark(url)))
     }
 
     /// A text whose variables are marks. A slash at the beginning stays, so that a path is a path.
@@ -203,6 +207,46 @@ impl Hiding<'_> {
             }
         }
         marked
+    }
+}
+
+/// Takes secrets out of the messages of a scenario that is refused: the values of keys that hold some, and what may be
+/// one in any other URL, because it may be at the wrong key.
+pub(super) fn hide_in(problems: &mut [Problem], table: &Table) {
+    if !problems.is_empty() {
+        table.iter().for_each(|(key, node)| hide_value(problems, node, &[key]));
+    }
+    for problem in problems {
+        problem.key = without_secrets(&problem.key);
+    }
+}
+
+fn hide_value(problems: &mut [Problem], node: &Node, path: &[&str]) {
+    match &node.value {
+        Value::Array(list) => return list.iter().for_each(|node| hide_value(problems, node, path)),
+        Value::Table(table) => {
+            return table.iter().for_each(|(key, node)| hide_value(problems, node, &[path, &[key]].concat()));
+        }
+        Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::Datetime(_) => {}
+    }
+    let text = match &node.value {
+        Value::Text(text) => text.clone(),
+        other => other.shown(),
+    };
+    let hidden = match place(path) {
+        Some(Place::Secret | Place::Request) => format!("({HIDDEN})"),
+        Some(Place::Url) | None => without_secrets(&text),
+    };
+    if hidden == text {
+        return;
+    }
+    // A short text may be a part of any word.
+    let plain = (text.len() >= 4).then(|| text.clone());
+    let shapes = [Some(format!("{text:?}")), Some(node.value.shown()), plain];
+    for problem in problems {
+        for shape in shapes.iter().flatten() {
+            problem.message = problem.message.replace(shape, &hidden);
+        }
     }
 }
 
@@ -339,15 +383,39 @@ token = "${PIN}"
     #[test]
     fn settings_of_nodes_and_passwords_of_redis_are_hidden() {
         let text = "[cluster]\nflags = { cluster-secret = \"sesame-sesame-1\", keep-events = 5, hook = \"http://u:sesame-2@h/p\" }\n\
-                    [cluster.redis]\nexternal = \"redis://:sesame-3@h:1/0\"\n";
+                    [cluster.redis]\nexternal = \"redis://:sesame-3@h:1/0?sentinel-password=sesame-4\"\n";
         let hidden = ScenarioSource { text: text.to_owned(), ..ScenarioSource::default() }.without_secrets();
         assert!(!hidden.text.contains("sesame"), "{}", hidden.text);
-        for kept in ["keep-events = 5", "http://u:hidden-", "@h/p", "redis://:hidden-", "@h:1/0"] {
+        for kept in ["keep-events = 5", "http://hidden-", "@h/p", "redis://hidden-", "@h:1/0"] {
             assert!(hidden.text.contains(kept), "{kept}: {}", hidden.text);
         }
         let plain = source();
         let nothing =
             ScenarioSource { text: "[clients.c]\nclients = 1\n".to_owned(), set: Vec::new(), ..plain };
         assert_eq!(nothing.without_secrets().text, nothing.text);
+    }
+    #[test]
+    fn a_scenario_that_is_refused_is_refused_without_its_secrets() {
+        let text = r#"schema = 1
+name = "x"
+duration = "9s"
+[cluster]
+broker = "redis://u:sesame-1@h"
+redis = { external = "rediss+sentinel://u:sesame-2@h/m" }
+flags = { broker = "redis://u:sesame-3@h", cluster-secret = [1] }
+[clients.c]
+clients = 1
+token = 7654321
+headers = { X-A = "sesame-4{i", X-B = "sesame\u0007" }
+[publishers.p]
+rate = "redis://u:sesame-5@h"
+"#;
+        let set = ["redis://u:sesame-6@h".to_owned(), "cluster.attach=sesame:sesame-7@h".to_owned()];
+        let source = ScenarioSource { text: text.to_owned(), set: set.into(), ..ScenarioSource::default() };
+        let problems = source.scenario().unwrap_err();
+        for shown in [problems.to_string(), format!("{problems:?}")] {
+            assert!(!shown.contains("sesame") && !shown.contains("7654321"), "{shown}");
+            assert!(shown.contains("***@h"), "{shown}");
+        }
     }
 }
