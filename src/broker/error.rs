@@ -15,6 +15,9 @@ pub enum AppendError {
     /// The store cannot be reached, or refuses to be written; nothing was written.
     #[error("the log cannot be used now")]
     Away(#[source] StoreError),
+    /// The server of the log has no memory left; nothing was written. What only reads or frees goes on.
+    #[error("the log takes no more events")]
+    BrokerFull(#[source] StoreError),
     /// The store failed; the event may or may not be in the log. Publish again with the same message id.
     #[error("the log could not be written")]
     Store(#[source] StoreError),

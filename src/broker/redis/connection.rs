@@ -19,7 +19,7 @@ pub(super) enum ConnError {
     /// command was carried out is not known.
     #[error(transparent)]
     Broken(StoreError),
-    /// The server refuses the command and gives a reason; nothing was written.
+    /// The server refuses the command and gives a reason; nothing was written, but for [`ConnError::may_have_written`].
     #[error(transparent)]
     Refused(StoreError),
 }
@@ -34,6 +34,15 @@ impl ConnError {
 
     pub(super) fn is_broken(&self) -> bool {
         matches!(self, Self::Broken(_))
+    }
+
+    /// Whether a script may have written before it failed. An error that it raised names the line; one that it returned,
+    /// because nothing was written, does not.
+    pub(super) fn may_have_written(&self) -> bool {
+        match self {
+            Self::Broken(_) => true,
+            Self::Refused(error) => error.cause.contains("user_script"),
+        }
     }
 }
 
@@ -62,12 +71,11 @@ pub(super) fn classify(operation: &'static str, place: &str, error: &RedisError)
     }
 }
 
-/// A request to a server.
+/// A request to a server. There are no transactions: a server that is out of memory refuses all of them, also those that
+/// only read. What needs one moment is a script.
 #[derive(Clone, Copy)]
 pub(super) enum Ask<'a> {
     Command(&'a redis::Cmd),
-    /// Several, atomically if the pipeline is.
-    Pipeline(&'a redis::Pipeline),
     /// A script, which is loaded where the server does not know it yet.
     Script(&'a redis::ScriptInvocation<'a>),
 }
@@ -121,7 +129,6 @@ impl Conn {
         let answer = async {
             match ask {
                 Ask::Command(command) => command.query_async(redis).await,
-                Ask::Pipeline(pipeline) => pipeline.query_async(redis).await,
                 Ask::Script(script) => script.invoke_async(redis).await,
             }
         };

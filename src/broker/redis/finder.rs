@@ -145,19 +145,35 @@ impl Finder {
         command: &redis::Cmd,
         is_sentinel: bool,
     ) -> Result<T, StoreError> {
+        let login = if is_sentinel { self.sentinel_login() } else { self.login() };
         let asked = async {
-            // Sentinels have no databases, and no users of the servers that they watch.
-            let mut redis = self.connect(server, !is_sentinel).await?;
+            let mut redis = self.connect(server, login).await?;
             command.query_async(&mut redis).await
         };
+        let unanswered =
+            |cause| StoreError { operation: "ask for the master", place: server.to_string(), cause };
         match tokio::time::timeout(ASK, asked).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(unanswered(server, &error)),
-            Err(_) => Err(unanswered(server, &"no answer in time")),
+            Ok(Err(error)) => Err(unanswered(error.to_string())),
+            Err(_) => Err(unanswered("no answer in time".to_owned())),
         }
     }
 
-    async fn connect(&self, server: &Server, as_user: bool) -> Result<MultiplexedConnection, RedisError> {
+    fn login(&self) -> RedisConnectionInfo {
+        let url = &self.url;
+        login(url.user.as_ref(), url.password.as_ref()).set_db(i64::from(url.database))
+    }
+
+    /// Sentinels have no databases, and no users of the servers that they watch.
+    fn sentinel_login(&self) -> RedisConnectionInfo {
+        login(self.url.sentinel_user.as_ref(), self.url.sentinel_password.as_ref())
+    }
+
+    async fn connect(
+        &self,
+        server: &Server,
+        login: RedisConnectionInfo,
+    ) -> Result<MultiplexedConnection, RedisError> {
         let Server { host, port } = server.clone();
         let address = if self.url.tls {
             ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
@@ -172,16 +188,6 @@ impl Finder {
             .set_nodelay(true)
             .set_keepalive(keepalive)
             .set_user_timeout(Duration::from_secs(3));
-        let mut login = RedisConnectionInfo::default().set_lib_name("sse-node", env!("CARGO_PKG_VERSION"));
-        if as_user {
-            login = login.set_db(i64::from(self.url.database));
-            if let Some(user) = &self.url.user {
-                login = login.set_username(user);
-            }
-            if let Some(password) = &self.url.password {
-                login = login.set_password(password);
-            }
-        }
         let info = address.into_connection_info()?.set_tcp_settings(tcp).set_redis_settings(login);
         // Every command has a deadline of its own here; the crate's would leave the connection half used.
         let config = AsyncConnectionConfig::new()
@@ -195,7 +201,7 @@ impl Finder {
     async fn handshake(&self, server: &Server) -> Result<Conn, StoreError> {
         let place: Arc<str> = Arc::from(server.to_string());
         let fail = |operation, cause: String| StoreError { operation, place: place.to_string(), cause };
-        let connected = tokio::time::timeout(2 * CONNECT, self.connect(server, true)).await;
+        let connected = tokio::time::timeout(2 * CONNECT, self.connect(server, self.login())).await;
         let redis = match connected {
             Ok(Ok(redis)) => redis,
             Ok(Err(error)) => return Err(fail("connect to Redis", error.to_string())),
@@ -235,8 +241,15 @@ impl Finder {
     }
 }
 
-fn unanswered(server: &Server, cause: &dyn std::fmt::Display) -> StoreError {
-    StoreError { operation: "ask for the master", place: server.to_string(), cause: cause.to_string() }
+fn login(user: Option<&String>, password: Option<&String>) -> RedisConnectionInfo {
+    let mut login = RedisConnectionInfo::default().set_lib_name("sse-node", env!("CARGO_PKG_VERSION"));
+    if let Some(user) = user {
+        login = login.set_username(user);
+    }
+    if let Some(password) = password {
+        login = login.set_password(password);
+    }
+    login
 }
 
 /// A process has one `run_id`; a master has another `master_replid` after every promotion. Together they identify one
@@ -252,10 +265,8 @@ fn owner_of(slot: u16, ranges: &[Vec<Value>], seed: &Server) -> (Option<Server>,
     let mut members = Vec::new();
     for range in ranges {
         let [Value::Int(first), Value::Int(last), Value::Array(master), ..] = &range[..] else { continue };
-        let [Value::BulkString(host), Value::Int(port), ..] = &master[..] else { continue };
-        let host = String::from_utf8_lossy(host).into_owned();
-        // An empty host stands for the server that answered.
-        let host = if host.is_empty() { seed.host.clone() } else { host };
+        let [host, Value::Int(port), rest @ ..] = &master[..] else { continue };
+        let Some(host) = host_of(host, rest, seed) else { continue };
         let Ok(port) = u16::try_from(*port) else { continue };
         let server = Server { host, port };
         if (*first..=*last).contains(&i64::from(slot)) {
@@ -264,6 +275,32 @@ fn owner_of(slot: u16, ranges: &[Vec<Value>], seed: &Server) -> (Option<Server>,
         members.push(server);
     }
     (owner, members)
+}
+
+/// The host of a member. NULL and an empty text stand for the host that was asked; `?` for a host without a name, whose
+/// address stands in the metadata behind its id.
+fn host_of(host: &Value, rest: &[Value], seed: &Server) -> Option<String> {
+    let text = |value: &Value| match value {
+        Value::BulkString(text) => Some(String::from_utf8_lossy(text).into_owned()),
+        Value::SimpleString(text) => Some(text.clone()),
+        _ => None,
+    };
+    if *host == Value::Nil {
+        return Some(seed.host.clone());
+    }
+    match text(host)?.as_str() {
+        "" => Some(seed.host.clone()),
+        "?" => {
+            let pairs = match rest.get(1) {
+                Some(Value::Array(pairs)) => pairs.as_slice(),
+                _ => &[],
+            };
+            let ip = pairs.chunks_exact(2).find(|pair| text(&pair[0]).as_deref() == Some("ip"));
+            let ip = ip.and_then(|pair| text(&pair[1])).filter(|ip| !ip.is_empty());
+            Some(ip.unwrap_or_else(|| seed.host.clone()))
+        }
+        host => Some(host.to_owned()),
+    }
 }
 
 /// The waits between tries to connect.
@@ -293,5 +330,19 @@ mod tests {
         assert_eq!(owner, Some(Server { host: "seed".to_owned(), port: 7002 }));
         assert_eq!(members.len(), 2);
         assert_eq!(owner_of(200, &ranges, &seed).0, None);
+
+        // As Redis 7 tells members whose names are not known.
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let host = |host: Value, metadata: &[&str]| {
+            let metadata = Value::Array(metadata.iter().map(|word| text(word)).collect());
+            let master = vec![host, Value::Int(7003), text("id"), metadata];
+            let ranges = [vec![Value::Int(0), Value::Int(9), Value::Array(master)]];
+            owner_of(5, &ranges, &seed).0.map(|server| server.host)
+        };
+        assert_eq!(host(Value::Nil, &["ip", "10.0.0.1"]).as_deref(), Some("seed"));
+        assert_eq!(host(text("?"), &["ip", "10.0.0.1"]).as_deref(), Some("10.0.0.1"));
+        assert_eq!(host(text("?"), &["availability-zone", "a"]).as_deref(), Some("seed"));
+        assert_eq!(host(text("?"), &[]).as_deref(), Some("seed"));
+        assert_eq!(host(Value::Int(1), &[]), None);
     }
 }

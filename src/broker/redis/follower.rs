@@ -14,11 +14,10 @@ use super::connection::{Ask, Conn, ConnError};
 use super::entry::{Raw, id, position, stored};
 use super::finder::backoff;
 use super::limits::{
-    ANSWER_BYTES, BLOCK, BLOCK_GRACE, HISTORIES, OLDEST_COUNT, PACED_BELOW, PAGES, PRELOAD, RANGE_COUNT,
-    READ_PAUSE,
+    ANSWER_BYTES, BLOCK, BLOCK_GRACE, HISTORIES, PACED_BELOW, PAGES, PRELOAD, RANGE_COUNT, READ_PAUSE,
 };
-use super::log::{Shared, fitting};
-use super::meta::{EpochChain, FIELDS, HistoryEnd, Meta};
+use super::log::{Look, Shared, fitting};
+use super::meta::{EpochChain, HistoryEnd, Meta};
 use super::recent_entries::RecentEntries;
 use super::writer::append_again;
 use crate::broker::{Missing, NewEvent, Origins, Page, StoreError, Synced};
@@ -78,6 +77,7 @@ pub(super) fn start(shared: &Arc<Shared>, after: Cursor, tasks: &Tasks) -> Follo
         is_interrupted: false,
         mean_bytes: ANSWER_BYTES / RANGE_COUNT as u64,
         settled_to: after.position,
+        checked_for: None,
     };
     Follower { pages, task: Some(Box::new((task, tasks.clone()))), rest: Page::default() }
 }
@@ -101,6 +101,8 @@ struct Task {
     mean_bytes: u64,
     /// Up to here all entries belong to the history that is followed, even if other histories began in between.
     settled_to: Position,
+    /// The last entry for which the history was checked, because it does not follow the one before it.
+    checked_for: Option<Position>,
 }
 
 /// When the handshake of this connection read the term of the server.
@@ -232,7 +234,9 @@ impl Task {
             };
             let other = stored.position > self.settled_to
                 && stored.begins.is_some_and(|epoch| epoch != self.at.epoch);
-            if other || stored.before < self.at.position {
+            let is_odd = other || stored.before < self.at.position;
+            if is_odd && self.checked_for != Some(stored.position) {
+                self.checked_for = Some(stored.position);
                 self.read_up_to = self.at.position;
                 if !page.entries.is_empty()
                     && let Err(stop) = self.send(page).await
@@ -241,17 +245,26 @@ impl Task {
                 }
                 return Some(Stop::Recheck);
             }
-            if stored.before > self.at.position {
-                // Trimmed between two reads.
-                let resumed_after = Cursor::new(self.at.epoch, stored.before);
+            if is_odd {
+                tracing::warn!(
+                    id = raw.0,
+                    log = self.shared.keys.log,
+                    "an entry does not follow the one before it; if another program writes to this stream, use another ?prefix=NAME in --broker"
+                );
+            }
+            if stored.before != self.at.position {
+                // Trimmed between two reads, or not written by a node: then a gap is better than no event at all.
+                let is_trimmed = stored.before > self.at.position;
+                let reason = if is_trimmed { GapReason::Trimmed } else { GapReason::Rollback };
+                let resumed_after = Cursor::new(self.at.epoch, stored.before.max(self.at.position));
                 let so_far = std::mem::take(&mut page);
                 if (!so_far.entries.is_empty() || self.has_news())
                     && let Err(stop) = self.send(so_far).await
                 {
                     return Some(stop);
                 }
-                self.gap = Some(Missing { reason: GapReason::Trimmed, resumed_after, missed: None });
-                self.recent = Some(RecentEntries::new(stored.before));
+                self.gap = Some(Missing { reason, resumed_after, missed: None });
+                self.recent = Some(RecentEntries::new(resumed_after.position));
             }
             bytes += stored.bytes();
             self.at.position = stored.position;
@@ -290,6 +303,10 @@ impl Task {
             }
             self.shared.set_epoch(meta.epoch);
             self.settled_to = meta.newest;
+            if meta.newest > self.at.position {
+                // Nothing came, and yet there is something: another program has moved the end of the stream to and fro.
+                self.read_up_to = self.at.position;
+            }
             self.read_back();
             if !self.again.is_empty() {
                 match append_again(&self.shared, conn, self.at.epoch, &self.again).await {
@@ -319,14 +336,9 @@ impl Task {
     /// The log's numbers, and the entry at the cursor or the last one before it. `None` where the history of an earlier
     /// term has yet to be closed.
     async fn read_server(&self, conn: &mut Conn) -> Result<Option<(Meta, Option<Position>)>, ConnError> {
-        let keys = &self.shared.keys;
-        let mut all = redis::pipe();
-        all.atomic();
-        all.cmd("HMGET").arg(&keys.meta).arg(&FIELDS);
-        all.cmd("XRANGE").arg(&keys.log).arg("-").arg("+").arg("COUNT").arg(OLDEST_COUNT);
-        all.cmd("XREVRANGE").arg(&keys.log).arg(id(self.at.position)).arg("-").arg("COUNT").arg(1);
-        let (fields, oldest, nearest): (Vec<Option<String>>, Vec<Raw>, Vec<Raw>) =
-            conn.ask("read the state of the log", Ask::Pipeline(&all), self.shared.response).await?;
+        let script = self.shared.look(self.at.position, 0);
+        let (fields, oldest, nearest, _): Look =
+            conn.ask("read the state of the log", Ask::Script(&script), self.shared.response).await?;
         let nearest = nearest.first().and_then(|raw| position(&raw.0));
         let meta = Meta::read(&fields, &oldest);
         Ok(meta.filter(|meta| meta.term == *conn.term).map(|meta| (meta, nearest)))

@@ -38,6 +38,11 @@ impl Keys {
         [format!("{}:mb:{owner}", self.tag), format!("{}:mbs:{owner}", self.tag)]
     }
 
+    /// A stream, a hash, a list and a sorted set to try commands on.
+    pub(super) fn scratch(&self) -> [String; 4] {
+        ["stream", "hash", "list", "set"].map(|kind| format!("{}:scratch:{kind}", self.tag))
+    }
+
     /// The message ids seen in this bucket of time, the one before, and the one after (clocks of nodes differ).
     pub(super) fn seen(&self, bucket: u64) -> [String; 3] {
         [bucket, bucket.saturating_sub(1), bucket + 1].map(|bucket| format!("{}:seen:{bucket}", self.tag))

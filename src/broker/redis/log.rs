@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use redis::ScriptInvocation;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
@@ -27,7 +28,7 @@ use super::probe::Probes;
 use super::scripts::Scripts;
 use super::url::RedisUrl;
 use super::writer::{QueuedAppend, Writer};
-use super::{setup, sweeper};
+use super::{permissions, setup, sweeper};
 use crate::broker::{
     AppendError, Appended, Bounds, Durability, Entry, LogLimits, Missing, NewEvent, OpenError, Page,
     PageLimit, Repairs, StoreError, Synced,
@@ -106,13 +107,28 @@ impl Shared {
         now
     }
 
+    /// Reads the numbers of the log, the entry at a position and the entries after it.
+    pub(super) fn look(&self, at: Position, count: usize) -> ScriptInvocation<'_> {
+        let mut script = self.scripts.look.key(&self.keys.log);
+        script.key(&self.keys.meta).arg(FIELDS).arg(OLDEST_COUNT).arg(id(at)).arg(count);
+        script
+    }
+
     /// Closes the history of an earlier term, unless another node has done so; returns the present epoch.
     pub(super) async fn begin(&self, conn: &mut Conn, old: Option<Epoch>) -> Result<Epoch, ConnError> {
         let proposed = Epoch::from_random(rand::random());
         let mut script = self.scripts.begin.key(&self.keys.log);
         script.key(&self.keys.meta).arg(proposed.to_string());
         script.arg(&*conn.term).arg(old.map_or(String::new(), |old| old.to_string()));
-        let epoch: String = conn.ask("begin a history", Ask::Script(&script), self.response).await?;
+        let (epoch, was_lost): (String, u8) =
+            conn.ask("begin a history", Ask::Script(&script), self.response).await?;
+        if was_lost == 1 {
+            tracing::warn!(
+                meta = self.keys.meta,
+                log = self.keys.log,
+                "somebody removed the key with the numbers of the log, and not the log; a new history goes on from its newest entry"
+            );
+        }
         epoch.parse().map_err(|_| self.damaged(conn, "begin a history"))
     }
 
@@ -147,6 +163,9 @@ impl Shared {
     }
 }
 
+/// What `lua/look.lua` returns.
+pub(super) type Look = (Vec<Option<String>>, Vec<Raw>, Vec<Raw>, Vec<Raw>);
+
 /// State of the log at one moment.
 struct ServerSnapshot {
     meta: Meta,
@@ -165,7 +184,9 @@ impl Redis {
         let keys = Keys::new(&url.prefix);
         let finder = Arc::new(Finder::new(url.clone(), keys.log.clone()));
         let mut conn = finder.open().await.map_err(OpenError::Store)?;
-        setup::check(&mut conn, durability).await?;
+        let scripts = Scripts::default();
+        setup::check(&mut conn, durability, &limits).await?;
+        setup::check_permissions(&mut conn, &permissions::missing(&scripts, &keys)).await?;
         let response = RESPONSE;
         #[cfg(test)]
         let response = finder.ablation.response(response);
@@ -174,7 +195,7 @@ impl Redis {
         let shared = Arc::new(Shared {
             finder,
             keys,
-            scripts: Scripts::default(),
+            scripts,
             limits,
             durability,
             response,
@@ -241,21 +262,11 @@ impl Redis {
         at: Position,
         count: usize,
     ) -> Result<Option<ServerSnapshot>, StoreError> {
-        let keys = &self.shared.keys;
-        let mut all = redis::pipe();
-        all.atomic();
-        all.cmd("HMGET").arg(&keys.meta).arg(&FIELDS);
-        all.cmd("XRANGE").arg(&keys.log).arg("-").arg("+").arg("COUNT").arg(OLDEST_COUNT);
-        all.cmd("XREVRANGE").arg(&keys.log).arg(id(at)).arg("-").arg("COUNT").arg(1);
-        let behind = format!("({}", id(at));
-        if at == (Position { ms: u64::MAX, seq: u64::MAX }) {
-            // Redis refuses a range behind the last id that there can be.
-            all.cmd("XRANGE").arg(&keys.log).arg("+").arg("-");
-        } else {
-            all.cmd("XRANGE").arg(&keys.log).arg(behind).arg("+").arg("COUNT").arg(count);
-        }
-        let (fields, oldest, nearest, after): (Vec<Option<String>>, Vec<Raw>, Vec<Raw>, Vec<Raw>) =
-            self.shared.commands.ask("read the log", Ask::Pipeline(&all)).await?;
+        // Redis refuses a range behind the last id that there can be.
+        let count = if at == (Position { ms: u64::MAX, seq: u64::MAX }) { 0 } else { count };
+        let script = self.shared.look(at, count);
+        let (fields, oldest, nearest, after): Look =
+            self.shared.commands.ask("read the log", Ask::Script(&script)).await?;
         let nearest = nearest.first().and_then(|raw| position(&raw.0));
         Ok(Meta::read(&fields, &oldest).map(|meta| ServerSnapshot { meta, nearest, after }))
     }

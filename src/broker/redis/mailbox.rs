@@ -26,15 +26,11 @@ impl Redis {
         let mut messages: Vec<Vec<u8>> = Vec::new();
         loop {
             let from = messages.len();
-            let mut all = redis::pipe();
-            all.atomic();
-            all.cmd("HMGET").arg(&keys.meta).arg("e").arg("newest");
-            all.cmd("LINDEX").arg(&list).arg(0);
-            all.cmd("LRANGE").arg(&list).arg(from).arg(from + MAIL_COUNT - 1);
-            all.cmd("HGET").arg(&state).arg("over");
+            let mut script = self.shared.scripts.mail.key(&keys.meta);
+            script.key(&list).key(&state).arg(from).arg(from + MAIL_COUNT - 1);
             type Piece = (Vec<Option<String>>, Option<Vec<u8>>, Vec<Vec<u8>>, Option<u64>);
             let (meta, oldest, piece, over): Piece =
-                self.shared.commands.ask("read a mailbox", Ask::Pipeline(&all)).await?;
+                self.shared.commands.ask("read a mailbox", Ask::Script(&script)).await?;
             if from > 0 && oldest.as_ref() != messages.first() {
                 return Ok(None);
             }

@@ -35,7 +35,7 @@ pub(super) struct Oldest {
 }
 
 /// Names of the fields that [`Meta::read`] takes.
-pub(super) const FIELDS: [&str; 6] = ["e", "term", "newest", "n", "bytes", "mail"];
+pub(super) const FIELDS: &str = "e term newest n bytes mail";
 
 impl Meta {
     /// Reads the fields, and the oldest entries of the stream. `None` where no history has begun.

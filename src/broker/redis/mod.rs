@@ -34,6 +34,7 @@ mod limits;
 mod log;
 mod mailbox;
 mod meta;
+mod permissions;
 mod probe;
 mod recent_entries;
 mod roster;

@@ -8,11 +8,14 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::connection::Ask;
-use super::entry::Raw;
+use super::entry::{Raw, position};
 use super::limits::{PROBE, PROOF};
 use super::log::Shared;
+use super::permissions;
 use crate::broker::StoreError;
 
+/// Scripts count milliseconds exactly up to here: for the next 285,000 years.
+const LAST_MS: u64 = 1 << 53;
 /// Name of the only field of a probe.
 const FIELD: &str = "probe";
 
@@ -51,17 +54,30 @@ impl Probes {
         if self.lock().proven.is_some_and(|proven| proven.elapsed() < PROOF) {
             return Ok(());
         }
+        let needs = permissions::missing(&shared.scripts, &shared.keys);
+        let missing: Vec<String> =
+            shared.commands.ask("try the commands of the log", Ask::Script(&needs)).await?;
+        if let Some(why) = permissions::told(&missing) {
+            return Err(shared.error("publish", &format!("the server {why}")));
+        }
         let probe = PendingProbe { probes: self, name: ulid::Ulid::generate().to_string() };
         let (arrive, arrived) = oneshot::channel();
         self.lock().waiting.insert(probe.name.clone(), arrive);
         let mut add = redis::cmd("XADD");
         add.arg(&shared.keys.log).arg("*").arg(FIELD).arg(&probe.name);
         let id: String = shared.commands.ask_once("send a probe through the log", Ask::Command(&add)).await?;
-        let came_back = !shared.in_flight.is_watched()
+        let may_follow = position(&id).is_some_and(|at| at.ms <= LAST_MS);
+        let came_back = !may_follow
+            || !shared.in_flight.is_watched()
             || matches!(tokio::time::timeout(PROBE, arrived).await, Ok(Ok(())));
         let mut remove = redis::cmd("XDEL");
-        remove.arg(&shared.keys.log).arg(id);
+        remove.arg(&shared.keys.log).arg(&id);
         let _removed: u64 = shared.commands.ask("remove a probe", Ask::Command(&remove)).await?;
+        if !may_follow {
+            let why = "no event can follow; remove it (XDEL), and set the end back (XSETID)";
+            let log = &shared.keys.log;
+            return Err(shared.error("publish", &format!("another program wrote to the end of {log}: {why}")));
+        }
         if !came_back {
             let cause = format!("it did not come back within {}", humantime::format_duration(PROBE));
             return Err(StoreError {

@@ -25,11 +25,10 @@ impl Redis {
 
     pub(in crate::broker) async fn leave(&self, incarnation: &str) -> Result<(), StoreError> {
         let keys = &self.shared.keys;
-        let mut both = redis::pipe();
-        both.atomic();
-        both.cmd("ZREM").arg(&keys.nodes).arg(incarnation).ignore();
-        both.cmd("HDEL").arg(&keys.records).arg(incarnation).ignore();
-        self.shared.commands.ask("leave the roster", Ask::Pipeline(&both)).await
+        let mut script = self.shared.scripts.leave.key(&keys.nodes);
+        script.key(&keys.records).arg(incarnation);
+        let _records: u64 = self.shared.commands.ask("leave the roster", Ask::Script(&script)).await?;
+        Ok(())
     }
 
     pub(in crate::broker) async fn alive(&self) -> Result<Vec<Alive>, StoreError> {

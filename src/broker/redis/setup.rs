@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 
-use redis::cmd;
+use redis::{ScriptInvocation, cmd};
 
 use super::connection::{Ask, Conn, ConnError};
 use super::limits::RESPONSE;
-use crate::broker::{Durability, OpenError};
+use super::permissions;
+use crate::broker::{Durability, LogLimits, OpenError};
 
 /// Oldest version with the stream commands and scripts that are used here.
 const OLDEST: (u32, u32) = (6, 2);
@@ -22,13 +23,17 @@ struct Report {
 }
 
 /// Refuses a server that cannot keep its promise of durability, and warns of settings that lose data.
-pub(super) async fn check(conn: &mut Conn, durability: Durability) -> Result<(), OpenError> {
+pub(super) async fn check(
+    conn: &mut Conn,
+    durability: Durability,
+    limits: &LogLimits,
+) -> Result<(), OpenError> {
     let store = |error: ConnError| OpenError::Store(error.into_store_error());
     let info: String =
         conn.ask("ask Redis for its state", Ask::Command(&cmd("INFO")), RESPONSE).await.map_err(store)?;
     let mut config = cmd("CONFIG");
     config.arg("GET").arg("*");
-    // A hosted server may forbid CONFIG; then the settings are unknown, and there are no warnings.
+    // A hosted server may forbid CONFIG; then only those settings are known that INFO tells, too.
     let config: HashMap<String, String> =
         match conn.ask("ask Redis for its settings", Ask::Command(&config), RESPONSE).await {
             Ok(config) => config,
@@ -42,10 +47,25 @@ pub(super) async fn check(conn: &mut Conn, durability: Durability) -> Result<(),
     if let Some(why) = report.unfit(durability) {
         return Err(OpenError::Unfit { place: conn.place.to_string(), why });
     }
-    for warning in report.warnings(durability) {
+    for warning in report.warnings(durability).into_iter().chain(report.room(limits.max_bytes)) {
         tracing::warn!(redis = %conn.place, "{warning}");
     }
     Ok(())
+}
+
+/// Refuses a server that does not allow what a log needs.
+pub(super) async fn check_permissions(
+    conn: &mut Conn,
+    needs: &ScriptInvocation<'_>,
+) -> Result<(), OpenError> {
+    let missing: Vec<String> = conn
+        .ask("try the commands of the log", Ask::Script(needs), RESPONSE)
+        .await
+        .map_err(|error| OpenError::Store(error.into_store_error()))?;
+    match permissions::told(&missing) {
+        Some(why) => Err(OpenError::Unfit { place: conn.place.to_string(), why }),
+        None => Ok(()),
+    }
 }
 
 impl Report {
@@ -54,8 +74,28 @@ impl Report {
         Self { info: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(), config }
     }
 
+    /// A setting, as CONFIG tells it, or else INFO.
     fn setting(&self, name: &str) -> Option<&str> {
-        self.config.get(name).map(String::as_str)
+        let info = |name: &str| self.info.get(name).map(String::as_str);
+        let told = || match name {
+            "maxmemory" => info("maxmemory"),
+            "maxmemory-policy" => info("maxmemory_policy"),
+            "appendonly" => info("aof_enabled").map(|is_on| if is_on == "0" { "no" } else { "yes" }),
+            _ => None,
+        };
+        self.config.get(name).map(String::as_str).or_else(told)
+    }
+
+    /// A warning where the memory cannot hold the log that the node may keep.
+    fn room(&self, keep_bytes: u64) -> Option<String> {
+        let memory: u64 = self.setting("maxmemory")?.parse().ok().filter(|bytes| *bytes > 0)?;
+        let (keep, need) = (keep_bytes >> 20, keep_bytes.saturating_add(keep_bytes / 2) >> 20);
+        (memory >> 20 < need).then(|| {
+            format!(
+                "maxmemory is {} MiB, and a log of --keep-bytes {keep} MiB may need {need} MiB: when it is full, publishes get 503 broker_full; raise maxmemory, or lower --keep-bytes or --keep-events",
+                memory >> 20
+            )
+        })
     }
 
     fn version(&self) -> (u32, u32) {
@@ -153,6 +193,25 @@ mod tests {
             assert_eq!(report("7.0.15", 0, &SAFE).unfit(durability), None);
         }
         assert_eq!(report("7.2.0", 0, &SAFE).unfit(Durability::Fsync), None);
+    }
+
+    #[test]
+    fn a_memory_that_is_too_small_for_the_log_is_warned_of_also_without_config() {
+        let room = |config: &[(&str, &str)], keep| report("7.0.15", 0, config).room(keep);
+        let small = room(&[("maxmemory", "104857600")], 80 << 20).unwrap();
+        assert!(
+            small.contains("100 MiB") && small.contains("80 MiB") && small.contains("120 MiB"),
+            "{small}"
+        );
+        assert_eq!(room(&[("maxmemory", "125829120")], 80 << 20), None);
+        assert_eq!(room(&[("maxmemory", "0")], 80 << 20), None);
+        assert_eq!(room(&[], 80 << 20), None);
+        let info =
+            "redis_version:7.0.15\r\nmaxmemory:1048576\r\nmaxmemory_policy:allkeys-lru\r\naof_enabled:0\r\n";
+        let hosted = Report::new(info, HashMap::new());
+        let warned = hosted.warnings(Durability::Accepted).join("\n");
+        assert!(warned.contains("appendonly") && warned.contains("allkeys-lru"), "{warned}");
+        assert!(hosted.room(1 << 30).is_some());
     }
 
     #[test]

@@ -25,6 +25,10 @@ pub struct RedisUrl {
     pub database: u16,
     /// Prefix of all keys, so that several clusters of nodes can share a Redis.
     pub prefix: String,
+    /// User of the sentinels themselves. Theirs are not those of the servers that they watch.
+    pub sentinel_user: Option<String>,
+    /// Password of the sentinels; `None` sends them no AUTH, never the other password.
+    pub sentinel_password: Option<String>,
 }
 
 /// How to find the server that holds the log.
@@ -107,7 +111,21 @@ impl RedisUrl {
         if database != 0 && matches!(topology, Topology::Cluster { .. }) {
             return Err("a Redis Cluster has only database 0");
         }
-        Ok(Self { topology, tls, user, password, database, prefix: prefix(query)? })
+        let Parameters { prefix, sentinel_user, sentinel_password } = parameters(query)?;
+        let url = Self { topology, tls, user, password, database, prefix, sentinel_user, sentinel_password };
+        match (&url.sentinel_user, &url.sentinel_password) {
+            (Some(_), None) => Err("sentinel-user needs sentinel-password"),
+            (_, Some(_)) if !url.has_sentinels() => {
+                Err("sentinel-user and sentinel-password need redis+sentinel://")
+            }
+            _ => Ok(url),
+        }
+    }
+
+    /// Whether sentinels know where the master is.
+    #[must_use]
+    pub fn has_sentinels(&self) -> bool {
+        matches!(self.topology, Topology::Sentinel { .. })
     }
 
     fn scheme(&self) -> &'static str {
@@ -172,27 +190,42 @@ fn database_number(text: &str) -> Result<u16, &'static str> {
     }
 }
 
-/// A prefix becomes a hash tag, `{prefix}:log`, so that all keys of a log are in one slot.
-fn prefix(query: &str) -> Result<String, &'static str> {
-    let mut prefix = DEFAULT_PREFIX;
+/// What a URL says behind its `?`.
+struct Parameters {
+    prefix: String,
+    sentinel_user: Option<String>,
+    sentinel_password: Option<String>,
+}
+
+fn parameters(query: &str) -> Result<Parameters, &'static str> {
+    const ALLOWED: &str = "after ? only prefix=NAME, sentinel-user=NAME and sentinel-password=PASSWORD are allowed, separated by &; an & in a value is written %26";
+    let (mut prefix, mut sentinel_user, mut sentinel_password) = (DEFAULT_PREFIX, None, None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
             Some(("prefix", value)) => prefix = value,
-            _ => return Err("after ? only prefix=NAME is allowed"),
+            Some(("sentinel-user", value)) if !value.is_empty() => sentinel_user = Some(decoded(value)?),
+            Some(("sentinel-password", value)) if !value.is_empty() => {
+                sentinel_password = Some(decoded(value)?);
+            }
+            _ => return Err(ALLOWED),
         }
     }
+    // A prefix becomes a hash tag, `{prefix}:log`, so that all keys of a log are in one slot.
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(allowed) {
         return Err("the prefix must be 1 to 64 letters, digits, hyphens, underscores or dots");
     }
-    Ok(prefix.to_owned())
+    Ok(Parameters { prefix: prefix.to_owned(), sentinel_user, sentinel_password })
 }
 
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://", self.scheme())?;
-        if self.user.is_some() || self.password.is_some() {
-            write!(f, "{}:***@", self.user.as_deref().unwrap_or_default())?;
+        match (&self.user, &self.password) {
+            (None, None) => {}
+            // What stands alone may be a password at the wrong side of the colon.
+            (Some(_), None) => f.write_str("***@")?,
+            (user, Some(_)) => write!(f, "{}:***@", user.as_deref().unwrap_or_default())?,
         }
         let list = |servers: &[Server]| servers.iter().map(Server::to_string).collect::<Vec<_>>().join(",");
         match &self.topology {
@@ -261,6 +294,14 @@ mod tests {
             assert_eq!(shown, "redis://app:***@h:1/2?prefix=p");
         }
         assert_eq!(check("redis://:secret@h").user, None);
+        assert_eq!(check("redis://secret:@h").to_string(), "redis://***@h:6379");
+        let sentinels = "redis+sentinel://:s1@h/m?sentinel-user=a%26&sentinel-password=s%3d2&prefix=p";
+        let url = check(sentinels);
+        assert_eq!(
+            (url.sentinel_user.as_deref(), url.sentinel_password.as_deref(), url.password.as_deref()),
+            (Some("a&"), Some("s=2"), Some("s1"))
+        );
+        assert_eq!(format!("{url:?}"), "redis+sentinel://:***@h:26379/m?prefix=p");
     }
 
     #[test]
@@ -275,6 +316,9 @@ mod tests {
         refused("redis+cluster://h/1", "only database 0");
         refused("redis+sentinel://h", "MASTER");
         refused("redis://h?db=1", "prefix=NAME");
+        refused("redis://h?sentinel-password=s", "redis+sentinel://");
+        refused("redis+sentinel://h/m?sentinel-user=s", "needs sentinel-password");
+        refused("redis+sentinel://h/m?sentinel-password=", "sentinel-password=PASSWORD");
         refused("redis://h?prefix=a{b}", "the prefix must be");
     }
 }

@@ -20,6 +20,9 @@ use crate::broker::{AppendError, Appended, Durability, NewEvent, Origins, StoreE
 use crate::protocol::{Cursor, Epoch};
 use crate::runtime::clock::{millis, unix_ms};
 
+/// What Redis says at its `maxmemory`.
+const OUT_OF_MEMORY: &str = "when used memory > 'maxmemory'";
+
 /// A publish in the queue, with the sender of its answer.
 #[derive(Debug)]
 pub(super) struct QueuedAppend {
@@ -46,7 +49,11 @@ impl QueuedAppend {
     /// Answers a publish that failed or was too late. If it was sent, the log may have it.
     fn give_up(self, shared: &Shared, cause: StoreError) {
         shared.in_flight.done(&self.event.message_id);
-        let error = if self.sent { AppendError::Store(cause) } else { AppendError::Away(cause) };
+        let error = match self.sent {
+            true => AppendError::Store(cause),
+            false if cause.cause.contains(OUT_OF_MEMORY) => AppendError::BrokerFull(cause),
+            false => AppendError::Away(cause),
+        };
         self.answer(Err(error));
     }
 }
@@ -63,8 +70,8 @@ pub(super) struct Writer {
 
 /// Result of sending a batch once.
 enum Sent {
-    /// Where each event stands, and whether it was there already.
-    Kept(Vec<Appended>),
+    /// Where each event stands, whether it was there already, and whether its mailbox has it, too.
+    Kept(Vec<(Appended, bool)>),
     /// The server became master after the epoch was read.
     NewTerm,
     /// The epoch is no longer the present one.
@@ -206,22 +213,26 @@ impl Writer {
         let answer: Vec<String> = match conn.ask("append events", ask, shared.response).await {
             Ok(answer) => answer,
             Err(error) => {
-                // A server that refused has written nothing; after any other error the log may have the events.
-                batch.iter_mut().for_each(|append| append.sent |= error.is_broken());
+                batch.iter_mut().for_each(|append| append.sent |= error.may_have_written());
                 return Err(error);
             }
         };
         parse_reply(&shared, conn, epoch, &answer)
     }
 
-    async fn answer(&mut self, batch: Vec<QueuedAppend>, kept: Vec<Appended>) {
-        for (append, appended) in batch.iter().zip(&kept) {
+    async fn answer(&mut self, batch: Vec<QueuedAppend>, kept: Vec<(Appended, bool)>) {
+        for (append, (appended, _)) in batch.iter().zip(&kept) {
             self.shared.in_flight.acknowledged(&append.event.message_id, appended.cursor, appended.duplicate);
         }
         let safe = self.make_safe().await;
-        for (append, appended) in batch.into_iter().zip(kept) {
+        for (append, (appended, has_mail)) in batch.into_iter().zip(kept) {
+            let [list, _] = self.shared.keys.mailbox(&append.event.address);
             append.answer(match &safe {
-                Ok(()) => Ok(appended),
+                Ok(()) if has_mail => Ok(appended),
+                Ok(()) => Err(AppendError::Store(self.shared.error(
+                    "put an event into a mailbox",
+                    &format!("the event is in the log, but {list} holds values that no node wrote, or this user must not use it; remove the key"),
+                ))),
                 Err(cause) => Err(AppendError::Store(cause.clone())),
             });
         }
@@ -330,7 +341,7 @@ fn parse_reply(shared: &Shared, conn: &mut Conn, epoch: Epoch, answer: &[String]
             }
             let kept = answer.get(2..).unwrap_or_default().chunks_exact(2).map(|pair| {
                 let cursor = Cursor::new(epoch, position(&pair[0])?);
-                Some(Appended { cursor, duplicate: pair[1] == "1" })
+                Some((Appended { cursor, duplicate: pair[1] == "1" }, pair[1] != "M"))
             });
             kept.collect::<Option<Vec<_>>>().map(Sent::Kept).ok_or_else(damaged)
         }

@@ -121,7 +121,8 @@ impl Server {
     }
 
     fn wait_until_up(&self) {
-        eventually("a server", || self.cli(&["PING"]).contains("PONG"));
+        let is_up = |answer: String| answer.contains("PONG") || answer.contains("NOAUTH");
+        eventually("a server", || is_up(self.cli(&["PING"])));
     }
 
     pub(in crate::broker) fn address(&self) -> String {
@@ -158,6 +159,12 @@ impl Server {
     /// Continues it with SIGCONT, after [`Server::pause`].
     pub(in crate::broker) fn resume(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// Starts it again where it was, after [`Server::kill`], with more arguments.
+    pub(in crate::broker) fn restart_with(&mut self, args: &[&str]) {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self.restart();
     }
 
     /// Starts it again where it was, after [`Server::kill`].
@@ -215,7 +222,7 @@ impl Sentinels {
             let args: Vec<_> = args.iter().copied().chain(["--replicaof", &master]).collect();
             servers.push(Server::start(&args));
         }
-        let sentinels: Vec<_> = (0..3).map(|_| sentinel(servers[0].port)).collect();
+        let sentinels: Vec<_> = (0..3).map(|_| sentinel(servers[0].port, "")).collect();
         let all = Self { servers, sentinels };
         eventually("sentinels that know each other", || {
             all.sentinels.iter().all(|sentinel| {
@@ -238,12 +245,13 @@ impl Sentinels {
     }
 }
 
-fn sentinel(master: u16) -> Server {
+/// A sentinel that watches this master, with more lines of its configuration.
+pub(in crate::broker) fn sentinel(master: u16, more: &str) -> Server {
     let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
     let config = format!(
         "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {master} 2\n\
          sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 4000\n\
-         sentinel parallel-syncs mymaster 1\n"
+         sentinel parallel-syncs mymaster 1\n{more}"
     );
     std::fs::write(dir.path().join("s.conf"), config).unwrap();
     Server::spawn("redis-sentinel", port, vec!["s.conf".to_owned()], dir)

@@ -122,9 +122,7 @@ async fn append(config: &Config, event: NewEvent) -> Result<Published, Failure> 
     let published = match published {
         Ok(Ok(published)) => published,
         Ok(Err(error @ AppendError::Store(_))) => return Err(Failure::new(1, error).tip(again)),
-        Ok(Err(error @ (AppendError::Busy { .. } | AppendError::Closed | AppendError::Away(_)))) => {
-            return Err(Failure::new(1, error));
-        }
+        Ok(Err(error)) => return Err(Failure::new(1, error)),
         Err(_) => return Err(Failure::new(1, "the log did not answer in time").tip(again)),
     };
     closed.map_err(|error| Failure::new(1, error).tip("the event is in the log nevertheless"))?;

@@ -239,6 +239,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         default::BROKER,
         "Where the log is kept: memory: (lost when the process ends), file:DIR, or a Redis that several nodes share: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], redis+sentinel://HOST,HOST/MASTER, redis+cluster://HOST,HOST (rediss… for TLS; ?prefix=NAME puts NAME before every key)",
     ),
+    made(
+        Group::Log,
+        "sentinel-secret",
+        SECRET,
+        ("none; the sentinels then get no AUTH", "a-password-of-the-sentinels"),
+        "Password of the sentinels of redis+sentinel://, in place of ?sentinel-password= in --broker. It is never the password of Redis itself. Every user of the machine can read a flag, so use @FILE or the variable",
+    ),
     row(
         Group::Log,
         "durability",

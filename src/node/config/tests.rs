@@ -122,6 +122,24 @@ fn a_password_in_a_url_is_shown_to_nobody() {
 }
 
 #[test]
+fn sentinels_get_their_password_from_the_url_or_from_a_setting_and_nobody_sees_it() {
+    let (plain, full) = ("redis+sentinel://h/m", "redis+sentinel://h/m?sentinel-password=geheim");
+    for given in [
+        Given::default().flag("broker", plain).variable("SSE_NODE_SENTINEL_SECRET", "geheim"),
+        Given::default().variable("SSE_NODE_BROKER", full),
+    ] {
+        let loaded = given.load().unwrap();
+        let BrokerUrl::Redis(url) = &loaded.config.broker else { unreachable!() };
+        assert_eq!((url.sentinel_password.as_deref(), url.password.as_deref()), (Some("geheim"), None));
+        assert!(!loaded.table().contains("geheim") && loaded.warnings.is_empty(), "{}", loaded.table());
+    }
+    let problems = Given::default().flag("broker", full).flag("sentinel-secret", "geheim2").problems();
+    assert!(problems[0].contains("?sentinel-password=") && !problems[0].contains("geheim"), "{problems:?}");
+    let exposed = Given::default().flag("broker", "redis://:geheim@h").load().unwrap();
+    assert!(exposed.warnings[0].contains("SSE_NODE_BROKER"), "{:?}", exposed.warnings);
+}
+
+#[test]
 fn variables_of_others_are_no_concern() {
     // Kubernetes makes these for a service named sse-node.
     let given = Given::default()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::resolve::{Chosen, ConfigProblem, InvalidConfig, Sources, ValueSource};
-use super::secret::Secret;
+use super::secret::{Secret, text_or_file};
 use super::settings::{Fallback, InvalidValue};
 use super::value;
 use crate::broker::{BrokerUrl, Durability, LogLimits};
@@ -163,7 +163,7 @@ impl ConfigReader {
         let some_connections = |text: &str| value::count(text, 0..=10_000_000);
         Config {
             listen: self.read("listen", value::listen),
-            broker: self.read("broker", value::broker),
+            broker: self.broker(),
             durability: self.read("durability", value::choice),
             id,
             name,
@@ -202,6 +202,22 @@ impl ConfigReader {
             log_format: self.read("log-format", value::choice),
             log_level: self.read("log-level", value::filter),
         }
+    }
+
+    /// The log, with the password of its sentinels.
+    fn broker(&mut self) -> BrokerUrl {
+        let mut broker = self.read("broker", value::broker);
+        let Some(password) = self.optional("sentinel-secret", text_or_file) else { return broker };
+        if let BrokerUrl::Redis(url) = &mut broker
+            && url.has_sentinels()
+            && url.sentinel_password.replace(password).is_some()
+        {
+            self.refuse(
+                "sentinel-secret",
+                "--broker has another ?sentinel-password=; allowed is one of the two",
+            );
+        }
+        broker
     }
 
     fn log_limits(&mut self) -> LogLimits {

@@ -40,6 +40,8 @@ pub(crate) enum ApiError {
     Busy(String),
     /// The log cannot be used now; no event was published.
     Unavailable(String),
+    /// The server of the log has no memory left; no event was published.
+    BrokerFull(String),
     /// The log failed during a publish: the event may or may not be in it.
     Unknown(String),
 }
@@ -107,6 +109,9 @@ impl ApiError {
             Self::Unavailable(detail) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The log cannot be used now", detail)
             }
+            Self::BrokerFull(detail) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "broker_full", "The log takes no more events now", detail)
+            }
             Self::Unknown(detail) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "outcome_unknown",
@@ -119,12 +124,14 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        // Room is not made within a second.
+        let retry_after = if matches!(self, Self::BrokerFull(_)) { "30" } else { "1" };
         let (status, problem) = self.problem();
         let mut response = (status, axum::Json(problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(retry_after));
         }
         response
     }
@@ -136,6 +143,7 @@ impl From<AppendError> for ApiError {
             AppendError::Busy { .. } => Self::Busy(error.to_string()),
             AppendError::Closed => Self::Unavailable(error.to_string()),
             AppendError::Away(cause) => Self::Unavailable(cause.to_string()),
+            AppendError::BrokerFull(cause) => Self::BrokerFull(cause.to_string()),
             AppendError::Store(cause) => Self::Unknown(cause.to_string()),
         }
     }

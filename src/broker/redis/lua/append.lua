@@ -6,8 +6,9 @@
 --       an overflow is reported, the number of the present bucket, '1' if ids of the bucket before still count, the
 --       time of the server in ms ('' = not known); then for every event: message id, address, type, envelope, '1' if
 --       it has a mailbox, its earlier places ('' = none), the id of this publish.
--- Returns {'OK', the time of the server if it was not known, position, '1' if another publish put it there before, ...},
--- or {'TERM'} or {'EPOCH', current}: nothing was written.
+-- Returns {'OK', the time of the server if it was not known, position, '1' if another publish put it there before or 'M'
+-- if it is not in the mailbox, ...}, or {'TERM'} or {'EPOCH', current}: nothing was written. An error that is returned
+-- means the same; one that is raised leaves that open, so nothing may raise one behind the first event.
 --
 -- Commands are counted: for a batch HMGET and HSET, about half of the time another HMGET, and TIME now and then; for
 -- an event XADD, and for its message id HSETNX, or HMGET and HSET for those of the whole batch.
@@ -130,6 +131,7 @@ local failed
 for i = 11, #ARGV, 7 do
   local message_id, mailbox, mark = ARGV[i], ARGV[i + 4], ARGV[i + 6]
   local first, position, known = stands[message_id]
+  local is_delivered = true
   if not first then
     position, failed, first =
       put(message_id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], mailbox, ARGV[i + 5], mark)
@@ -139,12 +141,13 @@ for i = 11, #ARGV, 7 do
     position, known = string.match(first, '^(%S+) (.*)$')
   elseif mailbox == '1' then
     local message = table.concat({ position, message_id, ARGV[i + 2], ARGV[i + 3] }, '\n')
-    deliver(KEYS[key], KEYS[key + 1], ARGV[i + 1], message)
+    -- The list may be a key of another type. The event is in the log all the same.
+    is_delivered = pcall(deliver, KEYS[key], KEYS[key + 1], ARGV[i + 1], message)
   end
   if mailbox == '1' then key = key + 2 end
   answer[#answer + 1] = position
   -- A second try may find the entry of the first one; that is not a repeated publish.
-  answer[#answer + 1] = (first and known ~= mark) and '1' or '0'
+  answer[#answer + 1] = not is_delivered and 'M' or (first and known ~= mark) and '1' or '0'
 end
 -- Either the first event of a batch is refused or none: a server that is out of memory refuses before the
 -- first write of a script.
@@ -154,6 +157,7 @@ if bucket ~= last_bucket then redis.call('EXPIRE', KEYS[3], ARGV[5]) end
 -- A trim removes a thousandth more than necessary, so the length is looked at once for as many events.
 local max_events = tonumber(ARGV[3])
 local step = math.max(1, math.floor(max_events / 1000))
-if math.floor(n / step) ~= math.floor(before / step) then trim_events(log, max_events) end
-trim_bytes(log, bytes, tonumber(ARGV[4]))
+-- A user that must not trim has put its events into the log nevertheless.
+if math.floor(n / step) ~= math.floor(before / step) then pcall(trim_events, log, max_events) end
+pcall(trim_bytes, log, bytes, tonumber(ARGV[4]))
 return answer

@@ -5,9 +5,12 @@
 pub(super) mod ablation;
 mod cluster;
 mod commands;
+mod damage;
 mod empty;
 mod failover;
+mod full;
 mod load;
+mod login;
 mod proxy;
 mod retries;
 mod time;

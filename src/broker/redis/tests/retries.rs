@@ -72,7 +72,7 @@ async fn a_probe_goes_through_the_log_and_leaves_no_trace() {
     let refused = log.probe().await.unwrap_err().to_string();
     assert!(refused.contains("OOM"), "{refused}");
     let publish = log.append(event("m2")).await.unwrap_err();
-    assert!(matches!(publish, crate::broker::AppendError::Away(_)), "nothing was written: {publish:?}");
+    assert!(matches!(publish, crate::broker::AppendError::BrokerFull(_)), "nothing was written: {publish:?}");
     tasks.token().cancel();
     assert_eq!(tasks.join(Duration::from_secs(60)).await, Ok(()));
 }

@@ -9,7 +9,7 @@ use crate::broker::{Broker, Durability, LogLimits, NewEvent};
 use crate::protocol::Address;
 use crate::runtime::Tasks;
 
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let waited = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -311,6 +311,7 @@ every_error!(
     Full,
     Busy,
     Unavailable,
+    BrokerFull,
     Unknown
 );
 
