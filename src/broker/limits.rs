@@ -28,6 +28,10 @@ pub struct LogLimits {
     pub idempotency_window: Duration,
     /// Messages in one mailbox.
     pub mailbox_max_messages: u64,
+    /// Messages in all mailboxes together; the oldest are dropped first, and count as overflow.
+    pub mailboxes_max_messages: u64,
+    /// Bytes of the messages in all mailboxes together.
+    pub mailboxes_max_bytes: u64,
     /// Messages in a mailbox older than this are dropped, and counted as overflow.
     pub mailbox_max_age: Duration,
     /// Publishes that may wait for the writer; the next one is refused with [`super::AppendError::Busy`]. None
@@ -44,6 +48,8 @@ impl Default for LogLimits {
             max_age: DAY,
             idempotency_window: Duration::from_secs(10 * 60),
             mailbox_max_messages: 1_000,
+            mailboxes_max_messages: 1_000_000,
+            mailboxes_max_bytes: 256 << 20,
             mailbox_max_age: 7 * DAY,
             append_queue: 4_096,
         }

@@ -78,12 +78,16 @@ impl Rules {
         tables.meta_mut().mailbox_messages += 1;
         tables.set_mailbox_state(owner, Some(state))?;
         let excess = state.count.saturating_sub(self.limits.mailbox_max_messages);
-        if excess == 0 {
-            return Ok(());
+        if excess > 0 {
+            let excess = usize::try_from(excess).unwrap_or(usize::MAX);
+            let excess = tables.oldest_messages(owner, state.oldest, excess)?;
+            drop_messages(tables, owner, &excess, now_ms)?;
         }
-        let excess = usize::try_from(excess).unwrap_or(usize::MAX);
-        let excess = tables.oldest_messages(owner, state.oldest, excess)?;
-        drop_messages(tables, owner, &excess, now_ms)
+        while tables.meta().mailbox_messages > self.limits.mailboxes_max_messages {
+            let Some((at, owner)) = tables.oldest_mail(1)?.pop() else { return Ok(()) };
+            drop_messages(tables, &owner, &[at], now_ms)?;
+        }
+        Ok(())
     }
 
     /// Takes everything up to a position out of a mailbox.

@@ -75,5 +75,7 @@ pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(2);
 pub(super) const SWEEP_STEPS: usize = 20;
 /// Mailboxes of one sweep.
 pub(super) const SWEEP_BOXES: usize = 64;
+/// Steps of one sweep that drop mail, of up to [`SWEEP_BOXES`] mailboxes each.
+pub(super) const DROP_STEPS: usize = 1_000;
 /// Pages that wait between the follower's task and its caller.
 pub(super) const PAGES: usize = 2;

@@ -7,7 +7,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Ask;
-use super::limits::{SWEEP_BOXES, SWEEP_EVERY, SWEEP_STEPS};
+use super::limits::{DROP_STEPS, SWEEP_BOXES, SWEEP_EVERY, SWEEP_STEPS};
 use super::log::Shared;
 use crate::broker::StoreError;
 use crate::protocol::Address;
@@ -55,6 +55,29 @@ async fn sweep(shared: &Shared) -> Result<(), StoreError> {
         script.arg(owner.to_string()).arg(oldest).arg(limits.mailbox_max_age.as_secs().max(1));
         let _dropped: u64 =
             shared.commands.ask("remove expired mailbox messages", Ask::Script(&script)).await?;
+    }
+    bound_mailboxes(shared).await
+}
+
+/// Drops the oldest mail where all mailboxes together hold too much.
+async fn bound_mailboxes(shared: &Shared) -> Result<(), StoreError> {
+    let (keys, limits) = (&shared.keys, &shared.limits);
+    for _ in 0..DROP_STEPS {
+        let mut range = redis::cmd("ZRANGE");
+        range.arg(&keys.boxes).arg(0).arg(SWEEP_BOXES - 1);
+        let owners: Vec<String> = shared.commands.ask("find the oldest mail", Ask::Command(&range)).await?;
+        let owners: Vec<Address> = owners.iter().filter_map(|owner| owner.parse().ok()).collect();
+        let mut script = shared.scripts.drop.key(&keys.meta);
+        script.key(&keys.boxes).arg(limits.mailboxes_max_messages).arg(limits.mailboxes_max_bytes);
+        script.arg(limits.mailbox_max_age.as_secs().max(1));
+        for owner in &owners {
+            let [list, state] = keys.mailbox(owner);
+            script.key(list).key(state).arg(owner.to_string());
+        }
+        let more: u8 = shared.commands.ask("bound the mailboxes", Ask::Script(&script)).await?;
+        if more == 0 {
+            return Ok(());
+        }
     }
     Ok(())
 }

@@ -119,6 +119,10 @@ pub mod default {
     pub const IDEMPOTENCY_WINDOW: &str = "10m";
     /// Messages in one mailbox.
     pub const MAILBOX_MESSAGES: &str = "1000";
+    /// Messages in all mailboxes together.
+    pub const MAILBOX_TOTAL: &str = "1000000";
+    /// Bytes in all mailboxes together.
+    pub const MAILBOX_TOTAL_BYTES: &str = "256MiB";
     /// Age of messages in a mailbox.
     pub const MAILBOX_AGE: &str = "7d";
     /// Time that a client waits before it reconnects.
@@ -269,6 +273,20 @@ pub(super) const SETTINGS: &[Setting] = &[
         COUNT,
         default::MAILBOX_MESSAGES,
         "Limit of messages in the mailbox of one user or client; a full mailbox drops its oldest message, and the owner gets a GAP event",
+    ),
+    row(
+        Group::Log,
+        "mailbox-total",
+        COUNT,
+        default::MAILBOX_TOTAL,
+        "Limit of messages in all mailboxes together; then the oldest of all are dropped, and their owners get a GAP event",
+    ),
+    row(
+        Group::Log,
+        "mailbox-total-bytes",
+        SIZE,
+        default::MAILBOX_TOTAL_BYTES,
+        "Limit of bytes in all mailboxes together (Redis only), looked at every two seconds",
     ),
     row(Group::Log, "mailbox-age", DURATION, default::MAILBOX_AGE, "How long a mailbox keeps a message"),
     row(Group::Streams, "retry", DURATION, default::RETRY, "How long clients wait before they reconnect"),

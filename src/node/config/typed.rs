@@ -227,6 +227,9 @@ impl ConfigReader {
             max_age: self.read("keep-age", |text| value::duration(text, SECOND..=100 * YEAR)),
             idempotency_window: self.read("idempotency-window", |text| value::duration(text, SECOND..=YEAR)),
             mailbox_max_messages: self.read("mailbox-messages", |text| value::count(text, 1..=1_000_000)),
+            mailboxes_max_messages: self.read("mailbox-total", |text| value::count(text, 1..=10_000_000_000)),
+            mailboxes_max_bytes: self
+                .read("mailbox-total-bytes", |text| value::size(text, KIB..=1_024 * GIB)),
             mailbox_max_age: self.read("mailbox-age", |text| value::duration(text, SECOND..=100 * YEAR)),
             append_queue: self.read("publish-queue", |text| value::count(text, 1..=1_000_000)),
         }

@@ -109,7 +109,7 @@ end
 
 local function deliver(list, state, address, message)
   local length = redis.call('RPUSH', list, message)
-  local waiting = 1
+  local waiting, bytes = 1, #message
   while length > max_messages do
     local dropped = redis.call('LPOP', list)
     redis.call('HSET', state, 'upto', string.match(dropped, '^[^\n]+'))
@@ -117,10 +117,12 @@ local function deliver(list, state, address, message)
     redis.call('EXPIRE', state, ARGV[7])
     length = length - 1
     waiting = waiting - 1
+    bytes = bytes - #dropped
   end
   local oldest = redis.call('LINDEX', list, 0)
   if oldest then redis.call('ZADD', boxes, (parts(string.match(oldest, '^[^\n]+'))), address) end
   if waiting ~= 0 then redis.call('HINCRBY', meta, 'mail', waiting) end
+  redis.call('HINCRBY', meta, 'mailbytes', bytes)
 end
 
 local answer = { 'OK', ARGV[10] == '' and text(now) or '' }

@@ -9,15 +9,16 @@ local function reached(position)
   ms, seq = tonumber(ms), tonumber(seq)
   return ms < up_ms or (ms == up_ms and seq <= up_seq)
 end
-local confirmed = 0
+local confirmed, freed = 0, 0
 local oldest = redis.call('LINDEX', list, 0)
 while oldest and reached(oldest) do
   redis.call('LPOP', list)
-  confirmed = confirmed + 1
+  confirmed, freed = confirmed + 1, freed + #oldest
   oldest = redis.call('LINDEX', list, 0)
 end
 if confirmed > 0 then
   redis.call('HINCRBY', KEYS[1], 'mail', -confirmed)
+  redis.call('HINCRBY', KEYS[1], 'mailbytes', -freed)
   if oldest then
     redis.call('ZADD', KEYS[2], tonumber((string.match(oldest, '^(%d+)-'))), ARGV[1])
   else

@@ -76,3 +76,35 @@ async fn probes_that_were_left_behind_hide_nothing_for_long() {
     tasks.token().cancel();
     assert_eq!(tasks.join(Duration::from_secs(60)).await, Ok(()));
 }
+
+/// The bytes of all mailboxes are counted through everything that takes mail out of them.
+#[tokio::test]
+async fn mailboxes_hold_no_more_bytes_than_they_may_and_what_left_counts_no_more() {
+    let limits = LogLimits { mailboxes_max_bytes: 20_000, ..LogLimits::default() };
+    let server = crate::broker::tests::redis_server::Server::start(&[]);
+    let (tasks, url) = (Tasks::new(), format!("redis://{}", server.address()).parse().unwrap());
+    let log = Broker::open(&url, limits, Durability::Accepted, &tasks).await.unwrap();
+    let bytes = || server.cli(&["HGET", "{sse}:meta", "mailbytes"]).trim().parse::<u64>().unwrap_or(0);
+    let user = |n: u32| -> Address { format!("user:u{n}").parse().unwrap() };
+    for n in 0..200 {
+        let mail = NewEvent { mailbox: true, address: user(n % 100), ..event(&format!("m{n}")) };
+        log.append(mail).await.unwrap();
+    }
+    until("mailboxes within their bound", async || bytes() <= 20_000).await;
+    let (mut left, mut dropped, mut held) = (0, 0, 0);
+    for n in 0..100 {
+        let mailbox = log.mailbox(&user(n)).await.unwrap();
+        left += mailbox.entries.len() as u64;
+        dropped += mailbox.overflowed;
+        held += server.cli(&["LRANGE", &format!("{{sse}}:mb:{}", user(n)), "0", "-1"]).trim_end().len();
+        if let Some(last) = mailbox.entries.last() {
+            log.confirm(&user(n), last.cursor.position).await.unwrap();
+        }
+    }
+    assert_eq!(left + dropped, 200);
+    // Not far below the bound either.
+    assert!(left > 40 && held < 20_000 && held > 15_000, "{left} of {held} bytes");
+    assert_eq!((bytes(), log.bounds().await.unwrap().mailbox_messages), (0, 0));
+    tasks.token().cancel();
+    assert_eq!(tasks.join(Duration::from_secs(60)).await, Ok(()));
+}

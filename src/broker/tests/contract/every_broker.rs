@@ -70,6 +70,7 @@ for_every_broker! {
         a_mailbox_keeps_what_asked_for_it_until_confirmed,
         only_users_and_clients_have_a_mailbox,
         a_full_mailbox_drops_its_oldest_and_says_so_until_told,
+        all_mailboxes_together_are_bounded_and_the_oldest_mail_is_told_as_dropped,
         a_mailbox_outlives_the_trim_of_the_log,
         a_duplicate_is_not_put_into_the_mailbox_again,
     }

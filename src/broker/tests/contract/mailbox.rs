@@ -65,6 +65,22 @@ pub(super) async fn a_full_mailbox_drops_its_oldest_and_says_so_until_told(bed: 
     log.close().await;
 }
 
+pub(super) async fn all_mailboxes_together_are_bounded_and_the_oldest_mail_is_told_as_dropped(bed: &Bed) {
+    let log = bed.open(LogLimits { mailboxes_max_messages: 3, ..LogLimits::default() }).await;
+    for n in 0..5 {
+        log.put(mail(&format!("m{n}"), &format!("user:u{}", n / 2))).await;
+    }
+    // Redis looks at it now and then.
+    while log.look().await.mailbox_messages > 3 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(log.mailbox_ids("user:u0").await, (vec![], 2));
+    assert_eq!(log.mailbox_ids("user:u1").await, (named(2..4), 0));
+    assert_eq!(log.mailbox_ids("user:u2").await, (named(4..5), 0));
+    assert_eq!((log.look().await.mailboxes, log.look().await.mailbox_messages), (2, 3));
+    log.close().await;
+}
+
 pub(super) async fn a_mailbox_outlives_the_trim_of_the_log(bed: &Bed) {
     let log = bed.open(at_most(2)).await;
     let kept = log.put(mail("kept", "client:c")).await;
