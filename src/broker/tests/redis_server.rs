@@ -34,17 +34,21 @@ pub(in crate::broker) fn url(topology: Topology) -> BrokerUrl {
         }
         Topology::Sentinel => SENTINEL.get_or_init(|| Sentinels::start(1, &[])).url(),
         Topology::Cluster => {
-            let server = CLUSTER.get_or_init(|| {
-                let bus = free_port().to_string();
-                let server = Server::start(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
-                server.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
-                eventually("a cluster", || server.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"));
-                server
-            });
+            let server = CLUSTER.get_or_init(|| cluster_of_one(&[]));
             format!("redis+cluster://{}", server.address())
         }
     };
     format!("{url}?prefix={prefix}").parse().unwrap()
+}
+
+/// A Redis Cluster of one member.
+pub(in crate::broker) fn cluster_of_one(args: &[&str]) -> Server {
+    let bus = free_port().to_string();
+    let own = ["--cluster-enabled", "yes", "--cluster-port", &bus];
+    let server = Server::start(&[&own, args].concat());
+    server.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    eventually("a cluster", || server.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"));
+    server
 }
 
 /// Waits until something is known: members of a cluster may have to agree on it first.

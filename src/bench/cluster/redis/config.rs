@@ -46,7 +46,7 @@ pub(super) fn data(server: &Data<'_>) -> String {
     };
     text.push_str(persistence);
     // The node warns about a Redis without a memory limit. An evicted log would be a silent loss. A replica connects at once, not after the usual five seconds.
-    text.push_str("maxmemory 1gb\nmaxmemory-policy noeviction\nrepl-diskless-sync-delay 0\n");
+    text.push_str("maxmemory 2gb\nmaxmemory-policy noeviction\nrepl-diskless-sync-delay 0\n");
     text.push_str(&format!("replica-announce-ip {}\n", server.address.ip()));
     if let Some(password) = server.password {
         text.push_str(&format!("requirepass {password}\nmasterauth {password}\n"));
@@ -107,7 +107,7 @@ mod tests {
     save ""
     appendonly yes
     appendfsync everysec
-    maxmemory 1gb
+    maxmemory 2gb
     maxmemory-policy noeviction
     repl-diskless-sync-delay 0
     replica-announce-ip 127.0.0.1

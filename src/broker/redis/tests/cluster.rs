@@ -1,8 +1,11 @@
 //! A Redis Cluster whose owner of the log dies, hands over, or gives the slot away.
 
+use std::time::Duration;
+
 use super::ablation::Ablation;
-use super::load::Load;
-use crate::broker::tests::redis_server::{Members, eventually};
+use super::load::{Load, event, open};
+use crate::broker::tests::redis_server::{Members, cluster_of_one, eventually};
+use crate::runtime::Tasks;
 
 async fn while_publishing(fault: impl FnOnce(&mut Members) + Send + 'static) {
     let members = tokio::task::spawn_blocking(Members::start).await.unwrap();
@@ -52,4 +55,19 @@ async fn the_slot_of_the_log_may_move() {
         assert_eq!(members.owner(), other);
     })
     .await;
+}
+
+/// As behind a proxy that ends TLS, and on some clouds.
+#[tokio::test]
+async fn members_without_an_address_are_where_they_were_asked() {
+    for endpoint in ["unknown-endpoint", "hostname"] {
+        let server = cluster_of_one(&["--cluster-preferred-endpoint-type", endpoint]);
+        let slots = server.cli(&["CLUSTER", "SLOTS"]);
+        assert!(slots.lines().nth(2).is_some_and(|host| matches!(host, "" | "?")), "{slots}");
+        let tasks = Tasks::new();
+        let log = open(&format!("redis+cluster://{}", server.address()), Ablation::default(), &tasks).await;
+        log.append(event("m0")).await.unwrap();
+        tasks.token().cancel();
+        assert_eq!(tasks.join(Duration::from_secs(60)).await, Ok(()));
+    }
 }
