@@ -336,8 +336,8 @@ impl Task {
     /// The log's numbers, and the entry at the cursor or the last one before it. `None` where the history of an earlier
     /// term has yet to be closed.
     async fn read_server(&self, conn: &mut Conn) -> Result<Option<(Meta, Option<Position>)>, ConnError> {
-        let script = self.shared.look(self.at.position, 0);
-        let (fields, oldest, nearest, _): Look =
+        let script = self.shared.look(self.at.position);
+        let (fields, oldest, nearest): Look =
             conn.ask("read the state of the log", Ask::Script(&script), self.shared.response).await?;
         let nearest = nearest.first().and_then(|raw| position(&raw.0));
         let meta = Meta::read(&fields, &oldest);

@@ -107,10 +107,10 @@ impl Shared {
         now
     }
 
-    /// Reads the numbers of the log, the entry at a position and the entries after it.
-    pub(super) fn look(&self, at: Position, count: usize) -> ScriptInvocation<'_> {
+    /// Reads the numbers of the log, and the entry at a position.
+    pub(super) fn look(&self, at: Position) -> ScriptInvocation<'_> {
         let mut script = self.scripts.look.key(&self.keys.log);
-        script.key(&self.keys.meta).arg(FIELDS).arg(OLDEST_COUNT).arg(id(at)).arg(count);
+        script.key(&self.keys.meta).arg(FIELDS).arg(OLDEST_COUNT).arg(id(at));
         script
     }
 
@@ -164,7 +164,7 @@ impl Shared {
 }
 
 /// What `lua/look.lua` returns.
-pub(super) type Look = (Vec<Option<String>>, Vec<Raw>, Vec<Raw>, Vec<Raw>);
+pub(super) type Look = (Vec<Option<String>>, Vec<Raw>, Vec<Raw>);
 
 /// State of the log at one moment.
 struct ServerSnapshot {
@@ -255,18 +255,24 @@ impl Redis {
         }
     }
 
-    /// Reads the numbers of the log, the entry at a position and the entries after it, all at one moment. `None` where
-    /// no history has begun.
+    /// Reads the entries after a position, and then the numbers of the log and the entry at the position. `None` where
+    /// no history has begun. In this order: if the position is sound at the later moment, nothing behind it was trimmed
+    /// before.
     async fn try_read_server(
         &self,
         at: Position,
         count: usize,
     ) -> Result<Option<ServerSnapshot>, StoreError> {
+        let mut range = redis::cmd("XRANGE");
+        range.arg(&self.shared.keys.log).arg(format!("({}", id(at))).arg("+").arg("COUNT").arg(count);
         // Redis refuses a range behind the last id that there can be.
-        let count = if at == (Position { ms: u64::MAX, seq: u64::MAX }) { 0 } else { count };
-        let script = self.shared.look(at, count);
-        let (fields, oldest, nearest, after): Look =
-            self.shared.commands.ask("read the log", Ask::Script(&script)).await?;
+        let is_last = at == (Position { ms: u64::MAX, seq: u64::MAX });
+        let after = match count {
+            1.. if !is_last => self.shared.commands.ask("read the log", Ask::Command(&range)).await?,
+            _ => Vec::new(),
+        };
+        let (fields, oldest, nearest): Look =
+            self.shared.commands.ask("read the log", Ask::Script(&self.shared.look(at))).await?;
         let nearest = nearest.first().and_then(|raw| position(&raw.0));
         Ok(Meta::read(&fields, &oldest).map(|meta| ServerSnapshot { meta, nearest, after }))
     }
@@ -413,7 +419,7 @@ impl Redis {
         limit: usize,
         max_bytes: u64,
     ) -> Result<Vec<Entry>, StoreError> {
-        let epoch = self.read_settled(Position::ZERO, 1).await?.meta.epoch;
+        let epoch = self.read_settled(Position::ZERO, 0).await?.meta.epoch;
         let (mut newest, mut bytes, mut before) = (Vec::new(), 0, "+".to_owned());
         while newest.len() < limit {
             let count = fitting(bytes, newest.len()).min(limit - newest.len());
@@ -436,7 +442,7 @@ impl Redis {
     }
 
     pub(in crate::broker) async fn get(&self, at: Cursor) -> Result<Option<Entry>, StoreError> {
-        let meta = self.read_settled(Position::ZERO, 1).await?.meta;
+        let meta = self.read_settled(Position::ZERO, 0).await?.meta;
         if at.epoch != meta.epoch {
             return Ok(None);
         }
@@ -451,7 +457,7 @@ impl Redis {
     }
 
     pub(in crate::broker) async fn bounds(&self) -> Result<Bounds, StoreError> {
-        let meta = self.read_settled(Position::ZERO, 1).await?.meta;
+        let meta = self.read_settled(Position::ZERO, 0).await?.meta;
         let mut count = redis::cmd("ZCARD");
         count.arg(&self.shared.keys.boxes);
         let mailboxes: u64 = self.shared.commands.ask("count mailboxes", Ask::Command(&count)).await?;

@@ -30,7 +30,7 @@ impl Default for Scripts {
         let without_room = |code: &str| Script::new(&format!("{room}\n{code}"));
         Self {
             append: with_log(include_str!("lua/append.lua")),
-            look: Script::new(include_str!("lua/look.lua")),
+            look: with_log(include_str!("lua/look.lua")),
             mail: Script::new(include_str!("lua/mail.lua")),
             begin: Script::new(&format!("{room}\n{log}\n{}", include_str!("lua/begin.lua"))),
             adopt: without_room(include_str!("lua/adopt.lua")),
