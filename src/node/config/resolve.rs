@@ -34,7 +34,7 @@ pub enum ValueSource {
 }
 
 /// The text of a setting, and its source.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Chosen {
     pub(super) setting: &'static Setting,
     /// `None` if no source has the setting and its default is not fixed.
@@ -169,6 +169,13 @@ fn misspelt(name: &str) -> Option<String> {
         "{name} is not the variable of a setting and is ignored; did you mean {}?",
         known.variable()
     ))
+}
+
+// Derived, it would show secrets.
+impl fmt::Debug for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {:?} ({:?})", self.setting.key, self.shown(), self.source)
+    }
 }
 
 impl Chosen {

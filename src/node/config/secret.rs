@@ -63,8 +63,17 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A password, or the file behind `@` that holds it.
+pub(super) fn password(text: &str) -> Result<String, InvalidValue> {
+    let text = text_or_file(text)?;
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err("it is empty or holds control characters; allowed is text, or @FILE".to_owned());
+    }
+    Ok(text)
+}
+
 /// A text, or the content of the file behind `@` without its line end.
-pub(super) fn text_or_file(text: &str) -> Result<String, InvalidValue> {
+fn text_or_file(text: &str) -> Result<String, InvalidValue> {
     let Some(path) = text.strip_prefix('@') else { return Ok(text.to_owned()) };
     let content = std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
     Ok(content.trim_end_matches(['\r', '\n']).to_owned())

@@ -92,7 +92,7 @@ fn a_secret_is_shown_to_nobody() {
     let loaded = Given::default().flag("cluster-secret", SECRET).load().unwrap();
     assert!(loaded.config.cluster_secret.as_ref().unwrap().matches(SECRET.as_bytes()));
     assert!(loaded.table().contains("(not shown)"), "{}", loaded.table());
-    assert!(!loaded.table().contains(SECRET) && !format!("{:?}", loaded.config).contains(SECRET));
+    assert!(!loaded.table().contains(SECRET) && !format!("{loaded:?}").contains(SECRET));
     assert!(loaded.warnings[0].contains("SSE_NODE_CLUSTER_SECRET"), "{:?}", loaded.warnings);
     let quiet = Given::default().variable("SSE_NODE_CLUSTER_SECRET", SECRET).load().unwrap();
     assert_eq!(quiet.warnings, Vec::<String>::new());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::resolve::{Chosen, ConfigProblem, InvalidConfig, Sources, ValueSource};
-use super::secret::{Secret, text_or_file};
+use super::secret::{Secret, password};
 use super::settings::{Fallback, InvalidValue};
 use super::value;
 use crate::broker::{BrokerUrl, Durability, LogLimits};
@@ -207,7 +207,7 @@ impl ConfigReader {
     /// The log, with the password of its sentinels.
     fn broker(&mut self) -> BrokerUrl {
         let mut broker = self.read("broker", value::broker);
-        let Some(password) = self.optional("sentinel-secret", text_or_file) else { return broker };
+        let Some(password) = self.optional("sentinel-secret", password) else { return broker };
         if let BrokerUrl::Redis(url) = &mut broker
             && url.has_sentinels()
             && url.sentinel_password.replace(password).is_some()
