@@ -21,6 +21,8 @@ pub(crate) enum CloseCode {
     Slow,
     /// A write made no progress for `--write-stall`.
     Stalled,
+    /// The token of the stream has ended.
+    Expired,
     /// The log could not be read for this stream.
     LogUnavailable,
     /// An operator ended the stream.
@@ -39,11 +41,12 @@ pub(crate) enum CloseCode {
 
 impl CloseCode {
     /// Every code, in the order of their declaration.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::ClientGone,
         Self::Shutdown,
         Self::Slow,
         Self::Stalled,
+        Self::Expired,
         Self::LogUnavailable,
         Self::Forced,
         Self::ConnectionLimit,
@@ -64,6 +67,7 @@ impl CloseCode {
             Self::ClientGone => 3000,
             Self::Shutdown => 3001,
             Self::LogUnavailable => 3004,
+            Self::Expired => 3005,
             Self::Slow => 3008,
             Self::Stalled => 3009,
             Self::Rebalance => 3011,
@@ -89,6 +93,7 @@ impl CloseCode {
             Self::Shutdown => "shutdown",
             Self::Slow => "slow",
             Self::Stalled => "stalled",
+            Self::Expired => "expired",
             Self::LogUnavailable => "log_unavailable",
             Self::Forced => "forced",
             Self::ConnectionLimit => "connection_limit",

@@ -98,6 +98,7 @@ impl Fanout {
                 _admitted: admission.admit(None, remote, Instant::now()).expect("nothing is limited"),
                 heartbeat: HeartbeatForm::Comment,
                 ack: AckMode::Cursor,
+                expires_at: u32::MAX,
             };
             let following = Some(Box::new(Following { feed, subscription }));
             let form = Form { framing: Framing::Chunked, format: Format::Envelope };

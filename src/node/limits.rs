@@ -38,6 +38,53 @@ pub(crate) const READER_TIME: Duration = Duration::from_secs(30);
 /// The bytes that a reader must take in [`READER_TIME`]: 1 KiB a second.
 pub(crate) const READER_BYTES: u64 = 30 * 1024;
 
+/// Most bytes of a token, before any of it is decoded.
+pub(crate) const TOKEN_BYTES: usize = 8 * 1024;
+
+/// Most patterns in the claims of a token.
+pub(crate) const TOKEN_PATTERNS_MAX: usize = 64;
+
+/// Longest name of a key (`kid`).
+pub(crate) const TOKEN_KEY_ID_BYTES: usize = 64;
+
+/// Most keys of an issuer.
+pub(crate) const TOKEN_KEYS_MAX: usize = 100;
+
+/// Fewest bytes of a secret that tokens are signed with, as RFC 7518 3.2 asks for HS256.
+pub(crate) const TOKEN_SECRET_BYTES: usize = 32;
+
+/// How often files of keys are read again.
+pub(crate) const KEY_FILES_EVERY: Duration = Duration::from_secs(10);
+
+/// How often a file of keys is read at most because a token names a key that it did not have.
+pub(crate) const KEY_FILES_ASKED_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a JWKS is fetched again while its keys are enough.
+pub(crate) const KEY_URL_EVERY: Duration = Duration::from_secs(5 * 60);
+
+/// How often a JWKS is fetched at most because a token names a key that it did not have.
+pub(crate) const KEYS_ASKED_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a JWKS may take to be fetched.
+pub(crate) const KEY_URL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Most bytes of a JWKS.
+pub(crate) const KEY_URL_BYTES: usize = 1024 * 1024;
+
+/// How long a request waits for newer keys when its token names one that is not known.
+pub(crate) const KEYS_WAIT: Duration = Duration::from_secs(6);
+
+/// A token that expired up to this long ago, in a cookie or URL, gets a stream that says so and ends: a browser never comes
+/// back after a status, and may have a new cookie soon. Seconds.
+pub(crate) const EXPIRED_SOFTLY: u64 = 5 * 60;
+
+/// When a client with such a token comes again.
+pub(crate) const EXPIRED_RETRY: Duration = Duration::from_secs(30);
+
+/// Streams end up to this long before their tokens do, each at another moment, so that those whose tokens were made
+/// together do not come back together. Never more than a tenth of what is left.
+pub(crate) const EXPIRY_SPREAD: Duration = Duration::from_secs(30);
+
 /// Limits of a running node. See [`Limits::default`] for their values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {

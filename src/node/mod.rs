@@ -9,6 +9,7 @@
 //!
 //! Read `loops` first; `node` builds all parts and ends them.
 
+mod access;
 mod admission;
 pub mod cli;
 mod close;

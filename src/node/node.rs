@@ -12,9 +12,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::access::{Access, Refresher, TokenRules};
 use super::admission::{Admission, AdmissionLimits};
 use super::close::RetryPolicy;
-use super::config::Config;
+use super::config::{AccessConfig, Config};
 use super::connections::Connections;
 use super::drain::Drain;
 use super::feed::FeedLimits;
@@ -23,7 +24,7 @@ use super::http::{AppLimits, AppState, router};
 use super::limits::Limits;
 use super::loops::{Budget, EventLoop, LoopHandle, LoopSettings, Loops, Message, Offload, SharedLoop};
 use super::metrics::{INTERVAL, Metrics};
-use super::peers::{PeerLimits, Peers};
+use super::peers::{PeerLimits, Peers, install_tls_provider};
 use super::rebalance::Rebalancing;
 use super::roster::Roster;
 use super::stream_context::{StreamContext, StreamTiming};
@@ -46,6 +47,9 @@ pub enum NodeError {
         #[source]
         cause: OpenError,
     },
+    /// Keys, or API keys, cannot be read.
+    #[error("cannot check tokens: {0}")]
+    Access(String),
     /// The log cannot be read.
     #[error("cannot read the log")]
     Log(#[source] StoreError),
@@ -180,6 +184,7 @@ struct Parts {
     app: Arc<AppState>,
     metrics: Arc<Metrics>,
     tail: Mutex<Option<Tail>>,
+    keys: Mutex<Option<Refresher>>,
 }
 
 impl Parts {
@@ -192,8 +197,11 @@ impl Parts {
                 .map_err(NodeError::Log)?;
         let bounds = broker.bounds().await.map_err(NodeError::Log)?;
         let parts = (broker, bounds, window);
-        let app = Arc::new(app_state(config, parts, address, &metrics)?);
-        Ok(Self { app, metrics, tail: Mutex::new(Some(tail)) })
+        let refresher = refresher(config)?;
+        let access =
+            config.access.as_ref().zip(refresher.as_ref()).map(|(config, keys)| access(config, keys));
+        let app = AppState { access, ..app_state(config, parts, address, &metrics)? };
+        Ok(Self { app: Arc::new(app), metrics, tail: Mutex::new(Some(tail)), keys: Mutex::new(refresher) })
     }
 
     /// Joins the roster before the first stream, so that this node and the others know each other.
@@ -237,6 +245,10 @@ impl Parts {
         let tail = self.tail.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(tail) = tail {
             tasks.spawn("tail", tail.run(loops, tasks.token().clone()));
+        }
+        let refresher = self.keys.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(refresher) = refresher {
+            tasks.spawn("keys", refresher.run(tasks.token().clone()));
         }
         let takeover = self.app.takeover.clone();
         if takeover.is_enabled() {
@@ -331,12 +343,29 @@ fn app_state(
         format: config.format,
         drain_close: config.drain_close,
         connections,
+        access: None,
         admission: Admission::new(admission, Instant::now()),
         drain_over: config.drain_over,
         reject: config.reject,
         limits: app_limits(config),
         context: Arc::new(context),
     })
+}
+
+/// Who reads keys; `None` without a credential to check.
+fn refresher(config: &Config) -> Result<Option<Refresher>, NodeError> {
+    let Some(access) = config.access.clone() else { return Ok(None) };
+    install_tls_provider();
+    Refresher::new(access.keys, access.secret, access.api_keys).map(Some).map_err(NodeError::Access)
+}
+
+fn access(config: &AccessConfig, refresher: &Refresher) -> Access {
+    let rules = TokenRules {
+        issuer: config.issuer.clone(),
+        audiences: config.audiences.clone(),
+        leeway: config.leeway.as_secs(),
+    };
+    Access::new(rules, config.cookie.clone(), refresher)
 }
 
 /// Number of loops.

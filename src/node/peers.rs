@@ -131,11 +131,7 @@ impl Peers {
         limits: PeerLimits,
         metrics: Arc<Metrics>,
     ) -> Result<Self, reqwest::Error> {
-        if rustls::crypto::CryptoProvider::get_default().is_none()
-            && rustls::crypto::ring::default_provider().install_default().is_err()
-        {
-            tracing::debug!("another thread has installed the TLS provider");
-        }
+        install_tls_provider();
         // On a machine without certificate authorities (a bare container) the setup of TLS fails, which would rule out
         // plain http too.
         let http = client(limits).build().or_else(|_| client(limits).tls_certs_only([]).build())?;
@@ -299,6 +295,15 @@ fn client(limits: PeerLimits) -> reqwest::ClientBuilder {
         .pool_idle_timeout(Duration::from_secs(5))
         .pool_max_idle_per_host(limits.at_once)
         .user_agent(concat!("sse-node/", env!("CARGO_PKG_VERSION")))
+}
+
+/// Makes ring the TLS of this process, before the first client is built.
+pub(crate) fn install_tls_provider() {
+    if rustls::crypto::CryptoProvider::get_default().is_none()
+        && rustls::crypto::ring::default_provider().install_default().is_err()
+    {
+        tracing::debug!("another thread has installed the TLS provider");
+    }
 }
 
 /// The status and detail of an answer that is an error.

@@ -67,7 +67,8 @@ async fn what_is_refused_keeps_no_other_event_out_of_the_log() {
         to("everybody", &json!({ "data": 1 })),
         to("all", &json!({ "data": "x".repeat(2_000) })),
         { "to": "all" },
-        to("all", &json!({ "data": "again", "id": "k" })),
+        to("all", &json!({ "data": "first", "id": "k" })),
+        to("all", &json!({ "data": "another", "id": "k" })),
         to("user:u", &json!({ "data": "last" })),
     ]);
     let answers = answers(&node, body.to_string()).await;
@@ -79,10 +80,11 @@ async fn what_is_refused_keeps_no_other_event_out_of_the_log() {
     assert!(refused(&answers[4]).1.contains("missing field `event`"));
     let again = published(&answers[5]);
     assert_eq!((&again.id, again.duplicate), (&first.id, true));
+    assert_eq!(refused(&answers[6]).0, "id_reused");
     let received = user.until(&json!("last")).await;
     assert!(received.iter().map(payload).eq([json!("first"), json!("last")]));
     let text = node.get("/metrics").await.body;
-    assert!(text.lines().any(|line| line == "sse_node_publish_errors_total 4"), "{text}");
+    assert!(text.lines().any(|line| line == "sse_node_publish_errors_total 5"), "{text}");
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ async fn the_order_is_the_logs_for_everybody() {
 }
 
 #[tokio::test]
-async fn the_same_key_gets_the_first_answer_and_makes_one_event() {
+async fn the_same_event_with_the_same_key_gets_the_first_answer_and_another_one_is_refused() {
     let node = Node::start(&[]).await;
     let mut stream = Subscriber::open(&node, "").await;
     let with_header = async |key: &str, body: &str| {
@@ -106,10 +106,21 @@ async fn the_same_key_gets_the_first_answer_and_makes_one_event() {
         node.answer(request.body(body.to_owned())).await
     };
     let first: Published = with_header("k1", r#"{"data":"first"}"#).await.json();
-    let again: Published = with_header("k1", r#"{"data":"second"}"#).await.json();
+    let again: Published = with_header("k1", r#"{ "data" : "first"}"#).await.json();
     // The key in the body is the same key, and a header wins over it.
-    let in_body = node.publish("topics/t", &json!({ "data": "third", "id": "k1" })).await;
-    let both: Published = with_header("k1", r#"{"data":"fourth","id":"other"}"#).await.json();
+    let in_body = node.publish("broadcast", &json!({ "data": "first", "id": "k1" })).await;
+    let both: Published = with_header("k1", r#"{"data":"first","id":"other"}"#).await.json();
+    for (to, body, what) in [
+        ("broadcast", json!({ "data": "second" }), "another payload"),
+        ("broadcast", json!({ "data": "first", "type": "T" }), "another type"),
+        ("broadcast", json!({ "data": "first", "metadata": 1 }), "other metadata"),
+        ("topics/t", json!({ "data": "first" }), "another address"),
+    ] {
+        let mut body = body;
+        body["id"] = json!("k1");
+        let detail = node.post(&format!("/api/sse/{to}"), body.to_string()).await.problem(422, "id_reused");
+        assert!(detail.contains(what) && detail.contains(&first.id.to_string()), "{detail}");
+    }
     assert!(!first.duplicate);
     for answer in [again, in_body, both] {
         let expected = (first.id.clone(), first.message_id.clone(), first.epoch.clone(), true);

@@ -4,6 +4,8 @@
 
 // `cfg(test)` tells clippy that these are tests, where `unwrap` is how a test fails.
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod batch;
 #[cfg(test)]
 mod bench;

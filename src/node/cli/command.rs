@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use super::failure::invalid_config;
 use super::healthcheck::Healthcheck;
 use super::publish::Publish;
+use super::token::Token;
 use crate::node::config::{Loaded, ServeFlags, default_file};
 use crate::runtime::exit::Failure;
 use crate::runtime::{cores, manual, rlimit, telemetry};
@@ -31,6 +32,8 @@ pub enum Command {
     CheckConfig(ServeFlags),
     /// Print a configuration file with every setting and its default
     DefaultConfig,
+    /// Print a token for trying a node with, or a new API key with the line of its hash
+    Token(Token),
     /// Check whether a node is ready: exit code 0 if it is, 1 if it is not
     Healthcheck(Healthcheck),
     /// Print a completion script for a shell
@@ -54,6 +57,7 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Serve(flags) => serve(flags.load().map_err(invalid_config)?),
         Command::Publish(publish) => runtime()?.block_on(publish.run()).and_then(|answer| print(&answer)),
         Command::CheckConfig(flags) => print(&flags.load().map_err(invalid_config)?.table()),
+        Command::Token(token) => print(&token.run()?),
         Command::DefaultConfig => print(&default_file()),
         Command::Healthcheck(healthcheck) => {
             runtime()?.block_on(healthcheck.run()).map(|()| 0).map_err(|error| Failure::new(1, error))

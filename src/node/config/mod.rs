@@ -2,6 +2,8 @@
 //! environment `SSE_NODE_*`, file, default), and the parsed [`Config`]. All errors are reported at once. Limits that
 //! nobody needs to tune are in [`super::limits`].
 
+mod access;
+pub mod default;
 mod flags;
 mod render;
 mod resolve;
@@ -10,11 +12,12 @@ mod settings;
 mod typed;
 mod value;
 
+pub use access::AccessConfig;
+pub(crate) use access::token_secret;
 pub use flags::{Flags, LogFlags, ServeFlags};
 pub use render::default_file;
 pub use resolve::{ConfigProblem, InvalidConfig, ValueSource};
 pub use secret::Secret;
-pub use settings::default;
 pub use typed::{Config, Loaded, RejectMode, TakeoverMode};
 
 #[cfg(test)]

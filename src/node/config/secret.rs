@@ -73,7 +73,7 @@ pub(super) fn password(text: &str) -> Result<String, InvalidValue> {
 }
 
 /// A text, or the content of the file behind `@` without its line end.
-fn text_or_file(text: &str) -> Result<String, InvalidValue> {
+pub(super) fn text_or_file(text: &str) -> Result<String, InvalidValue> {
     let Some(path) = text.strip_prefix('@') else { return Ok(text.to_owned()) };
     let content = std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
     Ok(content.trim_end_matches(['\r', '\n']).to_owned())

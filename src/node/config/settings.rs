@@ -1,6 +1,8 @@
 //! The table of all settings. A row is the flag, the environment variable, the key of the file, the default and the
 //! help text at once, so that none of them can be forgotten. Read [`Setting`] first.
 
+use super::default;
+
 /// Why a text is not a value of a setting, and what is allowed. Shown behind the name of the setting.
 pub(super) type InvalidValue = String;
 
@@ -30,6 +32,7 @@ pub(super) enum Fallback {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Group {
     Node,
+    Access,
     Log,
     Streams,
     Admission,
@@ -40,8 +43,9 @@ pub(super) enum Group {
 }
 
 impl Group {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Node,
+        Self::Access,
         Self::Log,
         Self::Streams,
         Self::Admission,
@@ -54,6 +58,7 @@ impl Group {
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Node => "Node",
+            Self::Access => "Access",
             Self::Log => "Log",
             Self::Streams => "Streams",
             Self::Admission => "Admission",
@@ -97,86 +102,6 @@ pub(super) const FILE: &str = "config";
 /// The key that says where the log is.
 pub(super) const BROKER: &str = "broker";
 
-/// The defaults, in the notation of the user.
-pub mod default {
-    /// A loopback address, since this version checks no tokens.
-    pub const LISTEN: &str = "127.0.0.1:8080";
-    /// URL of a node with the default address, from the same machine.
-    pub const URL: &str = "http://127.0.0.1:8080";
-    /// The default of switches.
-    pub const OFF: &str = "false";
-    /// A log in memory, which does not survive the process.
-    pub const BROKER: &str = "memory:";
-    /// An acknowledged event is in the log, but maybe not on the disk.
-    pub const DURABILITY: &str = "accepted";
-    /// Entries kept in the log.
-    pub const KEEP_EVENTS: &str = "1000000";
-    /// Bytes kept in the log.
-    pub const KEEP_BYTES: &str = "1GiB";
-    /// Age of entries kept in the log.
-    pub const KEEP_AGE: &str = "24h";
-    /// How long a message id is remembered.
-    pub const IDEMPOTENCY_WINDOW: &str = "10m";
-    /// Messages in one mailbox.
-    pub const MAILBOX_MESSAGES: &str = "1000";
-    /// Messages in all mailboxes together.
-    pub const MAILBOX_TOTAL: &str = "1000000";
-    /// Bytes in all mailboxes together.
-    pub const MAILBOX_TOTAL_BYTES: &str = "256MiB";
-    /// Age of messages in a mailbox.
-    pub const MAILBOX_AGE: &str = "7d";
-    /// Time that a client waits before it reconnects.
-    pub const RETRY: &str = "2s";
-    /// Longest random addition to `retry`.
-    pub const RETRY_JITTER: &str = "1s";
-    /// Every client understands it.
-    pub const FORMAT: &str = "envelope";
-    /// Time without events before a heartbeat.
-    pub const HEARTBEAT: &str = "15s";
-    /// Time without events before a `CURSOR` event.
-    pub const CURSOR_EVERY: &str = "30s";
-    /// Events in the window.
-    pub const WINDOW_FRAMES: &str = "200000";
-    /// Bytes in the window.
-    pub const WINDOW_BYTES: &str = "64MiB";
-    /// Streams that read the log at the same time.
-    pub const REPLAY_PERMITS: &str = "32";
-    /// Entries read from the log at a time.
-    pub const REPLAY_PAGE: &str = "500";
-    /// Threads that serve streams.
-    pub const LOOPS: &str = "0";
-    /// Events that a stream may be behind.
-    pub const LAG_LIMIT: &str = "100000";
-    /// Longest time without progress of a write.
-    pub const WRITE_STALL: &str = "10s";
-    /// Bytes that a client has not acknowledged.
-    pub const SEND_BUFFER: &str = "64KiB";
-    /// Streams of one node.
-    pub const MAX_CONNECTIONS: &str = "10000";
-    /// The value that means no limit.
-    pub const NO_LIMIT: &str = "0";
-    /// Browsers recover from a soft refusal.
-    pub const REJECT: &str = "soft";
-    /// Bytes of a request's body.
-    pub const MAX_BODY: &str = "256KiB";
-    /// Bytes of an event's data and metadata.
-    pub const MAX_PAYLOAD: &str = "64KiB";
-    /// Publishes that wait for the log.
-    pub const PUBLISH_QUEUE: &str = "4096";
-    /// Time over which a drain spreads the end of open streams.
-    pub const DRAIN_OVER: &str = "10s";
-    /// How streams end on the wire.
-    pub const DRAIN_CLOSE: &str = "abort";
-    /// Time that a drain waits for streams that do not end.
-    pub const DRAIN_GRACE: &str = "5s";
-    /// A client may have several streams.
-    pub const TAKEOVER: &str = "off";
-    /// A log format for people.
-    pub const LOG_FORMAT: &str = "text";
-    /// `info`, but only warnings of the embedded store.
-    pub const LOG_LEVEL: &str = "info,fjall=warn,lsm_tree=warn";
-}
-
 const SWITCH: &str = "BOOL";
 const SECRET: &str = "TEXT|@FILE";
 const ADDRESS: &str = "IP:PORT";
@@ -212,7 +137,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "insecure",
         SWITCH,
         default::OFF,
-        "Allow --listen to be an address other than loopback. This version checks no tokens: every program that reaches the port can read and publish everything",
+        "Allow --listen to be an address other than loopback without --token-keys, --token-secret or --api-keys. No tokens are checked then: every program that reaches the port can read and publish everything",
     ),
     made(
         Group::Node,
@@ -235,6 +160,55 @@ pub(super) const SETTINGS: &[Setting] = &[
         "ORIGINS",
         ("none", "https://app.example,https://admin.example"),
         "Origins of web pages that may use this node (CORS), separated by commas; * allows all",
+    ),
+    made(
+        Group::Access,
+        "token-keys",
+        "FILE|URL",
+        ("none", "https://id.example/.well-known/jwks.json"),
+        "Public keys that tokens (JWT with RS256, ES256 or EdDSA) are signed with: a PEM file, a JWKS file, or the https URL of a JWKS. Read again when they change. With keys, a secret or API keys, everything but health and the page needs a token or an API key",
+    ),
+    made(
+        Group::Access,
+        "token-secret",
+        SECRET,
+        ("none", "a-long-text-of-32-bytes-that-nobody-guesses"),
+        "Secret that tokens (JWT with HS256) are signed with: at least 32 bytes. Every user of the machine can read a flag, so use @FILE or the variable",
+    ),
+    made(
+        Group::Access,
+        "token-issuer",
+        "TEXT",
+        ("any", "https://id.example"),
+        "Issuer (iss) that every token must name",
+    ),
+    made(
+        Group::Access,
+        "token-audience",
+        "NAMES",
+        ("none; tokens with an aud are refused", "sse-node"),
+        "Audiences (aud), separated by commas; every token must name one of them",
+    ),
+    row(
+        Group::Access,
+        "token-leeway",
+        DURATION,
+        default::TOKEN_LEEWAY,
+        "How far the clocks of the issuer and of this node may differ",
+    ),
+    row(
+        Group::Access,
+        "token-cookie",
+        "NAME",
+        default::TOKEN_COOKIE,
+        "Cookie that may carry a token, for browsers, whose EventSource can send no header",
+    ),
+    made(
+        Group::Access,
+        "api-keys",
+        "FILE",
+        ("none", "/etc/sse-node/api-keys"),
+        "File with the hashes of API keys, one in a line, as sse-node token --api-key prints them. Read again when it changes",
     ),
     row(
         Group::Log,

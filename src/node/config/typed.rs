@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::access::{self, AccessConfig};
 use super::resolve::{Chosen, ConfigProblem, InvalidConfig, Sources, ValueSource};
 use super::secret::{Secret, password};
 use super::settings::{Fallback, InvalidValue};
 use super::value;
 use crate::broker::{BrokerUrl, Durability, LogLimits};
 use crate::node::StreamEnd;
+use crate::node::access::KeySource;
 use crate::node::limits::Limits;
 use crate::protocol::name::NAME_MAX_BYTES;
 use crate::protocol::{Format, NodeId, RetryMs};
@@ -43,6 +45,8 @@ pub enum TakeoverMode {
 pub struct Config {
     /// Address to listen on; a loopback address unless `insecure` is set.
     pub listen: SocketAddr,
+    /// Who may do what; `None`: everybody everything.
+    pub access: Option<AccessConfig>,
     /// The broker that keeps the log.
     pub broker: BrokerUrl,
     /// The failures that an acknowledged publish survives.
@@ -163,6 +167,7 @@ impl ConfigReader {
         let some_connections = |text: &str| value::count(text, 0..=10_000_000);
         Config {
             listen: self.read("listen", value::listen),
+            access: self.access(),
             broker: self.broker(),
             durability: self.read("durability", value::choice),
             id,
@@ -237,10 +242,13 @@ impl ConfigReader {
 
     /// Checks settings that depend on each other.
     fn check_together(&mut self, config: &Config) {
-        if !config.listen.ip().is_loopback() && !self.read("insecure", value::switch) {
+        if !config.listen.ip().is_loopback()
+            && config.access.is_none()
+            && !self.read("insecure", value::switch)
+        {
             self.refuse(
                 "listen",
-                "without --insecure only loopback addresses such as 127.0.0.1:8080 are allowed: this version checks no tokens, so everyone who reaches the port can read and publish",
+                "without --token-keys, --token-secret or --api-keys no tokens are checked, so everyone who reaches the port could read and publish; allowed are loopback addresses such as 127.0.0.1:8080, one of those settings, and --insecure",
             );
         }
         if config.durability == Durability::Fsync && config.broker == BrokerUrl::Memory {
@@ -265,6 +273,35 @@ impl ConfigReader {
                 ),
             );
         }
+    }
+
+    /// Who may do what, if any credential is named.
+    fn access(&mut self) -> Option<AccessConfig> {
+        let access = AccessConfig {
+            keys: self.optional("token-keys", KeySource::parse),
+            secret: self.optional("token-secret", access::token_secret),
+            issuer: self.optional("token-issuer", label),
+            audiences: self.optional("token-audience", access::names).unwrap_or_default(),
+            leeway: self.read("token-leeway", |text| value::duration(text, Duration::ZERO..=300 * SECOND)),
+            cookie: self.read("token-cookie", access::cookie_name),
+            api_keys: self.optional("api-keys", access::api_keys_file),
+        };
+        let takes_tokens = access.keys.is_some() || access.secret.is_some();
+        let unused = if takes_tokens {
+            ""
+        } else {
+            ["token-issuer", "token-audience"]
+                .into_iter()
+                .find(|key| self.find(key).text.is_some())
+                .unwrap_or_default()
+        };
+        if !unused.is_empty() {
+            self.refuse(unused, "without --token-keys or --token-secret no tokens are checked; allowed is it with one of them");
+        }
+        // An unreadable file must not open the node.
+        let is_meant =
+            ["token-keys", "token-secret", "api-keys"].iter().any(|key| self.find(key).text.is_some());
+        is_meant.then_some(access)
     }
 
     /// Parses a setting that always has a text. An invalid text is recorded and replaced by the default, so that all

@@ -12,6 +12,7 @@ use http::HeaderMap;
 use serde_json::value::RawValue;
 
 use super::AppState;
+use super::access::Caller;
 use super::error::ApiError;
 use super::publish::{self, IDEMPOTENCY_KEY};
 use crate::node::limits::BATCH_EVENTS_MAX;
@@ -20,14 +21,16 @@ use crate::protocol::api::{BatchAnswer, BatchEvent, BatchOutcome};
 /// Publishes the events of a body.
 pub(crate) async fn publish(
     State(app): State<Arc<AppState>>,
+    caller: Caller,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<BatchAnswer>, ApiError> {
-    batch(&app, &headers, body).await.inspect_err(|_| publish::count_error(&app))
+    batch(&app, &caller, &headers, body).await.inspect_err(|_| publish::count_error(&app))
 }
 
 async fn batch(
     app: &AppState,
+    caller: &Caller,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<BatchAnswer>, ApiError> {
@@ -39,14 +42,15 @@ async fn batch(
     let events = events(&body)?;
     publish::check_tail(app)?;
     // All are handed to the log before the first is answered, so that the log can write them at once. It keeps their order.
-    let answers = join_all(events.into_iter().map(|event| publish_one(app, event))).await;
+    let answers = join_all(events.into_iter().map(|event| publish_one(app, caller, event))).await;
     Ok(Json(BatchAnswer { answers }))
 }
 
-async fn publish_one(app: &AppState, event: &str) -> BatchOutcome {
+async fn publish_one(app: &AppState, caller: &Caller, event: &str) -> BatchOutcome {
     let published = async {
         let BatchEvent { to, event } = publish::parse(event.as_bytes())?;
-        publish::publish_request(app, to, event).await
+        caller.check_write(&to)?;
+        publish::publish_request(app, (caller, to), event).await
     };
     match published.await {
         Ok(published) => BatchOutcome::Ok(published),

@@ -5,6 +5,7 @@ use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, Que
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
+use super::access::challenge;
 use super::body::BodyTooSlow;
 use crate::broker::publisher::InvalidEvent;
 use crate::broker::{AppendError, StoreError};
@@ -20,6 +21,8 @@ pub(crate) enum ApiError {
     NotJson(String),
     /// The body is JSON, but not valid for this path.
     Body(String),
+    /// The id belongs to another event already.
+    IdReused(String),
     /// The body, or the payload in it, is too large.
     TooLarge(String),
     /// The body did not arrive in time.
@@ -28,6 +31,12 @@ pub(crate) enum ApiError {
     NotFound(String),
     /// The caller is not allowed to use this path.
     Forbidden(String),
+    /// The request has no credential, and this path needs one.
+    Unauthenticated(String),
+    /// The token or API key is not valid, or not any more.
+    InvalidToken(String),
+    /// The credential is valid, and does not allow this.
+    Scope(String),
     /// Another node of the cluster did not answer, so the answer is not known.
     Unreachable(String),
     /// The path exists, with other methods.
@@ -77,6 +86,9 @@ impl ApiError {
             Self::Body(detail) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid_event", "The body cannot be an event", detail)
             }
+            Self::IdReused(detail) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "id_reused", "The id belongs to another event", detail)
+            }
             Self::TooLarge(detail) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large", detail)
             }
@@ -85,6 +97,15 @@ impl ApiError {
             }
             Self::NotFound(detail) => (StatusCode::NOT_FOUND, "not_found", "Not found", detail),
             Self::Forbidden(detail) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail),
+            Self::Unauthenticated(detail) => {
+                (StatusCode::UNAUTHORIZED, "unauthenticated", "A credential is missing", detail)
+            }
+            Self::InvalidToken(detail) => {
+                (StatusCode::UNAUTHORIZED, "invalid_token", "The credential is not valid", detail)
+            }
+            Self::Scope(detail) => {
+                (StatusCode::FORBIDDEN, "insufficient_scope", "The credential does not allow this", detail)
+            }
             Self::Unreachable(detail) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unreachable",
@@ -126,10 +147,12 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         // Room is not made within a second.
         let retry_after = if matches!(self, Self::BrokerFull(_)) { "30" } else { "1" };
+        let challenge = challenge(&self);
         let (status, problem) = self.problem();
         let mut response = (status, axum::Json(problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.extend(challenge.map(|challenge| (header::WWW_AUTHENTICATE, challenge)));
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(retry_after));
         }

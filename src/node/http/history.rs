@@ -11,6 +11,7 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AppState;
+use super::access::Caller;
 use super::error::ApiError;
 use super::path::Named;
 use crate::broker::{Entry, Page, PageLimit};
@@ -35,6 +36,7 @@ pub(crate) struct HistoryQuery {
 /// `GET /api/sse/history`: a page of the log.
 pub(crate) async fn history(
     State(app): State<Arc<AppState>>,
+    caller: Caller,
     query: Result<Query<HistoryQuery>, QueryRejection>,
 ) -> Result<Json<History>, ApiError> {
     let Query(query) = query?;
@@ -42,6 +44,9 @@ pub(crate) async fn history(
     if !(1..=PAGE_EVENTS_MAX).contains(&limit) {
         let detail = format!("limit={limit} is not allowed; allowed are 1 to {PAGE_EVENTS_MAX}");
         return Err(ApiError::Invalid(detail));
+    }
+    if let Some(topic) = &query.topic {
+        caller.check_read(&Address::Topic(topic.clone()))?;
     }
     let bounds = app.ask(app.broker.bounds()).await?;
     let after = match Resume::parse(query.after.as_deref().unwrap_or_default()) {
@@ -54,19 +59,27 @@ pub(crate) async fn history(
         }
     };
     let page = app.ask(app.broker.read_after(after, PageLimit::entries(limit))).await?;
-    // A page of a topic is a page of the log without its other events, so it may be short or empty and have a `next`.
+    // A page of a topic, or of a caller, is a page of the log without its other events, so it may be short or empty and
+    // have a `next`.
     let next = (page.entries.len() == limit)
         .then(|| page.entries.last().map(|last| last.cursor.to_event_id()))
         .flatten();
     let of_topic = |entry: &&Entry| {
         query.topic.as_ref().is_none_or(|topic| entry.address == Address::Topic(topic.clone()))
     };
+    let of_caller = |entry: &&Entry| caller.may_read(&entry.address);
     Ok(Json(History {
         epoch: bounds.epoch.to_string(),
         oldest: bounds.start_cursor().to_event_id(),
         newest: bounds.newest_cursor().to_event_id(),
         gap: gap(&page, after),
-        events: page.entries.iter().filter(of_topic).map(log_event).collect::<Result<_, _>>()?,
+        events: page
+            .entries
+            .iter()
+            .filter(of_topic)
+            .filter(of_caller)
+            .map(log_event)
+            .collect::<Result<_, _>>()?,
         next,
     }))
 }
@@ -90,10 +103,13 @@ fn log_event(entry: &Entry) -> Result<LogEvent, ApiError> {
 /// `GET /api/sse/events/{id}`: an event with its deliveries.
 pub(crate) async fn event(
     State(app): State<Arc<AppState>>,
+    caller: Caller,
     Named(id): Named<Cursor>,
 ) -> Result<Json<EventLedger>, ApiError> {
     let not_kept = || ApiError::NotFound(format!("the log has no event with the id {id}"));
-    let entry = app.ask(app.broker.get(id)).await?.ok_or_else(not_kept)?;
+    // Whether there is an event that is not the caller's, is not the caller's either.
+    let entry = app.ask(app.broker.get(id)).await?.filter(|entry| caller.may_watch(&entry.address));
+    let entry = entry.ok_or_else(not_kept)?;
     let request = PeerRequest::new(Method::GET, format!("/cluster/events/{id}"));
     let PeerResponses { answers, unreachable } = app.ask_peers::<EventTrace>(&request).await;
     let traces: Vec<_> = [own_trace(&app, id)].into_iter().chain(answers).collect();
@@ -134,9 +150,11 @@ pub(crate) fn own_trace(app: &AppState, id: Cursor) -> EventTrace {
 /// `GET /api/sse/users/{userId}/pending`: the mailbox of a user.
 pub(crate) async fn pending(
     State(app): State<Arc<AppState>>,
+    caller: Caller,
     Named(user): Named<UserId>,
 ) -> Result<Json<Pending>, ApiError> {
     let address = Address::User(user);
+    caller.check_read(&address)?;
     let mailbox = app.ask(app.broker.mailbox(&address)).await?;
     let messages = mailbox.entries.iter().map(log_event).collect::<Result<_, _>>()?;
     Ok(Json(Pending { address, messages, overflowed: mailbox.overflowed }))

@@ -1,6 +1,7 @@
 //! The HTTP interface of a node: the routes and their handlers. Handlers call the parts of the node and must not
 //! change their state in any other way. Read [`router`] first.
 
+pub(crate) mod access;
 pub(crate) mod batch;
 pub(crate) mod body;
 pub(crate) mod cluster;

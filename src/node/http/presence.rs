@@ -7,19 +7,22 @@ use axum::extract::State;
 use http::Method;
 
 use super::AppState;
+use super::access::Caller;
 use super::error::ApiError;
 use super::path::Named;
 use crate::node::connections::Connection;
 use crate::node::peers::{PeerRequest, PeerResponses};
 use crate::protocol::api::{Presence, Whereabouts};
 use crate::protocol::path::segment;
-use crate::protocol::{ClientId, UserId};
+use crate::protocol::{Address, ClientId, UserId};
 
 /// `GET /api/sse/users/{userId}`: the open streams of a user.
 pub(crate) async fn user(
     State(app): State<Arc<AppState>>,
+    caller: Caller,
     Named(user): Named<UserId>,
 ) -> Result<Json<Presence>, ApiError> {
+    caller.check_watch(&Address::User(user.clone()))?;
     let request = PeerRequest::new(Method::GET, format!("/cluster/users/{}", segment(user.as_str())));
     let presence = collect(&app, own_of_user(&app, &user), &request).await;
     Ok(Json(Presence { user_id: Some(user), ..presence }))
@@ -28,8 +31,10 @@ pub(crate) async fn user(
 /// `GET /api/sse/clients/{clientId}`: the open streams of a client.
 pub(crate) async fn client(
     State(app): State<Arc<AppState>>,
+    caller: Caller,
     Named(client): Named<ClientId>,
 ) -> Result<Json<Presence>, ApiError> {
+    caller.check_watch(&Address::Client(client.clone()))?;
     let request = PeerRequest::new(Method::GET, format!("/cluster/clients/{}", segment(client.as_str())));
     let presence = collect(&app, own_of_client(&app, &client), &request).await;
     Ok(Json(Presence { client_id: Some(client), ..presence }))

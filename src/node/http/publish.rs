@@ -13,13 +13,14 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 use super::AppState;
+use super::access::Caller;
 use super::error::ApiError;
 use super::path::Named;
 use crate::broker::publisher::{new_event, published};
 use crate::broker::{NewEvent, PageLimit};
 use crate::node::mailbox::confirm;
 use crate::protocol::api::{AckRequest, Acked, PublishRequest, Published};
-use crate::protocol::{Address, ClientId, MessageId, NodeId, Topic, UserId};
+use crate::protocol::{Address, ClientId, Envelope, MessageId, NodeId, Topic, UserId};
 
 /// The header that gives an event its id.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -28,65 +29,79 @@ type Body = Result<Bytes, BytesRejection>;
 type PublishResult = Result<(StatusCode, Json<Published>), ApiError>;
 
 /// `POST /api/sse/broadcast`: publishes to all connections.
-pub(crate) async fn to_all(State(app): State<Arc<AppState>>, key: Key, body: Body) -> PublishResult {
-    publish(&app, Address::All, key, body).await
+pub(crate) async fn to_all(
+    State(app): State<Arc<AppState>>,
+    caller: Caller,
+    key: Key,
+    body: Body,
+) -> PublishResult {
+    publish(&app, (&caller, Address::All), key, body).await
 }
 
 /// `POST /api/sse/broadcast/{clientId}`: publishes to a client.
 pub(crate) async fn to_client(
     State(app): State<Arc<AppState>>,
     Named(client): Named<ClientId>,
+    caller: Caller,
     key: Key,
     body: Body,
 ) -> PublishResult {
-    publish(&app, Address::Client(client), key, body).await
+    publish(&app, (&caller, Address::Client(client)), key, body).await
 }
 
 /// `POST /api/sse/users/{userId}`: publishes to a user.
 pub(crate) async fn to_user(
     State(app): State<Arc<AppState>>,
     Named(user): Named<UserId>,
+    caller: Caller,
     key: Key,
     body: Body,
 ) -> PublishResult {
-    publish(&app, Address::User(user), key, body).await
+    publish(&app, (&caller, Address::User(user)), key, body).await
 }
 
 /// `POST /api/sse/topics/{topic}`: publishes to a topic.
 pub(crate) async fn to_topic(
     State(app): State<Arc<AppState>>,
     Named(topic): Named<Topic>,
+    caller: Caller,
     key: Key,
     body: Body,
 ) -> PublishResult {
-    publish(&app, Address::Topic(topic), key, body).await
+    publish(&app, (&caller, Address::Topic(topic)), key, body).await
 }
 
 /// `POST /api/sse/broadcast/server/{serverId}`: publishes to the connections of one node.
 pub(crate) async fn to_node(
     State(app): State<Arc<AppState>>,
     Named(node): Named<NodeId>,
+    caller: Caller,
     key: Key,
     body: Body,
 ) -> PublishResult {
-    publish(&app, Address::Node(node), key, body).await
+    publish(&app, (&caller, Address::Node(node)), key, body).await
 }
 
 /// `POST /api/sse/broadcast/server/{serverId}/client/{clientId}`: publishes to a client's connections to one node.
 pub(crate) async fn to_node_client(
     State(app): State<Arc<AppState>>,
     Path((node, client)): Path<(String, String)>,
+    caller: Caller,
     key: Key,
     body: Body,
 ) -> PublishResult {
     let invalid = |error: crate::protocol::InvalidName| ApiError::Invalid(error.to_string());
     let node = NodeId::parse(&node).map_err(invalid)?;
     let client = ClientId::parse(&client).map_err(invalid)?;
-    publish(&app, Address::NodeClient(node, client), key, body).await
+    publish(&app, (&caller, Address::NodeClient(node, client)), key, body).await
 }
 
 /// `POST /api/sse/ack`: confirms mailbox messages.
-pub(crate) async fn ack(State(app): State<Arc<AppState>>, body: Body) -> Result<Json<Acked>, ApiError> {
+pub(crate) async fn ack(
+    State(app): State<Arc<AppState>>,
+    caller: Caller,
+    body: Body,
+) -> Result<Json<Acked>, ApiError> {
     let request: AckRequest = parse(&body?)?;
     let cursor =
         request.id.cursor().map_err(|error| ApiError::Body(format!("id {}: {error}", request.id)))?;
@@ -98,6 +113,7 @@ pub(crate) async fn ack(State(app): State<Arc<AppState>>, body: Body) -> Result<
             "clientId or userId is missing; give at least one, to name the mailbox".to_owned(),
         ));
     }
+    owners.iter().try_for_each(|owner| caller.check_read(owner))?;
     let bounds = app.ask(app.broker.bounds()).await?;
     let cursor = if cursor.epoch == bounds.epoch {
         cursor
@@ -121,8 +137,14 @@ pub(crate) async fn ack(State(app): State<Arc<AppState>>, body: Body) -> Result<
     Ok(Json(Acked { confirmed }))
 }
 
-async fn publish(app: &AppState, address: Address, key: Key, body: Body) -> PublishResult {
-    let outcome = publish_event(app, address, key, body).await;
+async fn publish(
+    app: &AppState,
+    (caller, address): (&Caller, Address),
+    key: Key,
+    body: Body,
+) -> PublishResult {
+    caller.check_write(&address)?;
+    let outcome = publish_event(app, (caller, address), key, body).await;
     if outcome.is_err() {
         count_error(app);
     }
@@ -131,25 +153,65 @@ async fn publish(app: &AppState, address: Address, key: Key, body: Body) -> Publ
 
 async fn publish_event(
     app: &AppState,
-    address: Address,
+    whose: (&Caller, Address),
     key: Key,
     body: Body,
 ) -> Result<Published, ApiError> {
     let mut request: PublishRequest = parse(&body?)?;
     check_tail(app)?;
     request.id = key.0?.or(request.id);
-    publish_request(app, address, request).await
+    publish_request(app, whose, request).await
 }
 
 /// Puts the event that a request asks for into the log.
 pub(super) async fn publish_request(
     app: &AppState,
-    address: Address,
-    request: PublishRequest,
+    (caller, address): (&Caller, Address),
+    mut request: PublishRequest,
 ) -> Result<Published, ApiError> {
     check_payload(&request, app.limits.payload_bytes)?;
+    request.id = caller.own_message_id(request.id)?;
+    let is_named = request.id.is_some();
     let event = new_event(request, address, app.node_id.as_str())?;
-    append(app, event).await
+    // Only a publisher's own id can have been there before.
+    let named = is_named.then(|| (event.address.clone(), Arc::clone(&event.envelope)));
+    let published = append(app, event).await?;
+    match named {
+        Some((address, envelope)) if published.duplicate => {
+            check_same(app, (&address, &envelope), &published).await?;
+        }
+        Some(_) | None => {}
+    }
+    Ok(published)
+}
+
+/// Refuses an id that belongs to another event: whoever publishes it would take its own event for accepted. If the log no
+/// longer has the first event, or cannot be asked now, the id decides alone.
+async fn check_same(
+    app: &AppState,
+    (address, envelope): (&Address, &str),
+    published: &Published,
+) -> Result<(), ApiError> {
+    let Ok(cursor) = published.id.cursor() else { return Ok(()) };
+    let Ok(Some(first)) = app.ask(app.broker.get(cursor)).await else { return Ok(()) };
+    let reused = |what: &str| {
+        let id = &published.message_id;
+        let detail = format!(
+            "the id {id} is that of the event {}, which has {what}; allowed is another id",
+            published.id
+        );
+        Err(ApiError::IdReused(detail))
+    };
+    if first.address != *address {
+        return reused("another address");
+    }
+    let parts = |text: &str| serde_json::from_str::<Envelope>(text).ok();
+    match parts(&first.envelope).zip(parts(envelope)) {
+        Some((first, again)) if first.event_type != again.event_type => reused("another type"),
+        Some((first, again)) if first.data.get() != again.data.get() => reused("another payload"),
+        Some((first, again)) if first.metadata.get() != again.metadata.get() => reused("other metadata"),
+        Some(_) | None => Ok(()),
+    }
 }
 
 pub(super) fn count_error(app: &AppState) {

@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::error::ApiError;
-use super::{batch, cluster, connections, history, ops, presence, publish, rebalance, servers, stream, web};
+use super::{
+    access, batch, cluster, connections, history, ops, presence, publish, rebalance, servers, stream, web,
+};
 use crate::broker::{Bounds, Broker, StoreError};
+use crate::node::access::Access;
 use crate::node::admission::Admission;
 use crate::node::config::RejectMode;
 use crate::node::connections::Connections;
@@ -71,6 +75,8 @@ pub(crate) struct AppState {
     pub(crate) drain_close: StreamEnd,
     /// The open streams.
     pub(crate) connections: Connections,
+    /// Who may do what; `None`: everybody everything.
+    pub(crate) access: Option<Access>,
     /// Who may open one.
     pub(crate) admission: Admission,
     /// Whether the node is leaving.
@@ -138,7 +144,12 @@ impl AppState {
 /// The router of a node.
 pub(crate) fn router(app: Arc<AppState>, cors_origins: &[HeaderValue]) -> Router {
     let body_limit = app.limits.body_bytes;
-    let routes = described_routes()
+    // Without credentials to check there is nothing to ask, and a layer costs every request.
+    let routes = match app.access {
+        Some(_) => described_routes().layer(from_fn_with_state(Arc::clone(&app), access::admit)),
+        None => described_routes(),
+    };
+    let routes = routes
         .merge(cluster::routes(&app))
         .fallback(no_route)
         .method_not_allowed_fallback(|| async { ApiError::Method })

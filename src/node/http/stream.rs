@@ -11,9 +11,11 @@ use axum::extract::{ConnectInfo, Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Version, header};
+use rand::{Rng, RngExt as _};
 use serde::Deserialize;
 
 use super::AppState;
+use super::access::Caller;
 use super::error::ApiError;
 use super::listener::PendingStream;
 use crate::broker::{Missing, PageLimit, Synced};
@@ -21,6 +23,7 @@ use crate::node::close::CloseCode;
 use crate::node::config::RejectMode;
 use crate::node::connections::{AckMode, Connection, Identity};
 use crate::node::feed::Feed;
+use crate::node::limits::{EXPIRED_RETRY, EXPIRY_SPREAD};
 use crate::node::loops::{
     Following, LoopPermit, NewStream, Portion, Subscription, close_portion, gap_frame, mail_portion,
     sync_frame,
@@ -30,7 +33,7 @@ use crate::node::stream_context::HeartbeatForm;
 use crate::node::window::{Form, Framing};
 use crate::protocol::api::{ConnectionEvent, GapEvent, GapReason, Resumed};
 use crate::protocol::event::control;
-use crate::protocol::{ClientId, Format, Frame, Resume, SpelledId, Topic, UserId};
+use crate::protocol::{ClientId, Format, Frame, Resume, RetryMs, SpelledId, Topic, UserId};
 use crate::runtime::clock::unix_ms;
 
 /// Mailbox messages encoded into one portion.
@@ -66,6 +69,8 @@ struct StreamRequest {
     heartbeat: HeartbeatForm,
     ack: AckMode,
     form: Form,
+    /// See [`Subscription::expires_at`].
+    expires_at: u32,
 }
 
 /// The start of a stream, as the window or the log decided it.
@@ -90,6 +95,7 @@ impl Start {
 /// `GET /api/sse/stream`: opens a stream.
 pub(crate) async fn open(
     State(app): State<Arc<AppState>>,
+    caller: Caller,
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
     (method, version): (Method, Version),
     headers: HeaderMap,
@@ -97,7 +103,8 @@ pub(crate) async fn open(
 ) -> Result<Response, ApiError> {
     let Query(query) = query?;
     let framing = Framing::for_version(version);
-    let request = parse_request(&app, (remote, framing), &headers, query)?;
+    let mut request = parse_request(&app, (remote, framing), &headers, query)?;
+    request.restrict_to(&caller)?;
     if method == Method::HEAD {
         return Ok((stream_headers(&app), ()).into_response());
     }
@@ -116,6 +123,29 @@ pub(crate) async fn open(
             refuse(&app, CloseCode::LogUnavailable, "the log cannot be read", framing)
         }
     }
+}
+
+impl StreamRequest {
+    /// Checks the names in the request, adds those of the caller's token, and ends the stream with it.
+    fn restrict_to(&mut self, caller: &Caller) -> Result<(), ApiError> {
+        let Identity { client_id, user_id, topics, .. } = &mut self.identity;
+        if self.is_named {
+            caller.check_client(client_id)?;
+        }
+        (*user_id, *topics) = caller.stream_names(user_id.take(), std::mem::take(topics))?;
+        if let Some(expires_at) = caller.expires_at() {
+            self.expires_at = spread_end(expires_at, unix_ms() / 1_000, &mut rand::rng());
+        }
+        Ok(())
+    }
+}
+
+/// When a stream ends whose token ends at `expires_at`, in seconds since 1970: somewhat earlier, see [`EXPIRY_SPREAD`].
+fn spread_end(expires_at: u64, now: u64, rng: &mut impl Rng) -> u32 {
+    let spread = (expires_at.saturating_sub(now) / 10).min(EXPIRY_SPREAD.as_secs());
+    let end = expires_at - rng.random_range(0..=spread);
+    // The last one means that it never ends.
+    u32::try_from(end).unwrap_or(u32::MAX - 1)
 }
 
 fn parse_request(
@@ -186,6 +216,7 @@ fn parse_request(
         heartbeat,
         ack,
         form: Form { framing, format },
+        expires_at: u32::MAX,
     })
 }
 
@@ -267,8 +298,13 @@ async fn follow(
     if request.is_named {
         app.takeover.claim(registered.connection());
     }
-    let subscription =
-        Subscription { registered, _admitted: admitted, heartbeat: request.heartbeat, ack: request.ack };
+    let subscription = Subscription {
+        registered,
+        _admitted: admitted,
+        heartbeat: request.heartbeat,
+        ack: request.ack,
+        expires_at: request.expires_at,
+    };
     let following = Some(Box::new(Following { feed: start.feed, subscription }));
     Ok(NewStream { form, queue, following, loop_permit })
 }
@@ -361,6 +397,23 @@ fn opening(
     out.freeze()
 }
 
+/// Refuses a client whose token has ended a moment ago.
+pub(super) fn refuse_expired(app: &AppState, reason: &str, version: Version) -> Result<Response, ApiError> {
+    app.context.metrics.count_rejected(CloseCode::Expired);
+    match app.reject {
+        RejectMode::Status => Err(ApiError::InvalidToken(reason.to_owned())),
+        RejectMode::Soft => {
+            let retry = RetryMs::clamped(u64::try_from(EXPIRED_RETRY.as_millis()).unwrap_or(u64::MAX));
+            Ok(refusal(app, (CloseCode::Expired, reason), retry, Framing::for_version(version)))
+        }
+    }
+}
+
+/// Refuses a client whose token cannot be checked yet.
+pub(super) fn refuse_unready(app: &AppState, reason: &str, version: Version) -> Result<Response, ApiError> {
+    refuse(app, CloseCode::LogUnavailable, reason, Framing::for_version(version))
+}
+
 /// Refuses a client with a `CLOSE` event or, with `--reject status`, with 503.
 fn refuse(app: &AppState, code: CloseCode, reason: &str, framing: Framing) -> Result<Response, ApiError> {
     app.context.metrics.count_rejected(code);
@@ -368,12 +421,16 @@ fn refuse(app: &AppState, code: CloseCode, reason: &str, framing: Framing) -> Re
         RejectMode::Status => Err(ApiError::Full(reason.to_owned())),
         RejectMode::Soft => {
             let retry = app.context.timing.retry.jittered(&mut rand::rng());
-            let queue = VecDeque::from([close_portion(code, reason, retry, (framing, app.drain_close))]);
-            let loop_permit = LoopPermit::new(app.loops.emptiest());
-            let form = Form { framing, format: app.format };
-            Ok(stream_response(app, NewStream { form, queue, following: None, loop_permit }))
+            Ok(refusal(app, (code, reason), retry, framing))
         }
     }
+}
+
+fn refusal(app: &AppState, (code, reason): (CloseCode, &str), retry: RetryMs, framing: Framing) -> Response {
+    let queue = VecDeque::from([close_portion(code, reason, retry, (framing, app.drain_close))]);
+    let loop_permit = LoopPermit::new(app.loops.emptiest());
+    let form = Form { framing, format: app.format };
+    stream_response(app, NewStream { form, queue, following: None, loop_permit })
 }
 
 fn stream_response(app: &AppState, stream: NewStream) -> Response {
@@ -398,4 +455,24 @@ fn stream_headers(app: &AppState) -> HeaderMap {
         headers.insert("x-sse-server-id", id);
     }
     headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_end_before_their_tokens_and_not_all_at_once() {
+        let mut rng = rand::rng();
+        let mut ends = |left: u64| -> std::collections::BTreeSet<u32> {
+            (0..200).map(|_| spread_end(1_000_000 + left, 1_000_000, &mut rng)).collect()
+        };
+        for (left, spread) in [(0, 0), (9, 0), (60, 6), (3_600, 30)] {
+            let end = 1_000_000 + u32::try_from(left).unwrap();
+            let ends = ends(left);
+            assert!(ends.iter().all(|one| (end - spread..=end).contains(one)), "{left}: {ends:?}");
+            assert!(ends.len() > spread as usize / 2, "{left}: {ends:?}");
+        }
+        assert_eq!(spread_end(u64::MAX, 0, &mut rand::rng()), u32::MAX - 1);
+    }
 }

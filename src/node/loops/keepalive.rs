@@ -13,12 +13,18 @@ use crate::node::stream_context::HeartbeatForm;
 use crate::protocol::encode::HEARTBEAT;
 use crate::protocol::event::control;
 use crate::protocol::{Cursor, Frame};
+use crate::runtime::clock::unix_ms;
 
 impl EventLoop {
     /// Looks at a part of the streams: who gets a heartbeat or its position, and who has taken nothing for too long.
     pub(super) fn sweep_streams(&mut self) {
+        let seconds = u32::try_from(unix_ms() / 1_000).unwrap_or(u32::MAX - 1);
         for _ in 0..self.streams.places().div_ceil(SWEEP_TICKS) {
             self.sweep = if self.sweep + 1 >= self.streams.places() { 0 } else { self.sweep + 1 };
+            let Some((key, stream)) = self.streams.at(self.sweep) else { continue };
+            if stream.subscription.as_ref().is_some_and(|subscription| subscription.expires_at <= seconds) {
+                self.announce(key, CloseCode::Expired, "the token has ended; come back with a new one");
+            }
             let Some((key, stream)) = self.streams.at(self.sweep) else { continue };
             match &stream.work {
                 Some(work) if work.blocked => self.check_stall(key),

@@ -50,6 +50,8 @@ pub(crate) struct Subscription {
     pub(crate) heartbeat: HeartbeatForm,
     /// When mailbox messages count as confirmed.
     pub(crate) ack: AckMode,
+    /// Seconds since 1970 at which the node ends the stream, because its token ends; `u32::MAX`: never.
+    pub(crate) expires_at: u32,
 }
 
 impl Subscription {

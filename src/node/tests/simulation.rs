@@ -421,8 +421,13 @@ impl<'a> World<'a> {
             Arc::clone(&handle),
         )));
         let connection = Arc::clone(registered.connection());
-        let subscription =
-            Subscription { registered, _admitted, heartbeat: HeartbeatForm::Comment, ack: AckMode::Cursor };
+        let subscription = Subscription {
+            registered,
+            _admitted,
+            heartbeat: HeartbeatForm::Comment,
+            ack: AckMode::Cursor,
+            expires_at: u32::MAX,
+        };
         let stream = NewStream {
             form: Form { framing: Framing::Chunked, format },
             queue: VecDeque::new(),

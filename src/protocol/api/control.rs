@@ -125,9 +125,9 @@ pub struct SyncEvent {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CloseEvent {
-    /// Numbered as Centrifugo numbers its disconnects: 3001 shutdown, 3004 the log cannot be read, 3008 too slow, 3011
-    /// another node has room, 3013 too many requests, 3503 ended by an operator, 3504 connection limit, 4500 a newer
-    /// stream of this client has taken over.
+    /// Numbered as Centrifugo numbers its disconnects: 3001 shutdown, 3004 the log cannot be read, 3005 the token
+    /// has ended, 3008 too slow, 3011 another node has room, 3013 too many requests, 3503 ended by an operator, 3504
+    /// connection limit, 4500 a newer stream of this client has taken over.
     pub code: u16,
     /// The code in words.
     pub reason: String,

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::operations::operations;
+use crate::node::access::policy::{Need, need};
 use crate::node::http::error::ApiError;
 use crate::node::http::router::described_routes;
 use crate::protocol::api::{CloseEvent, ConnectionEvent, GapEvent, Problem, SyncEvent};
@@ -173,7 +174,14 @@ impl Operation {
         let own = self.answers.iter().map(|answer| (answer.status, answer.to_json(components)));
         let mut answers: Vec<_> = own.collect();
         let mut by_status = BTreeMap::<u16, Vec<Problem>>::new();
-        for problem in self.errors.iter().map(|cause| problem(cause(String::new()))) {
+        let method = self.method.to_uppercase().parse().unwrap();
+        let is_open = need(&method, self.path) == Ok(Need::Nothing);
+        let refusals: &[Cause] =
+            if is_open { &[] } else { &[ApiError::Unauthenticated, ApiError::InvalidToken, ApiError::Scope] };
+        if !is_open {
+            operation["security"] = json!([{ "bearer": [] }, {}]);
+        }
+        for problem in self.errors.iter().chain(refusals).map(|cause| problem(cause(String::new()))) {
             by_status.entry(problem.status).or_default().push(problem);
         }
         answers.extend(
@@ -227,6 +235,11 @@ impl Components {
             "description": titles.collect::<Vec<_>>().join(" "),
             "content": { "application/problem+json": { "schema": schema } },
         });
+        if matches!(status, 401 | 403) {
+            let text = "What is wrong with the credential (RFC 6750).";
+            answer["headers"]["WWW-Authenticate"] =
+                json!({ "description": text, "schema": { "type": "string" } });
+        }
         if matches!(status, 429 | 503) {
             answer["headers"]["Retry-After"] =
                 json!({ "description": "Seconds to wait before a retry.", "schema": { "type": "integer" } });
@@ -302,10 +315,14 @@ every_error!(
     Invalid,
     NotJson,
     Body,
+    IdReused,
     TooLarge,
     TooSlow,
     NotFound,
     Forbidden,
+    Unauthenticated,
+    InvalidToken,
+    Scope,
     Unreachable,
     Conflict,
     Full,
@@ -340,7 +357,16 @@ fn description() -> Value {
             "license": { "name": "MIT", "identifier": "MIT" },
         },
         "paths": paths,
-        "components": { "responses": components.errors.clone(), "schemas": components.schemas() },
+        "components": {
+            "responses": components.errors.clone(),
+            "schemas": components.schemas(),
+            "securitySchemes": { "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "A token (JWT) or an API key, on nodes that check them. For a stream also as `token=` or in \
+                                a cookie, as `--token-cookie` names it.",
+            } },
+        },
     })
 }
 

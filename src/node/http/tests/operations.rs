@@ -132,7 +132,13 @@ fn publishing() -> Vec<Operation> {
             .body::<PublishRequest>(true)
             .json::<Published>(202, "The log has the event.")
             .errors(&BODY)
-            .errors(&[ApiError::Busy, ApiError::Unavailable, ApiError::BrokerFull, ApiError::Unknown])
+            .errors(&[
+                ApiError::IdReused,
+                ApiError::Busy,
+                ApiError::Unavailable,
+                ApiError::BrokerFull,
+                ApiError::Unknown,
+            ])
     };
     vec![
         publish("/api/sse/broadcast", "Publish to all connections"),

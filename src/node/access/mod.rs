@@ -1,0 +1,22 @@
+//! Who may do what: credentials become a [`Scope`], and a scope says what its owner may read and write. Knows no HTTP
+//! beyond methods and paths. [`policy`] is the table of the paths; handlers ask the scope about the names in a request.
+//! Read [`Access`] first.
+
+mod api_keys;
+mod claims;
+mod door;
+mod keys;
+mod pattern;
+pub(crate) mod policy;
+mod refresh;
+mod scope;
+mod signatures;
+mod token;
+
+pub(crate) use api_keys::new_api_key;
+pub(crate) use door::{Access, Refusal};
+pub(crate) use keys::HmacSecret;
+pub(crate) use pattern::{AddressPattern, Pattern};
+pub(crate) use refresh::{KeySource, Refresher, read_api_keys};
+pub(crate) use scope::{Denied, Scope};
+pub(crate) use token::{TokenRules, sign};
