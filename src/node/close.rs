@@ -23,6 +23,8 @@ pub(crate) enum CloseCode {
     Stalled,
     /// The token of the stream has ended.
     Expired,
+    /// The token of the stream was taken back.
+    Revoked,
     /// The log could not be read for this stream.
     LogUnavailable,
     /// An operator ended the stream.
@@ -41,12 +43,13 @@ pub(crate) enum CloseCode {
 
 impl CloseCode {
     /// Every code, in the order of their declaration.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::ClientGone,
         Self::Shutdown,
         Self::Slow,
         Self::Stalled,
         Self::Expired,
+        Self::Revoked,
         Self::LogUnavailable,
         Self::Forced,
         Self::ConnectionLimit,
@@ -74,6 +77,7 @@ impl CloseCode {
             Self::TooManyRequests => 3013,
             // Nobody is told: the socket is reset.
             Self::Flooding => 3501,
+            Self::Revoked => 3500,
             Self::Forced => 3503,
             Self::ConnectionLimit => 3504,
             // Centrifugo leaves 4500 to 4999 to applications, for disconnects without a reconnect.
@@ -81,9 +85,10 @@ impl CloseCode {
         }
     }
 
-    /// Whether the client should reconnect. A client that was taken over would take over its successor in turn.
+    /// Whether the client should reconnect. A client that was taken over would take over its successor in turn, and
+    /// one whose token was revoked is refused.
     pub(crate) fn reconnects(self) -> bool {
-        self != Self::TakenOver
+        !matches!(self, Self::TakenOver | Self::Revoked)
     }
 
     /// The name in metrics and logs.
@@ -94,6 +99,7 @@ impl CloseCode {
             Self::Slow => "slow",
             Self::Stalled => "stalled",
             Self::Expired => "expired",
+            Self::Revoked => "revoked",
             Self::LogUnavailable => "log_unavailable",
             Self::Forced => "forced",
             Self::ConnectionLimit => "connection_limit",
@@ -151,11 +157,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_client_that_was_taken_over_is_told_to_stay_away() {
+    fn only_who_was_taken_over_or_revoked_is_told_to_stay_away() {
         for code in CloseCode::ALL {
             let frame = close_frame(code, "why", RetryMs::MIN);
             let text = std::str::from_utf8(&frame).unwrap();
-            let stays_away = code == CloseCode::TakenOver;
+            let stays_away = matches!(code, CloseCode::TakenOver | CloseCode::Revoked);
             assert_eq!(text.contains("\"reconnect\":false"), stays_away, "{text}");
             assert_eq!(text.starts_with("retry: 600000\n"), stays_away, "{text}");
         }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use hashbrown::HashTable;
 use tokio::time::Instant;
 
+use super::access::TokenRef;
 use super::close::CloseCode;
 use super::loops::{LoopHandle, Message};
 use crate::net::Key;
@@ -95,6 +96,8 @@ pub(crate) struct Connection {
     /// Boxed, since a stream gets it at its end only.
     order: Mutex<Option<Box<CloseOrder>>>,
     handle: Arc<LoopHandle>,
+    /// The token that it was opened with, if there was one.
+    pub(crate) token: Option<Box<TokenRef>>,
     /// The stream in its loop, once it is there.
     key: AtomicU64,
 }
@@ -112,6 +115,7 @@ impl Connection {
             cursor: Mutex::new(Some(cursor)),
             order: Mutex::new(None),
             handle,
+            token: None,
             key: AtomicU64::new(Key::NONE.bits()),
         }
     }

@@ -74,6 +74,15 @@ pub(crate) const KEY_URL_BYTES: usize = 1024 * 1024;
 /// How long a request waits for newer keys when its token names one that is not known.
 pub(crate) const KEYS_WAIT: Duration = Duration::from_secs(6);
 
+/// How long the kept revocations may take to be read.
+pub(crate) const REVOCATIONS_READ: Duration = Duration::from_secs(2);
+
+/// Most revocations that a node remembers.
+pub(crate) const REVOCATIONS_MAX: usize = 100_000;
+
+/// How long a revocation is remembered unless it says so.
+pub(crate) const REVOCATION_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// A token that expired up to this long ago, in a cookie or URL, gets a stream that says so and ends: a browser never comes
 /// back after a status, and may have a new cookie soon. Seconds.
 pub(crate) const EXPIRED_SOFTLY: u64 = 5 * 60;

@@ -29,6 +29,7 @@ mod node;
 mod peer_signature;
 mod peers;
 mod rebalance;
+mod revoker;
 mod roster;
 mod stream_context;
 mod tail;

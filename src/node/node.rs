@@ -26,6 +26,7 @@ use super::loops::{Budget, EventLoop, LoopHandle, LoopSettings, Loops, Message, 
 use super::metrics::{INTERVAL, Metrics};
 use super::peers::{PeerLimits, Peers, install_tls_provider};
 use super::rebalance::Rebalancing;
+use super::revoker::Revoker;
 use super::roster::Roster;
 use super::stream_context::{StreamContext, StreamTiming};
 use super::tail::Tail;
@@ -201,6 +202,14 @@ impl Parts {
         let access =
             config.access.as_ref().zip(refresher.as_ref()).map(|(config, keys)| access(config, keys));
         let app = AppState { access, ..app_state(config, parts, address, &metrics)? };
+        let tail = match &app.access {
+            Some(access) => {
+                let revoker = Revoker::new(Arc::clone(&access.revocations), app.connections.clone());
+                revoker.load(&app.broker).await.map_err(NodeError::Log)?;
+                tail.with_revoker(revoker, app.broker.clone())
+            }
+            None => tail,
+        };
         Ok(Self { app: Arc::new(app), metrics, tail: Mutex::new(Some(tail)), keys: Mutex::new(refresher) })
     }
 

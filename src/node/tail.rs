@@ -10,8 +10,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::feed::encode;
+use super::limits::REVOCATIONS_READ;
 use super::loops::SharedLoop;
 use super::metrics::Metrics;
+use super::revoker::Revoker;
 use super::window::{Slot, Window};
 use crate::broker::{Broker, Entry, Follower, Page, StoreError};
 use crate::runtime::Backoff;
@@ -23,6 +25,8 @@ pub(crate) struct Tail {
     window: Window,
     metrics: Arc<Metrics>,
     page: usize,
+    /// Looks at every entry; `None` on nodes that check no tokens.
+    revoker: Option<(Revoker, Broker)>,
 }
 
 impl Tail {
@@ -46,8 +50,14 @@ impl Tail {
         let after = newest.last().map_or(start, |last| last.cursor);
         let loaded = newest.iter().skip(1).map(frame_slot).collect();
         window.publish(loaded);
-        let tail = Self { follower: broker.follow(after), window: window.clone(), metrics, page };
+        let tail =
+            Self { follower: broker.follow(after), window: window.clone(), metrics, page, revoker: None };
         Ok((tail, window))
+    }
+
+    /// Lets revocations take effect as the log brings them.
+    pub(crate) fn with_revoker(self, revoker: Revoker, broker: Broker) -> Self {
+        Self { revoker: Some((revoker, broker)), ..self }
     }
 
     /// Follows the log until the token is cancelled.
@@ -65,6 +75,7 @@ impl Tail {
                         tracing::info!("the log can be read again");
                         backoff.reset();
                     }
+                    revoke(self.revoker.as_ref(), &page).await;
                     self.publish(&page);
                     loops.iter().for_each(SharedLoop::advance);
                     self.metrics.note_tail(!page.more, Instant::now());
@@ -95,6 +106,19 @@ impl Tail {
         }
         self.metrics.tailed.fetch_add(page.entries.len() as u64, Ordering::Relaxed);
         self.window.publish(marks.chain(page.entries.iter().map(frame_slot)).collect());
+    }
+}
+
+/// Lets the revocations of a page take effect; after a hole, all that are kept.
+async fn revoke(revoker: Option<&(Revoker, Broker)>, page: &Page) {
+    let Some((revoker, broker)) = revoker else { return };
+    page.entries.iter().for_each(|entry| revoker.see(entry));
+    if page.gap.is_some() || page.sync.is_some() {
+        match tokio::time::timeout(REVOCATIONS_READ, revoker.load(broker)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "revocations cannot be read again"),
+            Err(_) => tracing::warn!("revocations cannot be read again in time"),
+        }
     }
 }
 

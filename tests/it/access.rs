@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sse_lab::client::Event;
 use sse_lab::protocol::api::{CloseEvent, History, Pending, Presence, Published};
 
-use crate::support::{Answer, Node, Raw, Subscriber, closing, directory, events, payload, run};
+use crate::support::{Answer, Node, Raw, Subscriber, closing, directory, events, file, payload, run};
 
 const SECRET: &str = "a secret of these tests, long enough";
 /// With this variable the table in the docs is written instead of compared.
@@ -293,6 +293,52 @@ async fn the_ids_of_a_publisher_are_its_own() {
         assert_eq!((published.message_id.as_str(), published.duplicate), (id, duplicate));
     }
     publish(&shop, "other").await.problem(422, "id_reused");
+}
+
+#[tokio::test]
+async fn a_token_is_taken_back_at_once_on_every_node_and_for_good() {
+    let directory = directory();
+    let mut node = node(&["--broker", &file(&directory)]).await;
+    let operator = token(&["--operator"]).await;
+    let (alice, bob) = (token(&["--user", "alice"]).await, token(&["--user", "bob"]).await);
+    let streams = [open(&node, "", &alice).await, open(&node, "", &bob).await];
+    let revoke = async |node: &Node, body: Value| {
+        let answer = send(node, (Method::POST, "/admin/revoke"), &operator, &body.to_string()).await;
+        assert_eq!(answer.status.as_u16(), 202, "{answer:?}");
+    };
+    revoke(&node, json!({ "user": "alice" })).await;
+    let [of_alice, mut of_bob] = streams;
+    let (all, _) = of_alice.rest().await;
+    let close: CloseEvent = serde_json::from_str(&all.last().unwrap().data).unwrap();
+    assert_eq!((close.code, close.reconnect), (3500, false));
+    refused_stream(&node, "", &alice).await.problem(403, "revoked");
+    get(&node, "/api/sse/history", &alice).await.problem(403, "revoked");
+    let publisher = token(&["--publish", "*"]).await;
+    let publish = async |path: &str| send(&node, (Method::POST, path), &publisher, r#"{"data":"on"}"#).await;
+    assert_eq!(publish("/api/sse/broadcast").await.status.as_u16(), 202);
+    of_bob.until(&json!("on")).await;
+    publish("/api/sse/broadcast/~revocations").await.problem(403, "insufficient_scope");
+    refused_stream(&node, "clientId=~revocations", &operator).await.problem(403, "insufficient_scope");
+    let page: History = get(&node, "/api/sse/history", &operator).await.json();
+    assert_eq!(page.events.len(), 1, "revocations are in no history");
+    // One token, by its id.
+    let claims = bob.split('.').nth(1).unwrap();
+    let claims = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, claims).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    revoke(&node, json!({ "tokenId": claims["jti"] })).await;
+    assert!(of_bob.rest().await.0.last().unwrap().data.contains("3500"));
+    // Also after a crash; new tokens are good.
+    node.kill().await;
+    node.restart().await;
+    for old in [&alice, &bob] {
+        refused_stream(&node, "", old).await.problem(403, "revoked");
+    }
+    drop(open(&node, "", &token(&["--user", "bob"]).await).await);
+    for body in [json!({}), json!({ "tokenId": "" }), json!({ "users": "alice" })] {
+        send(&node, (Method::POST, "/admin/revoke"), &operator, &body.to_string())
+            .await
+            .problem(422, "invalid_event");
+    }
 }
 
 /// Opens a stream with these headers, and reads its end.

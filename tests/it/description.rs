@@ -42,6 +42,7 @@ async fn every_answer_of_a_node_is_described() {
     let publish = json!({ "data": 1 }).to_string();
     let batch = json!([{ "to": "all", "event": { "data": 1 } }]).to_string();
     let ack = json!({ "userId": "u", "id": event.id }).to_string();
+    let revoke = json!({ "user": "u" }).to_string();
     let mut calls = 0;
     for (path, operations) in description["paths"].as_object().unwrap() {
         let id = if path.contains("/events/") { event.id.as_str() } else { "nobody" };
@@ -54,6 +55,7 @@ async fn every_answer_of_a_node_is_described() {
             let sound = match operation["requestBody"]["required"].as_bool() {
                 Some(true) if path == "/api/sse/ack" => &ack,
                 Some(true) if path == "/api/sse/batch" => &batch,
+                Some(true) if path == "/admin/revoke" => &revoke,
                 Some(true) => &publish,
                 Some(false) | None => "",
             };

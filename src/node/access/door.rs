@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::api_keys::ApiKeys;
 use super::refresh::{Known, Refresher, Wish};
+use super::revocations::{Revocations, TokenRef};
 use super::scope::Scope;
 use super::token::{InvalidToken, TokenRules};
 
@@ -18,6 +19,7 @@ pub(crate) struct Access {
     pub(crate) cookie: String,
     /// The node takes tokens, and not only API keys.
     takes_tokens: bool,
+    pub(crate) revocations: Arc<Revocations>,
     known: watch::Receiver<Known>,
     wish: Arc<Wish>,
 }
@@ -30,6 +32,9 @@ pub(crate) enum Refusal {
     /// For so many seconds; apart from that it was a valid one.
     #[error("the token has expired {0} s ago")]
     Expired(u64),
+    /// It was taken back.
+    #[error("the token was revoked")]
+    Revoked,
     /// The keys could not be fetched yet.
     #[error("the keys of --token-keys could not be fetched yet")]
     NotReady,
@@ -40,7 +45,7 @@ impl Access {
     pub(crate) fn new(rules: TokenRules, cookie: String, refresher: &Refresher) -> Self {
         let (known, wish) = refresher.known();
         let takes_tokens = refresher.keys.is_some() || refresher.secret.is_some();
-        Self { rules, cookie, takes_tokens, known, wish }
+        Self { rules, cookie, takes_tokens, revocations: Arc::default(), known, wish }
     }
 
     /// What the owner of a credential may do, at a time in seconds since 1970.
@@ -59,15 +64,24 @@ impl Access {
         }
         match self.rules.verify(credential, &keys, now) {
             Err(InvalidToken::UnknownKey) => {}
-            known => return known.map_err(Refusal::from),
+            verified => return self.unless_revoked(verified.map_err(Refusal::from)?, now),
         }
         // A new key, perhaps.
         self.wish.fulfilled(&mut known).await;
         let keys = Arc::clone(&known.borrow().keys);
         match self.rules.verify(credential, &keys, now) {
             Err(InvalidToken::UnknownKey) if keys.is_empty() => Err(Refusal::NotReady),
-            known => known.map_err(Refusal::from),
+            verified => self.unless_revoked(verified.map_err(Refusal::from)?, now),
         }
+    }
+
+    /// Whether the owner's token was taken back.
+    pub(crate) fn is_revoked(&self, scope: &Scope, now: u64) -> bool {
+        TokenRef::of(scope).is_some_and(|token| self.revocations.refuses(&token, now))
+    }
+
+    fn unless_revoked(&self, scope: Scope, now: u64) -> Result<Scope, Refusal> {
+        if self.is_revoked(&scope, now) { Err(Refusal::Revoked) } else { Ok(scope) }
     }
 }
 

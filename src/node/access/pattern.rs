@@ -108,9 +108,9 @@ fn ends_segment(rest: &str) -> bool {
 /// Addresses that a token or an API key may write to: `*`, `all`, `topic:P`, `user:P`, `client:P` and `node:P`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AddressPattern {
-    /// Every address.
+    /// `*`: every address there is.
     Everything,
-    /// [`Address::All`] alone.
+    /// Broadcasts, [`Address::All`], and nothing else.
     All,
     Topic(Pattern),
     User(Pattern),

@@ -52,6 +52,7 @@ const TABLE: &[(&str, &str, Need)] = &[
     ("GET", "/admin/drain", Need::Operate),
     ("POST", "/admin/drain", Need::Operate),
     ("DELETE", "/admin/drain", Need::Operate),
+    ("POST", "/admin/revoke", Need::Operate),
     ("GET", "/admin/rebalance", Need::Operate),
     ("POST", "/admin/rebalance", Need::Operate),
     ("DELETE", "/admin/rebalance", Need::Operate),

@@ -1,7 +1,11 @@
 //! What the owner of a credential may do. The names in a request are checked against it. Must stay free of any default
 //! that allows: an empty scope may nothing. Read [`Scope`] first.
 
+use rand::{Rng, RngExt as _};
+
 use super::pattern::{AddressPattern, Pattern};
+use super::revocations::is_reserved;
+use crate::node::limits::EXPIRY_SPREAD;
 use crate::protocol::event::InvalidMessageId;
 use crate::protocol::path::segment;
 use crate::protocol::{Address, ClientId, MessageId, Topic, UserId};
@@ -48,7 +52,7 @@ impl Denied {
 }
 
 impl ReadScope {
-    /// Reads everything.
+    /// That of an operator, or of a key with the role `read`.
     pub(crate) fn everything() -> Self {
         let any = || vec![Pattern::any()];
         Self { users: any(), clients: any(), topics: any(), ..Self::default() }
@@ -62,7 +66,7 @@ impl ReadScope {
 impl Scope {
     /// Whether events to this address may be read.
     pub(crate) fn may_read(&self, address: &Address) -> bool {
-        let Some(read) = &self.read else { return false };
+        let Some(read) = self.read.as_ref().filter(|_| !is_reserved(address)) else { return false };
         match address {
             // Every stream gets them.
             Address::All | Address::Node(_) => true,
@@ -78,7 +82,7 @@ impl Scope {
 
     /// Whether events to this address may be published.
     pub(crate) fn may_write(&self, address: &Address) -> bool {
-        self.write.iter().any(|pattern| pattern.matches(address))
+        !is_reserved(address) && self.write.iter().any(|pattern| pattern.matches(address))
     }
 
     /// # Errors
@@ -132,6 +136,14 @@ impl Scope {
     pub(crate) fn own_message_id(&self, id: &MessageId) -> Result<MessageId, InvalidMessageId> {
         let publisher = self.publisher.as_deref().unwrap_or("token");
         MessageId::parse(&format!("{publisher}/{}", id.as_str()))
+    }
+
+    /// The second since 1970 at which a stream ends that is opened `now`: somewhat before the token, see
+    /// [`EXPIRY_SPREAD`]. `u32::MAX` means never.
+    pub(crate) fn stream_end(&self, now: u64, rng: &mut impl Rng) -> u32 {
+        let Some(expires_at) = self.expires_at else { return u32::MAX };
+        let spread = (expires_at.saturating_sub(now) / 10).min(EXPIRY_SPREAD.as_secs());
+        u32::try_from(expires_at - rng.random_range(0..=spread)).unwrap_or(u32::MAX - 1)
     }
 
     /// Checks the client id of a request.
@@ -224,6 +236,33 @@ mod tests {
         assert_eq!(scope(&user).own_message_id(&id("a")).unwrap(), id("user:f%C3%BCr/a"));
         assert_eq!(scope("shop").own_message_id(&id("a/b")).unwrap(), id("shop/a/b"));
         assert!(scope("shop").own_message_id(&id(&"x".repeat(124))).is_err());
+    }
+
+    #[test]
+    fn nobody_reads_or_writes_revocations() {
+        let everything = Scope {
+            read: Some(ReadScope::everything()),
+            write: vec![AddressPattern::Everything],
+            operator: true,
+            ..Scope::default()
+        };
+        for address in ["client:~revocations", "node:n/client:~revocations"] {
+            let address = address.parse().unwrap();
+            assert!(!everything.may_read(&address) && !everything.may_write(&address), "{address}");
+        }
+    }
+
+    #[test]
+    fn streams_end_before_their_tokens_and_not_all_at_once() {
+        let mut rng = rand::rng();
+        let mut end = |expires_at| Scope { expires_at, ..Scope::default() }.stream_end(1_000_000, &mut rng);
+        for (left, spread) in [(0, 0), (9, 0), (60, 6), (3_600, 30)] {
+            let last = 1_000_000 + left;
+            let ends: std::collections::BTreeSet<_> = (0..200).map(|_| end(Some(last.into()))).collect();
+            assert!(ends.iter().all(|one| (last - spread..=last).contains(one)), "{left}: {ends:?}");
+            assert!(ends.len() > spread as usize / 2, "{left}: {ends:?}");
+        }
+        assert_eq!((end(None), end(Some(u64::MAX))), (u32::MAX, u32::MAX - 1));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use super::error::ApiError;
 use super::{AppState, stream};
 use crate::node::access::policy::{Need, NoSuchMethod, need};
-use crate::node::access::{Access, Denied, Refusal, Scope};
+use crate::node::access::{Access, Denied, Refusal, Scope, TokenRef};
 use crate::node::limits::EXPIRED_SOFTLY;
 use crate::protocol::{Address, ClientId, MessageId, Topic, UserId};
 use crate::runtime::clock::unix_ms;
@@ -95,9 +95,22 @@ impl Caller {
         own.map(Some).map_err(|error| ApiError::Body(format!("with the name of its publisher, the {error}")))
     }
 
-    /// Seconds since 1970 at which the caller's token ends, if it has one.
-    pub(crate) fn expires_at(&self) -> Option<u64> {
-        self.0.as_deref().and_then(|scope| scope.expires_at)
+    /// What of the caller's token decides whether it was taken back.
+    pub(crate) fn token(&self) -> Option<TokenRef> {
+        self.0.as_deref().and_then(TokenRef::of)
+    }
+
+    /// Whether the caller's token was taken back since the request came.
+    pub(crate) fn is_revoked(&self, app: &AppState) -> bool {
+        app.access
+            .as_ref()
+            .zip(self.0.as_deref())
+            .is_some_and(|(access, scope)| access.is_revoked(scope, unix_ms() / 1_000))
+    }
+
+    /// When a stream of the caller ends, because its token does: see [`Scope::stream_end`].
+    pub(crate) fn stream_end(&self) -> u32 {
+        self.0.as_deref().map_or(u32::MAX, |scope| scope.stream_end(unix_ms() / 1_000, &mut rand::rng()))
     }
 }
 
@@ -169,6 +182,7 @@ fn refuse(
             stream::refuse_expired(app, &text, request.version())
         }
         (Refusal::NotReady, Some(_)) => stream::refuse_unready(app, &text, request.version()),
+        (Refusal::Revoked, _) => Err(ApiError::Revoked(text)),
         (Refusal::NotReady, None) => Err(ApiError::Unavailable(text)),
         (Refusal::Invalid(_) | Refusal::Expired(_), _) => Err(ApiError::InvalidToken(text)),
     }
@@ -258,7 +272,9 @@ fn without_token(uri: &Uri) -> Uri {
 pub(super) fn challenge(error: &ApiError) -> Option<HeaderValue> {
     let challenge = match error {
         ApiError::Unauthenticated(_) => r#"Bearer realm="sse-node""#,
-        ApiError::InvalidToken(_) => r#"Bearer realm="sse-node", error="invalid_token""#,
+        ApiError::InvalidToken(_) | ApiError::Revoked(_) => {
+            r#"Bearer realm="sse-node", error="invalid_token""#
+        }
         ApiError::Scope(_) => r#"Bearer realm="sse-node", error="insufficient_scope""#,
         _ => return None,
     };

@@ -37,6 +37,8 @@ pub(crate) enum ApiError {
     InvalidToken(String),
     /// The credential is valid, and does not allow this.
     Scope(String),
+    /// The token was taken back.
+    Revoked(String),
     /// Another node of the cluster did not answer, so the answer is not known.
     Unreachable(String),
     /// The path exists, with other methods.
@@ -106,6 +108,7 @@ impl ApiError {
             Self::Scope(detail) => {
                 (StatusCode::FORBIDDEN, "insufficient_scope", "The credential does not allow this", detail)
             }
+            Self::Revoked(detail) => (StatusCode::FORBIDDEN, "revoked", "The token was revoked", detail),
             Self::Unreachable(detail) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unreachable",

@@ -16,6 +16,7 @@ pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod publish;
 pub(crate) mod rebalance;
+pub(crate) mod revoke;
 pub(crate) mod router;
 pub(crate) mod rows;
 pub(crate) mod servers;

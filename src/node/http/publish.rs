@@ -218,7 +218,8 @@ pub(super) fn count_error(app: &AppState) {
     app.context.metrics.publish_errors.fetch_add(1, Ordering::Relaxed);
 }
 
-async fn append(app: &AppState, event: NewEvent) -> Result<Published, ApiError> {
+/// Waits until the log has the event.
+pub(super) async fn append(app: &AppState, event: NewEvent) -> Result<Published, ApiError> {
     let message_id = event.message_id.clone();
     let appended = match tokio::time::timeout(app.limits.publish_deadline, app.broker.append(event)).await {
         Ok(appended) => appended?,

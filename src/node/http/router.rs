@@ -12,7 +12,8 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::error::ApiError;
 use super::{
-    access, batch, cluster, connections, history, ops, presence, publish, rebalance, servers, stream, web,
+    access, batch, cluster, connections, history, ops, presence, publish, rebalance, revoke, servers, stream,
+    web,
 };
 use crate::broker::{Bounds, Broker, StoreError};
 use crate::node::access::Access;
@@ -186,6 +187,7 @@ pub(super) fn described_routes() -> Router<Arc<AppState>> {
         .route("/health/ready", get(ops::ready))
         .route("/metrics", get(super::prometheus::text))
         .route("/admin/drain", post(ops::drain).delete(ops::cancel_drain).get(ops::drain_status))
+        .route("/admin/revoke", post(revoke::revoke))
         .route("/admin/rebalance", get(rebalance::status).post(rebalance::start).delete(rebalance::cancel))
         .route("/", get(web::page))
         .route("/sse.js", get(web::client))

@@ -11,7 +11,6 @@ use axum::extract::{ConnectInfo, Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Version, header};
-use rand::{Rng, RngExt as _};
 use serde::Deserialize;
 
 use super::AppState;
@@ -21,19 +20,20 @@ use super::listener::PendingStream;
 use crate::broker::{Missing, PageLimit, Synced};
 use crate::node::close::CloseCode;
 use crate::node::config::RejectMode;
-use crate::node::connections::{AckMode, Connection, Identity};
+use crate::node::connections::{AckMode, Connection, Identity, Registered};
 use crate::node::feed::Feed;
-use crate::node::limits::{EXPIRED_RETRY, EXPIRY_SPREAD};
+use crate::node::limits::EXPIRED_RETRY;
 use crate::node::loops::{
-    Following, LoopPermit, NewStream, Portion, Subscription, close_portion, gap_frame, mail_portion,
-    sync_frame,
+    Following, LoopHandle, LoopPermit, NewStream, Portion, Subscription, close_portion, gap_frame,
+    mail_portion, sync_frame,
 };
 use crate::node::mailbox::{confirm_or_repeat, unconfirmed};
+use crate::node::revoker;
 use crate::node::stream_context::HeartbeatForm;
 use crate::node::window::{Form, Framing};
 use crate::protocol::api::{ConnectionEvent, GapEvent, GapReason, Resumed};
 use crate::protocol::event::control;
-use crate::protocol::{ClientId, Format, Frame, Resume, RetryMs, SpelledId, Topic, UserId};
+use crate::protocol::{ClientId, Cursor, Format, Frame, Resume, RetryMs, SpelledId, Topic, UserId};
 use crate::runtime::clock::unix_ms;
 
 /// Mailbox messages encoded into one portion.
@@ -69,8 +69,9 @@ struct StreamRequest {
     heartbeat: HeartbeatForm,
     ack: AckMode,
     form: Form,
-    /// See [`Subscription::expires_at`].
+    /// When the node ends the stream: see [`Subscription::expires_at`].
     expires_at: u32,
+    caller: Caller,
 }
 
 /// The start of a stream, as the window or the log decided it.
@@ -103,8 +104,8 @@ pub(crate) async fn open(
 ) -> Result<Response, ApiError> {
     let Query(query) = query?;
     let framing = Framing::for_version(version);
-    let mut request = parse_request(&app, (remote, framing), &headers, query)?;
-    request.restrict_to(&caller)?;
+    let mut request = parse_request((&*app, caller), (remote, framing), &headers, query)?;
+    request.restrict()?;
     if method == Method::HEAD {
         return Ok((stream_headers(&app), ()).into_response());
     }
@@ -127,29 +128,20 @@ pub(crate) async fn open(
 
 impl StreamRequest {
     /// Checks the names in the request, adds those of the caller's token, and ends the stream with it.
-    fn restrict_to(&mut self, caller: &Caller) -> Result<(), ApiError> {
+    fn restrict(&mut self) -> Result<(), ApiError> {
+        let caller = &self.caller;
         let Identity { client_id, user_id, topics, .. } = &mut self.identity;
         if self.is_named {
             caller.check_client(client_id)?;
         }
         (*user_id, *topics) = caller.stream_names(user_id.take(), std::mem::take(topics))?;
-        if let Some(expires_at) = caller.expires_at() {
-            self.expires_at = spread_end(expires_at, unix_ms() / 1_000, &mut rand::rng());
-        }
+        self.expires_at = caller.stream_end();
         Ok(())
     }
 }
 
-/// When a stream ends whose token ends at `expires_at`, in seconds since 1970: somewhat earlier, see [`EXPIRY_SPREAD`].
-fn spread_end(expires_at: u64, now: u64, rng: &mut impl Rng) -> u32 {
-    let spread = (expires_at.saturating_sub(now) / 10).min(EXPIRY_SPREAD.as_secs());
-    let end = expires_at - rng.random_range(0..=spread);
-    // The last one means that it never ends.
-    u32::try_from(end).unwrap_or(u32::MAX - 1)
-}
-
 fn parse_request(
-    app: &AppState,
+    (app, caller): (&AppState, Caller),
     (remote, framing): (SocketAddr, Framing),
     headers: &HeaderMap,
     query: StreamQuery,
@@ -217,6 +209,7 @@ fn parse_request(
         ack,
         form: Form { framing, format },
         expires_at: u32::MAX,
+        caller,
     })
 }
 
@@ -291,10 +284,7 @@ async fn follow(
     if !then.is_empty() {
         queue.push_back(framed(then));
     }
-    let connection = Arc::new(Connection::new(request.identity, from, Arc::clone(loop_permit.handle())));
-    let registered = app.connections.register(connection);
-    // A drain may have begun since the check above, before this stream was in the list.
-    app.drain.include(registered.connection());
+    let registered = register(app, (request.identity, &request.caller), (from, loop_permit.handle()));
     if request.is_named {
         app.takeover.claim(registered.connection());
     }
@@ -307,6 +297,22 @@ async fn follow(
     };
     let following = Some(Box::new(Following { feed: start.feed, subscription }));
     Ok(NewStream { form, queue, following, loop_permit })
+}
+
+/// Puts the stream into the list of connections. What came over all others since its request came, comes over it too.
+fn register(
+    app: &AppState,
+    (identity, caller): (Identity, &Caller),
+    (from, handle): (Cursor, &Arc<LoopHandle>),
+) -> Registered {
+    let mut connection = Connection::new(identity, from, Arc::clone(handle));
+    connection.token = caller.token().map(Box::new);
+    let registered = app.connections.register(Arc::new(connection));
+    app.drain.include(registered.connection());
+    if caller.is_revoked(app) {
+        revoker::end(registered.connection());
+    }
+    registered
 }
 
 async fn start(
@@ -455,24 +461,4 @@ fn stream_headers(app: &AppState) -> HeaderMap {
         headers.insert("x-sse-server-id", id);
     }
     headers
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn streams_end_before_their_tokens_and_not_all_at_once() {
-        let mut rng = rand::rng();
-        let mut ends = |left: u64| -> std::collections::BTreeSet<u32> {
-            (0..200).map(|_| spread_end(1_000_000 + left, 1_000_000, &mut rng)).collect()
-        };
-        for (left, spread) in [(0, 0), (9, 0), (60, 6), (3_600, 30)] {
-            let end = 1_000_000 + u32::try_from(left).unwrap();
-            let ends = ends(left);
-            assert!(ends.iter().all(|one| (end - spread..=end).contains(one)), "{left}: {ends:?}");
-            assert!(ends.len() > spread as usize / 2, "{left}: {ends:?}");
-        }
-        assert_eq!(spread_end(u64::MAX, 0, &mut rand::rng()), u32::MAX - 1);
-    }
 }

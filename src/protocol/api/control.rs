@@ -126,12 +126,13 @@ pub struct SyncEvent {
 #[serde(rename_all = "camelCase")]
 pub struct CloseEvent {
     /// Numbered as Centrifugo numbers its disconnects: 3001 shutdown, 3004 the log cannot be read, 3005 the token
-    /// has ended, 3008 too slow, 3011 another node has room, 3013 too many requests, 3503 ended by an operator, 3504
+    /// has ended, 3008 too slow, 3011 another node has room, 3013 too many requests, 3500 the
+    /// token was revoked, 3503 ended by an operator, 3504
     /// connection limit, 4500 a newer stream of this client has taken over.
     pub code: u16,
     /// The code in words.
     pub reason: String,
-    /// Whether the client should come back. False after 4500: it would take over in turn.
+    /// Whether the client should come back. False after 4500, since it would take over in turn, and after 3500.
     pub reconnect: bool,
     /// How long to wait before coming back, milliseconds; equal to the `retry:` of this event.
     pub retry_ms: u32,

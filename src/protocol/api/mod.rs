@@ -2,6 +2,7 @@
 //! are camelCase. The doc comments are the descriptions of `web/openapi.json`: a test writes that file from these types.
 //! Read [`PublishRequest`] first.
 
+mod access;
 mod cluster;
 mod connections;
 mod control;
@@ -10,6 +11,7 @@ mod metrics;
 mod problem;
 mod publish;
 
+pub use access::{RevokeRequest, Revoked};
 pub use cluster::{
     DrainRequest, DrainStatus, Presence, Rebalance, RebalanceRequest, RebalanceStatus, Server, Servers,
     Unreachable, Whereabouts,

@@ -176,8 +176,11 @@ impl Operation {
         let mut by_status = BTreeMap::<u16, Vec<Problem>>::new();
         let method = self.method.to_uppercase().parse().unwrap();
         let is_open = need(&method, self.path) == Ok(Need::Nothing);
-        let refusals: &[Cause] =
-            if is_open { &[] } else { &[ApiError::Unauthenticated, ApiError::InvalidToken, ApiError::Scope] };
+        let refusals: &[Cause] = if is_open {
+            &[]
+        } else {
+            &[ApiError::Unauthenticated, ApiError::InvalidToken, ApiError::Scope, ApiError::Revoked]
+        };
         if !is_open {
             operation["security"] = json!([{ "bearer": [] }, {}]);
         }
@@ -323,6 +326,7 @@ every_error!(
     Unauthenticated,
     InvalidToken,
     Scope,
+    Revoked,
     Unreachable,
     Conflict,
     Full,

@@ -13,7 +13,7 @@ use crate::node::http::stream::StreamQuery;
 use crate::protocol::api::{
     AckRequest, Acked, BatchAnswer, BatchEvent, ConnectionList, ConnectionRow, DrainRequest, DrainStatus,
     EventLedger, History, NodeMetrics, Pending, Presence, PublishRequest, Published, Rebalance,
-    RebalanceRequest, Servers,
+    RebalanceRequest, RevokeRequest, Revoked, Servers,
 };
 
 /// Errors of every call that reads a JSON body.
@@ -291,6 +291,15 @@ fn admin() -> Vec<Operation> {
         delete("/admin/drain", "Cancel the drain")
             .json::<DrainStatus>(200, "The drain is cancelled; open streams stay.")
             .errors(&[ApiError::Conflict]),
+        post("/admin/revoke", "Take tokens back before they end, on every node")
+            .body::<RevokeRequest>(true)
+            .json::<Revoked>(
+                202,
+                "The log has it: nodes refuse the tokens as they read it, and end their streams.",
+            )
+            .errors(&BODY)
+            .errors(&[ApiError::Conflict, ApiError::Busy, ApiError::Unavailable])
+            .errors(&[ApiError::BrokerFull, ApiError::Unknown]),
         post(
             "/admin/rebalance",
             "End the streams that this node, or every node, has above its share of all streams",

@@ -1,0 +1,63 @@
+//! Applies revocations as the log brings them: remembers them, and ends the streams of the tokens. Read [`Revoker::see`]
+//! first.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::access::{REVOCATIONS, Revocations, revocation};
+use super::close::CloseCode;
+use super::connections::{CloseOrder, Connection, Connections};
+use crate::broker::{Broker, Entry, StoreError};
+use crate::protocol::{Address, ClientId};
+use crate::runtime::clock::unix_ms;
+
+/// Knows the streams that may have to end.
+#[derive(Debug, Clone)]
+pub(crate) struct Revoker {
+    revocations: Arc<Revocations>,
+    connections: Connections,
+}
+
+/// Where revocations are published to.
+pub(crate) fn address() -> Address {
+    Address::Client(ClientId::parse(REVOCATIONS).expect("it is a valid name"))
+}
+
+impl Revoker {
+    pub(crate) fn new(revocations: Arc<Revocations>, connections: Connections) -> Self {
+        Self { revocations, connections }
+    }
+
+    /// Applies an entry of the log, if it is a revocation.
+    pub(crate) fn see(&self, entry: &Entry) {
+        let Some(request) = revocation(&entry.address, &entry.envelope) else { return };
+        self.revocations.add(&request, unix_ms() / 1_000);
+        let open = self.connections.all();
+        let is_meant =
+            |stream: &&Arc<Connection>| stream.token.as_ref().is_some_and(|token| token.is_meant(&request));
+        open.iter().filter(is_meant).for_each(|stream| end(stream));
+    }
+
+    /// Applies all that are kept: when a node starts, and when it may have missed some.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) async fn load(&self, broker: &Broker) -> Result<(), StoreError> {
+        let mailbox = broker.mailbox(&address()).await?;
+        if mailbox.overflowed > 0 {
+            tracing::error!(
+                dropped = mailbox.overflowed,
+                "revocations were dropped (--mailbox-messages): tokens that were taken back are valid again"
+            );
+        }
+        mailbox.entries.iter().for_each(|entry| self.see(entry));
+        Ok(())
+    }
+}
+
+/// Ends a stream whose token was taken back.
+pub(crate) fn end(stream: &Connection) {
+    let reason = Arc::from("the token was revoked");
+    stream.close(CloseOrder { at: Instant::now(), code: CloseCode::Revoked, reason });
+}
