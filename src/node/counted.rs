@@ -25,6 +25,7 @@ use super::stream_context::{HeartbeatForm, StreamContext, StreamTiming};
 use super::window::{Form, Framing, Slot, Window, WindowLimits};
 use crate::broker::publisher::{new_event, published};
 use crate::broker::{Broker, BrokerUrl, Durability, Entry, LogLimits, Origins};
+use crate::net::Transport;
 use crate::protocol::{
     Address, ClientId, ConnectionId, Cursor, Epoch, EventType, Format, MessageId, NodeId, Position, UserId,
 };
@@ -104,7 +105,7 @@ impl Fanout {
             let form = Form { framing: Framing::Chunked, format: Format::Envelope };
             let stream = NewStream { form, queue: VecDeque::new(), following, loop_permit };
             let permit = Arc::clone(&permits).try_acquire_owned().expect("one for each");
-            let arrival = Arrival { socket: socket.into(), stream, permit };
+            let arrival = Arrival { transport: Transport::Plain(socket.into()), stream, permit };
             handle.send(Message::Arrival(Box::new(arrival)));
             client
         };

@@ -19,6 +19,26 @@ pub(crate) const CLUSTER_BODY_BYTES: usize = 1024 * 1024;
 /// How far the clocks of two nodes may differ, and how long a request of one to another may be on its way.
 pub(crate) const PEER_CLOCK_SKEW: Duration = Duration::from_secs(60);
 
+/// How often the files of TLS are looked at.
+pub(crate) const TLS_FILES_EVERY: Duration = Duration::from_secs(10);
+
+/// Bytes that wait between a loop and a stream over HTTP/2 (`SO_SNDBUF`, which the kernel doubles).
+pub(crate) const PIPE_BYTES: usize = 16 * 1024;
+
+/// Bytes that a client may send ahead in a request over HTTP/2, and on a connection. What it may be sent is its own affair.
+pub(crate) const H2_STREAM_WINDOW: u32 = 64 * 1024;
+pub(crate) const H2_CONNECTION_WINDOW: u32 = 256 * 1024;
+
+/// Bytes of one stream over HTTP/2 that wait for the window of its client.
+pub(crate) const H2_SEND_BUFFER: usize = 32 * 1024;
+
+/// Requests and streams at once on one connection of HTTP/2: every tab of a browser is one.
+pub(crate) const H2_STREAMS: u32 = 128;
+
+/// A connection of HTTP/2 is asked whether it lives after this time without a frame, and ended when the answer does not come.
+pub(crate) const H2_PING_EVERY: Duration = Duration::from_secs(20);
+pub(crate) const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Claims in one request to another node. With names of the longest kind they fit into [`CLUSTER_BODY_BYTES`].
 pub(crate) const CLAIMS_PER_REQUEST: usize = 1_000;
 

@@ -36,7 +36,9 @@ mod tail;
 mod takeover;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod window;
 
 pub use loops::StreamEnd;
 pub use node::{NodeError, run};
+pub use tls::{TlsError, TlsFiles};

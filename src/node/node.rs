@@ -24,13 +24,14 @@ use super::http::{AppLimits, AppState, router};
 use super::limits::Limits;
 use super::loops::{Budget, EventLoop, LoopHandle, LoopSettings, Loops, Message, Offload, SharedLoop};
 use super::metrics::{INTERVAL, Metrics};
-use super::peers::{PeerLimits, Peers, install_tls_provider};
+use super::peers::{PeerLimits, PeerSecurity, Peers, install_tls_provider};
 use super::rebalance::Rebalancing;
 use super::revoker::Revoker;
 use super::roster::Roster;
 use super::stream_context::{StreamContext, StreamTiming};
 use super::tail::Tail;
 use super::takeover::Takeover;
+use super::tls::{TlsError, TlsSettings};
 use super::window::{Window, WindowLimits};
 use crate::broker::{Bounds, Broker, OpenError, StoreError};
 use crate::protocol::api::Server;
@@ -64,6 +65,9 @@ pub enum NodeError {
     /// The system refused what a loop needs.
     #[error("cannot start a loop for streams")]
     Loop(#[source] std::io::Error),
+    /// Certificate and key cannot be used.
+    #[error("cannot serve HTTPS")]
+    Tls(#[source] TlsError),
     /// The HTTP client for other nodes cannot be built.
     #[error("cannot create the HTTP client for other nodes")]
     Peers(#[source] reqwest::Error),
@@ -176,8 +180,15 @@ fn log_start(config: &Config, address: SocketAddr) {
         durability = ?config.durability,
         max_connections = config.max_connections,
         open_files = files,
-        "listening on http://{address}"
+        "listening on {}",
+        base_url(config, address)
     );
+}
+
+/// Where the node is reached on this machine.
+fn base_url(config: &Config, address: SocketAddr) -> String {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{address}")
 }
 
 /// The parts of a running node.
@@ -282,9 +293,11 @@ impl Parts {
             head_bytes: config.limits.head_bytes,
             head_timeout: config.limits.head_timeout,
             body_timeout: config.limits.body_timeout,
+            end: config.drain_close,
         };
+        let tls = config.tls.clone().map(TlsSettings::load).transpose().map_err(NodeError::Tls)?;
         let origins: Vec<HeaderValue> = config.cors_origins.clone();
-        let listener = Listener::new(socket, router(Arc::clone(&self.app), &origins), limits);
+        let listener = Listener::new(socket, router(Arc::clone(&self.app), &origins), limits, tls);
         tasks.spawn("listener", listener.run(tasks.clone()));
         Ok(())
     }
@@ -338,7 +351,7 @@ fn app_state(
     Ok(AppState {
         node_id: config.id.clone(),
         name: config.name.clone(),
-        url: config.advertise.clone().unwrap_or_else(|| format!("http://{address}")),
+        url: config.advertise.clone().unwrap_or_else(|| base_url(config, address)),
         started_at: unix_ms(),
         broker,
         last_bounds: Mutex::new(bounds),
@@ -392,9 +405,12 @@ fn peers(config: &Config, roster: &Roster, metrics: &Arc<Metrics>) -> Result<Pee
         answer_bytes: config.limits.peer_answer_bytes,
     };
     let incarnation = Arc::clone(roster.incarnation());
-    let secret = config.cluster_secret.clone();
-    Peers::new(incarnation, secret, config.cluster_secret_in_clear, limits, Arc::clone(metrics))
-        .map_err(NodeError::Peers)
+    let security = PeerSecurity {
+        secret: config.cluster_secret.clone(),
+        secret_in_clear: config.cluster_secret_in_clear,
+        authorities: config.peer_ca.clone(),
+    };
+    Peers::new(incarnation, security, limits, Arc::clone(metrics)).map_err(NodeError::Peers)
 }
 
 /// Warns about settings that keep other nodes from connecting to this one.

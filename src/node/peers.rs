@@ -38,6 +38,17 @@ pub(crate) struct PeerLimits {
     pub(crate) answer_bytes: usize,
 }
 
+/// How the nodes of a cluster know each other.
+#[derive(Debug, Default)]
+pub(crate) struct PeerSecurity {
+    /// What requests are signed with.
+    pub(crate) secret: Option<Secret>,
+    /// Nodes that cannot check a signature get the secret.
+    pub(crate) secret_in_clear: bool,
+    /// Who has signed the certificates of the others; empty: an authority of the system.
+    pub(crate) authorities: Vec<reqwest::Certificate>,
+}
+
 /// The HTTP client for other nodes.
 #[derive(Debug)]
 pub(crate) struct Peers {
@@ -126,15 +137,19 @@ impl Peers {
     /// TLS cannot be set up.
     pub(crate) fn new(
         incarnation: Arc<str>,
-        secret: Option<Secret>,
-        secret_in_clear: bool,
+        security: PeerSecurity,
         limits: PeerLimits,
         metrics: Arc<Metrics>,
     ) -> Result<Self, reqwest::Error> {
         install_tls_provider();
         // On a machine without certificate authorities (a bare container) the setup of TLS fails, which would rule out
         // plain http too.
-        let http = client(limits).build().or_else(|_| client(limits).tls_certs_only([]).build())?;
+        let PeerSecurity { secret, secret_in_clear, authorities } = security;
+        let http = if authorities.is_empty() {
+            client(limits).build().or_else(|_| client(limits).tls_certs_only([]).build())?
+        } else {
+            client(limits).tls_certs_only(authorities).build()?
+        };
         let warned = AtomicBool::new(false);
         Ok(Self { http, incarnation, secret, secret_in_clear, warned, limits, metrics })
     }
@@ -327,7 +342,7 @@ mod tests {
     /// Asks a node that answers with these bytes, or not at all.
     async fn ask(answer: Option<&str>) -> Result<u64, String> {
         let metrics = Arc::new(Metrics::new(Instant::now()));
-        let peers = Peers::new(Arc::from("01ME"), None, false, LIMITS, metrics).unwrap();
+        let peers = Peers::new(Arc::from("01ME"), PeerSecurity::default(), LIMITS, metrics).unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut row = server("n-1", 0, "ready");
         row.url = format!("http://{}", socket.local_addr().unwrap());
@@ -385,7 +400,8 @@ mod tests {
     async fn heard(checks_signatures: bool, secret_in_clear: bool) -> Result<String, String> {
         let metrics = Arc::new(Metrics::new(Instant::now()));
         let secret = Some(Secret::for_test(CLUSTER_SECRET));
-        let peers = Peers::new(Arc::from("01ME"), secret, secret_in_clear, LIMITS, metrics).unwrap();
+        let security = PeerSecurity { secret, secret_in_clear, ..PeerSecurity::default() };
+        let peers = Peers::new(Arc::from("01ME"), security, LIMITS, metrics).unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut row = server("n-1", 0, "ready");
         row.url = format!("http://{}", socket.local_addr().unwrap());
@@ -436,8 +452,8 @@ mod tests {
             .into_parts();
         let check = |incarnation: &str, secret: &str, body: &[u8]| {
             let metrics = Arc::new(Metrics::new(Instant::now()));
-            let secret = Some(Secret::for_test(secret));
-            let peers = Peers::new(Arc::from(incarnation), secret, false, LIMITS, metrics).unwrap();
+            let security = PeerSecurity { secret: Some(Secret::for_test(secret)), ..PeerSecurity::default() };
+            let peers = Peers::new(Arc::from(incarnation), security, LIMITS, metrics).unwrap();
             peers.check([10, 0, 0, 1].into(), &head, body)
         };
         assert_eq!(check("01YOU", CLUSTER_SECRET, b"1"), Ok(()));

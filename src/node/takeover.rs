@@ -259,7 +259,7 @@ mod tests {
     use crate::node::connections::Registered;
     use crate::node::connections::tests::idle;
     use crate::node::metrics::Metrics;
-    use crate::node::peers::PeerLimits;
+    use crate::node::peers::{PeerLimits, PeerSecurity};
     use crate::node::roster::tests::{member, roster, roster_beside_a_clock_ahead, server};
     use crate::runtime::Tasks;
     use crate::runtime::clock::unix_ms;
@@ -353,7 +353,7 @@ mod tests {
         };
         let limits = PeerLimits { deadline: Duration::from_secs(30), at_once: 1, answer_bytes: 1_024 };
         let metrics = Arc::new(Metrics::new(Instant::now()));
-        let peers = Peers::new(Arc::from("1"), None, false, limits, metrics).unwrap();
+        let peers = Peers::new(Arc::from("1"), PeerSecurity::default(), limits, metrics).unwrap();
         let sending = takeover.send(&peers, member("2", row), takeover.all());
         let (sent, question) = tokio::join!(sending, node);
         assert_eq!(sent, (Arc::from("2"), Ok(())));

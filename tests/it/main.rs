@@ -46,4 +46,6 @@ mod support;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod tui;

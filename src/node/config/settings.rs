@@ -141,6 +141,20 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     made(
         Group::Node,
+        "tls-certificate",
+        "FILE",
+        ("none; the node speaks plain HTTP", "/etc/sse-node/cert.pem"),
+        "Speak HTTPS, HTTP/1.1 and HTTP/2, with this certificate: a PEM file that also holds those between it and its authority. Read again when it changes",
+    ),
+    made(
+        Group::Node,
+        "tls-key",
+        "FILE",
+        ("none", "/etc/sse-node/key.pem"),
+        "Private key of --tls-certificate, a PEM file. Read again when it changes",
+    ),
+    made(
+        Group::Node,
         "id",
         "ID",
         ("node-<hostname>", "backend-1"),
@@ -433,6 +447,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         SWITCH,
         default::OFF,
         "Send the cluster secret itself to nodes that cannot check a signature, which are those of earlier builds. Only while a cluster is upgraded: whoever can write into the roster could get the secret",
+    ),
+    made(
+        Group::Cluster,
+        "peer-ca",
+        "FILE",
+        ("the authorities of the system", "/etc/sse-node/ca.pem"),
+        "Certificate authorities of the other nodes, a PEM file, where these speak HTTPS",
     ),
     row(
         Group::Cluster,

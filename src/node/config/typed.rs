@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -16,6 +17,7 @@ use crate::broker::{BrokerUrl, Durability, LogLimits};
 use crate::node::StreamEnd;
 use crate::node::access::KeySource;
 use crate::node::limits::Limits;
+use crate::node::tls::{self, TlsFiles, TlsSettings};
 use crate::protocol::name::NAME_MAX_BYTES;
 use crate::protocol::{Format, NodeId, RetryMs};
 use crate::runtime::telemetry::LogFormat;
@@ -47,6 +49,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Who may do what; `None`: everybody everything.
     pub access: Option<AccessConfig>,
+    /// Certificate and key; `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// The broker that keeps the log.
     pub broker: BrokerUrl,
     /// The failures that an acknowledged publish survives.
@@ -111,6 +115,8 @@ pub struct Config {
     pub cluster_secret_in_clear: bool,
     /// What happens to the older streams of a client that opens a new one.
     pub takeover: TakeoverMode,
+    /// Certificate authorities of the other nodes; empty: those of the system.
+    pub peer_ca: Vec<reqwest::Certificate>,
     /// Limits of the log and its mailboxes.
     pub log: LogLimits,
     /// Limits without a setting.
@@ -172,6 +178,7 @@ impl ConfigReader {
             durability: self.read("durability", value::choice),
             id,
             name,
+            tls: self.tls(),
             advertise: self.optional("advertise", value::url),
             cors_origins: self.optional("cors-origins", value::origins).unwrap_or_default(),
             max_connections: self.read("max-connections", |text| value::count(text, 1..=10_000_000)),
@@ -201,6 +208,7 @@ impl ConfigReader {
             cluster_secret: self.optional("cluster-secret", Secret::parse),
             cluster_secret_in_clear: self.read("cluster-secret-in-clear", value::switch),
             takeover: self.read("takeover", value::choice),
+            peer_ca: self.optional("peer-ca", tls::authorities).unwrap_or_default(),
             log: self.log_limits(),
             limits: Limits::default(),
             die_with_parent: self.read("die-with-parent", value::switch),
@@ -237,6 +245,29 @@ impl ConfigReader {
                 .read("mailbox-total-bytes", |text| value::size(text, KIB..=1_024 * GIB)),
             mailbox_max_age: self.read("mailbox-age", |text| value::duration(text, SECOND..=100 * YEAR)),
             append_queue: self.read("publish-queue", |text| value::count(text, 1..=1_000_000)),
+        }
+    }
+
+    fn tls(&mut self) -> Option<TlsFiles> {
+        let path = |text: &str| Ok::<_, InvalidValue>(PathBuf::from(text));
+        let (certificate, key) = (self.optional("tls-certificate", path), self.optional("tls-key", path));
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => {
+                let files = TlsFiles { certificate, key };
+                if let Err(error) = TlsSettings::load(files.clone()) {
+                    self.refuse("tls-certificate", &error.to_string());
+                }
+                Some(files)
+            }
+            (Some(_), None) => {
+                self.refuse("tls-certificate", "it needs --tls-key, the private key of the certificate");
+                None
+            }
+            (None, Some(_)) => {
+                self.refuse("tls-key", "it needs --tls-certificate");
+                None
+            }
+            (None, None) => None,
         }
     }
 

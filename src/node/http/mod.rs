@@ -5,6 +5,7 @@ pub(crate) mod access;
 pub(crate) mod batch;
 pub(crate) mod body;
 pub(crate) mod cluster;
+mod connection;
 pub(crate) mod connections;
 pub(crate) mod error;
 pub(crate) mod history;
@@ -21,6 +22,7 @@ pub(crate) mod router;
 pub(crate) mod rows;
 pub(crate) mod servers;
 pub(crate) mod stream;
+mod stream_body;
 #[cfg(test)]
 mod tests;
 pub(crate) mod web;

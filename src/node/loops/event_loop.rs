@@ -17,7 +17,7 @@ use super::portion::{StreamEnd, close_portion};
 use super::progress::FEW;
 use super::stream::{Arrival, Counts, End, Stream, Work};
 use super::ticks::Ticks;
-use crate::net::{Key, Poll, Ready, Slab, close_write, discard, reset_on_close};
+use crate::net::{Key, Poll, Ready, Slab};
 use crate::node::close::CloseCode;
 use crate::node::feed::FeedLimits;
 use crate::node::limits::STREAM_INPUT_BYTES;
@@ -208,14 +208,17 @@ impl EventLoop {
         // What clients send means nothing on a stream; that they stop does.
         if ready.readable {
             let allowed = STREAM_INPUT_BYTES - usize::from(stream.received);
-            match discard(&stream.socket, allowed) {
+            match stream.transport.discard(allowed) {
                 None => return self.close(ready.key, CloseCode::ClientGone),
                 Some(more) if more > allowed => {
-                    reset_on_close(&stream.socket);
+                    stream.transport.reset_on_close();
                     return self.close(ready.key, CloseCode::Flooding);
                 }
                 Some(more) => stream.received += u16::try_from(more).unwrap_or(u16::MAX),
             }
+        }
+        if ready.writable && stream.transport.flush().is_err() {
+            return self.close(ready.key, CloseCode::ClientGone);
         }
         if ready.writable && stream.work.as_ref().is_some_and(|work| work.blocked) {
             self.enqueue(ready.key);
@@ -231,7 +234,7 @@ impl EventLoop {
     }
 
     fn arrive(&mut self, arrival: Arrival) {
-        let Arrival { socket, stream, permit } = arrival;
+        let Arrival { transport, stream, permit } = arrival;
         if self.streams.len() == 0 && self.pass.is_none() {
             // Nobody has woken the loop for what has come since its last stream.
             let end = self.context.window.place();
@@ -247,7 +250,7 @@ impl EventLoop {
         }
         let connection = subscription.as_ref().map(|subscription| Arc::clone(subscription.connection()));
         let key = self.streams.insert(Stream {
-            socket,
+            transport,
             form: stream.form,
             subscription,
             told: connection.as_ref().map_or(self.place.cursor, |connection| connection.cursor()),
@@ -261,7 +264,7 @@ impl EventLoop {
             _permit: permit,
         });
         let Some(stream) = self.streams.get_mut(key) else { return };
-        if let Err(error) = self.poll.add(&stream.socket, key) {
+        if let Err(error) = self.poll.add(&stream.transport, key) {
             tracing::warn!(%error, "a stream cannot be watched");
             return self.close(key, CloseCode::ClientGone);
         }
@@ -317,7 +320,7 @@ impl EventLoop {
             let Some(stream) = self.streams.get_mut(key) else { continue };
             match stream.work.as_ref().map(|work| work.end) {
                 Some(End::Pause(code)) => {
-                    close_write(&stream.socket);
+                    stream.transport.close_write();
                     self.close(key, code);
                 }
                 Some(End::Announced(_)) => {}

@@ -7,7 +7,7 @@ use super::event_loop::EventLoop;
 use super::portion::Portion;
 use super::stream::{End, Stream};
 use super::ticks::{SWEEP_TICKS, Ticks};
-use crate::net::{Key, push, reset_on_close};
+use crate::net::Key;
 use crate::node::close::CloseCode;
 use crate::node::stream_context::HeartbeatForm;
 use crate::protocol::encode::HEARTBEAT;
@@ -41,7 +41,7 @@ impl EventLoop {
             |stream: &Stream| stream.work.as_ref().is_some_and(|work| work.blocked && work.stall_at <= now);
         let too_slow = stream.work.as_mut().is_some_and(|work| work.is_too_slow(&self.ticks));
         if too_slow {
-            reset_on_close(&stream.socket);
+            stream.transport.reset_on_close();
             return self.close(key, CloseCode::Slow);
         }
         if !is_late(stream) {
@@ -52,7 +52,7 @@ impl EventLoop {
             Err(_) => self.close(key, CloseCode::ClientGone),
             Ok(true) => self.enqueue(key),
             Ok(false) if is_late(stream) => {
-                reset_on_close(&stream.socket);
+                stream.transport.reset_on_close();
                 self.close(key, CloseCode::Stalled);
             }
             Ok(false) => {}
@@ -73,7 +73,7 @@ impl EventLoop {
         let heartbeat = subscription.heartbeat;
         let Some(frames) = stream.due(cursor, heartbeat, &self.ticks) else { return };
         let wire = stream.form.framing.wrap(frames);
-        let Ok(count) = push(&stream.socket, &wire) else { return self.close(key, CloseCode::ClientGone) };
+        let Ok(count) = stream.transport.push(&wire) else { return self.close(key, CloseCode::ClientGone) };
         stream.note_bytes(count, &mut self.counts);
         if count == wire.len() {
             return;

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use super::event_loop::EventLoop;
 use super::lists::Listeners;
 use super::pass::{Pass, is_mark};
-use crate::net::push;
 use crate::node::close::CloseCode;
 use crate::node::window::{Place, Slot};
 
@@ -132,7 +131,7 @@ impl EventLoop {
                 continue;
             }
             let piece = self.batch.piece(stream.form, pairs.clone());
-            let Ok(count) = push(&stream.socket, piece) else {
+            let Ok(count) = stream.transport.push(piece) else {
                 self.close(key, CloseCode::ClientGone);
                 continue;
             };

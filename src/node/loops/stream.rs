@@ -2,7 +2,6 @@
 //! first.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::handle::LoopHandle;
 use super::portion::{Portion, confirmed};
 use super::ticks::Ticks;
-use crate::net::push;
+use crate::net::Transport;
 use crate::node::admission::Admitted;
 use crate::node::close::CloseCode;
 use crate::node::connections::{AckMode, Connection, Registered};
@@ -81,10 +80,10 @@ impl Drop for LoopPermit {
     }
 }
 
-/// A stream on its way to its loop, with the socket that has left the HTTP server.
+/// A stream on its way to its loop, with the connection that has left the HTTP server.
 #[derive(Debug)]
 pub(crate) struct Arrival {
-    pub(crate) socket: OwnedFd,
+    pub(crate) transport: Transport,
     pub(crate) stream: NewStream,
     /// Counts the socket among those of the listener.
     pub(crate) permit: OwnedSemaphorePermit,
@@ -93,7 +92,7 @@ pub(crate) struct Arrival {
 /// A stream. `work` is empty while it is level with its loop.
 #[derive(Debug)]
 pub(super) struct Stream {
-    pub(super) socket: OwnedFd,
+    pub(super) transport: Transport,
     pub(super) form: Form,
     /// Bytes that the client has sent into its stream; at most [`crate::node::limits::STREAM_INPUT_BYTES`].
     pub(super) received: u16,
@@ -217,7 +216,7 @@ pub(super) struct Counts {
 }
 
 impl Stream {
-    /// Writes what waits. Returns whether all of it is written.
+    /// Writes what waits. Returns whether all of it is with the socket.
     ///
     /// # Errors
     /// The connection is gone.
@@ -226,7 +225,7 @@ impl Stream {
             && let Some(portion) = work.queue.front()
         {
             let bytes = &portion.wire[work.done..];
-            let count = push(&self.socket, bytes)?;
+            let count = self.transport.push(bytes)?;
             work.done += count;
             let blocked = count < bytes.len();
             work.set_blocked(blocked, ticks);
@@ -247,7 +246,14 @@ impl Stream {
                 Some(portion) => self.note_portion(portion, counts, ticks),
             }
         }
-        Ok(true)
+        let is_whole = self.transport.flush()?;
+        if let Some(work) = &mut self.work {
+            if !is_whole && !work.blocked {
+                work.stall_at = ticks.now + ticks.stall;
+            }
+            work.set_blocked(!is_whole, ticks);
+        }
+        Ok(is_whole)
     }
 
     pub(super) fn connection(&self) -> Option<&Arc<Connection>> {

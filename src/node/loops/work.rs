@@ -9,7 +9,7 @@ use super::event_loop::EventLoop;
 use super::log_request::{Failure, LogRequest, Offload, Question};
 use super::portion::{Portion, StreamEnd, sync_frame};
 use super::stream::{End, Stream, Work};
-use crate::net::{Key, close_write, push};
+use crate::net::Key;
 use crate::node::close::CloseCode;
 use crate::node::connections::Connection;
 use crate::node::feed::{Feed, Step};
@@ -49,7 +49,7 @@ impl EventLoop {
                 work.end = End::Pause(code);
                 return self.deadlines.push(Reverse((self.now + ABORT_PAUSE, key)));
             }
-            close_write(&stream.socket);
+            stream.transport.close_write();
             return self.close(key, code);
         }
         if let Some(feed) = work.feed.take() {
@@ -102,7 +102,7 @@ impl EventLoop {
         let Some(stream) = self.streams.get_mut(key) else { return };
         self.scratch.clear();
         frames.iter().for_each(|frame| self.scratch.extend_from_slice(frame.bytes(stream.form)));
-        let Ok(count) = push(&stream.socket, &self.scratch) else {
+        let Ok(count) = stream.transport.push(&self.scratch) else {
             return self.close(key, CloseCode::ClientGone);
         };
         let cut = stream.note_frames(frames.iter().enumerate(), count, (&mut self.counts, &self.ticks));

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::broker::{Broker, BrokerUrl, Durability, Entry, LogLimits, Missing, Origins, Page, Synced};
+use crate::net::Transport;
 use crate::node::admission::{Admission, AdmissionLimits};
 use crate::node::close::{CloseCode, RetryPolicy};
 use crate::node::connections::tests::identity;
@@ -519,7 +520,11 @@ fn arrive(stream: NewStream) -> UnixStream {
     socket2::SockRef::from(&server).set_send_buffer_size(1).unwrap();
     let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
     let handle = Arc::clone(stream.loop_permit.handle());
-    handle.send(Message::Arrival(Box::new(Arrival { socket: server.into(), stream, permit })));
+    handle.send(Message::Arrival(Box::new(Arrival {
+        transport: Transport::Plain(server.into()),
+        stream,
+        permit,
+    })));
     socket
 }
 

@@ -18,14 +18,14 @@ use crate::protocol::{Address, Cursor, EncodedEvent, EventType, Format};
 pub(crate) enum Framing {
     /// HTTP/1.1: chunks, so that an end without the last chunk counts as an abort.
     Chunked,
-    /// HTTP/1.0: the end of the connection ends the body.
+    /// HTTP/1.0: the end of the connection ends the body. HTTP/2: its frames do.
     Close,
 }
 
 impl Framing {
     /// The framing for a client of this HTTP version.
     pub(crate) fn for_version(version: Version) -> Self {
-        if version == Version::HTTP_10 || version == Version::HTTP_09 { Self::Close } else { Self::Chunked }
+        if version == Version::HTTP_11 { Self::Chunked } else { Self::Close }
     }
 
     /// A part of the body as it goes over the wire.

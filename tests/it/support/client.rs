@@ -8,9 +8,9 @@ use sse_lab::protocol::{Envelope, event::control};
 
 use super::{Node, within};
 
-/// An HTTP client that keeps no connection for later and trusts nobody, which is quick to build.
+/// An HTTP client that keeps no connection for later and asks for no certificate, which is quick to build.
 pub(crate) fn http() -> reqwest::Client {
-    HttpOptions { trust: Trust::Only(Vec::new()), ..HttpOptions::default() }.build().unwrap()
+    HttpOptions { trust: Trust::Anybody, ..HttpOptions::default() }.build().unwrap()
 }
 
 /// An open stream, behind its `CONNECTION`.

@@ -18,6 +18,17 @@ use super::{eventually, within};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_sse-node");
 
+/// The arguments of a node that speaks HTTPS.
+pub(crate) const TLS: [&str; 4] = [
+    "--tls-certificate",
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/cert.pem"),
+    "--tls-key",
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/key.pem"),
+];
+
+/// Makes every node of these tests speak HTTPS where it is set, and so HTTP/2.
+const ALL_TLS: &str = "SSE_LAB_TEST_TLS";
+
 /// A running node.
 pub(crate) struct Node {
     child: Child,
@@ -56,7 +67,8 @@ impl Log {
     /// The address of the newest life, once it has one.
     fn address(&self, from: usize) -> Option<SocketAddr> {
         let text = self.text();
-        let (_, behind) = text[from..].split_once("listening on http://")?;
+        let (_, behind) = text[from..].split_once("listening on http")?;
+        let behind = behind.trim_start_matches('s').strip_prefix("://")?;
         // A line that is still being written has no end yet.
         let (line, _) = behind.split_once('\n')?;
         line.split_whitespace().next()?.parse().ok()
@@ -66,7 +78,10 @@ impl Log {
 impl Node {
     /// Starts a node with these arguments behind `serve --listen`, and waits until it is ready.
     pub(crate) async fn start(args: &[&str]) -> Self {
-        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let mut args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        if std::env::var_os(ALL_TLS).is_some() && !args.iter().any(|arg| arg == TLS[0]) {
+            args.extend(TLS.map(str::to_owned));
+        }
         let log = Log::default();
         let mut reader = JoinSet::new();
         let wanted = SocketAddr::from((own_address(), 0));
@@ -151,12 +166,18 @@ impl Node {
 
     /// A path of this node.
     pub(crate) fn url(&self, path: &str) -> reqwest::Url {
-        format!("http://{}{path}", self.address).parse().unwrap()
+        let scheme = if self.args.iter().any(|arg| arg == TLS[0]) { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address).parse().unwrap()
     }
 
     /// An HTTP client that keeps no connections.
     pub(crate) fn http(&self) -> &reqwest::Client {
         &self.http
+    }
+
+    /// Speaks to the node with another client.
+    pub(crate) fn speak_with(&mut self, http: reqwest::Client) {
+        self.http = http;
     }
 
     /// Sends a request.
