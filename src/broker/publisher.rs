@@ -10,7 +10,7 @@ use super::{
     AppendError, Appended, Broker, BrokerUrl, Durability, LogLimits, NewEvent, OpenError, StoreError,
 };
 use crate::protocol::api::{PublishRequest, Published};
-use crate::protocol::{Address, Envelope, EventType, MessageId};
+use crate::protocol::{Address, Envelope, EventType, InvalidName, MessageId};
 use crate::runtime::Tasks;
 
 /// How long the log may take to close.
@@ -22,6 +22,9 @@ pub enum InvalidEvent {
     /// Only users and clients have a mailbox.
     #[error("qos 1 is for users and clients, who have a mailbox; {0} has none")]
     NoMailbox(Address),
+    /// The address has a name that only earlier versions took.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
     /// A `qos` other than 0 and 1.
     #[error("qos {0} is not known; allowed are 0 and 1")]
     Qos(u8),
@@ -43,6 +46,7 @@ pub enum PublishError {
 /// # Errors
 /// [`InvalidEvent`] says what is allowed.
 pub fn new_event(request: PublishRequest, address: Address, source: &str) -> Result<NewEvent, InvalidEvent> {
+    address.check_new()?;
     let mailbox = match request.qos.unwrap_or(0) {
         0 => false,
         1 if address.has_mailbox() => true,

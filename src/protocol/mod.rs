@@ -10,6 +10,8 @@ pub mod encode;
 pub mod event;
 pub mod filter;
 mod format;
+pub mod guard;
+pub mod host;
 pub mod name;
 pub mod path;
 mod short_id;

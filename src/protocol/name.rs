@@ -1,5 +1,5 @@
 //! Names that people and programs choose: topics, users, clients, nodes. One rule for all of them, checked once, in
-//! `parse`; a value of these types needs no further check.
+//! `parse`; a value of these types needs no further check. `stored` takes what earlier versions let through as well.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,12 +26,13 @@ impl InvalidName {
     #[must_use]
     pub fn reason(&self) -> String {
         format!(
-            "{}; allowed are 1 to {NAME_MAX_BYTES} bytes without control characters, ',' or '/', and no blank at either end",
+            "{}; allowed are 1 to {NAME_MAX_BYTES} bytes of UTF-8 without control characters, ',' or '/', no blank at either end, and not . or ..",
             self.why
         )
     }
 }
 
+/// What every name of every version holds to.
 fn check(what: &'static str, text: &str) -> Result<(), InvalidName> {
     let why = if text.is_empty() {
         "it is empty"
@@ -47,7 +48,24 @@ fn check(what: &'static str, text: &str) -> Result<(), InvalidName> {
     } else {
         return Ok(());
     };
-    Err(InvalidName { what, value: text.chars().take(40).collect(), why })
+    Err(invalid(what, text, why))
+}
+
+/// What a name must hold to as well, so that a URL can name it and no other has the same.
+fn check_new(what: &'static str, text: &str) -> Result<(), InvalidName> {
+    if matches!(text, "." | "..") {
+        // RFC 3986, 5.2.4, and the URL standard: clients and proxies take such a segment out of a path, also as %2e.
+        return Err(invalid(what, text, "no path can hold it"));
+    }
+    if text.contains(char::REPLACEMENT_CHARACTER) {
+        // What bytes that are not UTF-8 are decoded to: %ff and %fe would be one client.
+        return Err(invalid(what, text, "it holds U+FFFD, which stands for bytes that are not UTF-8"));
+    }
+    Ok(())
+}
+
+fn invalid(what: &'static str, text: &str, why: &'static str) -> InvalidName {
+    InvalidName { what, value: text.chars().take(40).collect(), why }
 }
 
 macro_rules! name {
@@ -59,13 +77,30 @@ macro_rules! name {
         pub struct $type(Arc<str>);
 
         impl $type {
-            /// The only way in.
+            /// The way in for a name that somebody gives now.
             ///
             /// # Errors
             /// [`InvalidName`] says which rule the text breaks.
             pub fn parse(text: &str) -> Result<Self, InvalidName> {
+                check_new($what, text)?;
+                Self::stored(text)
+            }
+
+            /// A name that was given earlier, maybe to an earlier version: it stands in a log, or in an answer of a node.
+            ///
+            /// # Errors
+            /// [`InvalidName`] says which rule the text breaks.
+            pub fn stored(text: &str) -> Result<Self, InvalidName> {
                 check($what, text)?;
                 Ok(Self(Arc::from(text)))
+            }
+
+            /// Checks what [`Self::stored`] leaves out.
+            ///
+            /// # Errors
+            /// [`InvalidName`] says which rule the name breaks.
+            pub fn check_new(&self) -> Result<(), InvalidName> {
+                check_new($what, &self.0)
             }
 
             /// The name as it was given.
@@ -91,7 +126,7 @@ macro_rules! name {
         impl TryFrom<String> for $type {
             type Error = InvalidName;
             fn try_from(text: String) -> Result<Self, Self::Error> {
-                Self::parse(&text)
+                Self::stored(&text)
             }
         }
 
@@ -148,8 +183,23 @@ mod tests {
         check_topic("a/b", false);
         check_topic("a\nid: 1", false);
         check_topic("a\0", false);
+        check_topic(".", false);
+        check_topic("..", false);
+        check_topic("...", true);
+        check_topic("a.", true);
+        check_topic("a\u{fffd}", false);
         check_topic(&"x".repeat(NAME_MAX_BYTES), true);
         check_topic(&"x".repeat(NAME_MAX_BYTES + 1), false);
+    }
+
+    #[test]
+    fn a_name_that_an_earlier_version_took_can_be_read() {
+        for text in [".", "..", "\u{fffd}"] {
+            let topic = Topic::stored(text).unwrap();
+            assert_eq!(serde_json::from_str::<Topic>(&serde_json::to_string(text).unwrap()).unwrap(), topic);
+            assert_eq!(topic.check_new(), Err(Topic::parse(text).unwrap_err()));
+        }
+        assert!(Topic::stored("a/b").is_err());
     }
 
     #[test]

@@ -11,7 +11,9 @@ pub(super) async fn an_event_reads_back_as_it_was_appended(bed: &Bed) {
     let log = bed.open(LogLimits::default()).await;
     let mut sent = Vec::new();
     for (n, to) in
-        ["all", "topic:t", "user:u", "client:c", "node:n", "node:n/client:c"].into_iter().enumerate()
+        ["all", "topic:t", "user:u", "client:c", "node:n", "node:n/client:c", "topic:..", "client:\u{fffd}"]
+            .into_iter()
+            .enumerate()
     {
         let new = NewEvent {
             event_type: EventType::parse("größe").unwrap(),
