@@ -13,13 +13,14 @@
 //! | [`scenario`] | the model, its reader and its plan |
 //! | [`stamp`] | what every payload carries |
 //! | [`metrics`] | names, clocks, histograms, threshold expressions |
-//! | [`ids`], [`exit`], `panic` | ids of the parts of a plan; exit codes; a panic on demand for tests |
+//! | [`ids`], [`exit`], `door`, `panic` | ids of the parts of a plan; exit codes; what HTTP servers take; a panic on demand for tests |
 //!
 //! `scenario`, `verdict`, `stamp`, `metrics`, `ids` and `exit` are pure, apart from the run's clock (`metrics::clock`) and the
 //! writer of evidence (`verdict::history`): no task, no socket; the caller passes what happened, with its time. Read [`scenario::Scenario`], [`scenario::plan::Plan`], [`verdict::ledger`] in this order.
 
 pub mod cli;
 pub mod cluster;
+mod door;
 pub mod exit;
 pub mod faults;
 pub mod ids;

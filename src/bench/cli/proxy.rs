@@ -7,8 +7,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::output;
+use crate::bench::door::guard;
 use crate::bench::exit::Exit;
 use crate::bench::faults::proxy::{ProxyCollection, ProxyHandle, api};
+use crate::protocol::host::HostRule;
 use crate::runtime::exit::Failure;
 
 /// Flags of `proxy`.
@@ -17,6 +19,12 @@ pub(super) struct ProxyArgs {
     /// Address of the REST API.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8474")]
     pub listen: String,
+
+    /// A name by which clients call the REST API (the `Host` of a request), or *. May be repeated. Localhost and IP addresses
+    /// are always allowed; without this flag an API on loopback allows only these, so that no web page reaches it, and one
+    /// elsewhere allows all.
+    #[arg(long, value_name = "HOST", value_parser = HostRule::parse)]
+    pub allowed_host: Vec<HostRule>,
 
     /// Seed of everything random: jitter, slice sizes, and which connections a toxicity below 1 spares.
     #[arg(long, default_value_t = 1)]
@@ -45,7 +53,8 @@ pub(super) async fn run(args: &ProxyArgs, interrupt: &CancellationToken) -> Resu
     }
     output::print(&lines)?;
     tracing::info!(seed = args.seed, "running; ^C stops it");
-    let served = api::serve(listener, proxies, interrupt.clone()).await;
+    let guard = guard(address, args.allowed_host.clone(), Some("--allowed-host"));
+    let served = api::serve(listener, guard, proxies, interrupt.clone()).await;
     served.map_err(|error| Failure::new(Exit::Internal.code(), error))?;
     Ok(Exit::Pass.code())
 }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::shared::{self, Changes};
 use super::{output, proxy};
 use crate::bench::cluster::Sign;
+use crate::bench::door::guard;
 use crate::bench::exit::Exit;
 use crate::bench::faults::proxy::{ProxyCollection, api};
 use crate::bench::run::default_dir;
@@ -119,7 +120,8 @@ async fn serve(
     for link in environment.links().all() {
         proxies.adopt(link.clone()).map_err(|error| failed(&error))?;
     }
-    api::serve(api, proxies, interrupt.clone()).await.map_err(|error| failed(&error))
+    let guard = guard(api.local_addr().map_err(|error| failed(&error))?, Vec::new(), None);
+    api::serve(api, guard, proxies, interrupt.clone()).await.map_err(|error| failed(&error))
 }
 
 fn spec(args: &UpArgs) -> Result<EnvironmentSpec, Failure> {

@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::bench::door::{guard, guarded};
 use crate::bench::faults::proxy::{ProxySpec, ProxyTask};
 use crate::bench::metrics::latency::Latencies;
 use crate::bench::verdict::history::facts::HarnessBaseline;
@@ -68,16 +69,17 @@ struct Echo {
 
 async fn serve(tasks: &mut JoinSet<()>) -> std::io::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?.to_string();
+    let address = listener.local_addr()?;
     let (into, from) = mpsc::channel(1);
     let echo = std::sync::Arc::new(Echo { into, from: Mutex::new(Some(from)) });
     let app = Router::new().route("/stream", get(stream)).route("/echo", post(answer)).with_state(echo);
+    let app = guarded(app, guard(address, Vec::new(), None));
     tasks.spawn(async move {
         if let Err(error) = axum::serve(listener, app).await {
             tracing::warn!(%error, "the echo server ended");
         }
     });
-    Ok(address)
+    Ok(address.to_string())
 }
 
 /// Puts a proxy without toxics in front of the server.

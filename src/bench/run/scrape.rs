@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::outcome::RunError;
+use crate::bench::door::{guard, guarded};
 use crate::bench::faults::FaultBoard;
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::metrics::latency::LatencyCounts;
@@ -35,7 +36,10 @@ const BUCKETS_US: [u32; 13] = [
 /// The listener. It is bound before anything else starts, so that a run whose address is in use does not
 /// begin.
 #[derive(Debug)]
-pub(super) struct Scrape(TcpListener);
+pub(super) struct Scrape {
+    listener: TcpListener,
+    address: SocketAddr,
+}
 
 impl Scrape {
     /// Binds the address, and logs the URL.
@@ -45,7 +49,7 @@ impl Scrape {
         if let Ok(address) = listener.local_addr() {
             tracing::info!("metrics are at http://{address}/metrics");
         }
-        Ok(Self(listener))
+        Ok(Self { listener, address })
     }
 
     /// Answers requests until `stop` is cancelled.
@@ -57,7 +61,10 @@ impl Scrape {
     ) {
         let app =
             Router::new().route("/metrics", get(metrics)).with_state(MetricsCollector { context, faults });
-        if let Some(Err(error)) = stop.run_until_cancelled(axum::serve(self.0, app).into_future()).await {
+        let app = guarded(app, guard(self.address, Vec::new(), None));
+        if let Some(Err(error)) =
+            stop.run_until_cancelled(axum::serve(self.listener, app).into_future()).await
+        {
             tracing::warn!(%error, "the metrics server ended");
         }
     }

@@ -67,7 +67,8 @@ http {{
     listen {listen} backlog=4096;
     proxy_http_version 1.1;
     proxy_set_header Connection "";
-    proxy_set_header Host $host;
+    # With its port, by which a node tells its own pages from others.
+    proxy_set_header Host $http_host;
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     proxy_connect_timeout 1s;
     # Another node for what did not reach one; a publish that may have been taken is the publisher's to repeat.
@@ -150,7 +151,8 @@ mod tests {
         listen 127.0.0.1:7000 backlog=4096;
         proxy_http_version 1.1;
         proxy_set_header Connection "";
-        proxy_set_header Host $host;
+        # With its port, by which a node tells its own pages from others.
+        proxy_set_header Host $http_host;
         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
         proxy_connect_timeout 1s;
         # Another node for what did not reach one; a publish that may have been taken is the publisher's to repeat.

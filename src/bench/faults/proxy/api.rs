@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use super::listener::ProxyHandle;
 use super::metrics;
 use super::registry::{ProxyCollection, ProxyCollectionError, ProxyConfig};
+use crate::bench::door::guarded;
 use crate::bench::scenario::{Attribute, Direction, Stream, Toxic, ToxicKind, Which};
+use crate::protocol::guard::Guard;
 use crate::runtime::error_chain;
 
 /// Name and version in the answer to `/version`.
@@ -435,18 +437,21 @@ fn remove_toxic(proxies: &ProxyCollection, name: &str, toxic: &str) -> Result<Ap
 /// A request and where its response goes.
 type Asked = (Request, oneshot::Sender<ApiResponse>);
 
-/// Serves requests until `stop` is cancelled. The collection ends with it.
+/// Serves the requests that the guard takes until `stop` is cancelled. The collection ends with it.
 ///
 /// # Errors
 /// The listener failed.
 pub async fn serve(
     listener: TcpListener,
+    guard: Guard,
     proxies: ProxyCollection,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let (asked, received) = mpsc::channel(REQUESTS_WAITING);
-    let router =
-        axum::Router::new().fallback(pass_on).layer(DefaultBodyLimit::max(BODY_MAX)).with_state(asked);
+    let router = guarded(
+        axum::Router::new().fallback(pass_on).layer(DefaultBodyLimit::max(BODY_MAX)).with_state(asked),
+        guard,
+    );
     let ended = stop.clone();
     let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
     tokio::select! {
@@ -476,13 +481,10 @@ async fn pass_on(
     headers: HeaderMap,
     body: Bytes,
 ) -> ApiResponse {
-    // A web page in a browser could reach this port, and break what runs behind it.
-    let agent = headers.get(USER_AGENT).map(|agent| agent.as_bytes().starts_with(b"Mozilla/"));
-    if agent == Some(true) {
-        return ApiResponse {
-            status: StatusCode::FORBIDDEN,
-            content: Content::Text("User agent not allowed\n"),
-        };
+    // As toxiproxy does. Web pages are kept out by the guard: they can choose their User-Agent.
+    if headers.get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"Mozilla/")) {
+        let content = Content::Text("User agent not allowed\n");
+        return ApiResponse { status: StatusCode::FORBIDDEN, content };
     }
     let (reply, answer) = oneshot::channel();
     let request = Request { method, path: uri.path().to_owned(), body };
