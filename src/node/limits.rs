@@ -13,6 +13,13 @@ pub(crate) const TAIL_PAUSE: Duration = Duration::from_millis(20);
 /// the abort arrives (measured in Chromium: without a pause one `CLOSE` in three was lost, with its `retry:`).
 pub(crate) const ABORT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What is still read, and dropped, from a client whose request was no request. A socket that is closed with bytes unread
+/// takes the answer back.
+pub(crate) const LINGER_BYTES: usize = 1024 * 1024;
+
+/// How long that may take.
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
+
 /// Most bytes of a request from one node to another.
 pub(crate) const CLUSTER_BODY_BYTES: usize = 1024 * 1024;
 
@@ -122,8 +129,6 @@ pub struct Limits {
     pub tail_page: usize,
     /// Sockets beyond those of streams, for publishers, probes and consoles.
     pub spare_sockets: usize,
-    /// Most bytes of a request's head.
-    pub head_bytes: usize,
     /// How long a client may take to send the head of a request, from its first byte on, and as long to begin.
     pub head_timeout: Duration,
     /// How long a client may take to send a request's body.
@@ -148,8 +153,6 @@ pub struct Limits {
     pub peers_at_once: usize,
     /// Most bytes of another node's answer.
     pub peer_answer_bytes: usize,
-    /// Most topics of one stream.
-    pub topics_per_stream: usize,
     /// Frames that a stream takes from the window at once.
     pub batch_frames: usize,
     /// Bytes that a stream takes from the window or the log at once, to be written together.
@@ -171,7 +174,6 @@ impl Default for Limits {
         Self {
             tail_page: 500,
             spare_sockets: 1_024,
-            head_bytes: 16 * 1024,
             head_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(30),
             peer_timeout: Duration::from_secs(60),
@@ -184,7 +186,6 @@ impl Default for Limits {
             peer_deadline: Duration::from_secs(2),
             peers_at_once: 16,
             peer_answer_bytes: 64 * 1024 * 1024,
-            topics_per_stream: 256,
             batch_frames: 64,
             batch_bytes: 256 * 1024,
             ready_lag: Duration::from_secs(5),

@@ -37,6 +37,10 @@ pub(crate) struct Metrics {
     pub(crate) duplicates: AtomicU64,
     /// Publishes that were refused or that failed.
     pub(crate) publish_errors: AtomicU64,
+    /// Requests refused for their host, origin or form.
+    pub(crate) requests_refused: AtomicU64,
+    /// Parameters of queries that no path knows.
+    pub(crate) parameters_ignored: AtomicU64,
     /// Entries that the tail read.
     pub(crate) tailed: AtomicU64,
     /// Reads of the log by the tail that failed.
@@ -102,6 +106,8 @@ impl Metrics {
             published: AtomicU64::default(),
             duplicates: AtomicU64::default(),
             publish_errors: AtomicU64::default(),
+            requests_refused: AtomicU64::default(),
+            parameters_ignored: AtomicU64::default(),
             tailed: AtomicU64::default(),
             tail_errors: AtomicU64::default(),
             opened: AtomicU64::default(),

@@ -19,6 +19,7 @@ use super::config::{AccessConfig, Config};
 use super::connections::Connections;
 use super::drain::Drain;
 use super::feed::FeedLimits;
+use super::http::guard::Door;
 use super::http::listener::{Listener, ListenerLimits};
 use super::http::{AppLimits, AppState, router};
 use super::limits::Limits;
@@ -290,14 +291,16 @@ impl Parts {
         });
         let limits = ListenerLimits {
             sockets: config.limits.sockets(config.max_connections),
-            head_bytes: config.limits.head_bytes,
+            head_bytes: config.max_head,
             head_timeout: config.limits.head_timeout,
             body_timeout: config.limits.body_timeout,
             end: config.drain_close,
         };
         let tls = config.tls.clone().map(TlsSettings::load).transpose().map_err(NodeError::Tls)?;
         let origins: Vec<HeaderValue> = config.cors_origins.clone();
-        let listener = Listener::new(socket, router(Arc::clone(&self.app), &origins), limits, tls);
+        let door = Arc::new(Door::new(config, Arc::clone(&self.metrics)));
+        let router = router(Arc::clone(&self.app), &origins);
+        let listener = Listener::new(socket, (router, door), limits, tls);
         tasks.spawn("listener", listener.run(tasks.clone()));
         Ok(())
     }
@@ -431,7 +434,7 @@ fn app_limits(config: &Config) -> AppLimits {
         body_bytes: config.max_body,
         payload_bytes: config.max_payload,
         publish_deadline: limits.publish_deadline,
-        topics_per_stream: limits.topics_per_stream,
+        topics_per_stream: config.max_topics,
         feed: FeedLimits {
             batch_frames: limits.batch_frames,
             batch_bytes: limits.batch_bytes,

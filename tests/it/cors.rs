@@ -36,7 +36,9 @@ async fn no_other_origin_may_read_unless_it_was_allowed() {
     let node = Node::start(&[]).await;
     for path in ["/api/sse/metrics", "/api/sse/connections", "/"] {
         let answer = read(&node, path, OTHER).await;
-        assert_eq!((answer.status.as_u16(), allowed(&answer)), (200, (None, None)), "{path}");
+        let detail = answer.problem(403, "origin_not_allowed");
+        assert!(detail.contains(OTHER) && detail.contains("--cors-origins"), "{detail}");
+        assert_eq!(allowed(&answer), (None, None), "{path}");
     }
     assert_eq!(allowed(&stream(&node, OTHER).await), (None, None));
     assert_eq!(allowed(&preflight(&node, OTHER).await), (None, None));
@@ -76,10 +78,13 @@ async fn an_origin_that_was_allowed_may_read_and_no_other() {
 #[tokio::test]
 async fn problems_can_be_read_by_those_who_may_read() {
     let node = Node::start(&["--cors-origins", APP]).await;
-    let request = node.http().post(node.url("/api/sse/broadcast")).header("origin", APP).body("{");
-    let answer = node.answer(request).await;
+    let post = || node.http().post(node.url("/api/sse/broadcast")).header("origin", APP).body("{");
+    let answer = node.answer(post().header("content-type", "application/json")).await;
     answer.problem(400, "malformed_json");
     assert_eq!(allowed(&answer).0, Some(APP));
+    let answer = node.answer(post().header("content-type", "text/plain")).await;
+    assert!(answer.problem(415, "unsupported_media_type").contains("application/json"));
+    assert_eq!(allowed(&answer), (Some(APP), Some("true")));
     read(&node, "/nothing", APP).await.problem(404, "not_found");
 }
 

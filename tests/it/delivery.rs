@@ -266,7 +266,7 @@ async fn a_client_without_a_name_is_given_one() {
 async fn headers_keep_proxies_and_caches_away() {
     let node = Node::start(&["--id", "n-1"]).await;
     let mut raw = Raw::connect(&node).await;
-    raw.send("GET /api/sse/stream HTTP/1.1\r\nHost: n\r\n\r\n").await;
+    raw.send("GET /api/sse/stream HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     let head = raw.until("\r\n\r\n").await.to_lowercase();
     assert!(head.starts_with("http/1.1 200 ok\r\n"), "{head}");
     for line in [
@@ -306,7 +306,7 @@ async fn head_tells_the_headers_and_opens_nothing() {
     let node = Node::start(&["--max-connections", "1"]).await;
     let mut raw = Raw::connect(&node).await;
     for _ in 0..3 {
-        raw.send("HEAD /api/sse/stream HTTP/1.1\r\nHost: n\r\n\r\n").await;
+        raw.send("HEAD /api/sse/stream HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
         let head = raw.until("\r\n\r\n").await.to_lowercase();
         assert!(head.starts_with("http/1.1 200 ok\r\n"), "{head}");
         assert!(head.contains("content-type: text/event-stream; charset=utf-8"), "{head}");
@@ -321,7 +321,10 @@ async fn one_connection_carries_requests_and_then_a_stream() {
     let mut raw = Raw::connect(&node).await;
     let publish = |text: &str| {
         let body = data(text).to_string();
-        format!("POST /api/sse/broadcast HTTP/1.1\r\nHost: n\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        format!(
+            "POST /api/sse/broadcast HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
     };
     for text in ["one", "two"] {
         raw.send(&publish(text)).await;
@@ -330,8 +333,10 @@ async fn one_connection_carries_requests_and_then_a_stream() {
         assert_eq!(reply.header("connection"), None, "{reply:?}");
     }
     // Pipelined: the answer to the publish must come whole before the stream begins.
-    raw.send(&(publish("three") + "GET /api/sse/stream?lastEventId=earliest HTTP/1.1\r\nHost: n\r\n\r\n"))
-        .await;
+    raw.send(
+        &(publish("three") + "GET /api/sse/stream?lastEventId=earliest HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    )
+    .await;
     let reply = raw.reply().await;
     assert!(reply.head.starts_with("HTTP/1.1 202"), "{reply:?}");
     let published: Published = serde_json::from_slice(&reply.body).unwrap();
@@ -348,7 +353,7 @@ async fn one_connection_carries_requests_and_then_a_stream() {
 async fn every_frame_is_a_chunk_of_its_own_length() {
     let node = Node::start(&[]).await;
     let mut raw = Raw::connect(&node).await;
-    raw.send("GET /api/sse/stream HTTP/1.1\r\nHost: n\r\n\r\n").await;
+    raw.send("GET /api/sse/stream HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     raw.until("\r\n\r\n").await;
     node.publish("broadcast", &data("ä".repeat(3_000))).await;
     let mut body = Vec::new();

@@ -59,9 +59,12 @@ async fn every_answer_of_a_node_is_described() {
                 Some(true) => &publish,
                 Some(false) | None => "",
             };
-            let has_query = operation["parameters"].to_string().contains(r#""query""#);
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let parameter = parameters.into_iter().find(|parameter| parameter["in"] == "query");
+            let both = parameter.map(|parameter| parameter["name"].as_str().unwrap());
+            let both = both.map(|name| format!("?{name}=1&{name}=2"));
             let has_body = operation["requestBody"].is_object();
-            let queries = if has_query { &["", "?no=1"][..] } else { &[""] };
+            let queries: Vec<&str> = std::iter::once("").chain(both.as_deref()).collect();
             let bodies = if has_body { &[sound, "{", r#"{"no":1}"#][..] } else { &[sound] };
             for query in queries {
                 for body in bodies {

@@ -43,7 +43,7 @@ async fn an_event_of_140_bytes_takes_as_many_bytes_as_with_nchan_and_a_tenth_mor
     assert_eq!(data.to_string().len(), 140);
     for (format, most) in [("data", NCHAN * 11 / 10), ("envelope", 340)] {
         let mut raw = Raw::connect(&node).await;
-        raw.send(&format!("GET /api/sse/stream?format={format} HTTP/1.1\r\nHost: n\r\n\r\n")).await;
+        raw.send(&format!("GET /api/sse/stream?format={format} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
         raw.until("\n\n\r\n").await;
         let published = node.publish("broadcast", &json!({ "data": data })).await;
         let wire = raw.until("\n\n\r\n").await;

@@ -86,7 +86,7 @@ async fn one_address_cannot_take_the_places_of_all() {
     socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
     let socket = socket.connect(node.address()).await.unwrap();
     let mut other = Raw::over(socket);
-    other.send("GET /api/sse/stream HTTP/1.1\r\nHost: n\r\n\r\n").await;
+    other.send("GET /api/sse/stream HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert!(other.until("\n\n").await.contains("event: CONNECTION"));
     drop(streams);
     node.wait_for_connections(1).await;
@@ -212,7 +212,8 @@ async fn a_stream_request_that_can_never_succeed_is_a_status() {
     let node = Node::start(&[]).await;
     let many: Vec<_> = (0..257).map(|number| number.to_string()).collect();
     for (query, reasons) in [
-        ("colour=red", vec!["unknown field `colour`", "`clientId`"]),
+        ("clientId=a&clientId=b", vec!["clientId is given twice"]),
+        ("topics=a&topics=..", vec!["no path can hold it"]),
         ("heartbeat=never", vec!["heartbeat=\"never\"", "comment, event"]),
         ("ack=maybe", vec!["ack=\"maybe\"", "cursor, explicit, written"]),
         (&format!("topics={}", many.join(",")), vec!["257 topics", "up to 256"]),
@@ -255,14 +256,15 @@ async fn paths_and_methods_that_do_not_exist_are_problems() {
 async fn a_head_that_is_too_large_or_too_strange_ends_its_connection_alone() {
     let node = Node::start(&[]).await;
     let mut large = Raw::connect(&node).await;
-    let head = format!("GET /api/sse/stream HTTP/1.1\r\nHost: n\r\nX: {}\r\n\r\n", "x".repeat(60_000));
+    let head =
+        format!("GET /api/sse/stream HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(200_000));
     large.try_send(&head).await;
     let answer = String::from_utf8_lossy(&large.rest().await).into_owned();
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 431") && answer.contains("--max-head"), "{answer}");
     let mut strange = Raw::connect(&node).await;
     strange.try_send("\x16\x03\x01 this is not HTTP\r\n\r\n").await;
     let answer = String::from_utf8_lossy(&strange.rest().await).into_owned();
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("\"invalid_request\""), "{answer}");
     Subscriber::open(&node, "").await;
 }
 
@@ -298,7 +300,7 @@ async fn clients_that_write_into_their_streams_are_closed_and_the_others_are_ser
 async fn a_reader_that_takes_nothing_is_closed_and_the_others_are_served() {
     let node = Node::start(&["--write-stall", "300ms"]).await;
     let mut stuck = Raw::connect_narrow(&node).await;
-    stuck.send("GET /api/sse/stream?clientId=stuck HTTP/1.1\r\nHost: n\r\n\r\n").await;
+    stuck.send("GET /api/sse/stream?clientId=stuck HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     let mut reads = Subscriber::open(&node, "clientId=reads").await;
     node.wait_for_connections(2).await;
     let text = "x".repeat(60_000);

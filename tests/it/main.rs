@@ -49,3 +49,5 @@ mod tidy;
 mod tls;
 #[cfg(test)]
 mod tui;
+#[cfg(test)]
+mod web;

@@ -68,7 +68,6 @@ async fn a_list_that_cannot_be_meant_is_refused() {
         ("page=0", "page=0"),
         ("page=one", "page"),
         ("page=-1", "page"),
-        ("colour=red", "unknown field `colour`"),
     ] {
         let detail = node.get(&format!("/api/sse/connections?{query}")).await.problem(400, "invalid_request");
         assert!(detail.contains(reason), "{query}: {detail}");
@@ -249,7 +248,7 @@ async fn a_probe_gets_a_status_and_may_ask_for_another_state() {
     }
     let detail = node.get("/health/ready?expect=happy").await.problem(400, "invalid_request");
     assert!(detail.contains("ready, degraded, draining"), "{detail}");
-    node.get("/health/ready?wait=1").await.problem(400, "invalid_request");
+    assert_eq!(node.get("/health/ready?wait=1").await.status, 200, "what is not known is ignored");
 }
 
 #[tokio::test]
@@ -314,7 +313,6 @@ async fn history_after_a_lost_cursor_says_what_is_missing() {
         ("limit=5000", "1 to 1000"),
         ("limit=many", "limit"),
         ("topic=a/b", "topic"),
-        ("since=1", "unknown field `since`"),
     ] {
         let detail = node.get(&format!("/api/sse/history?{query}")).await.problem(400, "invalid_request");
         assert!(detail.contains(reason), "{query}: {detail}");

@@ -31,7 +31,11 @@ async fn every_spelling_of_the_cursor_replays_exactly_what_was_missed() {
     let node = Node::start(&[]).await;
     let published = publish_numbers(&node, "broadcast", 0..6).await;
     let (old, new) = (&published[0], &published[2]);
-    let cases: [(String, Vec<(&'static str, &str)>); 8] = [
+    let cases: [(String, Vec<(&'static str, &str)>); 11] = [
+        // Each proxy and each reconnect may have added one; the newest is what the client has.
+        (format!("lastEventId={new}&lastEventId={old}"), vec![]),
+        (format!("lastEventId={old}&last_event_id={new}&lastEventID=17&_=1"), vec![]),
+        (format!("lastEventId=earliest&lastEventId={new}"), vec![]),
         (String::new(), vec![("last-event-id", new)]),
         (String::new(), vec![("x-last-event-id", new)]),
         (format!("lastEventId={new}"), vec![]),

@@ -6,6 +6,10 @@ pub const LISTEN: &str = "127.0.0.1:8080";
 pub const URL: &str = "http://127.0.0.1:8080";
 /// The default of switches.
 pub const OFF: &str = "false";
+/// Bytes of a request's head: the most topics with the longest names, and a large cookie.
+pub const MAX_HEAD: &str = "64KiB";
+/// Topics of one stream.
+pub const MAX_TOPICS: &str = "256";
 /// A log in memory, which does not survive the process.
 pub const BROKER: &str = "memory:";
 /// An acknowledged event is in the log, but maybe not on the disk.

@@ -173,7 +173,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         "cors-origins",
         "ORIGINS",
         ("none", "https://app.example,https://admin.example"),
-        "Origins of web pages that may use this node (CORS), separated by commas; * allows all",
+        "Origins of web pages of other sites that may use this node (CORS), separated by commas; * allows all",
+    ),
+    made(
+        Group::Node,
+        "allowed-host",
+        "HOSTS",
+        ("every host; on loopback localhost and IP addresses", "sse.example.com,*.internal.example"),
+        "Names by which clients and proxies call this node (the Host of a request), separated by commas; * allows all. Names below localhost, IP addresses and the host of --advertise are always allowed. Without it a node on loopback allows only these, so that no web page reaches it under a name of its own (DNS rebinding), and any other node allows all",
     ),
     made(
         Group::Access,
@@ -292,6 +299,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         default::FORMAT,
         "What data: of an event is in streams whose request has no format=: envelope (id, type, data and metadata of the message, as JSON) or data (what was published as data, alone, with short ids and without event: where the publisher gave no type)",
     ),
+    row(Group::Streams, "max-topics", COUNT, default::MAX_TOPICS, "Limit of topics of one stream"),
     row(
         Group::Streams,
         "heartbeat",
@@ -390,6 +398,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "HOW",
         default::REJECT,
         "How the node refuses a stream that it cannot serve now: soft (200 and a CLOSE event; browsers reconnect) or status (503; browsers do not)",
+    ),
+    row(
+        Group::Admission,
+        "max-head",
+        SIZE,
+        default::MAX_HEAD,
+        "Largest head of a request: its URL and its headers, cookies among them",
     ),
     row(Group::Publishing, "max-body", SIZE, default::MAX_BODY, "Largest body of a request"),
     row(

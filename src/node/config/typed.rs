@@ -18,6 +18,7 @@ use crate::node::StreamEnd;
 use crate::node::access::KeySource;
 use crate::node::limits::Limits;
 use crate::node::tls::{self, TlsFiles, TlsSettings};
+use crate::protocol::host::HostRule;
 use crate::protocol::name::NAME_MAX_BYTES;
 use crate::protocol::{Format, NodeId, RetryMs};
 use crate::runtime::telemetry::LogFormat;
@@ -63,6 +64,8 @@ pub struct Config {
     pub advertise: Option<String>,
     /// Origins that CORS allows, as browsers send them; `*` for all.
     pub cors_origins: Vec<HeaderValue>,
+    /// Rules for the `Host` of requests; empty: the default of where it listens.
+    pub allowed_hosts: Vec<HostRule>,
     /// Most streams of the node.
     pub max_connections: usize,
     /// Most streams of one user; 0: no limit.
@@ -79,6 +82,8 @@ pub struct Config {
     pub retry_jitter: Duration,
     /// The format of streams that ask for none.
     pub format: Format,
+    /// Most topics of one stream.
+    pub max_topics: usize,
     /// Time without events before a heartbeat.
     pub heartbeat: Duration,
     /// Time without events before a `CURSOR` event.
@@ -99,6 +104,8 @@ pub struct Config {
     pub loops: usize,
     /// Events that a stream may fall behind before it is closed.
     pub lag_limit: u64,
+    /// Most bytes of a request's head.
+    pub max_head: usize,
     /// Most bytes of a request's body.
     pub max_body: usize,
     /// Most bytes of an event's data and metadata together.
@@ -159,7 +166,13 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+
+/// The parser of requests takes no smaller limit.
+const HEAD_MIN: u64 = 8 * KIB;
+/// The longest URL that the parser of requests takes, 65,534 bytes, holds so many topics with names of the longest kind.
+const TOPICS_MAX: usize = 500;
 
 struct ConfigReader {
     chosen: Vec<Chosen>,
@@ -181,6 +194,7 @@ impl ConfigReader {
             tls: self.tls(),
             advertise: self.optional("advertise", value::url),
             cors_origins: self.optional("cors-origins", value::origins).unwrap_or_default(),
+            allowed_hosts: self.optional("allowed-host", value::hosts).unwrap_or_default(),
             max_connections: self.read("max-connections", |text| value::count(text, 1..=10_000_000)),
             max_connections_per_user: self.read("max-connections-per-user", some_connections),
             max_connections_per_address: self.read("max-connections-per-address", some_connections),
@@ -189,6 +203,7 @@ impl ConfigReader {
             retry: self.read("retry", |text| value::duration(text, retry_range())),
             retry_jitter: self.read("retry-jitter", |text| value::duration(text, Duration::ZERO..=HOUR)),
             format: self.read("format", value::choice),
+            max_topics: self.read("max-topics", |text| value::count(text, 1..=TOPICS_MAX)),
             heartbeat: self.read("heartbeat", |text| value::duration(text, 10 * MILLISECOND..=HOUR)),
             cursor_every: self
                 .read("cursor-every", |text| value::duration(text, 10 * MILLISECOND..=24 * HOUR)),
@@ -200,6 +215,7 @@ impl ConfigReader {
             replay_page: self.read("replay-page", |text| value::count(text, 1..=10_000)),
             loops: self.read("loops", |text| value::count(text, 0..=1_024)),
             lag_limit: self.read("lag-limit", |text| value::count(text, 1..=u64::MAX)),
+            max_head: self.read("max-head", |text| value::memory(text, HEAD_MIN..=MIB)),
             max_body: self.read("max-body", |text| value::memory(text, KIB..=GIB)),
             max_payload: self.read("max-payload", |text| value::memory(text, 1..=GIB)),
             drain_over: self.read("drain-over", |text| value::duration(text, Duration::ZERO..=HOUR)),
@@ -293,6 +309,16 @@ impl ConfigReader {
             self.refuse(
                 "durability",
                 "replicated needs a Redis with a replica, and memory: and file: have none; allowed for --broker are redis://…, redis+sentinel://… and redis+cluster://…",
+            );
+        }
+        let topics_bytes = config.max_topics * (NAME_MAX_BYTES + 1);
+        if topics_bytes > config.max_head {
+            self.refuse(
+                "max-head",
+                &format!(
+                    "{} topics with names of {NAME_MAX_BYTES} bytes take {topics_bytes} bytes of it; raise it, or lower --max-topics",
+                    config.max_topics
+                ),
             );
         }
         if config.max_payload > config.max_body {

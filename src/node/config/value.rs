@@ -11,6 +11,7 @@ use http::HeaderValue;
 use super::settings::InvalidValue;
 use crate::broker::{BrokerUrl, InvalidBrokerUrl};
 use crate::protocol::NodeId;
+use crate::protocol::host::HostRule;
 use crate::runtime::secrets::without_secrets;
 
 /// Where the log is kept.
@@ -104,19 +105,46 @@ pub(super) fn origins(text: &str) -> Result<Vec<HeaderValue>, InvalidValue> {
     text.split(',').map(str::trim).filter(|origin| !origin.is_empty()).map(origin).collect()
 }
 
+/// An origin that can match: one that a browser would send in just this spelling.
 fn origin(text: &str) -> Result<HeaderValue, InvalidValue> {
-    let allowed = || {
+    let refuse = |why: &str| {
         let shown = without_secrets(text);
-        format!("{shown:?} is not an origin; allowed are origins like https://app.example:8443, and *")
+        format!("{shown:?} matches no page: {why}; allowed are origins like https://app.example:8443, and *")
     };
-    let is_origin = |uri: &http::Uri| {
-        let bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !text.ends_with('/');
-        uri.scheme().is_some() && uri.authority().is_some() && bare
-    };
-    if text != "*" && !text.parse().is_ok_and(|uri| is_origin(&uri)) {
-        return Err(allowed());
+    if text != "*" {
+        origin_problem(text).map_or(Ok(()), |why| Err(refuse(&why)))?;
     }
-    HeaderValue::from_str(text).map_err(|_| allowed())
+    HeaderValue::from_str(text).map_err(|_| refuse("an origin is ASCII"))
+}
+
+/// Why no browser sends this text as an origin.
+fn origin_problem(text: &str) -> Option<String> {
+    let why = |text: &str| Some(text.to_owned());
+    if text.eq_ignore_ascii_case("null") {
+        return why("every page can make itself one of the origin null; * says openly that all are allowed");
+    }
+    let Some((scheme, host)) = text.split_once("://") else { return why("an origin begins with its scheme") };
+    if host.contains('*') {
+        return why("* stands for all origins, never for a part of one; list them one by one");
+    }
+    if host.contains('@') {
+        return why("an origin has no name and no password");
+    }
+    if host.contains(['/', '?', '#']) {
+        return why("an origin has no path and ends with its host or port");
+    }
+    let url = reqwest::Url::parse(text);
+    let sent = match &url {
+        Ok(url) if url.origin().is_tuple() => url.origin().ascii_serialization(),
+        Ok(_) if !host.is_empty() => format!("{scheme}://{host}").to_ascii_lowercase(),
+        Ok(_) | Err(_) => return why("it is no URL"),
+    };
+    (sent != text).then(|| format!("browsers spell it {sent}"))
+}
+
+/// Rules for the `Host` of requests, separated by commas.
+pub(super) fn hosts(text: &str) -> Result<Vec<HostRule>, InvalidValue> {
+    text.split(',').map(str::trim).filter(|host| !host.is_empty()).map(HostRule::parse).collect()
 }
 
 /// A filter of `tracing` for log lines.
@@ -189,14 +217,27 @@ mod tests {
             Some(vec!["https://a.example".to_owned(), "http://b:8080".to_owned()]),
         );
         check(origins(""), Some(vec![]));
-        for text in [
-            "a.example",
-            "https://a.example/",
-            "https://a.example/app",
-            "https://ä.example",
-            "https://a\u{7f}",
+        check(origins("capacitor://localhost"), Some(vec!["capacitor://localhost".to_owned()]));
+        for (text, why) in [
+            ("a.example", "begins with its scheme"),
+            ("https://a.example/", "no path"),
+            ("https://a.example/app", "no path"),
+            ("https://*.example.com", "* stands for all"),
+            ("https://a.example:443", "browsers spell it https://a.example;"),
+            ("http://a.example:80", "browsers spell it http://a.example;"),
+            ("https://A.example", "browsers spell it https://a.example;"),
+            ("HTTPS://a.example", "browsers spell it https://a.example;"),
+            ("https://ä.example", "browsers spell it https://xn--4ca.example;"),
+            ("http://127.1:8080", "browsers spell it http://127.0.0.1:8080;"),
+            ("Capacitor://localhost", "browsers spell it capacitor://localhost;"),
+            ("https://me:geheim@a.example", "no password"),
+            ("https://a\u{7f}", "no URL"),
+            ("https://", "no URL"),
+            ("app://", "no URL"),
+            ("null", "every page"),
         ] {
-            check(origins(text), None);
+            let refusal = origins(text).unwrap_err();
+            assert!(refusal.contains(why) && !refusal.contains("geheim"), "{text}: {refusal}");
         }
     }
 

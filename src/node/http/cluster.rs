@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest as _, Query, Request, State};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -16,6 +16,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::error::ApiError;
 use super::path::Named;
+use super::query::Query;
 use super::rows::{ListQuery, Selection};
 use super::{AppState, connections, history, presence, publish, rebalance};
 use crate::node::limits::CLUSTER_BODY_BYTES;
@@ -58,9 +59,8 @@ async fn admit(
 
 async fn list(
     State(app): State<Arc<AppState>>,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    Query(query): Query<ListQuery>,
 ) -> Result<Json<ConnectionList>, ApiError> {
-    let Query(query) = query?;
     Ok(Json(connections::own_list(&app, &Selection::of_node(&query)?)))
 }
 

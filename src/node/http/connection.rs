@@ -18,20 +18,23 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
+use super::bare::Explained;
 use super::body::TimedBody;
 use super::error::ApiError;
+use super::guard::{Door, finish};
 use super::listener::{ListenerLimits, PendingStream};
 use super::stream_body::pipe;
 use crate::net::Transport;
 use crate::node::limits::{
     H2_CONNECTION_WINDOW, H2_PING_EVERY, H2_PING_TIMEOUT, H2_SEND_BUFFER, H2_STREAM_WINDOW, H2_STREAMS,
+    LINGER, LINGER_BYTES,
 };
 use crate::node::loops::{Arrival, Message, NewStream, Portion, response_head};
 use crate::runtime::Tasks;
@@ -40,6 +43,7 @@ use crate::runtime::Tasks;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) router: Router,
+    pub(super) door: Arc<Door>,
     pub(super) limits: ListenerLimits,
     /// Places of sockets, and of streams over HTTP/2.
     pub(super) permits: Arc<Semaphore>,
@@ -129,7 +133,7 @@ impl HttpConnection {
             .timer(TokioTimer::new())
             .header_read_timeout(self.shared.limits.head_timeout)
             .max_buf_size(self.shared.limits.head_bytes)
-            .serve_connection(TokioIo::new(socket), service);
+            .serve_connection(TokioIo::new(Explained::new(socket, self.shared.limits.head_bytes)), service);
         let mut asked_to_end = false;
         loop {
             tokio::select! {
@@ -138,12 +142,15 @@ impl HttpConnection {
                 outcome = &mut connection => {
                     if let Err(error) = outcome {
                         tracing::debug!(%error, remote = %self.remote, "connection ended");
+                        if error.is_parse() {
+                            linger(connection.into_parts().io.into_inner().into_inner()).await;
+                        }
                     }
                     return None;
                 }
                 Ok(handover) = &mut receiver => {
                     // Bytes that the client sent after its request are dropped with the parts: a stream reads none.
-                    let socket = connection.into_parts().io.into_inner();
+                    let socket = connection.into_parts().io.into_inner().into_inner();
                     return Some((socket, handover));
                 }
                 () = self.shared.tasks.token().cancelled(), if !asked_to_end => {
@@ -229,9 +236,14 @@ impl Shared {
         mut request: Request<Incoming>,
         remote: SocketAddr,
     ) -> Result<(Response, Option<NewStream>), Infallible> {
+        if let Some(mut refused) = self.door.refuse(&request) {
+            finish(&mut refused);
+            return Ok((refused, None));
+        }
         request.extensions_mut().insert(ConnectInfo(remote));
         let timed = |body| Body::new(TimedBody::new(body, self.limits.body_timeout));
-        let response = self.router.clone().oneshot(request.map(timed)).await?;
+        let mut response = self.router.clone().oneshot(request.map(timed)).await?;
+        finish(&mut response);
         let stream = response.extensions().get::<PendingStream>().and_then(PendingStream::take);
         Ok((response, stream))
     }
@@ -277,6 +289,22 @@ where
             task.await;
         });
     }
+}
+
+/// Reads what a client still sends, so that it gets the answer that is on its way.
+async fn linger(mut socket: impl AsyncRead + Unpin) {
+    let drain = async {
+        let mut buffer = [0; 4096];
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            match socket.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(count) => left = left.saturating_sub(count),
+            }
+        }
+    };
+    // Whether it was read to its end or the time is over, the socket is closed now.
+    let _over = tokio::time::timeout(LINGER, drain).await;
 }
 
 /// The socket, out of the hands of tokio.

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use super::AppState;
 use super::error::ApiError;
 use super::path::Named;
+use super::query::Query;
 use super::rows::{ListQuery, Scope, Selection};
 use crate::node::close::CloseCode;
 use crate::node::connections::CloseOrder;
@@ -23,9 +23,8 @@ use crate::runtime::clock;
 /// `GET /api/sse/connections`: a page of the open streams.
 pub(crate) async fn list(
     State(app): State<Arc<AppState>>,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    Query(query): Query<ListQuery>,
 ) -> Result<Json<ConnectionList>, ApiError> {
-    let Query(query) = query?;
     let selection = Selection::of_user(&query)?;
     match selection.scope {
         Scope::Node => Ok(Json(own_list(&app, &selection))),

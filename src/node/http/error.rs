@@ -1,7 +1,7 @@
 //! The HTTP errors of a node, as problem details (RFC 9457) with a stable `code`. No other file may choose a status
 //! for an error. Read [`ApiError`] first.
 
-use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
@@ -39,6 +39,18 @@ pub(crate) enum ApiError {
     Scope(String),
     /// The token was taken back.
     Revoked(String),
+    /// The `Host` of the request is none of this node.
+    Host(String),
+    /// A page of another site sent the request.
+    Origin(String),
+    /// The body of a page's request is not JSON.
+    MediaType(String),
+    /// The body has a transfer coding that is not known.
+    Coding(String),
+    /// The URL is longer than any that can be read.
+    UriTooLong(String),
+    /// The head of the request is longer than allowed.
+    HeadTooLarge(String),
     /// Another node of the cluster did not answer, so the answer is not known.
     Unreachable(String),
     /// The path exists, with other methods.
@@ -109,6 +121,33 @@ impl ApiError {
                 (StatusCode::FORBIDDEN, "insufficient_scope", "The credential does not allow this", detail)
             }
             Self::Revoked(detail) => (StatusCode::FORBIDDEN, "revoked", "The token was revoked", detail),
+            Self::Host(detail) => {
+                (StatusCode::FORBIDDEN, "host_not_allowed", "This host is not allowed", detail)
+            }
+            Self::Origin(detail) => {
+                (StatusCode::FORBIDDEN, "origin_not_allowed", "This page is not allowed", detail)
+            }
+            Self::MediaType(detail) => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "The body must be JSON, and say so",
+                detail,
+            ),
+            Self::Coding(detail) => (
+                StatusCode::NOT_IMPLEMENTED,
+                "unsupported_coding",
+                "The transfer coding is not known",
+                detail,
+            ),
+            Self::UriTooLong(detail) => {
+                (StatusCode::URI_TOO_LONG, "uri_too_long", "The URL is too long", detail)
+            }
+            Self::HeadTooLarge(detail) => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head_too_large",
+                "The head of the request is too large",
+                detail,
+            ),
             Self::Unreachable(detail) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unreachable",
@@ -208,12 +247,6 @@ impl From<BytesRejection> for ApiError {
         } else {
             Self::Invalid(detail)
         }
-    }
-}
-
-impl From<QueryRejection> for ApiError {
-    fn from(rejection: QueryRejection) -> Self {
-        Self::Invalid(rejection.body_text())
     }
 }
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use http::Method;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +13,7 @@ use super::AppState;
 use super::access::Caller;
 use super::error::ApiError;
 use super::path::Named;
+use super::query::{FromQuery, Query, set};
 use crate::broker::{Entry, Page, PageLimit};
 use crate::node::peers::{PeerRequest, PeerResponses};
 use crate::protocol::api::{EventLedger, GapEvent, History, LogEvent, Pending, WrittenBy};
@@ -25,21 +25,31 @@ const PAGE_EVENTS: usize = 100;
 const PAGE_EVENTS_MAX: usize = 1_000;
 
 /// The query of `/api/sse/history`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(crate) struct HistoryQuery {
     after: Option<String>,
     limit: Option<usize>,
     topic: Option<Topic>,
 }
 
+impl FromQuery for HistoryQuery {
+    const NAMES: &'static [&'static str] = &["after", "limit", "topic"];
+
+    fn take(&mut self, name: &str, value: &str) -> Result<(), ApiError> {
+        match name {
+            "after" => set(&mut self.after, name, value),
+            "limit" => set(&mut self.limit, name, value),
+            _ => set(&mut self.topic, name, value),
+        }
+    }
+}
+
 /// `GET /api/sse/history`: a page of the log.
 pub(crate) async fn history(
     State(app): State<Arc<AppState>>,
     caller: Caller,
-    query: Result<Query<HistoryQuery>, QueryRejection>,
+    Query(query): Query<HistoryQuery>,
 ) -> Result<Json<History>, ApiError> {
-    let Query(query) = query?;
     let limit = query.limit.unwrap_or(PAGE_EVENTS);
     if !(1..=PAGE_EVENTS_MAX).contains(&limit) {
         let detail = format!("limit={limit} is not allowed; allowed are 1 to {PAGE_EVENTS_MAX}");

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::{HttpConnection, Shared};
+use super::guard::Door;
 use crate::node::loops::{NewStream, StreamEnd};
 use crate::node::tls::TlsSettings;
 use crate::runtime::Tasks;
@@ -49,6 +50,7 @@ impl PendingStream {
 pub(crate) struct Listener {
     socket: TcpListener,
     router: Router,
+    door: Arc<Door>,
     limits: ListenerLimits,
     /// `None`: HTTP without TLS.
     tls: Option<TlsSettings>,
@@ -58,11 +60,11 @@ impl Listener {
     /// A listener on a bound socket.
     pub(crate) fn new(
         socket: TcpListener,
-        router: Router,
+        (router, door): (Router, Arc<Door>),
         limits: ListenerLimits,
         tls: Option<TlsSettings>,
     ) -> Self {
-        Self { socket, router, limits, tls }
+        Self { socket, router, door, limits, tls }
     }
 
     /// Accepts connections until the token of `tasks` is cancelled. Each connection is a task of `tasks`.
@@ -74,6 +76,7 @@ impl Listener {
         }
         let shared = Arc::new(Shared {
             router: self.router.clone(),
+            door: Arc::clone(&self.door),
             limits: self.limits,
             permits: Arc::clone(&permits),
             tasks: tasks.clone(),
@@ -137,6 +140,7 @@ mod tests {
         let address = socket.local_addr().unwrap();
         let router = Router::new().route("/", post(length));
         let tasks = Tasks::new();
+        let router = (router, Arc::new(Door::of_every_host()));
         tasks.spawn("listener", Listener::new(socket, router, limits, None).run(tasks.clone()));
         clients(address).await;
         tasks.token().cancel();
@@ -153,7 +157,10 @@ mod tests {
             // There is one socket, so the second round needs that of the first.
             for _ in 0..2 {
                 let mut client = TcpStream::connect(address).await.unwrap();
-                client.write_all(b"POST / HTTP/1.1\r\nHost: n\r\nContent-Length: 3\r\n\r\n{").await.unwrap();
+                client
+                    .write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n{")
+                    .await
+                    .unwrap();
                 let mut answer = String::new();
                 let whole = client.read_to_string(&mut answer);
                 tokio::time::timeout(Duration::from_secs(30), whole).await.unwrap().unwrap();

@@ -2,12 +2,14 @@
 //! change their state in any other way. Read [`router`] first.
 
 pub(crate) mod access;
+pub(crate) mod bare;
 pub(crate) mod batch;
 pub(crate) mod body;
 pub(crate) mod cluster;
 mod connection;
 pub(crate) mod connections;
 pub(crate) mod error;
+pub(crate) mod guard;
 pub(crate) mod history;
 pub(crate) mod listener;
 pub(crate) mod ops;
@@ -16,6 +18,7 @@ pub(crate) mod presence;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod publish;
+pub(crate) mod query;
 pub(crate) mod rebalance;
 pub(crate) mod revoke;
 pub(crate) mod router;
@@ -23,6 +26,7 @@ pub(crate) mod rows;
 pub(crate) mod servers;
 pub(crate) mod stream;
 mod stream_body;
+pub(crate) mod stream_query;
 #[cfg(test)]
 mod tests;
 pub(crate) mod web;

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Query, State};
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::error::ApiError;
+use super::query::{FromQuery, Query, set};
 use super::{AppState, process, publish};
 use crate::broker::Bounds;
 use crate::node::limits::SPREAD_MAX;
@@ -105,10 +106,17 @@ pub(crate) struct Health {
 }
 
 /// The query of `/health/ready`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(crate) struct ReadyQuery {
     expect: Option<String>,
+}
+
+impl FromQuery for ReadyQuery {
+    const NAMES: &'static [&'static str] = &["expect"];
+
+    fn take(&mut self, name: &str, value: &str) -> Result<(), ApiError> {
+        set(&mut self.expect, name, value)
+    }
 }
 
 async fn health(app: &AppState) -> Health {
@@ -155,9 +163,8 @@ pub(crate) async fn live() -> Json<serde_json::Value> {
 /// example to wait for a drain.
 pub(crate) async fn ready(
     State(app): State<Arc<AppState>>,
-    query: Result<Query<ReadyQuery>, QueryRejection>,
+    Query(query): Query<ReadyQuery>,
 ) -> Result<Response, ApiError> {
-    let Query(query) = query?;
     let expected = query.expect.as_deref().unwrap_or("ready");
     if !matches!(expected, "ready" | "degraded" | "draining") {
         let detail = format!("expect={expected:?} is not a state; allowed are ready, degraded, draining");

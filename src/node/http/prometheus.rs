@@ -99,6 +99,16 @@ impl Snapshot {
                 of(&metrics.duplicates),
             ),
             ("sse_node_publish_errors", "Publishes that were refused or failed", of(&metrics.publish_errors)),
+            (
+                "sse_node_requests_refused",
+                "Requests refused for their Host, Origin or form",
+                of(&metrics.requests_refused),
+            ),
+            (
+                "sse_node_parameters_ignored",
+                "Parameters of queries that are not known",
+                of(&metrics.parameters_ignored),
+            ),
             ("sse_node_messages_tailed", "Entries read by the tail", of(&metrics.tailed)),
             ("sse_node_tail_errors", "Reads of the log by the tail that failed", of(&metrics.tail_errors)),
             ("sse_node_connections_opened", "Streams opened", of(&metrics.opened)),

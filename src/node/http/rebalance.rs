@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Query, State};
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use http::{Method, StatusCode};
-use serde::Deserialize;
 
 use super::error::ApiError;
 use super::ops::spread;
+use super::query::{FromQuery, Query, set};
 use super::rows::Scope;
 use super::{AppState, publish};
 use crate::node::peers::{PeerRequest, PeerResponses};
@@ -18,21 +18,26 @@ use crate::node::roster::Member;
 use crate::protocol::api::{Rebalance, RebalanceRequest, RebalanceStatus};
 
 /// The query of `/admin/rebalance`: `scope=node` (default) or `scope=cluster`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(crate) struct ScopeQuery {
     scope: Option<String>,
 }
 
-type ScopeParam = Result<Query<ScopeQuery>, QueryRejection>;
+impl FromQuery for ScopeQuery {
+    const NAMES: &'static [&'static str] = &["scope"];
+
+    fn take(&mut self, name: &str, value: &str) -> Result<(), ApiError> {
+        set(&mut self.scope, name, value)
+    }
+}
 
 /// `POST /admin/rebalance?scope=node|cluster`: begins a rebalance.
 pub(crate) async fn start(
     State(app): State<Arc<AppState>>,
-    query: ScopeParam,
+    Query(query): Query<ScopeQuery>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Rebalance>), ApiError> {
-    let (Query(query), body) = (query?, body?);
+    let body = body?;
     let request: RebalanceRequest =
         if body.is_empty() { RebalanceRequest::default() } else { publish::parse(&body)? };
     // Checked here, so that an invalid duration stops every node and not only some.
@@ -46,18 +51,17 @@ pub(crate) async fn start(
 /// `GET /admin/rebalance?scope=node|cluster`: its progress, per node.
 pub(crate) async fn status(
     State(app): State<Arc<AppState>>,
-    query: ScopeParam,
+    Query(query): Query<ScopeQuery>,
 ) -> Result<Json<Rebalance>, ApiError> {
     let request = PeerRequest::new(Method::GET, "/cluster/rebalance");
-    Ok(Json(with_others(&app, &query?.0, app.rebalancing.status(), &request).await?))
+    Ok(Json(with_others(&app, &query, app.rebalancing.status(), &request).await?))
 }
 
 /// `DELETE /admin/rebalance?scope=node|cluster`: cancels it.
 pub(crate) async fn cancel(
     State(app): State<Arc<AppState>>,
-    query: ScopeParam,
+    Query(query): Query<ScopeQuery>,
 ) -> Result<Json<Rebalance>, ApiError> {
-    let Query(query) = query?;
     // An invalid scope must not cancel anything.
     Scope::parse(query.scope.as_deref())?;
     let request = PeerRequest::new(Method::DELETE, "/cluster/rebalance");

@@ -4,9 +4,8 @@
 
 use std::cmp::Ordering;
 
-use serde::Deserialize;
-
 use super::error::ApiError;
+use super::query::{FromQuery, set};
 use crate::node::limits::CLUSTER_ROWS_MAX;
 use crate::protocol::Filter;
 use crate::protocol::api::{ConnectionAt, ConnectionRow};
@@ -19,8 +18,7 @@ const SORT_KEYS: &str = "connectedAt, clientId, userId, instanceId, remote, sent
                          from high to low";
 
 /// The query of `/api/sse/connections`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(crate) struct ListQuery {
     scope: Option<String>,
     filter: Option<String>,
@@ -28,6 +26,26 @@ pub(crate) struct ListQuery {
     page: Option<u64>,
     offset: Option<u64>,
     limit: Option<u64>,
+}
+
+impl FromQuery for ListQuery {
+    const NAMES: &'static [&'static str] = &["scope", "filter", "sort", "page", "offset", "limit"];
+
+    fn take(&mut self, name: &str, value: &str) -> Result<(), ApiError> {
+        match name {
+            "scope" => set(&mut self.scope, name, value),
+            "filter" => {
+                // Words that must all hold.
+                let words = self.filter.get_or_insert_default();
+                words.extend([if words.is_empty() { "" } else { " " }, value]);
+                Ok(())
+            }
+            "sort" => set(&mut self.sort, name, value),
+            "page" => set(&mut self.page, name, value),
+            "offset" => set(&mut self.offset, name, value),
+            _ => set(&mut self.limit, name, value),
+        }
+    }
 }
 
 /// Which nodes a request is about.

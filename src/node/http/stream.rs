@@ -3,20 +3,23 @@
 //! gets 200, `retry:`, a `CLOSE` with the reason, and the end. Read [`open`] first.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{ConnectInfo, Query, State};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Version, header};
-use serde::Deserialize;
 
 use super::AppState;
 use super::access::Caller;
 use super::error::ApiError;
 use super::listener::PendingStream;
+use super::query::Query;
+use super::stream_query::{StreamQuery, accepts_events, requested_cursor};
 use crate::broker::{Missing, PageLimit, Synced};
 use crate::node::close::CloseCode;
 use crate::node::config::RejectMode;
@@ -33,31 +36,11 @@ use crate::node::stream_context::HeartbeatForm;
 use crate::node::window::{Form, Framing};
 use crate::protocol::api::{ConnectionEvent, GapEvent, GapReason, Resumed};
 use crate::protocol::event::control;
-use crate::protocol::{ClientId, Cursor, Format, Frame, Resume, RetryMs, SpelledId, Topic, UserId};
+use crate::protocol::{ClientId, Cursor, Format, Frame, Resume, RetryMs, SpelledId, UserId};
 use crate::runtime::clock::unix_ms;
 
 /// Mailbox messages encoded into one portion.
 const BACKLOG_BATCH: usize = 64;
-
-/// The query of a stream request. Clients spell the cursor in three ways; a header takes precedence over all of them.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct StreamQuery {
-    client_id: Option<String>,
-    user_id: Option<String>,
-    topics: Option<String>,
-    last_event_id: Option<String>,
-    #[serde(rename = "lastEventID")]
-    last_event_id_mercure: Option<String>,
-    #[serde(rename = "last_event_id")]
-    last_event_id_snake: Option<String>,
-    heartbeat: Option<String>,
-    ack: Option<String>,
-    format: Option<String>,
-    /// Sent by polyfills; ignored, since padding is not needed.
-    #[serde(rename = "padding")]
-    _padding: Option<String>,
-}
 
 /// A parsed request for a stream.
 struct StreamRequest {
@@ -100,14 +83,16 @@ pub(crate) async fn open(
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
     (method, version): (Method, Version),
     headers: HeaderMap,
-    query: Result<Query<StreamQuery>, QueryRejection>,
+    query: Result<Query<StreamQuery>, ApiError>,
 ) -> Result<Response, ApiError> {
     let Query(query) = query?;
     let framing = Framing::for_version(version);
     let mut request = parse_request((&*app, caller), (remote, framing), &headers, query)?;
     request.restrict()?;
     if method == Method::HEAD {
-        return Ok((stream_headers(&app), ()).into_response());
+        // Of no known length, as the stream itself: RFC 9110, 9.3.2, wants the same headers.
+        let unknown = Body::from_stream(futures_util::stream::empty::<Result<Bytes, Infallible>>());
+        return Ok((stream_headers(&app), unknown).into_response());
     }
     if app.drain.is_draining() {
         return refuse(&app, CloseCode::Shutdown, &app.drain.status().reason, framing);
@@ -146,55 +131,48 @@ fn parse_request(
     headers: &HeaderMap,
     query: StreamQuery,
 ) -> Result<StreamRequest, ApiError> {
-    let invalid = |error: crate::protocol::InvalidName| ApiError::Invalid(error.to_string());
-    let named = query.client_id.as_deref().filter(|id| !id.is_empty());
-    let is_named = named.is_some();
-    let client_id = match named {
-        Some(id) => ClientId::parse(id).map_err(invalid)?,
-        None => ClientId::parse(&ulid::Ulid::generate().to_string()).expect("a ULID is a valid name"),
-    };
-    let user_id = query
-        .user_id
-        .as_deref()
-        .filter(|id| !id.is_empty())
-        .map(UserId::parse)
-        .transpose()
-        .map_err(invalid)?;
-    let named = query.topics.as_deref().unwrap_or_default().split(',').filter(|topic| !topic.is_empty());
-    let mut topics = named.map(Topic::parse).collect::<Result<Vec<_>, _>>().map_err(invalid)?;
+    let is_named = query.client_id.is_some();
+    let client_id = query.client_id.unwrap_or_else(|| {
+        ClientId::parse(&ulid::Ulid::generate().to_string()).expect("a ULID is a valid name")
+    });
+    let mut topics = query.topics;
     topics.sort();
     topics.dedup();
     if topics.len() > app.limits.topics_per_stream {
         let detail = format!(
-            "{} topics are too many; allowed are up to {}",
+            "{} topics are too many; allowed are up to {} (--max-topics)",
             topics.len(),
             app.limits.topics_per_stream
         );
         return Err(ApiError::Invalid(detail));
     }
     let heartbeat = match query.heartbeat.as_deref() {
-        None | Some("" | "comment") => HeartbeatForm::Comment,
+        None | Some("comment") => HeartbeatForm::Comment,
         Some("event") => HeartbeatForm::Event,
         Some(other) => return Err(invalid_choice("heartbeat", other, "comment, event")),
     };
     let ack = match query.ack.as_deref() {
-        None | Some("" | "cursor") => AckMode::Cursor,
+        None | Some("cursor") => AckMode::Cursor,
         Some("explicit") => AckMode::Explicit,
-        Some("written") => AckMode::Written,
+        // A page of another site can send for an image, and its browser says nothing of where the request comes from.
+        Some("written") if accepts_events(headers) => AckMode::Written,
+        Some("written") => {
+            app.context.metrics.parameters_ignored.fetch_add(1, Ordering::Relaxed);
+            AckMode::Cursor
+        }
         Some(other) => return Err(invalid_choice("ack", other, "cursor, explicit, written")),
     };
     let format = match query.format.as_deref() {
-        None | Some("") => app.format,
+        None => app.format,
         Some("envelope") => Format::Envelope,
         Some("data") => Format::Data,
         Some(other) => return Err(invalid_choice("format", other, "envelope, data")),
     };
-    let in_query = [query.last_event_id, query.last_event_id_mercure, query.last_event_id_snake];
-    let requested = requested_cursor(headers, in_query);
+    let requested = requested_cursor(headers, query.cursors);
     let identity = Identity {
         id: app.takeover.next_id(),
         client_id,
-        user_id,
+        user_id: query.user_id,
         topics,
         remote: remote.ip(),
         connected_at: unix_ms(),
@@ -215,15 +193,6 @@ fn parse_request(
 
 fn invalid_choice(key: &str, value: &str, allowed: &str) -> ApiError {
     ApiError::Invalid(format!("{key}={value:?} is not known; allowed are {allowed}"))
-}
-
-/// The cursor of `Last-Event-ID`, else of `X-Last-Event-ID`, else of the query. A page that was opened with a cursor
-/// in its query reconnects with the old query and a newer header, so a non-empty header takes precedence.
-fn requested_cursor(headers: &HeaderMap, in_query: [Option<String>; 3]) -> Option<String> {
-    let from_header =
-        |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let candidates = [from_header("last-event-id"), from_header("x-last-event-id")];
-    candidates.into_iter().chain(in_query).flatten().find(|text| !text.is_empty())
 }
 
 /// Finds the start of the stream and adds the stream to the list.
@@ -248,9 +217,9 @@ async fn follow(
     let (entries, overflowed) = unconfirmed(&app.context, &request.identity, from).await?;
     let metrics = &app.context.metrics;
     let form @ Form { framing, format } = request.form;
-    metrics.opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    metrics.opened.fetch_add(1, Ordering::Relaxed);
     if request.resume != Resume::Live {
-        metrics.resumed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        metrics.resumed.fetch_add(1, Ordering::Relaxed);
     }
     let gap = match start.gap {
         None => None,
@@ -275,7 +244,7 @@ async fn follow(
     let then = id.map_or_else(Bytes::new, |id| position_frame(id, gap.as_ref(), !entries.is_empty()));
     let opening_id = id.filter(|_| then.is_empty());
     let opening = opening(app, &request.identity, &start, (opening_id, format), overflowed);
-    metrics.mailbox_resent.fetch_add(entries.len() as u64, std::sync::atomic::Ordering::Relaxed);
+    metrics.mailbox_resent.fetch_add(entries.len() as u64, Ordering::Relaxed);
     let mail = entries
         .chunks(BACKLOG_BATCH)
         .map(|entries| mail_portion(entries, form, (request.ack, &request.identity)));
@@ -386,7 +355,7 @@ fn opening(
     let mut out = BytesMut::new();
     Frame { retry: Some(retry), id, event: control::CONNECTION, data: &data }.encode_into(&mut out);
     if let Some(sync) = &start.sync {
-        app.context.metrics.syncs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        app.context.metrics.syncs.fetch_add(1, Ordering::Relaxed);
         out.extend_from_slice(&sync_frame(sync));
     }
     if overflowed > 0 {

@@ -13,8 +13,9 @@ use tokio::time::Instant;
 use super::balancer::{Balancer, Kind, Setup};
 use crate::support::{Answer, Node, closing, eventually, within};
 
-/// Behind a balancer a node says 503 when it cannot take a stream, so that the balancer asks another one.
-const BEHIND: [&str; 2] = ["--reject", "status"];
+/// Behind a balancer a node says 503 when it cannot take a stream, so that the balancer asks another one. Clients call it by
+/// the balancer's name.
+const BEHIND: [&str; 4] = ["--reject", "status", "--allowed-host", "sse.example"];
 
 /// Three nodes, `backend-1` to `backend-3`, as the shipped files have them.
 pub(super) async fn nodes(args: &[&str]) -> [Node; 3] {

@@ -172,7 +172,7 @@ async fn errors_keep_the_words_of_the_node(kind: Kind) {
         assert_eq!(balancer.send(Method::GET, "/health/ready", "").await.status, 200);
     }
     balancer.send(Method::POST, "/api/sse/stream", "").await.problem(405, "method_not_allowed");
-    balancer.send(Method::GET, "/api/sse/stream?nonsense=1", "").await.problem(400, "invalid_request");
+    balancer.send(Method::GET, "/api/sse/stream?ack=nonsense", "").await.problem(400, "invalid_request");
     balancer.send(Method::GET, "/api/sse/no-such-path", "").await.problem(404, "not_found");
 }
 

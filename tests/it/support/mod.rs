@@ -15,7 +15,7 @@ pub(crate) use client::{Subscriber, closing, envelope, flood, gap, http, payload
 pub(crate) use directory::{directory, file};
 pub(crate) use log::OfflineLog;
 pub(crate) use node::{Answer, Node, Output, TLS, own_address, run};
-pub(crate) use raw::{Raw, events};
+pub(crate) use raw::{Raw, Reply, events};
 pub(crate) use redis::{Redis, free_port};
 pub(crate) use skip::skip;
 pub(crate) use wait::{PATIENCE, eventually, within};

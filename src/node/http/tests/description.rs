@@ -8,12 +8,12 @@ use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use schemars::JsonSchema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::operations::operations;
 use crate::node::access::policy::{Need, need};
 use crate::node::http::error::ApiError;
+use crate::node::http::query::FromQuery;
 use crate::node::http::router::described_routes;
 use crate::protocol::api::{CloseEvent, ConnectionEvent, GapEvent, Problem, SyncEvent};
 
@@ -88,28 +88,16 @@ fn path_parameters(path: &str) -> impl Iterator<Item = Value> {
     })
 }
 
-/// The fields of a query: its error about an unknown one lists them.
-fn fields<Q: DeserializeOwned>() -> BTreeSet<String> {
-    let Err(error) = serde_json::from_str::<Q>(r#"{"?":null}"#) else { panic!("it takes any field") };
-    error.to_string().split('`').skip(1).step_by(2).filter(|name| *name != "?").map(str::to_owned).collect()
-}
-
 impl Operation {
     pub(super) fn new(method: &'static str, path: &'static str, summary: &'static str) -> Self {
         let parameters = path_parameters(path).collect();
         Self { method, path, summary, parameters, body: None, answers: Vec::new(), errors: Vec::new() }
     }
 
-    /// The parameters of its query: name, description, schema. They must be the fields of `Q`.
-    pub(super) fn query<Q: DeserializeOwned>(mut self, described: &[(&str, &str, Value)]) -> Self {
-        let names: BTreeSet<_> = described.iter().map(|(name, ..)| (*name).to_owned()).collect();
-        assert_eq!(
-            names,
-            fields::<Q>(),
-            "{} {}: parameters described, and those taken",
-            self.method,
-            self.path
-        );
+    /// The parameters of its query: name, description, schema. They must be those of `Q`.
+    pub(super) fn query<Q: FromQuery>(mut self, described: &[(&str, &str, Value)]) -> Self {
+        let names: Vec<_> = described.iter().map(|(name, ..)| *name).collect();
+        assert_eq!(names, Q::NAMES, "{} {}: parameters described, and those taken", self.method, self.path);
         let query = described.iter();
         self.parameters.extend(query.map(|(name, text, schema)| parameter("query", name, text, schema)));
         self
@@ -327,6 +315,12 @@ every_error!(
     InvalidToken,
     Scope,
     Revoked,
+    Host,
+    Origin,
+    MediaType,
+    Coding,
+    UriTooLong,
+    HeadTooLarge,
     Unreachable,
     Conflict,
     Full,
@@ -357,7 +351,11 @@ fn description() -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Server-Sent Events from one ordered log. Errors are problem details (RFC 9457) with a stable \
                             `code`. A path that is not described here is answered with `not_found`, another method of \
-                            a path that is described with `method_not_allowed`.",
+                            a path that is described with `method_not_allowed`. Before a path is \
+                            looked at, a request may be refused: with `host_not_allowed` and `origin_not_allowed` (403), \
+                            `unsupported_media_type` (415, pages send JSON as `application/json`), \
+                            `unsupported_coding` (501), `uri_too_long` (414), `head_too_large` (431) and \
+                            `invalid_request` (400). What a query has that is not described is ignored.",
             "license": { "name": "MIT", "identifier": "MIT" },
         },
         "paths": paths,

@@ -9,7 +9,7 @@ use crate::node::http::history::HistoryQuery;
 use crate::node::http::ops::ReadyQuery;
 use crate::node::http::rebalance::ScopeQuery;
 use crate::node::http::rows::ListQuery;
-use crate::node::http::stream::StreamQuery;
+use crate::node::http::stream_query::StreamQuery;
 use crate::protocol::api::{
     AckRequest, Acked, BatchAnswer, BatchEvent, ConnectionList, ConnectionRow, DrainRequest, DrainStatus,
     EventLedger, History, NodeMetrics, Pending, Presence, PublishRequest, Published, Rebalance,
@@ -78,11 +78,11 @@ fn stream() -> Vec<Operation> {
                 "Names the user of this program; events to a user go to all of the user's connections.",
                 named("UserId"),
             ),
-            ("topics", "Topics to subscribe to, separated by commas.", text()),
+            ("topics", "Topics to subscribe to, separated by commas. Given again, it adds topics.", text()),
             (
                 "lastEventId",
                 "Continue after this event; `earliest` starts with the oldest event of the log. Without a cursor the \
-                 stream starts now.",
+                 stream starts now; of several the newest counts.",
                 text(),
             ),
             ("lastEventID", "Another spelling of `lastEventId`.", text()),
@@ -92,7 +92,7 @@ fn stream() -> Vec<Operation> {
                 "ack",
                 "When mailbox messages count as confirmed. `cursor`: by a later `Last-Event-ID` of this client, or by \
                  `POST /api/sse/ack`. `explicit`: by `POST /api/sse/ack` alone. `written`: when the node has written \
-                 them to the socket.",
+                 them to the socket; only with `Accept: text/event-stream`, else it counts as `cursor`.",
                 ack,
             ),
             (
