@@ -73,6 +73,12 @@ LONGER := failover half-open network-latency node-pause offline-mailbox redis-re
 scenarios-short: setup build-demo ## a short form of most scenarios, in four minutes
 	$(DEMO_BIN)/sse-bench run $(SHORT:%=scenarios/%.toml) --clients-scale 0.25 --duration 8s --out $(RUNS)/scenarios-short
 	$(DEMO_BIN)/sse-bench run $(LONGER:%=scenarios/%.toml) --clients-scale 0.25 --duration 14s --out $(RUNS)/scenarios-short
+	$(DEMO_BIN)/sse-bench run scenarios/large/abuse.toml --duration 20s --out $(RUNS)/scenarios-short
+
+abuse: setup build-demo ## hostile clients of every kind: nobody loses an event, and the others wait at most twice as long
+	@scripts/setup python3=python3
+	scripts/abuse $(DEMO_BIN)/sse-bench $(RUNS)/abuse
+	$(DEMO_BIN)/sse-bench run scenarios/large/abuse.toml --out $(RUNS)/abuse/whole
 
 # Not in the gate: a change elsewhere in the crate can move what the compiler puts in line, and with it a count by 18 %.
 counts: compiler ## count instructions, and fail when a count has changed by more than 1 %
@@ -104,7 +110,7 @@ tui: build ## watch the node on 127.0.0.1:8080
 	$(BIN)/sse-tui
 
 full: export SSE_LAB_REQUIRE_ALL := 1
-full: ci counts scenarios mutants interop ## all that the gate leaves out: longer tests, whole scenarios, mutants, other people's clients
+full: ci counts scenarios abuse mutants interop ## all that the gate leaves out: longer tests, whole scenarios, mutants, other people's clients
 	$(TEST) --test it -- --ignored
 
 ci: export SSE_LAB_REQUIRE_ALL := 1
@@ -116,4 +122,4 @@ clean: ## remove what was built and measured
 	cargo clean
 	rm -rf $(RUNS)
 
-.PHONY: help compiler setup build demo build-demo demo-crates demo-cluster test lint house scenarios scenarios-short mutants counts counts-accept perf interop tui full ci clean
+.PHONY: help compiler setup build demo build-demo demo-crates demo-cluster test lint house scenarios scenarios-short abuse mutants counts counts-accept perf interop tui full ci clean

@@ -4,6 +4,7 @@ pub mod adhoc;
 pub mod adhoc_swarm;
 pub mod balancer;
 pub mod clients;
+pub mod hostile;
 pub mod lag;
 pub mod listen_queue;
 pub mod probes;

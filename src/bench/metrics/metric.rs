@@ -122,6 +122,12 @@ names!(
         ZstdStreams => "streams_zstd",
         /// Publish attempts after the first one of each event.
         PublishRetries => "publish_retries",
+        /// Connections that hostile clients opened.
+        HostileConnects => "hostile_connects",
+        /// Connections of hostile clients that the server ended.
+        HostileEnds => "hostile_ends",
+        /// Connects of hostile clients that failed.
+        HostileConnectErrors => "hostile_connect_errors",
     }
 );
 
@@ -192,6 +198,9 @@ impl Metric {
                 Trend::PublishTime | Trend::PublishDispatchDelay | Trend::FanoutSpread | Trend::GeneratorLag,
             )
             | Self::Counter(Counter::PublishRetries) => &["phase", "publisher"],
+            Self::Counter(
+                Counter::HostileConnects | Counter::HostileEnds | Counter::HostileConnectErrors,
+            ) => &["phase"],
             Self::Trend(_) | Self::Counter(_) => &["phase", "group"],
             Self::Tally(_) => &[],
         }

@@ -29,11 +29,13 @@ use crate::bench::ids::{AddressId, NodeIndex, RunId};
 use crate::bench::load::balancer::Balancer;
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::clients::{self, Commands, Transports};
+use crate::bench::load::hostile::HostileClients;
 use crate::bench::load::probes::Prober;
 use crate::bench::load::publishers::{PublishContext, Published, Publisher};
 use crate::bench::load::tls;
 use crate::bench::load::workers::LostWorkers;
 use crate::bench::metrics::clock::RunClock;
+use crate::bench::metrics::recorder::Recorder;
 use crate::bench::panic;
 use crate::bench::scenario::plan::Plan;
 use crate::bench::scenario::{LinkKind, Scenario};
@@ -188,6 +190,8 @@ struct RunState {
 /// The results of load and faults.
 struct LoadResult {
     published: Vec<Published>,
+    /// What the hostile clients counted.
+    hostile: Recorder,
     faults: Vec<FaultRecord>,
     was_interrupted: bool,
     /// Unix time of the start of the clock.
@@ -294,6 +298,7 @@ impl RunState {
         let (commands, balancer) = (self.commands.clone(), self.publishing.balancer.clone());
         let injector = Injector { processes, redis, links, netns_links, commands, balancer };
         let timeline = Timeline::start_noting(&plan.faults, injector, &clock, &self.faults);
+        let hostile = HostileClients::start(&plan, &self.publishing.balancer, &clock);
         let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
         let mut publishers = JoinSet::new();
         for publisher in &plan.publishers {
@@ -311,11 +316,12 @@ impl RunState {
             () = panic::panic_on_file(panic::RUN) => false,
         };
         stop.cancel();
+        let hostile = hostile.end().await;
         let ran = clock.now().since_start().min(plan.duration);
         let faults = timeline.heal_all().await;
         let patience = quiesce::limits(&plan, was_interrupted).timeout;
         let published = collect(publishers, patience, &give_up).await;
-        LoadResult { published, faults, was_interrupted, began_unix_ms, ran }
+        LoadResult { published, hostile, faults, was_interrupted, began_unix_ms, ran }
     }
 
     async fn wait_until_quiescent(&self, load: &LoadResult) -> Quiescence {
@@ -405,6 +411,7 @@ impl RunResults {
         troubles.extend(self.unwritten);
         let (mut recorder, observations) = (self.ended.recorder, self.ended.observations);
         recorder.merge(self.watched.recorder);
+        recorder.merge(self.load.hostile);
         let (mut publishes, mut publish_failures) = (Vec::new(), Vec::new());
         for published in self.load.published {
             let name = plan.publishers.iter().find(|publisher| publisher.id == published.ledger.publisher());

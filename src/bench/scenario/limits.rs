@@ -23,6 +23,8 @@ pub(super) const MAX_CONNECTIONS: RangeInclusive<u64> = 1..=10_000_000;
 pub(super) const READY_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=seconds(600);
 /// Clients of one group.
 pub(super) const CLIENTS: RangeInclusive<u32> = 1..=1_000_000;
+/// Hostile clients of one group. Each is a task of the bench with one open connection.
+pub(super) const HOSTILE_CLIENTS: RangeInclusive<u32> = 1..=100_000;
 pub(super) const CLIENTS_AT_ONCE: RangeInclusive<f64> = 0.0..=1_000_000.0;
 /// Events per second of one publisher.
 pub(super) const RATE: RangeInclusive<f64> = 0.0..=1_000_000.0;
@@ -56,6 +58,8 @@ pub(super) const ENTRIES_MAX: usize = 10_000;
 
 pub(super) const SEED_DEFAULT: u64 = 1;
 pub(super) const READY_TIMEOUT_DEFAULT: Duration = seconds(15);
+/// So that a server which closes at once is not taken for one that is asked a million times a second.
+pub(super) const HOSTILE_EVERY_DEFAULT: Duration = Duration::from_millis(100);
 pub(super) const IN_FLIGHT_DEFAULT: u32 = 256;
 pub(super) const PAYLOAD_DEFAULT: u32 = 256;
 pub(super) const JITTER_DEFAULT: f64 = 0.5;

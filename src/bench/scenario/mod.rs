@@ -11,13 +11,13 @@ mod schema;
 mod tests;
 
 pub use model::{
-    Arrival, Attribute, BrokerKind, ClientAction, ClientGroup, Cluster, DecoderKind, Direction, Distribution,
-    EmptyVariable, EventAction, EventToxic, Executor, FaultSpec, FaultSpecKind, Gaps, Guarantee,
-    InvalidTemplate, Lb, LbKind, LbPolicy, LinkEffect, LinkFault, LinkKind, Mix, Nemesis, NemesisFault,
-    OnDown, Order, Output, OutputFormat, Pace, PayloadSize, Persistence, ProcessAction, PublisherSpec,
-    Quiesce, ReadLimits, Reading, Reconnect, ReconnectPolicy, RedisAction, RedisSet, RedisShape, RedisTarget,
-    Scenario, Session, SpawnCluster, Stage, Stream, Subscribe, Target, Template, Tls, Toxic, ToxicKind,
-    TransportKind, Verify, Which,
+    Arrival, Attribute, Behavior, BrokerKind, ClientAction, ClientGroup, Cluster, DecoderKind, Direction,
+    Distribution, EmptyVariable, EventAction, EventToxic, Executor, FaultSpec, FaultSpecKind, Gaps,
+    Guarantee, HostileGroup, InvalidTemplate, Lb, LbKind, LbPolicy, LinkEffect, LinkFault, LinkKind, Mix,
+    Nemesis, NemesisFault, OnDown, Order, Output, OutputFormat, Pace, PayloadSize, Persistence,
+    ProcessAction, PublisherSpec, Quiesce, ReadLimits, Reading, Reconnect, ReconnectPolicy, RedisAction,
+    RedisSet, RedisShape, RedisTarget, Scenario, Session, SpawnCluster, Stage, Stream, Subscribe, Target,
+    Template, Tls, Toxic, ToxicKind, TransportKind, Verify, Which,
 };
 pub use read::cluster::{WHERE_CREDENTIALS_GO, broker_named, has_credentials, out_of_reach};
 pub use read::expand::{Variables, variables};

@@ -4,6 +4,7 @@
 mod cluster;
 mod event_toxic;
 mod faults;
+mod hostile;
 mod links;
 mod scenario;
 mod template;
@@ -18,6 +19,7 @@ pub use faults::{
     ClientAction, FaultSpec, FaultSpecKind, LinkFault, Nemesis, NemesisFault, ProcessAction, RedisAction,
     RedisTarget, Target,
 };
+pub use hostile::{Behavior, HostileGroup};
 pub use links::{LinkEffect, LinkKind};
 
 pub use scenario::{

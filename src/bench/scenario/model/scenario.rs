@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::cluster::{Cluster, Lb, Tls};
 use super::faults::{FaultSpec, Nemesis};
+use super::hostile::HostileGroup;
 use super::links::LinkKind;
 use super::template::Template;
 use crate::bench::metrics::threshold::Threshold;
@@ -39,6 +40,8 @@ pub struct Scenario {
     pub workers: Option<u16>,
     /// Groups of virtual clients, in the order of their names.
     pub clients: Vec<ClientGroup>,
+    /// Clients that mean harm, in the order of their names.
+    pub hostile: Vec<HostileGroup>,
     /// Publishers, in the order of their names.
     pub publishers: Vec<PublisherSpec>,
     /// Faults at fixed times, in the order of the file.

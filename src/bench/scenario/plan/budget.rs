@@ -74,13 +74,13 @@ impl Plan {
             deliveries += by_address.get(&due.address).map_or(0, |clients| clients.at(due.at));
         }
         let in_flight: u64 = self.publishers.iter().map(|publisher| u64::from(publisher.max_in_flight)).sum();
+        let hostile: u64 = self.hostile.iter().map(|group| u64::from(group.clients)).sum();
+        let sockets = clients + in_flight + hostile;
         let nodes = self.nodes.len() as u64;
         let per_connection = if self.passes_a_proxy() { 3 } else { 1 };
         Budget {
-            open_files: (clients + in_flight) * per_connection
-                + nodes * OPEN_FILES_PER_NODE
-                + OPEN_FILES_BASE,
-            ports_per_node: (clients + in_flight).div_ceil(self.nodes_left().max(1)),
+            open_files: sockets * per_connection + nodes * OPEN_FILES_PER_NODE + OPEN_FILES_BASE,
+            ports_per_node: sockets.div_ceil(self.nodes_left().max(1)),
             clients,
             events,
             deliveries,

@@ -40,6 +40,7 @@ impl Plan {
             subscribers: audience.subscribers,
             addresses: audience.addresses,
             publishers,
+            hostile: scenario.hostile.clone(),
             phases: Phases::new(scenario.warmup, scenario.duration, &faults),
             faults,
             verify: scenario.verify,

@@ -14,8 +14,8 @@ use crate::bench::ids::{AddressId, NodeIndex, RunId, SubscriberId};
 use crate::bench::metrics::threshold::Threshold;
 use crate::bench::scenario::dialect::Dialect;
 use crate::bench::scenario::{
-    Cluster, DecoderKind, EmptyVariable, Lb, LbKind, LinkKind, Output, ReadLimits, Reconnect, Template,
-    TransportKind, Verify,
+    Cluster, DecoderKind, EmptyVariable, HostileGroup, Lb, LbKind, LinkKind, Output, ReadLimits, Reconnect,
+    Template, TransportKind, Verify,
 };
 use crate::protocol::{Address, Format, NodeId};
 
@@ -50,6 +50,8 @@ pub struct Plan {
     /// All addresses with subscribers, by id. Publishers draw from these.
     pub addresses: Vec<Address>,
     pub publishers: Vec<PublisherPlan>,
+    /// Clients that mean harm. Nothing of theirs is judged.
+    pub hostile: Vec<HostileGroup>,
     /// Faults by id, which is the order of time.
     pub faults: Vec<PlannedFault>,
     /// Parts of the run; the tag `phase`.

@@ -10,6 +10,7 @@ mod fault_target;
 pub(super) mod faults;
 pub(super) mod field_schema;
 mod format_hints;
+mod hostile;
 mod nemesis;
 pub(super) mod overrides;
 pub(super) mod problem;

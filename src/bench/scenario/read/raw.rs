@@ -158,9 +158,9 @@ pub(super) fn set(root: &mut Table, assignment: &str) -> Result<(), Problem> {
     put(root, &keys, value).map_err(|message| refuse(path, message))
 }
 
-/// Refuses groups and publishers that the file does not have: most likely a typing error, which would add one silently.
+/// Refuses groups, hostile groups and publishers that the file does not have: most likely a typing error, which would add one silently.
 fn unknown_name(root: &Table, keys: &[&str]) -> Option<String> {
-    let [section @ ("clients" | "publishers"), name, _, ..] = keys else { return None };
+    let [section @ ("clients" | "hostile" | "publishers"), name, _, ..] = keys else { return None };
     let Value::Table(known) = &root.get(*section)?.value else { return None };
     if known.contains_key(*name) {
         return None;

@@ -10,7 +10,7 @@ use super::problem::{Problem, Problems};
 use super::raw::{self, Table, Value};
 use super::section::{Section, Sink};
 use super::values::identifier;
-use super::{clients, cluster, dialect, fault_target, faults, nemesis, publishers, secrets};
+use super::{clients, cluster, dialect, fault_target, faults, hostile, nemesis, publishers, secrets};
 use crate::bench::metrics::threshold::{Selector, Threshold};
 use crate::bench::scenario::limits;
 use crate::bench::scenario::{
@@ -95,6 +95,7 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
         dialect::check_groups(&root, dialect, &clients);
     }
     let publishers = publishers::publishers(&root, until, &clients, (&nodes_by_name, dialect.as_ref()));
+    let hostile = hostile::groups(&root, until, (cluster.as_ref(), &nodes_by_name));
     let context =
         fault_target::TargetContext { cluster: cluster.as_ref(), groups: &clients, proxied: &proxied };
     let faults = faults::faults(&root, until, context);
@@ -123,6 +124,7 @@ fn scenario(table: &Table, sink: &Sink) -> Option<Scenario> {
         lb: lb?,
         workers,
         clients,
+        hostile,
         publishers,
         faults,
         nemesis,

@@ -27,6 +27,9 @@ rate = 1
 headers = { A = "b" }
 mix = { broadcast = 1 }
 payload = { dist = "lognormal", median = 200, p99 = 300 }
+[hostile.H]
+behavior = "flood"
+clients = 1
 [nemesis]
 faults = [{ type = "kill" }]
 [verify]
