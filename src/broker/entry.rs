@@ -18,6 +18,9 @@ pub struct NewEvent {
     pub envelope: Arc<str>,
     /// Keep it in the mailbox of its address too, until confirmed (`qos: 1`). Only for addresses that have one.
     pub mailbox: bool,
+    /// The message id was made for this event, and the event was never appended: the log need not look for an earlier
+    /// one.
+    pub fresh: bool,
 }
 
 /// An event in the log.

@@ -57,6 +57,7 @@ pub fn new_event(request: PublishRequest, address: Address, source: &str) -> Res
         Some(event_type) => event_type,
         None => EventType::parse(address.default_type()).expect("the default types are valid"),
     };
+    let fresh = request.id.is_none();
     let message_id = match request.id {
         Some(id) => id,
         None => MessageId::parse(&ulid::Ulid::generate().to_string()).expect("a ULID is a valid message id"),
@@ -71,7 +72,7 @@ pub fn new_event(request: PublishRequest, address: Address, source: &str) -> Res
     };
     let envelope =
         serde_json::to_string(&envelope).expect("an envelope of checked parts always becomes JSON");
-    Ok(NewEvent { message_id, address, event_type, envelope: Arc::from(envelope), mailbox })
+    Ok(NewEvent { message_id, address, event_type, envelope: Arc::from(envelope), mailbox, fresh })
 }
 
 /// The answer to a publisher.
@@ -130,14 +131,18 @@ impl Publisher {
     /// [`PublishError`]; after [`AppendError::Store`] publish again with the same id.
     pub async fn publish(&self, to: Address, request: PublishRequest) -> Result<Published, PublishError> {
         let event = new_event(request, to, &self.source)?;
-        Ok(self.append(event).await?)
+        Ok(self.append_once(event).await?)
     }
 
-    /// Publishes an event that was made before.
+    /// Publishes an event that was made before, and perhaps appended before.
     ///
     /// # Errors
     /// See [`AppendError`].
     pub async fn append(&self, event: NewEvent) -> Result<Published, AppendError> {
+        self.append_once(NewEvent { fresh: false, ..event }).await
+    }
+
+    async fn append_once(&self, event: NewEvent) -> Result<Published, AppendError> {
         let message_id = event.message_id.clone();
         Ok(published(message_id, self.broker.append(event).await?))
     }

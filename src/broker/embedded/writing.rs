@@ -31,11 +31,13 @@ impl Rules {
         event: NewEvent,
         now_ms: u64,
     ) -> Result<Appended, StoreError> {
-        if let Some(first) = self.first_position(tables, &event.message_id, now_ms)? {
+        if !event.fresh
+            && let Some(first) = self.first_position(tables, &event.message_id, now_ms)?
+        {
             return Ok(Appended { cursor: tables.meta().cursor(first), duplicate: true });
         }
         let position = tables.meta_mut().number(now_ms);
-        let NewEvent { message_id, address, event_type, envelope, mailbox } = event;
+        let NewEvent { message_id, address, event_type, envelope, mailbox, fresh: _ } = event;
         let entry = Entry {
             cursor: tables.meta().cursor(position),
             message_id,

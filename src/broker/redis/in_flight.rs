@@ -137,6 +137,7 @@ mod tests {
             event_type: EventType::parse("MESSAGE").unwrap(),
             envelope: Arc::from("{}"),
             mailbox: false,
+            fresh: false,
         }
     }
 

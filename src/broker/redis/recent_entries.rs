@@ -67,7 +67,7 @@ impl RecentEntries {
             let epoch = lost_in.map_or(cursor.epoch, |end| end.epoch);
             let origins = origins.with(Cursor::new(epoch, cursor.position));
             self.lost.insert(message_id.clone(), origins.clone());
-            (NewEvent { message_id, address, event_type, envelope, mailbox }, origins)
+            (NewEvent { message_id, address, event_type, envelope, mailbox, fresh: false }, origins)
         });
         events.collect()
     }

@@ -207,7 +207,12 @@ impl Writer {
         let conn = self.conn().await?;
         batch.iter().for_each(|append| shared.in_flight.sending(&append.event));
         let nowhere = Origins::default();
-        let events = batch.iter().map(|append| (&append.event, &nowhere, append.publish_id.as_str()));
+        let events = batch.iter().map(|append| AppendArgs {
+            event: &append.event,
+            origins: &nowhere,
+            publish_id: &append.publish_id,
+            fresh: append.event.fresh && !append.sent,
+        });
         let script = append_script(&shared, conn, epoch, events);
         let ask = Ask::Script(&script);
         let answer: Vec<String> = match conn.ask("append events", ask, shared.response).await {
@@ -292,12 +297,23 @@ fn cut_batch(waiting: &mut VecDeque<QueuedAppend>) -> Option<Vec<QueuedAppend>> 
     Some(batch)
 }
 
-/// The script that appends these events in this epoch, each with its earlier places.
+/// What the append script is told of an event.
+#[derive(Clone, Copy)]
+pub(super) struct AppendArgs<'a> {
+    pub(super) event: &'a NewEvent,
+    /// Its earlier places.
+    pub(super) origins: &'a Origins,
+    pub(super) publish_id: &'a str,
+    /// Nobody can have published its message id before.
+    pub(super) fresh: bool,
+}
+
+/// The script that appends these events in this epoch.
 pub(super) fn append_script<'a>(
     shared: &'a Shared,
     conn: &Conn,
     epoch: Epoch,
-    events: impl Iterator<Item = (&'a NewEvent, &'a Origins, &'a str)> + Clone,
+    events: impl Iterator<Item = AppendArgs<'a>> + Clone,
 ) -> ScriptInvocation<'a> {
     let (keys, limits) = (&shared.keys, &shared.limits);
     let bucket = Bucket::at(unix_ms(), millis(limits.idempotency_window));
@@ -308,7 +324,7 @@ pub(super) fn append_script<'a>(
     });
     script.key(&keys.boxes);
     let has_mailbox = |event: &NewEvent| event.mailbox && event.address.has_mailbox();
-    for (event, _, _) in events.clone().filter(|(event, _, _)| has_mailbox(event)) {
+    for AppendArgs { event, .. } in events.clone().filter(|append| has_mailbox(append.event)) {
         let [list, state] = keys.mailbox(&event.address);
         script.key(list).key(state);
     }
@@ -317,10 +333,10 @@ pub(super) fn append_script<'a>(
     script.arg(limits.mailbox_max_age.as_secs().max(1)).arg(bucket.number);
     script.arg(if bucket.needs_earlier { "1" } else { "0" });
     script.arg(conn.server_ms().map(|ms| ms.to_string()).unwrap_or_default());
-    for (event, origins, publish_id) in events {
+    for AppendArgs { event, origins, publish_id, fresh } in events {
         script.arg(event.message_id.as_str()).arg(event.address.to_string()).arg(event.event_type.as_str());
         script.arg(&*event.envelope).arg(if has_mailbox(event) { "1" } else { "0" });
-        script.arg(origins.to_string()).arg(publish_id);
+        script.arg(origins.to_string()).arg(publish_id).arg(if fresh { "1" } else { "0" });
     }
     script
 }
@@ -366,7 +382,10 @@ pub(super) async fn append_again(
             bytes <= BATCH_BYTES
         });
         let (batch, behind) = rest.split_at(fits.count().max(1));
-        let events = batch.iter().map(|(event, origins)| (event, origins, ""));
+        let events = batch.iter().map(|(event, origins)| {
+            // Other nodes append the same events again.
+            AppendArgs { event, origins, publish_id: "", fresh: false }
+        });
         let script = append_script(shared, conn, epoch, events);
         let answer: Vec<String> =
             conn.ask("append lost events again", Ask::Script(&script), shared.response).await?;

@@ -67,6 +67,7 @@ pub(super) fn event(id: &str) -> NewEvent {
         event_type: EventType::parse("MESSAGE").unwrap(),
         envelope: Arc::from("{}"),
         mailbox: false,
+        fresh: false,
     }
 }
 

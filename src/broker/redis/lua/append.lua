@@ -5,13 +5,14 @@
 -- ARGV: epoch, term, max events, max bytes, seconds for which a bucket is kept, messages in a mailbox, seconds for which
 --       an overflow is reported, the number of the present bucket, '1' if ids of the bucket before still count, the
 --       time of the server in ms ('' = not known); then for every event: message id, address, type, envelope, '1' if
---       it has a mailbox, its earlier places ('' = none), the id of this publish.
+--       it has a mailbox, its earlier places ('' = none), the id of this publish, '1' if nobody can have published its
+--       message id before.
 -- Returns {'OK', the time of the server if it was not known, position, '1' if another publish put it there before or 'M'
 -- if it is not in the mailbox, ...}, or {'TERM'} or {'EPOCH', current}: nothing was written. An error that is returned
 -- means the same; one that is raised leaves that open, so nothing may raise one behind the first event.
 --
--- Commands are counted: for a batch HMGET and HSET, about half of the time another HMGET, and TIME now and then; for
--- an event XADD, and for its message id HSETNX, or HMGET and HSET for those of the whole batch.
+-- Commands are counted: for a batch HMGET, two HSET, and TIME now and then; for the message ids of a batch that are
+-- looked up one HMGET, about half of the time two; for an event XADD.
 local log, meta, boxes = KEYS[1], KEYS[2], KEYS[6]
 local known = redis.call('HMGET', meta, 'e', 'term', 'newest', 'n', 'bytes', 'le', 'b')
 local epoch = known[1]
@@ -41,24 +42,26 @@ end
 
 -- Where messages of this batch stand, each with the id of the publish that put it there.
 local stands, ids = {}, {}
-for i = 11, #ARGV, 7 do ids[#ids + 1] = ARGV[i] end
+for i = 11, #ARGV, 8 do
+  if ARGV[i + 7] ~= '1' then ids[#ids + 1] = ARGV[i] end
+end
 local function look(key)
   for i, at in ipairs(redis.call('HMGET', key, unpack(ids))) do
     if at then stands[ids[i]] = at end
   end
 end
--- Fewer are cheaper one by one.
-local together = #ids > 2
-if together then look(KEYS[3]) end
-if ARGV[9] == '1' then look(KEYS[4]) end
-if last_bucket > bucket then look(KEYS[5]) end
+if #ids > 0 then
+  look(KEYS[3])
+  if ARGV[9] == '1' then look(KEYS[4]) end
+  if last_bucket > bucket then look(KEYS[5]) end
+end
 
 -- Where the message ids of this batch say that their events stand. All are noted before the first event is there: a
 -- refusal then leaves no event whose id is not known.
 local noted = {}
 local function note_all()
   local notes, start_ms, start_seq = {}, ms, seq
-  for i = 11, #ARGV, 7 do
+  for i = 11, #ARGV, 8 do
     local message_id = ARGV[i]
     if not stands[message_id] and not noted[message_id] then
       noted[message_id] = number()
@@ -72,12 +75,6 @@ end
 
 local function put(message_id, address, kind, envelope, mailbox, origin, mark)
   local id = number()
-  if not together then
-    local new = redis.pcall('HSETNX', KEYS[3], message_id, id .. ' ' .. mark)
-    if type(new) == 'table' and new.err then return nil, new end
-    if new == 0 then return nil, nil, redis.call('HGET', KEYS[3], message_id) end
-    noted[message_id] = id
-  end
   bytes = bytes + #message_id + #address + #kind + #envelope
   n = n + 1
   local entry = { 'm', message_id, 'a', address, 't', kind, 'd', envelope, 'p', newest, 'c',
@@ -127,15 +124,15 @@ end
 
 local answer = { 'OK', ARGV[10] == '' and text(now) or '' }
 local key = 7
-local refused = together and note_all()
+local refused = note_all()
 if type(refused) == 'table' and refused.err then return refused end
 local failed
-for i = 11, #ARGV, 7 do
+for i = 11, #ARGV, 8 do
   local message_id, mailbox, mark = ARGV[i], ARGV[i + 4], ARGV[i + 6]
   local first, position, known = stands[message_id]
   local is_delivered = true
   if not first then
-    position, failed, first =
+    position, failed =
       put(message_id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], mailbox, ARGV[i + 5], mark)
     if failed then break end
   end

@@ -69,6 +69,7 @@ pub(super) fn event(id: &str) -> NewEvent {
         event_type: EventType::parse("MESSAGE").unwrap(),
         envelope: Arc::from(format!(r#"{{"id":"{id}","data":"{}"}}"#, "x".repeat(200))),
         mailbox: false,
+        fresh: false,
     }
 }
 

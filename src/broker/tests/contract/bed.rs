@@ -117,6 +117,7 @@ pub(super) fn event(id: &str, to: &str) -> NewEvent {
         event_type: EventType::parse("MESSAGE").unwrap(),
         envelope: Arc::from(format!(r#"{{"id":"{id}"}}"#)),
         mailbox: false,
+        fresh: false,
     }
 }
 

@@ -61,7 +61,7 @@ impl Model {
         assert!(!duplicate);
         let newest = self.all.last().map_or(Position::ZERO, |entry| entry.cursor.position);
         assert!(cursor.position > newest, "{cursor} does not come after {newest:?}");
-        let NewEvent { message_id, address, event_type, envelope, mailbox } = new;
+        let NewEvent { message_id, address, event_type, envelope, mailbox, fresh: _ } = new;
         self.seen.insert(message_id.clone(), cursor);
         let entry = Entry { cursor, message_id, address, event_type, envelope, origins: Origins::default() };
         if mailbox && entry.address.has_mailbox() {
@@ -214,7 +214,7 @@ impl Case<'_> {
 
 fn as_new(entry: &Entry) -> NewEvent {
     let Entry { message_id, address, event_type, envelope, .. } = entry.clone();
-    NewEvent { message_id, address, event_type, envelope, mailbox: false }
+    NewEvent { message_id, address, event_type, envelope, mailbox: false, fresh: false }
 }
 
 /// Compares `cases` random histories. Each runs in a log of its own.
