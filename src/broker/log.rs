@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Alive, AppendError, Appended, Bounds, BrokerUrl, Durability, Embedded, Entry, LogLimits, Mailbox,
-    NewEvent, OpenError, Page, PageLimit, Redis, Repairs, StoreError, embedded, redis,
+    Alive, AppendError, Appended, Bounds, BrokerUrl, Durability, Embedded, Entry, LogLimits, MailCursor,
+    Mailbox, NewEvent, OpenError, Page, PageLimit, Redis, Repairs, StoreError, embedded, redis,
 };
 use crate::protocol::api::LogServer;
 use crate::protocol::{Address, Cursor, Position};
@@ -130,14 +130,27 @@ impl Broker {
         }
     }
 
-    /// The mailbox of a user or client. Empty for other addresses.
+    /// The whole mailbox of a user or client. Empty for other addresses.
     ///
     /// # Errors
     /// The store failed.
     pub async fn mailbox(&self, owner: &Address) -> Result<Mailbox, StoreError> {
+        self.mail_after(owner, MailCursor::default(), PageLimit::entries(usize::MAX)).await
+    }
+
+    /// Messages of a mailbox behind a cursor: at least one if there is one.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn mail_after(
+        &self,
+        owner: &Address,
+        from: MailCursor,
+        limit: PageLimit,
+    ) -> Result<Mailbox, StoreError> {
         match self {
-            Self::Embedded(log) => log.mailbox(owner).await,
-            Self::Redis(log) => log.mailbox(owner).await,
+            Self::Embedded(log) => log.mail_after(owner, from.after, limit).await,
+            Self::Redis(log) => log.mail_after(owner, from, limit).await,
         }
     }
 

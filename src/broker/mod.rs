@@ -49,7 +49,7 @@ pub use error::{AppendError, OpenError, StoreError};
 pub use history::{Origins, Synced};
 pub use limits::{Durability, LogLimits, PageLimit};
 pub use log::{Broker, Follower};
-pub use page::{Mailbox, Missing, Page};
+pub use page::{MailCursor, Mailbox, Missing, Page};
 pub use publisher::Publisher;
 pub use redis::Redis;
 pub use roster::Alive;

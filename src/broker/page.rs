@@ -1,8 +1,8 @@
 //! What a read of the log or of a mailbox returns. Read [`Page`] first.
 
 use super::{Entry, Synced};
-use crate::protocol::Cursor;
 use crate::protocol::api::GapReason;
+use crate::protocol::{Cursor, Position};
 
 /// Entries that a reader should have received and will not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +28,24 @@ pub struct Page {
     pub more: bool,
 }
 
-/// A mailbox's content.
+/// Where a reader is in a mailbox. The start by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MailCursor {
+    /// The reader has everything up to this position.
+    pub after: Position,
+    /// Messages of the mailbox that were before the next one, which finds it sooner.
+    pub index: usize,
+}
+
+/// A mailbox's content behind a [`MailCursor`].
 #[derive(Debug, Clone, Default)]
 pub struct Mailbox {
     /// Unconfirmed messages in log order.
     pub entries: Vec<Entry>,
+    /// Messages of the mailbox before them.
+    pub index: usize,
+    /// More messages follow.
+    pub more: bool,
     /// Messages that were dropped because the mailbox was full or they were too old. Counts all of them until a
     /// confirmation reaches the newest one.
     pub overflowed: u64,

@@ -12,5 +12,5 @@ pub(crate) use inbox::Inbox;
 pub(crate) use metronome::Metronome;
 pub(crate) use poll::{Poll, Ready};
 pub(crate) use slab::{Key, Slab};
-pub(crate) use socket::{Read, pull};
+pub(crate) use socket::{Read, pull, reset_on_close};
 pub(crate) use transport::Transport;

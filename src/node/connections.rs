@@ -39,7 +39,7 @@ pub(crate) struct Identity {
     pub(crate) user_id: Option<UserId>,
     /// Subscribed topics, sorted, without repetitions.
     pub(crate) topics: Vec<Topic>,
-    /// Address of the peer of the socket, which may be a proxy.
+    /// Address of the peer of the socket, or the one that a trusted proxy names.
     pub(crate) remote: IpAddr,
     /// Milliseconds since 1970 when the stream was opened.
     pub(crate) connected_at: u64,

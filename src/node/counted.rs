@@ -21,6 +21,7 @@ use super::loops::{
     StreamEnd, Subscription,
 };
 use super::metrics::Metrics;
+use super::sockets::{SocketLimits, Sockets};
 use super::stream_context::{HeartbeatForm, StreamContext, StreamTiming};
 use super::window::{Form, Framing, Slot, Window, WindowLimits};
 use crate::broker::publisher::{new_event, published};
@@ -83,7 +84,9 @@ impl Fanout {
         let handle = Arc::clone(&loops.handles()[0]);
         let served = EventLoop::new(settings, context, handle, Box::new(|_| {})).expect("a descriptor");
         let served = SharedLoop::new(served);
-        let (connections, permits) = (Connections::default(), Arc::new(Semaphore::new(streams)));
+        let connections = Connections::default();
+        let sockets = SocketLimits { open: streams, ..SocketLimits::default() };
+        let sockets = Sockets::new(sockets, Arc::new(Metrics::new(Instant::now())));
         let unlimited = AdmissionLimits { connections: 0, per_user: 0, per_address: 0, per_second: 0 };
         let admission = Admission::new(unlimited, Instant::now());
         let arrive = |number| {
@@ -103,9 +106,9 @@ impl Fanout {
             };
             let following = Some(Box::new(Following { feed, subscription }));
             let form = Form { framing: Framing::Chunked, format: Format::Envelope };
-            let stream = NewStream { form, queue: VecDeque::new(), following, loop_permit };
-            let permit = Arc::clone(&permits).try_acquire_owned().expect("one for each");
-            let arrival = Arrival { transport: Transport::Plain(socket.into()), stream, permit };
+            let stream = NewStream { form, queue: VecDeque::new(), backlog: None, following, loop_permit };
+            let place = sockets.take(Ipv4Addr::LOCALHOST.into()).expect("one for each");
+            let arrival = Arrival { transport: Transport::Plain(socket.into()), stream, place };
             handle.send(Message::Arrival(Box::new(arrival)));
             client
         };

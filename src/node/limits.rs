@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::broker::PageLimit;
+
 /// The longest spread of a drain. The limit also keeps the spread within the range that a clock can add.
 pub(crate) const SPREAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -121,6 +123,28 @@ pub(crate) const EXPIRED_RETRY: Duration = Duration::from_secs(30);
 /// together do not come back together. Never more than a tenth of what is left.
 pub(crate) const EXPIRY_SPREAD: Duration = Duration::from_secs(30);
 
+/// Messages of a mailbox that a stream holds at once, as it holds one page of the log.
+pub(crate) const MAIL_PAGE: PageLimit = PageLimit { entries: 500, bytes: 256 * 1024 };
+
+/// Bytes of an answer with events; the next page is another answer.
+pub(crate) const ANSWER_BYTES: u64 = 1024 * 1024;
+
+/// Answers with events that are under way at once.
+pub(crate) const READS: usize = 32;
+
+/// Lists of streams that are under way at once.
+pub(crate) const LISTS: usize = 8;
+
+/// How long a connection that was asked to end for others may take before the next one is asked.
+pub(crate) const SHED_TIME: Duration = Duration::from_secs(1);
+
+/// Open files that sockets leave to the rest of the node: sorted files and journals of a log in a directory, loops,
+/// pipes. Where fewer than twice as many are allowed, half of them.
+pub(crate) const SPARE_FILES: u64 = 512;
+
+/// Sockets of one address are a part of all, and at least so many.
+pub(crate) const ADDRESS_SOCKETS_MIN: usize = 64;
+
 /// Limits of a running node. See [`Limits::default`] for their values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -133,6 +157,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a client may take to send a request's body.
     pub body_timeout: Duration,
+    /// How long a client may take to read an answer, from the first write on that it does not take at once.
+    pub answer_timeout: Duration,
     /// How long sent data may stay unacknowledged by a peer (`TCP_USER_TIMEOUT`). Nothing else notices a peer that
     /// vanished without closing, since heartbeats fit into the socket's buffer for an hour.
     pub peer_timeout: Duration,
@@ -176,6 +202,7 @@ impl Default for Limits {
             spare_sockets: 1_024,
             head_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(60),
             peer_timeout: Duration::from_secs(60),
             unsent_bytes: 16 * 1024,
             // The broker takes up to 5 s to fail over, and gives up by itself after 8 s.

@@ -11,6 +11,7 @@ use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
 use tokio::time::Instant;
 
 use super::close::CloseCode;
+use super::sockets::NoPlace;
 use crate::protocol::api::{GapReason, HistogramDump};
 
 /// Shards of the latency histogram, so that loops rarely share a lock.
@@ -61,6 +62,9 @@ pub(crate) struct Metrics {
     pub(crate) beat_errors: AtomicU64,
     /// Requests to other nodes that failed.
     pub(crate) peer_errors: AtomicU64,
+    /// Connections that ended while they waited for a request, since others needed their places.
+    pub(crate) sockets_shed: AtomicU64,
+    refused_sockets: [AtomicU64; 2],
     /// Nodes in the roster when this node last read it.
     pub(crate) cluster_nodes: AtomicU64,
     /// Since when the tail has been behind the log; `None` while it is not.
@@ -118,6 +122,8 @@ impl Metrics {
             confirmed: AtomicU64::default(),
             beat_errors: AtomicU64::default(),
             peer_errors: AtomicU64::default(),
+            sockets_shed: AtomicU64::default(),
+            refused_sockets: Default::default(),
             cluster_nodes: AtomicU64::default(),
             tail_behind_since: Mutex::new(None),
             gaps: Default::default(),
@@ -155,6 +161,17 @@ impl Metrics {
     /// Counts a stream that was refused.
     pub(crate) fn count_rejected(&self, code: CloseCode) {
         self.rejected[code.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a socket that got no place; returns how many such there were.
+    pub(crate) fn count_refused_socket(&self, why: NoPlace) -> u64 {
+        self.refused_sockets[why as usize].fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Number of refused sockets by reason.
+    pub(crate) fn refused_sockets(&self) -> BTreeMap<String, u64> {
+        let counts = ["address", "full"].into_iter().zip(&self.refused_sockets);
+        counts.map(|(reason, count)| (reason.to_owned(), count.load(Ordering::Relaxed))).collect()
     }
 
     /// Records the times in microseconds between the publish of events and their write to a socket, each with the number

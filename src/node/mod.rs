@@ -31,6 +31,7 @@ mod peers;
 mod rebalance;
 mod revoker;
 mod roster;
+mod sockets;
 mod stream_context;
 mod tail;
 mod takeover;

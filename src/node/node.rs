@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -21,14 +22,15 @@ use super::drain::Drain;
 use super::feed::FeedLimits;
 use super::http::guard::Door;
 use super::http::listener::{Listener, ListenerLimits};
-use super::http::{AppLimits, AppState, router};
-use super::limits::Limits;
+use super::http::{AppLimits, AppState, Heavy, router};
+use super::limits::{LISTS, Limits, READS, SPARE_FILES};
 use super::loops::{Budget, EventLoop, LoopHandle, LoopSettings, Loops, Message, Offload, SharedLoop};
 use super::metrics::{INTERVAL, Metrics};
 use super::peers::{PeerLimits, PeerSecurity, Peers, install_tls_provider};
 use super::rebalance::Rebalancing;
 use super::revoker::Revoker;
 use super::roster::Roster;
+use super::sockets::{SocketLimits, Sockets};
 use super::stream_context::{StreamContext, StreamTiming};
 use super::tail::Tail;
 use super::takeover::Takeover;
@@ -37,7 +39,7 @@ use super::window::{Window, WindowLimits};
 use crate::broker::{Bounds, Broker, OpenError, StoreError};
 use crate::protocol::api::Server;
 use crate::runtime::clock::unix_ms;
-use crate::runtime::{Signals, Tasks, cores, rlimit};
+use crate::runtime::{SideThread, Signals, Tasks, cores, rlimit};
 
 /// Why a node cannot start, or why it failed.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +71,9 @@ pub enum NodeError {
     /// Certificate and key cannot be used.
     #[error("cannot serve HTTPS")]
     Tls(#[source] TlsError),
+    /// The system refused a thread.
+    #[error("cannot start the thread for large reads")]
+    SideThread(#[source] std::io::Error),
     /// The HTTP client for other nodes cannot be built.
     #[error("cannot create the HTTP client for other nodes")]
     Peers(#[source] reqwest::Error),
@@ -94,7 +99,8 @@ pub async fn run(config: Config) -> Result<(), NodeError> {
     let broker = Broker::open(&config.broker, config.log.clone(), config.durability, &broker_tasks)
         .await
         .map_err(|cause| NodeError::Broker { broker: config.broker.to_string(), cause })?;
-    let parts = Parts::build(&config, broker, address).await?;
+    let side = SideThread::start("sse-node-reads").map_err(NodeError::SideThread)?;
+    let parts = Parts::build(&config, broker, (address, side)).await?;
     parts.enter(&config, &roster_tasks).await;
     log_start(&config, address);
     parts.start(socket, &config, &tasks)?;
@@ -167,12 +173,12 @@ fn bind(address: SocketAddr, send_buffer: usize, limits: &Limits) -> Result<TcpL
 
 fn log_start(config: &Config, address: SocketAddr) {
     let files = rlimit::open_files();
-    let sockets = config.limits.sockets(config.max_connections) as u64;
-    if files < sockets + 64 {
+    let (wanted, sockets) = (config.limits.sockets(config.max_connections), sockets(config));
+    if sockets < wanted {
         tracing::warn!(
             files,
-            sockets,
-            "the limit of open files is too low for --max-connections; raise it (ulimit -n, LimitNOFILE) or lower --max-connections"
+            "--max-connections {} needs {wanted} sockets; the limit of open files leaves {sockets}, the rest is kept for the log and other nodes; raise it (ulimit -n, LimitNOFILE) or lower --max-connections",
+            config.max_connections
         );
     }
     tracing::info!(
@@ -198,10 +204,16 @@ struct Parts {
     metrics: Arc<Metrics>,
     tail: Mutex<Option<Tail>>,
     keys: Mutex<Option<Refresher>>,
+    /// Where streams and requests read much.
+    side: SideThread,
 }
 
 impl Parts {
-    async fn build(config: &Config, broker: Broker, address: SocketAddr) -> Result<Self, NodeError> {
+    async fn build(
+        config: &Config,
+        broker: Broker,
+        (address, side): (SocketAddr, SideThread),
+    ) -> Result<Self, NodeError> {
         let metrics = Arc::new(Metrics::new(Instant::now()));
         let window_limits = WindowLimits { frames: config.window_frames, bytes: config.window_bytes };
         let (tail, window) =
@@ -213,7 +225,7 @@ impl Parts {
         let refresher = refresher(config)?;
         let access =
             config.access.as_ref().zip(refresher.as_ref()).map(|(config, keys)| access(config, keys));
-        let app = AppState { access, ..app_state(config, parts, address, &metrics)? };
+        let app = AppState { access, ..app_state(config, parts, (address, side.handle()), &metrics)? };
         let tail = match &app.access {
             Some(access) => {
                 let revoker = Revoker::new(Arc::clone(&access.revocations), app.connections.clone());
@@ -222,7 +234,8 @@ impl Parts {
             }
             None => tail,
         };
-        Ok(Self { app: Arc::new(app), metrics, tail: Mutex::new(Some(tail)), keys: Mutex::new(refresher) })
+        let (app, tail) = (Arc::new(app), Mutex::new(Some(tail)));
+        Ok(Self { app, metrics, tail, keys: Mutex::new(refresher), side })
     }
 
     /// Joins the roster before the first stream, so that this node and the others know each other.
@@ -249,7 +262,10 @@ impl Parts {
             let context = Arc::clone(&self.app.context);
             let offload = {
                 let (context, tasks) = (Arc::clone(&context), tasks.clone());
-                Box::new(move |work: Offload| tasks.spawn("log of a stream", work.run(Arc::clone(&context))))
+                let side = self.side.handle().clone();
+                Box::new(move |work: Offload| {
+                    tasks.spawn_on(&side, "log of a stream", work.run(Arc::clone(&context)));
+                })
             };
             let event_loop = EventLoop::new(settings.clone(), context, Arc::clone(handle), offload)
                 .map_err(NodeError::Loop)?;
@@ -289,18 +305,24 @@ impl Parts {
                 }
             }
         });
+        let sockets = SocketLimits {
+            open: sockets(config),
+            per_address: config.max_sockets_per_address,
+            trusted: config.trusted_proxy.clone(),
+        };
+        let sockets = Sockets::new(sockets, Arc::clone(&self.metrics));
         let limits = ListenerLimits {
-            sockets: config.limits.sockets(config.max_connections),
             head_bytes: config.max_head,
             head_timeout: config.limits.head_timeout,
             body_timeout: config.limits.body_timeout,
+            answer_timeout: config.limits.answer_timeout,
             end: config.drain_close,
         };
         let tls = config.tls.clone().map(TlsSettings::load).transpose().map_err(NodeError::Tls)?;
         let origins: Vec<HeaderValue> = config.cors_origins.clone();
         let door = Arc::new(Door::new(config, Arc::clone(&self.metrics)));
         let router = router(Arc::clone(&self.app), &origins);
-        let listener = Listener::new(socket, (router, door), limits, tls);
+        let listener = Listener::new(socket, (router, door), (limits, sockets), tls);
         tasks.spawn("listener", listener.run(tasks.clone()));
         Ok(())
     }
@@ -324,7 +346,7 @@ async fn keep(event_loop: impl FnOnce() + Send + 'static, handle: Arc<LoopHandle
 fn app_state(
     config: &Config,
     (broker, bounds, window): (Broker, Bounds, Window),
-    address: SocketAddr,
+    (address, side): (SocketAddr, &Handle),
     metrics: &Arc<Metrics>,
 ) -> Result<AppState, NodeError> {
     let connections = Connections::default();
@@ -371,8 +393,11 @@ fn app_state(
         access: None,
         admission: Admission::new(admission, Instant::now()),
         drain_over: config.drain_over,
+        trusted_proxy: config.trusted_proxy.clone(),
         reject: config.reject,
         limits: app_limits(config),
+        reads: Heavy::new(side, READS, config.limits.log_read_deadline),
+        lists: Heavy::new(side, LISTS, config.limits.log_read_deadline),
         context: Arc::new(context),
     })
 }
@@ -391,6 +416,13 @@ fn access(config: &AccessConfig, refresher: &Refresher) -> Access {
         leeway: config.leeway.as_secs(),
     };
     Access::new(rules, config.cookie.clone(), refresher)
+}
+
+/// Sockets that may be open at once: a log that cannot open a file fails, so sockets leave it some.
+fn sockets(config: &Config) -> usize {
+    let files = rlimit::open_files();
+    let left = files - SPARE_FILES.min(files / 2);
+    config.limits.sockets(config.max_connections).min(usize::try_from(left).unwrap_or(usize::MAX))
 }
 
 /// Number of loops.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -38,13 +39,22 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let group = self.clone();
-        self.tracker.spawn(async move {
-            if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
-                let message = panic_message(panic.as_ref()).unwrap_or("no message");
-                group.fail(format!("task {name} panicked: {message}"));
-            }
-        });
+        self.tracker.spawn(self.clone().watched(name, task));
+    }
+
+    /// As [`Self::spawn`], in another runtime.
+    pub fn spawn_on<F>(&self, runtime: &Handle, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tracker.spawn_on(self.clone().watched(name, task), runtime);
+    }
+
+    async fn watched<F: Future<Output = ()>>(self, name: &'static str, task: F) {
+        if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
+            let message = panic_message(panic.as_ref()).unwrap_or("no message");
+            self.fail(format!("task {name} panicked: {message}"));
+        }
     }
 
     /// Ends the group because of an error that must not pass silently. The first reason is kept.

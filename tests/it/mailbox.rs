@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sse_lab::broker::LogLimits;
 use sse_lab::client::Event;
-use sse_lab::protocol::api::{Acked, EventLedger, GapReason, Pending, Published};
+use sse_lab::protocol::api::{Acked, EventLedger, GapReason, History, Pending, Published};
 use sse_lab::protocol::event::control;
 
 use crate::support::{
@@ -294,4 +294,34 @@ async fn a_broadcast_has_no_mailbox() {
         assert!(detail.contains("qos 1 is for users and clients"), "{detail}");
     }
     assert_eq!(node.history().await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_long_backlog_is_read_as_it_is_written_and_its_pages_are_bounded() {
+    // 3 MB of mail; a stream takes 256 KiB of it at a time, and an answer has 1 MiB.
+    let node = Node::start(&[]).await;
+    let text = "x".repeat(60_000);
+    for number in 0..50 {
+        mail(&node, if number % 3 == 0 { "broadcast/c" } else { "users/u" }, format!("{number} {text}"))
+            .await;
+    }
+    let number = |event: &Value| event.as_str().unwrap().split(' ').next().unwrap().parse::<usize>().unwrap();
+    let mut stream = Subscriber::open(&node, "clientId=c&userId=u").await;
+    let resent = resent(&mut stream).await;
+    assert_eq!(resent.iter().map(number).collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
+    node.publish("broadcast", &json!({ "data": "live" })).await;
+    assert_eq!(payload(&stream.event().await), "live");
+
+    let (mut path, mut listed) = ("/api/sse/users/u/pending".to_owned(), Vec::new());
+    loop {
+        let answer = node.get(&path).await;
+        assert!(answer.body.len() < (1 << 20) + 70_000, "{} bytes", answer.body.len());
+        let page: Pending = answer.json();
+        listed.extend(page.messages);
+        let Some(next) = page.next else { break };
+        path = format!("/api/sse/users/u/pending?after={next}");
+    }
+    assert_eq!(listed.len(), 33);
+    let history: History = node.get("/api/sse/history?limit=1000").await.json();
+    assert!(history.events.len() < 20 && history.next.is_some(), "{}", history.events.len());
 }

@@ -198,12 +198,20 @@ impl Embedded {
         self.shared.store.read(|tables| Ok(tables.meta().bounds())).await
     }
 
-    pub(in crate::broker) async fn mailbox(&self, owner: &Address) -> Result<Mailbox, StoreError> {
+    pub(in crate::broker) async fn mail_after(
+        &self,
+        owner: &Address,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<Mailbox, StoreError> {
         if !owner.has_mailbox() {
             return Ok(Mailbox::default());
         }
         let (owner, limits, now) = (owner.clone(), self.shared.limits.clone(), self.shared.clock.now_ms());
-        self.shared.store.read(move |tables| reading::mailbox(tables, &owner, &limits, now)).await
+        self.shared
+            .store
+            .read(move |tables| reading::mailbox(tables, (&owner, after), limit, (&limits, now)))
+            .await
     }
 
     pub(in crate::broker) fn follow(&self, after: Cursor) -> Follower {

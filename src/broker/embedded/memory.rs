@@ -87,8 +87,23 @@ impl Reads for Memory {
         Ok(self.states.get(owner).copied())
     }
 
-    fn messages(&self, owner: &Address, from: Position) -> Result<Vec<Entry>, StoreError> {
-        Ok(self.messages_from(owner, from).cloned().collect())
+    fn messages(
+        &self,
+        owner: &Address,
+        from: Position,
+        limit: PageLimit,
+    ) -> Result<(Vec<Entry>, bool), StoreError> {
+        let Some(all) = self.messages.get(owner) else { return Ok((Vec::new(), false)) };
+        let all = all.range(all.partition_point(|message| message.cursor.position < from)..);
+        let (mut bytes, count) = (0, all.len());
+        let fitting = all.take(limit.entries).take_while(|message| {
+            let is_first = bytes == 0;
+            bytes += entry_bytes(message);
+            is_first || bytes <= limit.bytes
+        });
+        let messages: Vec<_> = fitting.cloned().collect();
+        let more = messages.len() < count;
+        Ok((messages, more))
     }
 }
 

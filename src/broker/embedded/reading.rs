@@ -39,18 +39,26 @@ fn missing(tables: &dyn Reads, after: Cursor) -> Result<Option<Missing>, StoreEr
     gap(GapReason::Rollback, sound.unwrap_or(meta.start).max(meta.start), None)
 }
 
-/// A mailbox as it is now. Messages that are too old count as dropped even before the next sweep removes them.
+/// A mailbox as it is now, behind a position. Messages that are too old count as dropped even before the next sweep removes
+/// them.
 pub(super) fn mailbox(
     tables: &dyn Reads,
-    owner: &Address,
-    limits: &LogLimits,
-    now_ms: u64,
+    (owner, after): (&Address, Position),
+    limit: PageLimit,
+    (limits, now_ms): (&LogLimits, u64),
 ) -> Result<Mailbox, StoreError> {
     let Some(state) = tables.mailbox_state(owner)? else { return Ok(Mailbox::default()) };
     let now = tables.meta().log_time(now_ms);
-    let mut entries = tables.messages(owner, state.oldest)?;
-    let before = entries.len();
-    entries.retain(|entry| !is_older(entry.cursor.position, limits.mailbox_max_age, now));
-    let expired = (before - entries.len()) as u64;
-    Ok(Mailbox { entries, overflowed: state.overflowed + expired })
+    let mut overflowed = state.overflowed;
+    let mut from = state.oldest.max(after.next());
+    loop {
+        let (mut entries, more) = tables.messages(owner, from, limit)?;
+        from = entries.last().map_or(from, |last| last.cursor.position.next());
+        let before = entries.len();
+        entries.retain(|entry| !is_older(entry.cursor.position, limits.mailbox_max_age, now));
+        overflowed += (before - entries.len()) as u64;
+        if !entries.is_empty() || !more {
+            return Ok(Mailbox { entries, index: 0, more, overflowed });
+        }
+    }
 }

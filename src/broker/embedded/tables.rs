@@ -107,8 +107,13 @@ pub(super) trait Reads {
     fn last_before(&self, at: Position) -> Result<Option<Position>, StoreError>;
     /// State of a mailbox; `None` where it is empty and has dropped nothing.
     fn mailbox_state(&self, owner: &Address) -> Result<Option<BoxState>, StoreError>;
-    /// Messages of a mailbox from a position on, oldest first.
-    fn messages(&self, owner: &Address, from: Position) -> Result<Vec<Entry>, StoreError>;
+    /// Messages of a mailbox from a position on, oldest first; at least one if there is one. And whether more follow.
+    fn messages(
+        &self,
+        owner: &Address,
+        from: Position,
+        limit: PageLimit,
+    ) -> Result<(Vec<Entry>, bool), StoreError>;
 }
 
 /// Tables in the middle of a change. Reads see the change. The tables that are kept by age grow at their young end

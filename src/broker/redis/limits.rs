@@ -47,6 +47,8 @@ pub(super) const WAIT_FSYNC: Duration = Duration::from_millis(2_500);
 pub(super) const OLDEST_COUNT: usize = 16;
 /// Messages of a mailbox that are read at once: with the largest events 4 MiB.
 pub(super) const MAIL_COUNT: usize = 64;
+/// Messages of a mailbox that are read first.
+pub(super) const MAIL_FIRST: usize = 8;
 /// A mailbox that changes while it is being read is read again this often.
 pub(super) const MAIL_TRIES: usize = 5;
 /// How long the end of the process waits for publishes that are not written yet.

@@ -385,6 +385,20 @@ pub(super) const SETTINGS: &[Setting] = &[
         default::NO_LIMIT,
         "Limit of open streams from one IP address; 0 = no limit",
     ),
+    made(
+        Group::Admission,
+        "max-sockets-per-address",
+        COUNT,
+        ("a quarter of --max-connections, at least 64", "2500"),
+        "Limit of sockets, idle ones included, from one IP address (IPv6: one /64); 0 = no limit. This machine and --trusted-proxy have none",
+    ),
+    made(
+        Group::Admission,
+        "trusted-proxy",
+        "NETS",
+        ("none", "10.0.0.0/8,192.0.2.7"),
+        "Addresses of proxies, separated by commas: their X-Forwarded-For names the client, and their sockets have no limit",
+    ),
     row(
         Group::Admission,
         "accept-rate",

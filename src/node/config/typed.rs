@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
+use ipnet::IpNet;
 
 use super::access::{self, AccessConfig};
 use super::resolve::{Chosen, ConfigProblem, InvalidConfig, Sources, ValueSource};
@@ -16,7 +17,7 @@ use super::value;
 use crate::broker::{BrokerUrl, Durability, LogLimits};
 use crate::node::StreamEnd;
 use crate::node::access::KeySource;
-use crate::node::limits::Limits;
+use crate::node::limits::{ADDRESS_SOCKETS_MIN, Limits};
 use crate::node::tls::{self, TlsFiles, TlsSettings};
 use crate::protocol::host::HostRule;
 use crate::protocol::name::NAME_MAX_BYTES;
@@ -72,6 +73,10 @@ pub struct Config {
     pub max_connections_per_user: usize,
     /// Most streams from one address; 0: no limit.
     pub max_connections_per_address: usize,
+    /// Most sockets from one address; 0: no limit.
+    pub max_sockets_per_address: usize,
+    /// Addresses of proxies, which say whom they speak for.
+    pub trusted_proxy: Vec<IpNet>,
     /// Most new streams per second; 0: no limit.
     pub accept_rate: u32,
     /// How the node refuses a stream that it cannot serve now.
@@ -184,6 +189,8 @@ impl ConfigReader {
         let id = self.optional("id", value::node_id).unwrap_or_else(default_id);
         let name = self.optional("name", label).unwrap_or_else(|| id.to_string());
         let some_connections = |text: &str| value::count(text, 0..=10_000_000);
+        let max_connections = self.read("max-connections", |text| value::count(text, 1..=10_000_000));
+        let per_address = self.optional("max-sockets-per-address", some_connections);
         Config {
             listen: self.read("listen", value::listen),
             access: self.access(),
@@ -195,9 +202,12 @@ impl ConfigReader {
             advertise: self.optional("advertise", value::url),
             cors_origins: self.optional("cors-origins", value::origins).unwrap_or_default(),
             allowed_hosts: self.optional("allowed-host", value::hosts).unwrap_or_default(),
-            max_connections: self.read("max-connections", |text| value::count(text, 1..=10_000_000)),
+            max_connections,
             max_connections_per_user: self.read("max-connections-per-user", some_connections),
             max_connections_per_address: self.read("max-connections-per-address", some_connections),
+            max_sockets_per_address: per_address
+                .unwrap_or_else(|| (max_connections / 4).max(ADDRESS_SOCKETS_MIN)),
+            trusted_proxy: self.optional("trusted-proxy", value::nets).unwrap_or_default(),
             accept_rate: self.read("accept-rate", |text| value::count(text, 0..=1_000_000)),
             reject: self.read("reject", value::choice),
             retry: self.read("retry", |text| value::duration(text, retry_range())),

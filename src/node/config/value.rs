@@ -1,12 +1,13 @@
 //! Parses the texts of settings into values. Every error says what is allowed. Does no I/O.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
 use http::HeaderValue;
+use ipnet::IpNet;
 
 use super::settings::InvalidValue;
 use crate::broker::{BrokerUrl, InvalidBrokerUrl};
@@ -147,6 +148,17 @@ pub(super) fn hosts(text: &str) -> Result<Vec<HostRule>, InvalidValue> {
     text.split(',').map(str::trim).filter(|host| !host.is_empty()).map(HostRule::parse).collect()
 }
 
+/// Addresses and networks separated by commas.
+pub(super) fn nets(text: &str) -> Result<Vec<IpNet>, InvalidValue> {
+    let net = |part: &str| {
+        let one = part.parse().map(|address: IpAddr| IpNet::from(address));
+        one.or_else(|_| part.parse::<IpNet>()).map_err(|_| {
+            format!("{part:?} is neither an address nor a network; allowed are those like 192.0.2.7 and 10.0.0.0/8")
+        })
+    };
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(net).collect()
+}
+
 /// A filter of `tracing` for log lines.
 pub(super) fn filter(text: &str) -> Result<String, InvalidValue> {
     match tracing_subscriber::EnvFilter::try_new(text) {
@@ -238,6 +250,20 @@ mod tests {
         ] {
             let refusal = origins(text).unwrap_err();
             assert!(refusal.contains(why) && !refusal.contains("geheim"), "{text}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn networks_are_addresses_with_or_without_a_length() {
+        let nets =
+            |text: &str| nets(text).map(|nets| nets.iter().map(ToString::to_string).collect::<Vec<_>>());
+        check(
+            nets("10.0.0.0/8, 192.0.2.7,fd00::/8"),
+            Some(["10.0.0.0/8", "192.0.2.7/32", "fd00::/8"].map(str::to_owned).to_vec()),
+        );
+        check(nets(""), Some(vec![]));
+        for text in ["10.0.0.0/33", "proxy", "10.0.0"] {
+            check(nets(text), None);
         }
     }
 

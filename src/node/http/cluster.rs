@@ -22,7 +22,7 @@ use super::{AppState, connections, history, presence, publish, rebalance};
 use crate::node::limits::CLUSTER_BODY_BYTES;
 use crate::node::peers::PEER;
 use crate::node::takeover::Claim;
-use crate::protocol::api::{ConnectionList, ConnectionRow, RebalanceRequest, RebalanceStatus, Whereabouts};
+use crate::protocol::api::{ConnectionRow, RebalanceRequest, RebalanceStatus, Whereabouts};
 use crate::protocol::{ClientId, ConnectionId, Cursor, UserId};
 
 /// The routes, behind [`admit`].
@@ -60,8 +60,10 @@ async fn admit(
 async fn list(
     State(app): State<Arc<AppState>>,
     Query(query): Query<ListQuery>,
-) -> Result<Json<ConnectionList>, ApiError> {
-    Ok(Json(connections::own_list(&app, &Selection::of_node(&query)?)))
+) -> Result<Response, ApiError> {
+    let selection = Selection::of_node(&query)?;
+    let lister = Arc::clone(&app);
+    app.lists.json(async move { Ok(connections::own_list(&lister, &selection)) }).await
 }
 
 async fn one(

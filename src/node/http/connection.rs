@@ -20,7 +20,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
@@ -31,12 +31,14 @@ use super::error::ApiError;
 use super::guard::{Door, finish};
 use super::listener::{ListenerLimits, PendingStream};
 use super::stream_body::pipe;
+use super::timed_answers::{AsSocket, TimedAnswers};
 use crate::net::Transport;
 use crate::node::limits::{
     H2_CONNECTION_WINDOW, H2_PING_EVERY, H2_PING_TIMEOUT, H2_SEND_BUFFER, H2_STREAM_WINDOW, H2_STREAMS,
     LINGER, LINGER_BYTES,
 };
 use crate::node::loops::{Arrival, Message, NewStream, Portion, response_head};
+use crate::node::sockets::{Place, Sockets, Waiting};
 use crate::runtime::Tasks;
 
 /// What all connections of a listener share.
@@ -46,7 +48,7 @@ pub(super) struct Shared {
     pub(super) door: Arc<Door>,
     pub(super) limits: ListenerLimits,
     /// Places of sockets, and of streams over HTTP/2.
-    pub(super) permits: Arc<Semaphore>,
+    pub(super) sockets: Sockets,
     pub(super) tasks: Tasks,
 }
 
@@ -56,6 +58,7 @@ pub(super) struct HttpConnection {
     /// `None`: HTTP without TLS.
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) remote: SocketAddr,
+    pub(super) waiting: Waiting,
 }
 
 /// A stream on its way from its handler to its connection, with the headers of its response.
@@ -66,16 +69,16 @@ pub(super) struct Handover {
 
 impl Handover {
     /// Gives the stream, with the connection that is now its own, to its loop.
-    pub(super) fn complete(mut self, transport: Transport, permit: OwnedSemaphorePermit) {
+    pub(super) fn complete(mut self, transport: Transport, place: Place) {
         let head = response_head(StatusCode::OK, &self.headers, self.stream.form.framing);
         self.stream.queue.push_front(Portion::new(head.into(), None));
-        send(self.stream, transport, permit);
+        send(self.stream, transport, place);
     }
 }
 
-fn send(stream: NewStream, transport: Transport, permit: OwnedSemaphorePermit) {
+fn send(stream: NewStream, transport: Transport, place: Place) {
     let handle = Arc::clone(stream.loop_permit.handle());
-    handle.send(Message::Arrival(Box::new(Arrival { transport, stream, permit })));
+    handle.send(Message::Arrival(Box::new(Arrival { transport, stream, place })));
 }
 
 /// Takes the first stream of a connection; empty once it has one.
@@ -117,6 +120,7 @@ impl HttpConnection {
         let peeked = tokio::time::timeout(self.shared.limits.head_timeout, socket.peek(&mut first));
         tokio::select! {
             peeked = peeked => matches!(peeked, Ok(Ok(1..))),
+            () = self.waiting.asked_to_end() => false,
             () = self.shared.tasks.token().cancelled() => false,
         }
     }
@@ -124,16 +128,18 @@ impl HttpConnection {
     /// Answers requests of HTTP/1.1 until the connection ends or leaves for a stream.
     async fn http1<S>(&self, socket: S) -> Option<(S, Handover)>
     where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        S: AsyncRead + AsyncWrite + AsSocket + Send + Unpin + 'static,
     {
         let (sender, mut receiver) = oneshot::channel();
-        let sender = Arc::new(Mutex::new(Some(sender)));
-        let service = service_fn(|request: Request<Incoming>| self.answer(request, Arc::clone(&sender)));
+        let handover = (Arc::new(Mutex::new(Some(sender))), Arc::<AtomicU64>::default());
+        let service = service_fn(|request: Request<Incoming>| self.answer(request, handover.clone()));
+        let limits = &self.shared.limits;
+        let timed = TimedAnswers::new(socket, limits.answer_timeout, &handover.1);
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.shared.limits.head_timeout)
-            .max_buf_size(self.shared.limits.head_bytes)
-            .serve_connection(TokioIo::new(Explained::new(socket, self.shared.limits.head_bytes)), service);
+            .header_read_timeout(limits.head_timeout)
+            .max_buf_size(limits.head_bytes)
+            .serve_connection(TokioIo::new(Explained::new(timed, limits.head_bytes)), service);
         let mut asked_to_end = false;
         loop {
             tokio::select! {
@@ -150,9 +156,10 @@ impl HttpConnection {
                 }
                 Ok(handover) = &mut receiver => {
                     // Bytes that the client sent after its request are dropped with the parts: a stream reads none.
-                    let socket = connection.into_parts().io.into_inner().into_inner();
+                    let socket = connection.into_parts().io.into_inner().into_inner().into_inner();
                     return Some((socket, handover));
                 }
+                () = self.waiting.asked_to_end() => return None,
                 () = self.shared.tasks.token().cancelled(), if !asked_to_end => {
                     asked_to_end = true;
                     std::pin::Pin::new(&mut connection).graceful_shutdown();
@@ -164,10 +171,15 @@ impl HttpConnection {
     async fn answer(
         &self,
         request: Request<Incoming>,
-        sender: HandoverSender,
+        (sender, answers): (HandoverSender, Arc<AtomicU64>),
     ) -> Result<Response, Infallible> {
+        self.waiting.serves();
         let (response, stream) = self.shared.respond(request, self.remote).await?;
-        let Some(stream) = stream else { return Ok(response) };
+        let Some(stream) = stream else {
+            answers.fetch_add(1, Ordering::Relaxed);
+            self.waiting.waits();
+            return Ok(response);
+        };
         let handover = Handover { stream, headers: response.headers().clone() };
         let sender = sender.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(sender) = sender
@@ -182,6 +194,7 @@ impl HttpConnection {
     /// Answers requests of HTTP/2 until the connection ends. One that has had neither a request nor a stream for the time
     /// of a head is ended: pings alone would keep it for ever.
     async fn http2(&self, socket: TlsStream<TcpStream>) {
+        self.waiting.serves();
         // The number of requests. Each that is being answered, and each open stream, has a clone.
         let activity = Arc::new(AtomicU64::new(0));
         let service = {
@@ -257,12 +270,12 @@ impl Shared {
         activity.fetch_add(1, Ordering::Relaxed);
         let (response, stream) = self.respond(request, remote).await?;
         let Some(stream) = stream else { return Ok(response) };
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+        let Ok(place) = self.sockets.take(remote.ip()) else {
             return Ok(ApiError::Full("the node has no place for another stream".to_owned()).into_response());
         };
         match pipe(self.limits.end, activity) {
             Ok((writer, body)) => {
-                send(stream, Transport::Plain(writer), permit);
+                send(stream, Transport::Plain(writer), place);
                 let mut response = response.map(|_| Body::new(body));
                 // That of the empty body which the handler gave it.
                 response.headers_mut().remove(http::header::CONTENT_LENGTH);

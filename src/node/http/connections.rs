@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
@@ -24,12 +25,16 @@ use crate::runtime::clock;
 pub(crate) async fn list(
     State(app): State<Arc<AppState>>,
     Query(query): Query<ListQuery>,
-) -> Result<Json<ConnectionList>, ApiError> {
+) -> Result<Response, ApiError> {
     let selection = Selection::of_user(&query)?;
-    match selection.scope {
-        Scope::Node => Ok(Json(own_list(&app, &selection))),
-        Scope::Cluster => Ok(Json(cluster_list(&app, &selection).await)),
-    }
+    let lister = Arc::clone(&app);
+    let question = async move {
+        Ok(match selection.scope {
+            Scope::Node => own_list(&lister, &selection),
+            Scope::Cluster => cluster_list(&lister, &selection).await,
+        })
+    };
+    app.lists.json(question).await
 }
 
 /// The page of the list of this node's streams.

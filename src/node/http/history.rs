@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use http::Method;
 use serde::{Deserialize, Serialize};
 
@@ -14,10 +15,11 @@ use super::access::Caller;
 use super::error::ApiError;
 use super::path::Named;
 use super::query::{FromQuery, Query, set};
-use crate::broker::{Entry, Page, PageLimit};
+use crate::broker::{Entry, MailCursor, Page, PageLimit};
+use crate::node::limits::ANSWER_BYTES;
 use crate::node::peers::{PeerRequest, PeerResponses};
 use crate::protocol::api::{EventLedger, GapEvent, History, LogEvent, Pending, WrittenBy};
-use crate::protocol::{Address, Cursor, Resume, Topic, UserId};
+use crate::protocol::{Address, Cursor, EventId, Position, Resume, Topic, UserId};
 
 /// Default number of events of a page.
 const PAGE_EVENTS: usize = 100;
@@ -49,7 +51,7 @@ pub(crate) async fn history(
     State(app): State<Arc<AppState>>,
     caller: Caller,
     Query(query): Query<HistoryQuery>,
-) -> Result<Json<History>, ApiError> {
+) -> Result<Response, ApiError> {
     let limit = query.limit.unwrap_or(PAGE_EVENTS);
     if !(1..=PAGE_EVENTS_MAX).contains(&limit) {
         let detail = format!("limit={limit} is not allowed; allowed are 1 to {PAGE_EVENTS_MAX}");
@@ -58,27 +60,38 @@ pub(crate) async fn history(
     if let Some(topic) = &query.topic {
         caller.check_read(&Address::Topic(topic.clone()))?;
     }
-    let bounds = app.ask(app.broker.bounds()).await?;
     let after = match Resume::parse(query.after.as_deref().unwrap_or_default()) {
-        Resume::Live | Resume::Earliest => bounds.start_cursor(),
-        Resume::After(cursor) => cursor,
+        Resume::Live | Resume::Earliest => None,
+        Resume::After(cursor) => Some(cursor),
         Resume::Malformed(text) => {
             return Err(ApiError::Invalid(format!(
                 "after={text:?} is not an event id; allowed are earliest and what stands in an `id:` line"
             )));
         }
     };
-    let page = app.ask(app.broker.read_after(after, PageLimit::entries(limit))).await?;
+    let question = page_of_log((Arc::clone(&app), caller), after, limit, query.topic);
+    app.reads.json(Box::pin(question)).await
+}
+
+async fn page_of_log(
+    (app, caller): (Arc<AppState>, Caller),
+    after: Option<Cursor>,
+    limit: usize,
+    topic: Option<Topic>,
+) -> Result<History, ApiError> {
+    let bounds = app.ask(app.broker.bounds()).await?;
+    let after = after.unwrap_or_else(|| bounds.start_cursor());
+    let page_limit = PageLimit { entries: limit, bytes: ANSWER_BYTES };
+    let page = app.ask(app.broker.read_after(after, page_limit)).await?;
     // A page of a topic, or of a caller, is a page of the log without its other events, so it may be short or empty and
     // have a `next`.
-    let next = (page.entries.len() == limit)
+    let next = (page.more || page.entries.len() == limit)
         .then(|| page.entries.last().map(|last| last.cursor.to_event_id()))
         .flatten();
-    let of_topic = |entry: &&Entry| {
-        query.topic.as_ref().is_none_or(|topic| entry.address == Address::Topic(topic.clone()))
-    };
+    let of_topic =
+        |entry: &&Entry| topic.as_ref().is_none_or(|topic| entry.address == Address::Topic(topic.clone()));
     let of_caller = |entry: &&Entry| caller.may_read(&entry.address);
-    Ok(Json(History {
+    Ok(History {
         epoch: bounds.epoch.to_string(),
         oldest: bounds.start_cursor().to_event_id(),
         newest: bounds.newest_cursor().to_event_id(),
@@ -91,7 +104,7 @@ pub(crate) async fn history(
             .map(log_event)
             .collect::<Result<_, _>>()?,
         next,
-    }))
+    })
 }
 
 fn gap(page: &Page, after: Cursor) -> Option<GapEvent> {
@@ -157,15 +170,37 @@ pub(crate) fn own_trace(app: &AppState, id: Cursor) -> EventTrace {
     }
 }
 
-/// `GET /api/sse/users/{userId}/pending`: the mailbox of a user.
+/// The query of `/api/sse/users/{userId}/pending`.
+#[derive(Debug, Default)]
+pub(crate) struct PendingQuery {
+    after: Option<Cursor>,
+}
+
+impl FromQuery for PendingQuery {
+    const NAMES: &'static [&'static str] = &["after"];
+
+    fn take(&mut self, name: &str, value: &str) -> Result<(), ApiError> {
+        set(&mut self.after, name, value)
+    }
+}
+
+/// `GET /api/sse/users/{userId}/pending`: a page of the mailbox of a user.
 pub(crate) async fn pending(
     State(app): State<Arc<AppState>>,
     caller: Caller,
     Named(user): Named<UserId>,
-) -> Result<Json<Pending>, ApiError> {
-    let address = Address::User(user);
+    Query(PendingQuery { after }): Query<PendingQuery>,
+) -> Result<Response, ApiError> {
+    let (reader, address) = (Arc::clone(&app), Address::User(user));
     caller.check_read(&address)?;
-    let mailbox = app.ask(app.broker.mailbox(&address)).await?;
-    let messages = mailbox.entries.iter().map(log_event).collect::<Result<_, _>>()?;
-    Ok(Json(Pending { address, messages, overflowed: mailbox.overflowed }))
+    let question = async move {
+        let after = after.map_or(Position::ZERO, |after| after.position);
+        let limit = PageLimit { entries: PAGE_EVENTS_MAX, bytes: ANSWER_BYTES };
+        let from = MailCursor { after, index: 0 };
+        let mailbox = reader.ask(reader.broker.mail_after(&address, from, limit)).await?;
+        let next = mailbox.entries.last().filter(|_| mailbox.more).map(|last| last.cursor.to_event_id());
+        let messages = mailbox.entries.iter().map(log_event).collect::<Result<_, _>>()?;
+        Ok(Pending { address, messages, overflowed: mailbox.overflowed, next })
+    };
+    app.reads.json(question).await
 }

@@ -9,7 +9,9 @@ pub(crate) mod cluster;
 mod connection;
 pub(crate) mod connections;
 pub(crate) mod error;
+pub(crate) mod forwarded;
 pub(crate) mod guard;
+pub(crate) mod heavy;
 pub(crate) mod history;
 pub(crate) mod listener;
 pub(crate) mod ops;
@@ -29,6 +31,8 @@ mod stream_body;
 pub(crate) mod stream_query;
 #[cfg(test)]
 mod tests;
+pub(crate) mod timed_answers;
 pub(crate) mod web;
 
+pub(crate) use heavy::Heavy;
 pub(crate) use router::{AppLimits, AppState, router};

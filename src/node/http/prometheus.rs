@@ -141,6 +141,11 @@ impl Snapshot {
                 "Beats of this node that the broker did not record; a beat tells the other nodes that this one is alive",
                 of(&metrics.beat_errors),
             ),
+            (
+                "sse_node_sockets_shed",
+                "Connections that ended while they waited for a request, since others needed their places",
+                of(&metrics.sockets_shed),
+            ),
             ("sse_node_peer_errors", "Requests to other nodes that failed", of(&metrics.peer_errors)),
         ];
         for (name, help, value) in counters {
@@ -152,6 +157,8 @@ impl Snapshot {
             out.encode_descriptor("sse_node_cpu", "CPU time used", Some(&Unit::Seconds), cpu.metric_type())?;
         cpu.encode(descriptor)?;
         by_reason(out, "sse_node_gaps", "GAP events sent, by reason", &metrics.gaps())?;
+        let refused = metrics.refused_sockets();
+        by_reason(out, "sse_node_sockets_refused", "Connections that got no place, by reason", &refused)?;
         by_reason(out, "sse_node_rejections", "Streams refused, by reason", &metrics.rejected())?;
         by_reason(out, "sse_node_disconnects", "Streams ended, by reason", &metrics.closed())
     }

@@ -8,9 +8,11 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use http::{HeaderName, HeaderValue, Method, header};
+use ipnet::IpNet;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::error::ApiError;
+use super::heavy::Heavy;
 use super::{
     access, batch, cluster, connections, history, ops, presence, publish, rebalance, revoke, servers, stream,
     web,
@@ -92,10 +94,16 @@ pub(crate) struct AppState {
     pub(crate) peers: Arc<Peers>,
     /// Closes the older streams of a client that opens a new one.
     pub(crate) takeover: Takeover,
+    /// Whose `X-Forwarded-For` counts.
+    pub(crate) trusted_proxy: Vec<IpNet>,
     /// How clients are refused.
     pub(crate) reject: RejectMode,
     /// Limits of requests.
     pub(crate) limits: AppLimits,
+    /// Pages of the log and of mailboxes.
+    pub(crate) reads: Heavy,
+    /// Lists of all streams.
+    pub(crate) lists: Heavy,
     /// What streams share.
     pub(crate) context: Arc<StreamContext>,
 }

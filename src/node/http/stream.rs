@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, Version, header};
 use super::AppState;
 use super::access::Caller;
 use super::error::ApiError;
+use super::forwarded::client_address;
 use super::listener::PendingStream;
 use super::query::Query;
 use super::stream_query::{StreamQuery, accepts_events, requested_cursor};
@@ -27,20 +28,17 @@ use crate::node::connections::{AckMode, Connection, Identity, Registered};
 use crate::node::feed::Feed;
 use crate::node::limits::EXPIRED_RETRY;
 use crate::node::loops::{
-    Following, LoopHandle, LoopPermit, NewStream, Portion, Subscription, close_portion, gap_frame,
+    Backlog, Following, LoopHandle, LoopPermit, NewStream, Portion, Subscription, close_portion, gap_frame,
     mail_portion, sync_frame,
 };
-use crate::node::mailbox::{confirm_or_repeat, unconfirmed};
+use crate::node::mailbox::{MailPage, MailPlace, confirm_or_repeat, unconfirmed};
 use crate::node::revoker;
 use crate::node::stream_context::HeartbeatForm;
 use crate::node::window::{Form, Framing};
 use crate::protocol::api::{ConnectionEvent, GapEvent, GapReason, Resumed};
 use crate::protocol::event::control;
-use crate::protocol::{ClientId, Cursor, Format, Frame, Resume, RetryMs, SpelledId, UserId};
+use crate::protocol::{ClientId, Cursor, Format, Frame, Position, Resume, RetryMs, SpelledId};
 use crate::runtime::clock::unix_ms;
-
-/// Mailbox messages encoded into one portion.
-const BACKLOG_BATCH: usize = 64;
 
 /// A parsed request for a stream.
 struct StreamRequest {
@@ -87,7 +85,8 @@ pub(crate) async fn open(
 ) -> Result<Response, ApiError> {
     let Query(query) = query?;
     let framing = Framing::for_version(version);
-    let mut request = parse_request((&*app, caller), (remote, framing), &headers, query)?;
+    let client = client_address(remote.ip(), &headers, &app.trusted_proxy);
+    let mut request = parse_request((&*app, caller), (client, framing), &headers, query)?;
     request.restrict()?;
     if method == Method::HEAD {
         // Of no known length, as the stream itself: RFC 9110, 9.3.2, wants the same headers.
@@ -98,7 +97,7 @@ pub(crate) async fn open(
         return refuse(&app, CloseCode::Shutdown, &app.drain.status().reason, framing);
     }
     let now = tokio::time::Instant::now();
-    let admitted = match app.admission.admit(request.identity.user_id.as_ref(), remote.ip(), now) {
+    let admitted = match app.admission.admit(request.identity.user_id.as_ref(), client, now) {
         Ok(admitted) => admitted,
         Err(refusal) => return refuse(&app, refusal.code(), &refusal.to_string(), framing),
     };
@@ -127,7 +126,7 @@ impl StreamRequest {
 
 fn parse_request(
     (app, caller): (&AppState, Caller),
-    (remote, framing): (SocketAddr, Framing),
+    (remote, framing): (IpAddr, Framing),
     headers: &HeaderMap,
     query: StreamQuery,
 ) -> Result<StreamRequest, ApiError> {
@@ -169,14 +168,9 @@ fn parse_request(
         Some(other) => return Err(invalid_choice("format", other, "envelope, data")),
     };
     let requested = requested_cursor(headers, query.cursors);
-    let identity = Identity {
-        id: app.takeover.next_id(),
-        client_id,
-        user_id: query.user_id,
-        topics,
-        remote: remote.ip(),
-        connected_at: unix_ms(),
-    };
+    let user_id = query.user_id;
+    let identity =
+        Identity { id: app.takeover.next_id(), client_id, user_id, topics, remote, connected_at: unix_ms() };
     let resume = requested.as_deref().map_or(Resume::Live, Resume::parse);
     Ok(StreamRequest {
         identity,
@@ -214,7 +208,8 @@ async fn follow(
         }
     }
     // The log delivers messages after the start; earlier ones come from the mailboxes.
-    let (entries, overflowed) = unconfirmed(&app.context, &request.identity, from).await?;
+    let place = MailPlace::new(&request.identity, Position::ZERO, from.position);
+    let MailPage { messages, overflowed, next } = unconfirmed(&app.context, place).await?;
     let metrics = &app.context.metrics;
     let form @ Form { framing, format } = request.form;
     metrics.opened.fetch_add(1, Ordering::Relaxed);
@@ -241,18 +236,24 @@ async fn follow(
     // had.
     let moves_cursor = gap.is_some() || start.sync.is_none();
     let id = moves_cursor.then(|| from.spelled(format));
-    let then = id.map_or_else(Bytes::new, |id| position_frame(id, gap.as_ref(), !entries.is_empty()));
+    let then = id.map_or_else(Bytes::new, |id| position_frame(id, gap.as_ref(), !messages.is_empty()));
     let opening_id = id.filter(|_| then.is_empty());
     let opening = opening(app, &request.identity, &start, (opening_id, format), overflowed);
-    metrics.mailbox_resent.fetch_add(entries.len() as u64, Ordering::Relaxed);
-    let mail = entries
-        .chunks(BACKLOG_BATCH)
-        .map(|entries| mail_portion(entries, form, (request.ack, &request.identity)));
-    let framed = |body| Portion::new(framing.wrap(body), None);
-    let mut queue: VecDeque<_> = std::iter::once(framed(opening)).chain(mail).collect();
-    if !then.is_empty() {
-        queue.push_back(framed(then));
-    }
+    metrics.mailbox_resent.fetch_add(messages.len() as u64, Ordering::Relaxed);
+    let framed = |body: Bytes| match body.is_empty() {
+        true => Portion::default(),
+        false => Portion::new(framing.wrap(body), None),
+    };
+    let mail = mail_portion(&messages, form, (request.ack, &request.identity));
+    let mut queue = VecDeque::from([framed(opening), mail]);
+    let backlog = match next {
+        Some(place) => Some(Box::new(Backlog { place, overflowed, then: framed(then) })),
+        None => {
+            queue.push_back(framed(then));
+            None
+        }
+    };
+    queue.retain(|portion| !portion.wire.is_empty());
     let registered = register(app, (request.identity, &request.caller), (from, loop_permit.handle()));
     if request.is_named {
         app.takeover.claim(registered.connection());
@@ -265,7 +266,7 @@ async fn follow(
         expires_at: request.expires_at,
     };
     let following = Some(Box::new(Following { feed: start.feed, subscription }));
-    Ok(NewStream { form, queue, following, loop_permit })
+    Ok(NewStream { form, queue, backlog, following, loop_permit })
 }
 
 /// Puts the stream into the list of connections. What came over all others since its request came, comes over it too.
@@ -360,14 +361,7 @@ fn opening(
     }
     if overflowed > 0 {
         app.context.metrics.count_gap(GapReason::Overflow);
-        let gap = GapEvent {
-            reason: GapReason::Overflow,
-            requested: None,
-            oldest: None,
-            newest: None,
-            missed: Some(overflowed),
-        };
-        out.extend_from_slice(&gap_frame(&gap, None));
+        out.extend_from_slice(&gap_frame(&GapEvent::overflow(overflowed), None));
     }
     out.freeze()
 }
@@ -405,7 +399,7 @@ fn refusal(app: &AppState, (code, reason): (CloseCode, &str), retry: RetryMs, fr
     let queue = VecDeque::from([close_portion(code, reason, retry, (framing, app.drain_close))]);
     let loop_permit = LoopPermit::new(app.loops.emptiest());
     let form = Form { framing, format: app.format };
-    stream_response(app, NewStream { form, queue, following: None, loop_permit })
+    stream_response(app, NewStream { form, queue, backlog: None, following: None, loop_permit })
 }
 
 fn stream_response(app: &AppState, stream: NewStream) -> Response {

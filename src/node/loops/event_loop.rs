@@ -234,7 +234,7 @@ impl EventLoop {
     }
 
     fn arrive(&mut self, arrival: Arrival) {
-        let Arrival { transport, stream, permit } = arrival;
+        let Arrival { transport, stream, place } = arrival;
         if self.streams.len() == 0 && self.pass.is_none() {
             // Nobody has woken the loop for what has come since its last stream.
             let end = self.context.window.place();
@@ -245,6 +245,7 @@ impl EventLoop {
             None => (None, None),
         };
         let mut work = Work::new(feed, stream.queue);
+        work.backlog = stream.backlog;
         if subscription.is_none() {
             work.end = End::Announced(CloseCode::ClientGone);
         }
@@ -261,7 +262,7 @@ impl EventLoop {
             had: Box::default(),
             work: Some(Box::new(work)),
             _loop_permit: stream.loop_permit,
-            _permit: permit,
+            _place: place,
         });
         let Some(stream) = self.streams.get_mut(key) else { return };
         if let Err(error) = self.poll.add(&stream.transport, key) {

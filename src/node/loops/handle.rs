@@ -4,8 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::log_request::Failure;
-use super::portion::Portion;
+use super::log_request::{Delivery, Failure};
 use super::stream::Arrival;
 use crate::net::{Inbox, Key};
 use crate::node::feed::Feed;
@@ -19,7 +18,7 @@ pub(crate) enum Message {
     /// Somebody has ordered this stream to close.
     Order(Key),
     /// The log was asked for a stream, and has answered, or not.
-    Answer(Key, Box<Feed>, Result<Portion, Failure>),
+    Answer(Key, Box<Feed>, Result<Delivery, Failure>),
     /// The process ends.
     Stop,
 }

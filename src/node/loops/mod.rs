@@ -24,9 +24,9 @@ mod work;
 
 pub(crate) use event_loop::{Budget, EventLoop, LoopSettings};
 pub(crate) use handle::{LoopHandle, Loops, Message};
-pub(crate) use log_request::Offload;
 #[cfg(test)]
 pub(crate) use log_request::Question;
+pub(crate) use log_request::{Backlog, Offload};
 pub use portion::StreamEnd;
 pub(crate) use portion::{Portion, close_portion, gap_frame, mail_portion, response_head, sync_frame};
 pub(crate) use shared_loop::SharedLoop;

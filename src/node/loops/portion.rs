@@ -45,6 +45,20 @@ pub(crate) struct Portion {
 }
 
 impl Portion {
+    /// What comes behind this, in one piece with it.
+    pub(crate) fn then(mut self, next: Self) -> Self {
+        let wire = [self.wire, next.wire];
+        self.wire = match &wire {
+            [first, empty] if empty.is_empty() => first.clone(),
+            [empty, second] if empty.is_empty() => second.clone(),
+            both => both.concat().into(),
+        };
+        self.events += next.events;
+        self.told = next.told.or(self.told);
+        self.confirms.extend(next.confirms);
+        self
+    }
+
     /// Bytes that are no event of the log.
     pub(crate) fn new(wire: Bytes, told: Option<Cursor>) -> Self {
         Self { wire, told, ..Self::default() }

@@ -5,9 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::handle::LoopHandle;
+use super::log_request::Backlog;
 use super::portion::{Portion, confirmed};
 use super::ticks::Ticks;
 use crate::net::Transport;
@@ -16,6 +15,7 @@ use crate::node::close::CloseCode;
 use crate::node::connections::{AckMode, Connection, Registered};
 use crate::node::feed::Feed;
 use crate::node::limits::READER_BYTES;
+use crate::node::sockets::Place;
 use crate::node::stream_context::HeartbeatForm;
 use crate::node::window::{Form, WindowFrame};
 use crate::protocol::{Address, Cursor};
@@ -26,6 +26,8 @@ pub(crate) struct NewStream {
     pub(crate) form: Form,
     /// What is written before anything of the log.
     pub(crate) queue: VecDeque<Portion>,
+    /// Mail that follows the queue, before anything of the log.
+    pub(crate) backlog: Option<Box<Backlog>>,
     /// What follows; `None` if nothing does, because the client was refused.
     pub(crate) following: Option<Box<Following>>,
     /// The loop that it goes to.
@@ -85,8 +87,8 @@ impl Drop for LoopPermit {
 pub(crate) struct Arrival {
     pub(crate) transport: Transport,
     pub(crate) stream: NewStream,
-    /// Counts the socket among those of the listener.
-    pub(crate) permit: OwnedSemaphorePermit,
+    /// Counts the socket among those of the node.
+    pub(crate) place: Place,
 }
 
 /// A stream. `work` is empty while it is level with its loop.
@@ -110,7 +112,7 @@ pub(super) struct Stream {
     pub(super) had: Box<[Cursor]>,
     pub(super) work: Option<Box<Work>>,
     pub(super) _loop_permit: LoopPermit,
-    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _place: Place,
 }
 
 /// How far the end of a stream is.
@@ -131,6 +133,8 @@ pub(super) struct Work {
     pub(super) feed: Option<Box<Feed>>,
     /// What must be written before anything else.
     pub(super) queue: VecDeque<Portion>,
+    /// What must be read and written then, before the feed goes on.
+    pub(super) backlog: Option<Box<Backlog>>,
     /// Bytes of the first portion that are written.
     pub(super) done: usize,
     /// The feed may go on up to this ordinal, also beyond the pass under way.
@@ -153,6 +157,7 @@ impl Work {
         Self {
             feed,
             queue,
+            backlog: None,
             done: 0,
             until: 0,
             stall_at: 0,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::event_loop::EventLoop;
-use super::log_request::{Failure, LogRequest, Offload, Question};
+use super::log_request::{Delivery, Failure, LogRequest, Offload, Question};
 use super::portion::{Portion, StreamEnd, sync_frame};
 use super::stream::{End, Stream, Work};
 use crate::net::Key;
@@ -15,15 +15,17 @@ use crate::node::connections::Connection;
 use crate::node::feed::{Feed, Step};
 use crate::node::limits::ABORT_PAUSE;
 use crate::node::window::{Place, WindowFrame};
+use crate::protocol::Cursor;
 
 impl EventLoop {
-    pub(super) fn on_answer(&mut self, key: Key, feed: Box<Feed>, outcome: Result<Portion, Failure>) {
+    pub(super) fn on_answer(&mut self, key: Key, feed: Box<Feed>, outcome: Result<Delivery, Failure>) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(work) = stream.work.as_mut().filter(|work| work.end == End::Open) else { return };
         record_position(stream.subscription.as_ref().map(|subscription| &**subscription.connection()), &feed);
         work.feed = Some(feed);
         match outcome {
-            Ok(portion) => {
+            Ok(Delivery { portion, backlog }) => {
+                work.backlog = backlog;
                 if !portion.wire.is_empty() {
                     work.queue.push_back(portion);
                 }
@@ -62,7 +64,11 @@ impl EventLoop {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let (Some(work), Some(subscription)) = (&mut stream.work, &stream.subscription) else { return };
         let known = feed.cursor();
-        let step = feed.step(goal.ordinal.max(work.until));
+        let backlog = work.backlog.take();
+        let step = match backlog {
+            Some(backlog) => return self.ask(key, feed, (known, Question::Mail(backlog))),
+            None => feed.step(goal.ordinal.max(work.until)),
+        };
         record_position(Some(subscription.connection()), &feed);
         let question = match step {
             Step::TooSlow => return self.announce(key, CloseCode::Slow, "too far behind"),
@@ -84,6 +90,13 @@ impl EventLoop {
             Step::Gap(missing) => Question::Gap(missing),
             Step::ReadLog { after, limit } => Question::Page { after, limit },
         };
+        self.ask(key, feed, (known, question));
+    }
+
+    /// Leaves a stream to a task, which asks the log.
+    fn ask(&mut self, key: Key, feed: Box<Feed>, (known, question): (Cursor, Question)) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let Some(subscription) = &stream.subscription else { return };
         let connection = Arc::clone(subscription.connection());
         let (handle, form, ack) = (Arc::clone(&self.handle), stream.form, subscription.ack);
         (self.offload)(Offload::Ask(LogRequest {

@@ -29,6 +29,7 @@ use crate::node::loops::{
     Question, SharedLoop, StreamEnd, Subscription, close_portion,
 };
 use crate::node::metrics::Metrics;
+use crate::node::sockets::tests::unlimited;
 use crate::node::stream_context::{HeartbeatForm, StreamContext, StreamTiming};
 use crate::node::window::{Form, Framing, Slot, Window, WindowLimits};
 use crate::protocol::api::GapReason;
@@ -432,6 +433,7 @@ impl<'a> World<'a> {
         let stream = NewStream {
             form: Form { framing: Framing::Chunked, format },
             queue: VecDeque::new(),
+            backlog: None,
             following: Some(Box::new(Following { feed, subscription })),
             loop_permit,
         };
@@ -457,7 +459,7 @@ impl<'a> World<'a> {
         let Some(Offload::Ask(request)) = asked.remove(index) else { return false };
         drop(asked);
         let page = match request.question {
-            Question::Gap(_) => None,
+            Question::Gap(_) | Question::Mail(_) | Question::Answered => None,
             Question::Page { after, limit } => Some(self.log.read_after(after, limit.entries)),
         };
         self.stage.runtime.block_on(request.answer(&self.context, Ok(page)));
@@ -518,13 +520,10 @@ fn arrive(stream: NewStream) -> UnixStream {
     let (socket, server) = UnixStream::pair().unwrap();
     socket.set_nonblocking(true).unwrap();
     socket2::SockRef::from(&server).set_send_buffer_size(1).unwrap();
-    let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+    let place = unlimited().take(Ipv4Addr::LOCALHOST.into()).unwrap();
     let handle = Arc::clone(stream.loop_permit.handle());
-    handle.send(Message::Arrival(Box::new(Arrival {
-        transport: Transport::Plain(server.into()),
-        stream,
-        permit,
-    })));
+    let transport = Transport::Plain(server.into());
+    handle.send(Message::Arrival(Box::new(Arrival { transport, stream, place })));
     socket
 }
 
@@ -759,7 +758,7 @@ fn a_stream_ends_with_the_last_chunk_or_after_a_pause_without_it() {
         let queue = VecDeque::from([close]);
         let loop_permit = LoopPermit::new(world.handles.emptiest());
         let form = Form { framing, format: Format::Envelope };
-        let mut socket = arrive(NewStream { form, queue, following: None, loop_permit });
+        let mut socket = arrive(NewStream { form, queue, backlog: None, following: None, loop_permit });
         let begun = Instant::now();
         let mut got = Vec::new();
         while socket.read_to_end(&mut got).is_err() {

@@ -102,6 +102,15 @@ pub struct GapEvent {
     pub missed: Option<u64>,
 }
 
+impl GapEvent {
+    /// So many messages were dropped from the mailboxes of a stream.
+    #[must_use]
+    pub fn overflow(missed: u64) -> Self {
+        let reason = GapReason::Overflow;
+        Self { reason, requested: None, oldest: None, newest: None, missed: Some(missed) }
+    }
+}
+
 /// `data:` of a `SYNC` event: the log had lost events that the client has received, and has them again. The event has
 /// no `id:`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

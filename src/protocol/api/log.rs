@@ -29,6 +29,9 @@ pub struct Pending {
     /// Messages that were dropped because the mailbox was full or they were too old, as long as the owner has not
     /// confirmed the `GAP` event about them.
     pub overflowed: u64,
+    /// Give this as `after` for the next page; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<EventId>,
 }
 
 /// `GET /api/sse/history`: a page of the log.

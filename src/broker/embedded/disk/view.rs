@@ -141,10 +141,25 @@ impl<S: Readable> Reads for View<'_, S> {
         record.map(|record| record::read_state(&record)).transpose().map_err(self.invalid(READ))
     }
 
-    fn messages(&self, owner: &Address, from: Position) -> Result<Vec<Entry>, StoreError> {
-        self.scan(&self.spaces().mail, Self::mail_range(owner, from), usize::MAX, |key, value| {
-            record::read_entry(self.meta.cursor(record::read_mail_position(key)?), value)
-        })
+    fn messages(
+        &self,
+        owner: &Address,
+        from: Position,
+        limit: PageLimit,
+    ) -> Result<(Vec<Entry>, bool), StoreError> {
+        const READ: &str = "read a mailbox";
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        for record in self.source.range(&self.spaces().mail, Self::mail_range(owner, from)) {
+            let (key, value) = record.into_inner().map_err(self.failed(READ))?;
+            bytes += record::entry_record_bytes(&value);
+            let is_full = messages.len() >= limit.entries || bytes > limit.bytes;
+            if is_full && !messages.is_empty() {
+                return Ok((messages, true));
+            }
+            let at = record::read_mail_position(&key).map_err(self.invalid(READ))?;
+            messages.push(record::read_entry(self.meta.cursor(at), &value).map_err(self.invalid(READ))?);
+        }
+        Ok((messages, false))
     }
 }
 

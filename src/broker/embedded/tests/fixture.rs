@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::broker::embedded::clock::Clock;
 use crate::broker::embedded::log::Embedded;
 use crate::broker::embedded::store::Store;
-use crate::broker::{BrokerUrl, Durability, Entry, LogLimits, NewEvent, OpenError};
-use crate::protocol::{Address, Cursor, EventType, MessageId};
+use crate::broker::{BrokerUrl, Durability, Entry, LogLimits, NewEvent, OpenError, PageLimit};
+use crate::protocol::{Address, Cursor, EventType, MessageId, Position};
 use crate::runtime::Tasks;
 
 /// A log whose clock the test sets.
@@ -51,7 +51,8 @@ impl Log {
     }
 
     pub(super) async fn mailbox_ids(&self, owner: &Address) -> (Vec<String>, u64) {
-        let mailbox = self.mailbox(owner).await.unwrap();
+        let all = PageLimit::entries(usize::MAX);
+        let mailbox = self.mail_after(owner, Position::default(), all).await.unwrap();
         (ids(&mailbox.entries), mailbox.overflowed)
     }
 }

@@ -68,6 +68,7 @@ for_every_broker! {
     }
     mailbox {
         a_mailbox_keeps_what_asked_for_it_until_confirmed,
+        a_mailbox_is_read_in_parts_also_while_its_front_goes,
         only_users_and_clients_have_a_mailbox,
         a_full_mailbox_drops_its_oldest_and_says_so_until_told,
         all_mailboxes_together_are_bounded_and_the_oldest_mail_is_told_as_dropped,

@@ -1,7 +1,7 @@
 //! Mailboxes: keeping, confirming, overflow.
 
-use super::bed::{Bed, address, at_most, event, mail, named};
-use crate::broker::LogLimits;
+use super::bed::{Bed, address, at_most, event, ids, mail, named};
+use crate::broker::{LogLimits, MailCursor, PageLimit};
 
 pub(super) async fn a_mailbox_keeps_what_asked_for_it_until_confirmed(bed: &Bed) {
     let log = bed.open(LogLimits::default()).await;
@@ -26,6 +26,37 @@ pub(super) async fn a_mailbox_keeps_what_asked_for_it_until_confirmed(bed: &Bed)
     assert_eq!(log.confirmed("user:u", newest).await, 1);
     let bounds = log.look().await;
     assert_eq!((bounds.mailboxes, bounds.mailbox_messages, bounds.length), (2, 2, 6));
+    log.close().await;
+}
+
+pub(super) async fn a_mailbox_is_read_in_parts_also_while_its_front_goes(bed: &Bed) {
+    const COUNT: usize = 150;
+    let log = bed.open(LogLimits::default()).await;
+    let mut cursors = Vec::new();
+    for number in 0..COUNT {
+        cursors.push(log.put(mail(&format!("m{number}"), "user:u")).await);
+    }
+    let owner = address("user:u");
+    for (entries, confirm_at) in
+        [(1, usize::MAX), (7, usize::MAX), (70, usize::MAX), (COUNT, usize::MAX), (7, 3)]
+    {
+        let (mut from, mut read, mut parts) = (MailCursor::default(), Vec::new(), 0);
+        loop {
+            let part = log.mail_after(&owner, from, PageLimit::entries(entries)).await.unwrap();
+            assert!(part.entries.len() <= entries && (!part.entries.is_empty() || !part.more));
+            read.extend(ids(&part.entries));
+            let Some(last) = part.entries.last().filter(|_| part.more) else { break };
+            from = MailCursor { after: last.cursor.position, index: part.index + part.entries.len() };
+            parts += 1;
+            if parts == confirm_at {
+                assert_eq!(log.confirmed("user:u", cursors[9]).await, 10);
+            }
+        }
+        assert_eq!(read, named(0..COUNT), "{entries} at a time");
+    }
+    let few_bytes = PageLimit { entries: COUNT, bytes: 1 };
+    let part = log.mail_after(&owner, MailCursor::default(), few_bytes).await.unwrap();
+    assert_eq!((ids(&part.entries), part.more), (named(10..11), true), "one at least");
     log.close().await;
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::description::{Cause, Operation};
 use crate::node::http::error::ApiError;
-use crate::node::http::history::HistoryQuery;
+use crate::node::http::history::{HistoryQuery, PendingQuery};
 use crate::node::http::ops::ReadyQuery;
 use crate::node::http::rebalance::ScopeQuery;
 use crate::node::http::rows::ListQuery;
@@ -186,7 +186,12 @@ fn log() -> Vec<Operation> {
             .json::<EventLedger>(200, "How many connections got the event, and how many clients confirmed it.")
             .errors(&[ApiError::Invalid, ApiError::NotFound, ApiError::Unavailable]),
         get("/api/sse/users/{user}/pending", "List a user's unconfirmed messages")
-            .json::<Pending>(200, "The mailbox.")
+            .query::<PendingQuery>(&[(
+                "after",
+                "An event id: the page starts after it. Without it, it starts with the oldest message.",
+                text(),
+            )])
+            .json::<Pending>(200, "A page of the mailbox.")
             .errors(&[ApiError::Invalid, ApiError::Unavailable]),
     ]
 }
