@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 
 use super::close::CloseCode;
+use super::token_bucket::TokenBucket;
 use crate::protocol::UserId;
 
 /// Limits on open streams; 0 means no limit.
@@ -59,9 +60,8 @@ struct Counts {
     open: usize,
     users: HashMap<UserId, usize>,
     addresses: HashMap<IpAddr, usize>,
-    /// Token bucket that holds the streams of one second.
-    tokens: f64,
-    refilled: Instant,
+    /// The streams of one second.
+    rate: TokenBucket,
 }
 
 /// Permission for one stream; dropping it frees its place.
@@ -86,8 +86,7 @@ impl Admission {
             open: 0,
             users: HashMap::new(),
             addresses: HashMap::new(),
-            tokens: f64::from(limits.per_second),
-            refilled: now,
+            rate: TokenBucket::full(limits.per_second, now),
         };
         Self { limits, counts: Arc::new(Mutex::new(counts)) }
     }
@@ -114,7 +113,7 @@ impl Admission {
         if full(counts.addresses.get(&address).copied().unwrap_or(0), limits.per_address) {
             return Err(AdmissionError::Address(limits.per_address));
         }
-        if !counts.take_token(limits.per_second, now) {
+        if limits.per_second > 0 && counts.rate.take(limits.per_second, now).is_err() {
             return Err(AdmissionError::Rate(limits.per_second));
         }
         counts.open += 1;
@@ -127,23 +126,6 @@ impl Admission {
             }
         }
         Ok(Admitted { counts: Arc::clone(&self.counts), counted })
-    }
-}
-
-impl Counts {
-    fn take_token(&mut self, per_second: u32, now: Instant) -> bool {
-        if per_second == 0 {
-            return true;
-        }
-        let rate = f64::from(per_second);
-        let elapsed = now.saturating_duration_since(self.refilled).as_secs_f64();
-        self.tokens = (self.tokens + elapsed * rate).min(rate);
-        self.refilled = now;
-        let taken = self.tokens >= 1.0;
-        if taken {
-            self.tokens -= 1.0;
-        }
-        taken
     }
 }
 

@@ -38,6 +38,7 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod token_bucket;
 mod window;
 
 pub use loops::StreamEnd;

@@ -22,6 +22,7 @@ use super::drain::Drain;
 use super::feed::FeedLimits;
 use super::http::guard::Door;
 use super::http::listener::{Listener, ListenerLimits};
+use super::http::pace::Pace;
 use super::http::{AppLimits, AppState, Heavy, router};
 use super::limits::{LISTS, Limits, READS, SPARE_FILES};
 use super::loops::{Budget, EventLoop, LoopHandle, LoopSettings, Loops, Message, Offload, SharedLoop};
@@ -393,6 +394,7 @@ fn app_state(
         access: None,
         admission: Admission::new(admission, Instant::now()),
         drain_over: config.drain_over,
+        pace: Pace::new(config.publish_rate),
         trusted_proxy: config.trusted_proxy.clone(),
         reject: config.reject,
         limits: app_limits(config),

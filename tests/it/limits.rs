@@ -340,3 +340,22 @@ async fn a_reader_too_far_behind_is_closed_and_comes_back_to_everything() {
     assert_eq!(seen, published);
     node.wait_for_line("sse_node_disconnects_total{reason=\"slow\"} 1").await;
 }
+
+#[tokio::test]
+async fn an_address_that_publishes_too_fast_is_told_how_long_to_wait() {
+    let node = Node::start(&["--publish-rate", "1000"]).await;
+    let event = json!({ "to": "all", "event": { "data": 1 } });
+    let batch = serde_json::to_string(&vec![event; 900]).unwrap();
+    // Of 1,000 a second, 36,000 at once: whoever comes next waits for half a minute.
+    let answers = join_all((0..40).map(|_| node.post("/api/sse/batch", batch.clone()))).await;
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status != 200).collect();
+    assert!(refused.len() < 40, "none was taken");
+    let answer = node.post("/api/sse/broadcast", r#"{"data":1}"#).await;
+    if let Some(refused) = refused.first() {
+        assert!(refused.problem(429, "busy").contains("--publish-rate"));
+    }
+    assert!(answer.problem(429, "busy").contains("--publish-rate"), "{answer:?}");
+    assert!(answer.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+    node.get("/health/ready").await;
+    assert_eq!(node.get("/api/sse/history?limit=1").await.status, 200);
+}

@@ -436,6 +436,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Limit of publishes that wait for the log; further ones get 429",
     ),
     row(
+        Group::Publishing,
+        "publish-rate",
+        COUNT,
+        default::NO_LIMIT,
+        "Limit of events per second from one IP address; further publishes get 429 with Retry-After; 0 = no limit",
+    ),
+    row(
         Group::Leaving,
         "drain-over",
         DURATION,

@@ -115,6 +115,8 @@ pub struct Config {
     pub max_body: usize,
     /// Most bytes of an event's data and metadata together.
     pub max_payload: usize,
+    /// Most events per second from one address; 0: no limit.
+    pub publish_rate: u32,
     /// Time over which a drain spreads the end of open streams.
     pub drain_over: Duration,
     /// How streams end on the wire.
@@ -228,6 +230,7 @@ impl ConfigReader {
             max_head: self.read("max-head", |text| value::memory(text, HEAD_MIN..=MIB)),
             max_body: self.read("max-body", |text| value::memory(text, KIB..=GIB)),
             max_payload: self.read("max-payload", |text| value::memory(text, 1..=GIB)),
+            publish_rate: self.read("publish-rate", |text| value::count(text, 0..=1_000_000)),
             drain_over: self.read("drain-over", |text| value::duration(text, Duration::ZERO..=HOUR)),
             drain_close: self.read("drain-close", value::choice),
             drain_grace: self.read("drain-grace", |text| value::duration(text, Duration::ZERO..=HOUR)),

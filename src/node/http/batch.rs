@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
+use axum::{Extension, Json};
 use futures_util::future::join_all;
 use http::HeaderMap;
 use serde_json::value::RawValue;
@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::AppState;
 use super::access::Caller;
 use super::error::ApiError;
+use super::pace::Publisher;
 use super::publish::{self, IDEMPOTENCY_KEY};
 use crate::node::limits::BATCH_EVENTS_MAX;
 use crate::protocol::api::{BatchAnswer, BatchEvent, BatchOutcome};
@@ -22,15 +23,17 @@ use crate::protocol::api::{BatchAnswer, BatchEvent, BatchOutcome};
 pub(crate) async fn publish(
     State(app): State<Arc<AppState>>,
     caller: Caller,
+    publisher: Option<Extension<Publisher>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<BatchAnswer>, ApiError> {
-    batch(&app, &caller, &headers, body).await.inspect_err(|_| publish::count_error(&app))
+    let publisher = publisher.map(|Extension(publisher)| publisher);
+    batch(&app, (&caller, publisher), &headers, body).await.inspect_err(|_| publish::count_error(&app))
 }
 
 async fn batch(
     app: &AppState,
-    caller: &Caller,
+    (caller, publisher): (&Caller, Option<Publisher>),
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<BatchAnswer>, ApiError> {
@@ -41,6 +44,10 @@ async fn batch(
     let body = body?;
     let events = events(&body)?;
     publish::check_tail(app)?;
+    if let Some((pace, publisher)) = app.pace.as_ref().zip(publisher) {
+        // One was taken before the body was read; the others are made up for by what comes next.
+        pace.owe(publisher, u32::try_from(events.len().saturating_sub(1)).unwrap_or(u32::MAX));
+    }
     // All are handed to the log before the first is answered, so that the log can write them at once. It keeps their order.
     let answers = join_all(events.into_iter().map(|event| publish_one(app, caller, event))).await;
     Ok(Json(BatchAnswer { answers }))

@@ -15,6 +15,7 @@ pub(crate) mod heavy;
 pub(crate) mod history;
 pub(crate) mod listener;
 pub(crate) mod ops;
+pub(crate) mod pace;
 pub(crate) mod path;
 pub(crate) mod presence;
 pub(crate) mod process;

@@ -13,6 +13,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::error::ApiError;
 use super::heavy::Heavy;
+use super::pace::{self, Pace};
 use super::{
     access, batch, cluster, connections, history, ops, presence, publish, rebalance, revoke, servers, stream,
     web,
@@ -94,6 +95,8 @@ pub(crate) struct AppState {
     pub(crate) peers: Arc<Peers>,
     /// Closes the older streams of a client that opens a new one.
     pub(crate) takeover: Takeover,
+    /// How fast one address may publish; `None`: as fast as it can.
+    pub(crate) pace: Option<Pace>,
     /// Whose `X-Forwarded-For` counts.
     pub(crate) trusted_proxy: Vec<IpNet>,
     /// How clients are refused.
@@ -153,6 +156,7 @@ impl AppState {
 /// The router of a node.
 pub(crate) fn router(app: Arc<AppState>, cors_origins: &[HeaderValue]) -> Router {
     let body_limit = app.limits.body_bytes;
+    let is_paced = app.pace.is_some();
     // Without credentials to check there is nothing to ask, and a layer costs every request.
     let routes = match app.access {
         Some(_) => described_routes().layer(from_fn_with_state(Arc::clone(&app), access::admit)),
@@ -163,6 +167,10 @@ pub(crate) fn router(app: Arc<AppState>, cors_origins: &[HeaderValue]) -> Router
         .fallback(no_route)
         .method_not_allowed_fallback(|| async { ApiError::Method })
         .layer(DefaultBodyLimit::max(body_limit));
+    let routes = match is_paced {
+        true => routes.layer(from_fn_with_state(Arc::clone(&app), pace::admit)),
+        false => routes,
+    };
     // Without origins there is nothing to say to a browser, and a layer costs every request.
     let routes = if cors_origins.is_empty() { routes } else { routes.layer(cors(cors_origins)) };
     routes.with_state(app)
