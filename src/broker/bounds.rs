@@ -35,6 +35,15 @@ impl Bounds {
     }
 }
 
+/// The state of a log that this process keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Condition {
+    /// The disk is full: events are refused.
+    pub is_full: bool,
+    /// Free bytes of the disk when it was last looked at; `None` without a disk.
+    pub free_bytes: Option<u64>,
+}
+
 /// Losses of a log in a server of its own, and the repairs of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Repairs {

@@ -1,7 +1,7 @@
 //! Errors of a log. Read [`AppendError`] first: it says whether the event may be in the log.
 
 /// Why an event is not in the log, or may not be.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum AppendError {
     /// Too many publishes wait already; nothing was written.
     #[error("the log is busy: {waiting} publishes wait already (--publish-queue)")]
@@ -18,6 +18,9 @@ pub enum AppendError {
     /// The server of the log has no memory left; nothing was written. What only reads or frees goes on.
     #[error("the log takes no more events")]
     BrokerFull(#[source] StoreError),
+    /// The disk of the log has too little room left; nothing was written.
+    #[error("the disk of the log is full")]
+    DiskFull(#[source] StoreError),
     /// The store failed; the event may or may not be in the log. Publish again with the same message id.
     #[error("the log could not be written")]
     Store(#[source] StoreError),

@@ -34,6 +34,8 @@ pub struct LogLimits {
     pub mailboxes_max_bytes: u64,
     /// Messages in a mailbox older than this are dropped, and counted as overflow.
     pub mailbox_max_age: Duration,
+    /// Free bytes of the disk below which a log in a directory takes no events; 0: it does not look.
+    pub min_free_disk: u64,
     /// Publishes that may wait for the writer; the next one is refused with [`super::AppendError::Busy`]. None
     /// waits for a log in RAM.
     pub append_queue: usize,
@@ -51,6 +53,7 @@ impl Default for LogLimits {
             mailboxes_max_messages: 1_000_000,
             mailboxes_max_bytes: 256 << 20,
             mailbox_max_age: 7 * DAY,
+            min_free_disk: 256 << 20,
             append_queue: 4_096,
         }
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Alive, AppendError, Appended, Bounds, BrokerUrl, Durability, Embedded, Entry, LogLimits, MailCursor,
-    Mailbox, NewEvent, OpenError, Page, PageLimit, Redis, Repairs, StoreError, embedded, redis,
+    Alive, AppendError, Appended, Bounds, BrokerUrl, Condition, Durability, Embedded, Entry, LogLimits,
+    MailCursor, Mailbox, NewEvent, OpenError, Page, PageLimit, Redis, Repairs, StoreError, embedded, redis,
 };
 use crate::protocol::api::LogServer;
 use crate::protocol::{Address, Cursor, Position};
@@ -182,16 +182,33 @@ impl Broker {
         }
     }
 
-    /// Proves that the log can be written and followed: for a log that others keep, a mark goes through it and comes
-    /// back by the follower, if there is one.
+    /// Proves that the log can be written: for a directory, a write that changes nothing. For a log that others keep, a
+    /// mark goes through it and comes back by the follower, if there is one.
     ///
     /// # Errors
     /// The store failed, or nothing came back in time.
     pub async fn probe(&self) -> Result<(), StoreError> {
         match self {
-            // What can be read here can be followed; the writer is a task of this process.
-            Self::Embedded(log) => log.bounds().await.map(drop),
+            Self::Embedded(log) => log.probe().await,
             Self::Redis(log) => log.probe().await,
+        }
+    }
+
+    /// Why this process can no longer write the log; another one may be able to.
+    #[must_use]
+    pub fn failure(&self) -> Option<StoreError> {
+        match self {
+            Self::Embedded(log) => log.failure(),
+            Self::Redis(_) => None,
+        }
+    }
+
+    /// The state of a log that this process keeps.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        match self {
+            Self::Embedded(log) => log.condition(),
+            Self::Redis(_) => Condition::default(),
         }
     }
 

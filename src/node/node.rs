@@ -40,7 +40,7 @@ use super::window::{Window, WindowLimits};
 use crate::broker::{Bounds, Broker, OpenError, StoreError};
 use crate::protocol::api::Server;
 use crate::runtime::clock::unix_ms;
-use crate::runtime::{SideThread, Signals, Tasks, cores, rlimit};
+use crate::runtime::{SideThread, Signals, Tasks, cores, exit, rlimit};
 
 /// Why a node cannot start, or why it failed.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,9 @@ pub enum NodeError {
     /// The log cannot be read.
     #[error("cannot read the log")]
     Log(#[source] StoreError),
+    /// The log cannot be written any more by this process.
+    #[error("the log has failed; start the node again")]
+    LogFailed(#[source] StoreError),
     /// The address is in use or not one of this machine.
     #[error("cannot listen on {address}")]
     Listen {
@@ -84,6 +87,14 @@ pub enum NodeError {
     /// A task panicked, or did not end in time.
     #[error("{0}")]
     Task(String),
+}
+
+impl NodeError {
+    /// The exit code of the process.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, Self::LogFailed(_)) { exit::START_AGAIN } else { 1 }
+    }
 }
 
 /// Runs a node until SIGTERM or SIGINT: the first signal drains it, a second one ends it at once.
@@ -125,7 +136,9 @@ pub async fn run(config: Config) -> Result<(), NodeError> {
         }
         signal = signals.next() => tracing::warn!("ending at once after a second signal: {signal}"),
     }
-    end([roster_tasks, tasks, broker_tasks], config.limits.roster_deadline, config.drain_grace).await
+    let groups = [roster_tasks, tasks, broker_tasks];
+    let ended = end(groups, config.limits.roster_deadline, config.drain_grace).await;
+    parts.app.broker.failure().map_or(ended, |cause| Err(NodeError::LogFailed(cause)))
 }
 
 /// Ends the tasks: first the roster, so that other nodes stop counting on this one; then the server, the tail and the

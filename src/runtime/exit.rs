@@ -7,6 +7,10 @@ use std::io::Write as _;
 use super::causes::causes;
 use super::secrets::refusal;
 
+/// The exit code of a process that cannot go on and may be able to when it is started again: `EX_TEMPFAIL` of
+/// `sysexits.h`.
+pub const START_AGAIN: u8 = 75;
+
 /// An error that a user caused or can mend, with the process's exit code.
 #[derive(Debug)]
 pub struct Failure {

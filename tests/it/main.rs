@@ -20,6 +20,8 @@ mod deploy;
 #[cfg(test)]
 mod description;
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod format;

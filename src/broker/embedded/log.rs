@@ -17,8 +17,8 @@ use super::writer::{Command, Writer, advance};
 use super::writing::Rules;
 use crate::broker::roster::{Alive, LocalRoster};
 use crate::broker::{
-    AppendError, Appended, Bounds, BrokerUrl, Durability, Entry, LogLimits, Mailbox, NewEvent, OpenError,
-    Page, PageLimit, StoreError,
+    AppendError, Appended, Bounds, BrokerUrl, Condition, Durability, Entry, LogLimits, Mailbox, NewEvent,
+    OpenError, Page, PageLimit, StoreError,
 };
 use crate::protocol::{Address, Cursor, Position};
 use crate::runtime::Tasks;
@@ -55,7 +55,7 @@ impl Embedded {
         durability: Durability,
         tasks: &Tasks,
     ) -> Result<Self, OpenError> {
-        let store = Store::open(url, durability).await?;
+        let store = Store::open(url, &limits, durability).await?;
         Self::start(store, limits, Clock::System, tasks).await.map_err(OpenError::Store)
     }
 
@@ -77,7 +77,7 @@ impl Embedded {
             queue,
             newest: newest.clone(),
         };
-        tasks.spawn("log writer", writer.run(tasks.token().clone()));
+        tasks.spawn("log writer", writer.run(tasks.clone()));
         Ok(Self {
             shared: Arc::new(Shared {
                 store,
@@ -128,7 +128,7 @@ impl Embedded {
             Err(TrySendError::Closed(_)) => return Err(AppendError::Closed),
         }
         match answered.await {
-            Ok(result) => result.map_err(AppendError::Store),
+            Ok(result) => result,
             // The writer answers everything that it took; it dropped this one unanswered only if it panicked.
             Err(_) => Err(AppendError::Store(
                 self.shared.store.error("append events", &"the task that writes has failed"),
@@ -168,6 +168,29 @@ impl Embedded {
         let command = Command::Confirm { owner: owner.clone(), up_to, answer };
         self.shared.commands.send(command).await.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
+    }
+
+    /// Proves that the log can be written: a write that changes nothing goes through the queue of the writer. Into RAM
+    /// nothing can fail.
+    pub(in crate::broker) async fn probe(&self) -> Result<(), StoreError> {
+        const PROVE: &str = "write a probe";
+        let Shared { store, commands, .. } = &*self.shared;
+        let (answer, answered) = oneshot::channel();
+        if let Some(error) = store.failure() {
+            return Err(error);
+        }
+        let closed = || store.error(PROVE, &"the log is closed");
+        commands.send(Command::Probe { answer }).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    /// Why the log can no longer be written by this process.
+    pub(in crate::broker) fn failure(&self) -> Option<StoreError> {
+        self.shared.store.failure()
+    }
+
+    pub(in crate::broker) fn condition(&self) -> Condition {
+        self.shared.store.condition()
     }
 
     pub(in crate::broker) async fn read_after(

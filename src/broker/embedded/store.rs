@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
-use super::disk::Disk;
+use super::disk::{Allowed, Disk};
 use super::memory::Memory;
 use super::tables::Reads;
-use super::writer::{Command, Reply, perform};
+use super::writer::{Command, Reply, perform, refuse};
 use super::writing::Rules;
-use crate::broker::{BrokerUrl, Durability, OpenError, StoreError};
+use crate::broker::{AppendError, BrokerUrl, Condition, Durability, LogLimits, OpenError, StoreError};
 use crate::protocol::{Epoch, Position};
 
 /// The tables of one log.
@@ -28,16 +28,21 @@ pub(super) struct Committed {
 }
 
 impl Store {
-    pub(super) async fn open(url: &BrokerUrl, durability: Durability) -> Result<Self, OpenError> {
+    pub(super) async fn open(
+        url: &BrokerUrl,
+        limits: &LogLimits,
+        durability: Durability,
+    ) -> Result<Self, OpenError> {
         match url {
             BrokerUrl::Memory => {
                 let memory = Memory::new(Epoch::from_random(rand::random()));
                 Ok(Self::Memory(Box::new(RwLock::new(memory))))
             }
             BrokerUrl::File(path) => {
-                let path = path.clone();
+                let (path, limits) = (path.clone(), limits.clone());
                 let place = path.display().to_string();
-                let opened = tokio::task::spawn_blocking(move || Disk::open(&path, durability)).await;
+                let opened =
+                    tokio::task::spawn_blocking(move || Disk::open(&path, &limits, durability)).await;
                 let disk =
                     opened.map_err(|error| OpenError::Store(died("open the database", place, &error)))??;
                 Ok(Self::File(Arc::new(disk)))
@@ -79,17 +84,8 @@ impl Store {
             }
             Self::File(disk) => {
                 let rules = rules.clone();
-                let committed = blocking("write events", disk, move |disk| {
-                    let mut replies = Vec::new();
-                    let reserved = disk.reserve(now_ms);
-                    let written = disk.write(|tables| {
-                        let (performed, result) = perform(&rules, tables, commands, now_ms);
-                        replies = performed;
-                        // Performed in any case, for the replies; with an error nothing is kept.
-                        result.and(reserved).map(|()| tables.meta().newest)
-                    });
-                    Committed { replies, result: written }
-                });
+                let committed =
+                    blocking("write events", disk, move |disk| write(disk, &rules, commands, now_ms));
                 committed.await.unwrap_or_else(|error| Committed { replies: Vec::new(), result: Err(error) })
             }
         }
@@ -103,8 +99,11 @@ impl Store {
             }
             Self::File(disk) => {
                 let rules = rules.clone();
-                blocking("remove expired events", disk, move |disk| {
-                    disk.write(|tables| rules.sweep(tables, now_ms))
+                blocking("remove expired events", disk, move |disk| match disk.allowed()? {
+                    Allowed::Everything | Allowed::NoEvents(_) => {
+                        disk.write(|tables| rules.sweep(tables, now_ms))
+                    }
+                    Allowed::Nothing(_) => Ok(false),
                 })
                 .await?
             }
@@ -127,6 +126,32 @@ impl Store {
         }
     }
 
+    /// Why nothing can be written any more; only another process, or this one started again, can.
+    pub(super) fn failure(&self) -> Option<StoreError> {
+        match self {
+            Self::Memory(_) => None,
+            Self::File(disk) => disk.failure().cloned(),
+        }
+    }
+
+    pub(super) fn condition(&self) -> Condition {
+        match self {
+            Self::Memory(_) => Condition::default(),
+            Self::File(disk) => {
+                let (is_full, free) = disk.room_left();
+                Condition { is_full, free_bytes: free }
+            }
+        }
+    }
+
+    /// From now on nothing is written.
+    pub(super) fn fail(&self, error: StoreError) {
+        match self {
+            Self::Memory(_) => {}
+            Self::File(disk) => drop(disk.fail(error)),
+        }
+    }
+
     pub(super) fn error(&self, operation: &'static str, cause: &dyn std::fmt::Display) -> StoreError {
         let place = match self {
             Self::Memory(_) => "memory".to_owned(),
@@ -134,6 +159,31 @@ impl Store {
         };
         StoreError { operation, place, cause: cause.to_string() }
     }
+}
+
+/// Writes commands to the disk as one batch, or says for each why not.
+fn write(disk: &Disk, rules: &Rules, mut commands: Vec<Command>, now_ms: u64) -> Committed {
+    let full = |why: &String| disk.error("append events", why);
+    let mut replies = match disk.allowed() {
+        Ok(Allowed::Everything) => Vec::new(),
+        Ok(Allowed::NoEvents(why)) => {
+            refuse(&mut commands, Command::needs_room, (AppendError::DiskFull, &full(&why)))
+        }
+        Ok(Allowed::Nothing(why)) => refuse(&mut commands, |_| true, (AppendError::DiskFull, &full(&why))),
+        Err(error) => refuse(&mut commands, |_| true, (AppendError::Away, &error)),
+    };
+    if commands.is_empty() {
+        let newest = disk.read(|tables| Ok(tables.meta().newest));
+        return Committed { replies, result: newest };
+    }
+    let reserved = disk.reserve(now_ms);
+    let written = disk.write(|tables| {
+        let (performed, result) = perform(rules, tables, commands, now_ms);
+        replies.extend(performed);
+        // Performed in any case, for the replies; with an error nothing is kept.
+        result.and(reserved).map(|()| tables.meta().newest)
+    });
+    Committed { replies, result: written }
 }
 
 /// Runs disk work on a thread for blocking work.
@@ -144,7 +194,8 @@ where
 {
     let own = Arc::clone(disk);
     let done = tokio::task::spawn_blocking(move || work(&own)).await;
-    done.map_err(|error| died(operation, disk.directory().display().to_string(), &error))
+    // A panic inside the database: what it holds now is not known.
+    done.map_err(|error| disk.fail(died(operation, disk.directory().display().to_string(), &error)))
 }
 
 /// The work panicked, or the runtime is going down.

@@ -122,6 +122,9 @@ pub(super) trait Tables: Reads {
     /// The numbers, to be changed.
     fn meta_mut(&mut self) -> &mut Meta;
 
+    /// Writes something that changes nothing, to prove that the store can be written.
+    fn prove(&mut self) -> Result<(), StoreError>;
+
     /// Puts an entry at the end of the log.
     fn put_entry(&mut self, entry: &Entry) -> Result<(), StoreError>;
     /// Position and bytes of the oldest log entries.

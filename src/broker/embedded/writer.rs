@@ -7,35 +7,40 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::store::{Committed, Store};
 use super::tables::Tables;
 use super::writing::Rules;
-use crate::broker::{Appended, NewEvent, StoreError};
+use crate::broker::{AppendError, Appended, NewEvent, StoreError};
 use crate::protocol::{Address, Position};
+use crate::runtime::Tasks;
 
 /// Most commands in one batch: enough to make an fsync cheap, few enough that a batch of the largest events stays in
 /// tens of megabytes.
 const BATCH_MAX: usize = 1_024;
 /// How often old entries, ids and mail are removed, and writes are synced to the disk.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// A batch that takes longer than this never ends: the database waits for a thread that has died.
+const BATCH_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A change whose caller waits for the result.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Into the log.
-    Append { event: NewEvent, answer: oneshot::Sender<Result<Appended, StoreError>> },
+    Append { event: NewEvent, answer: oneshot::Sender<Result<Appended, AppendError>> },
     /// Out of a mailbox.
     Confirm { owner: Address, up_to: Position, answer: oneshot::Sender<Result<u64, StoreError>> },
+    /// Something that changes nothing, but must be written.
+    Probe { answer: oneshot::Sender<Result<(), StoreError>> },
 }
 
 /// An answer that waits until its batch is safe.
 #[derive(Debug)]
 pub(super) enum Reply {
-    Append(oneshot::Sender<Result<Appended, StoreError>>, Result<Appended, StoreError>),
+    Append(oneshot::Sender<Result<Appended, AppendError>>, Result<Appended, AppendError>),
     Confirm(oneshot::Sender<Result<u64, StoreError>>, Result<u64, StoreError>),
+    Probe(oneshot::Sender<Result<(), StoreError>>, Result<(), StoreError>),
 }
 
 #[derive(Debug)]
@@ -54,7 +59,9 @@ enum Turn {
 }
 
 impl Writer {
-    pub(super) async fn run(mut self, token: CancellationToken) {
+    /// Writes until the token of its tasks ends; a store that can no longer be written ends them.
+    pub(super) async fn run(mut self, tasks: Tasks) {
+        let token = tasks.token().clone();
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut closing = false;
@@ -79,6 +86,9 @@ impl Writer {
                     self.queue.close();
                 }
             }
+            if let Some(error) = self.store.failure().filter(|_| !closing) {
+                tasks.fail(error.to_string());
+            }
         }
         if let Err(error) = self.store.close().await {
             tracing::error!(%error, "the log was not closed cleanly");
@@ -86,8 +96,11 @@ impl Writer {
     }
 
     async fn commit(&self, commands: Vec<Command>) {
-        let Committed { replies, result } =
-            self.store.commit(&self.rules, commands, self.clock.now_ms()).await;
+        let batch = self.store.commit(&self.rules, commands, self.clock.now_ms());
+        let Ok(Committed { replies, result }) = tokio::time::timeout(BATCH_PATIENCE, batch).await else {
+            let why = format!("the store has not answered for {} seconds", BATCH_PATIENCE.as_secs());
+            return self.store.fail(self.store.error("write events", &why));
+        };
         if let Err(error) = &result {
             tracing::error!(%error, publishes = replies.len(), "the log could not be written");
         }
@@ -135,9 +148,7 @@ pub(super) fn perform(
     let mut failed = None;
     let replies = commands.into_iter().map(|command| {
         let reply = command.perform(rules, tables, now_ms);
-        if failed.is_none() {
-            failed = reply.error().cloned();
-        }
+        failed = failed.take().or_else(|| reply.error());
         reply
     });
     let replies = replies.collect();
@@ -145,33 +156,65 @@ pub(super) fn perform(
     (replies, result)
 }
 
+/// Takes commands out of a batch, with the answer that nothing of them was written.
+pub(super) fn refuse(
+    commands: &mut Vec<Command>,
+    which: impl Fn(&Command) -> bool,
+    (kind, error): (fn(StoreError) -> AppendError, &StoreError),
+) -> Vec<Reply> {
+    let refused = commands.extract_if(.., |command| which(command));
+    refused.map(|command| command.refuse(kind, error.clone())).collect()
+}
+
 impl Command {
+    /// Whether it may only be carried out while the disk has room: all but what frees space.
+    pub(super) fn needs_room(&self) -> bool {
+        !matches!(self, Self::Confirm { .. })
+    }
+
     fn perform(self, rules: &Rules, tables: &mut impl Tables, now_ms: u64) -> Reply {
         match self {
-            Self::Append { event, answer } => Reply::Append(answer, rules.append(tables, event, now_ms)),
+            Self::Append { event, answer } => {
+                Reply::Append(answer, rules.append(tables, event, now_ms).map_err(AppendError::Store))
+            }
             Self::Confirm { owner, up_to, answer } => {
                 Reply::Confirm(answer, rules.confirm(tables, &owner, up_to, now_ms))
             }
+            Self::Probe { answer } => Reply::Probe(answer, tables.prove()),
+        }
+    }
+
+    fn refuse(self, kind: fn(StoreError) -> AppendError, error: StoreError) -> Reply {
+        match self {
+            Self::Append { answer, .. } => Reply::Append(answer, Err(kind(error))),
+            Self::Confirm { answer, .. } => Reply::Confirm(answer, Err(error)),
+            Self::Probe { answer } => Reply::Probe(answer, Err(error)),
         }
     }
 }
 
 impl Reply {
-    fn error(&self) -> Option<&StoreError> {
+    fn error(&self) -> Option<StoreError> {
         match self {
-            Self::Append(_, result) => result.as_ref().err(),
-            Self::Confirm(_, result) => result.as_ref().err(),
+            Self::Append(_, Err(AppendError::Store(error)))
+            | Self::Confirm(_, Err(error))
+            | Self::Probe(_, Err(error)) => Some(error.clone()),
+            Self::Append(..) | Self::Confirm(..) | Self::Probe(..) => None,
         }
     }
 
-    /// Answers, with the batch's error if it failed. The caller may be gone; its answer is then dropped.
+    /// Answers; what was carried out gets the batch's error if it failed. The caller may be gone; its answer is then
+    /// dropped.
     fn send(self, batch: Option<&StoreError>) {
-        fn settle<T>(result: Result<T, StoreError>, batch: Option<&StoreError>) -> Result<T, StoreError> {
-            batch.map_or(result, |error| Err(error.clone()))
-        }
+        let batch = || batch.cloned().map_or(Ok(()), Err);
         match self {
-            Self::Append(answer, result) => drop(answer.send(settle(result, batch))),
-            Self::Confirm(answer, result) => drop(answer.send(settle(result, batch))),
+            Self::Append(answer, result) => drop(
+                answer.send(result.and_then(|value| batch().map(|()| value).map_err(AppendError::Store))),
+            ),
+            Self::Confirm(answer, result) => {
+                drop(answer.send(result.and_then(|value| batch().map(|()| value))));
+            }
+            Self::Probe(answer, result) => drop(answer.send(result.and_then(|()| batch()))),
         }
     }
 }

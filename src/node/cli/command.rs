@@ -83,7 +83,11 @@ fn serve(loaded: Loaded) -> Result<u8, Failure> {
             .map_err(|error| Failure::new(1, std::io::Error::from(error)))?;
     }
     rlimit::raise_open_files();
-    runtime()?.block_on(crate::node::run(config)).map(|()| 0).map_err(|error| Failure::new(1, error))
+    let runtime = runtime()?;
+    let ended = runtime.block_on(crate::node::run(config));
+    // A thread that waits for a store that never answers must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    ended.map(|()| 0).map_err(|error| Failure::new(error.exit_code(), error))
 }
 
 /// Threads for requests on half the cores: the loops have threads of their own, and workers that find little to do spend

@@ -122,6 +122,7 @@ async fn append(config: &Config, event: NewEvent) -> Result<Published, Failure> 
     let published = match published {
         Ok(Ok(published)) => published,
         Ok(Err(error @ AppendError::Store(_))) => return Err(Failure::new(1, error).tip(again)),
+        // Nothing was written.
         Ok(Err(error)) => return Err(Failure::new(1, error)),
         Err(_) => return Err(Failure::new(1, "the log did not answer in time").tip(again)),
     };

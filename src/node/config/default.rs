@@ -30,6 +30,8 @@ pub const MAILBOX_TOTAL: &str = "1000000";
 pub const MAILBOX_TOTAL_BYTES: &str = "256MiB";
 /// Age of messages in a mailbox.
 pub const MAILBOX_AGE: &str = "7d";
+/// Free space that a log leaves on its disk.
+pub const MIN_FREE_DISK: &str = "256MiB";
 /// Time that a client waits before it reconnects.
 pub const RETRY: &str = "2s";
 /// Longest random addition to `retry`.

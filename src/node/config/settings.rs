@@ -284,6 +284,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Limit of bytes in all mailboxes together (Redis only), looked at every two seconds",
     ),
     row(Group::Log, "mailbox-age", DURATION, default::MAILBOX_AGE, "How long a mailbox keeps a message"),
+    row(
+        Group::Log,
+        "min-free-disk",
+        SIZE,
+        default::MIN_FREE_DISK,
+        "Free space on the disk of file:DIR below which events are refused with 503 disk_full, until there is a quarter more; 0: events are taken until a write fails, which ends the node",
+    ),
     row(Group::Streams, "retry", DURATION, default::RETRY, "How long clients wait before they reconnect"),
     row(
         Group::Streams,

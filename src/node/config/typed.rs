@@ -273,6 +273,7 @@ impl ConfigReader {
             mailboxes_max_bytes: self
                 .read("mailbox-total-bytes", |text| value::size(text, KIB..=1_024 * GIB)),
             mailbox_max_age: self.read("mailbox-age", |text| value::duration(text, SECOND..=100 * YEAR)),
+            min_free_disk: self.read("min-free-disk", |text| value::size(text, 0..=1_024 * GIB)),
             append_queue: self.read("publish-queue", |text| value::count(text, 1..=1_000_000)),
         }
     }

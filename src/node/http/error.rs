@@ -61,6 +61,8 @@ pub(crate) enum ApiError {
     Full(String),
     /// Too many publishes wait for the log.
     Busy(String),
+    /// The disk of the log has too little room left; no event was published.
+    DiskFull(String),
     /// The log cannot be used now; no event was published.
     Unavailable(String),
     /// The server of the log has no memory left; no event was published.
@@ -169,6 +171,9 @@ impl ApiError {
             Self::Busy(detail) => {
                 (StatusCode::TOO_MANY_REQUESTS, "busy", "Too many publishes wait for the log", detail)
             }
+            Self::DiskFull(detail) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "disk_full", "The disk of the log is full", detail)
+            }
             Self::Unavailable(detail) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The log cannot be used now", detail)
             }
@@ -188,7 +193,7 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         // Room is not made within a second.
-        let retry_after = if matches!(self, Self::BrokerFull(_)) { "30" } else { "1" };
+        let retry_after = if matches!(self, Self::BrokerFull(_) | Self::DiskFull(_)) { "30" } else { "1" };
         let challenge = challenge(&self);
         let (status, problem) = self.problem();
         let mut response = (status, axum::Json(problem)).into_response();
@@ -207,6 +212,7 @@ impl From<AppendError> for ApiError {
         match error {
             AppendError::Busy { .. } => Self::Busy(error.to_string()),
             AppendError::Closed => Self::Unavailable(error.to_string()),
+            AppendError::DiskFull(cause) => Self::DiskFull(cause.to_string()),
             AppendError::Away(cause) => Self::Unavailable(cause.to_string()),
             AppendError::BrokerFull(cause) => Self::BrokerFull(cause.to_string()),
             AppendError::Store(cause) => Self::Unknown(cause.to_string()),

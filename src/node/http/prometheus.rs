@@ -65,6 +65,18 @@ impl Snapshot {
         gauge(out, "sse_node_log_up", "1 while the log answers", None, u64::from(self.log_answers))?;
         gauge(out, "sse_node_log_events", "Events that the log keeps", None, bounds.length)?;
         gauge(out, "sse_node_log_size", "Bytes that the log keeps", Some(&Unit::Bytes), bounds.bytes)?;
+        let condition = app.broker.condition();
+        gauge(
+            out,
+            "sse_node_log_disk_full",
+            "1 while events are refused because the disk is full",
+            None,
+            u64::from(condition.is_full),
+        )?;
+        if let Some(free) = condition.free_bytes {
+            let help = "Free bytes of the disk of the log";
+            gauge(out, "sse_node_log_disk_free", help, Some(&Unit::Bytes), free)?;
+        }
         gauge(out, "sse_node_mailboxes", "Mailboxes with unconfirmed messages", None, bounds.mailboxes)?;
         gauge(
             out,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use reqwest::{Method, StatusCode};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sse_lab::protocol::api::{ConnectionList, History, NodeMetrics, Problem, Published};
@@ -145,8 +145,24 @@ impl Node {
     }
 
     fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(self.pid(), signal).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
         let id = i32::try_from(self.child.id().expect("the node runs")).unwrap();
-        rustix::process::kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+        Pid::from_raw(id).unwrap()
+    }
+
+    /// Lowers a limit of the running process.
+    pub(crate) fn limit(&self, resource: Resource, to: u64) {
+        let limit = Rlimit { current: Some(to), maximum: Some(to) };
+        rustix::process::prlimit(Some(self.pid()), resource, limit).unwrap();
+    }
+
+    /// Descriptors that the process has open.
+    pub(crate) fn open_files(&self) -> u64 {
+        let id = self.pid().as_raw_nonzero();
+        std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count() as u64
     }
 
     /// Waits until the process has ended by itself.

@@ -2,17 +2,18 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use fjall::{
     KeyspaceCreateOptions, PersistMode, Readable, SingleWriterTxDatabase, SingleWriterTxKeyspace, UserValue,
 };
 
 use super::directory;
+use super::room::{Allowed, Room};
 use super::view::{Hints, View, WriteView};
 use crate::broker::embedded::record::{self, InvalidRecord};
 use crate::broker::embedded::tables::{Meta, Reads};
-use crate::broker::{Durability, OpenError, StoreError};
+use crate::broker::{Durability, LogLimits, OpenError, StoreError};
 use crate::protocol::{Epoch, Position};
 
 /// Where the numbers about the log stand.
@@ -30,6 +31,10 @@ const JOURNALS_MAX_BYTES: u64 = 128 << 20;
 const TABLE_BUFFER_BYTES: u64 = 16 << 20;
 /// Threads that turn journals into sorted files.
 const WORKERS: usize = 2;
+/// Sorted files that are kept open.
+const FILES_OPEN: usize = 256;
+/// Where probes write. Nobody reads it.
+pub(super) const PROBE_KEY: &str = "probe";
 
 /// A log in a directory.
 pub(in crate::broker::embedded) struct Disk {
@@ -40,6 +45,9 @@ pub(in crate::broker::embedded) struct Disk {
     commit: PersistMode,
     /// Only the writer takes this lock, once a batch.
     writer: Mutex<WriterState>,
+    room: Mutex<Room>,
+    /// Why nothing can be written any more: the database takes no write after one that failed.
+    failure: OnceLock<StoreError>,
 }
 
 #[derive(Default)]
@@ -74,11 +82,16 @@ pub(super) struct Spaces {
 
 impl Disk {
     /// Opens the log in a directory, and makes an empty one with a new epoch where there is none.
-    pub(in crate::broker::embedded) fn open(path: &Path, durability: Durability) -> Result<Self, OpenError> {
+    pub(in crate::broker::embedded) fn open(
+        path: &Path,
+        limits: &LogLimits,
+        durability: Durability,
+    ) -> Result<Self, OpenError> {
         directory::prepare(path)?;
         let builder = SingleWriterTxDatabase::builder(path)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNALS_MAX_BYTES)
+            .max_cached_files(Some(FILES_OPEN))
             .worker_threads(WORKERS);
         let database = builder.open().map_err(|error| open_error(path, error))?;
         let failed = |error| OpenError::Store(store_error(path, "open the database", &error));
@@ -99,6 +112,8 @@ impl Disk {
             database,
             commit,
             writer: Mutex::default(),
+            room: Mutex::new(Room::new(path, limits.min_free_disk)),
+            failure: OnceLock::new(),
         };
         disk.begin_history().and_then(|()| disk.raise_fence_to_ceiling()).map_err(OpenError::Store)?;
         Ok(disk)
@@ -169,7 +184,45 @@ impl Disk {
     fn put_record(&self, key: &str, record: &[u8], operation: &'static str) -> Result<(), StoreError> {
         let mut change = self.database.write_tx().durability(Some(PersistMode::SyncAll));
         change.insert(&self.spaces.meta, key, record);
-        change.commit().map_err(|error| self.error(operation, &error))
+        self.check()?;
+        change.commit().map_err(|error| self.fail(self.error(operation, &error)))
+    }
+
+    /// Looks what may be written now, before a batch.
+    pub(in crate::broker::embedded) fn allowed(&self) -> Result<Allowed, StoreError> {
+        self.check()?;
+        let allowed = self.room().allowed();
+        allowed.map_err(|error| self.fail(self.error("look at the disk", &error)))
+    }
+
+    /// Whether events are refused because the disk is full, and the free bytes of the disk.
+    pub(in crate::broker::embedded) fn room_left(&self) -> (bool, Option<u64>) {
+        self.room().state()
+    }
+
+    /// Called when a batch was written, before anybody hears of it.
+    fn check_directory(&self) -> Result<(), StoreError> {
+        const LOST: &str = "the directory, or the journal in it, was removed or replaced";
+        if self.room().is_there() { Ok(()) } else { Err(self.fail(self.error("write events", &LOST))) }
+    }
+
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why nothing can be written any more.
+    pub(in crate::broker::embedded) fn failure(&self) -> Option<&StoreError> {
+        self.failure.get()
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        self.failure().cloned().map_or(Ok(()), Err)
+    }
+
+    /// From now on nothing is written.
+    pub(in crate::broker::embedded) fn fail(&self, error: StoreError) -> StoreError {
+        self.failure.get_or_init(|| error.clone());
+        error
     }
 
     /// Reads in one consistent view.
@@ -185,6 +238,7 @@ impl Disk {
         &'a self,
         change: impl FnOnce(&mut WriteView<'a>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.check()?;
         let mut writer = self.writer();
         let mut view = self.view(self.database.write_tx().durability(Some(self.commit)))?;
         view.hints = std::mem::take(&mut writer.hints);
@@ -198,7 +252,8 @@ impl Disk {
         if meta != before {
             source.insert(&self.spaces.meta, META_KEY, record::meta_record(&meta));
         }
-        source.commit().map_err(|error| self.error("write events", &error))?;
+        source.commit().map_err(|error| self.fail(self.error("write events", &error)))?;
+        self.check_directory()?;
         writer.hints = hints;
         writer.is_dirty |= self.commit == PersistMode::Buffer;
         Ok(changed)
@@ -210,7 +265,7 @@ impl Disk {
         if writer.is_dirty {
             self.database
                 .persist(PersistMode::SyncData)
-                .map_err(|error| self.error("sync the log to the disk", &error))?;
+                .map_err(|error| self.fail(self.error("sync the log to the disk", &error)))?;
             writer.is_dirty = false;
         }
         Ok(())
@@ -229,7 +284,11 @@ impl Disk {
         Ok(View { disk: self, source, meta, hints: Hints::default() })
     }
 
-    pub(super) fn error(&self, operation: &'static str, cause: &dyn fmt::Display) -> StoreError {
+    pub(in crate::broker::embedded) fn error(
+        &self,
+        operation: &'static str,
+        cause: &dyn fmt::Display,
+    ) -> StoreError {
         store_error(&self.directory, operation, cause)
     }
 }

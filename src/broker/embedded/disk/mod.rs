@@ -4,8 +4,10 @@
 
 mod database;
 mod directory;
+mod room;
 mod view;
 
 pub(super) use database::Disk;
+pub(super) use room::Allowed;
 #[cfg(test)]
 pub(super) use view::WriteView;

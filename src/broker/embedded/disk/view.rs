@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use fjall::{Guard, Readable, SingleWriterTxKeyspace, SingleWriterWriteTx};
 
-use super::database::{Disk, Spaces};
+use super::database::{Disk, PROBE_KEY, Spaces};
 use crate::broker::embedded::record::{self, InvalidRecord};
 use crate::broker::embedded::tables::{BoxState, Meta, Reads, Tables};
 use crate::broker::{Entry, PageLimit, StoreError};
@@ -166,6 +166,11 @@ impl<S: Readable> Reads for View<'_, S> {
 impl Tables for WriteView<'_> {
     fn meta_mut(&mut self) -> &mut Meta {
         &mut self.meta
+    }
+
+    fn prove(&mut self) -> Result<(), StoreError> {
+        self.source.insert(&self.disk.spaces.meta, PROBE_KEY, []);
+        Ok(())
     }
 
     fn put_entry(&mut self, entry: &Entry) -> Result<(), StoreError> {

@@ -28,7 +28,7 @@ impl std::ops::Deref for Log {
 
 pub(super) async fn open(url: &BrokerUrl, limits: LogLimits, now_ms: u64) -> Log {
     let (tasks, clock) = (Tasks::new(), Arc::new(AtomicU64::new(now_ms)));
-    let store = Store::open(url, Durability::Accepted).await.unwrap();
+    let store = Store::open(url, &limits, Durability::Accepted).await.unwrap();
     let log = Embedded::start(store, limits, Clock::Manual(Arc::clone(&clock)), &tasks).await.unwrap();
     Log { log, clock, tasks }
 }
@@ -104,5 +104,6 @@ impl Places {
 }
 
 pub(super) async fn open_error(path: &Path) -> OpenError {
-    Store::open(&BrokerUrl::File(path.to_owned()), Durability::Accepted).await.unwrap_err()
+    let limits = LogLimits::default();
+    Store::open(&BrokerUrl::File(path.to_owned()), &limits, Durability::Accepted).await.unwrap_err()
 }

@@ -207,7 +207,7 @@ fn sweeping_leaves_no_trace_in_memory() {
 #[test]
 fn sweeping_leaves_no_trace_on_the_disk() {
     let places = Places::new();
-    let disk = Disk::open(&places.path(), Durability::Accepted).unwrap();
+    let disk = Disk::open(&places.path(), &LogLimits::default(), Durability::Accepted).unwrap();
     check_traces::<WriteView<'_>>(|change| {
         disk.write(|tables| {
             change(tables);

@@ -325,6 +325,7 @@ every_error!(
     Conflict,
     Full,
     Busy,
+    DiskFull,
     Unavailable,
     BrokerFull,
     Unknown

@@ -136,6 +136,7 @@ fn publishing() -> Vec<Operation> {
                 ApiError::IdReused,
                 ApiError::Busy,
                 ApiError::Unavailable,
+                ApiError::DiskFull,
                 ApiError::BrokerFull,
                 ApiError::Unknown,
             ])
