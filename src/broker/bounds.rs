@@ -35,6 +35,28 @@ impl Bounds {
     }
 }
 
+/// Acknowledged events that a log in a directory no longer holds, although nobody trimmed them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// How many.
+    pub events: u64,
+    /// They stood after this position of the history that ended with the loss,
+    pub after: Cursor,
+    /// and at most at this one. Events that are kept may stand between them.
+    pub up_to: Cursor,
+}
+
+impl Lost {
+    /// Together with what was lost before.
+    pub(super) fn and(self, before: Self) -> Self {
+        Self {
+            events: self.events + before.events,
+            after: Cursor::new(self.after.epoch, self.after.position.min(before.after.position)),
+            up_to: Cursor::new(self.up_to.epoch, self.up_to.position.max(before.up_to.position)),
+        }
+    }
+}
+
 /// The state of a log that this process keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Condition {
@@ -42,6 +64,8 @@ pub struct Condition {
     pub is_full: bool,
     /// Free bytes of the disk when it was last looked at; `None` without a disk.
     pub free_bytes: Option<u64>,
+    /// What was found missing when the log was opened, now or before, until it would have been trimmed.
+    pub lost: Option<Lost>,
 }
 
 /// Losses of a log in a server of its own, and the repairs of this process.

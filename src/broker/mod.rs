@@ -42,7 +42,7 @@ pub mod roster;
 mod tests;
 pub mod url;
 
-pub use bounds::{Bounds, Condition, Repairs};
+pub use bounds::{Bounds, Condition, Lost, Repairs};
 pub use embedded::Embedded;
 pub use entry::{Appended, Entry, NewEvent};
 pub use error::{AppendError, OpenError, StoreError};

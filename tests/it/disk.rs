@@ -8,9 +8,10 @@ use std::process::Command;
 use reqwest::StatusCode;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::process::Resource;
-use serde_json::json;
+use serde_json::{Value, json};
+use sse_lab::protocol::api::GapReason;
 
-use crate::support::{Node, directory, eventually, file, skip};
+use crate::support::{Node, Subscriber, directory, eventually, file, gap, run, skip};
 
 const MIB: u64 = 1 << 20;
 
@@ -172,4 +173,42 @@ async fn a_removed_directory_takes_no_event_and_ends_the_process_with_code_75() 
     assert_eq!(node.exit().await.code(), Some(75));
     node.restart().await;
     eventually("a new history", async || node.history().await.is_empty().then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_damaged_log_is_checked_and_repaired_and_what_is_missing_is_told() {
+    let directory = directory();
+    let path = directory.path().join("log");
+    let broker = format!("file:{}", path.display());
+    let mut node = Node::start(&["--broker", &broker]).await;
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        ids.push(node.publish("broadcast", &json!({ "data": n, "id": format!("m{n}") })).await.id);
+    }
+    node.kill().await;
+    let journal = path.join("0.jnl");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    let at = bytes.windows(8).position(|bytes| bytes == br#""id":"m7"#).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&journal, bytes).unwrap();
+
+    let text = path.to_str().unwrap();
+    let checked = run(&["check-log", text]).await;
+    assert_eq!(checked.code, Some(3), "{checked:?}");
+    assert!(checked.stdout.contains("message ids in them: m7\n"), "{checked:?}");
+    assert!(checked.stdout.contains("1 acknowledged events are missing, after "), "{checked:?}");
+    let repaired = run(&["repair-log", text]).await;
+    assert_eq!(repaired.code, Some(0), "{repaired:?}");
+    assert!(repaired.stdout.contains("repaired; the damaged directory is now "), "{repaired:?}");
+
+    node.restart().await;
+    assert_eq!(node.history().await.len(), 19);
+    let health: Value = node.get("/health/ready").await.json();
+    assert_eq!(health["lost"], json!({ "events": 1, "after": ids[6], "upTo": ids[8] }));
+    node.wait_for_line("sse_node_log_lost_events 1").await;
+    let mut client = Subscriber::after(&node, "clientId=c", ids[3].as_str()).await;
+    gap(&client.event().await, GapReason::Epoch);
+    let in_use = run(&["check-log", text]).await;
+    assert_eq!(in_use.code, Some(1));
+    assert!(in_use.stderr.contains("in use by another process"), "{in_use:?}");
 }

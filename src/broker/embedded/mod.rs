@@ -18,4 +18,5 @@ mod writing;
 #[cfg(test)]
 mod tests;
 
+pub use disk::{Report, check, repair};
 pub use log::{Embedded, Follower};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::tables::{BoxState, Meta};
-use crate::broker::{Entry, Origins};
+use crate::broker::{Entry, Lost, Origins};
 use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId, Position};
 
 /// Version of all records. A log of another version is refused, never guessed at.
@@ -43,6 +43,13 @@ pub(super) fn read_number(record: &[u8]) -> Result<u64, InvalidRecord> {
     let number = fields.number()?;
     fields.end()?;
     Ok(number)
+}
+
+/// The owner in the key of a message.
+pub(super) fn read_mail_owner(key: &[u8]) -> Result<Address, InvalidRecord> {
+    let end =
+        key.len().checked_sub(POSITION_BYTES + 1).ok_or(InvalidRecord::Damaged("the key is too short"))?;
+    read_text(key.get(..end).unwrap_or_default())
 }
 
 /// Owner, then position: the messages of one mailbox stand together, in order. An owner holds no control character,
@@ -106,6 +113,11 @@ pub(super) fn read_entry(cursor: Cursor, record: &[u8]) -> Result<Entry, Invalid
     Ok(Entry { cursor, message_id, address, event_type, envelope, origins: Origins::default() })
 }
 
+/// Whether a value may be an entry: texts never begin like one, and positions have another length.
+pub(super) fn is_entry(record: &[u8]) -> bool {
+    record.first() == Some(&VERSION) && record.len() != POSITION_BYTES
+}
+
 /// Bytes of an entry as `Bounds::bytes` counts them, without decoding it.
 pub(super) fn entry_record_bytes(record: &[u8]) -> u64 {
     (record.len() as u64).saturating_sub(1 + 3 * 2)
@@ -134,6 +146,22 @@ pub(super) fn read_meta(record: &[u8]) -> Result<Meta, InvalidRecord> {
     let [length, bytes, trimmed, mailboxes, mailbox_messages] = numbers;
     let epoch: Epoch = parse(fields.rest()?)?;
     Ok(Meta { epoch, start, newest, fence, length, bytes, trimmed, mailboxes, mailbox_messages })
+}
+
+pub(super) fn lost_record(lost: &Lost) -> Vec<u8> {
+    let mut record = vec![VERSION];
+    record.extend(lost.events.to_be_bytes());
+    record.extend(position_key(lost.after.position));
+    record.extend(position_key(lost.up_to.position));
+    record.extend(lost.after.epoch.to_string().into_bytes());
+    record
+}
+
+pub(super) fn read_lost(record: &[u8]) -> Result<Lost, InvalidRecord> {
+    let mut fields = Fields::of_version(record)?;
+    let (events, after, up_to) = (fields.number()?, fields.position()?, fields.position()?);
+    let epoch: Epoch = parse(fields.rest()?)?;
+    Ok(Lost { events, after: Cursor::new(epoch, after), up_to: Cursor::new(epoch, up_to) })
 }
 
 pub(super) fn state_record(state: &BoxState) -> Vec<u8> {

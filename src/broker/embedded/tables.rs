@@ -52,6 +52,11 @@ impl Meta {
         position
     }
 
+    /// Entries that were ever appended in this history.
+    pub(super) fn appended(&self) -> u64 {
+        self.length.saturating_add(self.trimmed)
+    }
+
     /// The time by which ages are measured: the clock's, but never before the newest position, so that entries do not
     /// become younger when the clock is set back.
     pub(super) fn log_time(&self, now_ms: u64) -> u64 {

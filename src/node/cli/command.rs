@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use super::failure::invalid_config;
 use super::healthcheck::Healthcheck;
+use super::log_files::LogDirectory;
 use super::publish::Publish;
 use super::token::Token;
 use crate::node::config::{Loaded, ServeFlags, default_file};
@@ -36,6 +37,10 @@ pub enum Command {
     Token(Token),
     /// Check whether a node is ready: exit code 0 if it is, 1 if it is not
     Healthcheck(Healthcheck),
+    /// Check the log in a directory that no node has open: exit code 0 if it is whole, 3 if something is damaged or missing, 1 if it cannot be checked
+    CheckLog(LogDirectory),
+    /// Put what is whole in a damaged log into its place, and keep the damaged directory beside it: exit code 0 if the log is whole now, 3 if it cannot be repaired, 1 if it cannot be looked at
+    RepairLog(LogDirectory),
     /// Print a completion script for a shell
     Completions {
         /// Shell to print the script for
@@ -62,6 +67,8 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Healthcheck(healthcheck) => {
             runtime()?.block_on(healthcheck.run()).map(|()| 0).map_err(|error| Failure::new(1, error))
         }
+        Command::CheckLog(log) => log.check().and_then(print_with_code),
+        Command::RepairLog(log) => log.repair().and_then(print_with_code),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "sse-node", &mut text);
@@ -100,6 +107,10 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 pub(super) fn manual(command: Option<&str>) -> Result<Vec<u8>, Failure> {
     manual::page(Cli::command(), command)
+}
+
+fn print_with_code((code, text): (u8, String)) -> Result<u8, Failure> {
+    print(&text).map(|_| code)
 }
 
 fn print(text: &str) -> Result<u8, Failure> {

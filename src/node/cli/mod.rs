@@ -3,6 +3,7 @@
 mod command;
 mod failure;
 mod healthcheck;
+mod log_files;
 mod publish;
 #[cfg(test)]
 mod tests;
@@ -10,5 +11,6 @@ mod token;
 
 pub use command::{Cli, Command, run};
 pub use healthcheck::Healthcheck;
+pub use log_files::LogDirectory;
 pub use publish::Publish;
 pub use token::Token;

@@ -103,6 +103,18 @@ pub(crate) struct Health {
     connections: u64,
     #[serde(rename = "tailLag")]
     tail_lag: u64,
+    /// Acknowledged events that the log lost, until they would have been trimmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<LostEvents>,
+}
+
+/// Where events are missing: after one id and up to another.
+#[derive(Debug, Serialize)]
+struct LostEvents {
+    events: u64,
+    after: String,
+    #[serde(rename = "upTo")]
+    up_to: String,
 }
 
 /// The query of `/health/ready`.
@@ -127,6 +139,11 @@ async fn health(app: &AppState) -> Health {
         state,
         connections: app.connections.len() as u64,
         tail_lag: tail_lag_ms(app),
+        lost: app.broker.condition().lost.map(|lost| LostEvents {
+            events: lost.events,
+            after: lost.after.to_string(),
+            up_to: lost.up_to.to_string(),
+        }),
     }
 }
 

@@ -73,6 +73,9 @@ impl Snapshot {
             None,
             u64::from(condition.is_full),
         )?;
+        let lost = condition.lost.map_or(0, |lost| lost.events);
+        let help = "Acknowledged events that the log in a directory lost, until they would have been trimmed";
+        gauge(out, "sse_node_log_lost_events", help, None, lost)?;
         if let Some(free) = condition.free_bytes {
             let help = "Free bytes of the disk of the log";
             gauge(out, "sse_node_log_disk_free", help, Some(&Unit::Bytes), free)?;

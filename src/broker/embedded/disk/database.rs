@@ -5,19 +5,23 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use fjall::{
-    KeyspaceCreateOptions, PersistMode, Readable, SingleWriterTxDatabase, SingleWriterTxKeyspace, UserValue,
+    Guard, KeyspaceCreateOptions, PersistMode, Readable, SingleWriterTxDatabase, SingleWriterTxKeyspace,
+    UserValue,
 };
 
-use super::directory;
+use super::journal::Journal;
 use super::room::{Allowed, Room};
 use super::view::{Hints, View, WriteView};
+use super::{directory, journal, known, room};
 use crate::broker::embedded::record::{self, InvalidRecord};
 use crate::broker::embedded::tables::{Meta, Reads};
-use crate::broker::{Durability, LogLimits, OpenError, StoreError};
+use crate::broker::{Durability, LogLimits, Lost, OpenError, StoreError};
 use crate::protocol::{Epoch, Position};
 
 /// Where the numbers about the log stand.
-const META_KEY: &str = "numbers";
+pub(super) const META_KEY: &str = "numbers";
+/// What was found missing.
+pub(super) const LOST_KEY: &str = "lost";
 /// Where the ceiling stands: positions up to that millisecond may have been given out.
 const CEILING_KEY: &str = "ceiling";
 /// How far ahead the ceiling is raised; as often, an append waits for an fsync of its own.
@@ -39,7 +43,7 @@ pub(super) const PROBE_KEY: &str = "probe";
 /// A log in a directory.
 pub(in crate::broker::embedded) struct Disk {
     directory: PathBuf,
-    database: SingleWriterTxDatabase,
+    pub(super) database: SingleWriterTxDatabase,
     pub(super) spaces: Spaces,
     /// How far a commit writes before it returns.
     commit: PersistMode,
@@ -48,6 +52,7 @@ pub(in crate::broker::embedded) struct Disk {
     room: Mutex<Room>,
     /// Why nothing can be written any more: the database takes no write after one that failed.
     failure: OnceLock<StoreError>,
+    lost: OnceLock<Lost>,
 }
 
 #[derive(Default)]
@@ -59,6 +64,8 @@ struct WriterState {
     ceiling_ms: u64,
     /// Something was written and not yet put onto the disk.
     is_dirty: bool,
+    /// The numbers in the file beside the database.
+    known: Option<Meta>,
 }
 
 /// One for each table.
@@ -87,7 +94,19 @@ impl Disk {
         limits: &LogLimits,
         durability: Durability,
     ) -> Result<Self, OpenError> {
+        Self::open_as(path, limits, durability, false)
+    }
+
+    /// With `is_thorough` everything is counted, whether there is a reason or not.
+    pub(super) fn open_as(
+        path: &Path,
+        limits: &LogLimits,
+        durability: Durability,
+        is_thorough: bool,
+    ) -> Result<Self, OpenError> {
         directory::prepare(path)?;
+        let known = known::read(path);
+        let found = mended(path)?;
         let builder = SingleWriterTxDatabase::builder(path)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNALS_MAX_BYTES)
@@ -114,21 +133,74 @@ impl Disk {
             writer: Mutex::default(),
             room: Mutex::new(Room::new(path, limits.min_free_disk)),
             failure: OnceLock::new(),
+            lost: OnceLock::new(),
         };
-        disk.begin_history().and_then(|()| disk.raise_fence_to_ceiling()).map_err(OpenError::Store)?;
+        disk.begin_history(known, &found, is_thorough)
+            .and_then(|()| disk.raise_fence_to_ceiling())
+            .map_err(OpenError::Store)?;
         Ok(disk)
     }
 
-    /// A database without numbers has no entries: this is the first time that it is opened, or it was emptied.
-    fn begin_history(&self) -> Result<(), StoreError> {
+    /// A database without numbers has no entries: this is the first time that it is opened, or it was emptied. Where
+    /// something hints that events went missing, they are counted.
+    fn begin_history(
+        &self,
+        known: Option<Meta>,
+        found: &[(u64, Journal)],
+        is_thorough: bool,
+    ) -> Result<(), StoreError> {
         const BEGIN: &str = "begin a history";
         let snapshot = self.database.read_tx();
-        if self.record(&snapshot, META_KEY, BEGIN)?.is_some() {
-            // Also says if the numbers cannot be read.
-            return self.view(snapshot).map(drop);
+        let stored = self.stored_meta(&snapshot)?;
+        let last = snapshot.last_key_value(&self.spaces.log).map(Guard::key).transpose();
+        let last = last.map_err(|error| self.error(BEGIN, &error))?;
+        if stored.is_none() && known.is_none() && last.is_none() {
+            let meta = Meta::new(Epoch::from_random(rand::random()));
+            return self.put_record(META_KEY, &record::meta_record(&meta), BEGIN);
         }
-        let meta = Meta::new(Epoch::from_random(rand::random()));
-        self.put_record(META_KEY, &record::meta_record(&meta), BEGIN)
+        let is_whole = stored.is_some_and(|stored| {
+            let has_all = known.is_none_or(|known| stored.appended() >= known.appended());
+            let newest = record::position_key(stored.newest);
+            has_all && (stored.length == 0 || last.as_deref() == Some(newest.as_slice()))
+        });
+        let mut lost =
+            self.record(&snapshot, LOST_KEY, BEGIN)?.and_then(|lost| record::read_lost(&lost).ok());
+        drop(snapshot);
+        if is_thorough || !is_whole || journal::hints_at_a_loss(found) {
+            let behind: Vec<_> =
+                found.iter().flat_map(|(_, journal)| &journal.holes).map(|hole| hole.next).collect();
+            lost = self.recount(known, &behind, lost)?;
+        }
+        let start = self.view(self.database.read_tx())?.meta.start;
+        if let Some(lost) = lost.filter(|lost| lost.up_to.position > start) {
+            let Lost { events, after, up_to } = lost;
+            tracing::error!(events, %after, %up_to, "acknowledged events are missing in the log");
+            self.lost.get_or_init(|| lost);
+        }
+        Ok(())
+    }
+
+    /// The numbers, if there are some.
+    pub(super) fn stored_meta(&self, source: &impl Readable) -> Result<Option<Meta>, StoreError> {
+        const READ: &str = "read the counters of the log";
+        let record = self.record(source, META_KEY, READ)?;
+        record.map(|record| record::read_meta(&record)).transpose().map_err(|error| self.error(READ, &error))
+    }
+
+    /// What was found missing.
+    pub(in crate::broker::embedded) fn lost(&self) -> Option<Lost> {
+        self.lost.get().copied()
+    }
+
+    /// Writes the numbers into their file, if they have changed.
+    fn note(&self, writer: &mut WriterState) -> Result<(), StoreError> {
+        const NOTE: &str = "write the counters of the log into their file";
+        let meta = self.view(self.database.read_tx())?.meta;
+        self.check_directory()?;
+        if writer.known.replace(meta) != Some(meta) {
+            known::write(&self.directory, &meta).map_err(|error| self.error(NOTE, &error))?;
+        }
+        Ok(())
     }
 
     /// A loss of power takes writes that are not on the disk, and with them positions that readers have seen. The
@@ -163,7 +235,9 @@ impl Disk {
 
     /// The orderly end: everything is on the disk, and the next start need not leave positions out.
     pub(in crate::broker::embedded) fn close(&self) -> Result<(), StoreError> {
-        let fence = self.view(self.database.read_tx())?.meta.fence.max(self.writer().fence);
+        let mut writer = self.writer();
+        let fence = self.view(self.database.read_tx())?.meta.fence.max(writer.fence);
+        self.note(&mut writer)?;
         self.put_record(CEILING_KEY, &fence.ms.to_be_bytes(), "lower the ceiling")
     }
 
@@ -268,7 +342,7 @@ impl Disk {
                 .map_err(|error| self.fail(self.error("sync the log to the disk", &error)))?;
             writer.is_dirty = false;
         }
-        Ok(())
+        self.note(&mut writer)
     }
 
     /// Where the log is.
@@ -278,9 +352,8 @@ impl Disk {
 
     fn view<S: Readable>(&self, source: S) -> Result<View<'_, S>, StoreError> {
         const READ: &str = "read the counters of the log";
-        let record = self.record(&source, META_KEY, READ)?;
-        let record = record.ok_or_else(|| self.error(READ, &InvalidRecord::Damaged("it is missing")))?;
-        let meta = record::read_meta(&record).map_err(|error| self.error(READ, &error))?;
+        let meta = self.stored_meta(&source)?;
+        let meta = meta.ok_or_else(|| self.error(READ, &InvalidRecord::Damaged("it is missing")))?;
         Ok(View { disk: self, source, meta, hints: Hints::default() })
     }
 
@@ -291,6 +364,31 @@ impl Disk {
     ) -> StoreError {
         store_error(&self.directory, operation, cause)
     }
+}
+
+/// Reads the journals before the database does, which would cut them off at the first damage; damaged ones are
+/// replaced by what is whole in them.
+fn mended(path: &Path) -> Result<Vec<(u64, Journal)>, OpenError> {
+    let unusable = |cause| OpenError::Directory { path: path.to_owned(), cause };
+    let found = journal::scan_all(path).map_err(unusable)?;
+    for (number, journal) in found.iter().filter(|(_, journal)| !journal.holes.is_empty()) {
+        for hole in &journal.holes {
+            let (from, to, ids) = (hole.at.start, hole.at.end, hole.ids.join(", "));
+            tracing::error!(
+                number,
+                from,
+                to,
+                ids,
+                "a journal of the log is damaged; the damaged file is kept"
+            );
+        }
+        journal::mend(path, *number, journal).map_err(unusable)?;
+    }
+    if found.is_empty() && directory::is_marked(path) {
+        // Over a journal that it makes itself, fjall begins to number writes anew: old records would hide new ones.
+        std::fs::write(room::journal_path(path, 0), []).map_err(unusable)?;
+    }
+    Ok(found)
 }
 
 impl Spaces {
@@ -326,12 +424,25 @@ fn open_error(path: &Path, error: fjall::Error) -> OpenError {
         fjall::Error::Locked => OpenError::InUse { path: path.to_owned() },
         fjall::Error::Io(cause) => OpenError::Directory { path: path.to_owned(), cause },
         // The enum is fjall's: its other errors keep their own words.
-        error => OpenError::Store(store_error(path, "open the database", &error)),
+        error => {
+            let dir = path.display();
+            let advice =
+                format!("{error}; sse-node check-log {dir} says what is damaged, and nothing was changed");
+            OpenError::Store(store_error(path, "open the database", &advice))
+        }
     }
 }
 
 #[cfg(test)]
 impl Disk {
+    /// Turns what is in the journals into sorted files.
+    pub(in crate::broker::embedded) fn sort(&self) {
+        let Spaces { meta, log, seen, seen_by_age, mail, mail_by_age, states, marks } = &self.spaces;
+        for space in [meta, log, seen, seen_by_age, mail, mail_by_age, states, marks] {
+            space.inner().rotate_memtable_and_wait().unwrap();
+        }
+    }
+
     /// Whether no table holds anything but the numbers.
     pub(in crate::broker::embedded) fn is_empty(&self) -> bool {
         let Spaces { meta: _, log, seen, seen_by_age, mail, mail_by_age, states, marks } = &self.spaces;

@@ -4,22 +4,37 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
+use super::{journal, known};
 use crate::broker::OpenError;
 
 /// fjall writes this file when a database is complete, and looks for it to know that there is one.
 const COMPLETE: &str = "version";
+/// What stands in it.
+const VERSION: &[u8] = b"FJL\x03";
 /// fjall holds this file locked while it has a database open.
 const LOCK: &str = "lock";
+/// The tables, each in a directory of its own.
+const TABLES: &str = "keyspaces";
 /// Files that are left behind if the process dies while a database is being created.
-const BEGINNINGS: [&str; 3] = [LOCK, "0.jnl", "keyspaces"];
+const BEGINNINGS: [&str; 3] = [LOCK, "0.jnl", TABLES];
 
 /// Makes the directory if it is missing, refuses one that holds other files, and removes a database whose creation was
-/// interrupted: it is empty, and fjall refuses to create one over it.
+/// interrupted: it is empty, and fjall refuses to create one over it. A database that holds something and lacks only its
+/// mark is marked again.
 pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
     let unusable = |cause| OpenError::Directory { path: path.to_owned(), cause };
     fs::create_dir_all(path).map_err(unusable)?;
+    if let Some(file) = incomplete_table(path) {
+        let why =
+            format!("{file} is missing; nothing was changed, and sse-node check-log says what is there");
+        return Err(unusable(io::Error::new(io::ErrorKind::NotFound, why)));
+    }
     if path.join(COMPLETE).try_exists().map_err(unusable)? {
         return Ok(());
+    }
+    if holds_something(path).map_err(unusable)? {
+        tracing::error!(path = %path.display(), "the log lacks its file {COMPLETE}; it is written again");
+        return mark(path).map_err(unusable);
     }
     let mut begun = false;
     for file in fs::read_dir(path).map_err(unusable)? {
@@ -33,16 +48,61 @@ pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
     if begun { clear(path) } else { Ok(()) }
 }
 
+/// The file that a table with events lacks: fjall takes such a table for one that was never finished, and deletes it.
+/// Without its first table, which names the others, it would delete them all.
+pub(super) fn incomplete_table(path: &Path) -> Option<String> {
+    const CURRENT: &str = "current";
+    let tables = path.join(TABLES);
+    let mut names: Vec<_> =
+        fs::read_dir(&tables).ok()?.filter_map(|table| Some(table.ok()?.file_name())).collect();
+    names.sort();
+    let holds_files =
+        |table: &Path| fs::read_dir(table.join("tables")).is_ok_and(|mut files| files.next().is_some());
+    let first = tables.join("0").join(CURRENT);
+    let has_others = names.iter().any(|name| name != "0");
+    if has_others && !first.exists() {
+        return Some(first.display().to_string());
+    }
+    let tables = names.into_iter().map(|name| tables.join(name));
+    let lacking = tables.filter(|table| holds_files(table) && !table.join(CURRENT).exists());
+    lacking.map(|table| table.join(CURRENT).display().to_string()).next()
+}
+
+/// A creation that was interrupted has neither tables nor a batch in a journal.
+fn holds_something(path: &Path) -> io::Result<bool> {
+    let tables = path.join(TABLES);
+    let has_tables = tables.try_exists()? && fs::read_dir(tables)?.next().is_some();
+    let has_batches =
+        || journal::scan_all(path).map(|all| all.iter().any(|(_, journal)| !journal.is_empty()));
+    Ok(has_tables || known::read(path).is_some() || has_batches()?)
+}
+
+/// Whether the mark of a database is there, and whole.
+pub(super) fn is_marked(path: &Path) -> bool {
+    fs::read(path.join(COMPLETE)).is_ok_and(|text| text == VERSION)
+}
+
+/// Marks a database as complete.
+pub(super) fn mark(path: &Path) -> io::Result<()> {
+    fs::write(path.join(COMPLETE), VERSION)
+}
+
+/// The lock of a directory, released with the file.
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
+    let unusable = |cause| OpenError::Directory { path: path.to_owned(), cause };
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK));
+    let lock = lock.map_err(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
+        Err(fs::TryLockError::Error(cause)) => Err(unusable(cause)),
+    }
+}
+
 fn clear(path: &Path) -> Result<(), OpenError> {
     let unusable = |cause| OpenError::Directory { path: path.to_owned(), cause };
-    // A process that is creating a database here holds the lock. Ours is released with the file at the end.
-    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK));
-    let lock: File = lock.map_err(unusable)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
-        Err(fs::TryLockError::Error(cause)) => return Err(unusable(cause)),
-    }
+    // A process that is creating a database here holds the lock.
+    let _lock = lock(path)?;
     if path.join(COMPLETE).try_exists().map_err(unusable)? {
         return Ok(());
     }

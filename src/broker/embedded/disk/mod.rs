@@ -4,10 +4,15 @@
 
 mod database;
 mod directory;
+mod inspect;
+mod journal;
+mod known;
+mod recount;
 mod room;
 mod view;
 
 pub(super) use database::Disk;
+pub(super) use inspect::{Report, check, repair};
 pub(super) use room::Allowed;
 #[cfg(test)]
 pub(super) use view::WriteView;
