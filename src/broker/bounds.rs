@@ -19,6 +19,10 @@ pub struct Bounds {
     pub mailboxes: u64,
     /// Messages in all mailboxes.
     pub mailbox_messages: u64,
+    /// Their bytes; 0 where they are not counted.
+    pub mailbox_bytes: u64,
+    /// Message ids that were forgotten before their time, because there were too many.
+    pub ids_forgotten: u64,
 }
 
 impl Bounds {

@@ -15,6 +15,10 @@ pub enum Durability {
     Fsync,
 }
 
+/// Bytes of message ids that are remembered, for each of [`LogLimits::idempotency_max_ids`]: half of the longest
+/// id.
+pub const ID_BYTES: u64 = 64;
+
 /// How much a log keeps, and for how long.
 #[derive(Debug, Clone)]
 pub struct LogLimits {
@@ -34,6 +38,9 @@ pub struct LogLimits {
     pub mailboxes_max_bytes: u64,
     /// Messages in a mailbox older than this are dropped, and counted as overflow.
     pub mailbox_max_age: Duration,
+    /// Message ids that are remembered; the oldest are forgotten first. Their bytes are bounded by
+    /// [`ID_BYTES`] for each.
+    pub idempotency_max_ids: u64,
     /// Free bytes of the disk below which a log in a directory takes no events; 0: it does not look.
     pub min_free_disk: u64,
     /// Publishes that may wait for the writer; the next one is refused with [`super::AppendError::Busy`]. None
@@ -53,6 +60,7 @@ impl Default for LogLimits {
             mailboxes_max_messages: 1_000_000,
             mailboxes_max_bytes: 256 << 20,
             mailbox_max_age: 7 * DAY,
+            idempotency_max_ids: 1_000_000,
             min_free_disk: 256 << 20,
             append_queue: 4_096,
         }

@@ -174,8 +174,9 @@ impl Tables for Memory {
         owner: &Address,
         from: Position,
         limit: usize,
-    ) -> Result<Vec<Position>, StoreError> {
-        Ok(self.messages_from(owner, from).take(limit).map(|message| message.cursor.position).collect())
+    ) -> Result<Vec<(Position, u64)>, StoreError> {
+        let oldest = self.messages_from(owner, from).take(limit);
+        Ok(oldest.map(|message| (message.cursor.position, entry_bytes(message))).collect())
     }
 
     fn remove_oldest_message(&mut self, owner: &Address, at: Position) -> Result<(), StoreError> {

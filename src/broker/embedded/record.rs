@@ -8,13 +8,15 @@ use super::tables::{BoxState, Meta};
 use crate::broker::{Entry, Lost, Origins};
 use crate::protocol::{Address, Cursor, Epoch, EventType, MessageId, Position};
 
-/// Version of all records. A log of another version is refused, never guessed at.
+/// Version of all records but the numbers. A log of another version is refused, never guessed at.
 const VERSION: u8 = 1;
+/// Version of the numbers. Those of version 1 lack some, which are counted when the log is opened.
+const NUMBERS_VERSION: u8 = 2;
 
 /// Why bytes are not the record that was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidRecord {
-    #[error("the record is of version {0}, and only version {VERSION} is known")]
+    #[error("the record is of version {0}, which this program does not know")]
     Version(u8),
     #[error("the record is damaged: {0}")]
     Damaged(&'static str),
@@ -125,11 +127,14 @@ pub(super) fn entry_record_bytes(record: &[u8]) -> u64 {
 
 pub(super) fn meta_record(meta: &Meta) -> Vec<u8> {
     let epoch = meta.epoch.to_string();
-    let mut record = vec![VERSION];
+    let mut record = vec![NUMBERS_VERSION];
     for at in [meta.start, meta.newest, meta.fence] {
         record.extend(position_key(at));
     }
-    for number in [meta.length, meta.bytes, meta.trimmed, meta.mailboxes, meta.mailbox_messages] {
+    let Meta { length, bytes, trimmed, mailboxes, mailbox_messages, .. } = *meta;
+    let Meta { mailbox_bytes, overflowed, ids, id_bytes, ids_forgotten, .. } = *meta;
+    let added = [mailbox_bytes, overflowed, ids, id_bytes, ids_forgotten];
+    for number in [length, bytes, trimmed, mailboxes, mailbox_messages].into_iter().chain(added) {
         record.extend(number.to_be_bytes());
     }
     record.extend(epoch.into_bytes());
@@ -137,15 +142,43 @@ pub(super) fn meta_record(meta: &Meta) -> Vec<u8> {
 }
 
 pub(super) fn read_meta(record: &[u8]) -> Result<Meta, InvalidRecord> {
-    let mut fields = Fields::of_version(record)?;
+    let is_old = record.first() == Some(&VERSION);
+    let mut fields = if is_old { Fields::of_version(record)? } else { Fields::of(NUMBERS_VERSION, record)? };
     let (start, newest, fence) = (fields.position()?, fields.position()?, fields.position()?);
-    let mut numbers = [0; 5];
-    for number in &mut numbers {
+    let mut numbers = [0; 10];
+    for number in numbers.iter_mut().take(if is_old { 5 } else { 10 }) {
         *number = fields.number()?;
     }
-    let [length, bytes, trimmed, mailboxes, mailbox_messages] = numbers;
+    let [
+        length,
+        bytes,
+        trimmed,
+        mailboxes,
+        mailbox_messages,
+        mailbox_bytes,
+        overflowed,
+        ids,
+        id_bytes,
+        ids_forgotten,
+    ] = numbers;
     let epoch: Epoch = parse(fields.rest()?)?;
-    Ok(Meta { epoch, start, newest, fence, length, bytes, trimmed, mailboxes, mailbox_messages })
+    let meta = Meta {
+        start,
+        newest,
+        fence,
+        length,
+        bytes,
+        trimmed,
+        mailboxes,
+        mailbox_messages,
+        ..Meta::new(epoch)
+    };
+    Ok(Meta { mailbox_bytes, overflowed, ids, id_bytes, ids_forgotten, ..meta })
+}
+
+/// Whether these numbers are of a version that lacks some.
+pub(super) fn is_old_meta(record: &[u8]) -> bool {
+    record.first() == Some(&VERSION)
 }
 
 pub(super) fn lost_record(lost: &Lost) -> Vec<u8> {
@@ -195,8 +228,12 @@ struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
     fn of_version(record: &'a [u8]) -> Result<Self, InvalidRecord> {
+        Self::of(VERSION, record)
+    }
+
+    fn of(version: u8, record: &'a [u8]) -> Result<Self, InvalidRecord> {
         match record.split_first() {
-            Some((&VERSION, rest)) => Ok(Self(rest)),
+            Some((found, rest)) if *found == version => Ok(Self(rest)),
             Some((&other, _)) => Err(InvalidRecord::Version(other)),
             None => Err(InvalidRecord::Damaged("it is empty")),
         }
@@ -280,6 +317,11 @@ mod tests {
             trimmed: 6,
             mailboxes: 7,
             mailbox_messages: 8,
+            mailbox_bytes: 9,
+            overflowed: 10,
+            ids: 11,
+            id_bytes: 12,
+            ids_forgotten: 13,
             ..Meta::new(Epoch::from_random(99))
         };
         assert_eq!(read_meta(&meta_record(&meta)), Ok(meta));
@@ -294,10 +336,10 @@ mod tests {
     #[test]
     fn other_versions_are_refused_by_name() {
         let mut record = meta_record(&Meta::new(Epoch::from_random(1)));
-        record[0] = 2;
+        record[0] = 3;
         let error = read_meta(&record).unwrap_err();
-        assert_eq!(error, InvalidRecord::Version(2));
-        assert!(error.to_string().contains("version 2"), "{error}");
+        assert_eq!(error, InvalidRecord::Version(3));
+        assert!(error.to_string().contains("version 3"), "{error}");
     }
 
     proptest! {
@@ -317,7 +359,7 @@ mod tests {
             prop_assert_eq!(read_entry(cursor, short).is_err(), short.len() < whole.len() - 2);
             for damaged in [read_entry(cursor, &bytes).err(), read_meta(&bytes).err(), read_state(&bytes).err()] {
                 // Random bytes are hardly ever a record; whatever they are, they may be refused, and nothing more.
-                prop_assert!(damaged.is_some() || bytes.first() == Some(&VERSION));
+                prop_assert!(damaged.is_some() || bytes.first().is_some_and(|version| *version <= NUMBERS_VERSION));
             }
             prop_assert!(read_mark(&bytes).is_err() || bytes.len() > 8);
         }

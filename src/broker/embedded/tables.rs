@@ -25,6 +25,16 @@ pub(super) struct Meta {
     pub(super) mailboxes: u64,
     /// Messages in all of them.
     pub(super) mailbox_messages: u64,
+    /// Their bytes.
+    pub(super) mailbox_bytes: u64,
+    /// Owners who have not heard yet that messages of theirs were dropped.
+    pub(super) overflowed: u64,
+    /// Message ids that are remembered; one that is remembered anew counts twice until the older memory is forgotten.
+    pub(super) ids: u64,
+    /// Their bytes.
+    pub(super) id_bytes: u64,
+    /// Ids that were forgotten before their time.
+    pub(super) ids_forgotten: u64,
 }
 
 impl Meta {
@@ -41,6 +51,11 @@ impl Meta {
             trimmed: 0,
             mailboxes: 0,
             mailbox_messages: 0,
+            mailbox_bytes: 0,
+            overflowed: 0,
+            ids: 0,
+            id_bytes: 0,
+            ids_forgotten: 0,
         }
     }
 
@@ -50,6 +65,12 @@ impl Meta {
         self.fence = position;
         self.newest = position;
         position
+    }
+
+    /// These numbers, with those that can always be counted anew from another.
+    pub(super) fn with_derived_of(self, other: &Self) -> Self {
+        let Self { mailbox_bytes, overflowed, ids, id_bytes, ids_forgotten, .. } = *other;
+        Self { mailbox_bytes, overflowed, ids, id_bytes, ids_forgotten, ..self }
     }
 
     /// Entries that were ever appended in this history.
@@ -78,6 +99,8 @@ impl Meta {
             bytes: self.bytes,
             mailboxes: self.mailboxes,
             mailbox_messages: self.mailbox_messages,
+            mailbox_bytes: self.mailbox_bytes,
+            ids_forgotten: self.ids_forgotten,
         }
     }
 }
@@ -150,13 +173,13 @@ pub(super) trait Tables: Reads {
     fn set_mailbox_state(&mut self, owner: &Address, state: Option<BoxState>) -> Result<(), StoreError>;
     /// Puts a message at the end of its owner's mailbox.
     fn put_message(&mut self, message: &Entry) -> Result<(), StoreError>;
-    /// Positions of the oldest messages of a mailbox, looked for from a position on.
+    /// Position and bytes of the oldest messages of a mailbox, looked for from a position on.
     fn oldest_messages(
         &self,
         owner: &Address,
         from: Position,
         limit: usize,
-    ) -> Result<Vec<Position>, StoreError>;
+    ) -> Result<Vec<(Position, u64)>, StoreError>;
     /// Takes the oldest message out of a mailbox, which stands at this position.
     fn remove_oldest_message(&mut self, owner: &Address, at: Position) -> Result<(), StoreError>;
     /// The oldest messages of all mailboxes.

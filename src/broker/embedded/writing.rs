@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::tables::{BoxState, Tables, entry_bytes};
+use crate::broker::limits::ID_BYTES;
 use crate::broker::{Appended, Entry, LogLimits, NewEvent, Origins, StoreError};
 use crate::protocol::{Address, MessageId, Position};
 
@@ -47,7 +48,7 @@ impl Rules {
             origins: Origins::default(),
         };
         tables.put_entry(&entry)?;
-        tables.remember(&entry.message_id, position)?;
+        self.remember(tables, &entry.message_id, position)?;
         tables.meta_mut().length += 1;
         tables.meta_mut().bytes += entry_bytes(&entry);
         if mailbox && entry.address.has_mailbox() {
@@ -67,6 +68,46 @@ impl Rules {
         Ok(tables.seen(id)?.filter(|at| !is_older(*at, self.limits.idempotency_window, now)))
     }
 
+    /// Remembers an id, and forgets the oldest ones beyond the limits: a repeat of those adds an event.
+    fn remember(&self, tables: &mut impl Tables, id: &MessageId, at: Position) -> Result<(), StoreError> {
+        tables.remember(id, at)?;
+        let max = self.limits.idempotency_max_ids;
+        let meta = tables.meta_mut();
+        meta.ids += 1;
+        meta.id_bytes += id.as_str().len() as u64;
+        for _ in 0..SWEEP_STEP {
+            if tables.meta().ids <= max && tables.meta().id_bytes <= max.saturating_mul(ID_BYTES) {
+                break;
+            }
+            let Some((at, id)) = tables.oldest_seen(1)?.pop() else { break };
+            forget(tables, &id, at)?;
+            tables.meta_mut().ids_forgotten += 1;
+        }
+        Ok(())
+    }
+
+    /// Drops the oldest messages of all mailboxes beyond the limits, and the oldest memories of what was dropped.
+    /// Returns whether more is left than one step may do.
+    fn bound_mail(&self, tables: &mut impl Tables, now_ms: u64) -> Result<bool, StoreError> {
+        let LogLimits { mailboxes_max_messages, mailboxes_max_bytes, .. } = self.limits;
+        let mut budget = SWEEP_STEP;
+        while budget > 0 {
+            let meta = tables.meta();
+            if meta.mailbox_messages <= mailboxes_max_messages && meta.mailbox_bytes <= mailboxes_max_bytes {
+                break;
+            }
+            let Some((at, owner)) = tables.oldest_mail(1)?.pop() else { break };
+            drop_oldest(tables, at, &owner, now_ms)?;
+            budget -= 1;
+        }
+        while budget > 0 && tables.meta().overflowed > mailboxes_max_messages {
+            let Some((at_ms, owner)) = tables.oldest_marks(1)?.pop() else { break };
+            move_mark(tables, at_ms, &owner, |state| state.dropped_at_ms <= at_ms)?;
+            budget -= 1;
+        }
+        Ok(budget == 0)
+    }
+
     fn deliver(&self, tables: &mut impl Tables, message: &Entry, now_ms: u64) -> Result<(), StoreError> {
         let owner = &message.address;
         self.drop_expired(tables, owner, now_ms)?;
@@ -78,6 +119,7 @@ impl Rules {
         }
         state.count += 1;
         tables.meta_mut().mailbox_messages += 1;
+        tables.meta_mut().mailbox_bytes += entry_bytes(message);
         tables.set_mailbox_state(owner, Some(state))?;
         let excess = state.count.saturating_sub(self.limits.mailbox_max_messages);
         if excess > 0 {
@@ -85,11 +127,7 @@ impl Rules {
             let excess = tables.oldest_messages(owner, state.oldest, excess)?;
             drop_messages(tables, owner, &excess, now_ms)?;
         }
-        while tables.meta().mailbox_messages > self.limits.mailboxes_max_messages {
-            let Some((at, owner)) = tables.oldest_mail(1)?.pop() else { return Ok(()) };
-            drop_messages(tables, &owner, &[at], now_ms)?;
-        }
-        Ok(())
+        self.bound_mail(tables, now_ms).map(drop)
     }
 
     /// Takes everything up to a position out of a mailbox.
@@ -102,23 +140,27 @@ impl Rules {
     ) -> Result<u64, StoreError> {
         self.drop_expired(tables, owner, now_ms)?;
         let Some(mut state) = tables.mailbox_state(owner)? else { return Ok(0) };
-        let mut confirmed = 0;
+        let (mut confirmed, mut freed) = (0, 0);
         if state.count > 0 && state.oldest <= up_to {
-            for at in tables.oldest_messages(owner, state.oldest, usize::MAX)? {
+            for (at, bytes) in tables.oldest_messages(owner, state.oldest, usize::MAX)? {
                 if at > up_to {
                     break;
                 }
                 tables.remove_oldest_message(owner, at)?;
                 confirmed += 1;
+                freed += bytes;
             }
             state.oldest = up_to.next();
-            state.count -= confirmed;
+            state.count = state.count.saturating_sub(confirmed);
         }
-        if state.dropped_up_to <= up_to {
+        let meta = tables.meta_mut();
+        if state.dropped_up_to <= up_to && state.overflowed > 0 {
             state.overflowed = 0;
+            lower(&mut meta.overflowed, 1);
         }
-        tables.meta_mut().mailbox_messages -= confirmed;
-        tables.meta_mut().mailboxes -= u64::from(confirmed > 0 && state.count == 0);
+        lower(&mut meta.mailbox_messages, confirmed);
+        lower(&mut meta.mailbox_bytes, freed);
+        lower(&mut meta.mailboxes, u64::from(confirmed > 0 && state.count == 0));
         store_state(tables, owner, state)?;
         Ok(confirmed)
     }
@@ -155,6 +197,7 @@ impl Rules {
         more |= self.sweep_entries(tables, now)?;
         more |= self.sweep_ids(tables, now)?;
         more |= self.sweep_mail(tables, now)?;
+        more |= self.bound_mail(tables, now)?;
         more |= self.sweep_marks(tables, now)?;
         Ok(more)
     }
@@ -184,7 +227,7 @@ impl Rules {
             if !is_older(at, self.limits.idempotency_window, now) {
                 return Ok(false);
             }
-            tables.forget_oldest(&id, at)?;
+            forget(tables, &id, at)?;
         }
         Ok(full)
     }
@@ -196,7 +239,7 @@ impl Rules {
             if !is_older(at, self.limits.mailbox_max_age, now) {
                 return Ok(false);
             }
-            drop_messages(tables, &owner, &[at], now)?;
+            drop_oldest(tables, at, &owner, now)?;
         }
         Ok(full)
     }
@@ -211,16 +254,7 @@ impl Rules {
             if !is_old(at_ms) {
                 return Ok(false);
             }
-            tables.remove_mark(at_ms, &owner)?;
-            let Some(mut state) = tables.mailbox_state(&owner)?.filter(|state| state.overflowed > 0) else {
-                continue;
-            };
-            if is_old(state.dropped_at_ms) {
-                state.overflowed = 0;
-                store_state(tables, &owner, state)?;
-            } else {
-                tables.put_mark(state.dropped_at_ms, &owner)?;
-            }
+            move_mark(tables, at_ms, &owner, |state| is_old(state.dropped_at_ms))?;
         }
         Ok(full)
     }
@@ -232,7 +266,7 @@ impl Rules {
             return Ok(());
         }
         let mut expired = tables.oldest_messages(owner, state.oldest, usize::MAX)?;
-        expired.retain(|at| is_older(*at, self.limits.mailbox_max_age, now));
+        expired.retain(|(at, _)| is_older(*at, self.limits.mailbox_max_age, now));
         drop_messages(tables, owner, &expired, now_ms)
     }
 }
@@ -247,8 +281,8 @@ fn remove_entry(tables: &mut impl Tables, at: Position, bytes: u64) -> Result<()
     tables.remove_oldest_entry(at)?;
     let meta = tables.meta_mut();
     meta.start = at;
-    meta.length -= 1;
-    meta.bytes -= bytes;
+    lower(&mut meta.length, 1);
+    lower(&mut meta.bytes, bytes);
     meta.trimmed += 1;
     Ok(())
 }
@@ -257,11 +291,11 @@ fn remove_entry(tables: &mut impl Tables, at: Position, bytes: u64) -> Result<()
 fn drop_messages(
     tables: &mut impl Tables,
     owner: &Address,
-    dropped: &[Position],
+    dropped: &[(Position, u64)],
     now_ms: u64,
 ) -> Result<(), StoreError> {
-    let Some(newest_dropped) = dropped.last().copied() else { return Ok(()) };
-    for at in dropped {
+    let Some((newest_dropped, _)) = dropped.last().copied() else { return Ok(()) };
+    for (at, _) in dropped {
         tables.remove_oldest_message(owner, *at)?;
     }
     let count = dropped.len() as u64;
@@ -270,14 +304,64 @@ fn drop_messages(
     if state.overflowed == 0 {
         // One mark for a run of drops; sweeping moves it to the newest of them.
         tables.put_mark(state.dropped_at_ms, owner)?;
+        tables.meta_mut().overflowed += 1;
     }
     state.overflowed += count;
     state.dropped_up_to = newest_dropped;
     state.oldest = newest_dropped.next();
-    state.count -= count;
-    tables.meta_mut().mailbox_messages -= count;
-    tables.meta_mut().mailboxes -= u64::from(state.count == 0);
+    state.count = state.count.saturating_sub(count);
+    let meta = tables.meta_mut();
+    lower(&mut meta.mailbox_messages, count);
+    lower(&mut meta.mailbox_bytes, dropped.iter().map(|(_, bytes)| bytes).sum());
+    lower(&mut meta.mailboxes, u64::from(state.count == 0));
     store_state(tables, owner, state)
+}
+
+/// Drops the oldest message of all mailboxes, which stands at this position.
+fn drop_oldest(
+    tables: &mut impl Tables,
+    at: Position,
+    owner: &Address,
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    let message = tables.oldest_messages(owner, at, 1)?;
+    if message.first().is_none_or(|(found, _)| *found != at) {
+        // A trace of a message that is gone.
+        return tables.remove_oldest_message(owner, at);
+    }
+    drop_messages(tables, owner, &message, now_ms)
+}
+
+/// Forgets what a mailbox dropped, if it is time, or marks it for later.
+fn move_mark(
+    tables: &mut impl Tables,
+    at_ms: u64,
+    owner: &Address,
+    is_time: impl Fn(&BoxState) -> bool,
+) -> Result<(), StoreError> {
+    tables.remove_mark(at_ms, owner)?;
+    let Some(mut state) = tables.mailbox_state(owner)?.filter(|state| state.overflowed > 0) else {
+        return Ok(());
+    };
+    if !is_time(&state) {
+        return tables.put_mark(state.dropped_at_ms, owner);
+    }
+    state.overflowed = 0;
+    lower(&mut tables.meta_mut().overflowed, 1);
+    store_state(tables, owner, state)
+}
+
+fn forget(tables: &mut impl Tables, id: &MessageId, at: Position) -> Result<(), StoreError> {
+    tables.forget_oldest(id, at)?;
+    let meta = tables.meta_mut();
+    lower(&mut meta.ids, 1);
+    lower(&mut meta.id_bytes, id.as_str().len() as u64);
+    Ok(())
+}
+
+/// A counter of a log that lost something is never below zero.
+fn lower(counter: &mut u64, by: u64) {
+    *counter = counter.saturating_sub(by);
 }
 
 fn store_state(tables: &mut impl Tables, owner: &Address, state: BoxState) -> Result<(), StoreError> {

@@ -79,6 +79,8 @@ impl Meta {
             length: self.appended.saturating_sub(appended),
             bytes: self.bytes.saturating_sub(bytes),
             mailboxes,
+            mailbox_bytes: 0,
+            ids_forgotten: 0,
             mailbox_messages: self.mail,
         }
     }

@@ -30,6 +30,8 @@ pub const MAILBOX_TOTAL: &str = "1000000";
 pub const MAILBOX_TOTAL_BYTES: &str = "256MiB";
 /// Age of messages in a mailbox.
 pub const MAILBOX_AGE: &str = "7d";
+/// Message ids that the log remembers.
+pub const IDEMPOTENCY_IDS: &str = "1000000";
 /// Free space that a log leaves on its disk.
 pub const MIN_FREE_DISK: &str = "256MiB";
 /// Time that a client waits before it reconnects.

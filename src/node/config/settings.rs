@@ -264,6 +264,13 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     row(
         Group::Log,
+        "idempotency-ids",
+        COUNT,
+        default::IDEMPOTENCY_IDS,
+        "Limit of message ids that the log remembers, and 64 bytes for each; beyond it the oldest are forgotten before their time (memory: and file:)",
+    ),
+    row(
+        Group::Log,
         "mailbox-messages",
         COUNT,
         default::MAILBOX_MESSAGES,
@@ -281,7 +288,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "mailbox-total-bytes",
         SIZE,
         default::MAILBOX_TOTAL_BYTES,
-        "Limit of bytes in all mailboxes together (Redis only), looked at every two seconds",
+        "Limit of bytes in all mailboxes together; Redis is asked for them every two seconds",
     ),
     row(Group::Log, "mailbox-age", DURATION, default::MAILBOX_AGE, "How long a mailbox keeps a message"),
     row(

@@ -266,6 +266,7 @@ impl ConfigReader {
         LogLimits {
             max_events: self.read("keep-events", |text| value::count(text, 1..=10_000_000_000)),
             max_bytes: self.read("keep-bytes", |text| value::size(text, KIB..=1_024 * GIB)),
+            idempotency_max_ids: self.read("idempotency-ids", |text| value::count(text, 1..=10_000_000_000)),
             max_age: self.read("keep-age", |text| value::duration(text, SECOND..=100 * YEAR)),
             idempotency_window: self.read("idempotency-window", |text| value::duration(text, SECOND..=YEAR)),
             mailbox_max_messages: self.read("mailbox-messages", |text| value::count(text, 1..=1_000_000)),

@@ -88,6 +88,8 @@ impl Snapshot {
             None,
             bounds.mailbox_messages,
         )?;
+        let help = "Bytes of unconfirmed messages in mailboxes (memory: and file:)";
+        gauge(out, "sse_node_mailbox_size", help, Some(&Unit::Bytes), bounds.mailbox_bytes)?;
         gauge(out, "sse_node_window_frames", "Events in the window", None, window.frames)?;
         gauge(out, "sse_node_window_size", "Bytes in the window", Some(&Unit::Bytes), window.bytes)?;
         gauge(
@@ -150,6 +152,11 @@ impl Snapshot {
                 "sse_node_log_published_again",
                 "Acknowledged publishes that the log lost before this node read them, and that this node published again",
                 repairs.published_again,
+            ),
+            (
+                "sse_node_log_ids_forgotten",
+                "Message ids forgotten before --idempotency-window, because of --idempotency-ids; a repeat of them adds an event",
+                self.bounds.ids_forgotten,
             ),
             (
                 "sse_node_beat_errors",

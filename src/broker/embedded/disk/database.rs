@@ -165,8 +165,8 @@ impl Disk {
         });
         let mut lost =
             self.record(&snapshot, LOST_KEY, BEGIN)?.and_then(|lost| record::read_lost(&lost).ok());
-        drop(snapshot);
-        if is_thorough || !is_whole || journal::hints_at_a_loss(found) {
+        let is_old = self.record(&snapshot, META_KEY, BEGIN)?.is_some_and(|meta| record::is_old_meta(&meta));
+        if is_thorough || is_old || !is_whole || journal::hints_at_a_loss(found) {
             let behind: Vec<_> =
                 found.iter().flat_map(|(_, journal)| &journal.holes).map(|hole| hole.next).collect();
             lost = self.recount(known, &behind, lost)?;

@@ -53,14 +53,15 @@ impl Disk {
         meta.fence = meta.fence.max(meta.newest);
         self.forget_lost_ids(&mut change, meta.start, &entries)?;
         self.count_mail(&mut change, &mut meta)?;
-        if stored == Some(meta) {
-            return Ok(before);
+        self.count_ids(&change, &mut meta)?;
+        let is_same = stored.is_some_and(|stored| stored.with_derived_of(&meta) == meta);
+        if !is_same {
+            tracing::error!(
+                missing,
+                "the counters of the log were wrong; what is there was counted, and readers get a GAP event"
+            );
+            meta.epoch = Epoch::from_random(rand::random());
         }
-        tracing::error!(
-            missing,
-            "the counters of the log were wrong; what is there was counted, and readers get a GAP event"
-        );
-        meta.epoch = Epoch::from_random(rand::random());
         change.insert(&self.spaces.meta, META_KEY, record::meta_record(&meta));
         if let Some(lost) = &lost {
             change.insert(&self.spaces.meta, LOST_KEY, record::lost_record(lost));
@@ -142,12 +143,24 @@ impl Disk {
         Ok(())
     }
 
+    fn count_ids(&self, source: &SingleWriterWriteTx<'_>, meta: &mut Meta) -> Result<(), StoreError> {
+        (meta.ids, meta.id_bytes) = (0, 0);
+        for found in source.iter(&self.spaces.seen_by_age) {
+            let (_, id) = found.into_inner().map_err(self.failed())?;
+            meta.ids += 1;
+            meta.id_bytes += id.len() as u64;
+        }
+        Ok(())
+    }
+
     /// Mailboxes hold what is left; a message that is missing counts as dropped, so that its owner hears of it.
     fn count_mail(&self, change: &mut SingleWriterWriteTx<'_>, meta: &mut Meta) -> Result<(), StoreError> {
+        (meta.mailbox_bytes, meta.overflowed) = (0, 0);
         let mut boxes: BTreeMap<String, Messages> = BTreeMap::new();
         let mut ages = BTreeMap::new();
         for found in change.iter(&self.spaces.mail) {
-            let (key, _) = found.into_inner().map_err(self.failed())?;
+            let (key, value) = found.into_inner().map_err(self.failed())?;
+            meta.mailbox_bytes += record::entry_record_bytes(&value);
             let at = record::read_mail_position(&key).map_err(self.invalid())?;
             let owner: Address = record::read_mail_owner(&key).map_err(self.invalid())?;
             let own = boxes.entry(owner.to_string()).or_insert(Messages { count: 0, oldest: at });
@@ -168,10 +181,11 @@ impl Disk {
         }
         for (owner, mut state) in states {
             let own = boxes.remove(&owner).unwrap_or_default();
+            let missing = state.count.saturating_sub(own.count);
+            meta.overflowed += u64::from(state.overflowed > 0 || missing > 0);
             if state.count == own.count {
                 continue;
             }
-            let missing = state.count.saturating_sub(own.count);
             (state.count, state.oldest) = (own.count, own.oldest);
             if missing > 0 {
                 state.overflowed += missing;

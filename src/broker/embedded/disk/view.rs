@@ -245,9 +245,9 @@ impl Tables for WriteView<'_> {
         owner: &Address,
         from: Position,
         limit: usize,
-    ) -> Result<Vec<Position>, StoreError> {
-        self.scan(&self.spaces().mail, Self::mail_range(owner, from), limit, |key, _| {
-            record::read_mail_position(key)
+    ) -> Result<Vec<(Position, u64)>, StoreError> {
+        self.scan(&self.spaces().mail, Self::mail_range(owner, from), limit, |key, value| {
+            Ok((record::read_mail_position(key)?, record::entry_record_bytes(value)))
         })
     }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::fixture::{Places, event, mail, open, user};
 use crate::broker::embedded::disk::{Disk, WriteView};
 use crate::broker::embedded::memory::Memory;
-use crate::broker::embedded::tables::Tables;
+use crate::broker::embedded::tables::{Reads as _, Tables};
 use crate::broker::embedded::writing::Rules;
-use crate::broker::{Durability, LogLimits, NewEvent, PageLimit};
+use crate::broker::{BrokerUrl, Durability, LogLimits, NewEvent, PageLimit};
 use crate::protocol::{Epoch, Position};
 
 const SECOND: u64 = 1_000;
@@ -154,6 +154,39 @@ async fn overflow_that_nobody_comes_to_hear_is_forgotten_after_the_age_of_a_mess
 }
 
 #[tokio::test(start_paused = true)]
+async fn ids_are_remembered_up_to_a_number_and_up_to_their_bytes() {
+    let places = Places::new();
+    for (dir, id_of) in [("short", |n: u64| format!("{n}")), ("long", |n: u64| format!("{n:0>128}"))] {
+        for url in [BrokerUrl::Memory, BrokerUrl::File(places.dir.path().join(dir))] {
+            let limits = LogLimits { idempotency_max_ids: 100, ..LogLimits::default() };
+            let log = open(&url, limits, SECOND).await;
+            for n in 0..150 {
+                log.put(event(&id_of(n))).await;
+            }
+            // Long ids have twice the bytes of what an id may have on average.
+            let remembered = if dir == "short" { 100 } else { 50 };
+            assert_eq!(log.bounds().await.unwrap().ids_forgotten, 150 - remembered);
+            assert!(log.append(event(&id_of(150 - remembered))).await.unwrap().duplicate);
+            log.put(event(&id_of(149 - remembered))).await;
+            log.close().await;
+        }
+    }
+}
+
+#[test]
+fn owners_who_never_come_to_hear_of_a_loss_are_bounded_too() {
+    let limits = LogLimits { mailboxes_max_messages: 10, ..LogLimits::default() };
+    let rules = Rules::new(limits);
+    let mut tables = Memory::new(Epoch::from_random(1));
+    for n in 0..100_u64 {
+        let address = format!("user:{n}").parse().unwrap();
+        rules.append(&mut tables, NewEvent { address, ..mail(&format!("m{n}")) }, n).unwrap();
+    }
+    let meta = tables.meta();
+    assert_eq!((meta.mailbox_messages, meta.overflowed), (10, 10));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_smaller_limit_after_a_restart_trims_what_is_over_it() {
     let places = Places::new();
     let log = open(&places.file(), LogLimits::default(), SECOND).await;
@@ -193,7 +226,8 @@ fn check_traces<T: Tables>(mut change: impl FnMut(&mut dyn FnMut(&mut T))) {
     change(&mut |tables| {
         let meta = *tables.meta();
         assert_eq!((meta.length, meta.bytes, meta.trimmed), (0, 0, 10_000));
-        assert_eq!((meta.mailboxes, meta.mailbox_messages), (0, 0));
+        assert_eq!((meta.mailboxes, meta.mailbox_messages, meta.mailbox_bytes), (0, 0, 0));
+        assert_eq!((meta.overflowed, meta.ids, meta.id_bytes), (0, 0, 0));
     });
 }
 

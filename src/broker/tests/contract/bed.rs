@@ -46,6 +46,20 @@ impl Bed {
         self.is_durable()
     }
 
+    /// Whether the bounds of all mailboxes together hold at once. Those in Redis are looked at now and then.
+    pub(super) fn bounds_all_mailboxes(&self) -> bool {
+        !matches!(self.url, BrokerUrl::Redis(_))
+    }
+
+    /// Another log of the same kind.
+    pub(super) fn anew(&self) -> Self {
+        match self.url {
+            BrokerUrl::Memory => Self::memory(),
+            BrokerUrl::File(_) => Self::file(self.durability),
+            BrokerUrl::Redis(_) => Self::redis(Topology::Standalone),
+        }
+    }
+
     pub(super) async fn open(&self, limits: LogLimits) -> Log {
         let tasks = Tasks::new();
         let broker = Broker::open(&self.url, limits, self.durability, &tasks).await.unwrap();

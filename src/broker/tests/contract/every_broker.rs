@@ -72,6 +72,7 @@ for_every_broker! {
         only_users_and_clients_have_a_mailbox,
         a_full_mailbox_drops_its_oldest_and_says_so_until_told,
         all_mailboxes_together_are_bounded_and_the_oldest_mail_is_told_as_dropped,
+        all_mailboxes_together_are_bounded_and_the_oldest_messages_go_first,
         a_mailbox_outlives_the_trim_of_the_log,
         a_duplicate_is_not_put_into_the_mailbox_again,
     }

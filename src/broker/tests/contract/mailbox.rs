@@ -1,6 +1,6 @@
 //! Mailboxes: keeping, confirming, overflow.
 
-use super::bed::{Bed, address, at_most, event, ids, mail, named};
+use super::bed::{Bed, address, at_most, bytes_of, event, ids, mail, named};
 use crate::broker::{LogLimits, MailCursor, PageLimit};
 
 pub(super) async fn a_mailbox_keeps_what_asked_for_it_until_confirmed(bed: &Bed) {
@@ -110,6 +110,40 @@ pub(super) async fn all_mailboxes_together_are_bounded_and_the_oldest_mail_is_to
     assert_eq!(log.mailbox_ids("user:u2").await, (named(4..5), 0));
     assert_eq!((log.look().await.mailboxes, log.look().await.mailbox_messages), (2, 3));
     log.close().await;
+}
+
+pub(super) async fn all_mailboxes_together_are_bounded_and_the_oldest_messages_go_first(bed: &Bed) {
+    if !bed.bounds_all_mailboxes() {
+        return;
+    }
+    let one = bytes_of(&mail("m00", "user:00"));
+    for (messages, bytes) in [(10, u64::MAX), (u64::MAX, 10 * one + one / 2)] {
+        let limits = LogLimits {
+            mailboxes_max_messages: messages,
+            mailboxes_max_bytes: bytes,
+            max_events: 3,
+            ..LogLimits::default()
+        };
+        let bed = bed.anew();
+        let log = bed.open(limits).await;
+        for n in 0..25 {
+            log.put(mail(&format!("m{n:02}"), &format!("user:{:02}", n % 20))).await;
+            assert!(log.look().await.mailbox_messages <= 10);
+        }
+        let bounds = log.look().await;
+        assert_eq!((bounds.mailboxes, bounds.mailbox_messages), (10, 10));
+        // The first of two messages was dropped, and both of neither.
+        assert_eq!(log.mailbox_ids("user:00").await, (vec!["m20".to_owned()], 1));
+        assert_eq!(log.mailbox_ids("user:14").await, (vec![], 1));
+        assert_eq!(log.mailbox_ids("user:15").await, (vec!["m15".to_owned()], 0));
+        // The loss is told until it is confirmed; what is confirmed makes room.
+        let newest = bounds.newest_cursor();
+        assert_eq!(log.confirmed("user:00", newest).await, 1);
+        assert_eq!(log.mailbox_ids("user:00").await, (vec![], 0));
+        log.put(mail("m25", "user:15")).await;
+        assert_eq!(log.mailbox_ids("user:15").await, (vec!["m15".to_owned(), "m25".to_owned()], 0));
+        log.close().await;
+    }
 }
 
 pub(super) async fn a_mailbox_outlives_the_trim_of_the_log(bed: &Bed) {
