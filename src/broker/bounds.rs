@@ -68,6 +68,8 @@ pub struct Condition {
     pub is_full: bool,
     /// Free bytes of the disk when it was last looked at; `None` without a disk.
     pub free_bytes: Option<u64>,
+    /// How far the time of the log is ahead of the clock, which was set back.
+    pub clock_ahead: std::time::Duration,
     /// What was found missing when the log was opened, now or before, until it would have been trimmed.
     pub lost: Option<Lost>,
 }

@@ -56,7 +56,7 @@ impl Embedded {
         tasks: &Tasks,
     ) -> Result<Self, OpenError> {
         let store = Store::open(url, &limits, durability).await?;
-        Self::start(store, limits, Clock::System, tasks).await.map_err(OpenError::Store)
+        Self::start(store, limits, Clock::system(), tasks).await.map_err(OpenError::Store)
     }
 
     pub(super) async fn start(
@@ -66,7 +66,9 @@ impl Embedded {
         tasks: &Tasks,
     ) -> Result<Self, StoreError> {
         let store = Arc::new(store);
-        let newest = store.read(|tables| Ok(tables.meta().newest)).await?;
+        let meta = store.read(|tables| Ok(*tables.meta())).await?;
+        clock.begin_at(meta.fence.ms);
+        let newest = meta.newest;
         let newest = watch::Sender::new(newest);
         let (commands, queue) = mpsc::channel(limits.append_queue.max(1));
         let rules = Rules::new(limits.clone());
@@ -190,7 +192,7 @@ impl Embedded {
     }
 
     pub(in crate::broker) fn condition(&self) -> Condition {
-        self.shared.store.condition()
+        Condition { clock_ahead: self.shared.clock.ahead(), ..self.shared.store.condition() }
     }
 
     pub(in crate::broker) async fn read_after(

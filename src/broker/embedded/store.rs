@@ -139,7 +139,7 @@ impl Store {
             Self::Memory(_) => Condition::default(),
             Self::File(disk) => {
                 let (is_full, free) = disk.room_left();
-                Condition { is_full, free_bytes: free, lost: disk.lost() }
+                Condition { is_full, free_bytes: free, lost: disk.lost(), ..Condition::default() }
             }
         }
     }

@@ -78,6 +78,8 @@ impl Writer {
                 Turn::Commands(0) => break,
                 Turn::Commands(_) => self.commit(std::mem::take(&mut waiting)).await,
                 Turn::Sweep => {
+                    // Says so if the clock was set back.
+                    self.clock.ahead();
                     self.sweep().await;
                     self.sync().await;
                 }

@@ -73,6 +73,10 @@ impl Snapshot {
             None,
             u64::from(condition.is_full),
         )?;
+        let help =
+            "Seconds that the time of the log is ahead of the clock, which was set back (memory: and file:)";
+        let ahead = condition.clock_ahead.as_secs();
+        gauge(out, "sse_node_log_clock_ahead", help, Some(&Unit::Seconds), ahead)?;
         let lost = condition.lost.map_or(0, |lost| lost.events);
         let help = "Acknowledged events that the log in a directory lost, until they would have been trimmed";
         gauge(out, "sse_node_log_lost_events", help, None, lost)?;

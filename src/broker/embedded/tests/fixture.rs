@@ -16,6 +16,7 @@ use crate::runtime::Tasks;
 pub(super) struct Log {
     pub(super) log: Embedded,
     clock: Arc<AtomicU64>,
+    steady: Arc<AtomicU64>,
     tasks: Tasks,
 }
 
@@ -28,14 +29,22 @@ impl std::ops::Deref for Log {
 
 pub(super) async fn open(url: &BrokerUrl, limits: LogLimits, now_ms: u64) -> Log {
     let (tasks, clock) = (Tasks::new(), Arc::new(AtomicU64::new(now_ms)));
+    let steady = Arc::new(AtomicU64::new(0));
     let store = Store::open(url, &limits, Durability::Accepted).await.unwrap();
-    let log = Embedded::start(store, limits, Clock::Manual(Arc::clone(&clock)), &tasks).await.unwrap();
-    Log { log, clock, tasks }
+    let log = Embedded::start(store, limits, Clock::manual(Arc::clone(&clock), Arc::clone(&steady)), &tasks)
+        .await
+        .unwrap();
+    Log { log, clock, steady, tasks }
 }
 
 impl Log {
     pub(super) fn set_clock(&self, now_ms: u64) {
         self.clock.store(now_ms, Ordering::SeqCst);
+    }
+
+    /// Lets time pass that no clock on the wall shows.
+    pub(super) fn pass(&self, ms: u64) {
+        self.steady.fetch_add(ms, Ordering::SeqCst);
     }
 
     pub(super) async fn put(&self, event: NewEvent) -> Cursor {

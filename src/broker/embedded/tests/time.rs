@@ -62,6 +62,35 @@ async fn old_entries_are_trimmed_without_an_append() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_was_a_day_ahead_lets_things_age_at_half_the_speed_and_is_told() {
+    const DAY: u64 = 24 * 60 * 60 * SECOND;
+    let places = Places::new();
+    for url in places.both() {
+        let limits = LogLimits { max_age: Duration::from_secs(10), ..LogLimits::default() };
+        let log = open(&url, limits, SECOND).await;
+        log.set_clock(DAY);
+        log.put(event("ahead")).await;
+        log.set_clock(2 * SECOND);
+        log.pass(2 * SECOND);
+        let back = log.put(event("back")).await;
+        assert_eq!(back.position, Position { ms: DAY + SECOND, seq: 0 });
+        assert_eq!(log.condition().clock_ahead, Duration::from_millis(DAY - SECOND));
+        log.pass(18 * SECOND);
+        sweeps().await;
+        assert_eq!(log.bounds().await.unwrap().length, 2, "10 s old are allowed");
+        log.pass(2 * SECOND);
+        sweeps().await;
+        assert_eq!(log.bounds().await.unwrap().length, 1);
+        log.pass(4 * SECOND);
+        sweeps().await;
+        assert_eq!(log.bounds().await.unwrap().length, 0);
+        log.set_clock(DAY + 20 * SECOND);
+        assert_eq!(log.condition().clock_ahead, Duration::ZERO);
+        log.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_id_is_remembered_for_its_window_also_beyond_the_trim() {
     let places = Places::new();
     for url in places.both() {
