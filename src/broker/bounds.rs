@@ -46,7 +46,7 @@ pub struct Lost {
     pub events: u64,
     /// They stood after this position of the history that ended with the loss,
     pub after: Cursor,
-    /// and at most at this one. Events that are kept may stand between them.
+    /// and before this one, or it was the last of them. Events that are kept may stand between them.
     pub up_to: Cursor,
 }
 

@@ -53,7 +53,7 @@ fn failure(error: OpenError) -> Failure {
 fn text(report: &Report) -> String {
     let mut lines = report.damage.clone();
     if let Ok((bounds, lost)) = &report.content {
-        let (oldest, newest) = (bounds.start, bounds.newest);
+        let (oldest, newest) = (bounds.start_cursor(), bounds.newest_cursor());
         lines.push(format!("{} events are there, after {oldest} and up to {newest}", bounds.length));
         lines.push(format!("{} messages are in {} mailboxes", bounds.mailbox_messages, bounds.mailboxes));
         match lost {

@@ -370,6 +370,8 @@ impl Disk {
 /// replaced by what is whole in them.
 fn mended(path: &Path) -> Result<Vec<(u64, Journal)>, OpenError> {
     let unusable = |cause| OpenError::Directory { path: path.to_owned(), cause };
+    // Not while another process writes them.
+    let _lock = directory::lock(path)?;
     let found = journal::scan_all(path).map_err(unusable)?;
     for (number, journal) in found.iter().filter(|(_, journal)| !journal.holes.is_empty()) {
         for hole in &journal.holes {

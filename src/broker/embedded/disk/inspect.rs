@@ -63,9 +63,10 @@ fn inspect(
     let copy = free_name(path, "copy");
     copy_log(path, &copy).and_then(|()| directory::mark(&copy)).map_err(unusable)?;
     let content = open(&copy);
-    if let Ok((_, lost)) = &content
-        && (lost.is_some() || !damage.is_empty())
-    {
+    let is_new = |(bounds, lost): &(Bounds, Option<Lost>)| {
+        known::read(path).map_or(lost.is_some(), |known| known.epoch != bounds.epoch)
+    };
+    if content.as_ref().is_ok_and(|content| !damage.is_empty() || is_new(content)) {
         let kept = replace(&copy).map_err(unusable)?;
         drop(lock);
         remove(&copy).map_err(unusable)?;

@@ -25,8 +25,6 @@ const CLEAR: u8 = 4;
 pub(super) struct Journal {
     /// The whole batches.
     pub(super) batches: u64,
-    /// Entries of the log in them.
-    pub(super) entries: u64,
     /// What is damaged, in order.
     pub(super) holes: Vec<Hole>,
     /// Bytes of a last batch that was not written to its end: nobody was answered for it.
@@ -53,7 +51,7 @@ pub(super) struct Hole {
 /// What a whole batch says of the log.
 struct Batch {
     end: usize,
-    entries: u64,
+    /// The first entry of the log in it.
     first: Option<Position>,
 }
 
@@ -68,7 +66,6 @@ pub(super) fn scan(bytes: &[u8]) -> Journal {
     while at < bytes.len() {
         if let Some(batch) = read_batch(bytes, at) {
             journal.batches += 1;
-            journal.entries += batch.entries;
             if let Some(hole) = journal.holes.last_mut() {
                 hole.next = hole.next.or(batch.first);
             }
@@ -108,17 +105,14 @@ fn read_batch(bytes: &[u8], at: usize) -> Option<Batch> {
     }
     let items = fields.number::<4>()?;
     fields.take(8)?;
-    let (begin, mut entries, mut first) = (fields.at, 0, None);
+    let (begin, mut first) = (fields.at, None);
     for _ in 0..items {
         let Some((key, value)) = fields.item()? else { continue };
-        if let Some(at) = log_position(key, value) {
-            entries += 1;
-            first = first.or(Some(at));
-        }
+        first = first.or_else(|| log_position(key, value));
     }
     let checksum = xxhash_rust::xxh3::xxh3_64(bytes.get(begin..fields.at)?);
     let is_whole = fields.byte()? == END && fields.number::<8>()? == checksum && fields.take(4)? == TRAILER;
-    is_whole.then_some(Batch { end: fields.at, entries, first })
+    is_whole.then_some(Batch { end: fields.at, first })
 }
 
 /// The position of a log entry. Records of mail have longer keys, other values are no entries.
@@ -165,8 +159,9 @@ pub(super) fn mend(directory: &Path, number: u64, journal: &Journal) -> std::io:
     fs::write(&new, whole)?;
     fs::File::open(&new)?.sync_all()?;
     let kept = (0..).map(|n| directory.join(format!("{number}.damaged-{n}"))).find(|path| !path.exists());
+    // A second name for the file, so that a journal stands in its place at every moment.
     if let Some(kept) = kept {
-        fs::rename(&path, kept)?;
+        fs::hard_link(&path, kept)?;
     }
     fs::rename(new, path)?;
     fs::File::open(directory)?.sync_all()

@@ -12,7 +12,7 @@ mod room;
 mod view;
 
 pub(super) use database::Disk;
-pub(super) use inspect::{Report, check, repair};
+pub use inspect::{Report, check, repair};
 pub(super) use room::Allowed;
 #[cfg(test)]
 pub(super) use view::WriteView;

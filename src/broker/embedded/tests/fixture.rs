@@ -28,9 +28,13 @@ impl std::ops::Deref for Log {
 }
 
 pub(super) async fn open(url: &BrokerUrl, limits: LogLimits, now_ms: u64) -> Log {
+    let store = Store::open(url, &limits, Durability::Accepted).await.unwrap();
+    start(store, limits, now_ms).await
+}
+
+pub(super) async fn start(store: Store, limits: LogLimits, now_ms: u64) -> Log {
     let (tasks, clock) = (Tasks::new(), Arc::new(AtomicU64::new(now_ms)));
     let steady = Arc::new(AtomicU64::new(0));
-    let store = Store::open(url, &limits, Durability::Accepted).await.unwrap();
     let log = Embedded::start(store, limits, Clock::manual(Arc::clone(&clock), Arc::clone(&steady)), &tasks)
         .await
         .unwrap();
@@ -51,6 +55,12 @@ impl Log {
         let appended = self.append(event).await.unwrap();
         assert!(!appended.duplicate);
         appended.cursor
+    }
+
+    /// Ends a log that may have failed.
+    pub(super) async fn abandon(self) {
+        self.tasks.token().cancel();
+        assert_eq!(self.tasks.join(Duration::from_secs(60)).await, Ok(()));
     }
 
     pub(super) async fn close(self) {
