@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{journal, known};
 use crate::broker::OpenError;
@@ -49,7 +49,8 @@ pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
 }
 
 /// The file that a table with events lacks: fjall takes such a table for one that was never finished, and deletes it.
-/// Without its first table, which names the others, it would delete them all.
+/// Without its first table, which names the others, it would delete them all. Events may stand in the journals only;
+/// nothing is written there before every table is finished.
 pub(super) fn incomplete_table(path: &Path) -> Option<String> {
     const CURRENT: &str = "current";
     let tables = path.join(TABLES);
@@ -63,18 +64,22 @@ pub(super) fn incomplete_table(path: &Path) -> Option<String> {
     if has_others && !first.exists() {
         return Some(first.display().to_string());
     }
-    let tables = names.into_iter().map(|name| tables.join(name));
-    let lacking = tables.filter(|table| holds_files(table) && !table.join(CURRENT).exists());
-    lacking.map(|table| table.join(CURRENT).display().to_string()).next()
+    let lacks = |table: &PathBuf| table.is_dir() && !table.join(CURRENT).exists();
+    let lacking: Vec<_> = names.iter().map(|name| tables.join(name)).filter(lacks).collect();
+    let is_begun =
+        lacking.iter().any(|table| holds_files(table)) || !lacking.is_empty() && holds_batches(path);
+    lacking.first().filter(|_| is_begun).map(|table| table.join(CURRENT).display().to_string())
 }
 
 /// A creation that was interrupted has neither tables nor a batch in a journal.
 fn holds_something(path: &Path) -> io::Result<bool> {
     let tables = path.join(TABLES);
     let has_tables = tables.try_exists()? && fs::read_dir(tables)?.next().is_some();
-    let has_batches =
-        || journal::scan_all(path).map(|all| all.iter().any(|(_, journal)| !journal.is_empty()));
-    Ok(has_tables || known::read(path).is_some() || has_batches()?)
+    Ok(has_tables || known::read(path).is_some() || holds_batches(path))
+}
+
+fn holds_batches(path: &Path) -> bool {
+    journal::scan_all(path).is_ok_and(|all| all.iter().any(|(_, journal)| !journal.is_empty()))
 }
 
 /// Whether the mark of a database is there, and whole.
