@@ -11,7 +11,7 @@ RUNS := runs
 DEMO := --profile demo --no-default-features --bin sse-node --bin sse-bench
 DEMO_BIN := $(BUILT)/demo
 # The crates of the demo, which everybody downloads and builds before the first verdict.
-DEMO_CRATES := 221
+DEMO_CRATES := 240
 
 # Many tests wait for servers and clocks most of the time: with six at once two cores need 4 minutes for those with real
 # processes, and 10 with two.

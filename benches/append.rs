@@ -97,6 +97,7 @@ fn event(id: &str, envelope: &Arc<str>) -> NewEvent {
         event_type: EventType::parse("MESSAGE").expect("a plain word"),
         envelope: Arc::clone(envelope),
         mailbox: false,
+        fresh: false,
     }
 }
 

@@ -42,7 +42,7 @@ impl Bounds {
 /// Acknowledged events that a log in a directory no longer holds, although nobody trimmed them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost {
-    /// How many.
+    /// The number of these events.
     pub events: u64,
     /// They stood after this position of the history that ended with the loss,
     pub after: Cursor,

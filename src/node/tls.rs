@@ -94,7 +94,7 @@ impl TlsSettings {
             match self.reload() {
                 Ok(()) => tracing::info!("the certificate was replaced; open connections keep theirs"),
                 Err(error) => {
-                    tracing::warn!(%error, "the certificate was not replaced; the node goes on with the one it has")
+                    tracing::warn!(%error, "the certificate was not replaced; the node goes on with the one it has");
                 }
             }
         }

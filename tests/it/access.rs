@@ -50,6 +50,22 @@ async fn refused_stream(node: &Node, query: &str, token: &str) -> Answer {
     get(node, &format!("/api/sse/stream?{query}"), token).await
 }
 
+/// The cell of the table for an answer; a refusal must say why.
+fn cell(answer: &Answer, has_body: bool) -> &'static str {
+    let codes: &[&str] = match answer.status.as_u16() {
+        401 => &["unauthenticated", "invalid_token"],
+        403 => &["insufficient_scope"],
+        _ => return "yes",
+    };
+    let challenge = answer.header("www-authenticate").unwrap();
+    assert_eq!(challenge.contains("insufficient_scope"), answer.status == 403, "{answer:?}");
+    if has_body {
+        let problem: Value = answer.json();
+        assert!(codes.iter().any(|code| problem["code"] == *code), "{answer:?}");
+    }
+    "–"
+}
+
 #[tokio::test]
 async fn every_path_answers_those_whom_the_table_names_and_no_others() {
     let directory = directory();
@@ -85,23 +101,7 @@ async fn every_path_answers_those_whom_the_table_names_and_no_others() {
             for (_, token) in &roles {
                 // No body: whoever is admitted changes nothing.
                 let answer = send(&node, (sent.clone(), &url), token, "{").await;
-                cells.push(match answer.status.as_u16() {
-                    status @ (401 | 403) => {
-                        let challenge = answer.header("www-authenticate").unwrap();
-                        assert_eq!(challenge.contains("insufficient_scope"), status == 403, "{answer:?}");
-                        if sent != Method::HEAD {
-                            let codes: &[&str] = if status == 401 {
-                                &["unauthenticated", "invalid_token"]
-                            } else {
-                                &["insufficient_scope"]
-                            };
-                            let problem: Value = answer.json();
-                            assert!(codes.iter().any(|code| problem["code"] == *code), "{answer:?}");
-                        }
-                        "–"
-                    }
-                    _ => "yes",
-                });
+                cells.push(cell(&answer, sent != Method::HEAD));
             }
             let [nobody, bad, subscriber, publisher, reader, operator, operator_too, publisher_too] =
                 cells[..]

@@ -127,7 +127,7 @@ async fn a_store_that_failed_all_the_same_ends_the_process_with_code_75_and_lose
         "{acknowledged} {refused:?}"
     );
     assert_eq!(node.exit().await.code(), Some(75));
-    assert!(node.said("the log has failed; start the node again"));
+    node.wait_for_log("the log has failed; start the node again").await;
     disk.make_room();
     node.restart().await;
     check_nothing_is_lost(&node, acknowledged).await;

@@ -274,7 +274,7 @@ async fn clients_that_write_into_their_streams_are_closed_and_the_others_are_ser
     let mut reads = Subscriber::open(&node, "clientId=reads").await;
     let open = async || {
         let mut stream = Raw::connect(&node).await;
-        stream.send("GET /api/sse/stream HTTP/1.1\r\nHost: n\r\n\r\n").await;
+        stream.send("GET /api/sse/stream HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
         stream.until("\n\n").await;
         stream
     };

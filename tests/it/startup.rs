@@ -58,7 +58,7 @@ async fn arguments_that_mean_nothing_are_refused_with_what_does() {
     for (args, says) in [
         (&["serve", "--colour", "red"][..], &["--colour"][..]),
         (&["serve", "--broker", "kafka://h"], &["kafka://h", "memory:", "file:DIR"]),
-        (&["serve", "--broker", "redis://h:port"], &["redis://h:port", "memory:"]),
+        (&["serve", "--broker", "redis://h:port"], &["redis://h:***", "port must be", "memory:"]),
         (&["serve", "--listen", "nowhere"], &["--listen", "nowhere"]),
         (&["serve", "--heartbeat", "often"], &["--heartbeat", "often"]),
         (&["serve", "--reject", "loudly"], &["--reject", "loudly", "soft", "status"]),

@@ -25,13 +25,13 @@ pub(super) struct Meta {
     pub(super) mailboxes: u64,
     /// Messages in all of them.
     pub(super) mailbox_messages: u64,
-    /// Their bytes.
+    /// Bytes of all messages in mailboxes.
     pub(super) mailbox_bytes: u64,
     /// Owners who have not heard yet that messages of theirs were dropped.
     pub(super) overflowed: u64,
     /// Message ids that are remembered; one that is remembered anew counts twice until the older memory is forgotten.
     pub(super) ids: u64,
-    /// Their bytes.
+    /// Bytes of all message ids that are remembered.
     pub(super) id_bytes: u64,
     /// Ids that were forgotten before their time.
     pub(super) ids_forgotten: u64,

@@ -65,7 +65,7 @@ impl Pattern {
                 }
             };
             let (piece, rest) = left.split_at(length);
-            if part == Part::Segment && !is_parameter(piece) || part == Part::Segment && !ends_segment(rest) {
+            if part == Part::Segment && !(is_parameter(piece) && ends_segment(rest)) {
                 return Err(refused());
             }
             before = piece.chars().next_back().unwrap_or('/');

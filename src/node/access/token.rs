@@ -173,6 +173,7 @@ mod tests {
         Keys::parse(&json!({ "keys": keys }).to_string()).unwrap()
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "what json! has made is not needed any more")]
     fn raw(header: Value, claims: Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
         let message = format!("{}.{}", b64(header.to_string()), b64(claims.to_string()));
         format!("{message}.{}", b64(sign(message.as_bytes())))

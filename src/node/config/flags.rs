@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Command};
 
+use super::group::Group;
 use super::resolve::{ConfigProblem, InvalidConfig, Sources};
-use super::settings::{BROKER, FILE, Group, PREFIX, SETTINGS, Setting};
+use super::settings::{BROKER, FILE, PREFIX, SETTINGS, Setting};
 use super::typed::Loaded;
 
 /// The given flags; with `LOG_ONLY` only those of the log.

@@ -5,6 +5,7 @@
 mod access;
 pub mod default;
 mod flags;
+mod group;
 mod render;
 mod resolve;
 mod secret;

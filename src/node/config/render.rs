@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::group::Group;
 use super::resolve::ValueSource;
-use super::settings::{FILE, Fallback, Group, PREFIX, SETTINGS, Setting};
+use super::settings::{FILE, Fallback, PREFIX, SETTINGS, Setting};
 use super::typed::Loaded;
 
 /// The file of `default-config`: every setting, with its help and its default.

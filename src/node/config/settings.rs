@@ -2,6 +2,7 @@
 //! help text at once, so that none of them can be forgotten. Read [`Setting`] first.
 
 use super::default;
+use super::group::Group;
 
 /// Why a text is not a value of a setting, and what is allowed. Shown behind the name of the setting.
 pub(super) type InvalidValue = String;
@@ -26,48 +27,6 @@ pub(super) enum Fallback {
     Text(&'static str),
     /// No value, or one that is made at start: its description in `--help`, and an example for the file.
     Made { shown: &'static str, example: &'static str },
-}
-
-/// The sections of `--help` and of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Group {
-    Node,
-    Access,
-    Log,
-    Streams,
-    Admission,
-    Publishing,
-    Leaving,
-    Cluster,
-    Diagnostics,
-}
-
-impl Group {
-    pub(super) const ALL: [Self; 9] = [
-        Self::Node,
-        Self::Access,
-        Self::Log,
-        Self::Streams,
-        Self::Admission,
-        Self::Publishing,
-        Self::Leaving,
-        Self::Cluster,
-        Self::Diagnostics,
-    ];
-
-    pub(super) fn title(self) -> &'static str {
-        match self {
-            Self::Node => "Node",
-            Self::Access => "Access",
-            Self::Log => "Log",
-            Self::Streams => "Streams",
-            Self::Admission => "Admission",
-            Self::Publishing => "Publishing",
-            Self::Leaving => "Leaving",
-            Self::Cluster => "Cluster",
-            Self::Diagnostics => "Diagnostics",
-        }
-    }
 }
 
 impl Setting {

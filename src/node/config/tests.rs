@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use clap::Args as _;
 
+use super::group::Group;
 use super::resolve::Sources;
-use super::settings::{Fallback, Group, SETTINGS, Setting};
+use super::settings::{Fallback, SETTINGS, Setting};
 use super::*;
 use crate::broker::{BrokerUrl, Durability, LogLimits};
 

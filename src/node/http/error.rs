@@ -72,15 +72,10 @@ pub(crate) enum ApiError {
 }
 
 impl ApiError {
-    /// The detail alone, for callers without HTTP.
-    pub(crate) fn detail(self) -> String {
-        let (_, _, _, detail) = self.parts();
-        detail
-    }
-
     /// The status of the answer, and its body.
     pub(crate) fn problem(self) -> (StatusCode, Problem) {
-        let (status, code, title, detail) = self.parts();
+        let (status, code, title) = self.kind();
+        let detail = self.detail();
         let problem = Problem {
             kind: "about:blank".to_owned(),
             title: title.to_owned(),
@@ -91,101 +86,82 @@ impl ApiError {
         (status, problem)
     }
 
-    fn parts(self) -> (StatusCode, &'static str, &'static str, String) {
+    /// Status, code and title.
+    fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
         match self {
-            Self::Invalid(detail) => {
-                (StatusCode::BAD_REQUEST, "invalid_request", "The request is not valid", detail)
+            Self::Invalid(_) => (S::BAD_REQUEST, "invalid_request", "The request is not valid"),
+            Self::NotJson(_) => (S::BAD_REQUEST, "malformed_json", "The body is not JSON"),
+            Self::Body(_) => (S::UNPROCESSABLE_ENTITY, "invalid_event", "The body cannot be an event"),
+            Self::IdReused(_) => (S::UNPROCESSABLE_ENTITY, "id_reused", "The id belongs to another event"),
+            Self::TooLarge(_) => (S::PAYLOAD_TOO_LARGE, "too_large", "The body is too large"),
+            Self::TooSlow(_) => (S::REQUEST_TIMEOUT, "too_slow", "The body did not arrive in time"),
+            Self::NotFound(_) => (S::NOT_FOUND, "not_found", "Not found"),
+            Self::Forbidden(_) => (S::FORBIDDEN, "forbidden", "Not allowed"),
+            Self::Unauthenticated(_) => (S::UNAUTHORIZED, "unauthenticated", "A credential is missing"),
+            Self::InvalidToken(_) => (S::UNAUTHORIZED, "invalid_token", "The credential is not valid"),
+            Self::Scope(_) => (S::FORBIDDEN, "insufficient_scope", "The credential does not allow this"),
+            Self::Revoked(_) => (S::FORBIDDEN, "revoked", "The token was revoked"),
+            Self::Host(_) => (S::FORBIDDEN, "host_not_allowed", "This host is not allowed"),
+            Self::Origin(_) => (S::FORBIDDEN, "origin_not_allowed", "This page is not allowed"),
+            Self::MediaType(_) => {
+                (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body must be JSON, and say so")
             }
-            Self::NotJson(detail) => {
-                (StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON", detail)
+            Self::Coding(_) => (S::NOT_IMPLEMENTED, "unsupported_coding", "The transfer coding is not known"),
+            Self::UriTooLong(_) => (S::URI_TOO_LONG, "uri_too_long", "The URL is too long"),
+            Self::HeadTooLarge(_) => {
+                (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", "The head of the request is too large")
             }
-            Self::Body(detail) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "invalid_event", "The body cannot be an event", detail)
+            Self::Unreachable(_) => {
+                (S::SERVICE_UNAVAILABLE, "unreachable", "A node of the cluster does not answer")
             }
-            Self::IdReused(detail) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "id_reused", "The id belongs to another event", detail)
+            Self::Method => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "This path takes another method"),
+            Self::Conflict(_) => (S::CONFLICT, "conflict", "The state of the node does not allow this"),
+            Self::Full(_) => (S::SERVICE_UNAVAILABLE, "full", "No stream can be opened now"),
+            Self::Busy(_) => (S::TOO_MANY_REQUESTS, "busy", "Too many publishes wait for the log"),
+            Self::DiskFull(_) => (S::SERVICE_UNAVAILABLE, "disk_full", "The disk of the log is full"),
+            Self::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "unavailable", "The log cannot be used now"),
+            Self::BrokerFull(_) => {
+                (S::SERVICE_UNAVAILABLE, "broker_full", "The log takes no more events now")
             }
-            Self::TooLarge(detail) => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large", detail)
-            }
-            Self::TooSlow(detail) => {
-                (StatusCode::REQUEST_TIMEOUT, "too_slow", "The body did not arrive in time", detail)
-            }
-            Self::NotFound(detail) => (StatusCode::NOT_FOUND, "not_found", "Not found", detail),
-            Self::Forbidden(detail) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail),
-            Self::Unauthenticated(detail) => {
-                (StatusCode::UNAUTHORIZED, "unauthenticated", "A credential is missing", detail)
-            }
-            Self::InvalidToken(detail) => {
-                (StatusCode::UNAUTHORIZED, "invalid_token", "The credential is not valid", detail)
-            }
-            Self::Scope(detail) => {
-                (StatusCode::FORBIDDEN, "insufficient_scope", "The credential does not allow this", detail)
-            }
-            Self::Revoked(detail) => (StatusCode::FORBIDDEN, "revoked", "The token was revoked", detail),
-            Self::Host(detail) => {
-                (StatusCode::FORBIDDEN, "host_not_allowed", "This host is not allowed", detail)
-            }
-            Self::Origin(detail) => {
-                (StatusCode::FORBIDDEN, "origin_not_allowed", "This page is not allowed", detail)
-            }
-            Self::MediaType(detail) => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "The body must be JSON, and say so",
-                detail,
-            ),
-            Self::Coding(detail) => (
-                StatusCode::NOT_IMPLEMENTED,
-                "unsupported_coding",
-                "The transfer coding is not known",
-                detail,
-            ),
-            Self::UriTooLong(detail) => {
-                (StatusCode::URI_TOO_LONG, "uri_too_long", "The URL is too long", detail)
-            }
-            Self::HeadTooLarge(detail) => (
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "head_too_large",
-                "The head of the request is too large",
-                detail,
-            ),
-            Self::Unreachable(detail) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "unreachable",
-                "A node of the cluster does not answer",
-                detail,
-            ),
-            Self::Method => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "This path takes another method",
-                "see /openapi.json for the methods of every path".to_owned(),
-            ),
-            Self::Conflict(detail) => {
-                (StatusCode::CONFLICT, "conflict", "The state of the node does not allow this", detail)
-            }
-            Self::Full(detail) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "full", "No stream can be opened now", detail)
-            }
-            Self::Busy(detail) => {
-                (StatusCode::TOO_MANY_REQUESTS, "busy", "Too many publishes wait for the log", detail)
-            }
-            Self::DiskFull(detail) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "disk_full", "The disk of the log is full", detail)
-            }
-            Self::Unavailable(detail) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The log cannot be used now", detail)
-            }
-            Self::BrokerFull(detail) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "broker_full", "The log takes no more events now", detail)
-            }
-            Self::Unknown(detail) => (
-                StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unknown(_) => (
+                S::SERVICE_UNAVAILABLE,
                 "outcome_unknown",
                 "The event may or may not be in the log; publish again with the same id",
-                detail,
             ),
+        }
+    }
+
+    /// The detail alone, for callers without HTTP.
+    pub(crate) fn detail(self) -> String {
+        match self {
+            Self::Method => "see /openapi.json for the methods of every path".to_owned(),
+            Self::Invalid(detail)
+            | Self::NotJson(detail)
+            | Self::Body(detail)
+            | Self::IdReused(detail)
+            | Self::TooLarge(detail)
+            | Self::TooSlow(detail)
+            | Self::NotFound(detail)
+            | Self::Forbidden(detail)
+            | Self::Unauthenticated(detail)
+            | Self::InvalidToken(detail)
+            | Self::Scope(detail)
+            | Self::Revoked(detail)
+            | Self::Host(detail)
+            | Self::Origin(detail)
+            | Self::MediaType(detail)
+            | Self::Coding(detail)
+            | Self::UriTooLong(detail)
+            | Self::HeadTooLarge(detail)
+            | Self::Unreachable(detail)
+            | Self::Conflict(detail)
+            | Self::Full(detail)
+            | Self::Busy(detail)
+            | Self::DiskFull(detail)
+            | Self::Unavailable(detail)
+            | Self::BrokerFull(detail)
+            | Self::Unknown(detail) => detail,
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::broker::{Entry, MailCursor, Page, PageLimit};
 use crate::node::limits::ANSWER_BYTES;
 use crate::node::peers::{PeerRequest, PeerResponses};
 use crate::protocol::api::{EventLedger, GapEvent, History, LogEvent, Pending, WrittenBy};
-use crate::protocol::{Address, Cursor, EventId, Position, Resume, Topic, UserId};
+use crate::protocol::{Address, Cursor, Position, Resume, Topic, UserId};
 
 /// Default number of events of a page.
 const PAGE_EVENTS: usize = 100;

@@ -106,11 +106,12 @@ impl Snapshot {
         gauge(out, "sse_node_open_files", "Open file descriptors", None, process::open_files())
     }
 
-    fn counters(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+    /// Name, help and value.
+    fn counts(&self) -> impl IntoIterator<Item = (&'static str, &'static str, u64)> + use<> {
         let metrics = &self.app.context.metrics;
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let repairs = self.app.broker.repairs();
-        let counters = [
+        [
             ("sse_node_messages_sent", "Events written to connections", of(&metrics.sent)),
             ("sse_node_bytes_sent", "Bytes written to connections", of(&metrics.sent_bytes)),
             ("sse_node_messages_published", "Publishes that the log accepted", of(&metrics.published)),
@@ -173,8 +174,12 @@ impl Snapshot {
                 of(&metrics.sockets_shed),
             ),
             ("sse_node_peer_errors", "Requests to other nodes that failed", of(&metrics.peer_errors)),
-        ];
-        for (name, help, value) in counters {
+        ]
+    }
+
+    fn counters(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let metrics = &self.app.context.metrics;
+        for (name, help, value) in self.counts() {
             let metric = ConstCounter::new(value);
             metric.encode(out.encode_descriptor(name, help, None, metric.metric_type())?)?;
         }

@@ -79,8 +79,7 @@ pub(crate) async fn open(
     State(app): State<Arc<AppState>>,
     caller: Caller,
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
-    (method, version): (Method, Version),
-    headers: HeaderMap,
+    (method, version, headers): (Method, Version, HeaderMap),
     query: Result<Query<StreamQuery>, ApiError>,
 ) -> Result<Response, ApiError> {
     let Query(query) = query?;

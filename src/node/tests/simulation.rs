@@ -415,14 +415,9 @@ impl<'a> World<'a> {
         let mut seen = again.map(|old| old.seen).unwrap_or_default();
         seen.extend(begun.into_iter().flat_map(|cursor| standing_up_to(cursor, &self.places)));
         let loop_permit = LoopPermit::new(self.handles.emptiest());
-        let handle = Arc::clone(loop_permit.handle());
         let _admitted = self.admission.admit(None, Ipv4Addr::LOCALHOST.into(), Instant::now()).unwrap();
-        let registered = self.connections.register(Arc::new(Connection::new(
-            identity,
-            feed.cursor(),
-            Arc::clone(&handle),
-        )));
-        let connection = Arc::clone(registered.connection());
+        let connection = Arc::new(Connection::new(identity, feed.cursor(), Arc::clone(loop_permit.handle())));
+        let registered = self.connections.register(Arc::clone(&connection));
         let subscription = Subscription {
             registered,
             _admitted,

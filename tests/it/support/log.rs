@@ -35,6 +35,7 @@ impl OfflineLog {
             event_type: EventType::parse("MESSAGE").unwrap(),
             envelope: Arc::from(envelope.to_string()),
             mailbox,
+            fresh: false,
         };
         self.broker.append(event).await.unwrap()
     }

@@ -1,3 +1,5 @@
+//! Each behaviour against a small server that reads and ends the connection.
+
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::io::AsyncReadExt as _;
@@ -62,7 +64,7 @@ async fn one_that_opens_and_closes_leaves_by_itself_once_it_was_answered() {
         tokio::io::AsyncWriteExt::write_all(&mut socket, b"HTTP/1.1 200 OK\r\n").await.unwrap();
         let mut rest = Vec::new();
         // A reset is an end too: the client leaves with bytes unread.
-        let _ = socket.read_to_end(&mut rest).await;
+        drop(socket.read_to_end(&mut rest).await);
     };
     let mut rng = StdRng::seed_from_u64(1);
     let attack = async {

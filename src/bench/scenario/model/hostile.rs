@@ -23,7 +23,7 @@ pub struct HostileGroup {
 /// What hostile clients do with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behavior {
-    /// Sends nothing.
+    /// Connects, and says nothing.
     Silent,
     /// Sends the head of a request one byte a second.
     SlowHead,

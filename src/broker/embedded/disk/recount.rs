@@ -45,7 +45,7 @@ impl Disk {
         meta.fence = stored.into_iter().chain(known).map(|meta| meta.fence).fold(meta.fence, Position::max);
         let entries = self.count_entries(&change, meta.start)?;
         let missing = meta.appended().saturating_sub(meta.trimmed + entries.length);
-        let lost = (missing > 0).then(|| self.range(&change, &meta, &entries, behind, missing));
+        let lost = (missing > 0).then(|| self.range(&change, &meta, &entries, (behind, missing)));
         let lost = lost.map(|lost| before.map_or(lost, |before| lost.and(before))).or(before);
         (meta.length, meta.bytes) = (entries.length, entries.bytes);
         meta.trimmed += missing;
@@ -103,8 +103,7 @@ impl Disk {
         source: &SingleWriterWriteTx<'_>,
         meta: &Meta,
         entries: &Entries,
-        behind: &[Option<Position>],
-        events: u64,
+        (behind, events): (&[Option<Position>], u64),
     ) -> Lost {
         let in_front = |at: Position| {
             let keys = source.range(&self.spaces.log, ..record::position_key(at));

@@ -9,8 +9,8 @@ use super::fixture::{Log, Places, event, mail, open, start, user};
 use crate::broker::embedded::disk::{Disk, check, repair};
 use crate::broker::embedded::store::Store;
 use crate::broker::{BrokerUrl, Durability, LogLimits, Lost, OpenError, PageLimit};
-use crate::protocol::Cursor;
 use crate::protocol::api::GapReason;
+use crate::protocol::{Cursor, Position};
 
 const SORTED: u64 = 1_500;
 const ALL: u64 = 3_000;
@@ -132,7 +132,7 @@ async fn use_it(log: &Log, newest: Cursor, lost: Option<Lost>) -> Option<()> {
     log.append(mail("new")).await.ok()?;
     let bounds = log.bounds().await.ok()?;
     assert_eq!(bounds.length, kept + 1);
-    let mailbox = log.mailbox(&user()).await.ok()?;
+    let mailbox = log.mail_after(&user(), Position::default(), PageLimit::entries(usize::MAX)).await.ok()?;
     let (there, all) = (mailbox.entries.len() as u64, ALL / MAIL_EVERY + 1);
     assert!(there + mailbox.overflowed <= all && bounds.mailbox_messages == there, "{mailbox:?}");
     assert_eq!(log.confirm(&user(), bounds.newest).await.ok()?, there);

@@ -185,9 +185,8 @@ async fn overflow_that_nobody_comes_to_hear_is_forgotten_after_the_age_of_a_mess
 #[tokio::test(start_paused = true)]
 async fn ids_are_remembered_up_to_a_number_and_up_to_their_bytes() {
     let places = Places::new();
-    let ids: [(&str, fn(u64) -> String); 2] =
-        [("short", |n| format!("{n}")), ("long", |n| format!("{n:0>128}"))];
-    for (dir, id_of) in ids {
+    for (dir, width) in [("short", 1), ("long", 128)] {
+        let id_of = |n: u64| format!("{n:0>width$}");
         for url in [BrokerUrl::Memory, BrokerUrl::File(places.dir.path().join(dir))] {
             let limits = LogLimits { idempotency_max_ids: 100, ..LogLimits::default() };
             let log = open(&url, limits, SECOND).await;
