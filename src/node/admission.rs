@@ -129,7 +129,8 @@ impl Admission {
     }
 }
 
-fn release<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+/// Counts one less under a key, and forgets the key with its last one.
+pub(super) fn release<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count -= 1;
         if *count == 0 {

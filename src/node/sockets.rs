@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ipnet::IpNet;
 use tokio::sync::Notify;
 
+use super::admission::release;
 use super::limits::SHED_TIME;
 use super::metrics::Metrics;
 
@@ -149,13 +150,8 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.sockets.lock();
         state.open -= 1;
-        if let Some(address) = &self.address
-            && let Some(count) = state.addresses.get_mut(&**address)
-        {
-            *count -= 1;
-            if *count == 0 {
-                state.addresses.remove(&**address);
-            }
+        if let Some(address) = &self.address {
+            release(&mut state.addresses, address);
         }
         drop(state);
         self.sockets.0.freed.notify_one();
