@@ -1,5 +1,8 @@
 //! Texts of users as messages may repeat them: a URL without user, password and parameters, also where it is not a valid
-//! URL, because most messages about a URL are about one that is not. Read [`without_secrets`] first.
+//! URL, because most messages about a URL are about one that is not. And how a secret is compared. Read
+//! [`without_secrets`] first.
+
+use std::hint::black_box;
 
 use clap::error::ContextValue;
 
@@ -79,6 +82,13 @@ fn without_values(query: &str) -> String {
         shown.push_str(pair);
     }
     shown
+}
+
+/// Whether two secrets are the same. Takes the same time for all of the same length.
+#[must_use]
+pub fn is_same(known: &[u8], shown: &[u8]) -> bool {
+    let differences = known.iter().zip(shown).fold(0, |sum, (a, b)| black_box(sum | (a ^ b)));
+    known.len() == shown.len() && black_box(differences) == 0
 }
 
 /// What clap refuses, without the secrets of its arguments and variables.

@@ -1,13 +1,13 @@
-//! The secret that nodes of a cluster send to each other, given as a text or, better, as `@FILE`. It must never be
+//! The secret with which the nodes of a cluster sign what they ask each other, given as a text or, better, as `@FILE`. It must never be
 //! printed or logged. Read [`Secret`] first.
 
 use std::fmt;
-use std::hint::black_box;
 use std::ops::RangeInclusive;
 
 use http::HeaderValue;
 
 use super::settings::InvalidValue;
+use crate::runtime::secrets::is_same;
 
 /// Allowed lengths: a shorter secret could be guessed, a longer one could exceed the head of a request.
 const BYTES: RangeInclusive<usize> = 16..=256;
@@ -51,9 +51,7 @@ impl Secret {
 
     /// Whether `shown` is the secret. Takes the same time for all guesses of the same length.
     pub(crate) fn matches(&self, shown: &[u8]) -> bool {
-        let known = self.0.as_bytes();
-        let differences = known.iter().zip(shown).fold(0, |sum, (a, b)| black_box(sum | (a ^ b)));
-        known.len() == shown.len() && black_box(differences) == 0
+        is_same(self.0.as_bytes(), shown)
     }
 }
 
