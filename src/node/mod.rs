@@ -43,4 +43,3 @@ mod window;
 
 pub use loops::StreamEnd;
 pub use node::{NodeError, run};
-pub use tls::{TlsError, TlsFiles};

@@ -35,7 +35,6 @@ use super::sockets::{SocketLimits, Sockets};
 use super::stream_context::{StreamContext, StreamTiming};
 use super::tail::Tail;
 use super::takeover::Takeover;
-use super::tls::{TlsError, TlsSettings};
 use super::window::{Window, WindowLimits};
 use crate::broker::{Bounds, Broker, OpenError, StoreError};
 use crate::protocol::api::Server;
@@ -72,9 +71,6 @@ pub enum NodeError {
     /// The system refused what a loop needs.
     #[error("cannot start a loop for streams")]
     Loop(#[source] std::io::Error),
-    /// Certificate and key cannot be used.
-    #[error("cannot serve HTTPS")]
-    Tls(#[source] TlsError),
     /// The system refused a thread.
     #[error("cannot start the thread for large reads")]
     SideThread(#[source] std::io::Error),
@@ -332,11 +328,10 @@ impl Parts {
             answer_timeout: config.limits.answer_timeout,
             end: config.drain_close,
         };
-        let tls = config.tls.clone().map(TlsSettings::load).transpose().map_err(NodeError::Tls)?;
         let origins: Vec<HeaderValue> = config.cors_origins.clone();
         let door = Arc::new(Door::new(config, Arc::clone(&self.metrics)));
         let router = router(Arc::clone(&self.app), &origins);
-        let listener = Listener::new(socket, (router, door), (limits, sockets), tls);
+        let listener = Listener::new(socket, (router, door), (limits, sockets), config.tls.clone());
         tasks.spawn("listener", listener.run(tasks.clone()));
         Ok(())
     }

@@ -52,7 +52,7 @@ pub struct Config {
     /// Who may do what; `None`: everybody everything.
     pub access: Option<AccessConfig>,
     /// Certificate and key; `None`: plain HTTP.
-    pub tls: Option<TlsFiles>,
+    pub(crate) tls: Option<TlsSettings>,
     /// The broker that keeps the log.
     pub broker: BrokerUrl,
     /// The failures that an acknowledged publish survives.
@@ -279,16 +279,13 @@ impl ConfigReader {
         }
     }
 
-    fn tls(&mut self) -> Option<TlsFiles> {
+    fn tls(&mut self) -> Option<TlsSettings> {
         let path = |text: &str| Ok::<_, InvalidValue>(PathBuf::from(text));
         let (certificate, key) = (self.optional("tls-certificate", path), self.optional("tls-key", path));
         match (certificate, key) {
             (Some(certificate), Some(key)) => {
-                let files = TlsFiles { certificate, key };
-                if let Err(error) = TlsSettings::load(files.clone()) {
-                    self.refuse("tls-certificate", &error.to_string());
-                }
-                Some(files)
+                let loaded = TlsSettings::load(TlsFiles { certificate, key });
+                loaded.map_err(|error| self.refuse("tls-certificate", &error.to_string())).ok()
             }
             (Some(_), None) => {
                 self.refuse("tls-certificate", "it needs --tls-key, the private key of the certificate");
