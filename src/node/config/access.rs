@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::secret::text_or_file;
 use super::settings::InvalidValue;
+use super::value::parts;
 use crate::node::access::{HmacSecret, KeySource, read_api_keys};
 
 /// What credentials a node takes. The help of each flag says what it does.
@@ -27,8 +28,7 @@ pub(crate) fn token_secret(text: &str) -> Result<HmacSecret, InvalidValue> {
 
 /// Names separated by commas, at least one.
 pub(super) fn names(text: &str) -> Result<Vec<String>, InvalidValue> {
-    let names: Vec<_> =
-        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let names: Vec<_> = parts(text).map(str::to_owned).collect();
     if names.is_empty() {
         Err("it is empty; allowed are names separated by commas".to_owned())
     } else {

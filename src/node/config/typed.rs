@@ -356,20 +356,13 @@ impl ConfigReader {
             api_keys: self.optional("api-keys", access::api_keys_file),
         };
         let takes_tokens = access.keys.is_some() || access.secret.is_some();
-        let unused = if takes_tokens {
-            ""
-        } else {
-            ["token-issuer", "token-audience"]
-                .into_iter()
-                .find(|key| self.find(key).text.is_some())
-                .unwrap_or_default()
-        };
-        if !unused.is_empty() {
+        let is_given = |key: &&str| self.find(key).text.is_some();
+        // An unreadable file must not open the node.
+        let is_meant = ["token-keys", "token-secret", "api-keys"].iter().any(is_given);
+        let unused = ["token-issuer", "token-audience"].into_iter().find(is_given);
+        if let Some(unused) = unused.filter(|_| !takes_tokens) {
             self.refuse(unused, "without --token-keys or --token-secret no tokens are checked; allowed is it with one of them");
         }
-        // An unreadable file must not open the node.
-        let is_meant =
-            ["token-keys", "token-secret", "api-keys"].iter().any(|key| self.find(key).text.is_some());
         is_meant.then_some(access)
     }
 

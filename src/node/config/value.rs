@@ -101,9 +101,14 @@ pub(super) fn url(text: &str) -> Result<String, InvalidValue> {
     if has_scheme && is_bare { Ok(text.trim_end_matches('/').to_owned()) } else { Err(allowed()) }
 }
 
+/// The parts of a list with commas; empty ones do not count.
+pub(super) fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty())
+}
+
 /// Origins separated by commas, as browsers send them in `Origin`, or `*`.
 pub(super) fn origins(text: &str) -> Result<Vec<HeaderValue>, InvalidValue> {
-    text.split(',').map(str::trim).filter(|origin| !origin.is_empty()).map(origin).collect()
+    parts(text).map(origin).collect()
 }
 
 /// An origin that can match: one that a browser would send in just this spelling.
@@ -145,7 +150,7 @@ fn origin_problem(text: &str) -> Option<String> {
 
 /// Rules for the `Host` of requests, separated by commas.
 pub(super) fn hosts(text: &str) -> Result<Vec<HostRule>, InvalidValue> {
-    text.split(',').map(str::trim).filter(|host| !host.is_empty()).map(HostRule::parse).collect()
+    parts(text).map(HostRule::parse).collect()
 }
 
 /// Addresses and networks separated by commas.
@@ -156,7 +161,7 @@ pub(super) fn nets(text: &str) -> Result<Vec<IpNet>, InvalidValue> {
             format!("{part:?} is neither an address nor a network; allowed are those like 192.0.2.7 and 10.0.0.0/8")
         })
     };
-    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(net).collect()
+    parts(text).map(net).collect()
 }
 
 /// A filter of `tracing` for log lines.
