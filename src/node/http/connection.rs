@@ -90,6 +90,11 @@ impl HttpConnection {
         if !self.has_spoken(&socket).await {
             return None;
         }
+        // A box: a connection that waits for its first byte keeps no room for what it may become.
+        Box::pin(self.answer_all(socket)).await
+    }
+
+    async fn answer_all(&self, socket: TcpStream) -> Option<(Transport, Handover)> {
         let Some(acceptor) = &self.tls else {
             let (socket, handover) = self.http1(socket).await?;
             return Some((Transport::Plain(leave(socket)?.into()), handover));
@@ -104,7 +109,8 @@ impl HttpConnection {
             Err(_) => return None,
         };
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-            self.http2(stream).await;
+            // Another box, so that HTTP/1.1 has no room for it.
+            Box::pin(self.http2(stream)).await;
             return None;
         }
         let (stream, handover) = self.http1(stream).await?;

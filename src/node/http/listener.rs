@@ -94,8 +94,7 @@ impl Listener {
             let waiting = Waiting::new(&self.sockets);
             let connection = HttpConnection { shared: Arc::clone(&shared), tls, remote, waiting };
             tasks.spawn("connection", async move {
-                // A box: the future of an idle connection keeps no room for what it may become.
-                if let Some((transport, handover)) = Box::pin(connection.serve(socket)).await {
+                if let Some((transport, handover)) = connection.serve(socket).await {
                     handover.complete(transport, place);
                 }
             });
