@@ -13,10 +13,10 @@ use super::recipe::{KILL, LATE, Recipe};
 use super::small_node::{Defect, SmallNode};
 use crate::support::skip;
 
-/// Everybody is cut off once.
+/// Ten are cut off before the node is killed: how long it takes to come back is the machine's affair.
 const STORM: &str = r#"
 [[faults]]
-at = "3500ms"
+at = "500ms"
 type = "reconnect-storm"
 clients = 10
 "#;
@@ -37,11 +37,13 @@ fn essence(ran: &Ran) -> (Option<i32>, Vec<(&Value, &Value)>, Vec<&Value>) {
     (ran.code, checks.collect(), figures)
 }
 
-/// Deliveries that were owed, all of which came.
-fn owed(ran: &Ran) -> u64 {
+/// Deliveries that were owed for each event, all of which came.
+fn owed(ran: &Ran) -> f64 {
     let summary = &ran.report["summary"];
     assert_eq!(summary["events_expected"], summary["events_ok"], "{}", ran.stdout);
-    summary["events_expected"].as_u64().unwrap()
+    let published = ran.report["delivery"]["publishes"]["ok"].as_f64().unwrap();
+    assert!(published > 100.0, "{}", ran.stdout);
+    summary["events_expected"].as_f64().unwrap() / published
 }
 
 /// Names of the processes in the report that are workers.
@@ -59,11 +61,11 @@ async fn the_verdict_over_three_workers_is_that_of_one_process() {
     assert_eq!(one.code, Some(0), "{}\n{}", one.stdout, one.stderr);
     assert_eq!(essence(&three), essence(&one), "{}\n{}", three.stdout, three.stderr);
     // Those that join later are owed what comes after that, which is not the same event in every run.
-    assert!(owed(&one) > 1_000 && owed(&one).abs_diff(owed(&three)) < 500, "{} {}", owed(&one), owed(&three));
+    assert!((owed(&one) - owed(&three)).abs() < 1.5, "{} {}", owed(&one), owed(&three));
     assert_eq!((workers(&one).len(), workers(&three)), (0, vec!["worker-1", "worker-2", "worker-3"]));
     let cut = |fault: usize| three.report["faults"][fault]["sessions_cut"].as_u64();
     assert!(
-        cut(0) > Some(10) && cut(1) > Some(0),
+        cut(0) > Some(0) && cut(1) > Some(10),
         "orders reach the clients wherever they are: {}",
         three.stdout
     );

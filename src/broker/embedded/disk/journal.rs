@@ -185,6 +185,8 @@ pub(super) fn scan_all(directory: &Path) -> std::io::Result<Vec<(u64, Journal)>>
         .collect()
 }
 
+const PAGE: usize = 4096;
+
 trait Zeros {
     fn without_end_zeros(&self) -> &[u8];
 }
@@ -192,8 +194,15 @@ trait Zeros {
 impl Zeros for [u8] {
     /// The zeros at the end are space that was reserved. Zeros that belong to a batch stand before its trailer.
     fn without_end_zeros(&self) -> &[u8] {
-        let end = self.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        self.get(..end).unwrap_or_default()
+        // Whole pages first: byte by byte, 64 MiB of them take half a second in a build that is not optimised.
+        let mut rest = self;
+        while let Some((front, page)) = rest.split_last_chunk::<PAGE>()
+            && page == &[0; PAGE]
+        {
+            rest = front;
+        }
+        let end = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        rest.get(..end).unwrap_or_default()
     }
 }
 
