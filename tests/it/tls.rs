@@ -1,10 +1,19 @@
 //! HTTPS: the same streams with TLS below them, over HTTP/1.1 and over HTTP/2. With `SSE_LAB_TEST_TLS` set, every other
 //! story is told over HTTP/2 too.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use reqwest::Version;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::json;
 use sse_lab::protocol::api::Resumed;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::support::{Node, Subscriber, TLS, closing, eventually, flood, http, payload, run, within};
 
@@ -81,6 +90,50 @@ async fn large_events_come_whole_over_a_slow_reader() {
             assert!(text.starts_with(&format!("{number} ")) && text.len() > 60_000, "{number}");
         }
     }
+}
+
+/// What TLS has taken and the socket has not is sent when the client reads, and not with the next event: that may be an
+/// hour away. Of streams with ever more events, one ends just where the socket is full.
+#[tokio::test]
+async fn the_last_event_comes_whole_when_the_client_reads_again() {
+    const STREAMS: usize = 40;
+    let quiet = ["--send-buffer", "4KiB", "--heartbeat", "1h", "--cursor-every", "1h"];
+    let mut node = Node::start(&[&TLS[..], &quiet].concat()).await;
+    node.speak_with(client(Version::HTTP_2));
+    let mut streams = Vec::new();
+    for number in 0..STREAMS {
+        streams.push(unread(&node, &format!("clientId=c{number}&topics=t{number}")).await);
+    }
+    let text = "x".repeat(4_000);
+    for first in 0..STREAMS {
+        let to = |number| json!({ "to": format!("topic:t{number}"), "event": { "data": text } }).to_string();
+        let body = (first..STREAMS).map(to).collect::<Vec<_>>().join("\n");
+        assert_eq!(node.post("/api/sse/batch", body).await.status, 200);
+    }
+    for (number, stream) in streams.iter_mut().enumerate() {
+        let mut read = Vec::new();
+        while memchr::memmem::find_iter(&read, "x\"").count() <= number {
+            let count = within("the rest of an event", stream.read_buf(&mut read)).await.unwrap();
+            assert!(count > 0, "{number}");
+        }
+    }
+}
+
+/// A stream over HTTP/1.1 of which nothing was read, with as small a receive buffer as the system allows.
+async fn unread(node: &Node, query: &str) -> TlsStream<TcpStream> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(2_048).unwrap();
+    let socket = within("a connection", socket.connect(node.address())).await.unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(TLS[1]).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let connector = TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut stream = within("a handshake", connector.connect(name, socket)).await.unwrap();
+    let head = format!("GET /api/sse/stream?{query} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    within("a request", stream.write_all(head.as_bytes())).await.unwrap();
+    stream
 }
 
 #[tokio::test]
