@@ -25,6 +25,8 @@ pub struct HttpOptions {
     pub proxy_from_environment: bool,
     /// Whose certificates `https` accepts.
     pub trust: Trust,
+    /// Shown to a server that asks for a client certificate.
+    pub identity: Option<reqwest::Identity>,
     /// Whether redirects are followed, as `EventSource` does. A publisher must not: a redirected `POST` may arrive as a
     /// `GET` (RFC 9110, 15.4), which something answers with 200.
     pub follows_redirects: bool,
@@ -61,6 +63,7 @@ impl Default for HttpOptions {
             idle_connections: 0,
             proxy_from_environment: false,
             trust: Trust::System,
+            identity: None,
             follows_redirects: true,
             headers: HeaderMap::new(),
         }
@@ -101,6 +104,10 @@ impl HttpOptions {
             builder
         } else {
             builder.redirect(reqwest::redirect::Policy::none())
+        };
+        let builder = match &self.identity {
+            Some(identity) => builder.identity(identity.clone()),
+            None => builder,
         };
         if self.proxy_from_environment { builder } else { builder.no_proxy() }
     }

@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+mod certificates;
 mod coding;
 mod connect;
 mod framing;
@@ -37,6 +38,7 @@ mod small_buffer_http;
 mod source;
 mod stream;
 
+pub use certificates::{CertificateError, read_identity};
 pub use coding::{BROWSERS_ACCEPT, Coding};
 pub use connect::{Cause, ConnectError, Request, connect, is_tls_failure};
 pub use head::Head;

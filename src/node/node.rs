@@ -21,7 +21,8 @@ use super::connections::Connections;
 use super::drain::Drain;
 use super::feed::FeedLimits;
 use super::http::guard::Door;
-use super::http::listener::{Listener, ListenerLimits};
+use super::http::listener::{Entry, Listener, ListenerLimits};
+use super::http::operators::Audience;
 use super::http::pace::Pace;
 use super::http::{AppLimits, AppState, Heavy, router};
 use super::limits::{LISTS, Limits, READS, SPARE_FILES};
@@ -35,6 +36,7 @@ use super::sockets::{SocketLimits, Sockets};
 use super::stream_context::{StreamContext, StreamTiming};
 use super::tail::Tail;
 use super::takeover::Takeover;
+use super::tls::{self, TlsSettings};
 use super::window::{Window, WindowLimits};
 use crate::broker::{Bounds, Broker, OpenError, StoreError};
 use crate::protocol::api::Server;
@@ -76,7 +78,7 @@ pub enum NodeError {
     SideThread(#[source] std::io::Error),
     /// The HTTP client for other nodes cannot be built.
     #[error("cannot create the HTTP client for other nodes")]
-    Peers(#[source] reqwest::Error),
+    Peers(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The system refused signal handlers.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
@@ -101,6 +103,8 @@ pub async fn run(config: Config) -> Result<(), NodeError> {
     let mut signals = Signals::listen().map_err(NodeError::Signals)?;
     let socket = bind(config.listen, config.send_buffer, &config.limits)?;
     let address = socket.local_addr().map_err(|cause| NodeError::Listen { address: config.listen, cause })?;
+    let bind_own = |address| bind(address, config.send_buffer, &config.limits);
+    let operator_socket = config.operator_listen.map(bind_own).transpose()?;
     // Three groups, ended one after the other: the node leaves the roster before it stops serving, and the log takes
     // the publishes of the last requests while the rest is ending.
     let (roster_tasks, tasks, broker_tasks) = (Tasks::new(), Tasks::new(), Tasks::new());
@@ -111,7 +115,11 @@ pub async fn run(config: Config) -> Result<(), NodeError> {
     let parts = Parts::build(&config, broker, (address, side)).await?;
     parts.enter(&config, &roster_tasks).await;
     log_start(&config, address);
-    parts.start(socket, &config, &tasks)?;
+    let operator_address = operator_socket.as_ref().and_then(|socket| socket.local_addr().ok());
+    if let Some(address) = operator_address {
+        tracing::info!("the paths of operators are on {}", base_url(&config, address));
+    }
+    parts.start((socket, operator_socket), &config, &tasks)?;
 
     let drain = parts.app.drain.clone();
     let why = tokio::select! {
@@ -287,7 +295,12 @@ impl Parts {
         self.app.loops.handles().iter().map(start).collect()
     }
 
-    fn start(&self, socket: TcpListener, config: &Config, tasks: &Tasks) -> Result<(), NodeError> {
+    fn start(
+        &self,
+        (socket, operator_socket): (TcpListener, Option<TcpListener>),
+        config: &Config,
+        tasks: &Tasks,
+    ) -> Result<(), NodeError> {
         let loops = self.start_loops(config, tasks)?;
         let tail = self.tail.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(tail) = tail {
@@ -331,8 +344,22 @@ impl Parts {
         let origins: Vec<HeaderValue> = config.cors_origins.clone();
         let door = Arc::new(Door::new(config, Arc::clone(&self.metrics)));
         let router = router(Arc::clone(&self.app), &origins);
-        let listener = Listener::new(socket, (router, door), (limits, sockets), config.tls.clone());
-        tasks.spawn("listener", listener.run(tasks.clone()));
+        if let Some(tls) = &config.tls {
+            tasks.spawn("certificate", tls.clone().keep_current(tasks.token().clone()));
+        }
+        let listen = |socket, audience| {
+            let entry = Entry { tls: config.tls.clone(), audience };
+            let web = (router.clone(), Arc::clone(&door));
+            let listener = Listener::new(socket, web, (limits, sockets.clone()), entry);
+            tasks.spawn("listener", listener.run(tasks.clone()));
+        };
+        match operator_socket {
+            None => listen(socket, Audience::All),
+            Some(operator_socket) => {
+                listen(socket, Audience::Public);
+                listen(operator_socket, Audience::Operators);
+            }
+        }
         Ok(())
     }
 }
@@ -376,6 +403,7 @@ fn app_state(
         replay_permits: Semaphore::new(config.replay_permits),
         timing,
     };
+    let asks_for_certificates = config.tls.as_ref().is_some_and(TlsSettings::asks_for_certificates);
     let admission = AdmissionLimits {
         connections: config.max_connections,
         per_user: config.max_connections_per_user,
@@ -400,6 +428,8 @@ fn app_state(
         drain_close: config.drain_close,
         connections,
         access: None,
+        has_own_way: config.operator_listen.is_some() || asks_for_certificates,
+        asks_for_certificates,
         admission: Admission::new(admission, Instant::now()),
         drain_over: config.drain_over,
         pace: Pace::new(config.publish_rate),
@@ -450,12 +480,14 @@ fn peers(config: &Config, roster: &Roster, metrics: &Arc<Metrics>) -> Result<Pee
         answer_bytes: config.limits.peer_answer_bytes,
     };
     let incarnation = Arc::clone(roster.incarnation());
+    let tls = config.peer_ca.clone().map(|ca| tls::to_peers(ca, config.tls.as_ref())).transpose();
     let security = PeerSecurity {
         secret: config.cluster_secret.clone(),
         secret_in_clear: config.cluster_secret_in_clear,
-        authorities: config.peer_ca.clone(),
+        tls: tls.map_err(|error| NodeError::Peers(error.into()))?,
     };
-    Peers::new(incarnation, security, limits, Arc::clone(metrics)).map_err(NodeError::Peers)
+    Peers::new(incarnation, security, limits, Arc::clone(metrics))
+        .map_err(|error| NodeError::Peers(error.into()))
 }
 
 /// Warns about settings that keep other nodes from connecting to this one.

@@ -45,8 +45,8 @@ pub(crate) struct PeerSecurity {
     pub(crate) secret: Option<Secret>,
     /// Nodes that cannot check a signature get the secret.
     pub(crate) secret_in_clear: bool,
-    /// Who has signed the certificates of the others; empty: an authority of the system.
-    pub(crate) authorities: Vec<reqwest::Certificate>,
+    /// TLS to the others; `None`: an authority of the system has signed their certificates.
+    pub(crate) tls: Option<rustls::ClientConfig>,
 }
 
 /// The HTTP client for other nodes.
@@ -144,11 +144,10 @@ impl Peers {
         install_tls_provider();
         // On a machine without certificate authorities (a bare container) the setup of TLS fails, which would rule out
         // plain http too.
-        let PeerSecurity { secret, secret_in_clear, authorities } = security;
-        let http = if authorities.is_empty() {
-            client(limits).build().or_else(|_| client(limits).tls_certs_only([]).build())?
-        } else {
-            client(limits).tls_certs_only(authorities).build()?
+        let PeerSecurity { secret, secret_in_clear, tls } = security;
+        let http = match tls {
+            None => client(limits).build().or_else(|_| client(limits).tls_certs_only([]).build())?,
+            Some(tls) => client(limits).tls_backend_preconfigured(tls).build()?,
         };
         let warned = AtomicBool::new(false);
         Ok(Self { http, incarnation, secret, secret_in_clear, warned, limits, metrics })
@@ -335,6 +334,7 @@ mod tests {
 
     use super::*;
     use crate::node::roster::tests::{member, server};
+    use crate::node::tls::{self, TlsFiles, TlsSettings};
 
     const LIMITS: PeerLimits =
         PeerLimits { deadline: Duration::from_millis(500), at_once: 2, answer_bytes: 128 };
@@ -420,6 +420,38 @@ mod tests {
         tokio::select! {
             answer = peers.ask_one::<u64>(&member, &request) => Err(answer.unwrap_err().reason),
             heard = serve => Ok(heard),
+        }
+    }
+
+    /// A node that others ask, and one that asks, with the certificate of its listener or without one.
+    #[tokio::test]
+    async fn a_node_shows_others_the_certificate_of_its_listener() {
+        let file = |name| [env!("CARGO_MANIFEST_DIR"), "/tests/tls/", name].concat();
+        let files = TlsFiles {
+            certificate: file("cert.pem").into(),
+            key: file("key.pem").into(),
+            client_ca: Some(file("cert.pem").into()),
+        };
+        let own = TlsSettings::load(files).unwrap();
+        for with in [Some(&own), None] {
+            let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut row = server("n-1", 0, "ready");
+            row.url = format!("https://{}", socket.local_addr().unwrap());
+            let tls = tls::to_peers(tls::authorities(file("cert.pem")).unwrap(), with).unwrap();
+            let security = PeerSecurity { tls: Some(tls), ..PeerSecurity::default() };
+            let metrics = Arc::new(Metrics::new(Instant::now()));
+            let peers = Peers::new(Arc::from("01ME"), security, LIMITS, metrics).unwrap();
+            let (member, request) = (member("01YOU", row), PeerRequest::new(Method::GET, "/cluster/x"));
+            let shown = async {
+                let (socket, _) = socket.accept().await.unwrap();
+                let session = own.acceptor().accept(socket).await.unwrap();
+                session.get_ref().1.peer_certificates().is_some()
+            };
+            let shown = tokio::select! {
+                answer = peers.ask_one::<u64>(&member, &request) => panic!("{answer:?}"),
+                shown = shown => shown,
+            };
+            assert_eq!(shown, with.is_some());
         }
     }
 

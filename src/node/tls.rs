@@ -1,16 +1,17 @@
-//! TLS of the listener: certificate and key from files, which are read again when they change. A pair that cannot be used
-//! never replaces one that can. Read [`TlsSettings::load`] first.
+//! TLS of the listeners and to other nodes: certificate and key from files, which are read again when they change. A pair
+//! that cannot be used never replaces one that can. Read [`TlsSettings::load`] first.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use rustls::ServerConfig;
-use rustls::crypto::ring;
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,8 @@ pub(crate) struct TlsFiles {
     pub(crate) certificate: PathBuf,
     /// Its private key.
     pub(crate) key: PathBuf,
+    /// Who signs the certificates of operators and nodes; `None`: clients are not asked for one.
+    pub(crate) client_ca: Option<PathBuf>,
 }
 
 /// Why certificate and key cannot be used.
@@ -37,9 +40,12 @@ pub(crate) enum TlsError {
     /// The key is of a kind that TLS does not use, or belongs to another certificate.
     #[error("the key in {0} cannot be used with the certificate: {1}")]
     Key(PathBuf, rustls::Error),
+    /// A file of authorities cannot be used.
+    #[error("{0}: {1}")]
+    Authorities(PathBuf, String),
 }
 
-/// The settings of TLS for every connection of a listener.
+/// The settings of TLS for every connection of the listeners.
 #[derive(Debug, Clone)]
 pub(crate) struct TlsSettings {
     config: Arc<ServerConfig>,
@@ -53,7 +59,24 @@ struct Served(RwLock<Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for Served {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+        Some(self.pair())
+    }
+}
+
+/// The node shows other nodes the certificate that it shows its clients.
+impl ResolvesClientCert for Served {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.pair())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+impl Served {
+    fn pair(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -64,13 +87,29 @@ impl TlsSettings {
     /// [`TlsError`] names the file.
     pub(crate) fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let served = Arc::new(Served(RwLock::new(Arc::new(read(&files)?))));
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(|error| TlsError::Key(files.key.clone(), error))?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&served) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            .map_err(|error| TlsError::Key(files.key.clone(), error))?;
+        let config = match &files.client_ca {
+            None => config.with_no_client_auth(),
+            Some(path) => {
+                let unusable = |why| TlsError::Authorities(path.clone(), why);
+                let authorities = Arc::new(authorities(path).map_err(unusable)?);
+                // Readers and publishers have none.
+                let verifier = WebPkiClientVerifier::builder_with_provider(authorities, provider())
+                    .allow_unauthenticated()
+                    .build();
+                config.with_client_cert_verifier(verifier.map_err(|error| unusable(error.to_string()))?)
+            }
+        };
+        let mut config = config.with_cert_resolver(Arc::clone(&served) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
         Ok(Self { config: Arc::new(config), served, files })
+    }
+
+    /// Whether operators and nodes need a certificate.
+    pub(crate) fn asks_for_certificates(&self) -> bool {
+        self.files.client_ca.is_some()
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
@@ -107,16 +146,48 @@ impl TlsSettings {
     }
 }
 
-/// Reads the certificate authorities of other nodes.
+/// What the listeners speak inside TLS, the best first.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// TLS to other nodes, whose certificates these authorities sign. They are shown the certificate of this node when they
+/// ask for one.
+///
+/// # Errors
+/// TLS cannot be set up.
+pub(super) fn to_peers(
+    authorities: RootCertStore,
+    own: Option<&TlsSettings>,
+) -> Result<ClientConfig, rustls::Error> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(authorities);
+    let mut config = match own {
+        Some(own) => config.with_client_cert_resolver(Arc::clone(&own.served) as Arc<dyn ResolvesClientCert>),
+        None => config.with_no_client_auth(),
+    };
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+    Ok(config)
+}
+
+/// Reads certificate authorities.
 ///
 /// # Errors
 /// What is wrong with the file.
-pub(super) fn authorities(path: &str) -> Result<Vec<reqwest::Certificate>, String> {
+pub(super) fn authorities(path: impl AsRef<Path>) -> Result<RootCertStore, String> {
     let text = std::fs::read(path).map_err(|error| format!("cannot read it: {error}"))?;
-    match reqwest::Certificate::from_pem_bundle(&text) {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) | Err(_) => Err("it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".to_owned()),
+    let mut authorities = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let added = certificate.map(|certificate| authorities.add(certificate));
+        added.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     }
+    if authorities.is_empty() {
+        return Err("it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".to_owned());
+    }
+    Ok(authorities)
 }
 
 /// Time and length of a file; `None` while it cannot be looked at.
@@ -156,7 +227,8 @@ mod tests {
 
     fn files(certificate: &str, key: &str) -> (tempfile::TempDir, TlsFiles) {
         let dir = tempfile::tempdir().unwrap();
-        let files = TlsFiles { certificate: dir.path().join("cert.pem"), key: dir.path().join("key.pem") };
+        let [certificate_path, key_path] = ["cert.pem", "key.pem"].map(|name| dir.path().join(name));
+        let files = TlsFiles { certificate: certificate_path, key: key_path, client_ca: None };
         std::fs::write(&files.certificate, certificate).unwrap();
         std::fs::write(&files.key, key).unwrap();
         (dir, files)
@@ -186,7 +258,7 @@ mod tests {
     fn a_pair_that_cannot_be_used_does_not_replace_one_that_can() {
         let (_dir, files) = files(CERTIFICATE, KEY);
         let tls = TlsSettings::load(files.clone()).unwrap();
-        let served = || Arc::clone(&tls.served.0.read().unwrap());
+        let served = || tls.served.pair();
         let first = served();
         std::fs::write(&files.key, OTHER_KEY).unwrap();
         tls.reload().unwrap_err();

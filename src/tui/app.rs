@@ -82,8 +82,8 @@ async fn console(settings: Settings) -> Result<u8, Failure> {
         return Err(Failure::new(2, "standard output is not a terminal")
             .tip("`sse-tui --once` prints the figures once"));
     }
-    let fetcher =
-        Fetcher::new(settings.timeout, settings.credentials()).map_err(|error| Failure::new(1, error))?;
+    let fetcher = Fetcher::new(settings.timeout, settings.credentials(), &settings.http)
+        .map_err(|error| Failure::new(1, error))?;
     let player = settings.replay.as_deref().map(Player::open).transpose();
     let player = player.map_err(|why| Failure::new(2, format!("--replay {why}")))?;
     let recorder = recorder(&settings)?;
@@ -170,7 +170,7 @@ fn model(settings: &Settings, replayed: Option<&Head>) -> Model {
         model.run = head.run.as_deref().map(Run::new);
         return model;
     }
-    model.access = if settings.token.is_some() { Access::Unknown } else { Access::ReadOnly };
+    model.access = if settings.may_act() { Access::Unknown } else { Access::ReadOnly };
     model.live_events.topics.clone_from(&settings.topics);
     model.is_masked = settings.mask;
     if let Some(place) = run_place(settings) {

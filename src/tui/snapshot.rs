@@ -160,8 +160,8 @@ pub(super) fn print(output: &[u8]) -> Result<u8, Failure> {
 }
 
 async fn read(settings: &Settings) -> Result<ClusterState, Failure> {
-    let fetcher =
-        Fetcher::new(settings.timeout, settings.credentials()).map_err(|error| Failure::new(1, error))?;
+    let fetcher = Fetcher::new(settings.timeout, settings.credentials(), &settings.http)
+        .map_err(|error| Failure::new(1, error))?;
     let clock = Clock::start();
     let mut cluster = ClusterState::new(&settings.nodes, settings.interval);
     let second_poll = tokio::time::Instant::now() + settings.interval;
@@ -416,6 +416,7 @@ mod tests {
 
     async fn reading_of(nodes: &[&NodeUrl], timeout: Duration) -> (ClusterState, Report) {
         let settings = Settings {
+            http: crate::client::HttpOptions::default(),
             nodes: nodes.iter().map(|url| (*url).clone()).collect(),
             interval: Duration::from_millis(250),
             timeout,

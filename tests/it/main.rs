@@ -34,6 +34,8 @@ mod limits;
 #[cfg(test)]
 mod mailbox;
 #[cfg(test)]
+mod operators;
+#[cfg(test)]
 mod ops;
 #[cfg(test)]
 mod patches;

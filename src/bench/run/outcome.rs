@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::environment::{Environment, EnvironmentError};
 use crate::bench::cluster::PORT_TAKEN;
 use crate::bench::exit::{Exit, RunProblem};
-use crate::bench::load::tls::TrustError;
 use crate::bench::load::workers::WorkerPoolError;
 use crate::bench::report::ReportFiles;
 use crate::bench::scenario::{OutputFormat, ScenarioSource};
 use crate::bench::verdict::diagnosis::Finding;
 use crate::bench::verdict::history::History;
+use crate::client::CertificateError;
 use crate::runtime::error_chain;
 
 /// How a run is executed, apart from its scenario.
@@ -63,7 +63,7 @@ pub enum RunError {
     #[error("fault {fault:?} needs nodes that the bench starts, and cluster.attach names running ones")]
     ForeignProcess { fault: String },
     #[error(transparent)]
-    Trust(#[from] TrustError),
+    Trust(#[from] CertificateError),
     /// A client group with a small receive buffer (`read`) on an https server.
     #[error(
         "clients.{group}.read works over http only, and {base} is https; remove read from this group, or use an http:// URL"

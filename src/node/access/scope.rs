@@ -64,6 +64,11 @@ impl ReadScope {
 }
 
 impl Scope {
+    /// That of an operator without a token.
+    pub(crate) fn operator() -> Self {
+        Self { operator: true, read: Some(ReadScope::everything()), ..Self::default() }
+    }
+
     /// Whether events to this address may be read.
     pub(crate) fn may_read(&self, address: &Address) -> bool {
         let Some(read) = self.read.as_ref().filter(|_| !is_reserved(address)) else { return false };

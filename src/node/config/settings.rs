@@ -114,6 +114,20 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     made(
         Group::Node,
+        "tls-client-ca",
+        "FILE",
+        ("none; no client is asked for a certificate", "/etc/sse-node/client-ca.pem"),
+        "Certificate authorities, a PEM file. Operators and other nodes must then show a certificate that one of them has signed; an operator who does needs no token",
+    ),
+    made(
+        Group::Node,
+        "operator-listen",
+        ADDRESS,
+        ("--listen", "127.0.0.1:9090"),
+        "Another address to listen on, which also has the paths of operators; --listen then has none of them",
+    ),
+    made(
+        Group::Node,
         "id",
         "ID",
         ("node-<hostname>", "backend-1"),

@@ -261,6 +261,7 @@ fn the_default_file_says_what_holds_without_it() {
     let examples = examples.replace("/etc/sse-node/api-keys", "/dev/null");
     // Files of settings are read, and so are those of the examples.
     let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/");
+    let examples = examples.replace("/etc/sse-node/client-ca.pem", "/etc/sse-node/cert.pem");
     let examples =
         examples.replace("/etc/sse-node/ca.pem", "/etc/sse-node/cert.pem").replace("/etc/sse-node/", tls);
     let all = Given::default().file(&examples).load().unwrap();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use ipnet::IpNet;
+use rustls::RootCertStore;
 
 use super::access::{self, AccessConfig};
 use super::resolve::{Chosen, ConfigProblem, InvalidConfig, Sources, ValueSource};
@@ -18,7 +19,7 @@ use crate::broker::{BrokerUrl, Durability, LogLimits};
 use crate::node::StreamEnd;
 use crate::node::access::KeySource;
 use crate::node::limits::{ADDRESS_SOCKETS_MIN, Limits};
-use crate::node::tls::{self, TlsFiles, TlsSettings};
+use crate::node::tls::{self, TlsError, TlsFiles, TlsSettings};
 use crate::protocol::host::HostRule;
 use crate::protocol::name::NAME_MAX_BYTES;
 use crate::protocol::{Format, NodeId, RetryMs};
@@ -53,6 +54,8 @@ pub struct Config {
     pub access: Option<AccessConfig>,
     /// Certificate and key; `None`: plain HTTP.
     pub(crate) tls: Option<TlsSettings>,
+    /// The address that has the paths of operators; `None`: `listen` has them.
+    pub operator_listen: Option<SocketAddr>,
     /// The broker that keeps the log.
     pub broker: BrokerUrl,
     /// The failures that an acknowledged publish survives.
@@ -129,8 +132,8 @@ pub struct Config {
     pub cluster_secret_in_clear: bool,
     /// What happens to the older streams of a client that opens a new one.
     pub takeover: TakeoverMode,
-    /// Certificate authorities of the other nodes; empty: those of the system.
-    pub peer_ca: Vec<reqwest::Certificate>,
+    /// Certificate authorities of the other nodes; `None`: those of the system.
+    pub peer_ca: Option<RootCertStore>,
     /// Limits of the log and its mailboxes.
     pub log: LogLimits,
     /// Limits without a setting.
@@ -201,6 +204,7 @@ impl ConfigReader {
             id,
             name,
             tls: self.tls(),
+            operator_listen: self.optional("operator-listen", value::listen),
             advertise: self.optional("advertise", value::url),
             cors_origins: self.optional("cors-origins", value::origins).unwrap_or_default(),
             allowed_hosts: self.optional("allowed-host", value::hosts).unwrap_or_default(),
@@ -237,7 +241,7 @@ impl ConfigReader {
             cluster_secret: self.optional("cluster-secret", Secret::parse),
             cluster_secret_in_clear: self.read("cluster-secret-in-clear", value::switch),
             takeover: self.read("takeover", value::choice),
-            peer_ca: self.optional("peer-ca", tls::authorities).unwrap_or_default(),
+            peer_ca: self.optional("peer-ca", |path| tls::authorities(path)),
             log: self.log_limits(),
             limits: Limits::default(),
             die_with_parent: self.read("die-with-parent", value::switch),
@@ -282,10 +286,18 @@ impl ConfigReader {
     fn tls(&mut self) -> Option<TlsSettings> {
         let path = |text: &str| Ok::<_, InvalidValue>(PathBuf::from(text));
         let (certificate, key) = (self.optional("tls-certificate", path), self.optional("tls-key", path));
+        let client_ca = self.optional("tls-client-ca", path);
+        if client_ca.is_some() && certificate.is_none() {
+            self.refuse("tls-client-ca", "it needs --tls-certificate: only HTTPS can ask for a certificate");
+        }
         match (certificate, key) {
             (Some(certificate), Some(key)) => {
-                let loaded = TlsSettings::load(TlsFiles { certificate, key });
-                loaded.map_err(|error| self.refuse("tls-certificate", &error.to_string())).ok()
+                let loaded = TlsSettings::load(TlsFiles { certificate, key, client_ca });
+                let refuse = |error| match error {
+                    TlsError::Authorities(..) => self.refuse("tls-client-ca", &error.to_string()),
+                    error => self.refuse("tls-certificate", &error.to_string()),
+                };
+                loaded.map_err(refuse).ok()
             }
             (Some(_), None) => {
                 self.refuse("tls-certificate", "it needs --tls-key, the private key of the certificate");
@@ -301,12 +313,15 @@ impl ConfigReader {
 
     /// Checks settings that depend on each other.
     fn check_together(&mut self, config: &Config) {
-        if !config.listen.ip().is_loopback()
+        let addresses = [("listen", Some(config.listen)), ("operator-listen", config.operator_listen)];
+        let open =
+            addresses.into_iter().find(|(_, address)| address.is_some_and(|at| !at.ip().is_loopback()));
+        if let Some((key, _)) = open
             && config.access.is_none()
             && !self.read("insecure", value::switch)
         {
             self.refuse(
-                "listen",
+                key,
                 "without --token-keys, --token-secret or --api-keys no tokens are checked, so everyone who reaches the port could read and publish; allowed are loopback addresses such as 127.0.0.1:8080, one of those settings, and --insecure",
             );
         }
@@ -317,6 +332,13 @@ impl ConfigReader {
             );
         }
         let is_shared = matches!(config.broker, BrokerUrl::Redis(_));
+        let asks = config.tls.as_ref().is_some_and(TlsSettings::asks_for_certificates);
+        if asks && is_shared && config.peer_ca.is_none() {
+            self.refuse(
+                "tls-client-ca",
+                "with a Redis as --broker it needs --peer-ca: nodes show their certificate only to nodes whose authority they are told",
+            );
+        }
         if config.durability == Durability::Replicated && !is_shared {
             self.refuse(
                 "durability",

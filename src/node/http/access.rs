@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use percent_encoding::percent_decode_str;
 
 use super::error::ApiError;
+use super::operators::Way;
 use super::{AppState, stream};
 use crate::node::access::policy::{Need, NoSuchMethod, need};
 use crate::node::access::{Access, Denied, Refusal, Scope, TokenRef};
@@ -149,6 +150,10 @@ pub(crate) async fn admit(
     let Some(access) = app.access.as_ref().filter(|_| need != Need::Nothing) else {
         return Ok(next.run(request).await);
     };
+    if need == Need::Operate && Way::of(&request).has_certificate {
+        request.extensions_mut().insert(Caller(Some(Arc::new(Scope::operator()))));
+        return Ok(next.run(request).await);
+    }
     let is_stream = path == Some("/api/sse/stream");
     let credential = Credential::find(&request, access, is_stream)?;
     let scope = match access.scope(&credential.text, unix_ms() / 1_000).await {

@@ -30,6 +30,7 @@ use super::body::TimedBody;
 use super::error::ApiError;
 use super::guard::{Door, finish};
 use super::listener::{ListenerLimits, PendingStream};
+use super::operators::{Audience, Way};
 use super::stream_body::pipe;
 use super::timed_answers::{AsSocket, TimedAnswers};
 use crate::net::Transport;
@@ -49,6 +50,7 @@ pub(super) struct Shared {
     pub(super) limits: ListenerLimits,
     /// Places of sockets, and of streams over HTTP/2.
     pub(super) sockets: Sockets,
+    pub(super) audience: Audience,
     pub(super) tasks: Tasks,
 }
 
@@ -59,6 +61,14 @@ pub(super) struct HttpConnection {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) remote: SocketAddr,
     pub(super) waiting: Waiting,
+}
+
+/// Who sends the requests of a connection.
+#[derive(Debug, Clone, Copy)]
+struct Peer {
+    remote: SocketAddr,
+    /// One that was verified.
+    has_certificate: bool,
 }
 
 /// A stream on its way from its handler to its connection, with the headers of its response.
@@ -94,9 +104,13 @@ impl HttpConnection {
         Box::pin(self.answer_all(socket)).await
     }
 
+    fn peer(&self, has_certificate: bool) -> Peer {
+        Peer { remote: self.remote, has_certificate }
+    }
+
     async fn answer_all(&self, socket: TcpStream) -> Option<(Transport, Handover)> {
         let Some(acceptor) = &self.tls else {
-            let (socket, handover) = self.http1(socket).await?;
+            let (socket, handover) = self.http1(socket, self.peer(false)).await?;
             return Some((Transport::Plain(leave(socket)?.into()), handover));
         };
         let handshake = tokio::time::timeout(self.shared.limits.head_timeout, acceptor.accept(socket));
@@ -108,12 +122,14 @@ impl HttpConnection {
             }
             Err(_) => return None,
         };
-        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        let session = stream.get_ref().1;
+        let peer = self.peer(session.peer_certificates().is_some());
+        if session.alpn_protocol() == Some(b"h2") {
             // Another box, so that HTTP/1.1 has no room for it.
-            Box::pin(self.http2(stream)).await;
+            Box::pin(self.http2(stream, peer)).await;
             return None;
         }
-        let (stream, handover) = self.http1(stream).await?;
+        let (stream, handover) = self.http1(stream, peer).await?;
         let (socket, session) = stream.into_inner();
         Some((Transport::tls(leave(socket)?.into(), session), handover))
     }
@@ -132,13 +148,13 @@ impl HttpConnection {
     }
 
     /// Answers requests of HTTP/1.1 until the connection ends or leaves for a stream.
-    async fn http1<S>(&self, socket: S) -> Option<(S, Handover)>
+    async fn http1<S>(&self, socket: S, peer: Peer) -> Option<(S, Handover)>
     where
         S: AsyncRead + AsyncWrite + AsSocket + Send + Unpin + 'static,
     {
         let (sender, mut receiver) = oneshot::channel();
         let handover = (Arc::new(Mutex::new(Some(sender))), Arc::<AtomicU64>::default());
-        let service = service_fn(|request: Request<Incoming>| self.answer(request, handover.clone()));
+        let service = service_fn(|request: Request<Incoming>| self.answer((request, peer), handover.clone()));
         let limits = &self.shared.limits;
         let timed = TimedAnswers::new(socket, limits.answer_timeout, &handover.1);
         let mut connection = http1::Builder::new()
@@ -176,11 +192,11 @@ impl HttpConnection {
 
     async fn answer(
         &self,
-        request: Request<Incoming>,
+        (request, peer): (Request<Incoming>, Peer),
         (sender, answers): (HandoverSender, Arc<AtomicU64>),
     ) -> Result<Response, Infallible> {
         self.waiting.serves();
-        let (response, stream) = self.shared.respond(request, self.remote).await?;
+        let (response, stream) = self.shared.respond(request, peer).await?;
         let Some(stream) = stream else {
             answers.fetch_add(1, Ordering::Relaxed);
             self.waiting.waits();
@@ -199,13 +215,13 @@ impl HttpConnection {
 
     /// Answers requests of HTTP/2 until the connection ends. One that has had neither a request nor a stream for the time
     /// of a head is ended: pings alone would keep it for ever.
-    async fn http2(&self, socket: TlsStream<TcpStream>) {
+    async fn http2(&self, socket: TlsStream<TcpStream>, peer: Peer) {
         self.waiting.serves();
         // The number of requests. Each that is being answered, and each open stream, has a clone.
         let activity = Arc::new(AtomicU64::new(0));
         let service = {
-            let (shared, activity, remote) = (Arc::clone(&self.shared), Arc::clone(&activity), self.remote);
-            service_fn(move |request| Arc::clone(&shared).answer_h2(request, remote, Arc::clone(&activity)))
+            let (shared, activity) = (Arc::clone(&self.shared), Arc::clone(&activity));
+            service_fn(move |request| Arc::clone(&shared).answer_h2(request, peer, Arc::clone(&activity)))
         };
         let limits = &self.shared.limits;
         let connection = http2::Builder::new(OwnedTasks(self.shared.tasks.clone()))
@@ -253,13 +269,17 @@ impl Shared {
     async fn respond(
         &self,
         mut request: Request<Incoming>,
-        remote: SocketAddr,
+        peer: Peer,
     ) -> Result<(Response, Option<NewStream>), Infallible> {
         if let Some(mut refused) = self.door.refuse(&request) {
             finish(&mut refused);
             return Ok((refused, None));
         }
-        request.extensions_mut().insert(ConnectInfo(remote));
+        request.extensions_mut().insert(ConnectInfo(peer.remote));
+        if self.audience == Audience::Public || peer.has_certificate {
+            let has_certificate = peer.has_certificate;
+            request.extensions_mut().insert(Way { audience: self.audience, has_certificate });
+        }
         let timed = |body| Body::new(TimedBody::new(body, self.limits.body_timeout));
         let mut response = self.router.clone().oneshot(request.map(timed)).await?;
         finish(&mut response);
@@ -270,13 +290,13 @@ impl Shared {
     async fn answer_h2(
         self: Arc<Self>,
         request: Request<Incoming>,
-        remote: SocketAddr,
+        peer: Peer,
         activity: Arc<AtomicU64>,
     ) -> Result<Response, Infallible> {
         activity.fetch_add(1, Ordering::Relaxed);
-        let (response, stream) = self.respond(request, remote).await?;
+        let (response, stream) = self.respond(request, peer).await?;
         let Some(stream) = stream else { return Ok(response) };
-        let Ok(place) = self.sockets.take(remote.ip()) else {
+        let Ok(place) = self.sockets.take(peer.remote.ip()) else {
             return Ok(ApiError::Full("the node has no place for another stream".to_owned()).into_response());
         };
         match pipe(self.limits.end, activity) {

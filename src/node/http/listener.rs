@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::connection::{HttpConnection, Shared};
 use super::guard::Door;
+use super::operators::Audience;
 use crate::net::reset_on_close;
 use crate::node::loops::{NewStream, StreamEnd};
 use crate::node::sockets::{Place, Sockets, Waiting};
@@ -55,8 +56,16 @@ pub(crate) struct Listener {
     door: Arc<Door>,
     limits: ListenerLimits,
     sockets: Sockets,
+    entry: Entry,
+}
+
+/// How clients come to a listener.
+#[derive(Debug)]
+pub(crate) struct Entry {
     /// `None`: HTTP without TLS.
-    tls: Option<TlsSettings>,
+    pub(crate) tls: Option<TlsSettings>,
+    /// Who may come.
+    pub(crate) audience: Audience,
 }
 
 impl Listener {
@@ -65,22 +74,20 @@ impl Listener {
         socket: TcpListener,
         (router, door): (Router, Arc<Door>),
         (limits, sockets): (ListenerLimits, Sockets),
-        tls: Option<TlsSettings>,
+        entry: Entry,
     ) -> Self {
-        Self { socket, router, door, limits, sockets, tls }
+        Self { socket, router, door, limits, sockets, entry }
     }
 
     /// Accepts connections until the token of `tasks` is cancelled. Each connection is a task of `tasks`.
     pub(crate) async fn run(self, tasks: Tasks) {
         let token = tasks.token().clone();
-        if let Some(tls) = &self.tls {
-            tasks.spawn("certificate", tls.clone().keep_current(token.clone()));
-        }
         let shared = Arc::new(Shared {
             router: self.router.clone(),
             door: Arc::clone(&self.door),
             limits: self.limits,
             sockets: self.sockets.clone(),
+            audience: self.entry.audience,
             tasks: tasks.clone(),
         });
         let mut spare = SpareFile::open();
@@ -90,7 +97,7 @@ impl Listener {
                 accepted = self.accept(&mut spare) => accepted,
             };
             let Some((socket, remote, place)) = accepted else { continue };
-            let tls = self.tls.as_ref().map(TlsSettings::acceptor);
+            let tls = self.entry.tls.as_ref().map(TlsSettings::acceptor);
             let waiting = Waiting::new(&self.sockets);
             let connection = HttpConnection { shared: Arc::clone(&shared), tls, remote, waiting };
             tasks.spawn("connection", async move {
@@ -177,7 +184,11 @@ mod tests {
         let tasks = Tasks::new();
         let router = (router, Arc::new(Door::of_every_host()));
         let limits = (limits, sockets(places, 0));
-        tasks.spawn("listener", Listener::new(socket, router, limits, None).run(tasks.clone()));
+        tasks.spawn(
+            "listener",
+            Listener::new(socket, router, limits, Entry { tls: None, audience: Audience::All })
+                .run(tasks.clone()),
+        );
         clients(address).await;
         tasks.token().cancel();
         assert_eq!(tasks.join(Duration::from_secs(30)).await, Ok(()));

@@ -14,6 +14,7 @@ pub(crate) mod guard;
 pub(crate) mod heavy;
 pub(crate) mod history;
 pub(crate) mod listener;
+pub(crate) mod operators;
 pub(crate) mod ops;
 pub(crate) mod pace;
 pub(crate) mod path;

@@ -15,8 +15,8 @@ use super::error::ApiError;
 use super::heavy::Heavy;
 use super::pace::{self, Pace};
 use super::{
-    access, batch, cluster, connections, history, ops, presence, publish, rebalance, revoke, servers, stream,
-    web,
+    access, batch, cluster, connections, history, operators, ops, presence, publish, rebalance, revoke,
+    servers, stream, web,
 };
 use crate::broker::{Bounds, Broker, StoreError};
 use crate::node::access::Access;
@@ -81,6 +81,10 @@ pub(crate) struct AppState {
     pub(crate) connections: Connections,
     /// Who may do what; `None`: everybody everything.
     pub(crate) access: Option<Access>,
+    /// Whether operators have an address or certificates of their own.
+    pub(crate) has_own_way: bool,
+    /// Whether operators and nodes need a client certificate.
+    pub(crate) asks_for_certificates: bool,
     /// Who may open one.
     pub(crate) admission: Admission,
     /// Whether the node is leaving.
@@ -162,8 +166,12 @@ pub(crate) fn router(app: Arc<AppState>, cors_origins: &[HeaderValue]) -> Router
         Some(_) => described_routes().layer(from_fn_with_state(Arc::clone(&app), access::admit)),
         None => described_routes(),
     };
+    let routes = routes.merge(cluster::routes(&app));
+    let routes = match app.has_own_way {
+        true => routes.layer(from_fn_with_state(Arc::clone(&app), operators::admit)),
+        false => routes,
+    };
     let routes = routes
-        .merge(cluster::routes(&app))
         .fallback(no_route)
         .method_not_allowed_fallback(|| async { ApiError::Method })
         .layer(DefaultBodyLimit::max(body_limit));
@@ -211,6 +219,10 @@ pub(super) fn described_routes() -> Router<Arc<AppState>> {
 }
 
 async fn no_route(uri: http::Uri) -> ApiError {
+    no_such_path(&uri)
+}
+
+pub(super) fn no_such_path(uri: &http::Uri) -> ApiError {
     ApiError::NotFound(format!("no such path: {}; streams are at /api/sse/stream", uri.path()))
 }
 

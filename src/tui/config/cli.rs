@@ -1,7 +1,7 @@
 //! The command line of sse-tui. [`Args`] is the parsed command line, [`Settings`] the checked result of flags,
 //! variables and configuration file. All problems are reported at once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
@@ -9,7 +9,9 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use http::HeaderValue;
 use toml::Spanned;
 
+use crate::client::{CertificateError, HttpOptions, Trust, read_identity};
 use crate::protocol::Topic;
+use crate::runtime::causes::error_chain;
 use crate::runtime::exit::Failure;
 use crate::tui::config::credentials::Credentials;
 use crate::tui::config::file::{self, Config, SourcedValue};
@@ -72,9 +74,17 @@ pub struct Args {
     theme: Option<ThemeName>,
 
     /// Token that the console sends to the nodes as `authorization: Bearer`, or @FILE to read it from a file. Without a
-    /// token the console is read-only. sse-node of this version accepts every token; a proxy before it may check it.
+    /// token or a certificate the console is read-only.
     #[arg(long, value_name = "TOKEN", env = "SSE_TUI_TOKEN", hide_env_values = true)]
     token: Option<String>,
+
+    /// Accept only https nodes whose certificates an authority in this PEM file has signed.
+    #[arg(long, value_name = "FILE", env = "SSE_TUI_CA")]
+    ca: Option<PathBuf>,
+
+    /// Certificate and private key of an operator, both in this PEM file, for https nodes that ask for one.
+    #[arg(long, value_name = "FILE", env = "SSE_TUI_CERTIFICATE")]
+    certificate: Option<PathBuf>,
 
     /// Topics to read as well as broadcasts, separated by commas. The key `t` changes them on the events screen.
     #[arg(long, value_name = "TOPICS", env = "SSE_TUI_TOPICS", value_delimiter = ',')]
@@ -157,6 +167,8 @@ pub(crate) struct Settings {
     pub(crate) theme: Theme,
     pub(crate) keymap: Keymap,
     pub(crate) token: Option<HeaderValue>,
+    /// How to reach the nodes.
+    pub(crate) http: HttpOptions,
     pub(crate) topics: Vec<String>,
     pub(crate) mask: bool,
     pub(crate) format: Format,
@@ -170,6 +182,11 @@ impl Settings {
     /// The token, for the nodes that are named here and the nodes of their rosters.
     pub(crate) fn credentials(&self) -> Credentials {
         Credentials::new(self.token.clone(), &self.nodes)
+    }
+
+    /// Whether the nodes may let the console act on them.
+    pub(crate) fn may_act(&self) -> bool {
+        self.token.is_some() || self.http.identity.is_some()
     }
 }
 
@@ -253,6 +270,7 @@ impl Args {
         if speed.is_none() {
             problems.push(format!("--speed {:?} is not valid; allowed are 0.1 to 1000", self.speed));
         }
+        let http = http(self.ca.as_deref(), self.certificate.as_deref(), &mut problems);
         let topics = topics(&self, &config, &mut problems);
         let keymap = Keymap::with(&config.other_keys()).unwrap_or_else(|wrong| {
             problems.extend(wrong);
@@ -272,6 +290,7 @@ impl Args {
             theme: Theme::new(theme, is_ascii),
             keymap,
             token,
+            http,
             topics,
             mask: self.mask,
             format: self.format,
@@ -303,6 +322,23 @@ fn nodes(args: &Args, config: &Config, problems: &mut Vec<String>) -> Vec<NodeUr
         }
     }
     nodes
+}
+
+/// How to reach the nodes.
+fn http(ca: Option<&Path>, certificate: Option<&Path>, problems: &mut Vec<String>) -> HttpOptions {
+    let mut tell = |flag: &str, error: &CertificateError| {
+        problems.push(format!("{flag}: {}", error_chain(error)));
+    };
+    let mut http = HttpOptions::default();
+    match ca.map(Trust::read).transpose() {
+        Ok(trust) => http.trust = trust.unwrap_or_default(),
+        Err(error) => tell("--ca", &error),
+    }
+    match certificate.map(read_identity).transpose() {
+        Ok(identity) => http.identity = identity,
+        Err(error) => tell("--certificate", &error),
+    }
+    http
 }
 
 fn topics(args: &Args, config: &Config, problems: &mut Vec<String>) -> Vec<String> {

@@ -10,6 +10,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
+use crate::client::{HttpOptions, HttpOptionsError};
 use crate::protocol::api::{ConnectionList, NodeMetrics, Problem, Published, Servers};
 use crate::runtime::{causes, root_cause};
 use crate::tui::config::credentials::Credentials;
@@ -41,16 +42,13 @@ impl Fetcher {
     ///
     /// # Errors
     /// The TLS library does not start, for instance because the system has no certificates.
-    pub(crate) fn new(timeout: Duration, credentials: Credentials) -> Result<Self, reqwest::Error> {
-        // Only the first call in a process can install a provider; an installed one is as good.
-        let _installed_before = rustls::crypto::ring::default_provider().install_default();
-        let http = Client::builder()
-            .http1_only()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("sse-tui/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { http, timeout, credentials })
+    pub(crate) fn new(
+        timeout: Duration,
+        credentials: Credentials,
+        http: &HttpOptions,
+    ) -> Result<Self, HttpOptionsError> {
+        let options = HttpOptions { follows_redirects: false, idle_connections: 1, ..http.clone() };
+        Ok(Self { http: options.build()?, timeout, credentials })
     }
 
     /// One poll of a node: its metrics, and its roster if it has one.
@@ -199,7 +197,11 @@ mod tests {
     const PATIENT: Duration = Duration::from_secs(20);
 
     async fn trouble_with(server: &Server, timeout: Duration) -> FetchError {
-        Fetcher::new(timeout, Credentials::default()).unwrap().read(&server.url).await.unwrap_err()
+        Fetcher::new(timeout, Credentials::default(), &HttpOptions::default())
+            .unwrap()
+            .read(&server.url)
+            .await
+            .unwrap_err()
     }
 
     #[tokio::test]
@@ -207,7 +209,11 @@ mod tests {
         let gone = Server::up("node-1").await;
         let url = gone.url.clone();
         gone.stop().await;
-        let refused = Fetcher::new(PATIENT, Credentials::default()).unwrap().read(&url).await.unwrap_err();
+        let refused = Fetcher::new(PATIENT, Credentials::default(), &HttpOptions::default())
+            .unwrap()
+            .read(&url)
+            .await
+            .unwrap_err();
         assert_eq!(refused, FetchError::Refused);
         assert_eq!(trouble_with(&Server::hanging().await, SOON).await, FetchError::Timeout(SOON));
         assert_eq!(trouble_with(&Server::answering(503, "").await, PATIENT).await, FetchError::Status(503));
@@ -224,7 +230,11 @@ mod tests {
     #[tokio::test]
     async fn a_node_without_a_roster_is_read_all_the_same() {
         let server = Server::without_roster("node-1").await;
-        let answer = Fetcher::new(PATIENT, Credentials::default()).unwrap().read(&server.url).await.unwrap();
+        let answer = Fetcher::new(PATIENT, Credentials::default(), &HttpOptions::default())
+            .unwrap()
+            .read(&server.url)
+            .await
+            .unwrap();
         assert_eq!(answer.reading.id.as_str(), "node-1");
         assert_eq!(answer.reading.roster, Err(FetchError::Status(404)));
     }

@@ -84,9 +84,12 @@ mod tests {
     async fn another_part_is_asked_for_at_once() {
         let server = Server::with_connections(300).await;
         let (messages, mut received) = mpsc::channel(8);
-        let fetcher =
-            Fetcher::new(Duration::from_secs(5), crate::tui::config::credentials::Credentials::default())
-                .unwrap();
+        let fetcher = Fetcher::new(
+            Duration::from_secs(5),
+            crate::tui::config::credentials::Credentials::default(),
+            &crate::client::HttpOptions::default(),
+        )
+        .unwrap();
         let lister = ConnectionPoller {
             fetcher,
             clock: Clock::start(),

@@ -87,7 +87,8 @@ mod tests {
 
     fn poller(interval: Duration, timeout: Duration) -> (NodePoller, mpsc::Receiver<Message>) {
         let (messages, received) = mpsc::channel(1);
-        let fetcher = Fetcher::new(timeout, Credentials::default()).unwrap();
+        let fetcher =
+            Fetcher::new(timeout, Credentials::default(), &crate::client::HttpOptions::default()).unwrap();
         (NodePoller { fetcher, clock: Clock::start(), interval, messages }, received)
     }
 

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::HttpOptions;
 use crate::runtime::Tasks;
 use crate::runtime::exit::Failure;
 use crate::tui::config::cli::Settings;
@@ -39,7 +38,7 @@ impl SourceTasks {
         messages: mpsc::Sender<Message>,
         tasks: Tasks,
     ) -> Result<Self, Failure> {
-        let http = HttpOptions::default().build().map_err(|error| Failure::new(1, error))?;
+        let http = settings.http.build().map_err(|error| Failure::new(1, error))?;
         let interval = settings.interval;
         let (list, wanted_list) = watch::channel(None);
         let mask = Mask::new(settings.mask);

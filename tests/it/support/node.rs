@@ -273,6 +273,16 @@ impl Node {
         eventually(text, async || self.said(text).then_some(())).await;
     }
 
+    /// The rest of a line of the node's log, behind this text.
+    pub(crate) async fn logged(&self, text: &str) -> String {
+        eventually(text, async || {
+            let log = self.log.text();
+            let (rest, _) = log.split_once(text)?.1.split_once('\n')?;
+            Some(rest.to_owned())
+        })
+        .await
+    }
+
     /// Waits until this many streams are open.
     pub(crate) async fn wait_for_connections(&self, count: u64) {
         eventually("the number of open streams", async || {

@@ -20,7 +20,7 @@ use crate::bench::load::balancer::Balancer;
 use crate::bench::load::clients::context::SwarmContext;
 use crate::bench::load::clients::{Commands, Ended, Swarm, Transports};
 use crate::bench::load::lag;
-use crate::bench::load::tls::{self, TrustError};
+use crate::bench::load::tls;
 use crate::bench::metrics::clock::{RunClock, monotonic_nanos};
 use crate::bench::metrics::latency::LatencyCounts;
 use crate::bench::metrics::recorder::Recorder;
@@ -28,7 +28,7 @@ use crate::bench::metrics::tags::Source;
 use crate::bench::metrics::time::RunTime;
 use crate::bench::scenario::plan::Plan;
 use crate::bench::verdict::history::{CLIENTS_PER_SECTION, HistoryWriter, Section, WriterTask, fingerprint};
-use crate::client::HttpOptions;
+use crate::client::{CertificateError, HttpOptions};
 use crate::runtime::error_chain;
 
 /// Longest wait for the first message.
@@ -58,7 +58,7 @@ pub enum WorkerError {
     Plan(String),
     /// The CA file cannot be used.
     #[error(transparent)]
-    Trust(#[from] TrustError),
+    Trust(#[from] CertificateError),
     /// The HTTP client cannot be set up.
     #[error(transparent)]
     Http(#[from] crate::client::HttpOptionsError),
