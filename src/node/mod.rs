@@ -21,6 +21,7 @@ mod drain;
 mod feed;
 mod http;
 pub mod limits;
+mod listen;
 mod loops;
 mod mailbox;
 mod metrics;

@@ -5,9 +5,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::HeaderValue;
-use socket2::SockRef;
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -20,19 +17,16 @@ use super::config::{AccessConfig, Config};
 use super::connections::Connections;
 use super::drain::Drain;
 use super::feed::FeedLimits;
-use super::http::guard::Door;
-use super::http::listener::{Entry, Listener, ListenerLimits};
-use super::http::operators::Audience;
 use super::http::pace::Pace;
-use super::http::{AppLimits, AppState, Heavy, router};
-use super::limits::{LISTS, Limits, READS, SPARE_FILES};
+use super::http::{AppLimits, AppState, Heavy};
+use super::limits::{LISTS, READS};
+use super::listen::{Bound, ListenError, base_url};
 use super::loops::{Budget, EventLoop, LoopHandle, LoopSettings, Loops, Message, Offload, SharedLoop};
 use super::metrics::{INTERVAL, Metrics};
 use super::peers::{PeerLimits, PeerSecurity, Peers, install_tls_provider};
 use super::rebalance::Rebalancing;
 use super::revoker::Revoker;
 use super::roster::Roster;
-use super::sockets::{SocketLimits, Sockets};
 use super::stream_context::{StreamContext, StreamTiming};
 use super::tail::Tail;
 use super::takeover::Takeover;
@@ -41,7 +35,7 @@ use super::window::{Window, WindowLimits};
 use crate::broker::{Bounds, Broker, OpenError, StoreError};
 use crate::protocol::api::Server;
 use crate::runtime::clock::unix_ms;
-use crate::runtime::{SideThread, Signals, Tasks, cores, exit, rlimit};
+use crate::runtime::{SideThread, Signals, Tasks, cores, exit};
 
 /// Why a node cannot start, or why it failed.
 #[derive(Debug, thiserror::Error)]
@@ -63,13 +57,9 @@ pub enum NodeError {
     /// The log cannot be written any more by this process.
     #[error("the log has failed; start the node again")]
     LogFailed(#[source] StoreError),
-    /// The address is in use or not one of this machine.
-    #[error("cannot listen on {address}")]
-    Listen {
-        address: SocketAddr,
-        #[source]
-        cause: std::io::Error,
-    },
+    /// It cannot listen.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The system refused what a loop needs.
     #[error("cannot start a loop for streams")]
     Loop(#[source] std::io::Error),
@@ -101,10 +91,7 @@ impl NodeError {
 /// [`NodeError`] names the broker or address. A node that drained returns `Ok`.
 pub async fn run(config: Config) -> Result<(), NodeError> {
     let mut signals = Signals::listen().map_err(NodeError::Signals)?;
-    let socket = bind(config.listen, config.send_buffer, &config.limits)?;
-    let address = socket.local_addr().map_err(|cause| NodeError::Listen { address: config.listen, cause })?;
-    let bind_own = |address| bind(address, config.send_buffer, &config.limits);
-    let operator_socket = config.operator_listen.map(bind_own).transpose()?;
+    let bound = Bound::bind(&config)?;
     // Three groups, ended one after the other: the node leaves the roster before it stops serving, and the log takes
     // the publishes of the last requests while the rest is ending.
     let (roster_tasks, tasks, broker_tasks) = (Tasks::new(), Tasks::new(), Tasks::new());
@@ -112,14 +99,10 @@ pub async fn run(config: Config) -> Result<(), NodeError> {
         .await
         .map_err(|cause| NodeError::Broker { broker: config.broker.to_string(), cause })?;
     let side = SideThread::start("sse-node-reads").map_err(NodeError::SideThread)?;
-    let parts = Parts::build(&config, broker, (address, side)).await?;
+    let parts = Parts::build(&config, broker, (bound.address, side)).await?;
     parts.enter(&config, &roster_tasks).await;
-    log_start(&config, address);
-    let operator_address = operator_socket.as_ref().and_then(|socket| socket.local_addr().ok());
-    if let Some(address) = operator_address {
-        tracing::info!("the paths of operators are on {}", base_url(&config, address));
-    }
-    parts.start((socket, operator_socket), &config, &tasks)?;
+    bound.log(&config);
+    parts.start(bound, &config, &tasks)?;
 
     let drain = parts.app.drain.clone();
     let why = tokio::select! {
@@ -169,51 +152,6 @@ async fn end(groups: [Tasks; 3], roster_deadline: Duration, grace: Duration) -> 
         Some(reason) => Err(NodeError::Task(reason)),
         None => Ok(()),
     }
-}
-
-fn bind(address: SocketAddr, send_buffer: usize, limits: &Limits) -> Result<TcpListener, NodeError> {
-    let listen = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        // A restarted node must not wait for sockets of its predecessor.
-        socket.set_reuseaddr(true)?;
-        // Each accepted socket inherits these.
-        let options = SockRef::from(&socket);
-        options.set_tcp_nodelay(true)?;
-        options.set_tcp_user_timeout(Some(limits.peer_timeout))?;
-        options.set_send_buffer_size(send_buffer)?;
-        options.set_tcp_notsent_lowat(limits.unsent_bytes)?;
-        socket.bind(address)?;
-        // Reconnects may arrive faster than they are accepted; the system caps this at net.core.somaxconn.
-        socket.listen(4096)
-    };
-    listen().map_err(|cause| NodeError::Listen { address, cause })
-}
-
-fn log_start(config: &Config, address: SocketAddr) {
-    let files = rlimit::open_files();
-    let (wanted, sockets) = (config.limits.sockets(config.max_connections), sockets(config));
-    if sockets < wanted {
-        tracing::warn!(
-            files,
-            "--max-connections {} needs {wanted} sockets; the limit of open files leaves {sockets}, the rest is kept for the log and other nodes; raise it (ulimit -n, LimitNOFILE) or lower --max-connections",
-            config.max_connections
-        );
-    }
-    tracing::info!(
-        node = %config.id,
-        broker = %config.broker,
-        durability = ?config.durability,
-        max_connections = config.max_connections,
-        open_files = files,
-        "listening on {}",
-        base_url(config, address)
-    );
-}
-
-/// Where the node is reached on this machine.
-fn base_url(config: &Config, address: SocketAddr) -> String {
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
-    format!("{scheme}://{address}")
 }
 
 /// The parts of a running node.
@@ -295,12 +233,7 @@ impl Parts {
         self.app.loops.handles().iter().map(start).collect()
     }
 
-    fn start(
-        &self,
-        (socket, operator_socket): (TcpListener, Option<TcpListener>),
-        config: &Config,
-        tasks: &Tasks,
-    ) -> Result<(), NodeError> {
+    fn start(&self, bound: Bound, config: &Config, tasks: &Tasks) -> Result<(), NodeError> {
         let loops = self.start_loops(config, tasks)?;
         let tail = self.tail.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(tail) = tail {
@@ -328,38 +261,7 @@ impl Parts {
                 }
             }
         });
-        let sockets = SocketLimits {
-            open: sockets(config),
-            per_address: config.max_sockets_per_address,
-            trusted: config.trusted_proxy.clone(),
-        };
-        let sockets = Sockets::new(sockets, Arc::clone(&self.metrics));
-        let limits = ListenerLimits {
-            head_bytes: config.max_head,
-            head_timeout: config.limits.head_timeout,
-            body_timeout: config.limits.body_timeout,
-            answer_timeout: config.limits.answer_timeout,
-            end: config.drain_close,
-        };
-        let origins: Vec<HeaderValue> = config.cors_origins.clone();
-        let door = Arc::new(Door::new(config, Arc::clone(&self.metrics)));
-        let router = router(Arc::clone(&self.app), &origins);
-        if let Some(tls) = &config.tls {
-            tasks.spawn("certificate", tls.clone().keep_current(tasks.token().clone()));
-        }
-        let listen = |socket, audience| {
-            let entry = Entry { tls: config.tls.clone(), audience };
-            let web = (router.clone(), Arc::clone(&door));
-            let listener = Listener::new(socket, web, (limits, sockets.clone()), entry);
-            tasks.spawn("listener", listener.run(tasks.clone()));
-        };
-        match operator_socket {
-            None => listen(socket, Audience::All),
-            Some(operator_socket) => {
-                listen(socket, Audience::Public);
-                listen(operator_socket, Audience::Operators);
-            }
-        }
+        bound.serve(&self.app, &self.metrics, config, tasks);
         Ok(())
     }
 }
@@ -458,13 +360,6 @@ fn access(config: &AccessConfig, refresher: &Refresher) -> Access {
     Access::new(rules, config.cookie.clone(), refresher)
 }
 
-/// Sockets that may be open at once: a log that cannot open a file fails, so sockets leave it some.
-fn sockets(config: &Config) -> usize {
-    let files = rlimit::open_files();
-    let left = files - SPARE_FILES.min(files / 2);
-    config.limits.sockets(config.max_connections).min(usize::try_from(left).unwrap_or(usize::MAX))
-}
-
 /// Number of loops.
 fn loops(config: &Config) -> usize {
     match config.loops {
@@ -524,22 +419,6 @@ fn app_limits(config: &Config) -> AppLimits {
 mod tests {
     use super::*;
     use crate::protocol::{Cursor, Epoch};
-
-    #[tokio::test]
-    async fn an_accepted_socket_has_the_options_of_the_one_that_listens() {
-        let limits = Limits::default();
-        let listener = bind("127.0.0.1:0".parse().unwrap(), 20_000, &limits).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (_client, accepted) =
-            tokio::join!(tokio::net::TcpStream::connect(address), async { listener.accept().await });
-        let (socket, _) = accepted.unwrap();
-        let options = SockRef::from(&socket);
-        // The system doubles it.
-        assert_eq!(options.send_buffer_size().unwrap(), 40_000);
-        assert_eq!(options.tcp_notsent_lowat().unwrap(), limits.unsent_bytes);
-        assert_eq!(options.tcp_user_timeout().unwrap(), Some(limits.peer_timeout));
-        assert!(options.tcp_nodelay().unwrap());
-    }
 
     #[tokio::test]
     async fn a_panic_in_a_loop_ends_the_tasks_of_the_node_and_is_remembered() {

@@ -465,6 +465,8 @@ mod tests {
         );
         assert!(parse(&["--interval", "2h"], &[]).unwrap_err().contains("too long"));
         assert!(parse(&["--interval", "soon"], &[]).unwrap_err().contains("allowed are 250ms"));
+        let files = parse(&["--ca", "/nowhere", "--certificate", "/dev/null"], &[]).unwrap_err();
+        assert!(files.contains("--ca: cannot read") && files.contains("error: --certificate: "), "{files}");
         let theme = parse(&["--theme", "pink"], &[]).unwrap_err();
         assert!(theme.contains("--theme") && theme.contains("colour-blind"), "{theme}");
     }
