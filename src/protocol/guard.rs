@@ -135,12 +135,15 @@ impl Guard {
         let origin = match origin.map(|value| (value, value.to_str())) {
             Some((value, Err(_))) => {
                 return Err(Refusal::Malformed(format!(
-                    "the Origin {} is not ASCII",
+                    "the Origin {} is not ASCII; allowed is one, like https://example.com",
                     shown(value.as_bytes())
                 )));
             }
             Some((_, Ok(origin))) if more.is_none() => Some(origin),
-            Some(_) => return Err(Refusal::Malformed("the request has more than one Origin".to_owned())),
+            Some(_) => {
+                let why = "the request has more than one Origin; allowed is one, like https://example.com";
+                return Err(Refusal::Malformed(why.to_owned()));
+            }
             None => None,
         };
         let site = single(headers, &FETCH_SITE);

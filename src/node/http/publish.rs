@@ -270,8 +270,17 @@ impl<S: Sync> FromRequestParts<S> for Key {
     }
 }
 
-/// Parses a JSON body. Ignores its `Content-Type`, since `curl -d` sends another one.
+/// Parses a body that is a JSON object. Ignores its `Content-Type`, since `curl -d` sends another one.
 pub(crate) fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+    // Serde takes an array of the values of all keys for an object, and their order is none of the interface.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(ApiError::Body("it is an array; allowed is an object".to_owned()));
+    }
+    parse_any(body)
+}
+
+/// Parses a body that is any JSON.
+pub(crate) fn parse_any<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => ApiError::Body(error.to_string()),
         serde_json::error::Category::Io
