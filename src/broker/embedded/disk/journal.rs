@@ -4,7 +4,9 @@
 //! Read [`scan`] first.
 //!
 //! A batch is a start (tag, number of items, sequence number), the items, and an end (tag, checksum of the items, the
-//! four bytes of [`TRAILER`]). A journal is made 64 MiB long, and zeros stand behind its last batch.
+//! four bytes of [`TRAILER`]). The checksum does not cover the sequence number, but those of a journal ascend: the database
+//! leaves out a batch whose number it believes to be on the disk already. A journal is made 64 MiB long, and zeros stand
+//! behind its last batch.
 
 use std::fs;
 use std::ops::Range;
@@ -51,6 +53,8 @@ pub(super) struct Hole {
 /// What a whole batch says of the log.
 struct Batch {
     end: usize,
+    /// Its sequence number.
+    number: u64,
     /// The first entry of the log in it.
     first: Option<Position>,
 }
@@ -62,17 +66,20 @@ const IDS_MAX: usize = 10_000;
 pub(super) fn scan(bytes: &[u8]) -> Journal {
     let bytes = bytes.without_end_zeros();
     let mut journal = Journal::default();
-    let mut at = 0;
+    let (mut at, mut before) = (0, None);
     while at < bytes.len() {
-        if let Some(batch) = read_batch(bytes, at) {
+        let batch = read_batch(bytes, at);
+        let stray = batch.as_ref().filter(|batch| !is_in_order(bytes, before, batch)).map(|batch| batch.end);
+        if let (Some(batch), None) = (batch, stray) {
             journal.batches += 1;
+            before = Some(batch.number);
             if let Some(hole) = journal.holes.last_mut() {
                 hole.next = hole.next.or(batch.first);
             }
             at = batch.end;
             continue;
         }
-        match resume(bytes, at) {
+        match stray.or_else(|| resume(bytes, at)) {
             Some(end) => {
                 journal.holes.push(Hole {
                     at: at..end,
@@ -90,6 +97,14 @@ pub(super) fn scan(bytes: &[u8]) -> Journal {
     journal
 }
 
+/// Whether the number of a batch is above that of the one before it. Where it is also above that of the next one, which is
+/// in order itself, it is the damaged one.
+fn is_in_order(bytes: &[u8], before: Option<u64>, batch: &Batch) -> bool {
+    let next = Fields { bytes, at: batch.end }.start().map(|(_, number)| number);
+    let strays = next.is_some_and(|next| before < Some(next) && next <= batch.number);
+    before < Some(batch.number) && !strays
+}
+
 /// Where the next whole batch begins, or the journal ends behind the end of a batch.
 fn resume(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
@@ -100,11 +115,7 @@ fn resume(bytes: &[u8], from: usize) -> Option<usize> {
 
 fn read_batch(bytes: &[u8], at: usize) -> Option<Batch> {
     let mut fields = Fields { bytes, at };
-    if fields.byte()? != START {
-        return None;
-    }
-    let items = fields.number::<4>()?;
-    fields.take(8)?;
+    let (items, number) = fields.start()?;
     let (begin, mut first) = (fields.at, None);
     for _ in 0..items {
         let Some((key, value)) = fields.item()? else { continue };
@@ -112,7 +123,7 @@ fn read_batch(bytes: &[u8], at: usize) -> Option<Batch> {
     }
     let checksum = xxhash_rust::xxh3::xxh3_64(bytes.get(begin..fields.at)?);
     let is_whole = fields.byte()? == END && fields.number::<8>()? == checksum && fields.take(4)? == TRAILER;
-    is_whole.then_some(Batch { end: fields.at, first })
+    is_whole.then_some(Batch { end: fields.at, number, first })
 }
 
 /// The position of a log entry. Records of mail have longer keys, other values are no entries.
@@ -187,7 +198,7 @@ pub(super) fn scan_all(directory: &Path) -> std::io::Result<Vec<(u64, Journal)>>
 
 const PAGE: usize = 4096;
 
-trait Zeros {
+pub(super) trait Zeros {
     fn without_end_zeros(&self) -> &[u8];
 }
 
@@ -230,6 +241,12 @@ impl<'a> Fields<'a> {
         let mut number = [0; 8];
         number.get_mut(..BYTES)?.copy_from_slice(self.take(BYTES)?);
         Some(u64::from_le_bytes(number))
+    }
+
+    /// The number of items of a batch, and its sequence number.
+    fn start(&mut self) -> Option<(u64, u64)> {
+        let is_start = self.byte()? == START;
+        is_start.then_some((self.number::<4>()?, self.number::<8>()?))
     }
 
     /// Key and value of an item; without the value where it is compressed. `Some(None)` for a table that was cleared.

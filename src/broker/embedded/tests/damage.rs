@@ -181,6 +181,20 @@ async fn a_bit_that_flips_in_a_journal_costs_a_batch_and_is_told() {
     }
 }
 
+/// The database leaves out a batch whose number it believes to be on the disk already, without a word.
+#[tokio::test]
+async fn a_bit_that_flips_in_the_number_of_a_batch_costs_the_batch_and_is_told() {
+    let (places, newest) = log().await;
+    let mut bytes = fs::read(journal(&places)).unwrap();
+    let last = bytes.windows(5).rposition(|text| text == b"m2999").unwrap();
+    let number = bytes[..last].windows(4).rposition(|end| end == b"FJL\x03").unwrap() + 4 + 5;
+    let at = number + bytes[number..number + 8].iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[at] ^= 1 << bytes[at].ilog2();
+    let damage = |directory: &Path| fs::write(directory.join("0.jnl"), &bytes).unwrap();
+    let outcome = outcome(&places, newest, damage).await;
+    assert!(matches!(&outcome, Outcome::Lost(lost) if (1..=50).contains(&lost.events)), "{outcome:?}");
+}
+
 #[tokio::test]
 async fn a_bit_that_flips_in_any_other_file_is_no_silence() {
     let (places, newest) = log().await;
