@@ -101,6 +101,10 @@ perf: build ## what a delivery costs beside nchan, axum and others, in 40 minute
 mutants: setup ## break what clients get, and lines of the node, and see each convicted by a scenario
 	cargo test --locked --test mutants -- --nocapture
 
+deny: ## check licences, duplicates and sources of all crates by deny.toml
+	@scripts/setup python3=python3 pip3=python3-pip
+	scripts/deny $(BUILT)
+
 interop: setup ## run other people's clients against a node, also behind nginx and in Chromium
 	tests/interop/setup
 	cargo build --locked --bin sse-node --bin sse-bench --example axum_events
@@ -114,7 +118,7 @@ full: ci counts scenarios abuse mutants interop ## all that the gate leaves out:
 	$(TEST) --test it -- --ignored
 
 ci: export SSE_LAB_REQUIRE_ALL := 1
-ci: setup lint demo-crates test demo scenarios-short ## what the gate runs
+ci: setup lint deny demo-crates test demo scenarios-short ## what the gate runs
 	$(DEMO_BIN)/sse-bench run scenarios/demo-cluster.toml scenarios/redis-failover.toml \
 	  scenarios/redis-rollback.toml scenarios/partition-redis.toml --out $(RUNS)/ci
 
@@ -122,4 +126,4 @@ clean: ## remove what was built and measured
 	cargo clean
 	rm -rf $(RUNS)
 
-.PHONY: help compiler setup build demo build-demo demo-crates demo-cluster test lint house scenarios scenarios-short abuse mutants counts counts-accept perf interop tui full ci clean
+.PHONY: help compiler setup build demo build-demo demo-crates demo-cluster test lint house scenarios scenarios-short abuse mutants counts counts-accept perf deny interop tui full ci clean
