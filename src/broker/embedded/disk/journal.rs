@@ -109,11 +109,17 @@ fn is_in_order(bytes: &[u8], before: Option<u64>, batch: &Batch) -> bool {
 fn resume(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
     let ends = memchr::memmem::find_iter(rest, TRAILER).map(|found| from + found + TRAILER.len());
-    // The trailer can stand in an event, too.
-    ends.into_iter().find(|end| *end == bytes.len() || read_batch(bytes, *end).is_some())
+    // Where its own end stands, if only that is damaged. The trailer can stand in an event, too.
+    let own = read_fields(bytes, from).map(|(batch, _)| batch.end);
+    own.into_iter().chain(ends).find(|end| *end == bytes.len() || read_batch(bytes, *end).is_some())
 }
 
 fn read_batch(bytes: &[u8], at: usize) -> Option<Batch> {
+    read_fields(bytes, at).and_then(|(batch, is_whole)| is_whole.then_some(batch))
+}
+
+/// What has the length of a batch, and whether its checksum and its end are right.
+fn read_fields(bytes: &[u8], at: usize) -> Option<(Batch, bool)> {
     let mut fields = Fields { bytes, at };
     let (items, number) = fields.start()?;
     let (begin, mut first) = (fields.at, None);
@@ -122,8 +128,8 @@ fn read_batch(bytes: &[u8], at: usize) -> Option<Batch> {
         first = first.or_else(|| log_position(key, value));
     }
     let checksum = xxhash_rust::xxh3::xxh3_64(bytes.get(begin..fields.at)?);
-    let is_whole = fields.byte()? == END && fields.number::<8>()? == checksum && fields.take(4)? == TRAILER;
-    is_whole.then_some(Batch { end: fields.at, number, first })
+    let end = (fields.byte()?, fields.number::<8>()?, fields.take(4)?);
+    Some((Batch { end: fields.at, number, first }, end == (END, checksum, TRAILER)))
 }
 
 /// The position of a log entry. Records of mail have longer keys, other values are no entries.

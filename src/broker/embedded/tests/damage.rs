@@ -192,6 +192,9 @@ async fn a_bit_that_flips_in_the_number_of_a_batch_costs_the_batch_and_is_told()
     bytes[at] ^= 1 << bytes[at].ilog2();
     let damage = |directory: &Path| fs::write(directory.join("0.jnl"), &bytes).unwrap();
     let outcome = outcome(&places, newest, damage).await;
+    damage(&places.path());
+    let report = check(&places.path()).unwrap();
+    assert!(report.damage.iter().any(|line| line.contains("message ids in them: m")), "{report:?}");
     assert!(matches!(&outcome, Outcome::Lost(lost) if (1..=50).contains(&lost.events)), "{outcome:?}");
 }
 
