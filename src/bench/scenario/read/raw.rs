@@ -72,7 +72,8 @@ pub(super) fn read(text: &str) -> Result<Table, Vec<Problem>> {
         return places.table(table.get_ref());
     }
     let problem = |error: &toml::de::Error| Problem {
-        at: error.span().map(|span| places.of(&span)),
+        // Some errors have no place, and without one they would be of `--set`.
+        at: Some(error.span().map_or((1, 1), |span| places.of(&span))),
         key: String::new(),
         message: format!("not valid TOML: {}", error.message()),
     };

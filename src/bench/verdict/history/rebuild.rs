@@ -20,7 +20,7 @@ use crate::bench::verdict::ledger::{
 const DIFFERENCES_MAX: usize = 10;
 
 /// Ledgers made from the operations of a history.
-struct RebuiltLedgers<'a> {
+pub(super) struct RebuiltLedgers<'a> {
     plan: &'a Plan,
     rules: u16,
     ids: IdTable,
@@ -33,13 +33,7 @@ struct RebuiltLedgers<'a> {
 /// # Errors
 /// A file that cannot be read to its end.
 pub(super) fn differences(run: &StoredRun, files: &[PathBuf]) -> Result<Vec<String>, ArchiveError> {
-    let mut rebuilt = RebuiltLedgers {
-        plan: &run.plan,
-        rules: run.facts.rules,
-        ids: IdTable::default(),
-        clients: BTreeMap::new(),
-        publishes: BTreeMap::new(),
-    };
+    let mut rebuilt = RebuiltLedgers::new(&run.plan, run.facts.rules);
     for path in files {
         rebuilt.read(path)?;
     }
@@ -82,7 +76,12 @@ fn stored_form(ledger: &SubscriberLedger) -> StoredClients {
     StoredClients::of(std::slice::from_ref(ledger))
 }
 
-impl RebuiltLedgers<'_> {
+impl<'a> RebuiltLedgers<'a> {
+    pub(super) fn new(plan: &'a Plan, rules: u16) -> Self {
+        let (ids, clients, publishes) = (IdTable::default(), BTreeMap::new(), BTreeMap::new());
+        Self { plan, rules, ids, clients, publishes }
+    }
+
     fn read(&mut self, path: &Path) -> Result<(), ArchiveError> {
         let broken = |source: io::Error| ArchiveError::Io { path: path.to_owned(), source };
         let damaged = |why: String| ArchiveError::Damaged { path: path.to_owned(), why };
@@ -97,7 +96,7 @@ impl RebuiltLedgers<'_> {
     }
 
     /// `None`: the plan has no such client, or the publish did not begin.
-    fn apply(&mut self, op: Op) -> Option<()> {
+    pub(super) fn apply(&mut self, op: Op) -> Option<()> {
         match op {
             Op::Confirmed { client, at, resumed, began } => {
                 let client = self.client(client)?;
@@ -128,7 +127,7 @@ impl RebuiltLedgers<'_> {
             Op::Ended { publisher, address, seq, at, outcome } => {
                 let ledger = self.publisher(publisher);
                 // A publish that never began cannot have ended.
-                if seq <= ledger.sent(address) {
+                if (1..=ledger.sent(address)).contains(&seq) {
                     ledger.end(address, seq, at, outcome);
                 } else {
                     return None;
