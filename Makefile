@@ -101,6 +101,18 @@ perf: build ## what a delivery costs beside nchan, axum and others, in 40 minute
 mutants: setup ## break what clients get, and lines of the node, and see each convicted by a scenario
 	cargo test --locked --test mutants -- --nocapture
 
+# 12 targets, two at a time.
+SECONDS_EACH := 600
+TARGETS :=
+
+fuzz: ## fuzz every parser for SECONDS_EACH (600), or TARGETS="decoder head"; a finding fails
+	@scripts/setup c++=g++
+	scripts/fuzz $(BUILT) $(SECONDS_EACH) $(TARGETS)
+
+fuzz-short:
+	@scripts/setup c++=g++
+	scripts/fuzz $(BUILT) 20
+
 deny: ## check licences, duplicates and sources of all crates by deny.toml
 	@scripts/setup python3=python3 pip3=python3-pip
 	scripts/deny $(BUILT)
@@ -114,7 +126,7 @@ tui: build ## watch the node on 127.0.0.1:8080
 	$(BIN)/sse-tui
 
 full: export SSE_LAB_REQUIRE_ALL := 1
-full: ci counts scenarios abuse mutants interop ## all that the gate leaves out: longer tests, whole scenarios, mutants, other people's clients
+full: ci counts scenarios abuse mutants interop fuzz-short ## all that the gate leaves out: longer tests, whole scenarios, mutants, other people's clients
 	$(TEST) --test it -- --ignored
 
 ci: export SSE_LAB_REQUIRE_ALL := 1
@@ -126,4 +138,4 @@ clean: ## remove what was built and measured
 	cargo clean
 	rm -rf $(RUNS)
 
-.PHONY: help compiler setup build demo build-demo demo-crates demo-cluster test lint house scenarios scenarios-short abuse mutants counts counts-accept perf deny interop tui full ci clean
+.PHONY: help compiler setup build demo build-demo demo-crates demo-cluster test lint house scenarios scenarios-short abuse mutants counts counts-accept perf fuzz fuzz-short deny interop tui full ci clean

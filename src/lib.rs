@@ -20,6 +20,9 @@
 pub mod bench;
 pub mod broker;
 pub mod client;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod net;
 pub mod node;
 pub mod protocol;

@@ -9,7 +9,7 @@
 //!
 //! Read `loops` first; `node` builds all parts and ends them.
 
-mod access;
+pub(crate) mod access;
 mod admission;
 pub mod cli;
 mod close;
@@ -19,7 +19,7 @@ mod connections;
 pub mod counted;
 mod drain;
 mod feed;
-mod http;
+pub(crate) mod http;
 pub mod limits;
 mod listen;
 mod loops;

@@ -10,6 +10,8 @@ pub mod encode;
 pub mod event;
 pub mod filter;
 mod format;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod guard;
 pub mod host;
 pub mod name;

@@ -2,6 +2,8 @@
 //! their places, then into checked types. Never touches the disk.
 
 pub mod dialect;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod limits;
 mod model;
 pub mod plan;

@@ -5,7 +5,7 @@
 //! changes of a directory as one batch. Read `tables` first, then `writing`.
 
 mod clock;
-mod disk;
+pub(crate) mod disk;
 mod log;
 mod memory;
 mod reading;

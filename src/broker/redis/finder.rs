@@ -260,7 +260,7 @@ fn term(info: &str) -> String {
 }
 
 /// From CLUSTER SLOTS: the master of a slot, and all masters.
-fn owner_of(slot: u16, ranges: &[Vec<Value>], seed: &Server) -> (Option<Server>, Vec<Server>) {
+pub(super) fn owner_of(slot: u16, ranges: &[Vec<Value>], seed: &Server) -> (Option<Server>, Vec<Server>) {
     let mut owner = None;
     let mut members = Vec::new();
     for range in ranges {

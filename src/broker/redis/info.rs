@@ -16,7 +16,7 @@ impl Redis {
 }
 
 /// A field that the server leaves out becomes zero: Valkey, KeyDB and proxies do not report all fields of Redis.
-fn parsed(place: String, info: &str) -> LogServer {
+pub(super) fn parsed(place: String, info: &str) -> LogServer {
     let field = |name: &str| {
         let of_line =
             |line: &str| line.split_once(':').filter(|(key, _)| *key == name).map(|(_, v)| v.to_owned());

@@ -27,6 +27,8 @@ mod connection;
 mod entry;
 mod finder;
 mod follower;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod in_flight;
 mod info;
 mod keys;

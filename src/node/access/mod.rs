@@ -5,6 +5,8 @@
 mod api_keys;
 mod claims;
 mod door;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod keys;
 mod pattern;
 pub(crate) mod policy;

@@ -10,6 +10,8 @@ mod connection;
 pub(crate) mod connections;
 pub(crate) mod error;
 pub(crate) mod forwarded;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub(crate) mod guard;
 pub(crate) mod heavy;
 pub(crate) mod history;

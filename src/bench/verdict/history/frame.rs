@@ -76,16 +76,21 @@ pub(super) fn write<T: Serialize>(out: &mut impl Write, kind: u8, content: &T) -
     let packer = DeflateEncoder::new(Vec::new(), Compression::fast());
     let packer = postcard::to_io(content, packer).map_err(io::Error::other)?;
     let body = packer.finish()?;
+    out.write_all(&header(FORMAT, kind, &body)?)?;
+    out.write_all(&body)
+}
+
+/// What stands before a body.
+pub(super) fn header(format: u16, kind: u8, body: &[u8]) -> io::Result<Vec<u8>> {
     let length = u32::try_from(body.len()).ok().filter(|length| *length <= BODY_MAX);
     let length = length.ok_or_else(|| io::Error::other(CorruptFrame::TooLong))?;
     let mut header = Vec::with_capacity(HEADER);
     header.extend(MAGIC);
-    header.extend(FORMAT.to_le_bytes());
+    header.extend(format.to_le_bytes());
     header.push(kind);
     header.extend(length.to_le_bytes());
-    header.extend(checksum(kind, &body).to_le_bytes());
-    out.write_all(&header)?;
-    out.write_all(&body)
+    header.extend(checksum(kind, body).to_le_bytes());
+    Ok(header)
 }
 
 fn checksum(kind: u8, body: &[u8]) -> u32 {

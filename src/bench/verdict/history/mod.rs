@@ -8,6 +8,8 @@ mod compare;
 pub mod facts;
 mod files;
 mod frame;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod merge;
 mod op;
 mod rebuild;

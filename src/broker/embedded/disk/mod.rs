@@ -4,6 +4,8 @@
 
 mod database;
 mod directory;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod inspect;
 mod journal;
 mod known;

@@ -7,6 +7,8 @@
 mod body;
 mod connection;
 mod findings;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod head;
 mod lines;
 mod requests;
