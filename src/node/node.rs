@@ -243,6 +243,10 @@ impl Parts {
         if let Some(refresher) = refresher {
             tasks.spawn("keys", refresher.run(tasks.token().clone()));
         }
+        if let Some(access) = &self.app.access {
+            let revoker = Revoker::new(Arc::clone(&access.revocations), self.app.connections.clone());
+            tasks.spawn("API keys", revoker.follow(access.api_keys(), tasks.token().clone()));
+        }
         let takeover = self.app.takeover.clone();
         if takeover.is_enabled() {
             tasks.spawn("takeover", takeover.run(Arc::clone(&self.app.peers), tasks.token().clone()));

@@ -1,11 +1,12 @@
-//! Applies revocations as the log brings them: remembers them, and ends the streams of the tokens. Read [`Revoker::see`]
-//! first.
+//! Applies revocations as the log brings them: remembers them, and ends the streams of the tokens. Ends those of API keys
+//! that are removed. Read [`Revoker::see`] first.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::access::{REVOCATIONS, Revocations, revocation};
+use super::access::{ApiKeyChanges, REVOCATIONS, Revocations, revocation};
 use super::close::CloseCode;
 use super::connections::{CloseOrder, Connection, Connections};
 use crate::broker::{Broker, Entry, StoreError};
@@ -39,6 +40,21 @@ impl Revoker {
         open.iter().filter(is_meant).for_each(|stream| end(stream));
     }
 
+    /// Ends the streams of API keys that have left their file, until the token ends it.
+    pub(crate) async fn follow(self, mut changes: ApiKeyChanges, token: CancellationToken) {
+        loop {
+            let keys = tokio::select! {
+                () = token.cancelled() => return,
+                keys = changes.next() => keys,
+            };
+            let Some(keys) = keys else { return };
+            let open = self.connections.all();
+            let is_meant =
+                |stream: &&Arc<Connection>| stream.token.as_ref().is_some_and(|token| token.is_gone(&keys));
+            open.iter().filter(is_meant).for_each(|stream| end(stream));
+        }
+    }
+
     /// Applies all that are kept: when a node starts, and when it may have missed some.
     ///
     /// # Errors
@@ -56,8 +72,10 @@ impl Revoker {
     }
 }
 
-/// Ends a stream whose token was taken back.
+/// Ends a stream whose credential was taken back.
 pub(crate) fn end(stream: &Connection) {
-    let reason = Arc::from("the token was revoked");
+    let is_api_key = stream.token.as_ref().is_some_and(|token| token.api_key.is_some());
+    let what = if is_api_key { "the API key was removed" } else { "the token was revoked" };
+    let reason = Arc::from(what);
     stream.close(CloseOrder { at: Instant::now(), code: CloseCode::Revoked, reason });
 }

@@ -56,6 +56,11 @@ impl ApiKeys {
         Ok(Self(keys))
     }
 
+    /// Whether there is a key of this id.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.0.contains_key(id)
+    }
+
     /// What the owner of this key may do; `None` if there is no such key. The time that it takes depends on the id, which
     /// is no secret, and on nothing else.
     pub(super) fn scope(&self, credential: &str) -> Option<Scope> {

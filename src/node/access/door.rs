@@ -75,13 +75,31 @@ impl Access {
         }
     }
 
-    /// Whether the owner's token was taken back.
+    /// Whether the owner's credential was taken back.
     pub(crate) fn is_revoked(&self, scope: &Scope, now: u64) -> bool {
-        TokenRef::of(scope).is_some_and(|token| self.revocations.refuses(&token, now))
+        TokenRef::of(scope).is_some_and(|token| {
+            token.is_gone(&self.known.borrow().api_keys) || self.revocations.refuses(&token, now)
+        })
+    }
+
+    /// The API keys, whenever their file was read again.
+    pub(crate) fn api_keys(&self) -> ApiKeyChanges {
+        ApiKeyChanges(self.known.clone())
     }
 
     fn unless_revoked(&self, scope: Scope, now: u64) -> Result<Scope, Refusal> {
         if self.is_revoked(&scope, now) { Err(Refusal::Revoked) } else { Ok(scope) }
+    }
+}
+
+/// The API keys, each time that they may have changed.
+pub(crate) struct ApiKeyChanges(watch::Receiver<Known>);
+
+impl ApiKeyChanges {
+    /// Waits for the next change; `None` when nobody reads the file any more.
+    pub(crate) async fn next(&mut self) -> Option<Arc<ApiKeys>> {
+        self.0.changed().await.ok()?;
+        Some(Arc::clone(&self.0.borrow_and_update().api_keys))
     }
 }
 

@@ -17,7 +17,7 @@ mod signatures;
 mod token;
 
 pub(crate) use api_keys::new_api_key;
-pub(crate) use door::{Access, Refusal};
+pub(crate) use door::{Access, ApiKeyChanges, Refusal};
 pub(crate) use keys::HmacSecret;
 pub(crate) use pattern::{AddressPattern, Pattern};
 pub(crate) use refresh::{KeySource, Refresher, read_api_keys};

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::api_keys::ApiKeys;
 use super::scope::Scope;
 use crate::node::limits::REVOCATIONS_MAX;
 use crate::protocol::api::RevokeRequest;
@@ -20,7 +21,7 @@ pub(crate) fn is_reserved(address: &Address) -> bool {
     }
 }
 
-/// What of a token decides whether it was taken back.
+/// What of a credential decides whether it was taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenRef {
     pub(crate) user: Option<UserId>,
@@ -28,14 +29,24 @@ pub(crate) struct TokenRef {
     pub(crate) id: Option<Box<str>>,
     /// Its `iat`, in seconds since 1970.
     pub(crate) issued_at: Option<u64>,
+    /// Of an API key, which has none of these: its id.
+    pub(crate) api_key: Option<Box<str>>,
 }
 
 impl TokenRef {
-    /// That of a scope; `None` for API keys, which end by leaving their file.
+    /// That of a scope; `None` without a credential that can be taken back.
     pub(crate) fn of(scope: &Scope) -> Option<Self> {
-        scope.expires_at?;
+        if scope.expires_at.is_none() {
+            let api_key = Some(scope.publisher.clone()?);
+            return Some(Self { user: None, id: None, issued_at: None, api_key });
+        }
         let user = scope.read.as_ref().and_then(|read| read.user.clone());
-        Some(Self { user, id: scope.token_id.clone(), issued_at: scope.issued_at })
+        Some(Self { user, id: scope.token_id.clone(), issued_at: scope.issued_at, api_key: None })
+    }
+
+    /// Whether this is an API key that is not, or no longer, one of these.
+    pub(crate) fn is_gone(&self, keys: &ApiKeys) -> bool {
+        self.api_key.as_deref().is_some_and(|id| !keys.has(id))
     }
 
     /// Whether a revocation means this token.
@@ -120,7 +131,7 @@ mod tests {
     }
 
     fn token(name: &str, id: Option<&str>, issued_at: Option<u64>) -> TokenRef {
-        TokenRef { user: user(name), id: id.map(Into::into), issued_at }
+        TokenRef { user: user(name), id: id.map(Into::into), issued_at, api_key: None }
     }
 
     #[test]
