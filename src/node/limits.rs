@@ -135,8 +135,8 @@ pub(crate) const READS: usize = 32;
 /// Lists of streams that are under way at once.
 pub(crate) const LISTS: usize = 8;
 
-/// Publishers that the node keeps apart by their addresses.
-pub(crate) const PACED_ADDRESSES: usize = 10_000;
+/// Publishers whose rates the node keeps apart.
+pub(crate) const PACED_PUBLISHERS: usize = 10_000;
 
 /// How long a connection that was asked to end for others may take before the next one is asked.
 pub(crate) const SHED_TIME: Duration = Duration::from_secs(1);

@@ -408,6 +408,44 @@ async fn a_token_that_ends_ends_its_stream_and_the_client_may_come_back_with_a_n
 }
 
 #[tokio::test]
+async fn the_streams_of_an_api_key_end_when_its_line_is_removed() {
+    let directory = directory();
+    let file = directory.path().join("api-keys");
+    let (gone, first) = api_key(&["gone", "--roles", "read"]).await;
+    let (stays, second) = api_key(&["stays", "--roles", "read,publish"]).await;
+    std::fs::write(&file, [first, second.clone()].join("\n")).unwrap();
+    let node = node(&["--api-keys", file.to_str().unwrap()]).await;
+    let ending = open(&node, "clientId=a", &gone).await;
+    let mut other = open(&node, "clientId=b", &stays).await;
+    std::fs::write(&file, second).unwrap();
+    let (events, _) = ending.rest().await;
+    let close: CloseEvent = serde_json::from_str(&events.last().unwrap().data).unwrap();
+    assert_eq!((close.code, close.reconnect), (3500, false));
+    assert!(close.reason.contains("API key"), "{close:?}");
+    refused_stream(&node, "clientId=a", &gone).await.problem(401, "invalid_token");
+    send(&node, (Method::POST, "/api/sse/broadcast"), &stays, r#"{"data":1}"#).await;
+    assert_eq!(payload(&other.event().await), 1);
+}
+
+/// Both come from one address.
+#[tokio::test]
+async fn a_publisher_that_is_too_fast_holds_up_no_other_one() {
+    let directory = directory();
+    let file = directory.path().join("api-keys");
+    let (shop, first) = api_key(&["shop"]).await;
+    let (till, second) = api_key(&["till"]).await;
+    std::fs::write(&file, [first, second].join("\n")).unwrap();
+    let node = node(&["--publish-rate", "10", "--api-keys", file.to_str().unwrap()]).await;
+    let event = json!({ "to": "all", "event": { "data": 1 } });
+    let batch = serde_json::to_string(&vec![event; 900]).unwrap();
+    assert_eq!(send(&node, (Method::POST, "/api/sse/batch"), &shop, &batch).await.status, 200);
+    let publish =
+        async |key: &str| send(&node, (Method::POST, "/api/sse/broadcast"), key, r#"{"data":1}"#).await;
+    assert!(publish(&shop).await.problem(429, "busy").contains("--publish-rate"));
+    assert_eq!(publish(&till).await.status, 202);
+}
+
+#[tokio::test]
 async fn api_keys_and_keys_by_url_are_taken_on_every_address_without_insecure() {
     let directory = directory();
     let file = directory.path().join("api-keys");

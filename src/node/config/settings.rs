@@ -427,7 +427,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "publish-rate",
         COUNT,
         default::NO_LIMIT,
-        "Limit of events per second from one IP address; further publishes get 429 with Retry-After; 0 = no limit",
+        "Limit of events per second of one publisher: an API key, the user of a token, or an IP address without credentials; further publishes get 429 with Retry-After; 0 = no limit",
     ),
     row(
         Group::Leaving,

@@ -109,6 +109,11 @@ impl Caller {
             .is_some_and(|(access, scope)| access.is_revoked(scope, unix_ms() / 1_000))
     }
 
+    /// The name of the publisher that the caller is.
+    pub(crate) fn publisher(&self) -> Option<Box<str>> {
+        self.0.as_deref()?.publisher.clone()
+    }
+
     /// When a stream of the caller ends, because its token does: see [`Scope::stream_end`].
     pub(crate) fn stream_end(&self) -> u32 {
         self.0.as_deref().map_or(u32::MAX, |scope| scope.stream_end(unix_ms() / 1_000, &mut rand::rng()))

@@ -46,7 +46,7 @@ async fn batch(
     publish::check_tail(app)?;
     if let Some((pace, publisher)) = app.pace.as_ref().zip(publisher) {
         // One was taken before the body was read; the others are made up for by what comes next.
-        pace.owe(publisher, u32::try_from(events.len().saturating_sub(1)).unwrap_or(u32::MAX));
+        pace.owe(&publisher, u32::try_from(events.len().saturating_sub(1)).unwrap_or(u32::MAX));
     }
     // All are handed to the log before the first is answered, so that the log can write them at once. It keeps their order.
     let answers = join_all(events.into_iter().map(|event| publish_one(app, caller, event))).await;

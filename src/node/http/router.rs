@@ -160,11 +160,14 @@ impl AppState {
 /// The router of a node.
 pub(crate) fn router(app: Arc<AppState>, cors_origins: &[HeaderValue]) -> Router {
     let body_limit = app.limits.body_bytes;
-    let is_paced = app.pace.is_some();
     // Without credentials to check there is nothing to ask, and a layer costs every request.
-    let routes = match app.access {
-        Some(_) => described_routes().layer(from_fn_with_state(Arc::clone(&app), access::admit)),
+    let routes = match app.pace {
+        Some(_) => described_routes().layer(from_fn_with_state(Arc::clone(&app), pace::admit)),
         None => described_routes(),
+    };
+    let routes = match app.access {
+        Some(_) => routes.layer(from_fn_with_state(Arc::clone(&app), access::admit)),
+        None => routes,
     };
     let routes = routes.merge(cluster::routes(&app));
     let routes = match app.has_own_way {
@@ -175,10 +178,6 @@ pub(crate) fn router(app: Arc<AppState>, cors_origins: &[HeaderValue]) -> Router
         .fallback(no_route)
         .method_not_allowed_fallback(|| async { ApiError::Method })
         .layer(DefaultBodyLimit::max(body_limit));
-    let routes = match is_paced {
-        true => routes.layer(from_fn_with_state(Arc::clone(&app), pace::admit)),
-        false => routes,
-    };
     // Without origins there is nothing to say to a browser, and a layer costs every request.
     let routes = if cors_origins.is_empty() { routes } else { routes.layer(cors(cors_origins)) };
     routes.with_state(app)
