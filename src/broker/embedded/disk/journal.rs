@@ -108,10 +108,13 @@ fn is_in_order(bytes: &[u8], before: Option<u64>, batch: &Batch) -> bool {
 /// Where the next whole batch begins, or the journal ends behind the end of a batch.
 fn resume(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
+    let is_followed = |end: &usize| *end == bytes.len() || read_batch(bytes, *end).is_some();
+    // The trailer can stand in an event, too.
     let ends = memchr::memmem::find_iter(rest, TRAILER).map(|found| from + found + TRAILER.len());
-    // Where its own end stands, if only that is damaged. The trailer can stand in an event, too.
-    let own = read_fields(bytes, from).map(|(batch, _)| batch.end);
-    own.into_iter().chain(ends).find(|end| *end == bytes.len() || read_batch(bytes, *end).is_some())
+    let marked = ends.into_iter().find(is_followed);
+    // If only its end is damaged, its fields say where that stands.
+    let counted = read_fields(bytes, from).map(|(batch, _)| batch.end).filter(is_followed);
+    marked.into_iter().chain(counted).min()
 }
 
 fn read_batch(bytes: &[u8], at: usize) -> Option<Batch> {
