@@ -67,6 +67,7 @@ async fn what_is_refused_keeps_no_other_event_out_of_the_log() {
         to("everybody", &json!({ "data": 1 })),
         to("all", &json!({ "data": "x".repeat(2_000) })),
         { "to": "all" },
+        { "to": "all", "event": [null, 1, null, null, null] },
         to("all", &json!({ "data": "first", "id": "k" })),
         to("all", &json!({ "data": "another", "id": "k" })),
         to("user:u", &json!({ "data": "last" })),
@@ -78,13 +79,14 @@ async fn what_is_refused_keeps_no_other_event_out_of_the_log() {
     assert!(refused(&answers[2]).1.contains("allowed are all, topic:T"));
     assert_eq!(refused(&answers[3]).0, "too_large");
     assert!(refused(&answers[4]).1.contains("missing field `event`"));
-    let again = published(&answers[5]);
+    assert!(refused(&answers[5]).1.contains("expected an object"));
+    let again = published(&answers[6]);
     assert_eq!((&again.id, again.duplicate), (&first.id, true));
-    assert_eq!(refused(&answers[6]).0, "id_reused");
+    assert_eq!(refused(&answers[7]).0, "id_reused");
     let received = user.until(&json!("last")).await;
     assert!(received.iter().map(payload).eq([json!("first"), json!("last")]));
     let text = node.get("/metrics").await.body;
-    assert!(text.lines().any(|line| line == "sse_node_publish_errors_total 5"), "{text}");
+    assert!(text.lines().any(|line| line == "sse_node_publish_errors_total 6"), "{text}");
 }
 
 #[tokio::test]

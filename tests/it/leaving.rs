@@ -182,6 +182,7 @@ async fn a_drain_that_cannot_be_meant_is_refused_and_harms_nobody() {
         (r#"{"over":"500y"}"#, 422, "invalid_event", "allowed are durations"),
         (r#"{"over":5}"#, 422, "invalid_event", "expected a string"),
         (r#"{"within":"5s"}"#, 422, "invalid_event", "unknown field `within`, expected `over` or `reason`"),
+        ("[null,null]", 422, "invalid_event", "expected an object"),
         ("{", 400, "malformed_json", "EOF"),
     ] {
         let detail = node.post("/admin/drain", body).await.problem(status, code);

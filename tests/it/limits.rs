@@ -128,6 +128,7 @@ async fn a_publish_that_cannot_be_an_event_says_why_and_what_can() {
         ("{\"data\":}", 400, "malformed_json", &["line 1 column 9"]),
         ("data=1", 400, "malformed_json", &[]),
         ("[]", 422, "invalid_event", &[]),
+        ("[null,1,null,null,null]", 422, "invalid_event", &["expected an object"]),
         ("{}", 422, "invalid_event", &["missing field `data`"]),
         (r#"{"data":1,"topic":"t"}"#, 422, "invalid_event", &["unknown field `topic`", "`data`", "`qos`"]),
         (r#"{"data":1,"qos":2}"#, 422, "invalid_event", &["qos 2", "allowed are 0 and 1"]),

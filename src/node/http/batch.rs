@@ -74,7 +74,7 @@ async fn publish_one(app: &AppState, caller: &Caller, event: &str) -> BatchOutco
 pub(super) fn events(body: &Bytes) -> Result<Vec<&str>, ApiError> {
     let text = std::str::from_utf8(body).map_err(|error| ApiError::NotJson(error.to_string()))?;
     let events: Vec<&str> = if text.trim_start().starts_with('[') {
-        publish::parse_any::<Vec<&RawValue>>(body)?.into_iter().map(RawValue::get).collect()
+        publish::parse_list::<&RawValue>(body)?.into_iter().map(RawValue::get).collect()
     } else {
         text.lines().filter(|line| !line.trim().is_empty()).collect()
     };

@@ -96,7 +96,7 @@ async fn claims(
     State(app): State<Arc<AppState>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Vec<Claim>>, ApiError> {
-    let claims: Vec<Claim> = publish::parse_any(&body?)?;
+    let claims: Vec<Claim> = publish::parse_list(&body?)?;
     Ok(Json(app.takeover.settle(&claims)))
 }
 

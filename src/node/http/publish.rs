@@ -19,7 +19,7 @@ use super::path::Named;
 use crate::broker::publisher::{new_event, published};
 use crate::broker::{NewEvent, PageLimit};
 use crate::node::mailbox::confirm;
-use crate::protocol::api::{AckRequest, Acked, PublishRequest, Published};
+use crate::protocol::api::{AckRequest, Acked, PublishRequest, Published, object};
 use crate::protocol::{Address, ClientId, Envelope, MessageId, NodeId, Topic, UserId};
 
 /// The header that gives an event its id.
@@ -272,19 +272,20 @@ impl<S: Sync> FromRequestParts<S> for Key {
 
 /// Parses a body that is a JSON object. Ignores its `Content-Type`, since `curl -d` sends another one.
 pub(crate) fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
-    // Serde takes an array of the values of all keys for an object, and their order is none of the interface.
-    if body.trim_ascii_start().starts_with(b"[") {
-        return Err(ApiError::Body("it is an array; allowed is an object".to_owned()));
-    }
-    parse_any(body)
+    let mut json = serde_json::Deserializer::from_slice(body);
+    object(&mut json).and_then(|parsed| json.end().map(|()| parsed)).map_err(refuse)
 }
 
-/// Parses a body that is any JSON.
-pub(crate) fn parse_any<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|error| match error.classify() {
+/// Parses a body that is a JSON array.
+pub(crate) fn parse_list<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<Vec<T>, ApiError> {
+    serde_json::from_slice(body).map_err(refuse)
+}
+
+fn refuse(error: serde_json::Error) -> ApiError {
+    match error.classify() {
         serde_json::error::Category::Data => ApiError::Body(error.to_string()),
         serde_json::error::Category::Io
         | serde_json::error::Category::Syntax
         | serde_json::error::Category::Eof => ApiError::NotJson(error.to_string()),
-    })
+    }
 }

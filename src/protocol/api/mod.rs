@@ -8,6 +8,7 @@ mod connections;
 mod control;
 mod log;
 mod metrics;
+mod object;
 mod problem;
 mod publish;
 
@@ -20,5 +21,6 @@ pub use connections::{ConnectionAt, ConnectionList, ConnectionRow};
 pub use control::{CloseEvent, ConnectionEvent, GapEvent, GapReason, Resumed, SyncEvent};
 pub use log::{EventLedger, History, LogEvent, Pending, WrittenBy};
 pub use metrics::{HistogramDump, LogMetrics, LogServer, MemoryUsage, NodeMetrics};
+pub use object::object;
 pub use problem::Problem;
 pub use publish::{AckRequest, Acked, BatchAnswer, BatchEvent, BatchOutcome, PublishRequest, Published};

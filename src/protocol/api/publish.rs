@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Problem;
+use super::{Problem, object};
 use crate::protocol::{Address, ClientId, EventId, EventType, MessageId, UserId};
 
 /// Body of every publishing call.
@@ -56,6 +56,8 @@ pub struct BatchEvent {
     /// Receivers: `all`, `topic:T`, `user:U`, `client:C`, `node:N` or `node:N/client:C`.
     pub to: Address,
     /// What they receive.
+    #[serde(deserialize_with = "object")]
+    #[cfg_attr(test, schemars(with = "PublishRequest"))]
     pub event: PublishRequest,
 }
 
@@ -84,6 +86,7 @@ pub enum BatchOutcome {
 /// mailbox is meant.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(extend("anyOf" = [{ "required": ["clientId"] }, { "required": ["userId"] }])))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AckRequest {
     /// Confirms messages in the mailbox of this client.
