@@ -107,6 +107,13 @@ impl Guard {
                         shown(authority.as_str().as_bytes())
                     ));
                 }
+                // RFC 9113, 8.3.1. Of HTTP/1.1 the URL counts (RFC 9112, 3.2.2).
+                Some(host)
+                    if request.version() == Version::HTTP_2
+                        && field.is_some_and(|field| !field.is_same(host)) =>
+                {
+                    return malformed("the Host is another one than the :authority");
+                }
                 host => host,
             },
             None => field,
@@ -306,6 +313,10 @@ mod tests {
         let mut two = request("GET https://sse.example/", &[]);
         *two.version_mut() = Version::HTTP_2;
         assert_eq!(guard.check(&two, false), Ok(()));
+        two.headers_mut().insert(http::header::HOST, "SSE.example:443".parse().unwrap());
+        assert_eq!(guard.check(&two, false), Ok(()));
+        two.headers_mut().insert(http::header::HOST, "other.example".parse().unwrap());
+        assert!(matches!(guard.check(&two, false), Err(Refusal::Malformed(_))), "which of the two is meant?");
     }
 
     #[test]

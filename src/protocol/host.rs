@@ -35,6 +35,12 @@ impl<'a> Host<'a> {
         is_name.then_some(Self { name, port })
     }
 
+    /// Whether both are one server of HTTPS.
+    #[must_use]
+    pub fn is_same(self, other: Host<'_>) -> bool {
+        self.name.eq_ignore_ascii_case(other.name) && self.port.unwrap_or(443) == other.port.unwrap_or(443)
+    }
+
     /// Whether no foreign name server can have made it lead here: `localhost` and what is below it, and IP addresses.
     #[must_use]
     pub fn needs_no_resolver(self) -> bool {
