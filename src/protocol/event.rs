@@ -32,11 +32,20 @@ pub mod control {
     pub const ALL: [&str; 6] = [CONNECTION, GAP, SYNC, CURSOR, CLOSE, HEARTBEAT];
 }
 
+/// What an event type is, as a regular expression. It leaves out [`NOT_EVENT_TYPES`], and that the length counts bytes.
+#[cfg(test)]
+const EVENT_TYPE_PATTERN: &str = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$";
+#[cfg(test)]
+const NOT_EVENT_TYPES: [&str; 8] = {
+    let [a, b, c, d, e, f] = control::ALL;
+    ["open", "error", a, b, c, d, e, f]
+};
+
 /// The `event:` of an event. Never empty, never `open` or `error`, which collide with what a browser's
 /// EventSource fires by itself (HTML standard 9.2.2), without CR, LF and NUL, without blanks at the ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(extend("maxLength" = EVENT_TYPE_MAX_BYTES)))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(extend("maxLength" = EVENT_TYPE_MAX_BYTES, "pattern" = EVENT_TYPE_PATTERN, "not" = { "enum": NOT_EVENT_TYPES })))]
 pub struct EventType(Arc<str>);
 
 /// Why a text cannot be an event type.
@@ -107,7 +116,7 @@ impl fmt::Display for EventType {
 /// message appears, so clients de-duplicate by it, and a repeated publish is recognised by it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(extend("maxLength" = MESSAGE_ID_MAX_BYTES)))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(extend("maxLength" = MESSAGE_ID_MAX_BYTES, "pattern" = "^[ -~]+$")))]
 pub struct MessageId(Arc<str>);
 
 /// Why a text cannot be a message id.
@@ -211,6 +220,32 @@ impl<'a> Skimmed<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_description_says_what_types_and_message_ids_are() {
+        let types = jsonschema::validator_for(&schemars::schema_for!(EventType).to_value()).unwrap();
+        for text in [
+            "a",
+            "a b",
+            "order.created",
+            "",
+            " a",
+            "a ",
+            "a\u{a0}",
+            "a\nb",
+            "a\u{85}b",
+            "open",
+            "GAP",
+            "ENVELOPE",
+            "é",
+        ] {
+            assert_eq!(types.is_valid(&text.into()), EventType::parse(text).is_ok(), "{text:?}");
+        }
+        let ids = jsonschema::validator_for(&schemars::schema_for!(MessageId).to_value()).unwrap();
+        for text in ["a", " a ", "", "é", "a\n", "~", "\u{7f}"] {
+            assert_eq!(ids.is_valid(&text.into()), MessageId::parse(text).is_ok(), "{text:?}");
+        }
+    }
 
     #[test]
     fn types_that_would_confuse_a_browser_or_forge_a_field_are_refused() {

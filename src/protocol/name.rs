@@ -9,6 +9,11 @@ use serde::{Deserialize, Serialize};
 /// Longest name in bytes. Names travel in URLs, headers and log entries.
 pub const NAME_MAX_BYTES: usize = 128;
 
+/// What a name is, as a regular expression. It leaves out `.` and `..`, and that the length counts bytes.
+#[cfg(test)]
+const NAME_PATTERN: &str =
+    r"^[^\s,/\x00-\x1f\x7f-\x9f\ufffd]([^,/\x00-\x1f\x7f-\x9f\ufffd]*[^\s,/\x00-\x1f\x7f-\x9f\ufffd])?$";
+
 /// Why a text cannot be a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {value:?} is not valid: {}", self.reason())]
@@ -73,7 +78,7 @@ macro_rules! name {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        #[cfg_attr(test, derive(schemars::JsonSchema), schemars(extend("maxLength" = NAME_MAX_BYTES)))]
+        #[cfg_attr(test, derive(schemars::JsonSchema), schemars(extend("maxLength" = NAME_MAX_BYTES, "pattern" = NAME_PATTERN, "not" = { "enum": [".", ".."] })))]
         pub struct $type(Arc<str>);
 
         impl $type {
@@ -190,6 +195,35 @@ mod tests {
         check_topic("a\u{fffd}", false);
         check_topic(&"x".repeat(NAME_MAX_BYTES), true);
         check_topic(&"x".repeat(NAME_MAX_BYTES + 1), false);
+    }
+
+    #[test]
+    fn the_description_says_what_names_are() {
+        let schema = jsonschema::validator_for(&schemars::schema_for!(Topic).to_value()).unwrap();
+        for text in [
+            "a",
+            "é",
+            "a b",
+            "a.b",
+            "...",
+            "a:1",
+            "",
+            ".",
+            "..",
+            " a",
+            "a ",
+            "a\u{a0}",
+            "a,b",
+            "a/b",
+            "/",
+            ",",
+            "a\n",
+            "\u{84}",
+            "a\u{7f}b",
+            "a\u{fffd}b",
+        ] {
+            assert_eq!(schema.is_valid(&text.into()), Topic::parse(text).is_ok(), "{text:?}");
+        }
     }
 
     #[test]

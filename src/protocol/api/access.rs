@@ -7,6 +7,7 @@ use crate::protocol::{EventId, UserId};
 /// Body of `POST /admin/revoke`: takes tokens back before they end. At least one of `user` and `tokenId` is needed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(extend("anyOf" = [{ "required": ["user"] }, { "required": ["tokenId"] }])))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RevokeRequest {
     /// All tokens of this user (`sub`).

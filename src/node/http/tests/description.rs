@@ -104,8 +104,8 @@ impl Operation {
     }
 
     /// A header of the request.
-    pub(super) fn header(mut self, name: &str, description: &str) -> Self {
-        self.parameters.push(parameter("header", name, description, &json!({ "type": "string" })));
+    pub(super) fn header(mut self, name: &str, description: &str, schema: &Value) -> Self {
+        self.parameters.push(parameter("header", name, description, schema));
         self
     }
 

@@ -103,10 +103,15 @@ fn stream() -> Vec<Operation> {
             ),
             ("padding", "Accepted from polyfills and ignored.", text()),
         ])
-        .header("Last-Event-ID", "Continue after this event. Unless empty, it takes precedence over the query.")
+        .header(
+            "Last-Event-ID",
+            "Continue after this event. Unless empty, it takes precedence over the query.",
+            &text(),
+        )
         .header(
             "X-Last-Event-ID",
             "As `Last-Event-ID`, which takes precedence over it. Unless empty, it takes precedence over the query.",
+            &text(),
         )
         .media(
             200,
@@ -128,7 +133,12 @@ fn stream() -> Vec<Operation> {
 fn publishing() -> Vec<Operation> {
     let publish = |path, summary| {
         post(path, summary)
-            .header("Idempotency-Key", "The message's identity; takes precedence over `id` in the body.")
+            .header(
+                "Idempotency-Key",
+                "The message's identity; takes precedence over `id` in the body.",
+                // No blank at an end: HTTP takes it off.
+                &json!({ "$ref": "#/components/schemas/MessageId", "pattern": "^[!-~]([ -~]*[!-~])?$" }),
+            )
             .body::<PublishRequest>(true)
             .json::<Published>(202, "The log has the event.")
             .errors(&BODY)
