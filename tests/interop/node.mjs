@@ -31,7 +31,8 @@ export async function until(what, ask, seconds = 45) {
 
 export class Node {
   constructor(program, dir, settings = []) {
-    Object.assign(this, { program, dir, settings, log: join(dir, 'log') });
+    const cors = settings.includes('--cors-origins') ? [] : ['--cors-origins', '*'];
+    Object.assign(this, { program, dir, settings: [...cors, ...settings], log: join(dir, 'log'), headers: {} });
   }
 
   async start() {
@@ -41,15 +42,19 @@ export class Node {
     const output = openSync(join(this.dir, 'node.log'), 'a');
     this.process = spawn(this.program, [
       'serve', '--die-with-parent', '--listen', `127.0.0.1:${this.port}`, '--broker', `file:${this.log}`,
-      '--retry', `${RETRY_MS}ms`, '--retry-jitter', '0ms', '--drain-over', '300ms', '--cors-origins', '*', ...this.settings,
+      '--retry', `${RETRY_MS}ms`, '--retry-jitter', '0ms', '--drain-over', '300ms', ...this.settings,
     ], { stdio: ['ignore', output, output] });
     closeSync(output);
     this.exited = once(this.process, 'exit');
     await until('ready node', async () => {
       if (this.process.exitCode !== null) throw new Error(`the node ended at once, see ${this.dir}/node.log`);
-      return (await fetch(`${this.url}/health/ready`).catch(() => null))?.ok;
+      return this.isReady();
     });
     return this;
+  }
+
+  async isReady() {
+    return (await fetch(`${this.url}/health/ready`).catch(() => null))?.ok;
   }
 
   /** Sends a signal and waits for the end; returns the exit code, null after SIGKILL. */
@@ -60,7 +65,7 @@ export class Node {
   }
 
   async ask(path, options) {
-    const response = await fetch(this.url + path, options);
+    const response = await fetch(this.url + path, { headers: this.headers, ...options });
     const text = await response.text();
     if (!response.ok) throw new Error(`${options?.method ?? 'GET'} ${path}: ${response.status} ${text}`);
     return text ? JSON.parse(text) : null;

@@ -8,7 +8,7 @@ import { chromium } from './chromium.mjs';
 import { until } from './node.mjs';
 
 /** Speaks the DevTools protocol with the first page. */
-async function attach(browser, installed) {
+export async function attach(browser, installed) {
   const { WebSocket } = createRequire(join(installed, 'package.json'))('undici');
   const page = await until('page in Chromium', async () => {
     const devtools = await browser.devtools();

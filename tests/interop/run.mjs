@@ -5,11 +5,14 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 
 import { CLIENTS, Client } from './client.mjs';
+import { http2 } from './http2.mjs';
 import { nginx } from './nginx.mjs';
 import { Node } from './node.mjs';
 import { page } from './page.mjs';
+import { pages } from './pages.mjs';
 import { PEERS, peer } from './peers.mjs';
 import { report } from './report.mjs';
+import { ROLES, schemathesis } from './schemathesis.mjs';
 import { stories } from './stories.mjs';
 import * as toxiproxy from './toxiproxy.mjs';
 
@@ -72,6 +75,11 @@ function faults(client, name) {
   return () => client({ program: join(dirname(program), 'sse-bench'), dir, installed });
 }
 
+function judged(suite, name) {
+  const dir = join(installed, 'runs', name.replace(/[^\w.]+/g, '-'));
+  return () => suite({ program, dir, installed });
+}
+
 /** The servers of others with what is said of each. */
 async function showPeers(peers) {
   const front = { false: 'alone', true: 'nginx' };
@@ -125,11 +133,20 @@ const read = () => report({ program, dir: join(installed, 'runs', 'report'), ins
 const besides = Object.entries({
   "the node's own page": showPage,
   "a run's histograms": read,
+  'pages of other origins in Chromium': judged(pages, 'pages'),
+  'HTTP/2 conformance, httpwg 0.2.5': judged(http2, 'http2'),
+  ...Object.fromEntries(Object.keys(ROLES).map(role => {
+    const name = `schemathesis 4.32.5, ${role}`;
+    return [name, judged(options => schemathesis(role, options), name)];
+  })),
   'toxiproxy-node-client 4.1.0': faults(toxiproxy.inNode, 'toxiproxy-node-client'),
   'toxiproxy-python 0.1.1': faults(toxiproxy.inPython, 'toxiproxy-python'),
 });
 const also = besides.filter(([name]) => words.every(word => name.includes(word)));
-for (const [name, work] of also) line(name, [await outcome(name, work)]);
+for (const [name, work] of also) {
+  let said = '';
+  line(name, [await outcome(name, async () => { said = (await work()) ?? ''; }), said]);
+}
 const peers = Object.keys(PEERS).filter(name => words.every(word => name.includes(word)));
 await showPeers(peers);
 
