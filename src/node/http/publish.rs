@@ -273,15 +273,15 @@ impl<S: Sync> FromRequestParts<S> for Key {
 /// Parses a body that is a JSON object. Ignores its `Content-Type`, since `curl -d` sends another one.
 pub(crate) fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    object(&mut json).and_then(|parsed| json.end().map(|()| parsed)).map_err(refuse)
+    object(&mut json).and_then(|parsed| json.end().map(|()| parsed)).map_err(|error| refuse(&error))
 }
 
 /// Parses a body that is a JSON array.
 pub(crate) fn parse_list<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<Vec<T>, ApiError> {
-    serde_json::from_slice(body).map_err(refuse)
+    serde_json::from_slice(body).map_err(|error| refuse(&error))
 }
 
-fn refuse(error: serde_json::Error) -> ApiError {
+fn refuse(error: &serde_json::Error) -> ApiError {
     match error.classify() {
         serde_json::error::Category::Data => ApiError::Body(error.to_string()),
         serde_json::error::Category::Io
