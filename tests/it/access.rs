@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sse_lab::client::Event;
 use sse_lab::protocol::api::{CloseEvent, History, Pending, Presence, Published};
 
-use crate::support::{Answer, Node, Raw, Subscriber, closing, directory, events, file, payload, run};
+use crate::support::{Answer, Node, Raw, Redis, Subscriber, closing, directory, events, file, payload, run};
 
 const SECRET: &str = "a secret of these tests, long enough";
 /// With this variable the table in the docs is written instead of compared.
@@ -338,6 +338,26 @@ async fn a_token_is_taken_back_at_once_on_every_node_and_for_good() {
         send(&node, (Method::POST, "/admin/revoke"), &operator, &body.to_string())
             .await
             .problem(422, "invalid_event");
+    }
+}
+
+/// One node is told, and a third one starts when all is over.
+#[tokio::test]
+async fn what_is_taken_back_at_one_node_is_taken_back_at_all() {
+    let redis = Redis::start().await;
+    let url = redis.url();
+    let [first, second] =
+        [node(&["--id", "n-1", "--broker", &url]).await, node(&["--id", "n-2", "--broker", &url]).await];
+    let [alice, operator] = [token(&["--user", "alice"]).await, token(&["--operator"]).await];
+    let stream = open(&second, "", &alice).await;
+    let revoked = send(&first, (Method::POST, "/admin/revoke"), &operator, r#"{"user":"alice"}"#).await;
+    assert_eq!(revoked.status.as_u16(), 202);
+    let (events, _) = stream.rest().await;
+    let close: CloseEvent = serde_json::from_str(&events.last().unwrap().data).unwrap();
+    assert_eq!((close.code, close.reconnect), (3500, false));
+    let third = node(&["--id", "n-3", "--broker", &url]).await;
+    for node in [&first, &second, &third] {
+        refused_stream(node, "", &alice).await.problem(403, "revoked");
     }
 }
 
