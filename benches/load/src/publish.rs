@@ -116,7 +116,7 @@ fn request(template: &str, to: usize, payload: &str) -> Vec<u8> {
     let (head, body) = filled.split_once("\n\n").expect("a blank line in front of the body");
     let (path, headers) = head.split_once('\n').unwrap_or((head, ""));
     let headers: String = headers.lines().map(|line| format!("{line}\r\n")).collect();
-    format!("POST {path} HTTP/1.1\r\nhost: t\r\n{headers}content-length: {}\r\n\r\n{body}", body.len())
+    format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {}\r\n\r\n{body}", body.len())
         .into_bytes()
 }
 

@@ -68,7 +68,7 @@ impl<'a> Bench<'a> {
             id if id.is_empty() => String::new(),
             id => format!("last-event-id: {id}\r\n"),
         };
-        format!("GET {path} HTTP/1.1\r\nhost: t\r\naccept: text/event-stream\r\n{id}\r\n").into_bytes()
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n{id}\r\n").into_bytes()
     }
 
     fn open(&mut self, count: usize, at_once: usize) -> String {
