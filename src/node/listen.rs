@@ -3,14 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::HeaderValue;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::config::Config;
 use super::http::guard::Door;
 use super::http::listener::{Entry, Listener, ListenerLimits};
-use super::http::operators::Audience;
 use super::http::{AppState, router};
 use super::limits::{Limits, SPARE_FILES};
 use super::metrics::Metrics;
@@ -86,24 +84,20 @@ impl Bound {
             answer_timeout: config.limits.answer_timeout,
             end: config.drain_close,
         };
-        let origins: Vec<HeaderValue> = config.cors_origins.clone();
         let door = Arc::new(Door::new(config, Arc::clone(metrics)));
-        let router = router(Arc::clone(app), &origins);
+        let router = router(Arc::clone(app), &config.cors_origins);
         if let Some(tls) = &config.tls {
             tasks.spawn("certificate", tls.clone().keep_current(tasks.token().clone()));
         }
-        let listen = |socket, audience| {
-            let entry = Entry { tls: config.tls.clone(), audience };
+        let listen = |socket, is_public| {
+            let entry = Entry { tls: config.tls.clone(), is_public };
             let web = (router.clone(), Arc::clone(&door));
             let listener = Listener::new(socket, web, (limits, sockets.clone()), entry);
             tasks.spawn("listener", listener.run(tasks.clone()));
         };
-        match self.operators {
-            None => listen(self.socket, Audience::All),
-            Some(operators) => {
-                listen(self.socket, Audience::Public);
-                listen(operators, Audience::Operators);
-            }
+        listen(self.socket, self.operators.is_some());
+        if let Some(operators) = self.operators {
+            listen(operators, false);
         }
     }
 }

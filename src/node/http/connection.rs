@@ -30,7 +30,7 @@ use super::body::TimedBody;
 use super::error::ApiError;
 use super::guard::{Door, finish};
 use super::listener::{ListenerLimits, PendingStream};
-use super::operators::{Audience, Way};
+use super::operators::Way;
 use super::stream_body::pipe;
 use super::timed_answers::{AsSocket, TimedAnswers};
 use crate::net::Transport;
@@ -50,7 +50,8 @@ pub(super) struct Shared {
     pub(super) limits: ListenerLimits,
     /// Places of sockets, and of streams over HTTP/2.
     pub(super) sockets: Sockets,
-    pub(super) audience: Audience,
+    /// Whether operators have another address of their own.
+    pub(super) is_public: bool,
     pub(super) tasks: Tasks,
 }
 
@@ -67,8 +68,7 @@ pub(super) struct HttpConnection {
 #[derive(Debug, Clone, Copy)]
 struct Peer {
     remote: SocketAddr,
-    /// One that was verified.
-    has_certificate: bool,
+    way: Way,
 }
 
 /// A stream on its way from its handler to its connection, with the headers of its response.
@@ -105,7 +105,7 @@ impl HttpConnection {
     }
 
     fn peer(&self, has_certificate: bool) -> Peer {
-        Peer { remote: self.remote, has_certificate }
+        Peer { remote: self.remote, way: Way { is_public: self.shared.is_public, has_certificate } }
     }
 
     async fn answer_all(&self, socket: TcpStream) -> Option<(Transport, Handover)> {
@@ -276,9 +276,8 @@ impl Shared {
             return Ok((refused, None));
         }
         request.extensions_mut().insert(ConnectInfo(peer.remote));
-        if self.audience == Audience::Public || peer.has_certificate {
-            let has_certificate = peer.has_certificate;
-            request.extensions_mut().insert(Way { audience: self.audience, has_certificate });
+        if peer.way != Way::default() {
+            request.extensions_mut().insert(peer.way);
         }
         let timed = |body| Body::new(TimedBody::new(body, self.limits.body_timeout));
         let mut response = self.router.clone().oneshot(request.map(timed)).await?;

@@ -11,7 +11,6 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::connection::{HttpConnection, Shared};
 use super::guard::Door;
-use super::operators::Audience;
 use crate::net::reset_on_close;
 use crate::node::loops::{NewStream, StreamEnd};
 use crate::node::sockets::{Place, Sockets, Waiting};
@@ -64,8 +63,8 @@ pub(crate) struct Listener {
 pub(crate) struct Entry {
     /// `None`: HTTP without TLS.
     pub(crate) tls: Option<TlsSettings>,
-    /// Who may come.
-    pub(crate) audience: Audience,
+    /// Operators have another address of their own.
+    pub(crate) is_public: bool,
 }
 
 impl Listener {
@@ -87,7 +86,7 @@ impl Listener {
             door: Arc::clone(&self.door),
             limits: self.limits,
             sockets: self.sockets.clone(),
-            audience: self.entry.audience,
+            is_public: self.entry.is_public,
             tasks: tasks.clone(),
         });
         let mut spare = SpareFile::open();
@@ -186,8 +185,7 @@ mod tests {
         let limits = (limits, sockets(places, 0));
         tasks.spawn(
             "listener",
-            Listener::new(socket, router, limits, Entry { tls: None, audience: Audience::All })
-                .run(tasks.clone()),
+            Listener::new(socket, router, limits, Entry { tls: None, is_public: false }).run(tasks.clone()),
         );
         clients(address).await;
         tasks.token().cancel();

@@ -12,23 +12,11 @@ use super::error::ApiError;
 use super::router::no_such_path;
 use crate::node::access::policy::{Need, NoSuchMethod, need};
 
-/// Who may come to a listener.
+/// How a request came. One without it came the default way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Audience {
-    /// Everybody, for every path.
-    #[default]
-    All,
-    /// Everybody but operators, who have an address of their own.
-    Public,
-    /// Operators, and everybody else who reaches their address.
-    Operators,
-}
-
-/// How a request came. Requests without one came to [`Audience::All`] or to the operators' address, and without a
-/// certificate.
-#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Way {
-    pub(super) audience: Audience,
+    /// To `--listen`, while operators have an address of their own.
+    pub(super) is_public: bool,
     /// With a client certificate that was verified.
     pub(super) has_certificate: bool,
 }
@@ -50,7 +38,7 @@ pub(super) async fn admit(
     // Paths of nodes are not in the table of users.
     let is_of_nodes = path.starts_with("/cluster/");
     let way = Way::of(&request);
-    if need == Need::Operate && !is_of_nodes && way.audience == Audience::Public {
+    if need == Need::Operate && !is_of_nodes && way.is_public {
         return Err(no_such_path(request.uri()));
     }
     if need == Need::Operate && app.asks_for_certificates && !way.has_certificate {
