@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::access::{ApiKeyChanges, REVOCATIONS, Revocations, revocation};
+use super::access::{ApiKeyChanges, REVOCATIONS, Revocations, TokenRef, revocation};
 use super::close::CloseCode;
 use super::connections::{CloseOrder, Connection, Connections};
 use crate::broker::{Broker, Entry, StoreError};
@@ -34,9 +34,13 @@ impl Revoker {
     pub(crate) fn see(&self, entry: &Entry) {
         let Some(request) = revocation(&entry.address, &entry.envelope) else { return };
         self.revocations.add(&request, unix_ms() / 1_000);
+        self.end_those(|token| token.is_meant(&request));
+    }
+
+    /// Ends the streams that were opened with such a credential.
+    fn end_those(&self, is_meant: impl Fn(&TokenRef) -> bool) {
         let open = self.connections.all();
-        let is_meant =
-            |stream: &&Arc<Connection>| stream.token.as_ref().is_some_and(|token| token.is_meant(&request));
+        let is_meant = |stream: &&Arc<Connection>| stream.token.as_ref().is_some_and(|token| is_meant(token));
         open.iter().filter(is_meant).for_each(|stream| end(stream));
     }
 
@@ -48,10 +52,7 @@ impl Revoker {
                 keys = changes.next() => keys,
             };
             let Some(keys) = keys else { return };
-            let open = self.connections.all();
-            let is_meant =
-                |stream: &&Arc<Connection>| stream.token.as_ref().is_some_and(|token| token.is_gone(&keys));
-            open.iter().filter(is_meant).for_each(|stream| end(stream));
+            self.end_those(|token| token.is_gone(&keys));
         }
     }
 

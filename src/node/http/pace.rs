@@ -48,16 +48,18 @@ impl Pace {
         let now = Instant::now();
         // A holder only counts, so a panic leaves the numbers whole.
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= PACED_PUBLISHERS && !buckets.contains_key(publisher) {
+        if let Some(bucket) = buckets.get_mut(publisher) {
+            return bucket.take(self.per_second, now);
+        }
+        if buckets.len() >= PACED_PUBLISHERS {
             buckets.retain(|_, bucket| !bucket.is_full(self.per_second, now));
             if buckets.len() >= PACED_PUBLISHERS {
                 // More publishers at once than the node keeps apart: all begin again.
                 buckets.clear();
             }
         }
-        let new = || TokenBucket::full(self.per_second, now);
-        let bucket = buckets.entry(publisher.clone()).or_insert_with(new);
-        bucket.take(self.per_second, now)
+        let new = buckets.entry(publisher.clone()).or_insert(TokenBucket::full(self.per_second, now));
+        new.take(self.per_second, now)
     }
 
     /// Takes the allowance for events that are published in any case.
