@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use sse_lab::client::Event;
 use sse_lab::protocol::api::{CloseEvent, History, Pending, Presence, Published};
 
-use crate::support::{Answer, Node, Raw, Redis, Subscriber, closing, directory, events, file, payload, run};
+use crate::support::{
+    Answer, Node, Raw, Redis, Subscriber, api_key, closing, directory, events, file, payload, run,
+};
 
 const SECRET: &str = "a secret of these tests, long enough";
 /// With this variable the table in the docs is written instead of compared.
@@ -16,13 +18,6 @@ async fn token(args: &[&str]) -> String {
     let made = run(&[&["token", "--secret", SECRET], args].concat()).await;
     assert_eq!((made.code, made.stderr.as_str()), (Some(0), ""));
     made.stdout.trim().to_owned()
-}
-
-/// A new API key and the line of its hash.
-async fn api_key(args: &[&str]) -> (String, String) {
-    let made = run(&[&["token", "--api-key"], args].concat()).await;
-    let (key, line) = made.stdout.trim().split_once('\n').unwrap();
-    (key.to_owned(), line.to_owned())
 }
 
 /// A node that checks tokens, and takes them to the second.

@@ -1,9 +1,11 @@
 //! What is for operators and nodes alone: an address of its own, and client certificates.
 
-use reqwest::{Client, Identity, Method, Version};
+use reqwest::{Method, Version};
 use serde_json::json;
 
-use crate::support::{Answer, Node, Subscriber, TLS, closing, directory, payload, run, within};
+use crate::support::{
+    Answer, Node, Subscriber, TLS, api_key, closing, directory, https, payload, run, within,
+};
 
 /// Certificate and key in one file, as an operator has them; the node trusts the one that signed the first.
 const OWN: [&str; 2] = [include_str!("../tls/cert.pem"), include_str!("../tls/key.pem")];
@@ -17,29 +19,12 @@ const OPERATORS_PATHS: [(Method, &str); 6] = [
     (Method::DELETE, "/admin/drain"),
 ];
 
-/// A new API key with these roles, and the line of its hash.
-async fn api_key(roles: &str) -> (String, String) {
-    let made = run(&["token", "--api-key", &roles.replace(",", "-"), "--roles", roles]).await;
-    let (key, line) = made.stdout.trim().split_once('\n').unwrap();
-    (key.to_owned(), line.to_owned())
-}
-
-fn client(pem: Option<&str>, version: Version) -> Client {
-    let builder = Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
-    let builder = if version == Version::HTTP_11 { builder.http1_only() } else { builder };
-    let builder = match pem {
-        Some(pem) => builder.identity(Identity::from_pem(pem.as_bytes()).unwrap()),
-        None => builder,
-    };
-    builder.build().unwrap()
-}
-
 #[tokio::test]
 async fn operators_and_nodes_need_a_certificate_and_others_do_not() {
     let directory = directory();
     let file = directory.path().join("api-keys");
-    let (operator, first) = api_key("operate").await;
-    let (user, second) = api_key("read,publish").await;
+    let (operator, first) = api_key(&["ops", "--roles", "operate"]).await;
+    let (user, second) = api_key(&["shop", "--roles", "read,publish"]).await;
     std::fs::write(&file, [first, second].join("\n")).unwrap();
     let keys = ["--api-keys", file.to_str().unwrap(), "--tls-client-ca", TLS[1]];
     let args = [&TLS[..], &keys].concat();
@@ -50,7 +35,7 @@ async fn operators_and_nodes_need_a_certificate_and_others_do_not() {
         node.answer(if token.is_empty() { request } else { request.bearer_auth(token) }).await
     };
     for version in [Version::HTTP_11, Version::HTTP_2] {
-        node.speak_with(client(None, version));
+        node.speak_with(https(None, version));
         for path in OPERATORS_PATHS {
             let refused = ask(&node, path.clone(), &operator).await;
             refused.problem(403, "forbidden");
@@ -58,7 +43,7 @@ async fn operators_and_nodes_need_a_certificate_and_others_do_not() {
         let of_nodes = (Method::GET, "/cluster/connections");
         assert!(ask(&node, of_nodes.clone(), "").await.body.contains("--tls-client-ca"));
 
-        node.speak_with(client(Some(&OWN.concat()), version));
+        node.speak_with(https(Some(&OWN.concat()), version));
         for path in OPERATORS_PATHS {
             assert_eq!(ask(&node, path.clone(), "").await.status, 200, "{path:?}");
         }
@@ -66,7 +51,7 @@ async fn operators_and_nodes_need_a_certificate_and_others_do_not() {
         ask(&node, (Method::GET, "/api/sse/history"), "").await.problem(401, "unauthenticated");
         ask(&node, (Method::POST, "/api/sse/topics/t"), "").await.problem(401, "unauthenticated");
 
-        node.speak_with(client(None, version));
+        node.speak_with(https(None, version));
         assert_eq!(node.get("/health").await.status, 200);
         let authorization = format!("Bearer {user}");
         let mut stream = Subscriber::headers(&node, "topics=t", &[("authorization", &authorization)]).await;
@@ -75,7 +60,7 @@ async fn operators_and_nodes_need_a_certificate_and_others_do_not() {
         assert_eq!(node.answer(publish).await.status, 202);
         assert_eq!(payload(&stream.event().await), 1, "{version:?}");
     }
-    let stranger = client(Some(STRANGER), Version::HTTP_2);
+    let stranger = https(Some(STRANGER), Version::HTTP_2);
     within("the end of a handshake", stranger.get(node.url("/health")).send()).await.unwrap_err();
 }
 

@@ -15,20 +15,13 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::{Node, Subscriber, TLS, closing, eventually, flood, http, payload, run, within};
-
-/// A client that keeps its connections, for one version.
-fn client(version: Version) -> reqwest::Client {
-    let builder = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
-    let builder = if version == Version::HTTP_11 { builder.http1_only() } else { builder };
-    builder.build().unwrap()
-}
+use crate::support::{Node, Subscriber, TLS, closing, eventually, flood, http, https, payload, run, within};
 
 #[tokio::test]
 async fn a_stream_is_the_same_with_tls_and_comes_back_with_its_cursor() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let mut node = Node::start(&TLS).await;
-        node.speak_with(client(version));
+        node.speak_with(https(None, version));
         assert_eq!(node.http().get(node.url("/health")).send().await.unwrap().version(), version);
         let mut stream = Subscriber::open(&node, "clientId=c&topics=t").await;
         node.publish("topics/t", &json!({ "data": 1 })).await;
@@ -53,7 +46,7 @@ async fn a_stream_is_the_same_with_tls_and_comes_back_with_its_cursor() {
 #[tokio::test]
 async fn over_http2_a_reader_that_takes_nothing_holds_up_nobody_else() {
     let mut node = Node::start(&TLS).await;
-    node.speak_with(client(Version::HTTP_2));
+    node.speak_with(https(None, Version::HTTP_2));
     let deaf = Subscriber::request(&node, "clientId=deaf", &[]).await;
     let mut others = Vec::new();
     for number in 0..20 {
@@ -78,7 +71,7 @@ async fn over_http2_a_reader_that_takes_nothing_holds_up_nobody_else() {
 async fn large_events_come_whole_over_a_slow_reader() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let mut node = Node::start(&TLS).await;
-        node.speak_with(client(version));
+        node.speak_with(https(None, version));
         let mut stream = Subscriber::open(&node, "clientId=slow").await;
         // It reads nothing until all is published, so the node has to wait for it.
         let published = flood(&node, 60).await;
@@ -99,7 +92,7 @@ async fn the_last_event_comes_whole_when_the_client_reads_again() {
     const STREAMS: usize = 40;
     let quiet = ["--send-buffer", "4KiB", "--heartbeat", "1h", "--cursor-every", "1h"];
     let mut node = Node::start(&[&TLS[..], &quiet].concat()).await;
-    node.speak_with(client(Version::HTTP_2));
+    node.speak_with(https(None, Version::HTTP_2));
     let mut streams = Vec::new();
     for number in 0..STREAMS {
         streams.push(unread(&node, &format!("clientId=c{number}&topics=t{number}")).await);
@@ -147,7 +140,7 @@ async fn a_client_without_tls_is_turned_away_and_others_are_served() {
 #[tokio::test]
 async fn a_body_over_http2_has_the_same_limits() {
     let mut node = Node::start(&TLS).await;
-    node.speak_with(client(Version::HTTP_2));
+    node.speak_with(https(None, Version::HTTP_2));
     node.post("/api/sse/broadcast", "{").await.problem(400, "malformed_json");
     let large = futures_util::stream::iter((0..64).map(|_| Ok::<_, std::io::Error>(vec![b' '; 65_536])));
     let request = node.http().post(node.url("/api/sse/broadcast")).body(reqwest::Body::wrap_stream(large));

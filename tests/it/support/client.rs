@@ -1,6 +1,7 @@
 //! An ordinary user of a stream: one connection of the library's client, read with deadlines. Read [`Subscriber`]
 //! first.
 
+use reqwest::{Identity, Version};
 use serde_json::Value;
 use sse_lab::client::{Ending, Event, HttpOptions, Received, Request, Stream, Trust, connect};
 use sse_lab::protocol::api::{CloseEvent, ConnectionEvent, GapEvent, GapReason};
@@ -11,6 +12,17 @@ use super::{Node, within};
 /// An HTTP client that keeps no connection for later and asks for no certificate, which is quick to build.
 pub(crate) fn http() -> reqwest::Client {
     HttpOptions { trust: Trust::Anybody, ..HttpOptions::default() }.build().unwrap()
+}
+
+/// A client that keeps its connections, for one version; with a certificate and its key, if a PEM text is given.
+pub(crate) fn https(identity: Option<&str>, version: Version) -> reqwest::Client {
+    let builder = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
+    let builder = if version == Version::HTTP_11 { builder.http1_only() } else { builder };
+    let builder = match identity {
+        Some(pem) => builder.identity(Identity::from_pem(pem.as_bytes()).unwrap()),
+        None => builder,
+    };
+    builder.build().unwrap()
 }
 
 /// An open stream, behind its `CONNECTION`.

@@ -11,10 +11,10 @@ mod redis;
 mod skip;
 mod wait;
 
-pub(crate) use client::{Subscriber, closing, envelope, flood, gap, http, payload};
+pub(crate) use client::{Subscriber, closing, envelope, flood, gap, http, https, payload};
 pub(crate) use directory::{directory, file};
 pub(crate) use log::OfflineLog;
-pub(crate) use node::{Answer, Node, Output, TLS, own_address, run};
+pub(crate) use node::{Answer, Node, Output, TLS, api_key, own_address, run};
 pub(crate) use raw::{Raw, Reply, events};
 pub(crate) use redis::{Redis, free_port};
 pub(crate) use skip::skip;

@@ -317,6 +317,13 @@ impl Answer {
     }
 }
 
+/// A new API key and the line of its hash.
+pub(crate) async fn api_key(args: &[&str]) -> (String, String) {
+    let made = run(&[&["token", "--api-key"], args].concat()).await;
+    let (key, line) = made.stdout.trim().split_once('\n').unwrap();
+    (key.to_owned(), line.to_owned())
+}
+
 /// Runs the binary until it ends by itself.
 pub(crate) async fn run(args: &[&str]) -> Output {
     let output =

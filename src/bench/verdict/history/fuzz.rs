@@ -14,7 +14,7 @@ use crate::bench::ids::RunId;
 use crate::bench::scenario;
 use crate::bench::scenario::plan::Plan;
 
-const SCENARIO: &str = r#"
+pub(super) const SCENARIO: &str = r#"
 schema = 1
 name = "stored"
 duration = "60s"

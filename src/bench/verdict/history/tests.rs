@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::fuzz::SCENARIO;
 use super::section::{CLIENTS_PER_SECTION, Section};
 use crate::bench::ids::{AddressId, NodeIndex, PhaseId, PublisherId, RunId};
 use crate::bench::metrics::metric::{Counter, Trend};
@@ -17,18 +18,6 @@ use crate::bench::verdict::ledger::{
     AuditLedger, Ending, Fields, PublishLedger, PublishOutcome, StoredClients, StoredClientsBefore,
     SubscriberLedger,
 };
-
-const SCENARIO: &str = r#"
-schema = 1
-name = "stored"
-duration = "60s"
-[clients.c]
-clients = 3
-subscribe = { topics = ["room"], user = "u{i}" }
-[publishers.main]
-rate = 10
-mix = { broadcast = 1, topic = 1, user = 1 }
-"#;
 
 fn plan() -> Plan {
     let scenario = scenario::parse("stored.toml", SCENARIO, &[]).unwrap();
