@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
@@ -45,10 +45,7 @@ async function inClear(node) {
 export async function http2({ program, dir, installed }) {
   const refused = await refusal();
   if (refused) return `SKIPPED: httpwg needs io_uring, and ${refused}`;
-  await mkdir(dir, { recursive: true });
-  const [certificate, key] = [join(dir, 'certificate.pem'), join(dir, 'key.pem')];
-  await run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
-    '-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', certificate]);
+  const [certificate, key] = ['cert.pem', 'key.pem'].map(name => join(CLIENTS, '..', '..', 'tls', name));
   const node = await new SecureNode(program, dir, ['--tls-certificate', certificate, '--tls-key', key]).start();
   const front = await inClear(node);
   try {
