@@ -92,13 +92,28 @@ pub(super) fn mark(path: &Path) -> io::Result<()> {
     fs::write(path.join(COMPLETE), VERSION)
 }
 
-/// The lock of a directory, released with the file.
-pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
+/// The lock of a directory, released when dropped: closing the file is not enough, since a child that another thread starts
+/// has it open too until it executes its program.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "cannot unlock the directory of the log");
+        }
+    }
+}
+
+/// Locks a directory.
+///
+/// # Errors
+/// Somebody has it open, or it cannot be written.
+pub(super) fn lock(path: &Path) -> Result<Lock, OpenError> {
     let unusable = |cause| OpenError::Directory { path: path.to_owned(), cause };
     let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK));
     let lock = lock.map_err(unusable)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Lock(lock)),
         Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
         Err(fs::TryLockError::Error(cause)) => Err(unusable(cause)),
     }
@@ -119,4 +134,21 @@ fn clear(path: &Path) -> Result<(), OpenError> {
         fs::remove_dir_all(tables).map_err(unusable)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a child has between fork and exec.
+    #[test]
+    fn a_lock_ends_with_its_owner_although_somebody_has_the_file_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = lock(directory.path()).unwrap();
+        assert!(matches!(lock(directory.path()), Err(OpenError::InUse { .. })));
+        let inherited = first.0.try_clone().unwrap();
+        drop(first);
+        drop(lock(directory.path()).unwrap());
+        drop(inherited);
+    }
 }
